@@ -1,0 +1,253 @@
+"""params.yaml -> typed, frozen sections; strict.
+
+Every key is required and none has a default here, so that ``params.yaml``
+alone says what a run does. A field's description is what ``thaw params`` shows.
+This module stays free of heavy imports: the launcher reads it before a stage starts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from thaw.errors import ThawError
+
+PARAMS = Path("params.yaml")
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Section(BaseModel):
+    """A part of ``params.yaml``: no unknown key, no missing key, no silent cast."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    """Where the labelled images are."""
+
+    source: Literal["digits", "folder", "csv"]
+    path: Text
+    root: Text
+
+
+class Prepare(Section):
+    """How images are checked, split and packed."""
+
+    val_fraction: Annotated[float, Field(gt=0.0, lt=0.5)]
+    test_fraction: Annotated[float, Field(gt=0.0, lt=0.5)]
+    short_side: Annotated[int, Field(ge=8)]
+    encoding: Literal["raw", "jpeg"]
+    max_megapixels: Annotated[float, Field(gt=0.0, le=178.0)]  # Pillow refuses more by itself
+
+
+class Backbone(Section):
+    """The pretrained network and the input it sees."""
+
+    name: Text
+    weights: Text
+    image_size: Annotated[int, Field(ge=8)]
+    crop_pct: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Head(Section):
+    """The small network that is put on the backbone."""
+
+    hidden: list[Count]
+    dropout: Fraction
+
+
+class Launch(Section):
+    """How a stage's processes are started."""
+
+    processes: Count
+    threads: Annotated[int, Field(ge=0)]
+    workers: Annotated[int, Field(ge=0)]
+    mixed_precision: Literal["no", "bf16", "fp16"]
+    checkpoint_minutes: Positive
+
+
+class Training(Section):
+    """What every training phase has."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    batch_size: Count
+    lr: Positive
+    warmup_fraction: Fraction
+    weight_decay: NonNegative
+    label_smoothing: Fraction
+    clip_norm: Positive
+    patience: Count
+
+
+class Augment(Section):
+    """Random changes of a training image, drawn from (seed, epoch, image id)."""
+
+    flip: Annotated[float, Field(ge=0.0, le=1.0)]
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)]
+    shift: Fraction
+    zoom: Fraction
+    brightness: Fraction
+    contrast: Fraction
+
+    @property
+    def active(self) -> bool:
+        """Whether any image is changed at all."""
+        return any(value > 0 for value in self.model_dump().values())
+
+
+class WarmupHead(Training):
+    """Head warm-up: the backbone is frozen, the head trains on cached activations."""
+
+
+class Unfreeze(Training):
+    """The last ``depth`` blocks and the head train jointly."""
+
+    depth: Annotated[int, Field(ge=0)]
+    lr_decay: Annotated[float, Field(gt=0.0, le=1.0)]
+    batch_norm: Literal["train", "frozen", "affine"]
+
+
+class FoldBn(Training):
+    """BatchNorm becomes a trainable affine map, which is then merged."""
+
+    lr_decay: Annotated[float, Field(gt=0.0, le=1.0)]
+    tolerance: Positive
+
+
+class Evaluate(Section):
+    """How the test split is scored."""
+
+    batch_size: Count
+    calibration_bins: Annotated[int, Field(ge=2)]
+
+
+class Tracking(Section):
+    """Where MLflow keeps runs and models."""
+
+    uri: str
+    experiment: Text
+    registered_model: Text
+    system_metrics_seconds: Positive
+
+
+class Params(Section):
+    """The whole of ``params.yaml``."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    data: Data
+    prepare: Prepare
+    backbone: Backbone
+    head: Head
+    augment: Augment
+    launch: Launch
+    warmup_head: WarmupHead
+    unfreeze: Unfreeze
+    fold_bn: FoldBn
+    evaluate: Evaluate
+    tracking: Tracking
+
+
+# What cannot change a result: where it is logged, how fast it is loaded, how often it is saved.
+NO_EFFECT: dict[str, Any] = {
+    "tracking": True,
+    "launch": {"workers": True, "checkpoint_minutes": True},
+}
+
+S = TypeVar("S", bound=Section)
+
+
+def load(schema: type[S], path: Path = PARAMS) -> S:
+    """Read ``path`` into ``schema``, which may name all or some of the top-level sections.
+
+    Raises:
+        ThawError: a line for each unknown, missing or mistyped key, with its full path.
+    """
+    content = _read(path)
+    if schema is not Params:
+        content = {key: content[key] for key in content if key in schema.model_fields}
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem, schema) for problem in error.errors()]
+        raise ThawError("\n".join(f"{path}: {line}" for line in lines)) from None
+
+
+def result_digest(params: Params) -> str:
+    """SHA-256 of every value that can change a pipeline's result."""
+    content = params.model_dump(exclude=NO_EFFECT)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def flatten(params: Section) -> dict[str, str]:
+    """The values by dotted key, as text: the form in which MLflow keeps parameters."""
+    flat: dict[str, str] = {}
+
+    def add(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                add(f"{prefix}.{key}" if prefix else key, inner)
+        else:
+            flat[prefix] = str(value)
+
+    add("", params.model_dump())
+    return flat
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ThawError(f"{path} is not in {Path.cwd()}: run thaw in the project's folder") from None
+    except (MarkedYAMLError, UnicodeDecodeError) as error:
+        raise ThawError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ThawError(f"{path} must hold sections (key: value), but holds {content!r}")
+    return content
+
+
+def _explain(problem: Any, schema: type[Section]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(location[-1], _keys_at(schema, location[:-1]), n=1)
+        if not near:
+            elsewhere = {name.rsplit(".", 1)[-1]: name for name in _all_keys(schema)}
+            close = difflib.get_close_matches(location[-1], list(elsewhere), n=1)
+            hint = elsewhere[close[0]] if close else ""
+        else:
+            hint = ".".join([*location[:-1], near[0]])
+        return f"{key} is unknown" + (f"; did you mean {hint}?" if hint else "")
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{key}: {message}, but it is {problem['input']!r}"
+
+
+def _keys_at(schema: type[BaseModel], location: list[str]) -> list[str]:
+    for part in location:
+        annotation = schema.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        schema = annotation
+    return list(schema.model_fields)
+
+
+def _all_keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in schema.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _all_keys(field.annotation, f"{prefix}{name}.")
+    return keys

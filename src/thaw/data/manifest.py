@@ -1,0 +1,75 @@
+"""The manifest: one row an image, and the classes; what data a result was made from."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FILE = "manifest.csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """An image: ``digest`` is the file's SHA-256, ``width`` and ``height`` its own in pixels."""
+
+    id: int
+    path: str
+    digest: str
+    label: str
+    split: str
+    width: int
+    height: int
+
+
+class Manifest:
+    """The rows in the order of their ids, which is the order in the packed store."""
+
+    def __init__(self, rows: Sequence[Row], digest: str) -> None:
+        self.rows = rows
+        self.digest = digest
+        self.classes = sorted({row.label for row in rows})
+        index = {label: number for number, label in enumerate(self.classes)}
+        self.targets = np.array([index[row.label] for row in rows], dtype=np.int64)
+
+    def ids(self, split: str) -> NDArray[np.int64]:
+        """Ids of the images of ``train``, ``val`` or ``test``, ascending."""
+        return np.array([row.id for row in self.rows if row.split == split], dtype=np.int64)
+
+
+def write(rows: Sequence[Row], folder: Path) -> None:
+    """Write the rows as CSV; names with commas, quotes and newlines come back as they were."""
+    with (folder / FILE).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(field.name for field in fields(Row))
+        writer.writerows(astuple(row) for row in rows)
+
+
+def read(folder: Path) -> Manifest:
+    """Read what :func:`write` wrote; the manifest's digest is the file's SHA-256."""
+    content = (folder / FILE).read_bytes()
+    # newline="" leaves line ends to csv: a quoted name may hold one
+    lines = io.StringIO(content.decode("utf-8"), newline="")
+    rows = [
+        Row(
+            id=int(row["id"]),
+            path=row["path"],
+            digest=row["digest"],
+            label=row["label"],
+            split=row["split"],
+            width=int(row["width"]),
+            height=int(row["height"]),
+        )
+        for row in csv.DictReader(lines)
+    ]
+    return Manifest(rows, hashlib.sha256(content).hexdigest())

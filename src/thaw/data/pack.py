@@ -1,0 +1,112 @@
+"""The packed image store: every decoded image in one file, read through a memory map.
+
+``images.raw`` holds the images one after the other, H x W x 3 bytes each, or ``images.jpeg``
+the same images as JPEG files; ``index.npy`` holds (offset, length, height, width) for each,
+as int64; ``pack.json`` how they were decoded, so that a served model decodes alike.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from thaw.config import Prepare
+
+INDEX = "index.npy"
+SETTINGS = "pack.json"
+JPEG_QUALITY = 95
+
+
+class PackWriter:
+    """Appends images; a context manager that writes the index when all went well."""
+
+    def __init__(self, folder: Path, config: Prepare) -> None:
+        self._folder = folder
+        self._config = config
+        self._rows: list[tuple[int, int, int, int]] = []
+        self._offset = 0
+        self._stream = (folder / f"images.{config.encoding}").open("wb")
+
+    def __enter__(self) -> PackWriter:
+        return self
+
+    def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Append an image of (H, W, 3)."""
+        height, width, _ = pixels.shape
+        if self._config.encoding == "jpeg":
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+            content = buffer.getvalue()
+        else:
+            content = pixels.tobytes()
+        self._stream.write(content)
+        self._rows.append((self._offset, len(content), height, width))
+        self._offset += len(content)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+        if kind is None:
+            np.save(self._folder / INDEX, np.array(self._rows, dtype=np.int64).reshape(-1, 4))
+            settings = {
+                "short_side": self._config.short_side,
+                "max_megapixels": self._config.max_megapixels,
+            }
+            (self._folder / SETTINGS).write_text(json.dumps(settings))
+
+
+class PackedStore:
+    """The images by id. Opens its files when first read, so that it can go to a loader process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def _index(self) -> NDArray[np.int64]:
+        index: NDArray[np.int64] = np.load(self._folder / INDEX)
+        return index
+
+    @cached_property
+    def _is_raw(self) -> bool:
+        return (self._folder / "images.raw").exists()
+
+    @cached_property
+    def _bytes(self) -> NDArray[np.uint8]:
+        name = "images.raw" if self._is_raw else "images.jpeg"
+        return np.memmap(self._folder / name, dtype=np.uint8, mode="r")
+
+    @cached_property
+    def settings(self) -> dict[str, float]:
+        """``short_side`` and ``max_megapixels``, as the images were decoded with."""
+        settings: dict[str, float] = json.loads((self._folder / SETTINGS).read_text())
+        return settings
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def shapes(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(height, width) of the packed images, as (N, 2)."""
+        return self._index[ids, 2:]
+
+    def read(self, image_id: int) -> NDArray[np.uint8]:
+        """The image as (H, W, 3)."""
+        offset, length, height, width = (int(value) for value in self._index[image_id])
+        content = self._bytes[offset : offset + length]
+        if self._is_raw:
+            return np.array(content).reshape(height, width, 3)
+        return np.asarray(Image.open(io.BytesIO(content.tobytes())))

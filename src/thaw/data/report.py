@@ -1,0 +1,108 @@
+"""The data report: what is in the data, in numbers and in a picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thaw.data.checks import conversion_counts, duplicates, label_conflicts, leaks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from thaw.data.manifest import Manifest
+    from thaw.data.pack import PackedStore
+
+_MOST_NAMED = 20  # files named in a list; the count is always whole
+_SAMPLES = 8  # images a class in the picture
+_CLASSES = 24  # classes in the picture
+
+
+def summarize(
+    manifest: Manifest,
+    groups: Sequence[str],
+    conversions: Sequence[tuple[str, ...]],
+    ignored: Mapping[str, int],
+) -> dict[str, Any]:
+    """Counts by split and class, sizes, conversions, duplicates, and what to worry about."""
+    rows = manifest.rows
+    paths = [row.path for row in rows]
+    labels = [row.label for row in rows]
+    splits = [row.split for row in rows]
+    repeated = duplicates(paths, groups)
+    conflicts = label_conflicts(paths, labels, groups)
+    by_class = Counter(zip(labels, splits, strict=True))
+    sides = np.array([(row.width, row.height) for row in rows])
+    return {
+        "images": len(rows),
+        "classes": len(manifest.classes),
+        "digest": manifest.digest,
+        "splits": {name: splits.count(name) for name in ("train", "val", "test")},
+        "images_per_class": {
+            label: {name: by_class[label, name] for name in ("train", "val", "test")}
+            for label in manifest.classes
+        },
+        "width": _spread(sides[:, 0]),
+        "height": _spread(sides[:, 1]),
+        "conversions": conversion_counts(conversions),
+        "ignored": dict(ignored),
+        "duplicate_groups": len(repeated),
+        "duplicates": repeated[:_MOST_NAMED],
+        "label_conflict_groups": len(conflicts),
+        "label_conflicts": conflicts[:_MOST_NAMED],
+        "images_in_two_splits": leaks(groups, splits),
+    }
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a person should look at before trusting a result; nothing here stops the pipeline."""
+    lines = []
+    if count := report["label_conflict_groups"]:
+        lines.append(
+            f"{count} sets of identical images carry different labels, "
+            f"for example {', '.join(report['label_conflicts'][0])}"
+        )
+    if count := report["images_in_two_splits"]:
+        lines.append(
+            f"{count} validation or test images also stand in another split of the data as given: "
+            "the scores will be too good"
+        )
+    totals = [sum(counts.values()) for counts in report["images_per_class"].values()]
+    if max(totals) > 10 * min(totals):
+        lines.append(
+            f"the largest class has {max(totals)} images, the smallest {min(totals)}: "
+            "look at the per-class recall, not at the accuracy"
+        )
+    return lines
+
+
+def draw(manifest: Manifest, store: PackedStore, path: Path) -> None:
+    """A row of training images for each class (the first 24), with the class's counts."""
+    from matplotlib.figure import Figure
+
+    classes = manifest.classes[:_CLASSES]
+    figure = Figure(figsize=(1.0 * _SAMPLES + 2.2, 0.95 * len(classes) + 0.6), layout="constrained")
+    axes = figure.subplots(len(classes), _SAMPLES, squeeze=False)
+    training = manifest.ids("train")
+    for label, row in zip(classes, axes, strict=True):
+        ids = training[manifest.targets[training] == manifest.classes.index(label)]
+        for axis in row:
+            axis.axis("off")
+        for axis, image_id in zip(row, ids, strict=False):
+            axis.imshow(store.read(int(image_id)))
+        row[0].set_title(f"{label}  ({len(ids)} training images)", loc="left", fontsize=9)
+    more = len(manifest.classes) - len(classes)
+    title = f"{len(manifest.rows)} images in {len(manifest.classes)} classes"
+    figure.suptitle(title + (f" ({more} classes not shown)" if more else ""), fontsize=11)
+    figure.savefig(path, dpi=100)
+
+
+def _spread(values: np.ndarray[Any, Any]) -> dict[str, int]:
+    return {
+        "min": int(values.min()),
+        "median": int(np.median(values)),
+        "max": int(values.max()),
+    }

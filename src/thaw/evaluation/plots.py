@@ -1,0 +1,150 @@
+"""Pictures of a result; each is a PNG that `dvc plots show` and the MLflow UI display."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from thaw.training.history import Row
+
+_MOST_MISTAKES = 24
+_MOST_ANNOTATED = 20  # classes up to which a cell of the confusion matrix carries its count
+
+
+def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+    """The confusion matrix: counts, coloured by the share of the row (so the diagonal is recall)."""
+    size = max(4.0, min(0.42 * len(classes) + 2.2, 16.0))
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axis = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axis, label="share of the class", shrink=0.8)
+    axis.set_xticks(range(len(classes)), classes, rotation=90 if _long(classes) else 0)
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("target")
+    if len(classes) <= _MOST_ANNOTATED:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axis.text(column, row, str(count), ha="center", va="center", color=colour)
+    axis.set_title(f"Test split: {int(np.trace(matrix))} of {int(matrix.sum())} right")
+    figure.savefig(path, dpi=110)
+
+
+def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Precision and recall of every class, the worst recall at the top."""
+    ordered = sorted(rows, key=lambda row: row["recall"], reverse=True)
+    figure = Figure(figsize=(6.4, max(2.4, 0.32 * len(ordered) + 1.2)), layout="constrained")
+    axis = figure.subplots()
+    places = np.arange(len(ordered))
+    axis.barh(places + 0.2, [row["recall"] for row in ordered], height=0.38, label="recall")
+    axis.barh(places - 0.2, [row["precision"] for row in ordered], height=0.38, label="precision")
+    axis.set_yticks(places, [f"{row['class']} ({row['support']})" for row in ordered])
+    axis.set_xlim(0, 1)
+    axis.set_xlabel("on the test split (images in brackets)")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def reliability(rows: Sequence[Mapping[str, float]], error: float, path: Path) -> None:
+    """Accuracy against confidence, and how many images have that confidence."""
+    figure = Figure(figsize=(5.2, 5.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
+    confidence = [row["confidence"] for row in rows]
+    upper.plot(confidence, [row["accuracy"] for row in rows], marker="o", label="model")
+    upper.set_ylabel("accuracy")
+    upper.set_ylim(-0.02, 1.02)
+    upper.legend()
+    upper.set_title(f"Calibration on the test split (ECE {error:.3f})")
+    lower.bar(
+        [row["low"] for row in rows],
+        [row["images"] for row in rows],
+        width=[row["high"] - row["low"] for row in rows],
+        align="edge",
+        edgecolor="white",
+    )
+    lower.set_yscale("log")
+    lower.set_ylabel("images")
+    lower.set_xlabel("confidence")
+    lower.set_xlim(0, 1)
+    figure.savefig(path, dpi=110)
+
+
+def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
+    """Losses and accuracy over all phases, one after the other; the kept epochs are marked."""
+    figure = Figure(figsize=(8.0, 5.6), layout="constrained")
+    losses, accuracy = figure.subplots(2, 1, sharex=True)
+    start = 0
+    for phase, (name, rows) in enumerate(histories.items()):
+        at = [start + row.epoch for row in rows]
+        best = min(rows, key=lambda row: row.val_loss)
+        trained = [row for row in rows if row.train_loss is not None]
+        losses.plot(
+            [start + row.epoch for row in trained],
+            [row.train_loss for row in trained],
+            color="C0",
+            label="training" if phase == 0 else None,
+        )
+        losses.plot(
+            at,
+            [row.val_loss for row in rows],
+            color="C1",
+            label="validation" if phase == 0 else None,
+        )
+        accuracy.plot(at, [row.val_accuracy for row in rows], color="C1")
+        mark = {"marker": "*", "color": "C3", "markersize": 11, "linestyle": "none"}
+        label = "kept epoch" if phase == 0 else None
+        losses.plot([start + best.epoch], [best.val_loss], label=label, **mark)
+        accuracy.plot([start + best.epoch], [best.val_accuracy], **mark)
+        for axis in (losses, accuracy):
+            axis.axvspan(start, at[-1], color="grey", alpha=0.08 if phase % 2 else 0.0)
+        losses.annotate(
+            f" {name}", (start, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9
+        )
+        start = at[-1] + 1
+    losses.set_yscale("log")
+    losses.set_ylabel("cross-entropy (nats)")
+    accuracy.set_ylabel("validation accuracy")
+    accuracy.set_xlabel("epoch, over all phases")
+    accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def mistakes(
+    read: Callable[[int], NDArray[np.uint8]],
+    wrong: Sequence[tuple[int, str, str, float]],
+    path: Path,
+) -> None:
+    """The most confident mistakes, as (image id, label, predicted label, confidence)."""
+    shown = sorted(wrong, key=lambda row: -row[3])[:_MOST_MISTAKES]
+    columns = 6
+    rows = max(1, -(-len(shown) // columns))
+    figure = Figure(figsize=(1.7 * columns, 2.0 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, (image_id, label, predicted, confidence) in zip(axes, shown, strict=False):
+        axis.imshow(read(image_id))
+        axis.set_title(f"{label}, not {predicted}\nsure by {confidence:.0%}", fontsize=8)
+    if wrong:
+        title = f"{len(wrong)} mistakes on the test split, the most confident first"
+    else:
+        title = "No mistakes on the test split"
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=110)
+
+
+def _long(classes: Sequence[str]) -> bool:
+    return sum(len(label) for label in classes) > 40

@@ -1,0 +1,68 @@
+"""Files that are either whole or not there: fsync, then rename."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` so that a reader, also after a crash, finds all of it or the old file.
+
+    Raises:
+        ThawError: the disk is full or read-only; what was there before is untouched.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ThawError(
+            f"{path}: could not write {len(content):,} bytes: {error.strerror}"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself is only on disk once its folder is.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def only_process(path: Path, what: str) -> Iterator[None]:
+    """Hold ``path`` locked; the kernel lets go of it however this process ends.
+
+    Raises:
+        ThawError: another process holds it; its pid is named.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            owner = stream.read().strip() or "unknown"
+            raise ThawError(
+                f"{what} is already running as process {owner}; wait for it, or stop it"
+            ) from None
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield

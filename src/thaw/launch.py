@@ -1,0 +1,63 @@
+"""Start a stage: the environment that makes it fast and repeatable, then Accelerate."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from thaw import config
+from thaw.errors import ThawError
+from thaw.process import die_with_parent
+
+STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
+# glibc returns every large block to the kernel and faults it in again at the next step: half of
+# the CPU's training time. Both thresholds must be set before the process starts.
+_NEVER = str(4 << 30)
+_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": _NEVER,
+    "MALLOC_TRIM_THRESHOLD_": _NEVER,
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # deterministic matrix products on NVIDIA GPUs
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A tracking server that goes away must not stop training: the default waits 4 minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "DO_NOT_TRACK": "true",
+}
+
+
+def replace_process(stage: str) -> None:
+    """Become the process that runs ``stage``; does not return.
+
+    Raises:
+        ThawError: no such stage, or ``params.yaml`` is wrong.
+    """
+    if stage not in STAGES:
+        raise ThawError(f"there is no stage {stage!r}: choose from {', '.join(STAGES)}")
+    launch = config.load(config.Params).launch
+    threads = launch.threads or max(1, len(os.sched_getaffinity(0)) // launch.processes)
+    environment = {**_ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
+    module = f"thaw.stages.{stage}"
+    if stage == "prepare":
+        command = [sys.executable, "-m", module]
+    else:
+        command = accelerate_command(module, launch, threads)
+    die_with_parent()
+    os.execvpe(command[0], command, environment)  # noqa: S606
+
+
+def accelerate_command(module: str, launch: config.Launch, threads: int) -> list[str]:
+    """``accelerate launch`` for one process or several, on CPUs as on GPUs.
+
+    ``--multi_gpu`` is also what starts several processes on a CPU: with ``--cpu``, Accelerate
+    starts one and says nothing (huggingface/accelerate#2741).
+    """
+    several = ["--multi_gpu", "--main_process_port", "0"] if launch.processes > 1 else []
+    return [
+        sys.executable,
+        *["-m", "accelerate.commands.launch", "--quiet", "--module", *several],
+        *["--num_processes", str(launch.processes), "--num_machines", "1"],
+        *["--num_cpu_threads_per_process", str(threads)],
+        *["--mixed_precision", launch.mixed_precision, "--dynamo_backend", "no"],
+        module,
+    ]

@@ -1,0 +1,1 @@
+"""The model: an ordered list of blocks and a head."""

@@ -1,0 +1,147 @@
+"""BatchNorm -> a trainable affine map -> merged into the convolution before it.
+
+In evaluation mode BatchNorm is affine in each channel:
+``gamma' = gamma / sqrt(var + eps)``, ``beta' = beta - mean * gamma'``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ChannelAffine(nn.Module):
+    """``x * weight + bias`` by channel, then what was fused to the BatchNorm (timm's activation).
+
+    Input and output are (N, C, ...); ``weight`` and ``bias`` are (C,).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: nn.Module | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+        self.activation = activation if activation is not None else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) -> the same shape."""
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        mapped = torch.addcmul(
+            self.bias.view(shape).to(x.dtype), x, self.weight.view(shape).to(x.dtype)
+        )
+        activated: Tensor = self.activation(mapped)
+        return activated
+
+
+def fold(bn: _BatchNorm) -> ChannelAffine:
+    """The trainable affine map that equals ``bn`` in evaluation mode.
+
+    Input and output are (N, C, ...); the two new parameters are (C,).
+
+    Raises:
+        ValueError: ``bn`` keeps no running statistics.
+
+    Source: Ioffe & Szegedy 2015, Algorithm 2, line 11.
+    """
+    if bn.running_mean is None or bn.running_var is None:
+        raise ValueError("a BatchNorm without running statistics cannot be folded")
+    mean, var = bn.running_mean.double(), bn.running_var.double()
+    # bn.weight and bn.bias are None where the BatchNorm was made with affine=False
+    gamma = torch.ones_like(mean) if bn.weight is None else bn.weight.detach().double()
+    beta = torch.zeros_like(mean) if bn.bias is None else bn.bias.detach().double()
+    weight = gamma / torch.sqrt(var + bn.eps)
+    bias = beta - mean * weight
+    dtype = bn.running_mean.dtype
+    return ChannelAffine(weight.to(dtype), bias.to(dtype), _fused_activation(bn))
+
+
+def fold_all(module: nn.Module) -> int:
+    """Replace every BatchNorm inside ``module`` by its affine map, in place; their number."""
+    names = [name for name, child in module.named_modules() if isinstance(child, _BatchNorm)]
+    for name in names:
+        bn = module.get_submodule(name)
+        assert isinstance(bn, _BatchNorm)
+        module.set_submodule(name, fold(bn))
+    return len(names)
+
+
+def affine_names(module: nn.Module) -> list[str]:
+    """The names of the affine maps inside ``module``, in order."""
+    return [name for name, child in module.named_modules() if isinstance(child, ChannelAffine)]
+
+
+def merge_pairs(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
+    """(convolution, affine map) for every affine map that takes a convolution's output alone.
+
+    Found by running ``example`` (N, 3, S, S) through ``module``: the tensor that a convolution
+    puts out must be the very one that enters the affine map, and no other module may read it.
+    """
+    producers: dict[int, str] = {}
+    readers: dict[int, list[str]] = {}
+    kept: list[Tensor] = []  # ids are only unique while the tensors live
+
+    def watch(name: str, child: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            for tensor in inputs:
+                kept.append(tensor)
+                readers.setdefault(id(tensor), []).append(name)
+            if isinstance(child, nn.Conv2d):
+                kept.append(output)
+                producers[id(output)] = name
+
+        return child.register_forward_hook(hook)
+
+    leaves = [
+        (name, child)
+        for name, child in module.named_modules()
+        if isinstance(child, (nn.Conv2d, ChannelAffine)) or not list(child.children())
+    ]
+    handles = [watch(name, child) for name, child in leaves]
+    try:
+        with torch.no_grad():
+            module(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    affine = set(affine_names(module))
+    return [
+        (producers[tensor], names[0])
+        for tensor, names in readers.items()
+        if tensor in producers and len(names) == 1 and names[0] in affine
+    ]
+
+
+def merge(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
+    """Merge each affine map into the convolution before it, in place.
+
+    ``W' = weight * W`` by output channel, ``b' = weight * b + bias``; the affine map is
+    replaced by what was fused to it.
+    """
+    for conv_name, affine_name in pairs:
+        conv = module.get_submodule(conv_name)
+        affine = module.get_submodule(affine_name)
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(affine, ChannelAffine)
+        weight, bias = affine.weight.detach().double(), affine.bias.detach().double()
+        before = torch.zeros_like(bias) if conv.bias is None else conv.bias.detach().double()
+        scaled = conv.weight.detach().double() * weight.view(-1, 1, 1, 1)
+        conv.weight = nn.Parameter(scaled.to(conv.weight.dtype))
+        conv.bias = nn.Parameter((weight * before + bias).to(conv.weight.dtype))
+        module.set_submodule(affine_name, affine.activation)
+
+
+def _fused_activation(bn: _BatchNorm) -> nn.Module | None:
+    """timm's ``BatchNormAct2d`` applies dropout and an activation after normalising."""
+    parts = [
+        part
+        for part in (getattr(bn, "drop", None), getattr(bn, "act", None))
+        if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)
+    ]
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else nn.Sequential(*parts)

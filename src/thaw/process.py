@@ -1,0 +1,49 @@
+"""How a stage's processes end: never as orphans, and with a chance to say so."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from thaw.errors import EXIT_CODE, ThawError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies.
+
+    A killed DVC or launcher would leave the trainer running, and the next ``dvc repro`` would
+    start a second one beside it. The setting survives ``exec`` but not ``fork``, so every
+    process says it for itself. Only Linux has it; elsewhere the stage's lock file
+    keeps a second trainer away.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:  # the parent died before the kernel was told
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_main(main: Callable[[], None]) -> NoReturn:
+    """Run a stage or a verb: a user's mistake is a line and exit code 2, never a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        main()
+    except ThawError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_CODE)
+    except KeyboardInterrupt:
+        print("interrupted: the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:  # noqa: ARG001
+    raise KeyboardInterrupt

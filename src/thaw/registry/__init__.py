@@ -1,0 +1,1 @@
+"""What is registered with MLflow and served."""

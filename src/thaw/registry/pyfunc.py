@@ -1,0 +1,87 @@
+"""What MLflow serves: base64 images in, labels and probabilities out.
+
+MLflow imports this module from the installed package; nothing that lies in a downloaded model is
+imported, unpickled or executed. A string in the input is base64 and nothing else: it is
+never opened as a path or a URL.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Map
+
+from thaw.data.decode import DecodeError
+from thaw.model.predictor import Predictor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INPUT = "image"
+
+
+def signature() -> ModelSignature:
+    """A column ``image`` of base64 strings -> ``label``, ``probability``, ``probabilities``."""
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, INPUT)]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "label"),
+                ColSpec(DataType.double, "probability"),
+                ColSpec(Map(DataType.double), "probabilities"),
+            ]
+        ),
+    )
+
+
+class ServedClassifier:
+    """A model directory behind MLflow's ``predict``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._predictor = Predictor(folder)
+
+    def predict(
+        self,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002  (MLflow's signature)
+    ) -> list[dict[str, Any]]:
+        """A data frame with the column ``image`` -> a dictionary for each image.
+
+        Raises:
+            MlflowException: an image is not base64 or cannot be decoded (HTTP status 400).
+        """
+        images = [_bytes(place, text) for place, text in enumerate(model_input[INPUT])]
+        try:
+            probabilities = self._predictor.probabilities(images)
+        except DecodeError as error:
+            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
+        classes = self._predictor.classes
+        return [
+            {
+                "label": classes[int(row.argmax())],
+                "probability": float(row.max()),
+                "probabilities": dict(zip(classes, row.tolist(), strict=True)),
+            }
+            for row in probabilities
+        ]
+
+
+def _bytes(place: int, text: Any) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise MlflowException(
+            f"image {place}: not base64", error_code=INVALID_PARAMETER_VALUE
+        ) from None
+
+
+def _load_pyfunc(path: str) -> ServedClassifier:
+    """MLflow's entry point for ``loader_module``."""
+    return ServedClassifier(Path(path))

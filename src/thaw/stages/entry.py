@@ -1,0 +1,126 @@
+"""What the stages that train have in common: what is opened before and written after."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import torch
+
+from thaw import config, provenance
+from thaw.config import Launch, Section
+from thaw.console import warn
+from thaw.data.prepared import Prepared
+from thaw.files import only_process
+from thaw.model import directory
+from thaw.process import die_with_parent
+from thaw.stages import paths
+from thaw.training import history, loop
+from thaw.training.checkpoint import Checkpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from thaw.model.blocks import Classifier
+    from thaw.model.directory import Spec
+    from thaw.tracking import ResultRun
+    from thaw.training.history import Row
+    from thaw.training.loop import Progress, Runtime
+
+
+class TrainingInputs(Section):
+    """What every training stage reads from ``params.yaml``, beside its own section."""
+
+    seed: int
+    launch: Launch
+
+
+I = TypeVar("I", bound=TrainingInputs)  # noqa: E741
+
+
+@dataclass(frozen=True)
+class Work(Generic[I]):
+    """A training stage at work."""
+
+    stage: str
+    config: I
+    data: Prepared
+    runtime: Runtime
+    checkpoints: Checkpoints
+    run: ResultRun | None  # of the first process
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that lives as long as the checkpoints: until the stage has ended well."""
+        return self.checkpoints.folder
+
+    def log(self, row: Row) -> None:
+        """Log an epoch to the MLflow run."""
+        if self.run is not None:
+            self.run.log_row(self.stage, row)
+
+    def save_model(self, classifier: Classifier, spec: Spec, name: str = "") -> Spec:
+        """Write a model directory of this stage, from the first process."""
+        if not self.runtime.is_main:
+            return spec
+        return directory.save(classifier, spec, paths.MODELS / self.stage / name)
+
+    def finish(self, spec: Spec, progress: Progress, report: dict[str, Any]) -> None:
+        """Write the history and the report; the checkpoints are no longer needed."""
+        if self.runtime.is_main:
+            folder = paths.REPORTS / self.stage
+            history.write(progress.history, folder / paths.HISTORY)
+            content = {**describe(progress), **report}
+            (folder / paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
+            assert self.run is not None
+            self.run.computed(self.stage, spec.digest)
+        self.runtime.wait()
+        if self.runtime.is_main:
+            self.checkpoints.clear()
+
+
+def describe(progress: Progress) -> dict[str, Any]:
+    """The phase in a few numbers: where it started, and the epoch that was kept."""
+    first, best = progress.history[0], progress.history[progress.best_epoch]
+    return {
+        "epochs": progress.epoch,
+        "best_epoch": best.epoch,
+        "val_loss": best.val_loss,
+        "val_accuracy": best.val_accuracy,
+        "start_val_loss": first.val_loss,
+        "start_val_accuracy": first.val_accuracy,
+    }
+
+
+@contextlib.contextmanager
+def training(stage: str, schema: type[I], parent: str = "") -> Iterator[Work[I]]:
+    """Open all that a training stage needs; ``parent`` is the digest of the model it starts from."""
+    die_with_parent()
+    params = config.load(config.Params)
+    inputs = config.load(schema)
+    runtime = loop.start(inputs.launch)
+    with contextlib.ExitStack() as stack:
+        if runtime.is_main:
+            lock = paths.SCRATCH / f"{stage}.lock"
+            stack.enter_context(only_process(lock, f"the stage {stage}"))
+        data = Prepared(paths.PREPARED)
+        # The same key, the same bits: what a checkpoint with another one reached is of no use.
+        key = provenance.key(
+            inputs.model_dump(exclude=config.NO_EFFECT),
+            data.manifest.digest,
+            parent,
+            provenance.code_digest(),
+            torch.__version__,
+        )
+        folder = paths.SCRATCH / "checkpoints" / stage
+        checkpoints = Checkpoints(folder, key[:16], warn)
+        run = None
+        if runtime.is_main:
+            from thaw.tracking import ResultRun
+
+            run = ResultRun(params, data.manifest.digest)
+            stack.enter_context(run.stage(stage))
+        yield Work(stage, inputs, data, runtime, checkpoints, run)

@@ -1,0 +1,179 @@
+"""evaluate: score the test split, draw, complete the MLflow run, register the model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from thaw import config
+from thaw.config import Evaluate, Launch, Section, Tracking
+from thaw.console import say
+from thaw.data.prepared import Prepared
+from thaw.evaluation import plots
+from thaw.evaluation.metrics import Scores, score
+from thaw.files import only_process
+from thaw.model import directory
+from thaw.process import die_with_parent, run_main
+from thaw.stages import paths
+from thaw.training import history, loop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from thaw.config import Params
+    from thaw.model.directory import Spec
+    from thaw.training.history import Row
+
+TRAINING = ("warmup_head", "unfreeze", "fold_bn")
+MODEL = paths.MODELS / "fold_bn" / "merged"
+
+
+class Inputs(Section):
+    """What this stage reads from ``params.yaml``."""
+
+    launch: Launch
+    evaluate: Evaluate
+    tracking: Tracking
+
+
+@dataclass(frozen=True)
+class Result:
+    """The test split's ids, targets, probabilities (N, C) and scores."""
+
+    ids: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    scores: Scores
+
+
+def run(inputs: Inputs, runtime: loop.Runtime, data: Prepared) -> tuple[Result, Spec]:
+    """Score the deployment form on the test split."""
+    classifier, spec = directory.load(MODEL)
+    if spec.classes != data.manifest.classes:
+        raise ValueError("the model and the data have different classes: run `dvc repro`")
+    source = data.images("test", spec.preprocessing)
+    logits = loop.logits(runtime, classifier, source, "test split")
+    probabilities = logits.double().softmax(dim=1).numpy()
+    scores = score(
+        probabilities, source.targets, spec.classes, inputs.evaluate.calibration_bins
+    )
+    return Result(source.ids, source.targets, probabilities, scores), spec
+
+
+def write(result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
+    """Write metrics, tables and pictures into ``folder``."""
+    scores = result.scores
+    drawn = folder / "plots"
+    drawn.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps({"test": scores.summary}, indent=2) + "\n")
+    _write_csv(folder / "per_class.csv", scores.per_class)
+    _write_csv(folder / "calibration.csv", scores.reliability)
+    _write_csv(folder / "predictions.csv", _predictions(result, spec, data))
+    plots.confusion(scores.confusion, spec.classes, drawn / "confusion.png")
+    plots.per_class(scores.per_class, drawn / "per_class.png")
+    plots.reliability(scores.reliability, scores.summary["ece"], drawn / "calibration.png")
+    plots.learning_curves(_histories(), drawn / "learning_curves.png")
+    plots.mistakes(data.store.read, _mistakes(result, spec), drawn / "mistakes.png")
+
+
+def _histories() -> dict[str, list[Row]]:
+    return {stage: history.read(paths.REPORTS / stage / paths.HISTORY) for stage in TRAINING}
+
+
+def _predictions(result: Result, spec: Spec, data: Prepared) -> list[dict[str, object]]:
+    rows = []
+    for image_id, target, row in zip(
+        result.ids, result.targets, result.probabilities, strict=True
+    ):
+        predicted = int(row.argmax())
+        rows.append(
+            {
+                "id": int(image_id),
+                "path": data.manifest.rows[image_id].path,
+                "label": spec.classes[target],
+                "predicted": spec.classes[predicted],
+                "probability": float(row[predicted]),
+                **{f"p_{label}": float(p) for label, p in zip(spec.classes, row, strict=True)},
+            }
+        )
+    return rows
+
+
+def _mistakes(result: Result, spec: Spec) -> list[tuple[int, str, str, float]]:
+    predicted = result.probabilities.argmax(axis=1)
+    return [
+        (int(result.ids[i]), spec.classes[result.targets[i]], spec.classes[predicted[i]], float(p))
+        for i, p in enumerate(result.probabilities.max(axis=1))
+        if predicted[i] != result.targets[i]
+    ]
+
+
+def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
+    """Complete the MLflow run from the files, and register the model."""
+    from thaw.registry.register import register
+    from thaw.tracking import ResultRun
+
+    tracked = ResultRun(params, data.manifest.digest)
+    with tracked.stage("evaluate"), tracked.active():
+        for stage, rows in _histories().items():
+            tracked.log_history(stage, rows)
+            model = MODEL if stage == "fold_bn" else paths.MODELS / stage
+            tracked.copied(stage, directory.read_spec(model).digest)
+        tracked.complete(result.scores.summary, data.manifest.digest, params.data.path)
+        registered = register(
+            params.tracking.registered_model,
+            MODEL,
+            spec.digest,
+            _example(result, data),
+            result.scores.summary,
+        )
+    content = {
+        "run_id": tracked.run_id,
+        "name": registered.name,
+        "version": registered.version,
+        "alias": registered.alias,
+    }
+    (folder / "registered.json").write_text(json.dumps(content, indent=2) + "\n")
+    say(f"registered {registered.name} version {registered.version} as @{registered.alias}")
+
+
+def _example(result: Result, data: Prepared) -> bytes:
+    """The first test image, as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(data.store.read(int(result.ids[0]))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def main() -> None:
+    """Score, write, record."""
+    die_with_parent()
+    params = config.load(config.Params)
+    inputs = config.load(Inputs)
+    runtime = loop.start(inputs.launch)
+    data = Prepared(paths.PREPARED)
+    folder = paths.REPORTS / "evaluate"
+    result, spec = run(inputs, runtime, data)
+    if runtime.is_main:
+        with only_process(paths.SCRATCH / "evaluate.lock", "the stage evaluate"):
+            write(result, spec, data, folder)
+            record(params, result, spec, data, folder)
+    runtime.wait()
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,113 @@
+"""prepare: images -> manifest, packed store and data report. Knows nothing about any model."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from thaw import config
+from thaw.config import Data, Prepare, Section
+from thaw.console import progress, say, warn
+from thaw.data import manifest, report
+from thaw.data.checks import class_problems, read_all
+from thaw.data.manifest import Row
+from thaw.data.pack import PackedStore, PackWriter
+from thaw.data.sources import listing
+from thaw.data.split import given_split_problems, split, split_problems
+from thaw.errors import ProblemsError
+from thaw.process import die_with_parent, run_main
+from thaw.stages import paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.data.checks import Facts
+    from thaw.data.sources import Listing
+
+
+class Inputs(Section):
+    """What this stage reads from ``params.yaml``."""
+
+    seed: int
+    data: Data
+    prepare: Prepare
+
+
+def run(inputs: Inputs, found: Listing, folder: Path) -> dict[str, Any]:
+    """Check every image of ``found``, split, and pack into ``folder``; the data report.
+
+    Raises:
+        ProblemsError: all that is wrong with the data, each with its file.
+    """
+    facts, problems = _pack(inputs.prepare, found, folder)
+    problems += class_problems(found)
+    splits, split_trouble = _split(inputs, facts)
+    problems += split_trouble
+    if problems:
+        raise ProblemsError(f"the data cannot be used ({len(problems)} problems):", problems)
+    rows = [
+        Row(number, fact.sample.path, fact.digest, fact.sample.label, place, fact.width, fact.height)
+        for number, (fact, place) in enumerate(zip(facts, splits, strict=True))
+    ]
+    manifest.write(rows, folder)
+    groups = [fact.group for fact in facts]
+    conversions = [fact.conversions for fact in facts]
+    return report.summarize(manifest.read(folder), groups, conversions, found.ignored)
+
+
+def _pack(config: Prepare, found: Listing, folder: Path) -> tuple[list[Facts], list[str]]:
+    """Pack what can be read; its facts, and a line for each image that cannot."""
+    facts: list[Facts] = []
+    problems = list(found.problems)
+    images = progress(read_all(found, config), "reading images", len(found.samples))
+    with PackWriter(folder, config) as store:
+        for item in images:
+            if isinstance(item, str):
+                problems.append(item)
+            else:
+                fact, pixels = item
+                facts.append(fact)
+                store.add(pixels)
+    return facts, problems
+
+
+def _split(inputs: Inputs, facts: list[Facts]) -> tuple[list[str], list[str]]:
+    """The split of each image, as the source brings it or drawn; or what is wrong with it."""
+    labels = [fact.sample.label for fact in facts]
+    groups = [fact.group for fact in facts]
+    given = [fact.sample.split for fact in facts]
+    if any(given):
+        splits = [name or "train" for name in given]
+        return splits, given_split_problems(labels, splits)
+    if problems := split_problems(labels, groups):
+        return [], problems
+    fractions = inputs.prepare
+    splits = split(
+        labels,
+        groups,
+        val_fraction=fractions.val_fraction,
+        test_fraction=fractions.test_fraction,
+        seed=inputs.seed,
+    )
+    return splits, []
+
+
+def main() -> None:
+    """Read ``params.yaml``, run, and write the report beside the data."""
+    die_with_parent()
+    config.load(config.Params)
+    inputs = config.load(Inputs)
+    paths.PREPARED.mkdir(parents=True, exist_ok=True)
+    found = listing(inputs.data, paths.PREPARED / "digits")
+    content = run(inputs, found, paths.PREPARED)
+    folder = paths.REPORTS / "prepare"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / paths.REPORT).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    report.draw(manifest.read(paths.PREPARED), PackedStore(paths.PREPARED), folder / "samples.png")
+    for line in report.warnings(content):
+        warn(line)
+    say(f"prepared {content['images']} images in {content['classes']} classes: {content['splits']}")
+
+
+if __name__ == "__main__":
+    run_main(main)

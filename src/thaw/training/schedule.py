@@ -1,0 +1,18 @@
+"""The learning rate as a pure function of the step: nothing to save, nothing to get out of step."""
+
+from __future__ import annotations
+
+import math
+
+
+def factor(step: int, total: int, warmup_fraction: float) -> float:
+    """What the base learning rate is multiplied with at ``step`` (0 .. total - 1).
+
+    A linear rise over the first ``warmup_fraction`` of the steps, then half a cosine down to
+    zero (Loshchilov & Hutter 2017, without restarts).
+    """
+    warmup = math.ceil(total * warmup_fraction)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1, total - warmup)
+    return 0.5 * (1 + math.cos(math.pi * progress))
