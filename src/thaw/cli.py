@@ -47,6 +47,14 @@ def report() -> None:
     summary.show(config.load(config.Params), Path("reports"))
 
 
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Where to listen, on this machine only.")] = 5000,
+) -> None:
+    """Serve the MLflow UI on this project's store."""
+    launch.replace_by_ui(port)
+
+
 def main() -> None:
     """Run the command line."""
     run_main(app)

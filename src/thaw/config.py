@@ -209,7 +209,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ThawError(f"{path} is not in {Path.cwd()}: run thaw in the project's folder") from None
+        raise ThawError(
+            f"{path} is not in {Path.cwd()}: run thaw in the project's folder"
+        ) from None
     except (MarkedYAMLError, UnicodeDecodeError) as error:
         raise ThawError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

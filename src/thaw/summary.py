@@ -55,9 +55,7 @@ def show(params: Params, reports: Path) -> None:
         f"{scores['images']:.0f} images)",
     )
     table.add_row("macro F1, log-loss", f"{scores['macro_f1']:.4f}, {scores['log_loss']:.4f}")
-    table.add_row(
-        "ECE, worst recall", f"{scores['ece']:.4f}, {scores['worst_class_recall']:.4f}"
-    )
+    table.add_row("ECE, worst recall", f"{scores['ece']:.4f}, {scores['worst_class_recall']:.4f}")
     table.add_section()
     name = f"{registered['name']} version {registered['version']}"
     table.add_row("registered", f"[bold]{name}[/bold] as @{registered['alias']}")

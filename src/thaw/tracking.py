@@ -19,7 +19,7 @@ import mlflow
 import psutil
 from filelock import FileLock
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.sources import LocalArtifactDatasetSource
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -140,7 +140,7 @@ class ResultRun:
         return run
 
     def _close_dead_runs(self) -> None:
-        """Runs whose process on this machine is gone were killed; MLflow would keep them RUNNING."""
+        """A run whose process on this machine is gone was killed; MLflow keeps it RUNNING."""
         running = self._client.search_runs(
             [self.experiment_id], "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY
         )
@@ -157,13 +157,13 @@ class ResultRun:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """While a stage works: system metrics; FAILED or KILLED if it ends so, else still RUNNING."""
-        monitor = SystemMetricsMonitor(
+        """While a stage works: system metrics; ends FAILED or KILLED, or still RUNNING if well."""
+        monitor = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
             self.run_id,
             sampling_interval=self._tracking.system_metrics_seconds,
             resume_logging=True,
         )
-        monitor.start()
+        monitor.start()  # type: ignore[no-untyped-call]
         status = None
         try:
             yield
@@ -174,14 +174,14 @@ class ResultRun:
             status = "FAILED"
             raise
         finally:
-            monitor.finish()
+            monitor.finish()  # type: ignore[no-untyped-call]
             if status and self._live:
                 with contextlib.suppress(MlflowException):
                     self.tag({"thaw.stopped_in": name})
                     self._client.set_terminated(self.run_id, status)
 
     def log_row(self, stage: str, row: Row) -> None:
-        """Log an epoch as it ends; should MLflow fail, training goes on and the rest comes later."""
+        """Log an epoch as it ends; should MLflow fail, training goes on, the rest comes later."""
         if not self._live:
             return
         try:
@@ -232,7 +232,7 @@ class ResultRun:
         metrics = [metric for metric in metrics if metric.key not in self._logged]
         self._client.log_batch(self.run_id, metrics=metrics)
         self.tag({"thaw.dvc_lock": provenance.lock_digest() or "none"})
-        dataset = MetaDataset(
+        dataset = MetaDataset(  # type: ignore[abstract]
             LocalArtifactDatasetSource(source), name=Path(source).name, digest=data_digest[:36]
         )
         mlflow.log_input(dataset, context="training")

@@ -61,9 +61,7 @@ def _read(
         if not path.resolve().is_relative_to(resolved_root):
             return f"{path}: leads out of the data folder {root}"
         content = path.read_bytes()
-        image = decode(
-            content, short_side=config.short_side, max_megapixels=config.max_megapixels
-        )
+        image = decode(content, short_side=config.short_side, max_megapixels=config.max_megapixels)
     except UnicodeEncodeError:
         return f"{path!r}: the file's name is not valid UTF-8"
     except OSError as error:
@@ -74,9 +72,7 @@ def _read(
     pixels.update(image.pixels.tobytes())
     digest = hashlib.sha256(content).hexdigest()
     group = pixels.hexdigest()
-    return Facts(
-        sample, digest, group, image.width, image.height, image.conversions
-    ), image.pixels
+    return Facts(sample, digest, group, image.width, image.height, image.conversions), image.pixels
 
 
 def class_problems(found: Listing) -> list[str]:

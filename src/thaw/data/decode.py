@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def decode(content: bytes, *, short_side: int, max_megapixels: float) -> Decoded
             return _convert(image, short_side, max_megapixels)
     except Image.DecompressionBombError as error:
         raise DecodeError(str(error)) from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DecodeError(f"not an image in a known format ({', '.join(FORMATS)})") from None
     except (OSError, SyntaxError, ValueError, EOFError, OverflowError) as error:
         raise DecodeError(f"cannot be decoded: {' '.join(str(error).split())}") from None

@@ -48,9 +48,7 @@ def split(
     In each class the groups are ordered by a hash of (seed, group): the first go to test,
     the next to validation. An image added later therefore moves few others.
     """
-    rank = {
-        group: hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in set(groups)
-    }
+    rank = {group: hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in set(groups)}
     assigned: dict[str, str] = {}
     for _, members in sorted(_groups_by_class(labels, groups).items()):
         ordered = sorted(members, key=rank.__getitem__)

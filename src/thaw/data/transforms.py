@@ -69,7 +69,9 @@ class Preprocessing(BaseModel):
         return (images - mean) / std
 
 
-def augment(images: Tensor, ids: NDArray[np.int64], epoch: int, seed: int, config: Augment) -> Tensor:
+def augment(
+    images: Tensor, ids: NDArray[np.int64], epoch: int, seed: int, config: Augment
+) -> Tensor:
     """Change each image (N, 3, S, S), values in 0..1, by its own draw from (seed, epoch, id).
 
     So it does not matter how images are batched, how many processes train, or

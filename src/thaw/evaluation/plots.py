@@ -21,7 +21,7 @@ _MOST_ANNOTATED = 20  # classes up to which a cell of the confusion matrix carri
 
 
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """The confusion matrix: counts, coloured by the share of the row (so the diagonal is recall)."""
+    """The confusion matrix: counts, coloured by the share of the row: the diagonal is recall."""
     size = max(4.0, min(0.42 * len(classes) + 2.2, 16.0))
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axis = figure.subplots()

@@ -136,7 +136,7 @@ def merge(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def _fused_activation(bn: _BatchNorm) -> nn.Module | None:
-    """timm's ``BatchNormAct2d`` applies dropout and an activation after normalising."""
+    """Timm's ``BatchNormAct2d`` applies dropout and an activation after normalising."""
     parts = [
         part
         for part in (getattr(bn, "drop", None), getattr(bn, "act", None))

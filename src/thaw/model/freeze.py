@@ -59,10 +59,10 @@ def apply(classifier: Classifier, plan: Plan) -> None:
     if plan.blocks != len(classifier.blocks):
         raise ValueError(f"plan for {plan.blocks} blocks, model of {len(classifier.blocks)}")
     classifier.plan = plan
-    classifier.requires_grad_(False)
+    classifier.requires_grad_(requires_grad=False)
     for index in sorted(plan.trainable):
         if plan.batch_norm == "affine":
             fold_all(classifier.blocks[index])
-        classifier.blocks[index].requires_grad_(True)
-    classifier.head.requires_grad_(True)
+        classifier.blocks[index].requires_grad_(requires_grad=True)
+    classifier.head.requires_grad_(requires_grad=True)
     classifier.train(classifier.training)

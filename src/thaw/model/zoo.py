@@ -7,7 +7,6 @@ of the pooled features. Cutting must not change the output; a test holds that.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 PACKAGED = "timm/tf_efficientnet_lite0"
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -17,8 +17,9 @@ from thaw.files import only_process
 from thaw.model import directory
 from thaw.process import die_with_parent
 from thaw.stages import paths
-from thaw.training import history, loop
+from thaw.training import history
 from thaw.training.checkpoint import Checkpoints
+from thaw.training.runtime import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from thaw.model.directory import Spec
     from thaw.tracking import ResultRun
     from thaw.training.history import Row
-    from thaw.training.loop import Progress, Runtime
+    from thaw.training.loop import Progress
+    from thaw.training.runtime import Runtime
 
 
 class TrainingInputs(Section):
@@ -97,11 +99,11 @@ def describe(progress: Progress) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def training(stage: str, schema: type[I], parent: str = "") -> Iterator[Work[I]]:
-    """Open all that a training stage needs; ``parent`` is the digest of the model it starts from."""
+    """Open all that a training stage needs; ``parent`` digests the model it starts from."""
     die_with_parent()
     params = config.load(config.Params)
     inputs = config.load(schema)
-    runtime = loop.start(inputs.launch)
+    runtime = start(inputs.launch)
     with contextlib.ExitStack() as stack:
         if runtime.is_main:
             lock = paths.SCRATCH / f"{stage}.lock"

@@ -20,9 +20,11 @@ from thaw.files import only_process
 from thaw.model import directory
 from thaw.process import die_with_parent, run_main
 from thaw.stages import paths
-from thaw.training import history, loop
+from thaw.training import history
+from thaw.training.runtime import Runtime, logits, start
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -54,17 +56,15 @@ class Result:
     scores: Scores
 
 
-def run(inputs: Inputs, runtime: loop.Runtime, data: Prepared) -> tuple[Result, Spec]:
+def run(inputs: Inputs, runtime: Runtime, data: Prepared) -> tuple[Result, Spec]:
     """Score the deployment form on the test split."""
     classifier, spec = directory.load(MODEL)
     if spec.classes != data.manifest.classes:
         raise ValueError("the model and the data have different classes: run `dvc repro`")
     source = data.images("test", spec.preprocessing)
-    logits = loop.logits(runtime, classifier, source, "test split")
-    probabilities = logits.double().softmax(dim=1).numpy()
-    scores = score(
-        probabilities, source.targets, spec.classes, inputs.evaluate.calibration_bins
-    )
+    outputs = logits(runtime, classifier, source, "test split")
+    probabilities = outputs.double().softmax(dim=1).numpy()
+    scores = score(probabilities, source.targets, spec.classes, inputs.evaluate.calibration_bins)
     return Result(source.ids, source.targets, probabilities, scores), spec
 
 
@@ -90,9 +90,7 @@ def _histories() -> dict[str, list[Row]]:
 
 def _predictions(result: Result, spec: Spec, data: Prepared) -> list[dict[str, object]]:
     rows = []
-    for image_id, target, row in zip(
-        result.ids, result.targets, result.probabilities, strict=True
-    ):
+    for image_id, target, row in zip(result.ids, result.targets, result.probabilities, strict=True):
         predicted = int(row.argmax())
         rows.append(
             {
@@ -116,7 +114,7 @@ def _mistakes(result: Result, spec: Spec) -> list[tuple[int, str, str, float]]:
     ]
 
 
-def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
+def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -164,7 +162,7 @@ def main() -> None:
     die_with_parent()
     params = config.load(config.Params)
     inputs = config.load(Inputs)
-    runtime = loop.start(inputs.launch)
+    runtime = start(inputs.launch)
     data = Prepared(paths.PREPARED)
     folder = paths.REPORTS / "evaluate"
     result, spec = run(inputs, runtime, data)

@@ -17,6 +17,7 @@ from thaw.stages import paths
 from thaw.stages.entry import TrainingInputs, Work, training
 from thaw.training import loop
 from thaw.training.activations import sources
+from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,9 +36,9 @@ class Inputs(TrainingInputs):
 
 def fold(work: Work[Inputs], classifier: Classifier, val: ImageSource) -> dict[str, Any]:
     """Turn every BatchNorm into its affine map, in place, and prove that the logits stay."""
-    before = loop.logits(work.runtime, classifier, val, "logits before the fold")
+    before = logits(work.runtime, classifier, val, "logits before the fold")
     count = batchnorm.fold_all(classifier)
-    after = loop.logits(work.runtime, classifier, val, "logits after the fold")
+    after = logits(work.runtime, classifier, val, "logits after the fold")
     return {"folded": count, **proof(before, after, work.config.fold_bn.tolerance, "fold")}
 
 
@@ -67,14 +68,14 @@ def merge(
 ) -> tuple[Spec, dict[str, Any]]:
     """Merge every affine map that follows a convolution into it, in place, with the proof."""
     classifier.eval()
-    before = loop.logits(work.runtime, classifier, val, "logits before the merge")
+    before = logits(work.runtime, classifier, val, "logits before the merge")
     size = spec.preprocessing.image_size
     example = torch.zeros(1, 3, size, size, device=next(classifier.parameters()).device)
     pairs = batchnorm.merge_pairs(classifier, example)
     kept = len(batchnorm.affine_names(classifier)) - len(pairs)
     batchnorm.merge(classifier, pairs)
-    after = loop.logits(work.runtime, classifier, val, "logits after the merge")
-    content = {"merged": len(pairs), "kept_affine": kept}
+    after = logits(work.runtime, classifier, val, "logits after the merge")
+    content: dict[str, Any] = {"merged": len(pairs), "kept_affine": kept}
     content |= proof(before, after, work.config.fold_bn.tolerance, "merge")
     return spec.model_copy(update={"merged": pairs}), content
 

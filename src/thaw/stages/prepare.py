@@ -46,7 +46,9 @@ def run(inputs: Inputs, found: Listing, folder: Path) -> dict[str, Any]:
     if problems:
         raise ProblemsError(f"the data cannot be used ({len(problems)} problems):", problems)
     rows = [
-        Row(number, fact.sample.path, fact.digest, fact.sample.label, place, fact.width, fact.height)
+        Row(
+            number, fact.sample.path, fact.digest, fact.sample.label, place, fact.width, fact.height
+        )
         for number, (fact, place) in enumerate(zip(facts, splits, strict=True))
     ]
     manifest.write(rows, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from thaw.config import Backbone, Head, WarmupHead
+from thaw.data.transforms import Preprocessing
 from thaw.model import head, zoo
 from thaw.model.blocks import Classifier
 from thaw.model.directory import Parent, Spec
@@ -13,7 +14,6 @@ from thaw.process import run_main
 from thaw.stages.entry import TrainingInputs, Work, training
 from thaw.training import loop
 from thaw.training.activations import sources
-from thaw.data.transforms import Preprocessing
 
 
 class Inputs(TrainingInputs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,14 @@ import torch
 
 from thaw.data.loader import ActivationSource
 from thaw.model.blocks import Lower
-from thaw.training.loop import forward_all
+from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.data.loader import ImageSource, Source
     from thaw.model.blocks import Classifier
-    from thaw.training.loop import Runtime
+    from thaw.training.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def cached(
         kept.flush()
         runtime.wait()
         if runtime.is_main:
-            os.replace(part, path)
+            part.replace(path)
         runtime.wait()
     return ActivationSource(np.load(path, mmap_mode="r"), source.targets)
 
@@ -82,7 +81,7 @@ def cached(
 def _shape(
     runtime: Runtime, classifier: Classifier, source: ImageSource, cut: int
 ) -> tuple[int, ...]:
-    device = runtime.accelerator.device
+    device = runtime.device
     places = np.array([0])
     image = source.finish(source.read(places).to(device), places, epoch=None)
     with torch.inference_mode():

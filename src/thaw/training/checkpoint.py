@@ -57,16 +57,8 @@ class Checkpoints:
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The newest checkpoint that is whole, or None; damaged ones are named and passed over."""
         for path in reversed(self._paths()):
-            content = path.read_bytes()
-            match = _NAME.fullmatch(path.name)
-            assert match is not None
             try:
-                if hashlib.sha256(content).hexdigest() != match["digest"]:
-                    raise ValueError("its digest is not the one in its name")
-                # safetensors' own reader of bytes leaves the metadata out
-                length = int.from_bytes(content[:8], "little")
-                state = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
-                return load_tensors(content), state
+                return _read(path)
             except (ValueError, KeyError, SafetensorError) as error:
                 self._warn(f"{path} is damaged ({error}): the checkpoint before it is used")
         return None
@@ -77,3 +69,15 @@ class Checkpoints:
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    content = path.read_bytes()
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    if hashlib.sha256(content).hexdigest() != match["digest"]:
+        raise ValueError("its digest is not the one in its name")
+    # safetensors' own reader of bytes leaves the metadata out
+    length = int.from_bytes(content[:8], "little")
+    state = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
+    return load_tensors(content), state

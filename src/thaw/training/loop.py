@@ -1,6 +1,6 @@
 """The training loop: one for the warm-up, the unfreeze and the training after the fold.
 
-The only module that knows Accelerate. A phase is a pure function of its inputs and the seed:
+A phase is a pure function of its inputs and the seed:
 order, augmentation and dropout are drawn anew from (seed, epoch, step), so that a killed run
 continues to the same bits, and several processes take the steps that one would.
 """
@@ -14,107 +14,26 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
-from accelerate.utils import broadcast
-from torch import Tensor, nn
+from torch import Tensor
 
 from thaw.console import progress, say
-from thaw.data.loader import Share, Source, batches, shares, shuffled
+from thaw.data.loader import shuffled
 from thaw.errors import ThawError
 from thaw.model.blocks import Upper
 from thaw.training import optim, schedule
 from thaw.training.history import Row
+from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-    from thaw.config import Launch, Training
+    from thaw.config import Training
+    from thaw.data.loader import Source
     from thaw.model.blocks import Classifier
     from thaw.training.checkpoint import Checkpoints
-
-_SCORE_BATCH = 128
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """The processes and devices of a stage."""
-
-    accelerator: Accelerator
-    workers: int
-    checkpoint_seconds: float
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes files, logs and shows progress."""
-        return bool(self.accelerator.is_main_process)
-
-    def wait(self) -> None:
-        """Until every process is here."""
-        self.accelerator.wait_for_everyone()
-
-    def shares(self, order: NDArray[np.int64], batch_size: int) -> list[Share]:
-        """This process's part of each batch."""
-        accelerator = self.accelerator
-        return shares(order, batch_size, accelerator.process_index, accelerator.num_processes)
-
-
-def start(launch: Launch) -> Runtime:
-    """Meet the other processes of this stage.
-
-    Raises:
-        ThawError: there are not as many as ``launch.processes`` says. (A wrong launch would
-            otherwise train alone, silently: huggingface/accelerate#2741.)
-    """
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    has_gpu = torch.cuda.is_available()
-    if launch.mixed_precision == "fp16" and not has_gpu:
-        raise ThawError(
-            "params.yaml: launch.mixed_precision: fp16 needs a GPU (a CPU would silently run "
-            "fp32); bf16 works on both"
-        )
-    accelerator = Accelerator(cpu=not has_gpu, mixed_precision=launch.mixed_precision)
-    if accelerator.num_processes != launch.processes:
-        raise ThawError(
-            f"params.yaml: launch.processes is {launch.processes}, but "
-            f"{accelerator.num_processes} run: start stages by `dvc repro` or `thaw stage NAME`"
-        )
-    return Runtime(accelerator, launch.workers, launch.checkpoint_minutes * 60)
-
-
-def forward_all(
-    runtime: Runtime, network: nn.Module, source: Source, description: str
-) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """(places, outputs) for this process's part of ``source``, in evaluation mode."""
-    accelerator = runtime.accelerator
-    network.to(accelerator.device).eval()
-    parts = runtime.shares(np.arange(len(source)), _SCORE_BATCH)
-    loaded = batches(source, parts, accelerator.device, workers=runtime.workers)
-    for batch in progress(loaded, description, len(parts), show=runtime.is_main):
-        with torch.inference_mode(), accelerator.autocast():
-            outputs = network(batch.inputs).float()
-        real = (batch.weights > 0).cpu()
-        yield batch.places[real.numpy()], outputs.cpu()[real]
-
-
-def logits(runtime: Runtime, network: nn.Module, source: Source, description: str) -> Tensor:
-    """The logits (N, classes) for all of ``source``, on the CPU of every process."""
-    collected: Tensor | None = None
-    for places, outputs in forward_all(runtime, network, source, description):
-        if collected is None:  # also where all of this process's places only fill up a batch
-            collected = torch.zeros(len(source), outputs.shape[1])
-        collected[torch.from_numpy(places)] = outputs
-    if collected is None:
-        raise ValueError("there is nothing to score")
-    if runtime.accelerator.num_processes > 1:
-        # Each place is filled by one process and zero in the others, so the sum is exact.
-        moved = collected.to(runtime.accelerator.device)
-        collected = runtime.accelerator.reduce(moved, "sum").cpu()
-    return collected
+    from thaw.training.runtime import Runtime
 
 
 @dataclass
@@ -155,8 +74,7 @@ def fit(
     Raises:
         ThawError: the loss or its gradient is not finite.
     """
-    device = runtime.accelerator.device
-    classifier.to(device)
+    classifier.to(runtime.device)
     trained = _trainable_state(classifier)
     groups = optim.parameter_groups(
         classifier, lr=config.lr, lr_decay=lr_decay, weight_decay=config.weight_decay
@@ -208,28 +126,17 @@ class _Phase:
 
     def one_epoch(self) -> None:
         """Train to the end of the epoch that ``progress`` stands in."""
-        state, accelerator = self.progress, self.runtime.accelerator
+        state, runtime = self.progress, self.runtime
         epoch = state.epoch + 1
-        parts = self.runtime.shares(
-            shuffled(len(self.train), self.seed, epoch), self.config.batch_size
-        )
+        order = shuffled(len(self.train), self.seed, epoch)
+        parts = runtime.shares(order, self.config.batch_size)
         total = len(parts) * self.config.epochs
-        loaded = batches(
-            self.train,
-            parts[state.step :],
-            accelerator.device,
-            workers=self.runtime.workers,
-            epoch=epoch,
-        )
+        loaded = runtime.load(self.train, parts[state.step :], epoch)
         title = f"epoch {epoch}/{self.config.epochs}"
         self.network.train()
-        for batch in progress(
-            loaded, title, len(parts) - state.step, show=self.runtime.is_main
-        ):
+        for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
             self._set_rate((epoch - 1) * len(parts) + state.step, total)
-            torch.manual_seed(
-                _derived_seed(self.seed, epoch, state.step, accelerator.process_index)
-            )
+            torch.manual_seed(_derived_seed(self.seed, epoch, state.step, runtime.rank))
             losses = F.cross_entropy(
                 self.network(batch.inputs),
                 batch.targets,
@@ -239,19 +146,19 @@ class _Phase:
             loss_sum = (losses * batch.weights).sum()
             # DistributedDataParallel averages gradients over the processes: this makes the
             # average the gradient of the mean over the whole batch, whatever the shares are.
-            accelerator.backward(loss_sum * (accelerator.num_processes / batch.total))
+            runtime.accelerator.backward(loss_sum * (runtime.world / batch.total))
             self._step(epoch)
-            state.loss_sum += float(self._sum(loss_sum.detach().double()))
+            state.loss_sum += float(runtime.sum(loss_sum.detach().double()))
             state.step += 1
-            if time.monotonic() - self.saved_at > self.runtime.checkpoint_seconds:
+            if time.monotonic() - self.saved_at > runtime.checkpoint_seconds:
                 self.save()
-        self._same_buffers()
+        runtime.same_buffers(self.classifier)
 
     def _step(self, epoch: int) -> None:
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = self.runtime.accelerator.clip_grad_norm_(parameters, self.config.clip_norm)
+        accelerator = self.runtime.accelerator
+        norm = accelerator.clip_grad_norm_(self._parameters(), self.config.clip_norm)
         # fp16's loss scaler meets overflows as a matter of course and skips those steps itself
-        if self.runtime.accelerator.scaler is None and not math.isfinite(float(norm)):
+        if accelerator.scaler is None and not math.isfinite(float(norm)):
             raise ThawError(
                 f"the gradient is not finite in epoch {epoch}, step {self.progress.step + 1}: "
                 "the weights were left as they were; try a lower lr or a longer warmup_fraction"
@@ -264,22 +171,10 @@ class _Phase:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * scale
 
-    def _sum(self, value: Tensor) -> Tensor:
-        if self.runtime.accelerator.num_processes == 1:
-            return value
-        total: Tensor = self.runtime.accelerator.reduce(value, "sum")
-        return total
-
-    def _same_buffers(self) -> None:
-        """Running statistics drift apart between processes; those of the first one count."""
-        if self.runtime.accelerator.num_processes > 1:
-            for buffer in self.classifier.buffers():
-                buffer.copy_(broadcast(buffer.clone()))
-
     def score(self, log: Callable[[Row], None], train_loss: float | None) -> None:
-        """Score the validation split, close the epoch, and keep the weights if they are the best."""
+        """Score the validation split, close the epoch, keep the weights if they are the best."""
         state = self.progress
-        scores = logits(self.runtime, self._bare(), self.val, "validation")
+        scores = logits(self.runtime, self.runtime.bare(self.network), self.val, "validation")
         targets = torch.from_numpy(self.val.targets)
         row = Row(
             epoch=state.epoch + (train_loss is not None),
@@ -305,10 +200,6 @@ class _Phase:
                 f"val accuracy {row.val_accuracy:.4f}{mark}"
             )
             log(row)
-
-    def _bare(self) -> nn.Module:
-        module: nn.Module = self.runtime.accelerator.unwrap_model(self.network)
-        return module
 
     def save(self) -> None:
         """Write a checkpoint, from the first process."""

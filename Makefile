@@ -1,0 +1,51 @@
+# `make help` lists the targets. Everything runs in .venv, which the first target makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench ui clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: thaw needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@rm -f $(VENV)/.installed-dev
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+run: $(VENV)/.installed  ## Install, run the whole pipeline (dvc repro), show what came out
+	thaw check
+	dvc repro
+	@thaw report
+
+test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite
+	pytest
+
+check: $(VENV)/.installed-dev  ## Lint, types, import rules
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+format: $(VENV)/.installed-dev  ## Format the code and fix what can be fixed
+	ruff format .
+	ruff check --fix .
+
+bench: $(VENV)/.installed-dev  ## Measure the figures the docs quote (some minutes)
+	python benchmarks/spine.py
+
+ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
+	thaw ui
+
+clean:  ## Remove models, reports and checkpoints (not the MLflow store, not DVC's cache)
+	rm -rf models data/prepared .thaw

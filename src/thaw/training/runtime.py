@@ -1,0 +1,138 @@
+"""The processes and devices of a stage, and running a network over a whole source on them.
+
+The only module that knows Accelerate, beside the launcher.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+
+from thaw.console import progress
+from thaw.data.loader import Batch, Share, Source, batches, shares
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from thaw.config import Launch
+
+_SCORE_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The processes and devices of a stage."""
+
+    accelerator: Accelerator
+    workers: int
+    checkpoint_seconds: float
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files, logs and shows progress."""
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        device: torch.device = self.accelerator.device
+        return device
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0."""
+        return int(self.accelerator.process_index)
+
+    @property
+    def world(self) -> int:
+        """How many processes there are."""
+        return int(self.accelerator.num_processes)
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.accelerator.wait_for_everyone()
+
+    def shares(self, order: NDArray[np.int64], batch_size: int) -> list[Share]:
+        """This process's part of each batch."""
+        return shares(order, batch_size, self.rank, self.world)
+
+    def load(self, source: Source, parts: list[Share], epoch: int | None = None) -> Iterator[Batch]:
+        """The batches of ``parts`` on this process's device."""
+        return batches(source, parts, self.device, workers=self.workers, epoch=epoch)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of ``value`` over all processes."""
+        if self.world == 1:
+            return value
+        total: Tensor = self.accelerator.reduce(value.to(self.device), "sum")
+        return total
+
+    def same_buffers(self, module: nn.Module) -> None:
+        """Give all processes the first one's buffers: running statistics drift apart."""
+        if self.world > 1:
+            for buffer in module.buffers():
+                buffer.copy_(broadcast(buffer.clone()))
+
+    def bare(self, network: Any) -> nn.Module:
+        """The module inside what ``prepare`` wrapped it in."""
+        module: nn.Module = self.accelerator.unwrap_model(network)
+        return module
+
+
+def start(launch: Launch) -> Runtime:
+    """Meet the other processes of this stage.
+
+    Raises:
+        ThawError: there are not as many as ``launch.processes`` says. (A wrong launch would
+            otherwise train alone, silently: huggingface/accelerate#2741.)
+    """
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    has_gpu = torch.cuda.is_available()
+    if launch.mixed_precision == "fp16" and not has_gpu:
+        raise ThawError(
+            "params.yaml: launch.mixed_precision: fp16 needs a GPU (a CPU would silently run "
+            "fp32); bf16 works on both"
+        )
+    accelerator = Accelerator(cpu=not has_gpu, mixed_precision=launch.mixed_precision)
+    if accelerator.num_processes != launch.processes:
+        raise ThawError(
+            f"params.yaml: launch.processes is {launch.processes}, but "
+            f"{accelerator.num_processes} run: start stages by `dvc repro` or `thaw stage NAME`"
+        )
+    return Runtime(accelerator, launch.workers, launch.checkpoint_minutes * 60)
+
+
+def forward_all(
+    runtime: Runtime, network: nn.Module, source: Source, description: str
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """(places, outputs) for this process's part of ``source``, in evaluation mode."""
+    network.to(runtime.device).eval()
+    parts = runtime.shares(np.arange(len(source)), _SCORE_BATCH)
+    loaded = runtime.load(source, parts)
+    for batch in progress(loaded, description, len(parts), show=runtime.is_main):
+        with torch.inference_mode(), runtime.accelerator.autocast():
+            outputs = network(batch.inputs).float()
+        real = (batch.weights > 0).cpu()
+        yield batch.places[real.numpy()], outputs.cpu()[real]
+
+
+def logits(runtime: Runtime, network: nn.Module, source: Source, description: str) -> Tensor:
+    """The logits (N, classes) for all of ``source``, on the CPU of every process."""
+    collected: Tensor | None = None
+    for places, outputs in forward_all(runtime, network, source, description):
+        if collected is None:  # also where all of this process's places only fill up a batch
+            collected = torch.zeros(len(source), outputs.shape[1])
+        collected[torch.from_numpy(places)] = outputs
+    if collected is None:
+        raise ValueError("there is nothing to score")
+    # Each place is filled by one process and zero in the others, so the sum is exact.
+    return runtime.sum(collected).cpu()

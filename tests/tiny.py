@@ -1,0 +1,69 @@
+"""Small real things for tests: a network of three blocks, a folder of learnable images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from thaw.config import Head, Launch
+from thaw.model import head
+from thaw.model.blocks import Classifier
+from thaw.training.runtime import Runtime, start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, BatchNorm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def classifier(classes: int = 3, seed: int = 0, dropout: float = 0.0) -> Classifier:
+    """Three blocks on (N, 3, S, S), whose BatchNorm has seen data, and a trained-looking head."""
+    torch.manual_seed(seed)
+    blocks = [block(3, 8, 2), block(8, 8), block(8, 16, 2)]
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
+    top = head.build(Head(hidden=[], dropout=dropout), 16, classes, seed)
+    model = Classifier(blocks, pool, top)
+    nn.init.normal_(model.head[-1].weight, std=0.3)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+            module.running_mean = torch.randn_like(module.bias) * 0.1
+            module.running_var = torch.rand_like(module.bias) + 0.5
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+def images(
+    folder: Path,
+    classes: tuple[str, ...] = ("blue", "green", "red"),
+    each: int = 12,
+    size: int = 16,
+) -> Path:
+    """Write ``each`` PNG files a class; the classes differ in colour, the files in noise."""
+    generator = np.random.default_rng(0)
+    for index, label in enumerate(classes):
+        (folder / label).mkdir(parents=True)
+        for number in range(each):
+            pixels = generator.integers(0, 120, (size, size, 3))
+            pixels[..., index % 3] += 100
+            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            image.save(folder / label / f"{number:03d}.png")
+    return folder
+
+
+def runtime() -> Runtime:
+    """One process on the CPU, as a stage would start it."""
+    return start(
+        Launch(processes=1, threads=1, workers=0, mixed_precision="no", checkpoint_minutes=60.0)
+    )
