@@ -33,7 +33,8 @@ def classifier(classes: int = 3, seed: int = 0, dropout: float = 0.0) -> Classif
     blocks = [block(3, 8, 2), block(8, 8), block(8, 16, 2)]
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
     top = head.build(Head(hidden=[], dropout=dropout), 16, classes, seed)
-    nn.init.normal_(top[-1].weight, std=0.3)
+    for parameter in top.parameters():
+        nn.init.normal_(parameter, std=0.3)
     model = Classifier(blocks, pool, top)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
