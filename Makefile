@@ -42,7 +42,7 @@ format: $(VENV)/.installed-dev  ## Format the code and fix what can be fixed
 	ruff check --fix .
 
 bench: $(VENV)/.installed-dev  ## Measure the figures the docs quote (some minutes)
-	python benchmarks/spine.py
+	python -m benchmarks.spine
 
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui

@@ -13,7 +13,7 @@ STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
 # glibc returns every large block to the kernel and faults it in again at the next step: half of
 # the CPU's training time. Both thresholds must be set before the process starts.
 _NEVER = str(4 << 30)
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": _NEVER,
     "MALLOC_TRIM_THRESHOLD_": _NEVER,
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # deterministic matrix products on NVIDIA GPUs
@@ -36,7 +36,7 @@ def replace_process(stage: str) -> None:
         raise ThawError(f"there is no stage {stage!r}: choose from {', '.join(STAGES)}")
     launch = config.load(config.Params).launch
     threads = launch.threads or max(1, len(os.sched_getaffinity(0)) // launch.processes)
-    environment = {**_ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
     module = f"thaw.stages.{stage}"
     if stage == "prepare":
         command = [sys.executable, "-m", module]
@@ -60,7 +60,7 @@ def replace_by_ui(port: int) -> None:
         raise ThawError(f"the runs are on the MLflow server {uri}: open it in a browser")
     connect(tracking)
     # Its default of 4 workers and 7 job processes takes 18 s to start and 1.9 GB.
-    environment = {**_ENVIRONMENT, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**ENVIRONMENT, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, *options]
     os.execvpe(command[0], command, environment)  # noqa: S606

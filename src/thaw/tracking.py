@@ -30,7 +30,7 @@ from thaw.console import warn
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from thaw.config import Params, Tracking
     from thaw.training.history import Row
@@ -222,15 +222,11 @@ class ResultRun:
         origin = found[0].info.run_id if found else "unknown (not in this experiment)"
         self.tag({f"{stage}.copied_from": origin})
 
-    def complete(self, scores: Mapping[str, float], data_digest: str, source: str) -> None:
-        """Log what is known at the end: test scores, the data set, the locked pipeline, pictures.
+    def complete(self, data_digest: str, source: str) -> None:
+        """Log what is known at the end: the data set, the locked pipeline, reports and pictures.
 
         The run must be MLflow's active one.
         """
-        now = int(time.time() * 1000)
-        metrics = [Metric(f"test/{name}", value, now, 0) for name, value in scores.items()]
-        metrics = [metric for metric in metrics if metric.key not in self._logged]
-        self._client.log_batch(self.run_id, metrics=metrics)
         self.tag({"thaw.dvc_lock": provenance.lock_digest() or "none"})
         dataset = MetaDataset(  # type: ignore[abstract]
             LocalArtifactDatasetSource(source), name=Path(source).name, digest=data_digest[:36]

@@ -110,7 +110,7 @@ def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
         for axis in (losses, accuracy):
             axis.axvspan(start, at[-1], color="grey", alpha=0.08 if phase % 2 else 0.0)
         losses.annotate(
-            f" {name}", (start, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9
+            name, (start, 1.02), xycoords=("data", "axes fraction"), va="bottom", fontsize=9
         )
         start = at[-1] + 1
     losses.set_yscale("log")
@@ -129,7 +129,7 @@ def mistakes(
 ) -> None:
     """The most confident mistakes, as (image id, label, predicted label, confidence)."""
     shown = sorted(wrong, key=lambda row: -row[3])[:_MOST_MISTAKES]
-    columns = 6
+    columns = min(6, max(3, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     figure = Figure(figsize=(1.7 * columns, 2.0 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()

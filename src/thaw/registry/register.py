@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import pandas as pd
+from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
@@ -41,41 +43,68 @@ def register(
 ) -> Registered:
     """Log the model directory ``folder`` to the active run and register it as ``name``.
 
-    The first version becomes the champion, a later one the challenger. Where the run already
-    has a version of these very weights (a run that was killed after it had registered), that one
-    is taken. ``example`` is an encoded image, kept as the input example.
+    The first version becomes the champion, a later one the challenger. Every step is taken once:
+    what an earlier, killed try of this run has done already is found again. ``digest`` is that of
+    the weights; ``example`` is an encoded image, kept as the input example.
     """
     client = MlflowClient()
     run = mlflow.active_run()
     assert run is not None
-    found = _existing(client, name, run.info.run_id, digest)
-    if found is None:
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            loader_module=pyfunc.__name__,
-            data_path=str(folder),
-            signature=pyfunc.signature(),
-            input_example=pd.DataFrame({pyfunc.INPUT: [base64.b64encode(example).decode()]}),
-            pip_requirements=[f"{package}=={version(package)}" for package in ("thaw", *_PACKAGES)],
-            tags={DIGEST: digest},
-        )
-        for key, value in scores.items():
-            mlflow.log_metric(f"test/{key}", value, model_id=info.model_id)
-        if not client.search_registered_models(f"name = '{name}'"):
-            client.create_registered_model(name)
-        found = client.create_model_version(
-            name,
-            source=f"models:/{info.model_id}",
-            run_id=run.info.run_id,
-            model_id=info.model_id,
-            tags={DIGEST: digest, **{f"test.{k}": f"{v:.6g}" for k, v in scores.items()}},
-        )
+    model = _logged(run, digest) or _log(folder, digest, example)
+    there = {metric.key for metric in model.metrics or []}
+    metrics = {f"test/{key}": value for key, value in scores.items()}
+    missing = {key: value for key, value in metrics.items() if key not in there}
+    mlflow.log_metrics(missing, step=0, model_id=model.model_id)
+    tags = {DIGEST: digest, **{f"test.{key}": f"{value:.6g}" for key, value in scores.items()}}
+    found = _version(client, name, model) or _create(client, name, model, tags)
     return Registered(name, int(found.version), _give_alias(client, found))
 
 
-def _existing(client: MlflowClient, name: str, run_id: str, digest: str) -> ModelVersion | None:
-    versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    return next((mv for mv in versions if mv.tags.get(DIGEST) == digest), None)
+def _logged(run: Run, digest: str) -> LoggedModel | None:
+    """The model that an earlier try of this run logged."""
+    models = mlflow.search_logged_models(
+        [run.info.experiment_id],
+        f"source_run_id = '{run.info.run_id}' AND tags.`{DIGEST}` = '{digest}'",
+        output_format="list",
+    )
+    return next((model for model in models if model.status == LoggedModelStatus.READY), None)
+
+
+def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
+    info = mlflow.pyfunc.log_model(
+        name="model",
+        loader_module=pyfunc.__name__,
+        data_path=str(folder),
+        signature=pyfunc.signature(),
+        input_example=pd.DataFrame({pyfunc.INPUT: [base64.b64encode(example).decode()]}),
+        pip_requirements=[f"{package}=={version(package)}" for package in ("thaw", *_PACKAGES)],
+        tags={DIGEST: digest},
+    )
+    return mlflow.get_logged_model(info.model_id)
+
+
+def _version(client: MlflowClient, name: str, model: LoggedModel) -> ModelVersion | None:
+    """The version that an earlier try made of ``model``."""
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{model.source_run_id}'")
+    return next((mv for mv in found if mv.source == _source(model)), None)
+
+
+def _create(
+    client: MlflowClient, name: str, model: LoggedModel, tags: dict[str, str]
+) -> ModelVersion:
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    return client.create_model_version(
+        name,
+        source=_source(model),
+        run_id=model.source_run_id,
+        model_id=model.model_id,
+        tags=tags,
+    )
+
+
+def _source(model: LoggedModel) -> str:
+    return f"models:/{model.model_id}"
 
 
 def _give_alias(client: MlflowClient, found: ModelVersion) -> str:

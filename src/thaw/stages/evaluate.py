@@ -132,7 +132,7 @@ def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: P
             tracked.log_history(stage, rows)
             model = MODEL if stage == "fold_bn" else paths.MODELS / stage
             tracked.copied(stage, directory.read_spec(model).digest)
-        tracked.complete(result.scores.summary, data.manifest.digest, params.data.path)
+        tracked.complete(data.manifest.digest, params.data.path)
         registered = register(
             params.tracking.registered_model,
             MODEL,

@@ -1,0 +1,112 @@
+"""Seconds for a forward pass, a warm-up, an uncached warm-up epoch and a training epoch, as JSON.
+
+Run in a folder with prepared data, by ``spine.py``. Each is the median of three.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw import config
+from thaw.data.loader import ImageSource
+from thaw.data.prepared import Prepared
+from thaw.model import directory
+from thaw.model.freeze import apply, last_blocks
+from thaw.training.activations import cached
+from thaw.training.checkpoint import Checkpoints
+from thaw.training.loop import fit
+from thaw.training.runtime import forward_all, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from thaw.data.loader import Source
+
+_ROUNDS = 3
+
+
+def main() -> None:
+    """Measure, and print one line of JSON."""
+    params = config.load(config.Params)
+    runtime = start(params.launch)
+    data = Prepared(Path("data/prepared"))
+    classifier, spec = directory.load(Path("models/warmup_head"))
+    train = data.images("train", spec.preprocessing)
+    val = data.images("val", spec.preprocessing)
+    if sys.argv[1] == "contiguous":
+        classifier = classifier.to(memory_format=torch.contiguous_format)
+        for source in (train, val):
+            source.__class__ = _Contiguous
+    depth = len(classifier.blocks)
+
+    def forward(source: Source) -> None:
+        for _ in forward_all(runtime, classifier, source, ""):
+            pass
+
+    def trained(
+        depth: int, epochs: int, inputs: tuple[Source, Source], cut: int, folder: Path
+    ) -> None:
+        apply(classifier, last_blocks(depth, len(classifier.blocks), "train"))
+        settings = params.warmup_head if depth == 0 else params.unfreeze
+        fit(
+            runtime,
+            classifier,
+            *inputs,
+            settings.model_copy(update={"epochs": epochs, "patience": epochs}),
+            seed=0,
+            lr_decay=1.0,
+            cut=cut,
+            checkpoints=Checkpoints(folder, "bench"),
+            log=lambda _: None,
+        )
+
+    def warmup(folder: Path) -> None:
+        pair = [
+            cached(runtime, classifier, source, depth, folder / f"{name}.npy")
+            for name, source in (("train", train), ("val", val))
+        ]
+        trained(0, 20, (pair[0], pair[1]), depth, folder)
+
+    images: tuple[Source, Source] = (train, val)
+    forward(train)
+    result = {
+        "forward": median(lambda _: forward(train)),
+        "warmup": median(warmup),
+        "naive_epoch": median(lambda folder: trained(0, 1, images, 0, folder)),
+        "training": median(lambda folder: trained(depth, 1, images, 0, folder)),
+    }
+    print(json.dumps(result))
+
+
+class _Contiguous(ImageSource):
+    """Inputs in torch's default memory format, as most training scripts have them."""
+
+    def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
+        return super().finish(inputs, places, epoch).contiguous()
+
+
+def median(work: Callable[[Path], None]) -> float:
+    """The median seconds of three rounds, each in an empty folder."""
+    seconds = []
+    for _ in range(_ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            work(Path(folder))
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()

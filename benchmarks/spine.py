@@ -1,0 +1,97 @@
+"""The figures of the pipeline, measured: `make bench`.
+
+Ratios and medians, side by side in one run; the machine's own speed cancels out of most of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tests.project import Project, environment
+
+_PASSES = Path(__file__).parent / "passes.py"
+
+
+def main() -> None:
+    """Run everything and print the table."""
+    table = Table(title=f"thaw on {os.cpu_count()} cores")
+    for name in ("figure", "to reach", "measured"):
+        table.add_column(name)
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder))
+        for row in [*pipeline(project), *passes(project)]:
+            table.add_row(*row)
+    Console(width=110).print(table)
+
+
+def pipeline(project: Project) -> list[tuple[str, str, str]]:
+    """The whole of it: from nothing, again, and with another learning rate."""
+    seconds, _ = timed(project, "dvc", "repro")
+    scores = json.loads((project.folder / "reports/evaluate/metrics.json").read_text())["test"]
+    nothing = statistics.median(timed(project, "dvc", "repro")[0] for _ in range(3))
+    project.set(unfreeze__lr=0.0005)
+    again, output = timed(project, "dvc", "repro")
+    ran = ", ".join(re.findall(r"Running stage '(\w+)'", output))
+    interval = f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}"
+    return [
+        ("dvc repro of the default, from nothing", "120 s", f"{seconds:.0f} s"),
+        ("test accuracy on the digits", "0.985", f"{scores['accuracy']:.4f} ({interval})"),
+        ("dvc repro with nothing to do, median of 3", "3 s", f"{nothing:.1f} s"),
+        ("unfreeze.lr changed: stages that ran", "not the first two", f"{ran} ({again:.0f} s)"),
+    ]
+
+
+def passes(project: Project) -> list[tuple[str, str, str]]:
+    """Warm-up against forward passes; the memory format and the allocator against the defaults."""
+    fast = json.loads(measure(project, "channels_last", tuned=True))
+    slow = json.loads(measure(project, "contiguous", tuned=False))
+    warmup = fast["warmup"] / fast["forward"]
+    naive = fast["naive_epoch"] * 20 / fast["forward"]
+    training = slow["training"] / fast["training"]
+    forward = slow["forward"] / fast["forward"]
+    return [
+        ("warm-up of 20 epochs over one forward pass", "1.5 x", f"{warmup:.2f} x"),
+        ("  the same with nothing cached", "", f"{naive:.1f} x"),
+        ("channels_last + allocator, training step", "3 x", f"{training:.1f} x"),
+        ("channels_last + allocator, forward pass", "", f"{forward:.1f} x"),
+    ]
+
+
+def measure(project: Project, memory_format: str, *, tuned: bool) -> str:
+    """The output of ``passes.py`` in a process of its own: malloc is set up before it starts."""
+    variables = {k: v for k, v in environment().items() if not k.startswith("MALLOC_")}
+    if tuned:
+        from thaw.launch import ENVIRONMENT
+
+        variables |= ENVIRONMENT
+    variables["OMP_NUM_THREADS"] = str(os.cpu_count())
+    done = subprocess.run(
+        [sys.executable, str(_PASSES), memory_format],
+        cwd=project.folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def timed(project: Project, *command: str) -> tuple[float, str]:
+    """Seconds that a command took, and its output."""
+    start = time.perf_counter()
+    output = project.run(*command)
+    return time.perf_counter() - start, output
+
+
+if __name__ == "__main__":
+    main()

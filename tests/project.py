@@ -1,0 +1,101 @@
+"""A copy of this project in a folder of its own, to run `dvc` in as a user would."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+_COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "src", "data/raw", "mlruns")
+_BIN = Path(sys.executable).parent
+
+
+class Project:
+    """The copy: edit its parameters, run commands in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in _COPIED:
+            source, target = ROOT / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", "mlflow*", "artifacts")
+                shutil.copytree(source, target, ignore=ignored)
+            else:
+                shutil.copy(source, target)
+        (folder / ".dvc").mkdir()
+        shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
+        self.run("git", "init", "--quiet")
+        self.run("git", "add", "--all")
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        self.run("git", *identity, "commit", "--quiet", "--message", "start")
+
+    def set(self, **values: object) -> None:
+        """Change parameters: ``set(unfreeze__lr=0.1)`` sets ``unfreeze.lr``."""
+        yaml = YAML()
+        path = self.folder / "params.yaml"
+        content = yaml.load(path.read_text())
+        for name, value in values.items():
+            *sections, key = name.split("__")
+            section = content
+            for part in sections:
+                section = section[part]
+            section[key] = value
+        with path.open("w") as stream:
+            yaml.dump(content, stream)
+
+    def small(self) -> None:
+        """Parameters for a run of seconds, not of accuracy."""
+        self.set(
+            backbone__image_size=32,
+            warmup_head__epochs=4,
+            unfreeze__epochs=3,
+            unfreeze__depth=3,
+            fold_bn__epochs=2,
+        )
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command with its output in one pipe, in a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a command to its end; its output."""
+        process = self.start(*command)
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == code, f"{command}: {process.returncode}\n{output}"
+        return output
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of everything a run is judged by: models, histories, metrics, predictions."""
+        found = [
+            *self.folder.glob("models/**/*.*"),
+            *self.folder.glob("reports/*/*.csv"),
+            *self.folder.glob("reports/*/report.json"),
+            *self.folder.glob("reports/*/metrics.json"),
+            *self.folder.glob("data/prepared/*.*"),
+        ]
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(found)
+            if path.is_file()
+        }
+
+
+def environment() -> dict[str, str]:
+    """This process's, with the virtual environment's commands first."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+    return {**kept, "PATH": f"{_BIN}{os.pathsep}{kept['PATH']}"}

@@ -1,0 +1,128 @@
+"""The real thing: `dvc repro` on the digits, its MLflow run, its registered model."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow.tracking import MlflowClient
+from tests.project import Project, environment
+
+from thaw.training import history
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlflow.entities import Run
+
+pytestmark = pytest.mark.slow
+
+_PREDICT = """
+import json, sys, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/digits@champion")
+print(json.dumps(model.predict({"image": json.loads(sys.stdin.read())})))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project(tmp_path_factory.mktemp("project"))
+    made.run("dvc", "repro")
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(project: Project) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{project.folder}/mlruns/mlflow.db")
+
+
+def _runs(client: MlflowClient) -> list[Run]:
+    experiment = client.get_experiment_by_name("thaw")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], order_by=["start_time ASC"])
+    return list(runs)
+
+
+def test_the_default_learns_the_digits(project: Project) -> None:
+    scores = json.loads((project.folder / "reports/evaluate/metrics.json").read_text())["test"]
+    assert scores["accuracy"] >= 0.97  # the figure is 0.985; 269 images leave room for chance
+
+
+def test_the_report_ends_with_what_to_do_next(project: Project) -> None:
+    output = project.run("thaw", "report")
+    assert "digits version 1" in output
+    assert "@champion" in output
+    assert "make ui" in output
+
+
+def test_there_is_one_whole_run(project: Project, client: MlflowClient) -> None:
+    (run,) = _runs(client)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["unfreeze.depth"] == "9"
+    for tag in ("thaw.data_digest", "thaw.dvc_lock", "mlflow.source.git.commit"):
+        assert run.data.tags[tag]
+    assert run.inputs is not None
+    assert run.inputs.dataset_inputs
+    assert any(name.startswith("system/") for name in run.data.metrics)
+    pictures = client.list_artifacts(run.info.run_id, "reports/evaluate/plots")
+    assert len(pictures) == 5
+    for stage in ("warmup_head", "unfreeze", "fold_bn"):
+        rows = history.read(project.folder / "reports" / stage / "history.csv")
+        logged = client.get_metric_history(run.info.run_id, f"{stage}/val_loss")
+        assert [(m.step, m.value) for m in logged] == [(r.epoch, r.val_loss) for r in rows]
+
+
+def test_the_registered_model_predicts_in_a_new_process(project: Project, tmp_path: Path) -> None:
+    paths = sorted((project.folder / "data/prepared/digits").glob("*/*.png"))[::40]
+    images = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+    done = subprocess.run(
+        [sys.executable, "-c", _PREDICT, f"sqlite:///{project.folder}/mlruns/mlflow.db"],
+        input=json.dumps(images),
+        cwd=tmp_path,  # it has never seen the project's params
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    predictions = json.loads(done.stdout.splitlines()[-1])
+    right = [p["label"] == path.parent.name for p, path in zip(predictions, paths, strict=True)]
+    assert sum(right) / len(right) > 0.95
+    assert all(abs(sum(p["probabilities"].values()) - 1) < 1e-5 for p in predictions)
+
+
+def test_metrics_and_plots_show(project: Project) -> None:
+    assert "0.9" in project.run("dvc", "metrics", "show", "reports/evaluate/metrics.json")
+    project.run("dvc", "plots", "show")
+    page = (project.folder / "dvc_plots/index.html").read_text()
+    assert "confusion.png" in page
+    assert "val_loss" in page
+
+
+def test_nothing_to_do_does_nothing(project: Project, client: MlflowClient) -> None:
+    output = project.run("dvc", "repro")
+    assert "Running stage" not in output
+    assert len(_runs(client)) == 1
+
+
+def test_another_rate_reuses_what_does_not_depend_on_it(
+    project: Project, client: MlflowClient
+) -> None:
+    project.set(unfreeze__lr=0.0005)
+    output = project.run("dvc", "repro")
+    for stage in ("prepare", "warmup_head"):
+        assert f"Stage '{stage}' didn't change, skipping" in output
+    assert "Running stage 'unfreeze'" in output
+    first, second = _runs(client)
+    assert second.data.params["unfreeze.lr"] == "0.0005"
+    # the row in the UI is whole: the warm-up's curve is there, and says which run computed it
+    assert second.data.tags["warmup_head.copied_from"] == first.info.run_id
+    assert second.data.metrics["warmup_head/val_loss"] == first.data.metrics["warmup_head/val_loss"]
+    versions = {v.version: v for v in client.search_model_versions("name = 'digits'")}
+    assert client.get_model_version_by_alias("digits", "champion").version == "1"
+    assert client.get_model_version_by_alias("digits", "challenger").version == "2"
+    assert versions["2"].run_id == second.info.run_id
