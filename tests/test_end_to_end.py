@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 _PREDICT = """
 import json, sys, mlflow
 mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model("models:/digits@champion")
+model = mlflow.pyfunc.load_model("models:/classifier@champion")
 print(json.dumps(model.predict({"image": json.loads(sys.stdin.read())})))
 """
 
@@ -55,7 +55,7 @@ def test_the_default_learns_the_digits(project: Project) -> None:
 
 def test_the_report_ends_with_what_to_do_next(project: Project) -> None:
     output = project.run("thaw", "report")
-    assert "digits version 1" in output
+    assert "classifier version 1" in output
     assert "@champion" in output
     assert "make ui" in output
 
@@ -122,7 +122,7 @@ def test_another_rate_reuses_what_does_not_depend_on_it(
     # the row in the UI is whole: the warm-up's curve is there, and says which run computed it
     assert second.data.tags["warmup_head.copied_from"] == first.info.run_id
     assert second.data.metrics["warmup_head/val_loss"] == first.data.metrics["warmup_head/val_loss"]
-    versions = {v.version: v for v in client.search_model_versions("name = 'digits'")}
-    assert client.get_model_version_by_alias("digits", "champion").version == "1"
-    assert client.get_model_version_by_alias("digits", "challenger").version == "2"
+    versions = {v.version: v for v in client.search_model_versions("name = 'classifier'")}
+    assert client.get_model_version_by_alias("classifier", "champion").version == "1"
+    assert client.get_model_version_by_alias("classifier", "challenger").version == "2"
     assert versions["2"].run_id == second.info.run_id

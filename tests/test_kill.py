@@ -152,4 +152,4 @@ def test_two_processes_train_through_the_whole_pipeline(
     project.small()
     project.set(launch__processes=2)
     output = project.run("dvc", "repro")
-    assert "registered digits version 1" in output
+    assert "registered classifier version 1" in output

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thaw import config, launch
+from thaw.errors import ThawError
 from thaw.process import run_main
 
 app = typer.Typer(
@@ -26,8 +27,11 @@ def stage(name: Annotated[str, typer.Argument(help=", ".join(launch.STAGES))]) -
 
 @app.command()
 def check() -> None:
-    """Check params.yaml; says nothing more where all is well."""
-    config.load(config.Params)
+    """Check params.yaml, and that the data it names is there."""
+    data = config.load(config.Params).data
+    for key, path in (("data.path", data.path), ("data.root", data.root)):
+        if not Path(path).exists():
+            raise ThawError(f"{config.PARAMS}: {key}: there is no {path}")
     print(f"{config.PARAMS} is valid")  # noqa: T201
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 PACKAGE = Path(__file__).parent
+_SOURCES = ("src", "params.yaml", "dvc.yaml")
 
 
 @cache
@@ -29,11 +30,14 @@ def key(*parts: object) -> str:
 
 
 def git_state() -> tuple[str, bool] | None:
-    """(commit, whether anything tracked is changed), or None outside a git checkout."""
+    """(commit, whether code or parameters differ from it), or None outside a git checkout.
+
+    ``dvc.lock`` and the reports do not count: a run itself changes them.
+    """
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None
-    return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))
+    return commit, bool(_git("status", "--porcelain", "--", *_SOURCES))
 
 
 def lock_digest(path: Path = Path("dvc.lock"), last_stage: str = "evaluate") -> str | None:

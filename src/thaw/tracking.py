@@ -8,6 +8,7 @@ goes on, and ``evaluate`` copies in what is missing.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import logging
 import os
 import socket
@@ -32,7 +33,7 @@ from thaw.errors import ThawError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thaw.config import Params, Tracking
+    from thaw.config import Data, Params, Tracking
     from thaw.training.history import Row
 
 STORE = Path("mlruns")
@@ -44,8 +45,15 @@ _BATCH = 1000  # metrics in one log_batch: the server's own limit
 
 def store_uri(tracking: Tracking) -> str:
     """``tracking.uri``, else ``MLFLOW_TRACKING_URI``, else sqlite under ``mlruns/``."""
-    local = f"sqlite:///{(STORE / 'mlflow.db').resolve()}"
+    local = f"sqlite:///{_project() / STORE / 'mlflow.db'}"
     return tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
+
+
+def _project() -> Path:
+    """The project's folder, also from the copy that `dvc exp run --temp` works in."""
+    here = Path.cwd().resolve()
+    exps = next((p for p in here.parents if p.parts[-3:] == (".dvc", "tmp", "exps")), None)
+    return exps.parents[2] if exps else here
 
 
 def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
@@ -86,7 +94,9 @@ def _experiment(client: MlflowClient, name: str, folder: Path | None) -> tuple[M
     found = client.get_experiment_by_name(name)
     if found is None:
         location = (folder / "artifacts" / name).resolve().as_uri() if folder else None
-        return client, client.create_experiment(name, artifact_location=location)
+        # Without the tag the UI opens on the side for generative AI.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return client, client.create_experiment(name, artifact_location=location, tags=tags)
     if found.lifecycle_stage != "active":
         raise ThawError(
             f"tracking.experiment: {name!r} was deleted in MLflow; restore it, or choose another"
@@ -127,6 +137,9 @@ class ResultRun:
         backbone = params.backbone.name.rsplit("/", 1)[-1]
         tags = {
             KEY: self.key,
+            "mlflow.source.name": "dvc.yaml",
+            "mlflow.source.type": "PROJECT",
+            "mlflow.user": getpass.getuser(),
             "thaw.data_digest": data_digest,
             "thaw.code_digest": provenance.code_digest(),
         }
@@ -222,14 +235,18 @@ class ResultRun:
         origin = found[0].info.run_id if found else "unknown (not in this experiment)"
         self.tag({f"{stage}.copied_from": origin})
 
-    def complete(self, data_digest: str, source: str) -> None:
+    def complete(self, note: str, data: Data, data_digest: str) -> None:
         """Log what is known at the end: the data set, the locked pipeline, reports and pictures.
 
-        The run must be MLflow's active one.
+        ``note`` (Markdown) is the description of the run. The run must be MLflow's active one.
         """
-        self.tag({"thaw.dvc_lock": provenance.lock_digest() or "none"})
+        self.tag({"thaw.dvc_lock": provenance.lock_digest() or "none", "mlflow.note.content": note})
+        name = "digits" if data.source == "digits" else Path(data.path).name
         dataset = MetaDataset(  # type: ignore[abstract]
-            LocalArtifactDatasetSource(source), name=Path(source).name, digest=data_digest[:36]
+            # 36 characters are what MLflow keeps of a digest; the tag has the whole of it
+            LocalArtifactDatasetSource(data.path),
+            name=name,
+            digest=data_digest[:36],
         )
         mlflow.log_input(dataset, context="training")
         for name in ("params.yaml", "dvc.yaml", "dvc.lock"):

@@ -22,7 +22,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
-class DecodeError(ValueError):
+class DecodeError(Exception):
     """The bytes are no image that can be used; the message says why."""
 
 
@@ -62,7 +62,8 @@ def _convert(image: Image.Image, short_side: int, max_megapixels: float) -> Deco
     width, height = image.size
     if width * height > max_megapixels * 1e6:
         raise DecodeError(
-            f"{width} x {height} pixels, more than prepare.max_megapixels = {max_megapixels:g}"
+            f"{width} x {height} pixels, more than prepare.max_megapixels = {max_megapixels:g}: "
+            "shrink the image, or raise the limit"
         )
     conversions = []
     if getattr(image, "n_frames", 1) > 1:

@@ -15,7 +15,7 @@ MIN_GROUPS = 3  # distinct images a class needs: one for each split
 def split_problems(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
     """A line for each class with too few distinct images to stand in every split."""
     return [
-        f"class {label!r} has {len(members)} distinct image{'s' * (len(members) != 1)}, "
+        f"class {label!r} has {len(members)} distinct image{'s' * (len(members) != 1)} of its own, "
         f"but needs {MIN_GROUPS}: one each for training, validation and test"
         for label, members in sorted(_groups_by_class(labels, groups).items())
         if len(members) < MIN_GROUPS

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.data.decode import decode
+from thaw.data.decode import DecodeError, decode
 from thaw.model import directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -37,16 +39,19 @@ class Predictor:
         preprocessing = self.spec.preprocessing
         results = []
         for start in range(0, len(images), self._batch_size):
-            pixels = [
-                decode(
-                    content,
-                    short_side=preprocessing.short_side,
-                    max_megapixels=preprocessing.max_megapixels,
-                ).pixels
-                for content in images[start : start + self._batch_size]
-            ]
+            batch = images[start : start + self._batch_size]
+            pixels = [self._decode(start + place, content) for place, content in enumerate(batch)]
             inputs = preprocessing.normalize(preprocessing.resize(pixels).float().div_(255))
             with torch.inference_mode():
                 logits = self._classifier(inputs.contiguous(memory_format=torch.channels_last))
             results.append(logits.softmax(dim=1))
         return torch.cat(results) if results else torch.empty(0, len(self.classes))
+
+    def _decode(self, place: int, content: bytes) -> NDArray[np.uint8]:
+        limits = self.spec.preprocessing
+        try:
+            return decode(
+                content, short_side=limits.short_side, max_megapixels=limits.max_megapixels
+            ).pixels
+        except DecodeError as error:
+            raise DecodeError(f"image {place}: {error}") from None

@@ -132,7 +132,7 @@ def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: P
             tracked.log_history(stage, rows)
             model = MODEL if stage == "fold_bn" else paths.MODELS / stage
             tracked.copied(stage, directory.read_spec(model).digest)
-        tracked.complete(data.manifest.digest, params.data.path)
+        tracked.complete(_note(result, spec), params.data, data.manifest.digest)
         registered = register(
             params.tracking.registered_model,
             MODEL,
@@ -148,6 +148,15 @@ def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: P
     }
     (folder / "registered.json").write_text(json.dumps(content, indent=2) + "\n")
     say(f"registered {registered.name} version {registered.version} as @{registered.alias}")
+
+
+def _note(result: Result, spec: Spec) -> str:
+    scores = result.scores.summary
+    return (
+        f"**{scores['accuracy']:.4f}** test accuracy (95 % interval "
+        f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}) on {scores['images']:.0f} images "
+        f"of {len(spec.classes)} classes; {spec.backbone}, unfreeze depth {spec.depth}"
+    )
 
 
 def _example(result: Result, data: Prepared) -> bytes:

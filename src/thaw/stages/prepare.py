@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from thaw import config
@@ -99,7 +100,9 @@ def main() -> None:
     die_with_parent()
     config.load(config.Params)
     inputs = config.load(Inputs)
-    paths.PREPARED.mkdir(parents=True, exist_ok=True)
+    # DVC has removed it; a run by hand must not leave files of other settings behind.
+    shutil.rmtree(paths.PREPARED, ignore_errors=True)
+    paths.PREPARED.mkdir(parents=True)
     found = listing(inputs.data, paths.PREPARED / "digits")
     content = run(inputs, found, paths.PREPARED)
     folder = paths.REPORTS / "prepare"
