@@ -75,7 +75,7 @@ def accelerate_command(module: str, launch: config.Launch, threads: int) -> list
     several = ["--multi_gpu", "--main_process_port", "0"] if launch.processes > 1 else []
     return [
         sys.executable,
-        *["-m", "accelerate.commands.launch", "--quiet", "--module", *several],
+        *["-m", "thaw.spawn", "--module", *several],
         *["--num_processes", str(launch.processes), "--num_machines", "1"],
         *["--num_cpu_threads_per_process", str(threads)],
         *["--mixed_precision", launch.mixed_precision, "--dynamo_backend", "no"],

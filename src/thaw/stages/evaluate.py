@@ -154,8 +154,9 @@ def _note(result: Result, spec: Spec) -> str:
     scores = result.scores.summary
     return (
         f"**{scores['accuracy']:.4f}** test accuracy (95 % interval "
-        f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}) on {scores['images']:.0f} images "
-        f"of {len(spec.classes)} classes; {spec.backbone}, unfreeze depth {spec.depth}"
+        f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}) "
+        f"on {scores['images']:.0f} images of {len(spec.classes)} classes; "
+        f"{spec.backbone}, unfreeze depth {spec.depth}"
     )
 
 

@@ -1,6 +1,6 @@
 """The processes and devices of a stage, and running a network over a whole source on them.
 
-The only module that knows Accelerate, beside the launcher.
+The only module that knows Accelerate, beside ``thaw.spawn``.
 """
 
 from __future__ import annotations
