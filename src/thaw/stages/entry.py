@@ -15,18 +15,23 @@ from thaw.console import warn
 from thaw.data.prepared import Prepared
 from thaw.files import only_process
 from thaw.model import directory
+from thaw.model.freeze import apply
 from thaw.process import die_with_parent
 from thaw.stages import paths
 from thaw.training import history
+from thaw.training.activations import sources
 from thaw.training.checkpoint import Checkpoints
+from thaw.training.loop import fit
 from thaw.training.runtime import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from thaw.config import Augment, Training
+    from thaw.data.transforms import Preprocessing
     from thaw.model.blocks import Classifier
     from thaw.model.directory import Spec
+    from thaw.model.freeze import Plan
     from thaw.tracking import ResultRun
     from thaw.training.history import Row
     from thaw.training.loop import Progress
@@ -54,13 +59,36 @@ class Work(Generic[I]):
     checkpoints: Checkpoints
     run: ResultRun | None  # of the first process
 
-    @property
-    def scratch(self) -> Path:
-        """A folder that lives as long as the checkpoints: until the stage has ended well."""
-        return self.checkpoints.folder
+    def train(
+        self,
+        classifier: Classifier,
+        preprocessing: Preprocessing,
+        plan: Plan,
+        config: Training,
+        *,
+        lr_decay: float = 1.0,
+        augmentation: Augment | None = None,
+    ) -> Progress:
+        """Train what ``plan`` leaves trainable, in place; the cached activations are its inputs."""
+        apply(classifier, plan)
+        seed = self.config.seed
+        train = self.data.images("train", preprocessing, seed, augmentation)
+        val = self.data.images("val", preprocessing)
+        folder = self.checkpoints.folder  # the activations live as long as the checkpoints
+        at_cut = sources(self.runtime, classifier, train, val, plan.cut, folder)
+        return fit(
+            self.runtime,
+            classifier,
+            *at_cut.pair,
+            config,
+            seed=seed,
+            lr_decay=lr_decay,
+            cut=at_cut.cut,
+            checkpoints=self.checkpoints,
+            log=self._log,
+        )
 
-    def log(self, row: Row) -> None:
-        """Log an epoch to the MLflow run."""
+    def _log(self, row: Row) -> None:
         if self.run is not None:
             self.run.log_row(self.stage, row)
 

@@ -11,12 +11,10 @@ from thaw.console import say
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
 from thaw.model.directory import Parent
-from thaw.model.freeze import apply, last_blocks
+from thaw.model.freeze import last_blocks
 from thaw.process import run_main
 from thaw.stages import paths
 from thaw.stages.entry import TrainingInputs, Work, training
-from thaw.training import loop
-from thaw.training.activations import sources
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from thaw.data.loader import ImageSource
     from thaw.model.blocks import Classifier
     from thaw.model.directory import Spec
+    from thaw.training.loop import Progress
 
 
 class Inputs(TrainingInputs):
@@ -42,24 +41,17 @@ def fold(work: Work[Inputs], classifier: Classifier, val: ImageSource) -> dict[s
     return {"folded": count, **proof(before, after, work.config.fold_bn.tolerance, "fold")}
 
 
-def train(work: Work[Inputs], classifier: Classifier, spec: Spec) -> loop.Progress:
+def train(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
     """Train the affine form on, in place: the blocks that ``unfreeze`` trained, and the head."""
-    inputs = work.config
+    config = work.config.fold_bn
     plan = last_blocks(spec.depth, len(classifier.blocks), "affine")
-    apply(classifier, plan)
-    images = work.data.images("train", spec.preprocessing, inputs.seed, inputs.augment)
-    val = work.data.images("val", spec.preprocessing)
-    at_cut = sources(work.runtime, classifier, images, val, plan.cut, work.scratch)
-    return loop.fit(
-        work.runtime,
+    return work.train(
         classifier,
-        *at_cut.pair,
-        inputs.fold_bn,
-        seed=inputs.seed,
-        lr_decay=inputs.fold_bn.lr_decay,
-        cut=at_cut.cut,
-        checkpoints=work.checkpoints,
-        log=work.log,
+        spec.preprocessing,
+        plan,
+        config,
+        lr_decay=config.lr_decay,
+        augmentation=work.config.augment,
     )
 
 

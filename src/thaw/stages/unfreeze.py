@@ -8,16 +8,15 @@ from thaw.config import Augment, Unfreeze
 from thaw.console import say
 from thaw.model import batchnorm, directory
 from thaw.model.directory import Parent
-from thaw.model.freeze import apply, last_blocks
+from thaw.model.freeze import last_blocks
 from thaw.process import run_main
 from thaw.stages import paths
 from thaw.stages.entry import TrainingInputs, Work, training
-from thaw.training import loop
-from thaw.training.activations import sources
 
 if TYPE_CHECKING:
     from thaw.model.blocks import Classifier
     from thaw.model.directory import Spec
+    from thaw.training.loop import Progress
 
 
 class Inputs(TrainingInputs):
@@ -27,27 +26,20 @@ class Inputs(TrainingInputs):
     unfreeze: Unfreeze
 
 
-def run(work: Work[Inputs], classifier: Classifier, spec: Spec) -> loop.Progress:
+def run(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
     """Train the last ``unfreeze.depth`` blocks and the head, in place.
 
     The warm-up's model is epoch 0: where no epoch beats it on the validation loss, it stands.
     """
-    inputs = work.config
-    plan = last_blocks(inputs.unfreeze.depth, len(classifier.blocks), inputs.unfreeze.batch_norm)
-    apply(classifier, plan)
-    train = work.data.images("train", spec.preprocessing, inputs.seed, inputs.augment)
-    val = work.data.images("val", spec.preprocessing)
-    at_cut = sources(work.runtime, classifier, train, val, plan.cut, work.scratch)
-    return loop.fit(
-        work.runtime,
+    config = work.config.unfreeze
+    plan = last_blocks(config.depth, len(classifier.blocks), config.batch_norm)
+    return work.train(
         classifier,
-        *at_cut.pair,
-        inputs.unfreeze,
-        seed=inputs.seed,
-        lr_decay=inputs.unfreeze.lr_decay,
-        cut=at_cut.cut,
-        checkpoints=work.checkpoints,
-        log=work.log,
+        spec.preprocessing,
+        plan,
+        config,
+        lr_decay=config.lr_decay,
+        augmentation=work.config.augment,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from thaw.config import Backbone, Head, WarmupHead
@@ -9,11 +11,12 @@ from thaw.data.transforms import Preprocessing
 from thaw.model import head, zoo
 from thaw.model.blocks import Classifier
 from thaw.model.directory import Parent, Spec
-from thaw.model.freeze import apply, last_blocks
+from thaw.model.freeze import last_blocks
 from thaw.process import run_main
 from thaw.stages.entry import TrainingInputs, Work, training
-from thaw.training import loop
-from thaw.training.activations import sources
+
+if TYPE_CHECKING:
+    from thaw.training.loop import Progress
 
 
 class Inputs(TrainingInputs):
@@ -50,25 +53,10 @@ def build(work: Work[Inputs]) -> tuple[Classifier, Spec]:
     return classifier.to(memory_format=torch.channels_last), spec
 
 
-def run(work: Work[Inputs], classifier: Classifier, spec: Spec) -> loop.Progress:
+def run(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
     """Train the head alone, in place, on features that are computed once."""
-    inputs = work.config
-    count = len(classifier.blocks)
-    apply(classifier, last_blocks(0, count))
-    train = work.data.images("train", spec.preprocessing)
-    val = work.data.images("val", spec.preprocessing)
-    at_cut = sources(work.runtime, classifier, train, val, count, work.scratch)
-    return loop.fit(
-        work.runtime,
-        classifier,
-        *at_cut.pair,
-        inputs.warmup_head,
-        seed=inputs.seed,
-        lr_decay=1.0,
-        cut=at_cut.cut,
-        checkpoints=work.checkpoints,
-        log=work.log,
-    )
+    plan = last_blocks(0, len(classifier.blocks))
+    return work.train(classifier, spec.preprocessing, plan, work.config.warmup_head)
 
 
 def main() -> None:

@@ -223,7 +223,8 @@ class _Phase:
         for place, parameter in enumerate(self._parameters()):
             for key, value in _below(tensors, f"optimizer.{place}.").items():
                 # In the parameter's own memory format, as the optimiser itself would make it.
-                kept = torch.empty_like(parameter) if value.ndim else torch.empty_like(value)
+                like = parameter if value.ndim else value
+                kept = torch.empty_like(like, device=parameter.device)
                 self.optimizer.state[parameter][key] = kept.copy_(value)
 
     def _parameters(self) -> list[Tensor]:
