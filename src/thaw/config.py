@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
 
@@ -212,7 +212,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ThawError(
             f"{path} is not in {Path.cwd()}: run thaw in the project's folder"
         ) from None
-    except (MarkedYAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ThawError(f"{path} cannot be read: {error.strerror}") from None
+    except (YAMLError, ValueError) as error:  # ValueError: !!int many, 2020-13-41, not UTF-8
         raise ThawError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ThawError(f"{path} must hold sections (key: value), but holds {content!r}")
@@ -223,18 +225,25 @@ def _explain(problem: Any, schema: type[Section]) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _keys_at(schema, location[:-1]), n=1)
-        if not near:
-            elsewhere = {name.rsplit(".", 1)[-1]: name for name in _all_keys(schema)}
-            close = difflib.get_close_matches(location[-1], list(elsewhere), n=1)
-            hint = elsewhere[close[0]] if close else ""
-        else:
-            hint = ".".join([*location[:-1], near[0]])
-        return f"{key} is unknown" + (f"; did you mean {hint}?" if hint else "")
+        return f"{key} is unknown{_hint(location, schema)}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return f"{key}: {message}, but it is {problem['input']!r}"
+
+
+def _hint(location: list[str], schema: type[Section]) -> str:
+    """What the unknown key at ``location`` may have been meant to be."""
+    name, known = location[-1], _all_keys(schema)
+    if name in known and "." in name:
+        return "; write it as a section, with the keys indented below it"
+    near = difflib.get_close_matches(name, _keys_at(schema, location[:-1]), n=1)
+    meant = [".".join([*location[:-1], *near])] if near else []
+    if not meant:  # the right key in the wrong section, or near one
+        last = {key.rsplit(".", 1)[-1] for key in known}
+        close = difflib.get_close_matches(name, sorted(last), n=1)
+        meant = [key for key in known if close and key.rsplit(".", 1)[-1] == close[0]]
+    return f"; did you mean {' or '.join(meant)}?" if meant else ""
 
 
 def _keys_at(schema: type[BaseModel], location: list[str]) -> list[str]:

@@ -22,4 +22,7 @@ class ProblemsError(ThawError):
 
     def __init__(self, summary: str, problems: Sequence[str]) -> None:
         self.problems = list(problems)
-        super().__init__("\n".join([summary, *(f"  - {problem}" for problem in self.problems)]))
+        count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
+        super().__init__(
+            "\n".join([f"{summary} ({count}):", *(f"  - {problem}" for problem in self.problems)])
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
@@ -30,7 +30,8 @@ def write_whole(path: Path, content: bytes) -> None:
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk, the unlink fails as well
+            part.unlink(missing_ok=True)
         raise ThawError(
             f"{path}: could not write {len(content):,} bytes: {error.strerror}"
         ) from error
@@ -52,8 +53,12 @@ def only_process(path: Path, what: str) -> Iterator[None]:
     Raises:
         ThawError: another process holds it; its pid is named.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as stream:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+")
+    except OSError as error:
+        raise ThawError(f"{path}: could not open it for writing: {error.strerror}") from error
+    with opened as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

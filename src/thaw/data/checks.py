@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections import Counter, defaultdict
@@ -60,10 +61,16 @@ def _read(
         sample.path.encode("utf-8")
         if not path.resolve().is_relative_to(resolved_root):
             return f"{path}: leads out of the data folder {root}"
+        if path.exists() and not path.is_file():
+            return f"{path}: not a file"
         content = path.read_bytes()
         image = decode(content, short_side=config.short_side, max_megapixels=config.max_megapixels)
     except UnicodeEncodeError:
         return f"{path!r}: the file's name is not valid UTF-8"
+    except ValueError as error:
+        return f"{str(path)!r}: {error}"
+    except RuntimeError:
+        return f"{path}: a link to itself"
     except OSError as error:
         return f"{path}: {error.strerror or error}"
     except DecodeError as error:
@@ -81,7 +88,8 @@ def class_problems(found: Listing) -> list[str]:
         return [f"{found.root}: there is no image in it"]
     filled = {sample.label for sample in found.samples}
     problems = [
-        f"{found.root / label}: the class has no image; add some, or remove the folder"
+        f"{next(found.root.rglob(glob.escape(label)))}: "
+        "the class has no image; add some, or remove the folder"
         for label in found.classes
         if label not in filled
     ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class DecodeError(Exception):
@@ -50,11 +59,15 @@ def decode(content: bytes, *, short_side: int, max_megapixels: float) -> Decoded
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             return _convert(image, short_side, max_megapixels)
-    except Image.DecompressionBombError as error:
-        raise DecodeError(str(error)) from None
+    except DecodeError:
+        raise
+    except Image.DecompressionBombError:  # Pillow's own limit, above any of ours
+        raise DecodeError(
+            f"more than prepare.max_megapixels = {max_megapixels:g}: shrink the image"
+        ) from None
     except UnidentifiedImageError:
         raise DecodeError(f"not an image in a known format ({', '.join(FORMATS)})") from None
-    except (OSError, SyntaxError, ValueError, EOFError, OverflowError) as error:
+    except Exception as error:
         raise DecodeError(f"cannot be decoded: {' '.join(str(error).split())}") from None
 
 
@@ -67,16 +80,16 @@ def _convert(image: Image.Image, short_side: int, max_megapixels: float) -> Deco
         )
     conversions = []
     if getattr(image, "n_frames", 1) > 1:
-        conversions.append("animated: first frame taken")
-    if image.format == "JPEG":
+        conversions.append("several frames: the first one taken")
+    if image.format in {"JPEG", "MPO"}:  # MPO: a phone's JPEG with a second picture in it
         # Decodes at 1/2, 1/4 or 1/8 of the size, never below what is asked for: 3 times faster.
         scale = short_side / min(width, height)
         if scale < 1:
             image.draft(None, (round(width * scale) + 1, round(height * scale) + 1))
     image.load()
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    if orientation != 1:
-        image = ImageOps.exif_transpose(image)
+    orientation = image.getexif().get(_ORIENTATION)
+    if orientation in _TURNS:  # other values mean nothing, and some cameras write 0
+        image = image.transpose(_TURNS[orientation])
         conversions.append("rotated as its EXIF tag says")
         if orientation >= 5:  # a quarter turn
             width, height = height, width
@@ -89,9 +102,9 @@ def _convert(image: Image.Image, short_side: int, max_megapixels: float) -> Deco
 
 
 def _to_rgb(image: Image.Image, conversions: list[str]) -> Image.Image:
-    if image.mode == "RGB":
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
-    if image.mode in {"L", "1"}:
+    if image.mode in {"L", "1"} and not image.has_transparency_data:
         conversions.append("grey to RGB")
     elif image.mode.startswith("I;16") or image.mode == "I":
         # Pillow's own conversion to 8 bits clips at 255: a 16-bit ramp would turn white.

@@ -50,7 +50,7 @@ class Manifest:
 def write(rows: Sequence[Row], folder: Path) -> None:
     """Write the rows as CSV; names with commas, quotes and newlines come back as they were."""
     with (folder / FILE).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(field.name for field in fields(Row))
         writer.writerows(astuple(row) for row in rows)
 

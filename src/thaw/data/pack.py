@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+from thaw.errors import ThawError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +39,8 @@ class PackWriter:
         self._config = config
         self._rows: list[tuple[int, int, int, int]] = []
         self._offset = 0
+        for stale in ("raw", "jpeg"):  # of another encoding, packed here before
+            (folder / f"images.{stale}").unlink(missing_ok=True)
         self._stream = (folder / f"images.{config.encoding}").open("wb")
 
     def __enter__(self) -> PackWriter:
@@ -50,7 +55,12 @@ class PackWriter:
             content = buffer.getvalue()
         else:
             content = pixels.tobytes()
-        self._stream.write(content)
+        try:
+            self._stream.write(content)
+        except OSError as error:
+            raise ThawError(
+                f"{self._stream.name}: could not write {len(content):,} bytes: {error.strerror}"
+            ) from error
         self._rows.append((self._offset, len(content), height, width))
         self._offset += len(content)
 
@@ -60,7 +70,9 @@ class PackWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stream.close()
+        # After a failed write, closing flushes and fails again: the first error is the one to show.
+        with suppress(OSError) if kind else nullcontext():
+            self._stream.close()
         if kind is None:
             np.save(self._folder / INDEX, np.array(self._rows, dtype=np.int64).reshape(-1, 4))
             settings = {
@@ -75,6 +87,10 @@ class PackedStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    # What was read through the memory map stays behind: each process maps the files itself.
+    def __getstate__(self) -> dict[str, Path]:
+        return {"_folder": self._folder}
 
     @cached_property
     def _index(self) -> NDArray[np.int64]:

@@ -93,7 +93,9 @@ def draw(manifest: Manifest, store: PackedStore, path: Path) -> None:
             axis.axis("off")
         for axis, image_id in zip(row, ids, strict=False):
             axis.imshow(store.read(int(image_id)))
-        row[0].set_title(f"{label}  ({len(ids)} training images)", loc="left", fontsize=9)
+        row[0].set_title(
+            f"{label}  ({len(ids)} training images)", loc="left", fontsize=9, parse_math=False
+        )
     more = len(manifest.classes) - len(classes)
     title = f"{len(manifest.rows)} images in {len(manifest.classes)} classes"
     figure.suptitle(title + (f" ({more} classes not shown)" if more else ""), fontsize=11)

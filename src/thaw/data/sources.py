@@ -77,6 +77,12 @@ def list_folder(root: Path) -> Listing:
     if "train" in names and names <= {*SPLITS, "valid", "validation"}:
         _list_splits(tops, found)
     else:
+        if "train" in names:
+            strange = ", ".join(sorted(names - {*SPLITS, "valid", "validation"}))
+            found.problems.append(
+                f"{root}: beside train/ there is {strange}: a folder a class, or train/, val/ and "
+                "test/ with a folder a class in each"
+            )
         found.classes = [folder.name for folder in tops]
         for folder in tops:
             _list_class(folder, None, found)
@@ -89,6 +95,13 @@ def list_csv(path: Path, root: Path) -> Listing:
         raise ThawError(f"data.path: {path} is not a file")
     if not root.is_dir():
         raise ThawError(f"data.root: {root} is not a folder")
+    try:
+        return _rows(path, root)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ThawError(f"{path} is not CSV in UTF-8: {error}") from None
+
+
+def _rows(path: Path, root: Path) -> Listing:
     with path.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
         missing = {"path", "label"} - set(reader.fieldnames or [])
@@ -149,6 +162,9 @@ def _list_class(folder: Path, split: str | None, found: Listing) -> None:
             found.ignored["hidden files and folders"] += not entry.is_dir()
         elif entry.name in {"Thumbs.db", "desktop.ini"}:
             found.ignored[entry.name] += 1
-        elif not entry.is_dir():
+        elif entry.is_dir():
+            if entry.is_symlink():
+                found.problems.append(f"{entry}: a linked folder; it is not followed")
+        else:
             path = str(PurePosixPath(entry.relative_to(found.root)))
             found.samples.append(Sample(path, folder.name, split))

@@ -81,22 +81,25 @@ def augment(
     flip, rotate, zoom, shift_x, shift_y, brightness, contrast = (
         torch.from_numpy(column).to(images.device) for column in np.ascontiguousarray(draws.T)
     )
-    if config.flip or config.rotate or config.zoom or config.shift:
+    if config.rotate or config.zoom or config.shift:
         angle = (2 * rotate - 1) * math.radians(config.rotate)
         scale = torch.exp((2 * zoom - 1) * math.log1p(config.zoom))
-        mirror = torch.where(flip < config.flip, -1.0, 1.0)
         cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
         # Rows of the map from output to input positions, both in -1..1.
-        across = torch.stack([cosine * mirror, -sine, (2 * shift_x - 1) * 2 * config.shift], dim=1)
-        down = torch.stack([sine * mirror, cosine, (2 * shift_y - 1) * 2 * config.shift], dim=1)
+        across = torch.stack([cosine, -sine, (2 * shift_x - 1) * 2 * config.shift], dim=1)
+        down = torch.stack([sine, cosine, (2 * shift_y - 1) * 2 * config.shift], dim=1)
         grid = F.affine_grid(
             torch.stack([across, down], dim=1), list(images.shape), align_corners=False
         )
         images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    if config.flip:
+        mirrored = (flip < config.flip).view(-1, 1, 1, 1)
+        images = torch.where(mirrored, images.flip(-1), images)
     if config.brightness or config.contrast:
         gain = (1 + (2 * contrast - 1) * config.contrast).view(-1, 1, 1, 1)
         offset = ((2 * brightness - 1) * config.brightness).view(-1, 1, 1, 1)
-        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        # One image at a time: a sum over a batch of one is cut up otherwise than over several.
+        mean = torch.stack([image.mean() for image in images]).view(-1, 1, 1, 1)
         images = ((images - mean) * gain + mean + offset).clamp(0, 1)
     return images
 

@@ -45,7 +45,7 @@ def run(inputs: Inputs, found: Listing, folder: Path) -> dict[str, Any]:
     splits, split_trouble = _split(inputs, facts)
     problems += split_trouble
     if problems:
-        raise ProblemsError(f"the data cannot be used ({len(problems)} problems):", problems)
+        raise ProblemsError("the data cannot be used", problems)
     rows = [
         Row(
             number, fact.sample.path, fact.digest, fact.sample.label, place, fact.width, fact.height
@@ -107,7 +107,7 @@ def main() -> None:
     content = run(inputs, found, paths.PREPARED)
     folder = paths.REPORTS / "prepare"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / paths.REPORT).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    (folder / paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
     report.draw(manifest.read(paths.PREPARED), PackedStore(paths.PREPARED), folder / "samples.png")
     for line in report.warnings(content):
         warn(line)

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+from tests import tiny
+
+from thaw.config import Data, Prepare
+from thaw.data import manifest
+from thaw.data.pack import PackedStore
+from thaw.data.sources import list_csv, list_folder
+from thaw.errors import ProblemsError
+from thaw.stages import prepare
+from thaw.stages.prepare import Inputs
+
+SPLITS = ("train", "val", "test")
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+
+
+def inputs(seed: int = 0, **changes: Any) -> Inputs:
+    settings: dict[str, Any] = {
+        "val_fraction": 0.25,
+        "test_fraction": 0.34,
+        "short_side": 64,
+        "encoding": "raw",
+        "max_megapixels": 1.0,
+    }
+    return Inputs(
+        seed=seed,
+        data=Data(source="folder", path="not read", root="not read"),
+        prepare=Prepare(**{**settings, **changes}),
+    )
+
+
+def out(folder: Path, name: str = "prepared") -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def given_split(root: Path) -> Path:
+    """tests.tiny.images below train/ (12 a class), val/ and test/ (3 each), all different."""
+    tiny.images(root / "train")
+    for number, split in enumerate(("val", "test")):
+        for label in ("blue", "green", "red"):
+            (root / split / label).mkdir(parents=True)
+            for image in range(3):
+                colour = (number + 1, image, len(label))
+                Image.new("RGB", (9, 9), colour).save(root / split / label / f"{image}.png")
+    return root
+
+
+def complaint(root: Path, folder: Path) -> list[str]:
+    """The problems that preparing ``root`` gives."""
+    with pytest.raises(ProblemsError) as caught:
+        prepare.run(inputs(), list_folder(root), folder)
+    return caught.value.problems
+
+
+# What is written
+
+
+def test_every_image_is_in_the_manifest_and_in_the_store(tmp_path: Path) -> None:
+    root, folder = tiny.images(tmp_path / "raw"), out(tmp_path)
+    prepare.run(inputs(), list_folder(root), folder)
+    found, store = manifest.read(folder), PackedStore(folder)
+    assert found.classes == ["blue", "green", "red"]
+    assert len(found.rows) == len(store) == 36
+    for row in found.rows:
+        content = (root / row.path).read_bytes()
+        assert row.digest == hashlib.sha256(content).hexdigest()
+        assert row.label == row.path.split("/")[0]
+        assert np.array_equal(store.read(row.id), np.asarray(Image.open(root / row.path)))
+
+
+def test_the_report_tells_what_the_manifest_says(tmp_path: Path) -> None:
+    root, folder = tiny.images(tmp_path / "raw"), out(tmp_path)
+    (root / "blue" / ".DS_Store").write_bytes(b"")
+    report = prepare.run(inputs(), list_folder(root), folder)
+    found = manifest.read(folder)
+    assert report["digest"] == found.digest
+    assert report["splits"] == {split: len(found.ids(split)) for split in SPLITS}
+    assert report["splits"] == {"train": 15, "val": 9, "test": 12}
+    assert report["ignored"] == {"hidden files and folders": 1}
+    assert report["images_in_two_splits"] == 0
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_the_same_images_give_the_same_bytes(tmp_path: Path, encoding: str) -> None:
+    root = tiny.images(tmp_path / "raw")
+    first, second = out(tmp_path, "first"), out(tmp_path, "second")
+    for folder in (first, second):
+        prepare.run(inputs(encoding=encoding), list_folder(root), folder)
+    names = sorted(path.name for path in first.iterdir())
+    assert names == ["images." + encoding, "index.npy", "manifest.csv", "pack.json"]
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_the_seed_changes_the_split_and_nothing_else(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "raw")
+    first, second = out(tmp_path, "first"), out(tmp_path, "second")
+    prepare.run(inputs(seed=0), list_folder(root), first)
+    prepare.run(inputs(seed=1), list_folder(root), second)
+    assert (first / "images.raw").read_bytes() == (second / "images.raw").read_bytes()
+    assert (first / "manifest.csv").read_bytes() != (second / "manifest.csv").read_bytes()
+
+
+def test_a_changed_image_changes_the_digest_of_the_data(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "raw")
+    before = prepare.run(inputs(), list_folder(root), out(tmp_path, "before"))
+    path = root / "red" / "003.png"
+    pixels = np.array(Image.open(path))
+    pixels[0, 0, 0] ^= 1
+    Image.fromarray(pixels).save(path)
+    after = prepare.run(inputs(), list_folder(root), out(tmp_path, "after"))
+    assert before["digest"] != after["digest"]
+
+
+def test_any_name_comes_through_to_the_manifest(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "raw", classes=("a, b", "line\nbreak", "🦊 naïve"), each=3)
+    for number, name in enumerate(("日本.png", "two words.png", 'a\n"b",c.png')):
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(root / "🦊 naïve" / name)
+    listed = list_folder(root)
+    folder = out(tmp_path)
+    prepare.run(inputs(), listed, folder)
+    found = [(row.path, row.label) for row in manifest.read(folder).rows]
+    assert found == [(sample.path, sample.label) for sample in listed.samples]
+
+
+# Splits
+
+
+def test_copies_never_stand_in_two_splits(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "raw")
+    for path in sorted(root.rglob("*.png")):
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+        Image.open(path).save(path.with_suffix(".bmp"))  # other bytes, the same pixels
+    folder = out(tmp_path)
+    report = prepare.run(inputs(), list_folder(root), folder)
+    places: dict[bytes, set[str]] = defaultdict(set)
+    for row in manifest.read(folder).rows:
+        pixels = np.asarray(Image.open(root / row.path)).tobytes()
+        places[pixels].add(row.split)
+    assert len(places) == 36
+    assert {len(splits) for splits in places.values()} == {1}
+    assert report["duplicate_groups"] == 36
+    assert report["images_in_two_splits"] == 0
+
+
+def test_a_split_that_the_folders_bring_is_kept(tmp_path: Path) -> None:
+    root, folder = given_split(tmp_path / "raw"), out(tmp_path)
+    report = prepare.run(inputs(), list_folder(root), folder)
+    assert report["splits"] == {"train": 36, "val": 9, "test": 9}
+    for row in manifest.read(folder).rows:
+        assert row.path.split("/")[:2] == [row.split, row.label]
+
+
+def test_a_split_that_a_csv_brings_is_kept(tmp_path: Path) -> None:
+    root, folder = tiny.images(tmp_path / "raw"), out(tmp_path)
+    given = {
+        f"{label}/{number:03d}.png": SPLITS[number % 3]
+        for label in ("blue", "green", "red")
+        for number in range(12)
+    }
+    with (tmp_path / "images.csv").open("w", newline="") as stream:
+        rows = [(path, path.split("/")[0], split) for path, split in given.items()]
+        csv.writer(stream).writerows([("path", "label", "split"), *rows])
+    prepare.run(inputs(), list_csv(tmp_path / "images.csv", root), folder)
+    assert {row.path: row.split for row in manifest.read(folder).rows} == given
+
+
+def test_a_given_split_is_kept_where_it_leaks_and_the_leak_is_told(tmp_path: Path) -> None:
+    root = given_split(tmp_path / "raw")
+    shutil.copy(root / "train" / "red" / "000.png", root / "test" / "red" / "leaked.png")
+    folder = out(tmp_path)
+    report = prepare.run(inputs(), list_folder(root), folder)
+    assert report["images_in_two_splits"] == 1
+    assert "test/red/leaked.png" in report["duplicates"][0]
+    splits = {row.path: row.split for row in manifest.read(folder).rows}
+    assert splits["test/red/leaked.png"] == "test"
+
+
+def test_a_given_split_that_leaves_a_class_out_is_refused(tmp_path: Path) -> None:
+    root = given_split(tmp_path / "raw")
+    shutil.rmtree(root / "val" / "green")
+    shutil.rmtree(root / "test" / "red")
+    assert complaint(root, out(tmp_path)) == [
+        "class 'green' has no image in the val split",
+        "class 'red' has no image in the test split",
+    ]
+
+
+# What is refused
+
+
+def test_all_corrupt_files_are_listed_at_once_by_their_paths(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "raw")
+    whole = (root / "red" / "000.png").read_bytes()
+    bad = {
+        root / "blue" / "003.png": b"",
+        root / "blue" / "005.jpg": b"<html></html>",
+        root / "green" / "007.png": whole[: len(whole) // 2],
+        root / "red" / "notes.txt": b"some text",
+    }
+    for path, content in bad.items():
+        path.write_bytes(content)
+    problems = complaint(root, out(tmp_path))
+    assert [line.split(": ")[0] for line in problems] == [str(path) for path in bad]
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "raw")
+    (root / "empty").mkdir()
+    (root / "few").mkdir()
+    for number in range(2):
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(root / "few" / f"{number}.png")
+    shutil.copy(root / "red" / "000.png", root / "lost.png")
+    (root / "red" / "001.png").write_bytes(b"")
+    (root / "red" / "002.png").unlink()
+    (root / "red" / "002.png").symlink_to(SHIPPED)
+    problems = "\n".join(complaint(root, out(tmp_path)))
+    for expected in (
+        f"{root / 'lost.png'}: an image outside any class folder",
+        f"{root / 'red' / '001.png'}: the file is empty",
+        f"{root / 'red' / '002.png'}: leads out of the data folder",
+        f"{root / 'empty'}: the class has no image",
+        "class 'few' has 2 distinct images",
+    ):
+        assert expected in problems
+    assert problems.count("\n") == 4
+
+
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
+    (line,) = complaint(tiny.images(tmp_path / "raw", classes=("red",)), out(tmp_path))
+    assert "only one class (red)" in line
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    assert complaint(tmp_path / "raw", out(tmp_path)) == [
+        f"{tmp_path / 'raw'}: there is no image in it"
+    ]
+
+
+# The stage
+
+
+def stage(folder: Path, **data: str) -> subprocess.CompletedProcess[str]:
+    """Run the stage in ``folder``, as DVC does."""
+    params = YAML(typ="safe").load(SHIPPED)
+    params["data"].update(data)
+    with (folder / "params.yaml").open("w") as stream:
+        YAML(typ="safe").dump(params, stream)
+    command = [sys.executable, "-m", "thaw.stages.prepare"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_stage_writes_the_data_and_the_report(tmp_path: Path) -> None:
+    tiny.images(tmp_path / "data" / "raw")
+    result = stage(tmp_path, source="folder")
+    assert result.returncode == 0, result.stderr
+    assert "prepared 36 images in 3 classes" in result.stderr
+    report = json.loads((tmp_path / "reports/prepare/report.json").read_text(encoding="utf-8"))
+    assert report["digest"] == manifest.read(tmp_path / "data/prepared").digest
+    assert Image.open(tmp_path / "reports/prepare/samples.png").width > 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are always Unicode")
+def test_a_name_that_is_not_utf_8_is_passed_over_without_a_traceback(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "data" / "raw")
+    (root / os.fsdecode(b"caf\xe9.txt")).write_text("not an image")
+    result = stage(tmp_path, source="folder")
+    assert "Traceback" not in result.stderr
+    report = json.loads((tmp_path / "reports/prepare/report.json").read_text(encoding="utf-8"))
+    assert list(report["ignored"].values()) == [1]
+
+
+def test_the_stage_ends_a_mistake_with_its_lines_and_no_traceback(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "data" / "raw")
+    (root / "red" / "000.png").write_bytes(b"")
+    result = stage(tmp_path, source="folder")
+    assert result.returncode == 2
+    summary, problem = result.stderr.splitlines()
+    assert summary.startswith("error: the data cannot be used")
+    assert problem == "  - data/raw/red/000.png: the file is empty"
+
+
+def test_the_stage_refuses_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
+    result = stage(tmp_path, source="folder", path="data/nowhere")
+    assert result.returncode == 2
+    assert result.stderr == "error: data.path: data/nowhere is not a folder\n"
