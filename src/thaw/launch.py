@@ -7,7 +7,7 @@ import sys
 
 from thaw import config
 from thaw.errors import ThawError
-from thaw.process import die_with_parent
+from thaw.process import LAUNCHER, die_with_parent
 
 STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
 # glibc returns every large block to the kernel and faults it in again at the next step: half of
@@ -37,6 +37,7 @@ def replace_process(stage: str) -> None:
     launch = config.load(config.Params).launch
     threads = launch.threads or max(1, len(os.sched_getaffinity(0)) // launch.processes)
     environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment[LAUNCHER] = str(os.getpid())  # which exec keeps
     module = f"thaw.stages.{stage}"
     if stage == "prepare":
         command = [sys.executable, "-m", module]

@@ -13,6 +13,7 @@ from thaw.errors import EXIT_CODE, ThawError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LAUNCHER = "THAW_LAUNCHER"  # the process that became the launcher of a stage
 _PR_SET_PDEATHSIG = 1
 
 
@@ -27,8 +28,9 @@ def die_with_parent() -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # the parent died before the kernel was told
-        os.kill(os.getpid(), signal.SIGKILL)
+    launcher = os.environ.get(LAUNCHER)
+    if launcher is not None and int(launcher) not in {os.getpid(), os.getppid()}:
+        os.kill(os.getpid(), signal.SIGKILL)  # it died before the kernel was told
 
 
 def run_main(main: Callable[[], None]) -> NoReturn:

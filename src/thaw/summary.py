@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from thaw.errors import ThawError
@@ -37,7 +38,7 @@ def show(params: Params, reports: Path) -> None:
         f"{data['images']} images, {data['classes']} classes "
         f"({splits['train']} train, {splits['val']} validation, {splits['test']} test)",
     )
-    table.add_row("backbone", f"{params.backbone.name}, weights {params.backbone.weights}")
+    table.add_row("backbone", escape(f"{params.backbone.name}, weights {params.backbone.weights}"))
     table.add_row("warmup_head", _phase(warmup))
     note = "; the warm-up's model stands" if unfreeze["warmup_head_stands"] else ""
     table.add_row(f"unfreeze (depth {params.unfreeze.depth})", _phase(unfreeze) + note)
@@ -57,7 +58,7 @@ def show(params: Params, reports: Path) -> None:
     table.add_row("macro F1, log-loss", f"{scores['macro_f1']:.4f}, {scores['log_loss']:.4f}")
     table.add_row("ECE, worst recall", f"{scores['ece']:.4f}, {scores['worst_class_recall']:.4f}")
     table.add_section()
-    name = f"{registered['name']} version {registered['version']}"
+    name = escape(f"{registered['name']} version {registered['version']}")
     table.add_row("registered", f"[bold]{name}[/bold] as @{registered['alias']}")
     table.add_row("MLflow run", registered["run_id"])
     console = Console(highlight=False)
@@ -82,4 +83,6 @@ def _read(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ThawError(f"there is no {path} yet: run `dvc repro` first") from None
+    except ValueError as error:
+        raise ThawError(f"{path} is damaged ({error}): run `dvc repro -f evaluate`") from None
     return content

@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from thaw import config, provenance
 from thaw.console import warn
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 STORE = Path("mlruns")
 KEY = "thaw.key"
 PROCESS = "thaw.process"
+_MADE = "thaw.made"  # on an experiment
 _OPEN = ("RUNNING", "FAILED", "KILLED")
 _BATCH = 1000  # metrics in one log_batch: the server's own limit
 
@@ -75,7 +77,7 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
                 _make_database(path)
                 return _experiment(MlflowClient(uri), tracking.experiment, path.parent)
         return _experiment(MlflowClient(uri), tracking.experiment, None)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ThawError(f"tracking: the MLflow store {uri} cannot be used: {reason}") from error
 
@@ -95,7 +97,7 @@ def _experiment(client: MlflowClient, name: str, folder: Path | None) -> tuple[M
     if found is None:
         location = (folder / "artifacts" / name).resolve().as_uri() if folder else None
         # Without the tag the UI opens on the side for generative AI.
-        tags = {"mlflow.experimentKind": "custom_model_development"}
+        tags = {"mlflow.experimentKind": "custom_model_development", _MADE: "true"}
         return client, client.create_experiment(name, artifact_location=location, tags=tags)
     if found.lifecycle_stage != "active":
         raise ThawError(
@@ -103,11 +105,23 @@ def _experiment(client: MlflowClient, name: str, folder: Path | None) -> tuple[M
         )
     # MLflow keeps absolute artifact paths: in a moved project it would write to the old place.
     if folder and found.artifact_location != (folder / "artifacts" / name).resolve().as_uri():
+        if _MADE not in found.tags:
+            raise ThawError(
+                f"tracking.experiment: {name!r} was not made by thaw and keeps its artifacts in "
+                f"{found.artifact_location}: choose another name"
+            )
         raise ThawError(
             f"tracking.experiment: {name!r} keeps its artifacts in {found.artifact_location}, "
             f"not in {folder}: the project was moved; move it back, or choose another experiment"
         )
     return client, found.experiment_id
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as containers have them
+        return str(os.getuid())
 
 
 class ResultRun:
@@ -139,7 +153,7 @@ class ResultRun:
             KEY: self.key,
             "mlflow.source.name": "dvc.yaml",
             "mlflow.source.type": "PROJECT",
-            "mlflow.user": getpass.getuser(),
+            "mlflow.user": _user(),
             "thaw.data_digest": data_digest,
             "thaw.code_digest": provenance.code_digest(),
         }
@@ -212,9 +226,10 @@ class ResultRun:
                 key, value = f"{stage}/{name}", getattr(row, name)
                 if value is not None and row.epoch > self._logged.get(key, -1):
                     metrics.append(Metric(key, value, now, row.epoch))
-                    self._logged[key] = row.epoch
         for start in range(0, len(metrics), _BATCH):
-            self._client.log_batch(self.run_id, metrics=metrics[start : start + _BATCH])
+            batch = metrics[start : start + _BATCH]
+            self._client.log_batch(self.run_id, metrics=batch)
+            self._logged |= {metric.key: metric.step for metric in batch}
 
     def computed(self, stage: str, digest: str) -> None:
         """Note that this run's ``stage`` made the model with ``digest``."""

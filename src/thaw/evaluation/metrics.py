@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from thaw.errors import ThawError
 
@@ -53,9 +53,7 @@ def score(probabilities: Floats, targets: Ints, classes: Sequence[str], bins: in
         "accuracy": correct / len(targets),
         "accuracy_low": float(interval.low),
         "accuracy_high": float(interval.high),
-        "macro_f1": float(
-            f1_score(targets, predicted, labels=labels, average="macro", zero_division=0)
-        ),
+        "macro_f1": float(np.mean([row["f1"] for row in rows if row["support"]])),
         "log_loss": float(log_loss(targets, probabilities, labels=labels)),
         "ece": expected_calibration_error(reliability),
         "worst_class_recall": min(row["recall"] for row in rows if row["support"]),
@@ -76,7 +74,8 @@ def calibration(probabilities: Floats, targets: Ints, bins: int) -> list[dict[st
     confidence = probabilities.max(axis=1)
     hit = probabilities.argmax(axis=1) == targets
     # bin b holds confidences in (b / bins, (b + 1) / bins]
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    edges = np.array([index / bins for index in range(bins + 1)])
+    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     return [
         {
             "low": index / bins,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thaw.training.history import Row
 
 _MOST_MISTAKES = 24
+_LONGEST = 24  # characters of a class name
 _MOST_ANNOTATED = 20  # classes up to which a cell of the confusion matrix carries its count
 
 
@@ -28,8 +29,9 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axis, label="share of the class", shrink=0.8)
-    axis.set_xticks(range(len(classes)), classes, rotation=90 if _long(classes) else 0)
-    axis.set_yticks(range(len(classes)), classes)
+    names = [_name(label) for label in classes]
+    axis.set_xticks(range(len(classes)), names, rotation=90 if _long(names) else 0)
+    axis.set_yticks(range(len(classes)), names)
     axis.set_xlabel("predicted")
     axis.set_ylabel("target")
     if len(classes) <= _MOST_ANNOTATED:
@@ -49,7 +51,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     places = np.arange(len(ordered))
     axis.barh(places + 0.2, [row["recall"] for row in ordered], height=0.38, label="recall")
     axis.barh(places - 0.2, [row["precision"] for row in ordered], height=0.38, label="precision")
-    axis.set_yticks(places, [f"{row['class']} ({row['support']})" for row in ordered])
+    axis.set_yticks(places, [f"{_name(row['class'])} ({row['support']})" for row in ordered])
     axis.set_xlim(0, 1)
     axis.set_xlabel("on the test split (images in brackets)")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
@@ -137,13 +139,21 @@ def mistakes(
         axis.axis("off")
     for axis, (image_id, label, predicted, confidence) in zip(axes, shown, strict=False):
         axis.imshow(read(image_id))
-        axis.set_title(f"{label}, not {predicted}\nsure by {confidence:.0%}", fontsize=8)
+        axis.set_title(
+            f"{_name(label)},\nnot {_name(predicted)}\nsure by {confidence:.0%}", fontsize=8
+        )
     if wrong:
         title = f"{len(wrong)} mistakes on the test split, the most confident first"
     else:
         title = "No mistakes on the test split"
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=110)
+
+
+def _name(label: str) -> str:
+    """A class name that fits, and that matplotlib does not read as a formula."""
+    short = label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def _long(classes: Sequence[str]) -> bool:

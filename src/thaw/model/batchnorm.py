@@ -6,6 +6,7 @@ In evaluation mode BatchNorm is affine in each channel:
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import torch
@@ -79,14 +80,17 @@ def merge_pairs(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
     """(convolution, affine map) for every affine map that takes a convolution's output alone.
 
     Found by running ``example`` (N, 3, S, S) through ``module``: the tensor that a convolution
-    puts out must be the very one that enters the affine map, and no other module may read it.
+    puts out must be the very one that enters the affine map, no other module may read it, and
+    neither of the two may be used a second time.
     """
     producers: dict[int, str] = {}
     readers: dict[int, list[str]] = {}
+    calls: Counter[str] = Counter()
     kept: list[Tensor] = []  # ids are only unique while the tensors live
 
     def watch(name: str, child: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            calls[name] += 1
             for tensor in inputs:
                 kept.append(tensor)
                 readers.setdefault(id(tensor), []).append(name)
@@ -109,11 +113,12 @@ def merge_pairs(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
         for handle in handles:
             handle.remove()
     affine = set(affine_names(module))
-    return [
+    found = [
         (producers[tensor], names[0])
         for tensor, names in readers.items()
         if tensor in producers and len(names) == 1 and names[0] in affine
     ]
+    return [(conv, mapped) for conv, mapped in found if calls[conv] == calls[mapped] == 1]
 
 
 def merge(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:

@@ -90,7 +90,7 @@ def load(folder: Path) -> tuple[Classifier, Spec]:
     """Rebuild the model, on the CPU and in evaluation mode, from its directory alone.
 
     Raises:
-        ThawError: a file is missing, or the weights are not those that the spec was written for.
+        ThawError: a file is missing or damaged, or the two do not belong together.
     """
     spec = read_spec(folder)
     path = folder / WEIGHTS
@@ -104,8 +104,12 @@ def load(folder: Path) -> tuple[Classifier, Spec]:
         state = load_tensors(content)
     except SafetensorError as error:
         raise ThawError(f"{path} is not a safetensors file: {error}") from None
-    classifier = _skeleton(spec)
-    classifier.load_state_dict(state)
+    try:
+        classifier = _skeleton(spec)
+        classifier.load_state_dict(state)
+    except (ThawError, RuntimeError, AttributeError, AssertionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ThawError(f"{folder}: {SPEC} does not describe {WEIGHTS}: {reason}") from error
     return classifier.to(memory_format=torch.channels_last).eval(), spec
 
 

@@ -98,6 +98,8 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
             f"downloaded ({type(error).__name__}): give the path of a local file, or use "
             f"{PACKAGED} with weights: packaged, which needs no network"
         ) from error
+    except (RuntimeError, ValueError) as error:  # timm: no such tag, or no weights for the name
+        raise ThawError(f"params.yaml: backbone.name: {name}: {error}") from error
 
 
 def _create_timm(model: str, *, pretrained: bool) -> nn.Module:
@@ -187,9 +189,13 @@ def _load_file(path: Path, network: nn.Module) -> None:
     if not path.is_file():
         raise ThawError(f"params.yaml: backbone.weights: there is no file {path}")
     if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        state = load_file(path)
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise ThawError(f"{path}: not a whole safetensors file ({error})") from error
     else:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -198,6 +204,8 @@ def _load_file(path: Path, network: nn.Module) -> None:
                 f"{path}: not a plain state dict ({type(error).__name__}); save the model's "
                 "state_dict() as .safetensors"
             ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ThawError(f"{path}: not a plain state dict: it must map names to tensors")
     _assign(network, state, path)
 
 

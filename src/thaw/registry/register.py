@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 DIGEST = "thaw.model_digest"
-# What loads the model; exact, so that a server computes what was evaluated.
+# What loads the model; exact, so that a server computes what was evaluated. Thaw itself is not
+# among them: on PyPI that name belongs to another project.
 _PACKAGES = ("numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
 
 
@@ -77,7 +78,7 @@ def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
         data_path=str(folder),
         signature=pyfunc.signature(),
         input_example=pd.DataFrame({pyfunc.INPUT: [base64.b64encode(example).decode()]}),
-        pip_requirements=[f"{package}=={version(package)}" for package in ("thaw", *_PACKAGES)],
+        pip_requirements=[f"{package}=={version(package)}" for package in _PACKAGES],
         tags={DIGEST: digest},
     )
     return mlflow.get_logged_model(info.model_id)

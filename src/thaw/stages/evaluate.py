@@ -126,12 +126,12 @@ def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: P
     from thaw.registry.register import register
     from thaw.tracking import ResultRun
 
+    digests = {parent.stage: parent.digest for parent in spec.parents} | {"fold_bn": spec.digest}
     tracked = ResultRun(params, data.manifest.digest)
     with tracked.stage("evaluate"), tracked.active():
         for stage, rows in _histories().items():
             tracked.log_history(stage, rows)
-            model = MODEL if stage == "fold_bn" else paths.MODELS / stage
-            tracked.copied(stage, directory.read_spec(model).digest)
+            tracked.copied(stage, digests[stage])
         tracked.complete(_note(result, spec), params.data, data.manifest.digest)
         registered = register(
             params.tracking.registered_model,

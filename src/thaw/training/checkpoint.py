@@ -50,9 +50,13 @@ class Checkpoints:
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         content = save_tensors(plain, metadata={"state": json.dumps(state)})
         digest = hashlib.sha256(content).hexdigest()
-        write_whole(self.folder / f"{place[0]:06d}-{place[1]:09d}-{digest}.safetensors", content)
-        for path in self._paths()[:-_KEEP]:
-            path.unlink()
+        written = self.folder / f"{place[0]:06d}-{place[1]:09d}-{digest}.safetensors"
+        write_whole(written, content)
+        paths = self._paths()
+        kept = paths[: paths.index(written) + 1][-_KEEP:]
+        for path in paths:
+            if path not in kept:  # older ones, and damaged ones from beyond this place
+                path.unlink()
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The newest checkpoint that is whole, or None; damaged ones are named and passed over."""

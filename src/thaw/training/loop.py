@@ -152,6 +152,8 @@ class _Phase:
             state.step += 1
             if time.monotonic() - self.saved_at > runtime.checkpoint_seconds:
                 self.save()
+        # Also where a checkpoint of the last step leaves nothing but the validation to do.
+        self._set_rate(epoch * len(parts) - 1, total)
         runtime.same_buffers(self.classifier)
 
     def _step(self, epoch: int) -> None:

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thaw.evaluation import plots
+from thaw.evaluation.metrics import Scores, score
+from thaw.training.history import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+LARGEST = 4000  # pixels a side that a browser still shows well
+
+
+def names(count: int, *, long: bool) -> list[str]:
+    # as long as those of ImageNet
+    return [
+        f"African hunting dog, hyena dog, type {i:02d}" if long else str(i) for i in range(count)
+    ]
+
+
+def scores(classes: Sequence[str]) -> Scores:
+    generator = np.random.default_rng(0)
+    targets = np.arange(4 * len(classes)) % len(classes)
+    probabilities = generator.dirichlet(np.full(len(classes), 0.3), len(targets))
+    probabilities[np.arange(len(targets)), targets] += 0.3
+    return score(probabilities / probabilities.sum(axis=1, keepdims=True), targets, classes, 15)
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    """The picture in grey; it must be a PNG of sane size with something on it."""
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert 200 <= min(image.size) <= max(image.size) <= LARGEST
+        grey = np.asarray(image.convert("L"))
+    assert grey.std() > 1
+    return grey
+
+
+def assert_nothing_is_cut_off(path: Path) -> None:
+    grey = pixels(path)
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    assert border.min() == 255, f"{path.name}: something runs over the picture's edge"
+
+
+def noise(image_id: int) -> NDArray[np.uint8]:
+    shape = (60, 200, 3) if image_id % 2 else (8, 8, 3)
+    return np.random.default_rng(image_id).integers(0, 255, shape, dtype=np.uint8)
+
+
+def wrong(count: int, classes: Sequence[str]) -> list[tuple[int, str, str, float]]:
+    last = len(classes)
+    return [(i, classes[i % last], classes[(i + 1) % last], 0.5 + 0.004 * i) for i in range(count)]
+
+
+def history(epochs: int, loss: float) -> list[Row]:
+    first = Row(0, None, loss, 0.1, 0.0)
+    return [first, *(Row(e, loss / e, loss / e + 0.1, 0.9, 0.01) for e in range(1, epochs + 1))]
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])
+@pytest.mark.parametrize("count", [2, 10, 60])
+def test_the_confusion_matrix_shows_all_of_its_labels(
+    count: int, long: bool, tmp_path: Path
+) -> None:
+    classes = names(count, long=long)
+    path = tmp_path / "confusion.png"
+    plots.confusion(scores(classes).confusion, classes, path)
+    assert_nothing_is_cut_off(path)
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])
+@pytest.mark.parametrize("count", [2, 10, 60])
+def test_the_scores_of_every_class_are_drawn(count: int, long: bool, tmp_path: Path) -> None:
+    path = tmp_path / "per_class.png"
+    plots.per_class(scores(names(count, long=long)).per_class, path)
+    assert_nothing_is_cut_off(path)
+
+
+def test_the_reliability_curve_is_drawn(tmp_path: Path) -> None:
+    found = scores(names(10, long=False))
+    path = tmp_path / "calibration.png"
+    plots.reliability(found.reliability, found.summary["ece"], path)
+    assert_nothing_is_cut_off(path)
+
+
+def test_a_reliability_curve_of_a_single_bin_is_drawn(tmp_path: Path) -> None:
+    row = {"low": 0.9, "high": 1.0, "confidence": 1.0, "accuracy": 1.0, "images": 3}
+    plots.reliability([row], 0.0, tmp_path / "calibration.png")
+    assert_nothing_is_cut_off(tmp_path / "calibration.png")
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 20])
+def test_learning_curves_are_drawn_for_any_number_of_epochs(epochs: int, tmp_path: Path) -> None:
+    phases = {name: history(epochs, 2.0) for name in ("warmup_head", "unfreeze", "fold_bn")}
+    plots.learning_curves(phases, tmp_path / "curves.png")
+    assert_nothing_is_cut_off(tmp_path / "curves.png")
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])
+@pytest.mark.parametrize("count", [0, 1, 7, 100])
+def test_mistakes_are_drawn_with_their_labels(count: int, long: bool, tmp_path: Path) -> None:
+    path = tmp_path / "mistakes.png"
+    plots.mistakes(noise, wrong(count, names(10, long=long)), path)
+    assert_nothing_is_cut_off(path)
+
+
+def test_only_the_most_confident_mistakes_are_read(tmp_path: Path) -> None:
+    read = []
+
+    def reading(image_id: int) -> NDArray[np.uint8]:
+        read.append(image_id)
+        return noise(image_id)
+
+    plots.mistakes(reading, wrong(100, ["a", "b"]), tmp_path / "mistakes.png")
+    assert read == list(range(99, 75, -1))
+
+
+@pytest.mark.parametrize("name", ["US$ or AU$", r"$\frac$", "a_b^c", "line\nbreak", "猫🐈"])
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_any_class_name_can_be_drawn(name: str, tmp_path: Path) -> None:
+    classes = [name, "b"]
+    found = scores(classes)
+    plots.confusion(found.confusion, classes, tmp_path / "confusion.png")
+    plots.per_class(found.per_class, tmp_path / "per_class.png")
+    plots.mistakes(noise, wrong(2, classes), tmp_path / "mistakes.png")
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [
+        "confusion",
+        "mistakes",
+        "per_class",
+    ]

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from tests import tiny
+from torch import Tensor, nn
+
+from thaw.model.blocks import Classifier, Lower, Upper
+from thaw.model.freeze import apply, last_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CUTS = range(4)  # tiny.classifier has three blocks
+
+
+def images(count: int = 4) -> Tensor:
+    return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def state(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in module.state_dict().items()}
+
+
+def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_cut_does_not_change_the_logits(cut: int) -> None:
+    model = tiny.classifier()
+    with torch.no_grad():
+        assert torch.equal(
+            model.forward_from(model.activations(images(), cut), cut), model(images())
+        )
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_lower_and_upper_make_the_whole(cut: int) -> None:
+    model = tiny.classifier()
+    with torch.no_grad():
+        assert torch.equal(Upper(model, cut)(Lower(model, cut)(images())), model(images()))
+
+
+@pytest.mark.parametrize(
+    ("cut", "shape"), [(0, (4, 3, 16, 16)), (1, (4, 8, 8, 8)), (2, (4, 8, 8, 8)), (3, (4, 16))]
+)
+def test_activations_are_maps_below_the_last_cut_and_pooled_features_at_it(
+    cut: int, shape: tuple[int, ...]
+) -> None:
+    assert tiny.classifier().activations(images(), cut).shape == shape
+
+
+WAKERS: dict[str, Callable[[Classifier], nn.Module]] = {
+    "the model": lambda model: model.train(),
+    "the part above a cut": lambda model: Upper(model, 1).train(),
+    "the part below a cut": lambda model: Lower(model, 3).train(),
+    "a wrapper, as a library makes one": lambda model: nn.Sequential(nn.Sequential(model)).train(),
+    "evaluation and back": lambda model: model.eval().train(),
+}
+
+
+@pytest.mark.parametrize("waker", WAKERS.values(), ids=list(WAKERS))
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_train_called_by_anybody_does_not_wake_a_frozen_block(
+    waker: Callable[[Classifier], nn.Module], depth: int
+) -> None:
+    model = tiny.classifier()
+    cut = 3 - depth
+    apply(model, last_blocks(depth, 3, "train"))
+    frozen = model.blocks[:cut]
+    before = state(frozen)
+    with torch.no_grad():
+        expected = model.activations(images(), cut)
+        waker(model)
+        model(images() * 3 + 1)  # whatever is awake would move its statistics to these
+        assert torch.equal(model.activations(images(), cut), expected)
+    assert all(torch.equal(value, before[key]) for key, value in frozen.state_dict().items())
+    assert not any(module.training for block in frozen for module in block.modules())
+
+
+def test_train_wakes_what_the_plan_leaves_trainable() -> None:
+    model = tiny.classifier()
+    apply(model, last_blocks(2, 3, "train"))
+    model.train()
+    assert [bn.training for bn in batch_norms(model)] == [False, True, True]
+    assert model.head.training
+
+
+def test_train_leaves_frozen_batch_norm_of_trainable_blocks_asleep() -> None:
+    model = tiny.classifier()
+    apply(model, last_blocks(2, 3, "frozen"))
+    model.train()
+    assert not any(bn.training for bn in batch_norms(model))
+    assert model.blocks[2].training
+
+
+def test_dropout_of_a_frozen_block_stays_off_and_that_of_the_head_goes_on() -> None:
+    model = tiny.classifier(dropout=0.5)
+    first = model.blocks[0]
+    assert isinstance(first, nn.Sequential)
+    first.append(nn.Dropout(0.5))
+    apply(model, last_blocks(1, 3))
+    model.train()
+    modes = [module.training for module in model.modules() if isinstance(module, nn.Dropout)]
+    assert modes == [False, True]
+
+
+def test_evaluation_mode_reaches_everything() -> None:
+    model = tiny.classifier()
+    apply(model, last_blocks(2, 3, "train"))
+    model.train().eval()
+    assert not any(module.training for module in model.modules())
+
+
+def test_without_a_plan_everything_wakes() -> None:
+    model = tiny.classifier().train()
+    assert all(module.training for module in model.modules())
+
+
+def test_train_returns_the_model_itself() -> None:
+    model = tiny.classifier()
+    assert model.train() is model
+    assert model.eval() is model

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests import tiny
+from tests.model.test_directory import BACKBONE, CLASSES, made
+
+from thaw.config import Prepare
+from thaw.data.decode import DecodeError, decode
+from thaw.data.loader import ImageSource
+from thaw.data.pack import PackedStore, PackWriter
+from thaw.data.transforms import Preprocessing
+from thaw.model import directory
+from thaw.model.predictor import Predictor
+from thaw.training.runtime import logits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHORT_SIDE = 40
+PREPROCESSING = Preprocessing(
+    short_side=SHORT_SIDE,
+    max_megapixels=0.05,
+    image_size=32,
+    crop_pct=0.9,
+    interpolation="bicubic",
+    mean=(0.4, 0.5, 0.6),
+    std=(0.2, 0.25, 0.3),
+)
+
+
+def encoded(size: tuple[int, int], kind: str, mode: str = "RGB", seed: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 4), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").convert(mode).save(buffer, kind)
+    return buffer.getvalue()
+
+
+IMAGES = [
+    encoded((32, 32), "PNG", seed=1),
+    encoded((120, 80), "JPEG", seed=2),  # larger than what is packed
+    encoded((50, 90), "PNG", "RGBA", seed=3),
+    encoded((20, 30), "PNG", "L", seed=4),
+    encoded((32, 32), "WEBP", seed=5),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["original", "merged"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    model, spec = made(request.param)
+    spec = spec.model_copy(update={"preprocessing": PREPROCESSING})
+    directory.save(model, spec, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def as_in_training(folder: Path, images: list[bytes], packed: Path) -> torch.Tensor:
+    """The probabilities by way of the packed store, a source and the runtime."""
+    config = Prepare(
+        val_fraction=0.2,
+        test_fraction=0.2,
+        short_side=SHORT_SIDE,
+        encoding="raw",
+        max_megapixels=PREPROCESSING.max_megapixels,
+    )
+    packed.mkdir()
+    with PackWriter(packed, config) as store:
+        for content in images:
+            decoded = decode(content, short_side=SHORT_SIDE, max_megapixels=config.max_megapixels)
+            store.add(decoded.pixels)
+    ids = np.arange(len(images), dtype=np.int64)
+    model, spec = directory.load(folder)
+    source = ImageSource(PackedStore(packed), ids, np.zeros_like(ids), spec.preprocessing)
+    return logits(tiny.runtime(), model, source, "").softmax(dim=1)
+
+
+def test_what_is_served_is_what_was_evaluated(folder: Path, tmp_path: Path) -> None:
+    probabilities = Predictor(folder).probabilities(IMAGES)
+    assert torch.equal(probabilities, as_in_training(folder, IMAGES, tmp_path / "packed"))
+
+
+def test_probabilities_are_rows_that_add_up_to_one(folder: Path) -> None:
+    probabilities = Predictor(folder).probabilities(IMAGES)
+    assert probabilities.shape == (len(IMAGES), len(CLASSES))
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(len(IMAGES)))
+    assert len({tuple(row) for row in probabilities.tolist()}) == len(IMAGES)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_an_image_is_judged_alike_in_any_batch(folder: Path, batch_size: int) -> None:
+    whole = Predictor(folder).probabilities(IMAGES)
+    parts = Predictor(folder, batch_size=batch_size).probabilities(IMAGES)
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_the_order_of_the_probabilities_is_that_of_the_classes(folder: Path) -> None:
+    predictor = Predictor(folder)
+    assert predictor.classes == CLASSES
+    assert predictor.spec.backbone == BACKBONE
+
+
+def test_no_images_give_no_rows(folder: Path) -> None:
+    assert Predictor(folder).probabilities([]).shape == (0, len(CLASSES))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"<html>", "not an image"),
+        (IMAGES[1][:400], "cannot be decoded"),
+        (encoded((300, 200), "PNG"), "max_megapixels"),
+    ],
+    ids=["empty", "html", "truncated", "huge"],
+)
+def test_what_is_no_image_is_refused_and_its_place_is_named(
+    folder: Path, content: bytes, reason: str, batch_size: int
+) -> None:
+    predictor = Predictor(folder, batch_size)
+    with pytest.raises(DecodeError, match=rf"^image 3: .*{reason}"):
+        predictor.probabilities([*IMAGES[:3], content, IMAGES[4]])

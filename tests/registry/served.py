@@ -1,0 +1,62 @@
+"""A model directory and images for what is registered and served."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from thaw.config import Head
+from thaw.data.transforms import Preprocessing
+from thaw.model import directory, head, zoo
+from thaw.model.blocks import Classifier
+from thaw.model.directory import Parent, Spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLASSES = ["cat", "dog", "yak"]
+
+
+def model_directory(folder: Path, seed: int = 0) -> Spec:
+    """Write the smallest network that the zoo can cut, untrained, as a model directory."""
+    torch.manual_seed(seed)
+    backbone = zoo.build("timm/test_efficientnet")
+    settings = Head(hidden=[], dropout=0.0)
+    top = head.build(settings, backbone.features, len(CLASSES), seed)
+    for parameter in top.parameters():  # a new head gives every class the same probability
+        nn.init.normal_(parameter)
+    spec = Spec(
+        backbone=backbone.name,
+        head=settings,
+        classes=CLASSES,
+        preprocessing=Preprocessing(
+            short_side=48,
+            max_megapixels=1.0,
+            image_size=32,
+            crop_pct=1.0,
+            interpolation=backbone.interpolation,
+            mean=backbone.mean,
+            std=backbone.std,
+        ),
+        parents=[Parent(stage="backbone", digest="untrained")],
+    )
+    return directory.save(Classifier(backbone.blocks, backbone.pool, top), spec, folder)
+
+
+def image(seed: int = 0, size: int = 40) -> bytes:
+    """A PNG of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def text(content: bytes) -> str:
+    """Base64, as a client sends it."""
+    return base64.b64encode(content).decode()

@@ -1,0 +1,248 @@
+"""A small real training phase, for tests in their own process and, as a module, in two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tests import tiny
+
+from thaw.config import Augment, Launch, Prepare, Training
+from thaw.data.loader import ImageSource
+from thaw.data.pack import PackedStore, PackWriter
+from thaw.data.transforms import Preprocessing
+from thaw.errors import ThawError
+from thaw.launch import accelerate_command
+from thaw.model.freeze import BatchNormPolicy, apply, last_blocks
+from thaw.training import loop
+from thaw.training.activations import cached
+from thaw.training.checkpoint import Checkpoints
+from thaw.training.runtime import Runtime, forward_all, logits, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pytest
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from thaw.data.loader import Source
+    from thaw.model.blocks import Classifier
+    from thaw.training.history import Row
+    from thaw.training.loop import Progress
+
+SEED = 3
+TRAIN, VAL, BATCH = 33, 13, 8  # five batches an epoch, the last of one image
+SCORED = (1, 3, 5, 8, 21, 33)
+KILLED_AT = (0, 1, 4, 6, 10)  # which reading of a training batch; 0: not at all
+POLICIES: tuple[BatchNormPolicy, ...] = ("train", "frozen", "affine")
+AUGMENT = Augment(flip=0.5, rotate=10.0, shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1)
+PREPROCESSING = Preprocessing(
+    short_side=16,
+    max_megapixels=1.0,
+    image_size=16,
+    crop_pct=1.0,
+    interpolation="bilinear",
+    mean=(0.5, 0.5, 0.5),
+    std=(0.25, 0.25, 0.25),
+)
+_PREPARE = Prepare(
+    val_fraction=0.2, test_fraction=0.2, short_side=16, encoding="raw", max_megapixels=1.0
+)
+_TRAINING = Training(
+    epochs=3,
+    batch_size=BATCH,
+    lr=0.01,
+    warmup_fraction=0.1,
+    weight_decay=0.01,
+    label_smoothing=0.0,
+    clip_norm=1.0,
+    patience=10,
+)
+
+
+class Killed(Exception):  # noqa: N818  (it is no error of the code under test)
+    """Stands for whatever ends a process."""
+
+
+class Dying:
+    """A source that kills its reader at the ``at``-th reading, and notes what was read."""
+
+    def __init__(self, source: Source, at: int = 0) -> None:
+        self.targets = source.targets
+        self.seen: list[NDArray[np.int64]] = []
+        self._source, self._at = source, at
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, places: NDArray[np.int64]) -> Tensor:
+        self.seen.append(places)
+        if len(self.seen) == self._at:
+            raise Killed
+        return self._source.read(places)
+
+    def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
+        return self._source.finish(inputs, places, epoch)
+
+
+def config(**changes: Any) -> Training:
+    return _TRAINING.model_copy(update=changes)
+
+
+def images(folder: Path, count: int = TRAIN, *, augmented: bool = False) -> ImageSource:
+    """Noise in three classes, each brighter in a channel of its own."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(count)
+    targets = np.arange(count, dtype=np.int64) % 3
+    with PackWriter(folder, _PREPARE) as store:
+        for target in targets:
+            pixels = generator.integers(0, 200, (16, 16, 3))
+            pixels[..., target] += 40
+            store.add(pixels.astype(np.uint8))
+    augmentation = AUGMENT if augmented else None
+    ids = np.arange(count, dtype=np.int64)
+    return ImageSource(PackedStore(folder), ids, targets, PREPROCESSING, 5, augmentation)
+
+
+def model(
+    depth: int = 2, batch_norm: BatchNormPolicy = "frozen", dropout: float = 0.0
+) -> Classifier:
+    classifier = tiny.classifier(dropout=dropout)
+    apply(classifier, last_blocks(depth, 3, batch_norm))
+    return classifier
+
+
+def fit(
+    folder: Path,
+    classifier: Classifier,
+    sources: tuple[Source, Source],
+    training: Training = _TRAINING,
+    *,
+    runtime: Runtime | None = None,
+    cut: int = 0,
+    log: Callable[[Row], None] = lambda _: None,
+) -> Progress:
+    """Fit as a stage does; checkpoints are in ``folder/checkpoints``."""
+    torch.set_num_threads(1)  # two would wait for each other longer than so small a network runs
+    return loop.fit(
+        runtime or tiny.runtime(),
+        classifier,
+        *sources,
+        training,
+        seed=SEED,
+        lr_decay=0.5,
+        cut=cut,
+        checkpoints=Checkpoints(folder / "checkpoints", "key"),
+        log=log,
+    )
+
+
+def state(classifier: torch.nn.Module) -> dict[str, Tensor]:
+    """A copy of all parameters and buffers."""
+    return {k: v.detach().cpu().clone() for k, v in classifier.state_dict().items()}
+
+
+def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
+    """The names of the tensors that are not the same to the bit."""
+    assert set(first) == set(second)
+    return [key for key in first if not torch.equal(first[key], second[key])]
+
+
+def launch(processes: int, checkpoint_minutes: float = 60.0) -> Launch:
+    return Launch(
+        processes=processes,
+        threads=1,
+        workers=0,
+        mixed_precision="no",
+        checkpoint_minutes=checkpoint_minutes,
+    )
+
+
+def two_ranks(factory: pytest.TempPathFactory) -> Path:
+    """The folder of what two processes came to (see ``_main``); started once a test session."""
+    return _launched(factory.getbasetemp() / "two-ranks")
+
+
+@cache
+def _launched(out: Path) -> Path:
+    out.mkdir()
+    command = [*accelerate_command("tests.training.phase", launch(2), threads=1), str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@dataclass(frozen=True)
+class _Rank:
+    """One of the two processes; writes what it comes to under its number."""
+
+    out: Path
+    runtime: Runtime
+
+    def data(self, name: str, count: int, *, augmented: bool = False) -> ImageSource:
+        return images(self.out / f"{name}-{self.runtime.rank}", count, augmented=augmented)
+
+    def keep(self, name: str, tensors: dict[str, Tensor]) -> None:
+        plain = {key: value.contiguous() for key, value in tensors.items()}
+        save_file(plain, self.out / f"{name}-{self.runtime.rank}.safetensors")
+
+    def train(self, sources: tuple[Source, Source]) -> None:
+        for policy in POLICIES:
+            classifier = model(batch_norm=policy)
+            fit(self.out / f"fit-{policy}", classifier, sources, runtime=self.runtime)
+            self.keep(f"fit-{policy}", state(classifier))
+
+    def resume(self, train: Source, val: Source) -> None:
+        for at in KILLED_AT:
+            folder = self.out / f"killed-{at}"
+            if at:
+                with suppress(Killed):
+                    dying = Dying(train, at), val
+                    fit(folder, model(3, "train", dropout=0.5), dying, runtime=self.runtime)
+                    raise AssertionError("it was not killed")
+                self.runtime.wait()  # a restart meets files, not a process that writes them
+            classifier = model(3, "train", dropout=0.5)
+            fit(folder, classifier, (train, val), runtime=self.runtime)
+            self.keep(f"killed-{at}", state(classifier))
+
+    def score(self, counts: Sequence[int]) -> None:
+        classifier = tiny.classifier()
+        for count in counts:
+            source = self.data(f"scored-{count}", count)
+            parts = [places for places, _ in forward_all(self.runtime, classifier, source, "")]
+            scored = logits(self.runtime, classifier, source, "")
+            places = torch.from_numpy(np.concatenate(parts))
+            self.keep(f"scored-{count}", {"logits": scored, "places": places})
+
+
+def _main(out: Path) -> None:
+    try:
+        start(launch(processes=1))
+        refusal = "none"
+    except ThawError as error:
+        refusal = str(error)
+    rank = _Rank(out, start(launch(processes=2, checkpoint_minutes=1e-9)))
+    (out / f"refusal-{rank.runtime.rank}.txt").write_text(refusal)
+    train, val = rank.data("train", TRAIN), rank.data("val", VAL)
+    rank.train((train, val))
+    rank.resume(rank.data("augmented", TRAIN, augmented=True), val)
+    rank.score(SCORED)
+    cached(rank.runtime, tiny.classifier(), train, 2, out / "activations.npy")
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

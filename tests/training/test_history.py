@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thaw.training import history
+from thaw.training.history import Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = [
+    Row(epoch=0, train_loss=None, val_loss=1 / 3, val_accuracy=0.0, lr=0.0),
+    Row(epoch=1, train_loss=0.0, val_loss=1e-300, val_accuracy=1.0, lr=0.1 + 0.2),
+    Row(epoch=2, train_loss=2 / 3, val_loss=1e300, val_accuracy=2 / 7, lr=1e-9),
+]
+
+
+def test_a_history_comes_back_to_the_last_bit(tmp_path: Path) -> None:
+    history.write(ROWS, tmp_path / "history.csv")
+    assert history.read(tmp_path / "history.csv") == ROWS
+
+
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    history.write(ROWS, tmp_path / "reports" / "unfreeze" / "history.csv")
+    assert history.read(tmp_path / "reports" / "unfreeze" / "history.csv") == ROWS
+
+
+def test_dvc_finds_a_column_for_each_quantity(tmp_path: Path) -> None:
+    history.write(ROWS, tmp_path / "history.csv")
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,train_loss,val_loss,val_accuracy,lr"
+    assert lines[1].startswith("0,,0.333")
+    assert len(lines) == 4
+
+
+def test_a_shorter_history_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
+    history.write(ROWS, tmp_path / "history.csv")
+    history.write(ROWS[:1], tmp_path / "history.csv")
+    assert history.read(tmp_path / "history.csv") == ROWS[:1]

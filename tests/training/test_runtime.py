@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests import tiny
+from tests.training import phase
+
+from thaw.errors import ThawError
+from thaw.training.runtime import forward_all, logits, start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from thaw.data.loader import ImageSource
+    from thaw.model.blocks import Classifier
+
+
+def directly(model: Classifier, source: ImageSource) -> Tensor:
+    """The logits of one pass over everything, without a runtime."""
+    places = np.arange(len(source))
+    with torch.no_grad():
+        scores: Tensor = model.eval()(source.finish(source.read(places), places, epoch=None))
+    return scores
+
+
+def test_a_process_that_is_alone_but_should_be_two_refuses_to_train() -> None:
+    with pytest.raises(ThawError, match=r"launch\.processes is 2, but 1 run.*dvc repro"):
+        start(phase.launch(processes=2))
+
+
+def test_two_processes_that_should_be_one_refuse_to_train(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    for rank in range(2):
+        refusal = phase.two_ranks(tmp_path_factory) / f"refusal-{rank}.txt"
+        assert "launch.processes is 1, but 2 run" in refusal.read_text()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_half_precision_without_a_gpu_is_refused() -> None:
+    launch = phase.launch(processes=1).model_copy(update={"mixed_precision": "fp16"})
+    with pytest.raises(ThawError, match=r"mixed_precision: fp16 needs a GPU.*bf16"):
+        start(launch)
+
+
+def test_the_one_process_is_the_main_one_and_adds_up_alone() -> None:
+    runtime = tiny.runtime()
+    assert runtime.is_main
+    assert (runtime.rank, runtime.world) == (0, 1)
+    assert runtime.checkpoint_seconds == 3600
+    assert torch.equal(runtime.sum(torch.tensor([1.0, 2.0])), torch.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("count", [1, 33, 128, 129, 300])
+def test_every_item_is_scored_once_and_in_its_place(tmp_path: Path, count: int) -> None:
+    model = tiny.classifier()
+    source = phase.images(tmp_path / "data", count)
+    parts = [places for places, _ in forward_all(tiny.runtime(), model, source, "")]
+    assert np.concatenate(parts).tolist() == list(range(count))
+    scored = logits(tiny.runtime(), model, source, "")
+    torch.testing.assert_close(scored, directly(model, source), rtol=1e-5, atol=1e-6)
+
+
+def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing to score"):
+        logits(tiny.runtime(), tiny.classifier(), phase.images(tmp_path / "data", 0), "")
+
+
+def test_scoring_a_network_in_training_mode_neither_drops_nor_moves_statistics(
+    tmp_path: Path,
+) -> None:
+    source = phase.images(tmp_path / "data")
+    model = phase.model(3, "train", dropout=0.5).train()
+    before = phase.state(model)
+    scored = logits(tiny.runtime(), model, source, "")
+    assert phase.differing(before, phase.state(model)) == []
+    torch.testing.assert_close(scored, directly(model, source), rtol=1e-5, atol=1e-6)
+
+
+def test_scoring_never_augments(tmp_path: Path) -> None:
+    model = tiny.classifier()
+    plain = logits(tiny.runtime(), model, phase.images(tmp_path / "plain"), "")
+    augmented = phase.images(tmp_path / "augmented", augmented=True)
+    assert torch.equal(logits(tiny.runtime(), model, augmented, ""), plain)
+
+
+@pytest.mark.parametrize("count", phase.SCORED)
+def test_two_processes_score_exactly_what_there_is(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, count: int
+) -> None:
+    out = phase.two_ranks(tmp_path_factory)
+    first, second = (load_file(out / f"scored-{count}-{rank}.safetensors") for rank in range(2))
+    scored = sorted([*first["places"].tolist(), *second["places"].tolist()])
+    assert scored == list(range(count))
+    assert torch.equal(first["logits"], second["logits"])
+    alone = directly(tiny.classifier(), phase.images(tmp_path / "data", count))
+    torch.testing.assert_close(first["logits"], alone, rtol=1e-5, atol=1e-6)
