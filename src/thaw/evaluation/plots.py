@@ -40,7 +40,7 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axis.text(column, row, str(count), ha="center", va="center", color=colour)
     axis.set_title(f"Test split: {int(np.trace(matrix))} of {int(matrix.sum())} right")
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
 
 
 def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -55,7 +55,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     axis.set_xlim(0, 1)
     axis.set_xlabel("on the test split (images in brackets)")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
 
 
 def reliability(rows: Sequence[Mapping[str, float]], error: float, path: Path) -> None:
@@ -80,7 +80,7 @@ def reliability(rows: Sequence[Mapping[str, float]], error: float, path: Path) -
     lower.set_ylabel("images")
     lower.set_xlabel("confidence")
     lower.set_xlim(0, 1)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
 
 
 def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
@@ -121,7 +121,7 @@ def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
     accuracy.set_xlabel("epoch, over all phases")
     accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
 
 
 def mistakes(
@@ -147,13 +147,19 @@ def mistakes(
     else:
         title = "No mistakes on the test split"
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
 
 
 def _name(label: str) -> str:
     """A class name that fits, and that matplotlib does not read as a formula."""
-    short = label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
+    half = _LONGEST // 2
+    short = label if len(label) <= _LONGEST else f"{label[:half]}…{label[-half:]}"
     return short.replace("$", r"\$")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # "tight" makes room where long class names push a title over the edge
+    figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.15)
 
 
 def _long(classes: Sequence[str]) -> bool:

@@ -204,9 +204,10 @@ def _load_file(path: Path, network: nn.Module) -> None:
                 f"{path}: not a plain state dict ({type(error).__name__}); save the model's "
                 "state_dict() as .safetensors"
             ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict):
         raise ThawError(f"{path}: not a plain state dict: it must map names to tensors")
-    _assign(network, state, path)
+    # a training checkpoint may hold more than tensors
+    _assign(network, {k: v for k, v in state.items() if isinstance(v, Tensor)}, path)
 
 
 def _assign(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
