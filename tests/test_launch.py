@@ -12,6 +12,7 @@ import pytest
 
 from thaw import launch, provenance
 from thaw.errors import ThawError
+from thaw.process import LAUNCHER
 
 ROOT = Path(__file__).parent.parent
 
@@ -125,6 +126,13 @@ def test_accelerate_starts_as_many_processes_as_asked_for(processes: int, projec
         assert environment["OMP_NUM_THREADS"] == "2"
         assert environment["ACCELERATE_MIXED_PRECISION"] == "bf16"
         assert environment.items() >= launch.ENVIRONMENT.items()
+
+
+def test_a_stage_that_is_started_by_another_stage_lives(project: Path) -> None:
+    # as a search would start it: the environment still names the outer stage's launcher
+    start("prepare", THAW_LAUNCHER="1")
+    (process,) = said("prepare")
+    assert process["environment"][LAUNCHER] == str(process["pid"])
 
 
 @pytest.mark.parametrize("processes", [1, 2])

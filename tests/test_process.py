@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from thaw.process import LAUNCHER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -104,6 +106,27 @@ def test_a_stage_lives_whose_parent_is_the_first_process_of_a_container() -> Non
         timeout=60,
     )
     assert done.stdout == "alive\n"
+
+
+@linux
+@pytest.mark.parametrize(
+    ("launcher", "lives"), [("parent", True), ("none", True), ("another", False)]
+)
+def test_a_child_whose_launcher_is_gone_already_does_not_start(launcher: str, lives: bool) -> None:
+    # It died between the fork and the child's request to the kernel.
+    named = {"parent": {LAUNCHER: str(os.getpid())}, "none": {}, "another": {LAUNCHER: "1"}}
+    clean = {key: value for key, value in os.environ.items() if key != LAUNCHER}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "from thaw.process import die_with_parent; die_with_parent(); print('alive')",
+        ],
+        env=clean | named[launcher],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == (("alive\n", 0) if lives else ("", -signal.SIGKILL))
 
 
 def test_a_users_mistake_is_a_line_and_exit_code_2() -> None:

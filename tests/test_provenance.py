@@ -80,7 +80,7 @@ def test_a_changed_or_renamed_module_changes_the_code_digest(tmp_path: Path) -> 
     shutil.copytree(provenance.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     digests = [digest_of(package)]
     (package / "notes.txt").write_text("no code")
-    assert digest_of(package) == digests[0] == provenance.code_digest()
+    assert digest_of(package) == digests[0]
     with (package / "model" / "zoo.py").open("a") as stream:
         stream.write("# changed\n")
     digests.append(digest_of(package))

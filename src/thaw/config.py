@@ -1,7 +1,7 @@
 """params.yaml -> typed, frozen sections; strict.
 
 Every key is required and none has a default here, so that ``params.yaml``
-alone says what a run does. A field's description is what ``thaw params`` shows.
+alone says what a run does.
 This module stays free of heavy imports: the launcher reads it before a stage starts.
 """
 
@@ -137,8 +137,8 @@ class Tracking(Section):
     """Where MLflow keeps runs and models."""
 
     uri: str
-    experiment: Text
-    registered_model: Text
+    experiment: Annotated[str, StringConstraints(pattern=r"^[\w .@/-]+$")]
+    registered_model: Annotated[str, StringConstraints(pattern=r"^[\w .-]+$")]
     system_metrics_seconds: Positive
 
 

@@ -35,9 +35,9 @@ def replace_process(stage: str) -> None:
     if stage not in STAGES:
         raise ThawError(f"there is no stage {stage!r}: choose from {', '.join(STAGES)}")
     launch = config.load(config.Params).launch
-    threads = launch.threads or max(1, len(os.sched_getaffinity(0)) // launch.processes)
+    threads = launch.threads or max(1, _cores() // launch.processes)
+    os.environ[LAUNCHER] = str(os.getpid())  # which exec keeps
     environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
-    environment[LAUNCHER] = str(os.getpid())  # which exec keeps
     module = f"thaw.stages.{stage}"
     if stage == "prepare":
         command = [sys.executable, "-m", module]
@@ -45,6 +45,12 @@ def replace_process(stage: str) -> None:
         command = accelerate_command(module, launch, threads)
     die_with_parent()
     os.execvpe(command[0], command, environment)  # noqa: S606
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))  # fewer than cpu_count in a container
+    return os.cpu_count() or 1
 
 
 def replace_by_ui(port: int) -> None:

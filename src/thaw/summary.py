@@ -84,5 +84,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ThawError(f"there is no {path} yet: run `dvc repro` first") from None
     except ValueError as error:
-        raise ThawError(f"{path} is damaged ({error}): run `dvc repro -f evaluate`") from None
+        raise ThawError(
+            f"{path} is damaged ({error}): run `dvc repro -f {path.parent.name}`"
+        ) from None
     return content

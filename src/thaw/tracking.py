@@ -15,6 +15,7 @@ import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import mlflow
 import psutil
@@ -77,7 +78,7 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
                 _make_database(path)
                 return _experiment(MlflowClient(uri), tracking.experiment, path.parent)
         return _experiment(MlflowClient(uri), tracking.experiment, None)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ThawError(f"tracking: the MLflow store {uri} cannot be used: {reason}") from error
 
@@ -95,7 +96,7 @@ def _make_database(path: Path) -> None:
 def _experiment(client: MlflowClient, name: str, folder: Path | None) -> tuple[MlflowClient, str]:
     found = client.get_experiment_by_name(name)
     if found is None:
-        location = (folder / "artifacts" / name).resolve().as_uri() if folder else None
+        location = _artifacts(folder, name) if folder else None
         # Without the tag the UI opens on the side for generative AI.
         tags = {"mlflow.experimentKind": "custom_model_development", _MADE: "true"}
         return client, client.create_experiment(name, artifact_location=location, tags=tags)
@@ -104,7 +105,7 @@ def _experiment(client: MlflowClient, name: str, folder: Path | None) -> tuple[M
             f"tracking.experiment: {name!r} was deleted in MLflow; restore it, or choose another"
         )
     # MLflow keeps absolute artifact paths: in a moved project it would write to the old place.
-    if folder and found.artifact_location != (folder / "artifacts" / name).resolve().as_uri():
+    if folder and found.artifact_location != _artifacts(folder, name):
         if _MADE not in found.tags:
             raise ThawError(
                 f"tracking.experiment: {name!r} was not made by thaw and keeps its artifacts in "
@@ -115,6 +116,14 @@ def _experiment(client: MlflowClient, name: str, folder: Path | None) -> tuple[M
             f"not in {folder}: the project was moved; move it back, or choose another experiment"
         )
     return client, found.experiment_id
+
+
+def _artifacts(folder: Path, name: str) -> str:
+    return (folder / "artifacts" / quote(name, safe="")).resolve().as_uri()
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _user() -> str:
@@ -138,7 +147,7 @@ class ResultRun:
         self.run_id: str = run.info.run_id
         self._logged = {m.key: m.step for m in run.data._metric_objs}  # the last step of each
         self._client.update_run(self.run_id, status="RUNNING")
-        self.tag({PROCESS: f"{socket.gethostname()}:{os.getpid()}"})
+        self.tag({PROCESS: _process()})
         self._close_dead_runs()
 
     def _find(self) -> Run | None:
@@ -151,6 +160,7 @@ class ResultRun:
         backbone = params.backbone.name.rsplit("/", 1)[-1]
         tags = {
             KEY: self.key,
+            PROCESS: _process(),
             "mlflow.source.name": "dvc.yaml",
             "mlflow.source.type": "PROJECT",
             "mlflow.user": _user(),

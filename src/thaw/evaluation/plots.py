@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thaw.training.history import Row
 
 _MOST_MISTAKES = 24
+_MOST_CLASSES = 60
 _LONGEST = 24  # characters of a class name
 _MOST_ANNOTATED = 20  # classes up to which a cell of the confusion matrix carries its count
 
@@ -44,8 +45,8 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
 
 
 def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Precision and recall of every class, the worst recall at the top."""
-    ordered = sorted(rows, key=lambda row: row["recall"], reverse=True)
+    """Precision and recall of every class (of the worst 60), the worst recall at the top."""
+    ordered = sorted(rows, key=lambda row: row["recall"], reverse=True)[-_MOST_CLASSES:]
     figure = Figure(figsize=(6.4, max(2.4, 0.32 * len(ordered) + 1.2)), layout="constrained")
     axis = figure.subplots()
     places = np.arange(len(ordered))
@@ -112,7 +113,12 @@ def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
         for axis in (losses, accuracy):
             axis.axvspan(start, at[-1], color="grey", alpha=0.08 if phase % 2 else 0.0)
         losses.annotate(
-            name, (start, 1.02), xycoords=("data", "axes fraction"), va="bottom", fontsize=9
+            name,
+            (start, 1.02),
+            xycoords=("data", "axes fraction"),
+            va="bottom",
+            rotation=15,  # phases of no epochs stand close together
+            fontsize=9,
         )
         start = at[-1] + 1
     losses.set_yscale("log")
@@ -143,7 +149,8 @@ def mistakes(
             f"{_name(label)},\nnot {_name(predicted)}\nsure by {confidence:.0%}", fontsize=8
         )
     if wrong:
-        title = f"{len(wrong)} mistakes on the test split, the most confident first"
+        several = "s" * (len(wrong) > 1)
+        title = f"{len(wrong)} mistake{several} on the test split, the most confident first"
     else:
         title = "No mistakes on the test split"
     figure.suptitle(title, fontsize=11)

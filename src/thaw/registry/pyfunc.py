@@ -75,8 +75,9 @@ class ServedClassifier:
 
 def _bytes(place: int, text: Any) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError, TypeError):
+        # `base64 FILE` breaks its lines; anything else that is not of the alphabet is refused
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError, TypeError, AttributeError):
         raise MlflowException(
             f"image {place}: not base64", error_code=INVALID_PARAMETER_VALUE
         ) from None

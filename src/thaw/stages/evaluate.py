@@ -14,6 +14,7 @@ from thaw import config
 from thaw.config import Evaluate, Launch, Section, Tracking
 from thaw.console import say
 from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
 from thaw.evaluation import plots
 from thaw.evaluation.metrics import Scores, score
 from thaw.files import only_process
@@ -60,7 +61,7 @@ def run(inputs: Inputs, runtime: Runtime, data: Prepared) -> tuple[Result, Spec]
     """Score the deployment form on the test split."""
     classifier, spec = directory.load(MODEL)
     if spec.classes != data.manifest.classes:
-        raise ValueError("the model and the data have different classes: run `dvc repro`")
+        raise ThawError("the model and the data have different classes: run `dvc repro`")
     source = data.images("test", spec.preprocessing)
     outputs = logits(runtime, classifier, source, "test split")
     probabilities = outputs.double().softmax(dim=1).numpy()
