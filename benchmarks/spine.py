@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
 from tests.project import Project, environment
 
 _PASSES = Path(__file__).parent / "passes.py"

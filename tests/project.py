@@ -82,7 +82,7 @@ class Project:
     def digests(self) -> dict[str, str]:
         """SHA-256 of everything a run is judged by: models, histories, metrics, predictions."""
         found = [
-            *self.folder.glob("models/**/*.*"),
+            *self.folder.glob("models/**/model.*"),
             *self.folder.glob("reports/*/*.csv"),
             *self.folder.glob("reports/*/report.json"),
             *self.folder.glob("reports/*/metrics.json"),

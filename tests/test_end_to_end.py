@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mlflow.tracking import MlflowClient
-from tests.project import Project, environment
 
+from tests.project import Project, environment
 from thaw.training import history
 
 if TYPE_CHECKING:

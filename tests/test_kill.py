@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
+
 from tests.project import Project
 
 if TYPE_CHECKING:

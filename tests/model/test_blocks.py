@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from tests import tiny
 from torch import Tensor, nn
 
+from tests import tiny
 from thaw.model.blocks import Classifier, Lower, Upper
 from thaw.model.freeze import apply, last_blocks
 

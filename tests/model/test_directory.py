@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from tests.training import phase
 from torch import Tensor, nn
 
+from tests.training import phase
 from thaw.config import Head
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory, head, zoo

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 import torch.nn.functional as F
-from tests import tiny
-from tests.training import phase
 from torch import Tensor, nn
 
+from tests import tiny
+from tests.training import phase
 from thaw.errors import ThawError
 from thaw.model.batchnorm import ChannelAffine
 from thaw.model.freeze import BatchNormPolicy, Plan, apply, last_blocks

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from tests import tiny
 from tests.model.test_directory import BACKBONE, CLASSES, made
-
 from thaw.config import Prepare
 from thaw.data.decode import DecodeError, decode
 from thaw.data.loader import ImageSource

@@ -16,8 +16,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 from PIL import Image
 from starlette.testclient import TestClient
-from tests.registry.served import CLASSES, image, model_directory, text
 
+from tests.registry.served import CLASSES, image, model_directory, text
 from thaw.model.predictor import Predictor
 from thaw.registry import pyfunc
 from thaw.registry.pyfunc import ServedClassifier, signature

@@ -12,8 +12,8 @@ import mlflow
 import pytest
 from mlflow.artifacts import download_artifacts
 from mlflow.tracking import MlflowClient
-from tests.registry.served import image, model_directory, text
 
+from tests.registry.served import image, model_directory, text
 from thaw import config
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
-from tests import tiny
 
+from tests import tiny
 from thaw.config import Data, Prepare
 from thaw.data import manifest
 from thaw.data.pack import PackedStore

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tests import tiny
 
+from tests import tiny
 from thaw.config import Augment, Launch, Prepare, Training
 from thaw.data.loader import ImageSource
 from thaw.data.pack import PackedStore, PackWriter
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from thaw.training.loop import Progress
 
 SEED = 3
-TRAIN, VAL, BATCH = 33, 13, 8  # five batches an epoch, the last of one image
+TRAIN, VAL, BATCH = 35, 13, 8  # five batches an epoch, the last of three images
 SCORED = (1, 3, 5, 8, 21, 33)
 KILLED_AT = (0, 1, 4, 6, 10)  # which reading of a training batch; 0: not at all
 POLICIES: tuple[BatchNormPolicy, ...] = ("train", "frozen", "affine")
@@ -152,6 +152,11 @@ def state(classifier: torch.nn.Module) -> dict[str, Tensor]:
     return {k: v.detach().cpu().clone() for k, v in classifier.state_dict().items()}
 
 
+def losses(history: Sequence[Row]) -> Tensor:
+    """(training, validation) of every epoch, (N, 2); no training is 0."""
+    return torch.tensor([(row.train_loss or 0.0, row.val_loss) for row in history])
+
+
 def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
     """The names of the tensors that are not the same to the bit."""
     assert set(first) == set(second)
@@ -203,8 +208,10 @@ class _Rank:
     def train(self, sources: tuple[Source, Source]) -> None:
         for policy in POLICIES:
             classifier = model(batch_norm=policy)
-            fit(self.out / f"fit-{policy}", classifier, sources, runtime=self.runtime)
+            folder = self.out / f"fit-{policy}"
+            history = fit(folder, classifier, sources, runtime=self.runtime).history
             self.keep(f"fit-{policy}", state(classifier))
+            self.keep(f"history-{policy}", {"losses": losses(history)})
 
     def resume(self, train: Source, val: Source) -> None:
         for at in KILLED_AT:

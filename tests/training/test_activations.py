@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+
 from tests import tiny
 from tests.training import phase
-
 from thaw.data.loader import ActivationSource, ImageSource
 from thaw.training.activations import cached, sources
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+
 from tests import tiny
 from tests.training import phase
-
 from thaw.data.loader import ActivationSource, ImageSource, shuffled
 from thaw.errors import ThawError
 from thaw.training import schedule
@@ -117,8 +117,9 @@ def test_the_history_says_what_was_measured(
     progress = phase.fit(tmp_path, model, (train, val), config, log=rows.append)
     assert rows == progress.history
     assert [row.epoch for row in rows] == [0, 1, 2]
-    # a mean over images, not over batches: the last batch has one
-    assert rows[1].train_loss == pytest.approx(loss(model, train), rel=1e-5)
+    # a mean over images, not over batches: the last batch is smaller
+    measured = pytest.approx(loss(model, train), rel=1e-5)
+    assert [row.train_loss for row in rows] == [None, measured, measured]
     assert rows[1].val_loss == pytest.approx(loss(model, val), rel=1e-5)
     predicted = logits(tiny.runtime(), model, val, "").argmax(1).numpy()
     assert rows[1].val_accuracy == pytest.approx((predicted == val.targets).mean())
@@ -332,10 +333,12 @@ def test_two_processes_train_to_the_weights_of_one(
     policy: BatchNormPolicy,
 ) -> None:
     model = phase.model(2, policy)
-    phase.fit(tmp_path, model, (train, val))
+    losses = phase.losses(phase.fit(tmp_path, model, (train, val)).history)
     together = ranks(tmp_path_factory, f"fit-{policy}")[0]
     for name, value in phase.state(model).items():
         torch.testing.assert_close(together[name], value, rtol=1e-5, atol=1e-5, msg=name)
+    for rank in ranks(tmp_path_factory, f"history-{policy}"):
+        torch.testing.assert_close(rank["losses"], losses, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [f"fit-{policy}" for policy in phase.POLICIES])

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
 from tests import tiny
 from tests.training import phase
-
 from thaw.model.freeze import Plan, apply
 from thaw.training import optim
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from tests import tiny
 from tests.training import phase
-
 from thaw.errors import ThawError
 from thaw.training.runtime import forward_all, logits, start
 

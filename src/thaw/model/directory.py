@@ -18,6 +18,7 @@ from torch import nn
 from thaw.config import Head
 from thaw.data.transforms import Preprocessing
 from thaw.errors import ThawError
+from thaw.files import write_whole
 from thaw.model import batchnorm, head, zoo
 from thaw.model.blocks import Classifier
 
@@ -65,9 +66,8 @@ def save(classifier: Classifier, spec: Spec, folder: Path) -> Spec:
     state = {key: value.cpu().contiguous() for key, value in classifier.state_dict().items()}
     content = save_tensors(state)
     spec = spec.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(content)
-    (folder / SPEC).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / WEIGHTS, content)
+    write_whole(folder / SPEC, f"{spec.model_dump_json(indent=2)}\n".encode())
     return spec
 
 
