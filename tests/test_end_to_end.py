@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 _PREDICT = """
-import json, sys, mlflow
+import json, sys, mlflow, pandas
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model("models:/classifier@champion")
-print(json.dumps(model.predict({"image": json.loads(sys.stdin.read())})))
+images = pandas.DataFrame({"image": json.loads(sys.stdin.read())})
+print(json.dumps(model.predict(images)))
 """
 
 

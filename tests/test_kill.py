@@ -139,7 +139,7 @@ def test_a_second_trainer_refuses_and_names_the_first(
     project.small()
     process = project.start("dvc", "repro")
     _read_until(process, "epoch 1/3")
-    refused = project.run("thaw", "stage", "unfreeze", code=1)
+    refused = project.run("thaw", "stage", "unfreeze", code=2)
     assert "the stage unfreeze is already running as process" in refused
     process.communicate()
     assert process.returncode == 0

@@ -7,10 +7,12 @@ stage said.
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 
 from accelerate.commands.launch import launch_command, launch_command_parser
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from thaw.errors import EXIT_CODE
@@ -20,6 +22,9 @@ def main(arguments: list[str]) -> int:
     """Run ``accelerate launch`` with ``arguments``; the exit code of the process that failed."""
     # Every process reports its own error; torchrun would repeat that it failed, at length.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    # ctrl-C reaches the stage too, which ends by itself: wait for it. (A signal that is ignored
+    # would stay ignored in the stage; a handler is reset there.)
+    signal.signal(signal.SIGINT, lambda *_: None)
     try:
         launch_command(launch_command_parser().parse_args(arguments))
     except subprocess.CalledProcessError as error:
@@ -29,6 +34,8 @@ def main(arguments: list[str]) -> int:
         if failure.exitcode != EXIT_CODE:
             print(f"process {rank} failed: exit code {failure.exitcode}", file=sys.stderr)  # noqa: T201
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+    except SignalException:  # torchrun has ended the processes
+        return 130
     return 0
 
 
