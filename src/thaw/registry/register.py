@@ -114,7 +114,7 @@ def _give_alias(client: MlflowClient, found: ModelVersion) -> str:
     except MlflowException:
         champion = None
     is_first = champion is None and int(found.version) == 1
-    if champion is not None and champion.version == found.version:
+    if champion is not None and int(champion.version) == int(found.version):
         return CHAMPION
     alias = CHAMPION if is_first else CHALLENGER
     client.set_registered_model_alias(found.name, alias, str(found.version))
