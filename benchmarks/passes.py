@@ -83,6 +83,7 @@ def main() -> None:
     forward(train)
     result = {
         "forward": median(lambda _: forward(train)),
+        "validation": median(lambda _: forward(val)),
         "warmup": median(warmup),
         "naive_epoch": median(lambda folder: trained(0, 1, images, 0, folder)),
         "training": median(lambda folder: trained(depth, 1, images, 0, folder)),

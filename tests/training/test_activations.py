@@ -109,8 +109,9 @@ def test_a_file_that_is_there_is_used_as_it_is(tmp_path: Path, train: ImageSourc
 
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_kill_while_caching_leaves_no_file_that_would_be_used(
-    tmp_path: Path, train: ImageSource, at: int
+    tmp_path: Path, train: ImageSource, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("thaw.training.runtime._SCORE_BATCH", 8)  # several batches
     path = tmp_path / "cache" / "a.npy"
     with pytest.raises(phase.Killed):
         cached(tiny.runtime(), tiny.classifier(), phase.Dying(train, at), 2, path)  # type: ignore[arg-type]

@@ -55,28 +55,46 @@ class Classifier(nn.Module):
         BatchNorm drift and normalise by the batch.
         """
         super().train(mode)
-        if mode and self.plan is not None:
-            for index, block in enumerate(self.blocks):
-                if index not in self.plan.trainable:
-                    block.eval()
-                elif self.plan.batch_norm == "frozen":
-                    for module in block.modules():
-                        if isinstance(module, _BatchNorm):
-                            module.eval()
+        if mode:
+            self.keep_frozen()
         return self
+
+    def keep_frozen(self, cut: int = 0) -> None:
+        """Set what the plan freezes in ``blocks[cut:]`` to evaluation mode."""
+        if self.plan is None:
+            return
+        for index, block in enumerate(self.blocks[cut:], start=cut):
+            if index not in self.plan.trainable:
+                block.eval()
+            elif self.plan.batch_norm == "frozen":
+                for module in block.modules():
+                    if isinstance(module, _BatchNorm):
+                        module.eval()
 
 
 class Upper(nn.Module):
-    """The part of a classifier above a cut, as a module of its own: what a phase trains."""
+    """The part of a classifier above a cut, as a module of its own: what a phase trains.
+
+    It has no more than that part, so that a step does not walk through what is frozen below.
+    """
 
     def __init__(self, classifier: Classifier, cut: int) -> None:
         super().__init__()
-        self.classifier = classifier
-        self.cut = cut
+        self.blocks = nn.ModuleList(classifier.blocks[cut:])
+        self.head = classifier.head
+        self._whole = [classifier]  # in a list, it is no submodule
+        self._cut = cut
 
     def forward(self, activations: Tensor) -> Tensor:
         """Activations at the cut -> logits (N, classes)."""
-        return self.classifier.forward_from(activations, self.cut)
+        return self._whole[0].forward_from(activations, self._cut)
+
+    def train(self, mode: bool = True) -> Upper:  # noqa: FBT001, FBT002  (nn.Module's own signature)
+        """As in the whole classifier: what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if mode:
+            self._whole[0].keep_frozen(self._cut)
+        return self
 
 
 class Lower(nn.Module):

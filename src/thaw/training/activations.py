@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from thaw.data.loader import ActivationSource
 from thaw.model.blocks import Lower
@@ -59,17 +58,15 @@ def cached(
     computes and writes its own part. Float32, (N, C, H, W), or (N, F) after the last block.
     """
     if not path.exists():
-        # One forward pass more tells the shape before the file is made.
         part = path.with_suffix(".part")
-        shape = _shape(runtime, classifier, source, cut)
-        if runtime.is_main:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape).flush()
-        runtime.wait()
-        kept = np.lib.format.open_memmap(part, mode="r+")
+        kept = None
         title = f"activations at block {cut}"
         for places, outputs in forward_all(runtime, Lower(classifier, cut), source, title):
+            if kept is None:
+                shape = (len(source), *outputs.shape[1:])
+                kept = _shared_file(runtime, part, shape)
             kept[places] = outputs.numpy()
+        assert kept is not None  # every process has a part, if only to fill up
         kept.flush()
         runtime.wait()
         if runtime.is_main:
@@ -78,12 +75,12 @@ def cached(
     return ActivationSource(np.load(path, mmap_mode="r"), source.targets)
 
 
-def _shape(
-    runtime: Runtime, classifier: Classifier, source: ImageSource, cut: int
-) -> tuple[int, ...]:
-    device = runtime.device
-    places = np.array([0])
-    image = source.finish(source.read(places).to(device), places, epoch=None)
-    with torch.inference_mode():
-        outputs = classifier.to(device).eval().activations(image, cut)
-    return (len(source), *outputs.shape[1:])
+def _shared_file(
+    runtime: Runtime, path: Path, shape: tuple[int, ...]
+) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
+    """A float32 .npy file of ``shape`` that every process can write its part of."""
+    if runtime.is_main:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape).flush()
+    runtime.wait()
+    return np.lib.format.open_memmap(path, mode="r+")

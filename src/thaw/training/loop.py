@@ -91,7 +91,7 @@ def fit(
         checkpoints=checkpoints,
         best=_copy(trained),
     )
-    phase.network, phase.optimizer = runtime.accelerator.prepare(phase.network, phase.optimizer)
+    phase.network, phase.optimizer = runtime.prepare(phase.network, phase.optimizer)
     found = checkpoints.latest()
     if found is not None:
         phase.restore(*found)
@@ -136,7 +136,7 @@ class _Phase:
         self.network.train()
         for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
             self._set_rate((epoch - 1) * len(parts) + state.step, total)
-            torch.manual_seed(_derived_seed(self.seed, epoch, state.step, runtime.rank))
+            runtime.seed(_derived_seed(self.seed, epoch, state.step, runtime.rank))
             losses = F.cross_entropy(
                 self.network(batch.inputs),
                 batch.targets,
@@ -158,7 +158,9 @@ class _Phase:
 
     def _step(self, epoch: int) -> None:
         accelerator = self.runtime.accelerator
-        norm = accelerator.clip_grad_norm_(self._parameters(), self.config.clip_norm)
+        accelerator.unscale_gradients()
+        # Accelerate's own clipping looks for optional packages on the disk at every step.
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters(), self.config.clip_norm)
         # fp16's loss scaler meets overflows as a matter of course and skips those steps itself
         if accelerator.scaler is None and not math.isfinite(float(norm)):
             raise ThawError(
@@ -236,8 +238,10 @@ class _Phase:
 def _trainable_state(classifier: Classifier) -> dict[str, Tensor]:
     """The parameters and buffers of the head and of the blocks that train."""
     assert classifier.plan is not None
-    prefixes = ("head.", *(f"blocks.{index}." for index in classifier.plan.trainable))
-    return {k: v for k, v in classifier.state_dict().items() if k.startswith(prefixes)}
+    state = classifier.head.state_dict(prefix="head.")
+    for index in sorted(classifier.plan.trainable):
+        state |= classifier.blocks[index].state_dict(prefix=f"blocks.{index}.")
+    return dict(state)
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
