@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -9,21 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import tiny
 from thaw.errors import ThawError
 from thaw.files import only_process, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def files_end_at_1000_bytes() -> Iterator[None]:
-    """A write beyond fails as on a full disk: Python ignores SIGXFSZ and raises OSError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_is_written_with_its_folders_and_nothing_else(tmp_path: Path) -> None:
@@ -39,11 +29,10 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
-@pytest.mark.usefixtures("files_end_at_1000_bytes")
 def test_a_failed_write_leaves_the_old_file_and_names_path_and_bytes(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
-    with pytest.raises(ThawError, match=r"file\.bin: could not write 5,000 bytes"):
+    with tiny.full_disk(), pytest.raises(ThawError, match=r"could not write 5,000 bytes"):
         write_whole(path, bytes(5000))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

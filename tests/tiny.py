@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,7 @@ from thaw.model.blocks import Classifier
 from thaw.training.runtime import Runtime, start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -61,6 +64,20 @@ def images(
             image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
             image.save(folder / label / f"{number:03d}.png")
     return folder
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """A write past 1,000 bytes fails as on a full disk: Python turns SIGXFSZ into an OSError.
+
+    For the innermost lines of a test only: what pytest prints goes into a file too.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def runtime() -> Runtime:

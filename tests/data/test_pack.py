@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import pickle
-import resource
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
 
+from tests import tiny
 from thaw.config import Prepare
 from thaw.data.pack import PackedStore, PackWriter
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -141,16 +140,6 @@ def test_a_folder_packed_again_with_the_other_encoding_is_read_with_it(
         assert np.abs(store.read(number).astype(int) - image).mean() < 2
 
 
-@pytest.fixture
-def files_end_at_1000_bytes() -> Iterator[None]:
-    """A write beyond fails as on a full disk: Python ignores SIGXFSZ and raises OSError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.usefixtures("files_end_at_1000_bytes")
 def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match=r"images\.raw"):
+    with tiny.full_disk(), pytest.raises(ThawError, match=r"images\.raw"):
         packed(tmp_path, [np.zeros((100, 100, 3), np.uint8)], "raw")
