@@ -164,7 +164,7 @@ def test_the_cores_are_shared_out_among_the_processes(
     # The only way to see the command without starting three processes.
     monkeypatch.setattr(os, "execvpe", lambda _, command, __: started.append(command))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(launch, "die_with_parent", lambda: None)
+    monkeypatch.setattr(launch, "die_with_parent", lambda _: None)
     launch.replace_process("unfreeze")
     (command,) = started
     assert command[command.index("--num_cpu_threads_per_process") + 1] == "2"

@@ -36,14 +36,14 @@ def replace_process(stage: str) -> None:
         raise ThawError(f"there is no stage {stage!r}: choose from {', '.join(STAGES)}")
     launch = config.load(config.Params).launch
     threads = launch.threads or max(1, _cores() // launch.processes)
-    os.environ[LAUNCHER] = str(os.getpid())  # which exec keeps
     environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment[LAUNCHER] = str(os.getpid())  # which exec keeps
     module = f"thaw.stages.{stage}"
     if stage == "prepare":
         command = [sys.executable, "-m", module]
     else:
         command = accelerate_command(module, launch, threads)
-    die_with_parent()
+    die_with_parent(environment)
     os.execvpe(command[0], command, environment)  # noqa: S606
 
 

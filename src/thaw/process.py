@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NoReturn
 from thaw.errors import EXIT_CODE, ThawError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 LAUNCHER = "THAW_LAUNCHER"  # the process that became the launcher of a stage
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
+def die_with_parent(environment: Mapping[str, str] = os.environ) -> None:
     """Have the kernel kill this process when its parent dies.
 
     A killed DVC or launcher would leave the trainer running, and the next ``dvc repro`` would
@@ -28,7 +28,7 @@ def die_with_parent() -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    launcher = os.environ.get(LAUNCHER)
+    launcher = environment.get(LAUNCHER)
     if launcher is not None and int(launcher) not in {os.getpid(), os.getppid()}:
         os.kill(os.getpid(), signal.SIGKILL)  # it died before the kernel was told
 
