@@ -1,6 +1,7 @@
 """Seconds for a forward pass, a warm-up, an uncached warm-up epoch and a training epoch, as JSON.
 
-Run in a folder with prepared data, by ``spine.py``. Each is the median of three.
+Run in a folder with prepared data, by ``spine.py``, as ``passes.py MEMORY_FORMAT IMAGE_SIZE
+[training]``. Each is the median of three.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ def main() -> None:
     runtime = start(params.launch)
     data = Prepared(Path("data/prepared"))
     classifier, spec = directory.load(Path("models/warmup_head"))
-    train = data.images("train", spec.preprocessing)
-    val = data.images("val", spec.preprocessing)
+    preprocessing = spec.preprocessing.model_copy(update={"image_size": int(sys.argv[2])})
+    train = data.images("train", preprocessing)
+    val = data.images("val", preprocessing)
     if sys.argv[1] == "contiguous":
         classifier = classifier.to(memory_format=torch.contiguous_format)
         for source in (train, val):
@@ -85,9 +87,10 @@ def main() -> None:
         "forward": median(lambda _: forward(train)),
         "validation": median(lambda _: forward(val)),
         "warmup": median(warmup),
-        "naive_epoch": median(lambda folder: trained(0, 1, images, 0, folder)),
-        "training": median(lambda folder: trained(depth, 1, images, 0, folder)),
     }
+    if "training" in sys.argv[3:]:
+        result["naive_epoch"] = median(lambda folder: trained(0, 1, images, 0, folder))
+        result["training"] = median(lambda folder: trained(depth, 1, images, 0, folder))
     print(json.dumps(result))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thaw.config import Prepare
+from tests import settings
 from thaw.data.checks import (
     Facts,
     class_problems,
@@ -22,7 +22,7 @@ from thaw.data.checks import (
 )
 from thaw.data.sources import Listing, Sample, list_csv, list_folder
 
-CONFIG = Prepare(
+CONFIG = settings.prepare(
     val_fraction=0.2, test_fraction=0.2, short_side=16, encoding="raw", max_megapixels=1.0
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from thaw.config import Augment, Prepare
+from tests import settings
 from thaw.data import manifest
 from thaw.data.loader import (
     ActivationSource,
@@ -27,8 +27,10 @@ from thaw.errors import ThawError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.config import Augment
+
 CPU = torch.device("cpu")
-NONE = Augment(flip=0.0, rotate=0.0, shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0)
+NONE = settings.augment(flip=0.0, rotate=0.0, shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0)
 SOME = NONE.model_copy(update={"flip": 0.5, "rotate": 20.0, "brightness": 0.1})
 PREPROCESSING = Preprocessing(
     short_side=64,
@@ -44,7 +46,7 @@ PREPROCESSING = Preprocessing(
 @pytest.fixture
 def prepared(tmp_path: Path) -> Prepared:
     """20 images of two sizes in two classes; every second one is for training."""
-    config = Prepare(
+    config = settings.prepare(
         val_fraction=0.2, test_fraction=0.2, short_side=64, encoding="raw", max_megapixels=1.0
     )
     generator = np.random.default_rng(0)

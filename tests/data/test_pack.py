@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pytest
 
-from tests import tiny
-from thaw.config import Prepare
+from tests import settings, tiny
 from thaw.data.pack import PackedStore, PackWriter
 from thaw.errors import ThawError
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from thaw.config import Prepare
+
     Images = list[NDArray[np.uint8]]
 
 Encoding = Literal["raw", "jpeg"]
@@ -23,7 +24,7 @@ SHAPES = [(8, 8), (1, 1), (5, 7), (40, 3), (16, 16), (5, 7)]
 
 
 def config(encoding: Encoding) -> Prepare:
-    return Prepare(
+    return settings.prepare(
         val_fraction=0.2, test_fraction=0.2, short_side=64, encoding=encoding, max_megapixels=2.5
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thaw.config import Prepare
+from tests import settings
 from thaw.data import manifest, report
 from thaw.data.manifest import Manifest, Row
 from thaw.data.pack import PackedStore, PackWriter
@@ -15,7 +15,7 @@ from thaw.data.pack import PackedStore, PackWriter
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONFIG = Prepare(
+CONFIG = settings.prepare(
     val_fraction=0.2, test_fraction=0.2, short_side=64, encoding="raw", max_megapixels=1.0
 )
 

@@ -7,22 +7,24 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from thaw.config import Augment
+from tests import settings
 from thaw.data.transforms import Preprocessing, augment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from thaw.config import Augment
+
     Pixels = NDArray[np.uint8]
 
 OFF = {"flip": 0.0, "rotate": 0.0, "shift": 0.0, "zoom": 0.0, "brightness": 0.0, "contrast": 0.0}
-ALL = Augment(flip=0.5, rotate=20.0, shift=0.1, zoom=0.2, brightness=0.2, contrast=0.2)
+ALL = settings.augment(flip=0.5, rotate=20.0, shift=0.1, zoom=0.2, brightness=0.2, contrast=0.2)
 MODES = ["bilinear", "bicubic"]
 
 
 def preprocessing(**changes: Any) -> Preprocessing:
-    settings: dict[str, Any] = {
+    values: dict[str, Any] = {
         "short_side": 256,
         "max_megapixels": 100.0,
         "image_size": 32,
@@ -31,11 +33,11 @@ def preprocessing(**changes: Any) -> Preprocessing:
         "mean": (0.5, 0.4, 0.3),
         "std": (0.1, 0.2, 0.25),
     }
-    return Preprocessing(**{**settings, **changes})
+    return Preprocessing(**{**values, **changes})
 
 
 def only(**changes: float) -> Augment:
-    return Augment(**{**OFF, **changes})
+    return settings.augment(**changes)
 
 
 def noise(height: int, width: int, seed: int = 0) -> Pixels:
@@ -147,7 +149,7 @@ def test_preprocessing_with_an_unknown_key_is_refused() -> None:
 def test_an_image_is_changed_alike_in_any_batch(
     side: int, layout: torch.memory_format, changes: dict[str, float]
 ) -> None:
-    config = Augment(**changes)
+    config = settings.augment(**changes)
     images = inputs(9, side).contiguous(memory_format=layout)
     names = ids(9)
     whole = augment(images, names, 3, 7, config)

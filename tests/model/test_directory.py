@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests import settings
 from tests.training import phase
-from thaw.config import Head
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory, head, zoo
 from thaw.model.blocks import Classifier
@@ -32,7 +32,7 @@ def made(form: str = "original", hidden: list[int] | None = None) -> tuple[Class
     """A model in evaluation mode, as stages leave one, and the spec that describes it."""
     torch.manual_seed(0)
     backbone = zoo.build(BACKBONE)
-    config = Head(hidden=hidden or [], dropout=0.1)
+    config = settings.head(hidden=hidden or [], dropout=0.1)
     top = head.build(config, backbone.features, len(CLASSES))
     model = Classifier(backbone.blocks, backbone.pool, top)
     for parameter in top.parameters():

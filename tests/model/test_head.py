@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from thaw.config import Head
+from tests import settings
 from thaw.model import head
 
 SIZES: list[tuple[list[int], int]] = [
@@ -15,7 +15,9 @@ SIZES: list[tuple[list[int], int]] = [
 
 
 def build(hidden: list[int], seed: int = 0, dropout: float = 0.5) -> nn.Sequential:
-    return head.build(Head(hidden=hidden, dropout=dropout), features=16, classes=3, seed=seed)
+    return head.build(
+        settings.head(hidden=hidden, dropout=dropout), features=16, classes=3, seed=seed
+    )
 
 
 @pytest.mark.parametrize(("hidden", "count"), SIZES)

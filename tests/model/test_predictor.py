@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import tiny
+from tests import settings, tiny
 from tests.model.test_directory import BACKBONE, CLASSES, made
-from thaw.config import Prepare
 from thaw.data.decode import DecodeError, decode
 from thaw.data.loader import ImageSource
 from thaw.data.pack import PackedStore, PackWriter
@@ -65,7 +64,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def as_in_training(folder: Path, images: list[bytes], packed: Path) -> torch.Tensor:
     """The probabilities by way of the packed store, a source and the runtime."""
-    config = Prepare(
+    config = settings.prepare(
         val_fraction=0.2,
         test_fraction=0.2,
         short_side=SHORT_SIDE,

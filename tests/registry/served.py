@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from thaw.config import Head
+from tests import settings
 from thaw.data.transforms import Preprocessing
 from thaw.model import directory, head, zoo
 from thaw.model.blocks import Classifier
@@ -27,8 +27,7 @@ def model_directory(folder: Path, seed: int = 0) -> Spec:
     """Write the smallest network that the zoo can cut, untrained, as a model directory."""
     torch.manual_seed(seed)
     backbone = zoo.build("timm/test_efficientnet")
-    settings = Head(hidden=[], dropout=0.0)
-    top = head.build(settings, backbone.features, len(CLASSES), seed)
+    top = head.build(settings.head(), backbone.features, len(CLASSES), seed)
     for parameter in top.parameters():  # a new head gives every class the same probability
         nn.init.normal_(parameter)
     spec = Spec(

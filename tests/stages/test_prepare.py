@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tests import tiny
-from thaw.config import Data, Prepare
+from tests import settings, tiny
+from thaw.config import Data
 from thaw.data import manifest
 from thaw.data.pack import PackedStore
 from thaw.data.sources import list_csv, list_folder
@@ -30,7 +30,7 @@ SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
 def inputs(seed: int = 0, **changes: Any) -> Inputs:
-    settings: dict[str, Any] = {
+    values: dict[str, Any] = {
         "val_fraction": 0.25,
         "test_fraction": 0.34,
         "short_side": 64,
@@ -40,7 +40,7 @@ def inputs(seed: int = 0, **changes: Any) -> Inputs:
     return Inputs(
         seed=seed,
         data=Data(source="folder", path="not read", root="not read"),
-        prepare=Prepare(**{**settings, **changes}),
+        prepare=settings.prepare(**{**values, **changes}),
     )
 
 

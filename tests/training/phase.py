@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tests import tiny
-from thaw.config import Augment, Launch, Prepare, Training
+from tests import settings, tiny
+from thaw.config import Launch, Training
 from thaw.data.loader import ImageSource
 from thaw.data.pack import PackedStore, PackWriter
 from thaw.data.transforms import Preprocessing
@@ -45,7 +45,7 @@ TRAIN, VAL, BATCH = 35, 13, 8  # five batches an epoch, the last of three images
 SCORED = (1, 3, 5, 8, 21, 33)
 KILLED_AT = (0, 1, 4, 6, 10)  # which reading of a training batch; 0: not at all
 POLICIES: tuple[BatchNormPolicy, ...] = ("train", "frozen", "affine")
-AUGMENT = Augment(flip=0.5, rotate=10.0, shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1)
+AUGMENT = settings.augment(flip=0.5, rotate=10.0, shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1)
 PREPROCESSING = Preprocessing(
     short_side=16,
     max_megapixels=1.0,
@@ -55,17 +55,15 @@ PREPROCESSING = Preprocessing(
     mean=(0.5, 0.5, 0.5),
     std=(0.25, 0.25, 0.25),
 )
-_PREPARE = Prepare(
+_PREPARE = settings.prepare(
     val_fraction=0.2, test_fraction=0.2, short_side=16, encoding="raw", max_megapixels=1.0
 )
-_TRAINING = Training(
+_TRAINING = settings.training(
     epochs=3,
     batch_size=BATCH,
     lr=0.01,
     warmup_fraction=0.1,
     weight_decay=0.01,
-    label_smoothing=0.0,
-    clip_norm=1.0,
     patience=10,
 )
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from thaw.data.transforms import Preprocessing, augment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -112,7 +112,7 @@ class ActivationSource:
 
     def __init__(self, activations: NDArray[np.float32], targets: NDArray[np.int64]) -> None:
         self.targets = targets
-        self._activations = activations
+        self._activations = np.asarray(activations)  # np.memmap would wrap every batch it gives
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -155,14 +155,16 @@ def batches(
     workers: int = 0,
     epoch: int | None = None,
 ) -> Iterator[Batch]:
-    """Load ``parts`` of ``source`` onto ``device``, in order."""
-    reader = DataLoader(
-        _Reader(source),
-        batch_sampler=[part.places.tolist() for part in parts],
-        collate_fn=_as_is,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-    )
+    """Load ``parts`` of ``source`` onto ``device``, in order; in this process without workers."""
+    reader: Iterable[Tensor] = (source.read(part.places) for part in parts)
+    if workers:
+        reader = DataLoader(
+            _Reader(source),
+            batch_sampler=[part.places.tolist() for part in parts],
+            collate_fn=_as_is,
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+        )
     for part, loaded in zip(parts, reader, strict=True):
         inputs = source.finish(loaded.to(device, non_blocking=True), part.places, epoch)
         yield Batch(

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from thaw.training.checkpoint import Checkpoints
     from thaw.training.runtime import Runtime
 
+# Seconds of training below which a checkpoint at an epoch's end costs more than it saves.
+_WORTH_SAVING = 1.0
+
 
 @dataclass
 class Progress:
@@ -103,7 +106,8 @@ def fit(
     while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
         phase.one_epoch()
         phase.score(log, train_loss=state.loss_sum / len(train))
-        phase.save()
+        if time.monotonic() - phase.saved_at > _WORTH_SAVING:
+            phase.save()
     _load_state(classifier, phase.best)
     classifier.eval()
     return state

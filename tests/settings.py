@@ -1,0 +1,40 @@
+"""Sections of ``params.yaml`` for tests: the project's own values, with what a test changes."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from tests.project import ROOT
+from thaw import config
+from thaw.config import Augment, Head, Prepare, Training
+
+S = TypeVar("S", bound=config.Section)
+
+PARAMS = config.load(config.Params, ROOT / "params.yaml")
+
+
+def head(**changes: Any) -> Head:
+    """One linear layer on the last block, unless changed."""
+    return _changed(PARAMS.head, changes)
+
+
+def augment(**changes: Any) -> Augment:
+    """Nothing random, unless changed."""
+    off = dict.fromkeys(Augment.model_fields, 0)
+    return _changed(PARAMS.augment, {**off, **changes})
+
+
+def prepare(**changes: Any) -> Prepare:
+    """The project's own, unless changed."""
+    return _changed(PARAMS.prepare, changes)
+
+
+def training(**changes: Any) -> Training:
+    """A phase of three epochs that is never stopped early, unless changed."""
+    values = {name: getattr(PARAMS.warmup_head, name) for name in Training.model_fields}
+    small = {"epochs": 3, "lr": 0.01, "warmup_fraction": 0.1, "patience": 10}
+    return Training(**{**values, **small, **changes})
+
+
+def _changed(section: S, changes: dict[str, Any]) -> S:
+    return section.model_validate({**section.model_dump(), **changes})
