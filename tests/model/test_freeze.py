@@ -11,7 +11,7 @@ from tests import tiny
 from tests.training import phase
 from thaw.errors import ThawError
 from thaw.model.batchnorm import ChannelAffine
-from thaw.model.freeze import BatchNormPolicy, Plan, apply, last_blocks
+from thaw.model.freeze import BatchNormPolicy, Plan, apply, chosen_blocks, last_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,10 @@ def part(name: str) -> str:
     """``blocks.1.0.weight`` -> ``blocks.1``; ``head.1.bias`` -> ``head``."""
     pieces = name.split(".")
     return ".".join(pieces[:2]) if pieces[0] == "blocks" else pieces[0]
+
+
+def is_norm(model: nn.Module, name: str) -> bool:
+    return isinstance(model.get_submodule(name.rpartition(".")[0]), nn.BatchNorm2d)
 
 
 # What a plan says.
@@ -48,6 +52,30 @@ def test_a_depth_of_more_blocks_than_there_are_is_refused() -> None:
         last_blocks(4, 3)
 
 
+def test_chosen_blocks_count_from_the_input() -> None:
+    plan = chosen_blocks([3, 1, 3], 3, "train")
+    assert plan == Plan(frozenset({0, 2}), 3, "train")
+    assert plan.cut == 0
+
+
+@pytest.mark.parametrize("numbers", [[4], [2, 7, 9], [0]])
+def test_a_block_that_is_not_there_is_refused(numbers: list[int]) -> None:
+    wrong = {4: 4, 2: 7, 0: 0}[numbers[0]]
+    message = rf"params.yaml: unfreeze\.blocks: there is no block {wrong}: .* are 1 to 3"
+    with pytest.raises(ThawError, match=message):
+        chosen_blocks(numbers, 3)
+
+
+@pytest.mark.parametrize(
+    ("count", "trainable"), [(0, set()), (1, {4}), (2, {2, 4}), (3, {0, 2, 4}), (9, {0, 2, 4})]
+)
+def test_the_topmost_blocks_of_a_plan_are_those_next_to_the_head(
+    count: int, trainable: set[int]
+) -> None:
+    plan = Plan(frozenset({0, 2, 4}), 5, "affine")
+    assert plan.topmost(count) == Plan(frozenset(trainable), 5, "affine")
+
+
 def test_a_plan_for_another_number_of_blocks_is_refused() -> None:
     with pytest.raises(ValueError, match="plan for 2 blocks, model of 3"):
         apply(tiny.classifier(), last_blocks(1, 2))
@@ -62,10 +90,14 @@ def test_exactly_the_planned_blocks_and_the_head_require_gradients(
 ) -> None:
     model = tiny.classifier()
     apply(model, Plan(frozenset(trainable), 3, policy))
-    learning = {part(name) for name, p in model.named_parameters() if p.requires_grad}
-    resting = {part(name) for name, p in model.named_parameters() if not p.requires_grad}
-    assert learning == {"head", *(f"blocks.{index}" for index in trainable)}
-    assert not learning & resting
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
+    planned = {"head", *(f"blocks.{index}" for index in trainable)}
+    expected = {name for name, _ in model.named_parameters() if part(name) in planned}
+    if policy == "fixed":
+        norms = {name for name, _ in model.named_parameters() if is_norm(model, name)}
+        assert len(norms) == 6
+        expected -= norms
+    assert learning == expected
 
 
 def test_a_later_plan_replaces_an_earlier_one() -> None:
@@ -102,6 +134,8 @@ def test_training_changes_no_bit_of_a_frozen_block(
     trained = [name for name in before if part(name) in {part(name) for name in changed}]
     if policy == "train":
         assert changed == trained  # running statistics and their counts too
+    elif policy == "fixed":
+        assert changed == [name for name in trained if not is_norm(model, name)]
     else:
         statistics = [name for name in trained if "running" in name or "num_batches" in name]
         assert changed == [name for name in trained if name not in statistics]
@@ -146,7 +180,9 @@ def learns(module: nn.Module) -> bool:
     return all(p.grad is not None and bool(p.grad.any()) for p in module.parameters())
 
 
-@pytest.mark.parametrize(("policy", "batch"), [("train", True), ("frozen", False)])
+@pytest.mark.parametrize(
+    ("policy", "batch"), [("train", True), ("frozen", False), ("fixed", False)]
+)
 def test_policy_table(policy: BatchNormPolicy, batch: bool) -> None:
     model = phase.model(2, policy)
     x = inputs(model)
@@ -160,7 +196,9 @@ def test_policy_table(policy: BatchNormPolicy, batch: bool) -> None:
     backward(model, x)
     statistics = ["running_mean", "running_var", "num_batches_tracked"]
     assert phase.differing(before, phase.state(bn)) == (statistics if batch else [])
-    assert learns(bn)
+    assert learns(parts(block)[0])
+    assert learns(bn) == (policy != "fixed")
+    assert [parameter.grad is None for parameter in bn.parameters()] == [policy == "fixed"] * 2
 
 
 def test_policy_table_affine() -> None:
@@ -178,6 +216,15 @@ def test_policy_table_affine() -> None:
     assert list(affine.buffers()) == []
     assert [name for name, _ in affine.named_parameters()] == ["weight", "bias"]
     assert learns(affine)
+
+
+def test_what_a_fold_left_of_batchnorm_is_fixed_as_well() -> None:
+    model = phase.model(2, "affine")
+    apply(model, last_blocks(2, 3, "fixed"))
+    for block in model.blocks[1:]:
+        assert isinstance(block, nn.Sequential)
+        grads = [all(p.requires_grad for p in module.parameters()) for module in block[:2]]
+        assert grads == [True, False]
 
 
 @pytest.mark.parametrize("policy", POLICIES)

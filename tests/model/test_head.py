@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from tests import settings
-from thaw.model import head
+from thaw.model import batchnorm, head
+from thaw.model.batchnorm import ChannelAffine
 
 SIZES: list[tuple[list[int], int]] = [
     ([], 3 * 16 + 3),
@@ -59,3 +60,75 @@ def test_building_a_head_does_not_move_the_global_random_state() -> None:
     before = torch.get_rng_state()
     build([32])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
+NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+
+
+def normalised(norm: str, activation: str = "relu", hidden: tuple[int, ...] = (32, 8)) -> nn.Module:
+    settled = settings.head(hidden=list(hidden), norm=norm, activation=activation, dropout=0.5)
+    return head.build(settled, features=16, classes=3)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("norm", ["none", *NORMS])
+def test_a_hidden_layer_is_dropout_linear_norm_activation(norm: str, activation: str) -> None:
+    expected: list[type[nn.Module]] = []
+    for _ in range(2):
+        expected += [nn.Dropout, nn.Linear, *([NORMS[norm]] if norm in NORMS else [])]
+        expected.append(ACTIVATIONS[activation])
+    built = list(normalised(norm, activation).children())
+    for module, kind in zip(built, [*expected, nn.Dropout, nn.Linear], strict=True):
+        assert isinstance(module, kind)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_what_enters_an_activation_is_normalised(norm: str) -> None:
+    built = normalised(norm).train()
+    seen: list[torch.Tensor] = []
+    for module in built.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    built(torch.randn(50, 16, generator=torch.Generator().manual_seed(0)) * 7 + 3)
+    axis = 0 if norm == "batch" else 1
+    for values in seen:
+        zeros = torch.zeros(values.shape[1 - axis])
+        torch.testing.assert_close(values.mean(axis), zeros, rtol=0, atol=1e-5)
+        torch.testing.assert_close(values.var(axis, unbiased=False), zeros + 1, rtol=0, atol=1e-2)
+    assert len(seen) == 2
+
+
+def test_a_training_batch_of_one_row_is_normalised_by_the_running_statistics() -> None:
+    built = normalised("batch", hidden=(32,))
+    nn.init.normal_(list(built.children())[-1].weight)  # type: ignore[arg-type]
+    built.train()
+    for module in built.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    built(torch.randn(20, 16) * 3)
+    before = {key: value.clone() for key, value in built.state_dict().items()}
+    row = torch.randn(1, 16, requires_grad=True)
+    found = built(row)
+    assert all(torch.equal(value, before[key]) for key, value in built.state_dict().items())
+    found.sum().backward()
+    assert all(p.grad is not None for p in built.parameters())
+    torch.testing.assert_close(built.eval()(row), found)
+
+
+def test_a_heads_batchnorm_folds_into_an_affine_map_that_gives_the_same() -> None:
+    built = normalised("batch")
+    nn.init.normal_(list(built.children())[-1].weight)  # type: ignore[arg-type]
+    built.train()
+    for _ in range(5):
+        built(torch.randn(40, 16) * 3 + 1)
+    built.eval()
+    features = torch.randn(7, 16)
+    before = built(features)
+    assert batchnorm.fold_all(built) == 2
+    assert not any(isinstance(module, nn.BatchNorm1d) for module in built.modules())
+    assert sum(isinstance(module, ChannelAffine) for module in built.modules()) == 2
+    torch.testing.assert_close(built(features), before, rtol=1e-4, atol=1e-5)
+    assert float(before.detach().std()) > 0.1
+    built.train()
+    built(torch.randn(1, 16)).sum().backward()  # and it trains at any batch size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -16,15 +17,16 @@ import torch
 from safetensors.torch import save_file
 
 from tests import settings, tiny
-from thaw.config import Launch, Training
+from thaw.config import Launch, Regularize, Training
 from thaw.data.loader import ImageSource
 from thaw.data.pack import PackedStore, PackWriter
 from thaw.data.transforms import Preprocessing
 from thaw.errors import ThawError
 from thaw.launch import accelerate_command
+from thaw.model.blocks import Lower
 from thaw.model.freeze import BatchNormPolicy, apply, last_blocks
 from thaw.training import loop
-from thaw.training.activations import cached
+from thaw.training.activations import Cache, cached
 from thaw.training.checkpoint import Checkpoints
 from thaw.training.runtime import Runtime, forward_all, logits, start
 
@@ -44,7 +46,9 @@ SEED = 3
 TRAIN, VAL, BATCH = 35, 13, 8  # five batches an epoch, the last of three images
 SCORED = (1, 3, 5, 8, 21, 33)
 KILLED_AT = (0, 1, 4, 6, 10)  # which reading of a training batch; 0: not at all
-POLICIES: tuple[BatchNormPolicy, ...] = ("train", "frozen", "affine")
+EACH_EPOCH = (0, 3, 6, 14)  # once in each; 6: at once where a block has thawed
+TOGETHER = ("pulls", "everything")  # of VARIANTS, in two processes
+POLICIES: tuple[BatchNormPolicy, ...] = ("train", "frozen", "fixed", "affine")
 AUGMENT = settings.augment(flip=0.5, rotate=10.0, shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1)
 PREPROCESSING = Preprocessing(
     short_side=16,
@@ -66,6 +70,44 @@ _TRAINING = settings.training(
     weight_decay=0.01,
     patience=10,
 )
+_REGULARIZE = settings.regularize()
+
+
+def config(**changes: Any) -> Training:
+    return _TRAINING.model_copy(update=changes)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to train."""
+
+    training: Training = _TRAINING
+    regularize: Regularize = _REGULARIZE
+    gradual: int = 0
+
+
+PLAIN = Variant()
+VARIANTS = {
+    "sgd": Variant(config(optimizer="sgd", schedule="constant")),
+    "lamb": Variant(config(optimizer="lamb")),
+    "pulls": Variant(
+        regularize=settings.regularize(
+            label_smoothing=0.1,
+            clip_norm=0.5,
+            l1=0.001,
+            l2_sp=0.5,
+            gradient_noise=0.01,
+            class_weights="balanced",
+        )
+    ),
+    "ema": Variant(regularize=settings.regularize(ema=0.9)),
+    "gradual": Variant(gradual=1),
+    "everything": Variant(
+        config(optimizer="lamb"),
+        settings.regularize(l2_sp=0.5, gradient_noise=0.01, ema=0.9, class_weights="balanced"),
+        gradual=1,
+    ),
+}
 
 
 class Killed(Exception):  # noqa: N818  (it is no error of the code under test)
@@ -91,10 +133,6 @@ class Dying:
 
     def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
         return self._source.finish(inputs, places, epoch)
-
-
-def config(**changes: Any) -> Training:
-    return _TRAINING.model_copy(update=changes)
 
 
 def images(folder: Path, count: int = TRAIN, *, augmented: bool = False) -> ImageSource:
@@ -125,7 +163,9 @@ def fit(
     classifier: Classifier,
     sources: tuple[Source, Source],
     training: Training = _TRAINING,
+    regularize: Regularize = _REGULARIZE,
     *,
+    gradual: int = 0,
     runtime: Runtime | None = None,
     cut: int = 0,
     log: Callable[[Row], None] = lambda _: None,
@@ -137,10 +177,32 @@ def fit(
         classifier,
         *sources,
         training,
+        regularize,
+        gradual_epochs=gradual,
         seed=SEED,
         lr_decay=0.5,
         cut=cut,
         checkpoints=Checkpoints(folder / "checkpoints", "key"),
+        log=log,
+    )
+
+
+def fit_variant(
+    folder: Path,
+    classifier: Classifier,
+    sources: tuple[Source, Source],
+    variant: Variant,
+    runtime: Runtime | None = None,
+    log: Callable[[Row], None] = lambda _: None,
+) -> Progress:
+    return fit(
+        folder,
+        classifier,
+        sources,
+        variant.training,
+        variant.regularize,
+        gradual=variant.gradual,
+        runtime=runtime,
         log=log,
     )
 
@@ -168,6 +230,7 @@ def launch(processes: int, checkpoint_minutes: float = 60.0) -> Launch:
         workers=0,
         mixed_precision="no",
         checkpoint_minutes=checkpoint_minutes,
+        cache_gb=1.0,
     )
 
 
@@ -205,24 +268,38 @@ class _Rank:
 
     def train(self, sources: tuple[Source, Source]) -> None:
         for policy in POLICIES:
-            classifier = model(batch_norm=policy)
-            folder = self.out / f"fit-{policy}"
-            history = fit(folder, classifier, sources, runtime=self.runtime).history
-            self.keep(f"fit-{policy}", state(classifier))
-            self.keep(f"history-{policy}", {"losses": losses(history)})
+            self._fit(policy, model(batch_norm=policy), sources, PLAIN)
+        for name in TOGETHER:
+            self._fit(name, model(3, "affine"), sources, VARIANTS[name])
 
-    def resume(self, train: Source, val: Source) -> None:
-        for at in KILLED_AT:
-            folder = self.out / f"killed-{at}"
+    def _fit(
+        self, name: str, classifier: Classifier, sources: tuple[Source, Source], variant: Variant
+    ) -> None:
+        folder = self.out / f"fit-{name}"
+        progress = fit_variant(folder, classifier, sources, variant, runtime=self.runtime)
+        self.keep(f"fit-{name}", state(classifier))
+        self.keep(f"history-{name}", {"losses": losses(progress.history)})
+
+    def resume(
+        self,
+        name: str,
+        variant: Variant,
+        places: Sequence[int],
+        data: tuple[Source, Source],
+    ) -> None:
+        train, val = data
+        for at in places:
+            folder = self.out / f"{name}-{at}"
             if at:
                 with suppress(Killed):
+                    classifier = model(3, "train", dropout=0.5)
                     dying = Dying(train, at), val
-                    fit(folder, model(3, "train", dropout=0.5), dying, runtime=self.runtime)
+                    fit_variant(folder, classifier, dying, variant, runtime=self.runtime)
                     raise AssertionError("it was not killed")
                 self.runtime.wait()  # a restart meets files, not a process that writes them
             classifier = model(3, "train", dropout=0.5)
-            fit(folder, classifier, (train, val), runtime=self.runtime)
-            self.keep(f"killed-{at}", state(classifier))
+            fit_variant(folder, classifier, data, variant, runtime=self.runtime)
+            self.keep(f"{name}-{at}", state(classifier))
 
     def score(self, counts: Sequence[int]) -> None:
         classifier = tiny.classifier()
@@ -235,6 +312,7 @@ class _Rank:
 
 
 def _main(out: Path) -> None:
+    gc.freeze()  # each thaw collects garbage: what the imports made need not be walked each time
     try:
         start(launch(processes=1))
         refusal = "none"
@@ -244,9 +322,14 @@ def _main(out: Path) -> None:
     (out / f"refusal-{rank.runtime.rank}.txt").write_text(refusal)
     train, val = rank.data("train", TRAIN), rank.data("val", VAL)
     rank.train((train, val))
-    rank.resume(rank.data("augmented", TRAIN, augmented=True), val)
+    data = rank.data("augmented", TRAIN, augmented=True), val
+    rank.resume("killed", PLAIN, KILLED_AT, data)
+    rank.resume("everything", VARIANTS["everything"], EACH_EPOCH, data)
     rank.score(SCORED)
-    cached(rank.runtime, tiny.classifier(), train, 2, out / "activations.npy")
+    cache = Cache(out / "activations", 1e9, "data")
+    source = cached(rank.runtime, Lower(tiny.classifier(), 2), train, cache, "train")
+    if rank.runtime.is_main:
+        np.save(out / "activations.npy", source.read(np.arange(TRAIN)).numpy())
 
 
 if __name__ == "__main__":

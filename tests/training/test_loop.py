@@ -13,7 +13,7 @@ from tests import tiny
 from tests.training import phase
 from thaw.data.loader import ActivationSource, ImageSource, shuffled
 from thaw.errors import ThawError
-from thaw.training import schedule
+from thaw.training import loop, schedule
 from thaw.training.checkpoint import Checkpoints
 from thaw.training.runtime import logits, start
 
@@ -123,7 +123,7 @@ def test_the_history_says_what_was_measured(
     assert rows[1].val_loss == pytest.approx(loss(model, val), rel=1e-5)
     predicted = logits(tiny.runtime(), model, val, "").argmax(1).numpy()
     assert rows[1].val_accuracy == pytest.approx((predicted == val.targets).mean())
-    expected = [config.lr * schedule.factor(step, 2 * STEPS, 0.1) for step in (4, 9)]
+    expected = [config.lr * schedule.factor(step, 2 * STEPS, 0.1, "cosine") for step in (4, 9)]
     assert [row.lr for row in rows[1:]] == pytest.approx(expected)
 
 
@@ -200,13 +200,24 @@ def test_validation_that_is_not_finite_is_an_error(
 EVERY_STEP, EVERY_EPOCH = 1e-9, 60.0
 
 
+@pytest.fixture(autouse=True)
+def _an_epoch_is_worth_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_WORTH_SAVING", 0.0)  # as if it had taken longer
+
+
 class Training:
     """A training with all that is random: dropout, augmentation, statistics of batches."""
 
-    def __init__(self, folder: Path, policy: BatchNormPolicy) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        policy: BatchNormPolicy,
+        depth: int = 2,
+        variant: phase.Variant = phase.PLAIN,
+    ) -> None:
         self.train = phase.images(folder / "train", augmented=True)
         self.val = phase.images(folder / "val", phase.VAL)
-        self.policy = policy
+        self.policy, self.depth, self.variant = policy, depth, variant
 
     def start(
         self,
@@ -219,10 +230,10 @@ class Training:
     ) -> Result:
         """The weights and the history, of new objects and what is in ``folder``."""
         torch.manual_seed(0)  # a new process does not go on where the last one was
-        model = phase.model(2, self.policy, dropout=0.5)
+        model = phase.model(self.depth, self.policy, dropout=0.5)
         sources = phase.Dying(self.train, train_dies), phase.Dying(self.val, val_dies)
         runtime = start(phase.launch(1, minutes))
-        progress = phase.fit(folder, model, sources, runtime=runtime, log=log)
+        progress = phase.fit_variant(folder, model, sources, self.variant, runtime, log)
         return phase.state(model), progress.history
 
 
@@ -276,7 +287,7 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(
     assert_same(result, undisturbed)
 
 
-@pytest.mark.parametrize("policy", ["frozen", "affine"])
+@pytest.mark.parametrize("policy", ["frozen", "fixed", "affine"])
 @pytest.mark.parametrize("at", [4, 6, 13])
 def test_killed_under_another_policy_it_ends_in_the_same_bits(
     tmp_path: Path, policy: BatchNormPolicy, at: int
@@ -286,6 +297,32 @@ def test_killed_under_another_policy_it_ends_in_the_same_bits(
     with pytest.raises(phase.Killed):
         training.start(tmp_path / "killed", EVERY_STEP, train_dies=at)
     assert_same(training.start(tmp_path / "killed", EVERY_STEP), expected)
+
+
+@pytest.mark.parametrize("name", phase.VARIANTS)
+def test_killed_in_each_epoch_of_any_variant_it_ends_in_the_same_bits(
+    tmp_path: Path, name: str
+) -> None:
+    training = Training(tmp_path / "data", "train", 3, phase.VARIANTS[name])
+    expected = training.start(tmp_path / "undisturbed", EVERY_EPOCH)
+    for at in phase.EACH_EPOCH[1:]:
+        for minutes in (EVERY_STEP, EVERY_EPOCH):
+            folder = tmp_path / f"{at}-{minutes}"
+            with pytest.raises(phase.Killed):
+                training.start(folder, minutes, train_dies=at)
+            assert_same(training.start(folder, minutes), expected)
+
+
+@pytest.mark.parametrize("policy", ["frozen", "affine"])
+def test_killed_while_blocks_thaw_under_another_policy_it_ends_in_the_same_bits(
+    tmp_path: Path, policy: BatchNormPolicy
+) -> None:
+    training = Training(tmp_path / "data", policy, 3, phase.VARIANTS["gradual"])
+    expected = training.start(tmp_path / "undisturbed", EVERY_EPOCH)
+    for at in phase.EACH_EPOCH[1:]:
+        with pytest.raises(phase.Killed):
+            training.start(tmp_path / str(at), EVERY_STEP, train_dies=at)
+        assert_same(training.start(tmp_path / str(at), EVERY_STEP), expected)
 
 
 def test_a_damaged_checkpoint_costs_a_step_but_no_bit(
@@ -341,7 +378,25 @@ def test_two_processes_train_to_the_weights_of_one(
         torch.testing.assert_close(rank["losses"], losses, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [f"fit-{policy}" for policy in phase.POLICIES])
+@pytest.mark.parametrize("name", phase.TOGETHER)
+def test_two_processes_train_any_variant_to_the_weights_of_one(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    train: ImageSource,
+    val: ImageSource,
+    name: str,
+) -> None:
+    model = phase.model(3, "affine")
+    progress = phase.fit_variant(tmp_path, model, (train, val), phase.VARIANTS[name])
+    together = ranks(tmp_path_factory, f"fit-{name}")[0]
+    for key, value in phase.state(model).items():
+        torch.testing.assert_close(together[key], value, rtol=1e-4, atol=1e-4, msg=key)
+    for rank in ranks(tmp_path_factory, f"history-{name}"):
+        losses = phase.losses(progress.history)
+        torch.testing.assert_close(rank["losses"], losses, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [f"fit-{name}" for name in (*phase.POLICIES, *phase.TOGETHER)])
 def test_two_processes_end_with_the_same_weights_and_buffers(
     tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
@@ -359,10 +414,14 @@ def test_two_processes_move_the_running_statistics_of_what_they_train(
     assert "blocks.0.1.running_mean" not in changed
 
 
-@pytest.mark.parametrize("at", phase.KILLED_AT[1:])
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [("killed", at) for at in phase.KILLED_AT[1:]]
+    + [("everything", at) for at in phase.EACH_EPOCH[1:]],
+)
 def test_two_processes_that_were_killed_end_in_the_same_bits(
-    tmp_path_factory: pytest.TempPathFactory, at: int
+    tmp_path_factory: pytest.TempPathFactory, name: str, at: int
 ) -> None:
-    expected = ranks(tmp_path_factory, "killed-0")
-    for rank, result in enumerate(ranks(tmp_path_factory, f"killed-{at}")):
+    expected = ranks(tmp_path_factory, f"{name}-0")
+    for rank, result in enumerate(ranks(tmp_path_factory, f"{name}-{at}")):
         assert phase.differing(result, expected[rank]) == []

@@ -72,16 +72,138 @@ def test_the_first_group_is_the_heads() -> None:
     assert groups(phase.model(3))[0]["names"] == ["head.1.weight"]  # its rate is what is logged
 
 
-def test_weight_decay_is_decoupled_from_the_gradient() -> None:
-    model = phase.model(1)
-    made = groups(model, lr=0.1, lr_decay=1.0, weight_decay=0.25)
-    before = phase.state(model)
-    optimizer = optim.build(made)
-    for parameter in (p for group in made for p in group["params"]):
-        parameter.grad = torch.zeros_like(parameter)
+# The optimisers.
+
+NAMES: list[optim.Name] = ["adamw", "sgd", "lamb"]
+
+
+def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) -> None:
+    """A step with a gradient for every parameter."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in optim.parameters(optimizer):
+        if parameter.requires_grad:
+            noise = torch.randn(parameter.shape, generator=generator) * scale
+            parameter.grad = torch.zeros_like(parameter).copy_(noise)
     optimizer.step()
+    optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_weight_decay_is_decoupled_from_the_gradient(name: optim.Name) -> None:
+    model = phase.model(1)
+    before = phase.state(model)
+    step(optim.build(name, groups(model, lr_decay=1.0, weight_decay=0.25)), scale=0.0)
     after = phase.state(model)
     matrices = ["blocks.2.0.weight", "head.1.weight"]
     assert phase.differing(before, after) == matrices
-    for name in matrices:
-        torch.testing.assert_close(after[name], before[name] * (1 - 0.1 * 0.25))
+    for key in matrices:
+        torch.testing.assert_close(after[key], before[key] * (1 - 0.1 * 0.25))
+
+
+def test_sgd_is_nesterovs_with_the_decay_apart() -> None:
+    model = phase.model(3)
+    optimizer = optim.build("sgd", groups(model, weight_decay=0.25))
+    ours = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for seed in range(3):
+        step(optimizer, seed)
+    rates = {name: group for group in optimizer.param_groups for name in group["names"]}
+    speed = {name: torch.zeros_like(value) for name, value in ours.items()}
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        for name, group in rates.items():  # in the order of the parameters
+            gradient = torch.randn(ours[name].shape, generator=generator)
+            speed[name] = 0.9 * speed[name] + gradient
+            decay = 0.25 if ours[name].ndim > 1 else 0.0
+            ours[name] = ours[name] * (1 - group["lr"] * decay)
+            ours[name] = ours[name] - group["lr"] * (gradient + 0.9 * speed[name])
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.detach(), ours[name], rtol=1e-5, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.25])
+def test_lamb_moves_a_matrix_by_the_rate_of_its_own_norm(weight_decay: float) -> None:
+    model = phase.model(3)
+    before = phase.state(model)
+    made = groups(model, weight_decay=weight_decay)
+    step(optim.build("lamb", made))
+    rates = {name: group["lr"] for group in made for name in group["names"]}
+    for name, parameter in model.named_parameters():
+        moved = (parameter.detach() - before[name]).norm()
+        if parameter.ndim > 1:  # You et al. 2020, Algorithm 2
+            torch.testing.assert_close(moved, rates[name] * before[name].norm(), rtol=1e-4, atol=0)
+        else:  # as Adam's first step: the rate in every entry
+            expected = rates[name] * parameter.numel() ** 0.5
+            assert float(moved) == pytest.approx(expected, rel=1e-3)
+
+
+def test_lamb_does_not_clip_the_gradient_again() -> None:
+    states = []
+    for scale in (1.0, 1000.0):
+        model = phase.model(3)
+        optimizer = optim.build("lamb", groups(model))
+        step(optimizer, 0, 1.0)
+        step(optimizer, 1, scale)
+        states.append(phase.state(model))
+    moments = [phase.differing(*states)]
+    assert "head.1.weight" in moments[0]  # clipped to norm 1, both would be the same
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_head_that_starts_at_zero_learns(name: optim.Name) -> None:
+    model = phase.model(0)
+    for parameter in model.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    optimizer = optim.build(name, groups(model, lr=0.01, weight_decay=0.25))
+    for _ in range(20):  # the same gradient each time
+        step(optimizer)
+    weight = dict(model.head.named_parameters())["1.weight"].detach()
+    assert float(weight.abs().median()) > 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_has_no_gradient_stays_where_it_is(name: optim.Name) -> None:
+    model = phase.model(3)
+    optimizer = optim.build(name, groups(model))
+    model.blocks[0].requires_grad_(requires_grad=False)
+    before = phase.state(model)
+    step(optimizer)
+    assert not any(
+        key.startswith("blocks.0") for key in phase.differing(before, phase.state(model))
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_restored_optimiser_goes_on_to_the_same_bits(name: optim.Name, frozen: bool) -> None:
+    first, second = phase.model(3), phase.model(3)
+    one, other = (optim.build(name, groups(model)) for model in (first, second))
+    for model in (first, second):
+        model.blocks[0].requires_grad_(requires_grad=not frozen)
+    for seed in range(3):
+        step(one, seed)
+    kept = {key: value.clone() for key, value in optim.state(one).items()}
+    second.load_state_dict(phase.state(first))
+    optim.restore(other, kept)
+    for optimizer, model in ((one, first), (other, second)):
+        model.blocks[0].requires_grad_(requires_grad=True)
+        step(optimizer, 4)
+    assert phase.differing(phase.state(first), phase.state(second)) == []
+    again = optim.state(other)
+    assert set(kept) <= set(again)
+    assert phase.differing(optim.state(one), again) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_block_that_thaws_late_starts_as_one_that_was_never_frozen(name: optim.Name) -> None:
+    moved = []
+    for wait in (0, 5):
+        model = phase.model(3)
+        optimizer = optim.build(name, groups(model))
+        model.blocks[0].requires_grad_(requires_grad=False)
+        for _ in range(wait):
+            step(optimizer)
+        optim.forget_idle_steps(optimizer)
+        model.blocks[0].requires_grad_(requires_grad=True)
+        step(optimizer, 7)
+        moved.append(phase.state(model.blocks[0]))
+    assert phase.differing(*moved) == []

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
@@ -73,6 +74,20 @@ class Checkpoints:
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of several parts under one name each, for a checkpoint."""
+    return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+
+
+def split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The parts that :func:`join` joined; one without tensors is empty."""
+    parts: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, value in tensors.items():
+        part, _, key = name.partition(".")
+        parts[part][key] = value
+    return parts
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,8 +7,7 @@ continues to the same bits, and several processes take the steps that one would.
 
 from __future__ import annotations
 
-import copy
-import hashlib
+import contextlib
 import math
 import time
 from dataclasses import asdict, dataclass, field
@@ -16,20 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from thaw.console import progress, say
+from thaw.console import progress, say, warn
 from thaw.data.loader import shuffled
 from thaw.errors import ThawError
-from thaw.model.blocks import Upper
-from thaw.training import optim, schedule
+from thaw.model import freeze
+from thaw.training import optim, schedule, trained
+from thaw.training.checkpoint import join, split
+from thaw.training.gradual import Gradual
 from thaw.training.history import Row
+from thaw.training.learner import Learner
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-    from thaw.config import Training
+    from torch import Tensor
+
+    from thaw.config import Regularize, Training
     from thaw.data.loader import Source
     from thaw.model.blocks import Classifier
     from thaw.training.checkpoint import Checkpoints
@@ -61,204 +65,198 @@ def fit(
     train: Source,
     val: Source,
     config: Training,
+    regularize: Regularize,
     *,
     seed: int,
     lr_decay: float,
     cut: int,
     checkpoints: Checkpoints,
     log: Callable[[Row], None],
+    gradual_epochs: int = 0,
 ) -> Progress:
     """Train what the classifier's plan leaves trainable, and keep the best epoch.
 
     ``train`` and ``val`` give activations at ``cut``. The model as it comes in is epoch 0: where
     no epoch has a lower validation loss, it stands. Resumes from ``checkpoints``. ``log`` gets
-    every new row as it is made.
+    every new row as it is made. With ``gradual_epochs`` only the plan's block next to the head
+    trains at first, and one more after each so many epochs; patience begins anew with each.
 
     Raises:
         ThawError: the loss or its gradient is not finite.
     """
-    classifier.to(runtime.device)
-    trained = _trainable_state(classifier)
-    groups = optim.parameter_groups(
-        classifier, lr=config.lr, lr_decay=lr_decay, weight_decay=config.weight_decay
-    )
+    assert classifier.plan is not None
+    learner = Learner(
+        runtime, classifier, train.targets, config, regularize,
+        seed=seed, lr_decay=lr_decay, cut=cut,
+    )  # fmt: skip
+    now = trained.state(classifier, classifier.plan)
     phase = _Phase(
         runtime=runtime,
         classifier=classifier,
-        network=Upper(classifier, cut),
-        optimizer=optim.build(groups),
+        gradual=Gradual(classifier.plan, gradual_epochs),
+        learner=learner,
         train=train,
         val=val,
         config=config,
         seed=seed,
         checkpoints=checkpoints,
-        best=_copy(trained),
+        best=trained.copy(now),
+        average=trained.Average(now, regularize.ema) if regularize.ema else None,
     )
-    phase.network, phase.optimizer = runtime.prepare(phase.network, phase.optimizer)
-    found = checkpoints.latest()
-    if found is not None:
-        phase.restore(*found)
-        if runtime.is_main:
-            say(f"continuing after epoch {phase.progress.epoch}, step {phase.progress.step}")
-    else:
-        phase.score(log, train_loss=None)
-    state = phase.progress
-    while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
+    phase.start(log)
+    while phase.goes_on():
         phase.one_epoch()
-        phase.score(log, train_loss=state.loss_sum / len(train))
+        phase.score(log, train_loss=phase.progress.loss_sum / len(train))
         if time.monotonic() - phase.saved_at > _WORTH_SAVING:
             phase.save()
-    _load_state(classifier, phase.best)
+    trained.load(classifier, phase.best)
+    if classifier.plan != phase.gradual.final:
+        freeze.apply(classifier, phase.gradual.final)
     classifier.eval()
-    return state
+    return phase.progress
 
 
 @dataclass
 class _Phase:
     runtime: Runtime
     classifier: Classifier
-    network: Any
-    optimizer: Any
+    gradual: Gradual
+    learner: Learner
     train: Source
     val: Source
     config: Training
     seed: int
     checkpoints: Checkpoints
     best: dict[str, Tensor]
+    average: trained.Average | None
     progress: Progress = field(default_factory=Progress)
     saved_at: float = field(default_factory=time.monotonic)
 
+    def start(self, log: Callable[[Row], None]) -> None:
+        """Continue from the last checkpoint, or score the model as it came."""
+        found = self.checkpoints.latest()
+        if found is None:
+            self.score(log, train_loss=None)
+            shortfall = self.gradual.shortfall(self.config.epochs)
+            if self.runtime.is_main and shortfall:
+                warn(shortfall)
+            return
+        self.restore(*found)
+        if self.runtime.is_main:
+            say(f"continuing after epoch {self.progress.epoch}, step {self.progress.step}")
+
+    def goes_on(self) -> bool:
+        """Whether there is an epoch left, and a reason to hope for it."""
+        done = self.progress.epoch
+        stale = done - max(self.progress.best_epoch, self.gradual.last_thaw(done))
+        return done < self.config.epochs and stale < self.config.patience
+
     def one_epoch(self) -> None:
         """Train to the end of the epoch that ``progress`` stands in."""
-        state, runtime = self.progress, self.runtime
+        state, runtime, learner = self.progress, self.runtime, self.learner
         epoch = state.epoch + 1
         order = shuffled(len(self.train), self.seed, epoch)
         parts = runtime.shares(order, self.config.batch_size)
+        before = (epoch - 1) * len(parts)
         total = len(parts) * self.config.epochs
         loaded = runtime.load(self.train, parts[state.step :], epoch)
         title = f"epoch {epoch}/{self.config.epochs}"
-        self.network.train()
+        self._thaw()
+        learner.network.train()
         for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
-            self._set_rate((epoch - 1) * len(parts) + state.step, total)
-            runtime.seed(_derived_seed(self.seed, epoch, state.step, runtime.rank))
-            losses = F.cross_entropy(
-                self.network(batch.inputs),
-                batch.targets,
-                label_smoothing=self.config.label_smoothing,
-                reduction="none",
-            )
-            loss_sum = (losses * batch.weights).sum()
-            # DistributedDataParallel averages gradients over the processes: this makes the
-            # average the gradient of the mean over the whole batch, whatever the shares are.
-            runtime.accelerator.backward(loss_sum * (runtime.world / batch.total))
-            self._step(epoch)
-            state.loss_sum += float(runtime.sum(loss_sum.detach().double()))
+            self._set_rate(before + state.step, total)
+            state.loss_sum += learner.learn(batch, epoch, state.step, before + state.step)
+            if self.average is not None:
+                self.average.update(self._trained(), before + state.step)
             state.step += 1
             if time.monotonic() - self.saved_at > runtime.checkpoint_seconds:
                 self.save()
         # Also where a checkpoint of the last step leaves nothing but the validation to do.
-        self._set_rate(epoch * len(parts) - 1, total)
+        self._set_rate(before + len(parts) - 1, total)
         runtime.same_buffers(self.classifier)
 
-    def _step(self, epoch: int) -> None:
-        accelerator = self.runtime.accelerator
-        accelerator.unscale_gradients()
-        # Accelerate's own clipping looks for optional packages on the disk at every step.
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters(), self.config.clip_norm)
-        # fp16's loss scaler meets overflows as a matter of course and skips those steps itself
-        if accelerator.scaler is None and not math.isfinite(float(norm)):
-            raise ThawError(
-                f"the gradient is not finite in epoch {epoch}, step {self.progress.step + 1}: "
-                "the weights were left as they were; try a lower lr or a longer warmup_fraction"
-            )
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+    def _thaw(self) -> None:
+        """Let the blocks train whose time has come."""
+        plan = self.gradual.plan(self.progress.epoch)
+        if plan != self.classifier.plan:
+            freeze.apply(self.classifier, plan)
+            self.learner.rewrap()
+        if self.gradual.epochs:
+            optim.forget_idle_steps(self.learner.optimizer)
 
     def _set_rate(self, step: int, total: int) -> None:
-        scale = schedule.factor(step, total, self.config.warmup_fraction)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * scale
+        config = self.config
+        self.learner.set_rate(schedule.factor(step, total, config.warmup_fraction, config.schedule))
 
     def score(self, log: Callable[[Row], None], train_loss: float | None) -> None:
-        """Score the validation split, close the epoch, keep the weights if they are the best."""
+        """Score the validation split, close the epoch, keep the weights if they are the best.
+
+        What is scored and kept is the moving average of the weights, where there is one.
+        """
         state = self.progress
-        scores = logits(self.runtime, self.runtime.bare(self.network), self.val, "validation")
+        with self._averaged():
+            row = self._row(train_loss)
+            state.history.append(row)
+            state.epoch, state.step, state.loss_sum = row.epoch, 0, 0.0
+            if row.val_loss < state.best_loss:
+                state.best_epoch = row.epoch
+                self.best = trained.copy(self._trained())
+        if self.runtime.is_main:
+            trained_to = "" if train_loss is None else f"train loss {train_loss:.4f}  "
+            mark = "  best" if state.best_epoch == row.epoch else ""
+            say(
+                f"epoch {row.epoch}/{self.config.epochs}  {trained_to}val loss "
+                f"{row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}{mark}"
+            )
+            log(row)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        if self.average is None:
+            return contextlib.nullcontext()
+        return self.average.in_place(self.runtime, self.classifier, self.gradual.final)
+
+    def _row(self, train_loss: float | None) -> Row:
+        network = self.runtime.bare(self.learner.network)
+        scores = logits(self.runtime, network, self.val, "validation")
         targets = torch.from_numpy(self.val.targets)
+        rate = self.learner.optimizer.param_groups[0]["lr"]
         row = Row(
-            epoch=state.epoch + (train_loss is not None),
+            epoch=self.progress.epoch + (train_loss is not None),
             train_loss=train_loss,
             val_loss=float(F.cross_entropy(scores.double(), targets)),
             val_accuracy=float((scores.argmax(1) == targets).double().mean()),
-            lr=float(self.optimizer.param_groups[0]["lr"]) if train_loss is not None else 0.0,
+            lr=float(rate) if train_loss is not None else 0.0,
         )
         if not math.isfinite(row.val_loss):
             raise ThawError(
                 f"the validation loss is {row.val_loss} after epoch {row.epoch}: try a lower lr"
             )
-        state.history.append(row)
-        state.epoch, state.step, state.loss_sum = row.epoch, 0, 0.0
-        if row.val_loss < state.best_loss:
-            state.best_epoch = row.epoch
-            self.best = _copy(_trainable_state(self.classifier))
-        if self.runtime.is_main:
-            trained = "" if train_loss is None else f"train loss {train_loss:.4f}  "
-            mark = "  best" if state.best_epoch == row.epoch else ""
-            say(
-                f"epoch {row.epoch}/{self.config.epochs}  {trained}val loss {row.val_loss:.4f}  "
-                f"val accuracy {row.val_accuracy:.4f}{mark}"
-            )
-            log(row)
+        return row
+
+    def _trained(self) -> dict[str, Tensor]:
+        return trained.state(self.classifier, self.gradual.final)
 
     def save(self) -> None:
         """Write a checkpoint, from the first process."""
         self.saved_at = time.monotonic()
         if not self.runtime.is_main:
             return
+        parts = {
+            "now": self._trained(),
+            "best": self.best,
+            "average": self.average.values if self.average else {},
+            "optimizer": optim.state(self.learner.optimizer),
+        }
         state = self.progress
-        tensors = {f"now.{key}": value for key, value in _trainable_state(self.classifier).items()}
-        tensors |= {f"best.{key}": value for key, value in self.best.items()}
-        for place, parameter in enumerate(self._parameters()):
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"optimizer.{place}.{key}"] = torch.as_tensor(value)
-        self.checkpoints.save((state.epoch, state.step), tensors, asdict(state))
+        self.checkpoints.save((state.epoch, state.step), join(parts), asdict(state))
 
     def restore(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         history = [Row(**row) for row in saved.pop("history")]
         self.progress = Progress(**saved, history=history)
-        _load_state(self.classifier, _below(tensors, "now."))
-        self.best = _below(tensors, "best.")
-        for place, parameter in enumerate(self._parameters()):
-            for key, value in _below(tensors, f"optimizer.{place}.").items():
-                # In the parameter's own memory format, as the optimiser itself would make it.
-                like = parameter if value.ndim else value
-                kept = torch.empty_like(like, device=parameter.device)
-                self.optimizer.state[parameter][key] = kept.copy_(value)
-
-    def _parameters(self) -> list[Tensor]:
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
-
-
-def _trainable_state(classifier: Classifier) -> dict[str, Tensor]:
-    """The parameters and buffers of the head and of the blocks that train."""
-    assert classifier.plan is not None
-    state = classifier.head.state_dict(prefix="head.")
-    for index in sorted(classifier.plan.trainable):
-        state |= classifier.blocks[index].state_dict(prefix=f"blocks.{index}.")
-    return dict(state)
-
-
-def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key: copy.deepcopy(value) for key, value in state.items()}
-
-
-def _load_state(classifier: Classifier, state: dict[str, Tensor]) -> None:
-    classifier.load_state_dict(state, strict=False)
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _derived_seed(*parts: int) -> int:
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
+        parts = split(tensors)
+        trained.load(self.classifier, parts["now"])
+        self.best = parts["best"]
+        optim.restore(self.learner.optimizer, parts["optimizer"])
+        if self.average:
+            self.average.restore(parts["average"])

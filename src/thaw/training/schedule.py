@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
+
+Schedule = Literal["cosine", "constant"]
 
 
-def factor(step: int, total: int, warmup_fraction: float) -> float:
+def factor(step: int, total: int, warmup_fraction: float, schedule: Schedule) -> float:
     """What the base learning rate is multiplied with at ``step`` (0 .. total - 1).
 
-    A linear rise over the first ``warmup_fraction`` of the steps, then half a cosine down to
-    zero (Loshchilov & Hutter 2017, without restarts).
+    A linear rise over the first ``warmup_fraction`` of the steps; then 1, or half a cosine down
+    to zero (Loshchilov & Hutter 2017, without restarts).
     """
     warmup = math.ceil(total * warmup_fraction)
     if step < warmup:
         return (step + 1) / (warmup + 1)
+    if schedule == "constant":
+        return 1.0
     progress = (step - warmup) / max(1, total - warmup)
     return 0.5 * (1 + math.cos(math.pi * progress))

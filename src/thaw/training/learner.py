@@ -1,0 +1,122 @@
+"""What one step does: from a batch to new weights, the same on one process and on several."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from thaw.errors import ThawError
+from thaw.model.blocks import Upper
+from thaw.training import optim, regularize
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from thaw.config import Regularize, Training
+    from thaw.data.loader import Batch
+    from thaw.model.blocks import Classifier
+    from thaw.training.runtime import Runtime
+
+
+class NotFiniteError(ThawError):
+    """The gradient is not finite; the weights are as they were before the step."""
+
+
+class Learner:
+    """The part of a classifier above a cut, with the optimiser of what its plan lets train.
+
+    The optimiser holds all of that plan's parameters; those that a narrower plan freezes later
+    have no gradient and stay where they are.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        classifier: Classifier,
+        targets: NDArray[np.int64],
+        config: Training,
+        settings: Regularize,
+        *,
+        seed: int,
+        lr_decay: float,
+        cut: int,
+    ) -> None:
+        """``targets`` are those of the training split; ``cut`` is where batches enter."""
+        classifier.to(runtime.device)
+        groups = optim.parameter_groups(
+            classifier, lr=config.lr, lr_decay=lr_decay, weight_decay=config.weight_decay
+        )
+        self._runtime, self._classifier, self._cut = runtime, classifier, cut
+        self._settings, self._seed = settings, seed
+        self._loss = regularize.Loss(settings, targets)
+        blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
+        self._start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
+        self.optimizer: Any = optim.build(config.optimizer, groups)
+        self._parameters = optim.parameters(self.optimizer)
+        self.network: Any = None
+        self._wrap()
+
+    def rewrap(self) -> None:
+        """Take up a change of the plan; DistributedDataParallel must be made anew for it."""
+        if self._runtime.world > 1:
+            self.network = None  # the old one's hooks on the weights end with it
+            self._runtime.accelerator.free_memory()
+            self._wrap()
+
+    def _wrap(self) -> None:
+        upper = Upper(self._classifier, self._cut)
+        self.network, self.optimizer = self._runtime.prepare(upper, self.optimizer)
+
+    def set_rate(self, scale: float) -> None:
+        """Set every group's learning rate to ``scale`` times its base."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * scale
+
+    def learn(self, batch: Batch, epoch: int, step: int, number: int) -> float:
+        """Take one step: number ``step`` of ``epoch``, ``number`` of the phase, both from 0.
+
+        The sum of the losses of the whole batch over all processes, in nats, as they were
+        before the step.
+
+        Raises:
+            NotFiniteError: the gradient is not finite.
+        """
+        runtime = self._runtime
+        runtime.seed(_derived_seed(self._seed, epoch, step, runtime.rank))
+        losses = self._loss(self.network(batch.inputs), batch.targets)
+        loss_sum = (losses * batch.weights).sum()
+        # DistributedDataParallel averages gradients over the processes: this makes the
+        # average the gradient of the mean over the whole batch, whatever the shares are.
+        runtime.accelerator.backward(loss_sum * (runtime.world / batch.total))
+        runtime.accelerator.unscale_gradients()
+        self._regularize(epoch, step, number)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(runtime.sum(loss_sum.detach().double()))
+
+    def _regularize(self, epoch: int, step: int, number: int) -> None:
+        """Make of the loss's gradient the one that the optimiser gets."""
+        settings, parameters = self._settings, self._parameters
+        if settings.l1:
+            regularize.pull_to_zero(parameters, settings.l1)
+        if settings.l2_sp:
+            regularize.pull_to_start(self._start, settings.l2_sp)
+        # Accelerate's own clipping looks for optional packages on the disk at every step.
+        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+        # fp16's loss scaler meets overflows as a matter of course and skips those steps itself
+        if self._runtime.accelerator.scaler is None and not math.isfinite(float(norm)):
+            raise NotFiniteError(
+                f"the gradient is not finite in epoch {epoch}, step {step + 1}: "
+                "the weights were left as they were; try a lower lr or a longer warmup_fraction"
+            )
+        if settings.gradient_noise:
+            seed = _derived_seed(self._seed, epoch, step, -1)  # no rank: the same on all
+            regularize.add_noise(parameters, settings.gradient_noise, number, seed)
+
+
+def _derived_seed(*parts: int) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
