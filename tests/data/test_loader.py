@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 CPU = torch.device("cpu")
 NONE = settings.augment(flip=0.0, rotate=0.0, shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0)
+MIXED = settings.augment(flip=0.5, rotate=20.0, mixup=0.4, cutmix=1.0)
 SOME = NONE.model_copy(update={"flip": 0.5, "rotate": 20.0, "brightness": 0.1})
 PREPROCESSING = Preprocessing(
     short_side=64,
@@ -168,7 +169,7 @@ def test_inputs_are_float32_in_channels_last(prepared: Prepared) -> None:
     assert batch.inputs.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("augmentation", [None, SOME])
+@pytest.mark.parametrize("augmentation", [None, SOME, MIXED])
 def test_workers_give_the_same_batches(prepared: Prepared, augmentation: Augment | None) -> None:
     source = prepared.images("train", PREPROCESSING, 3, augmentation)
     parts = shares(shuffled(len(source), seed=3, epoch=1), 4, rank=1, world=2)
@@ -182,14 +183,18 @@ def test_workers_give_the_same_batches(prepared: Prepared, augmentation: Augment
         assert one.places.tolist() == two.places.tolist()
 
 
-def test_an_image_looks_the_same_whatever_batch_and_process_it_is_in(prepared: Prepared) -> None:
-    source = prepared.images("train", PREPROCESSING, 3, SOME)
+@pytest.mark.parametrize("augmentation", [SOME, MIXED])
+def test_an_image_looks_the_same_whatever_batch_and_process_it_is_in(
+    prepared: Prepared, augmentation: Augment
+) -> None:
+    source = prepared.images("train", PREPROCESSING, 3, augmentation)
     (whole,) = load(source, shares(np.arange(10), 10), epoch=2)
     for world, batch_size in ((1, 3), (2, 4), (3, 7)):
         for rank in range(world):
             parts = shares(shuffled(10, seed=1, epoch=1), batch_size, rank, world)
             for batch in load(source, parts, epoch=2):
                 assert torch.equal(batch.inputs, whole.inputs[batch.places])
+                assert torch.equal(batch.targets, whole.targets[batch.places])
 
 
 def test_augmentation_is_by_the_images_id_not_by_its_place(prepared: Prepared) -> None:
@@ -213,11 +218,59 @@ def test_nothing_is_random_without_an_epoch(prepared: Prepared) -> None:
     assert not torch.equal(trained.inputs, expected.inputs)
 
 
-@pytest.mark.parametrize(("augmentation", "random"), [(None, False), (NONE, False), (SOME, True)])
+@pytest.mark.parametrize(
+    ("augmentation", "random"), [(None, False), (NONE, False), (SOME, True), (MIXED, True)]
+)
 def test_a_source_knows_whether_it_is_random(
     prepared: Prepared, augmentation: Augment | None, random: bool
 ) -> None:
     assert prepared.images("train", PREPROCESSING, 0, augmentation).is_random == random
+
+
+# Mixing
+
+
+def test_mixed_images_have_shares_of_classes_as_targets(prepared: Prepared) -> None:
+    source = prepared.images("train", PREPROCESSING, 3, MIXED)
+    (batch,) = load(source, shares(np.arange(10), 10), epoch=1)
+    assert batch.inputs.shape == (10, 3, 16, 16)
+    assert batch.inputs.is_contiguous(memory_format=torch.channels_last)
+    assert batch.targets.shape == (10, 2)
+    torch.testing.assert_close(batch.targets.sum(dim=1), torch.ones(10))
+    assert ((batch.targets > 0.01) & (batch.targets < 0.99)).any()
+
+
+def test_nothing_is_mixed_without_an_epoch(prepared: Prepared) -> None:
+    parts = shares(np.arange(10), 10)
+    (plain,) = batches(prepared.images("train", PREPROCESSING), parts, CPU)
+    (found,) = batches(prepared.images("train", PREPROCESSING, 3, MIXED), parts, CPU)
+    assert torch.equal(found.inputs, plain.inputs)
+    assert torch.equal(found.targets, plain.targets)
+
+
+def test_a_partner_is_changed_as_it_is_for_itself(prepared: Prepared) -> None:
+    cut = MIXED.model_copy(update={"mixup": 0.0})
+    alone = MIXED.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+    (whole,) = load(prepared.images("train", PREPROCESSING, 3, alone), shares(np.arange(10), 10), 0)
+    source = prepared.images("train", PREPROCESSING, 3, cut)
+    mixing = source.mixing(0)
+    assert mixing is not None
+    (found,) = load(source, shares(np.arange(10), 10), epoch=0)
+    own, other = whole.inputs, whole.inputs[mixing.with_partners(np.arange(10))[10:]]
+    assert ((found.inputs == own) | (found.inputs == other)).all()
+    assert not torch.equal(found.inputs, own)
+
+
+@pytest.mark.parametrize("classes", [None, 7])
+def test_classes_are_counted_over_all_splits_unless_given(
+    prepared: Prepared, classes: int | None
+) -> None:
+    targets = np.arange(20) // 5  # of the three images here, all are in the first class
+    source = ImageSource(
+        prepared.store, np.arange(3), targets, PREPROCESSING, 3, MIXED, classes=classes
+    )
+    (batch,) = load(source, shares(np.arange(3), 3))
+    assert batch.targets.shape == (3, classes or 4)
 
 
 @pytest.mark.parametrize("shape", [(12, 4, 3, 3), (12, 5)])

@@ -83,11 +83,18 @@ def test_scoring_a_network_in_training_mode_neither_drops_nor_moves_statistics(
     torch.testing.assert_close(scored, directly(model, source), rtol=1e-5, atol=1e-6)
 
 
-def test_scoring_never_augments(tmp_path: Path) -> None:
+def test_scoring_does_not_augment_unless_in_an_epoch(tmp_path: Path) -> None:
     model = tiny.classifier()
     plain = logits(tiny.runtime(), model, phase.images(tmp_path / "plain"), "")
     augmented = phase.images(tmp_path / "augmented", augmented=True)
     assert torch.equal(logits(tiny.runtime(), model, augmented, ""), plain)
+    first, second = (logits(tiny.runtime(), model, augmented, "", epoch=e) for e in (1, 2))
+    assert not torch.isclose(first, plain).all(dim=1).any()
+    assert not torch.equal(first, second)
+    places = np.arange(len(augmented))
+    with torch.no_grad():
+        expected = model(augmented.finish(augmented.read(places), places, epoch=2))
+    torch.testing.assert_close(second, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", phase.SCORED)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from thaw.data.transforms import Preprocessing, augment
+from thaw.data.augment import augment
+from thaw.data.mix import Mixing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from thaw.config import Augment
     from thaw.data.pack import PackedStore
+    from thaw.data.transforms import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ class Source(Protocol):
 
 
 class ImageSource:
-    """The images of one split, as the network's input (N, 3, S, S)."""
+    """The images of one split, as the network's input (N, 3, S, S).
+
+    ``targets`` are those of all splits, by id; ``classes`` counts theirs unless given.
+    """
 
     def __init__(
         self,
@@ -78,13 +83,16 @@ class ImageSource:
         preprocessing: Preprocessing,
         seed: int = 0,
         augmentation: Augment | None = None,
+        *,
+        classes: int | None = None,
     ) -> None:
         self.ids = ids
         self.targets = targets[ids]
+        self.preprocessing = preprocessing
         self._store = store
-        self._preprocessing = preprocessing
         self._seed = seed
         self._augmentation = augmentation if augmentation and augmentation.active else None
+        self._classes = classes or int(targets.max(initial=0)) + 1
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,16 +102,23 @@ class ImageSource:
         """Whether an image looks different in every epoch."""
         return self._augmentation is not None
 
+    def mixing(self, epoch: int | None) -> Mixing | None:
+        """How images are mixed in ``epoch``, if they are."""
+        config = self._augmentation
+        if epoch is None or config is None or not (config.mixup or config.cutmix):
+            return None
+        return Mixing(self.ids, self.targets, self._classes, self._seed, epoch, config)
+
     def read(self, places: NDArray[np.int64]) -> Tensor:
         """The resized images, uint8 (N, 3, S, S)."""
-        return self._preprocessing.resize([self._store.read(int(i)) for i in self.ids[places]])
+        return self.preprocessing.resize([self._store.read(int(i)) for i in self.ids[places]])
 
     def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
         """Augmented (in training) and normalised float32, channels_last."""
         images = inputs.float().div_(255)
         if epoch is not None and self._augmentation is not None:
             images = augment(images, self.ids[places], epoch, self._seed, self._augmentation)
-        images = self._preprocessing.normalize(images)
+        images = self.preprocessing.normalize(images)
         return images.contiguous(memory_format=torch.channels_last)
 
 
@@ -130,7 +145,10 @@ class ActivationSource:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one process gets of one batch; ``total`` counts the whole batch over all processes."""
+    """What one process gets of one batch; ``total`` counts the whole batch over all processes.
+
+    ``targets`` are class numbers (N,), or where images are mixed, the classes' shares (N, classes).
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -156,20 +174,27 @@ def batches(
     epoch: int | None = None,
 ) -> Iterator[Batch]:
     """Load ``parts`` of ``source`` onto ``device``, in order; in this process without workers."""
-    reader: Iterable[Tensor] = (source.read(part.places) for part in parts)
+    # Only images are mixed: activations are cached where nothing is random.
+    mixing = source.mixing(epoch) if isinstance(source, ImageSource) else None
+    read = [mixing.with_partners(part.places) if mixing else part.places for part in parts]
+    reader: Iterable[Tensor] = (source.read(places) for places in read)
     if workers:
         reader = DataLoader(
             _Reader(source),
-            batch_sampler=[part.places.tolist() for part in parts],
+            batch_sampler=[places.tolist() for places in read],
             collate_fn=_as_is,
             num_workers=workers,
             pin_memory=device.type == "cuda",
         )
-    for part, loaded in zip(parts, reader, strict=True):
-        inputs = source.finish(loaded.to(device, non_blocking=True), part.places, epoch)
+    for part, places, loaded in zip(parts, read, reader, strict=True):
+        inputs = source.finish(loaded.to(device, non_blocking=True), places, epoch)
+        if mixing:
+            inputs, targets = mixing.mix(inputs, places)
+        else:
+            targets = torch.from_numpy(source.targets[places]).to(device)
         yield Batch(
             inputs=inputs,
-            targets=torch.from_numpy(source.targets[part.places]).to(device),
+            targets=targets,
             weights=torch.from_numpy(part.weights).to(device),
             places=part.places,
             total=part.total,

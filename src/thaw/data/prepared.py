@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from thaw.data import manifest
@@ -25,6 +26,16 @@ class Prepared:
         self.manifest = manifest.read(folder)
         self.store = PackedStore(folder)
 
+    def split_digest(self, split: str) -> str:
+        """SHA-256 over ids, labels and pixels of a split: equal digests, the same test."""
+        digest = hashlib.sha256()
+        for image_id in self.manifest.ids(split):
+            pixels = self.store.read(int(image_id))
+            row = self.manifest.rows[image_id]
+            digest.update(repr((row.id, row.label, pixels.shape)).encode())
+            digest.update(pixels.tobytes())
+        return digest.hexdigest()
+
     def images(
         self,
         split: str,
@@ -33,6 +44,12 @@ class Prepared:
         augmentation: Augment | None = None,
     ) -> ImageSource:
         """The images of ``train``, ``val`` or ``test`` as inputs of a network."""
-        ids = self.manifest.ids(split)
-        targets = self.manifest.targets
-        return ImageSource(self.store, ids, targets, preprocessing, seed, augmentation)
+        return ImageSource(
+            self.store,
+            self.manifest.ids(split),
+            self.manifest.targets,
+            preprocessing,
+            seed,
+            augmentation,
+            classes=len(self.manifest.classes),
+        )

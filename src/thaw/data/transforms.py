@@ -1,4 +1,4 @@
-"""Packed pixels -> what the network sees, with and without random changes.
+"""Packed pixels -> what the network sees.
 
 The way from decoded pixels to the input is part of a model: it is kept in
 ``model.json`` and used alike in training, in evaluation and by what is served.
@@ -6,12 +6,10 @@ The way from decoded pixels to the input is part of a model: it is kept in
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from thaw.config import Augment
 
 
 class Preprocessing(BaseModel):
@@ -64,47 +60,14 @@ class Preprocessing(BaseModel):
 
     def normalize(self, images: Tensor) -> Tensor:
         """Values in 0..1 (N, 3, S, S) -> mean and standard deviation as in pretraining."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        mean, std = self._statistics(images.device)
         return (images - mean) / std
 
+    def denormalize(self, inputs: Tensor) -> Tensor:
+        """The images that :meth:`normalize` made ``inputs`` of, for people to look at."""
+        mean, std = self._statistics(inputs.device)
+        return inputs * std + mean
 
-def augment(
-    images: Tensor, ids: NDArray[np.int64], epoch: int, seed: int, config: Augment
-) -> Tensor:
-    """Change each image (N, 3, S, S), values in 0..1, by its own draw from (seed, epoch, id).
-
-    So it does not matter how images are batched, how many processes train, or
-    whether the run was killed and resumed.
-    """
-    draws = np.stack([_draw(seed, epoch, int(image_id)) for image_id in ids]).astype(np.float32)
-    flip, rotate, zoom, shift_x, shift_y, brightness, contrast = (
-        torch.from_numpy(column).to(images.device) for column in np.ascontiguousarray(draws.T)
-    )
-    if config.rotate or config.zoom or config.shift:
-        angle = (2 * rotate - 1) * math.radians(config.rotate)
-        scale = torch.exp((2 * zoom - 1) * math.log1p(config.zoom))
-        cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-        # Rows of the map from output to input positions, both in -1..1.
-        across = torch.stack([cosine, -sine, (2 * shift_x - 1) * 2 * config.shift], dim=1)
-        down = torch.stack([sine, cosine, (2 * shift_y - 1) * 2 * config.shift], dim=1)
-        grid = F.affine_grid(
-            torch.stack([across, down], dim=1), list(images.shape), align_corners=False
-        )
-        images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    if config.flip:
-        mirrored = (flip < config.flip).view(-1, 1, 1, 1)
-        images = torch.where(mirrored, images.flip(-1), images)
-    if config.brightness or config.contrast:
-        gain = (1 + (2 * contrast - 1) * config.contrast).view(-1, 1, 1, 1)
-        offset = ((2 * brightness - 1) * config.brightness).view(-1, 1, 1, 1)
-        # One image at a time: a sum over a batch of one is cut up otherwise than over several.
-        mean = torch.stack([image.mean() for image in images]).view(-1, 1, 1, 1)
-        images = ((images - mean) * gain + mean + offset).clamp(0, 1)
-    return images
-
-
-def _draw(seed: int, epoch: int, image_id: int) -> NDArray[np.float64]:
-    # A counter-based generator is a pure function of its key and counter (Salmon et al. 2011).
-    generator = np.random.Philox(key=[seed, epoch], counter=[0, image_id, 1, 0])
-    return np.random.Generator(generator).random(7)
+    def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        mean, std = (torch.tensor(values, device=device) for values in (self.mean, self.std))
+        return mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)

@@ -45,7 +45,8 @@ class Runtime:
     def device(self) -> torch.device:
         """The device of this process."""
         device: torch.device = self.accelerator.device
-        return device
+        # "cpu:0", which several processes get, equals no tensor's device: `to` would copy all
+        return torch.device("cpu") if device.type == "cpu" else device
 
     @property
     def rank(self) -> int:
@@ -133,12 +134,19 @@ def start(launch: Launch) -> Runtime:
 
 
 def forward_all(
-    runtime: Runtime, network: nn.Module, source: Source, description: str
+    runtime: Runtime,
+    network: nn.Module,
+    source: Source,
+    description: str,
+    epoch: int | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """(places, outputs) for this process's part of ``source``, in evaluation mode."""
+    """(places, outputs) for this process's part of ``source``, in evaluation mode.
+
+    With an ``epoch``, of what the source gives in that epoch of training.
+    """
     network.to(runtime.device).eval()
     parts = runtime.shares(np.arange(len(source)), _SCORE_BATCH)
-    loaded = runtime.load(source, parts)
+    loaded = runtime.load(source, parts, epoch)
     for batch in progress(loaded, description, len(parts), show=runtime.is_main):
         with torch.inference_mode(), runtime.accelerator.autocast():
             outputs = network(batch.inputs).float()
@@ -146,10 +154,16 @@ def forward_all(
         yield batch.places[real.numpy()], outputs.cpu()[real]
 
 
-def logits(runtime: Runtime, network: nn.Module, source: Source, description: str) -> Tensor:
+def logits(
+    runtime: Runtime,
+    network: nn.Module,
+    source: Source,
+    description: str,
+    epoch: int | None = None,
+) -> Tensor:
     """The logits (N, classes) for all of ``source``, on the CPU of every process."""
     collected: Tensor | None = None
-    for places, outputs in forward_all(runtime, network, source, description):
+    for places, outputs in forward_all(runtime, network, source, description, epoch):
         if collected is None:  # also where all of this process's places only fill up a batch
             collected = torch.zeros(len(source), outputs.shape[1])
         collected[torch.from_numpy(places)] = outputs
