@@ -20,6 +20,7 @@ from thaw.data.checks import (
     leaks,
     read_all,
 )
+from thaw.data.duplicates import difference_hash
 from thaw.data.sources import Listing, Sample, list_csv, list_folder
 
 CONFIG = settings.prepare(
@@ -83,6 +84,17 @@ def test_equal_bytes_of_another_shape_are_another_group(tmp_path: Path) -> None:
         Image.new("RGB", shape, "red").save(tmp_path / "cat" / f"{shape[0]}.png")
     first, second = facts(list_folder(tmp_path))
     assert first.group != second.group
+
+
+@pytest.mark.parametrize("bits", [0, 4])
+def test_a_hash_is_computed_only_where_near_duplicates_are_looked_for(
+    tmp_path: Path, bits: int
+) -> None:
+    save(tmp_path / "cat" / "1.png")
+    config = settings.prepare(short_side=16, near_duplicates=bits)
+    (item,) = read_all(list_folder(tmp_path), config)
+    assert not isinstance(item, str)
+    assert item[0].hash == (difference_hash(item[1]) if bits else None)
 
 
 def test_every_bad_file_is_named_and_the_good_ones_are_read(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def rows(*labels_and_splits: str) -> list[Row]:
 def summary(*labels_and_splits: str, groups: str = "", **changes: Any) -> dict[str, Any]:
     found = Manifest(rows(*labels_and_splits), "digest")
     values = {"conversions": [()] * len(found.rows), "ignored": {}, **changes}
-    return report.summarize(found, groups or "abcdefghij"[: len(found.rows)], **values)
+    return report.summarize(found, groups or "abcdefghijkl"[: len(found.rows)], **values)
 
 
 def test_images_are_counted_by_class_and_split() -> None:
@@ -79,8 +79,21 @@ def test_a_long_list_is_cut_but_its_count_is_whole() -> None:
 
 
 def test_the_report_can_be_written_as_json() -> None:
-    found = summary("a train", "b val", groups="11", ignored={"x": 1})
+    found = summary("a train", "b val", groups="12", ignored={"x": 1}, near="11")
     assert json.loads(json.dumps(found)) == found
+
+
+def test_near_duplicates_are_told_apart_from_copies() -> None:
+    splits = ("a train", "a train", "a train", "b train", "b train", "b test")
+    found = summary(*splits, groups="112345", near="111444")["near_duplicates"]
+    assert (found["groups"], found["images"]) == (2, 6)
+    assert found["largest"] == ["0.png", "1.png", "2.png"]
+    assert found["largest_images"] == 3
+    assert found["label_conflict_groups"] == 0
+    assert found["images_in_two_splits"] == 1
+    copies = summary(*splits, groups="111223", near="111223")["near_duplicates"]
+    assert (copies["groups"], copies["images"], copies["largest"]) == (0, 0, [])
+    assert summary(*splits)["near_duplicates"] is None
 
 
 # Warnings
@@ -105,6 +118,36 @@ def test_unbalanced_classes_are_warned_of() -> None:
     assert report.warnings(summary("a train", *["b train"] * 10, groups="abcdefghijk")) == []
     (line,) = report.warnings(summary("a train", *["b train"] * 11, groups="abcdefghijkl"))
     assert "the largest class has 11 images, the smallest 1" in line
+
+
+def test_near_duplicates_with_different_labels_are_warned_of_with_their_paths() -> None:
+    near = summary("a train", "b train", "b train", groups="123", near="113")
+    (line,) = report.warnings(near)
+    assert line.startswith("1 sets of near-duplicate images carry different labels")
+    assert "0.png (a), 1.png (b)" in line
+
+
+def test_identical_images_are_warned_of_once_though_they_are_near_too() -> None:
+    (line,) = report.warnings(summary("a train", "b train", groups="11", near="11"))
+    assert line.startswith("1 sets of identical images")
+
+
+def test_near_duplicates_in_two_given_splits_are_warned_of() -> None:
+    splits = ("a train", "a val", "b train", "b test")
+    (line,) = report.warnings(summary(*splits, groups="1234", near="1134"))
+    assert line.startswith("1 validation or test images have a near-duplicate")
+    assert report.warnings(summary(*splits, groups="1234", near="1234")) == []
+
+
+@pytest.mark.parametrize(("images", "warned"), [(150, True), (300, False)])
+def test_a_group_of_near_duplicates_that_holds_much_of_the_data_is_warned_of(
+    images: int, warned: bool
+) -> None:
+    found = Manifest(rows(*["a train", "b train"] * (images // 2)), "")
+    groups = [str(number) for number in range(images)]
+    near = ["near" if number < 50 and number % 2 else groups[number] for number in range(images)]
+    lines = report.warnings(report.summarize(found, groups, [()] * images, {}, near))
+    assert [line.startswith("25 images hang together") for line in lines] == [True] * warned
 
 
 # The picture

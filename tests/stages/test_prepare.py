@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,66 @@ def test_copies_never_stand_in_two_splits(tmp_path: Path) -> None:
     assert {len(splits) for splits in places.values()} == {1}
     assert report["duplicate_groups"] == 36
     assert report["images_in_two_splits"] == 0
+
+
+def near_duplicates(root: Path, each: int = 12) -> Path:
+    """Smooth random pictures, of each a smaller, a paler and a JPEG version beside it."""
+    generator = np.random.default_rng(0)
+    for label in ("blue", "red"):
+        (root / label).mkdir(parents=True)
+        for number in range(each):
+            coarse = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            image = Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC)
+            image.save(root / label / f"{number:02d}.png")
+            image.resize((40, 48)).save(root / label / f"{number:02d} small.png")
+            image.point(lambda value: value // 2 + 60).save(root / label / f"{number:02d} pale.png")
+            image.save(root / label / f"{number:02d} again.jpg", quality=60)
+    return root
+
+
+def places_of_versions(folder: Path) -> Counter[int]:
+    """How many pictures stand in one split, how many in two, ..., with all their versions."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for row in manifest.read(folder).rows:
+        splits[row.path[: row.path.index("/") + 3]].add(row.split)
+    return Counter(len(found) for found in splits.values())
+
+
+def test_near_duplicates_never_stand_in_two_splits(tmp_path: Path) -> None:
+    root, folder = near_duplicates(tmp_path / "raw"), out(tmp_path)
+    report = prepare.run(inputs(near_duplicates=6), list_folder(root), folder)
+    assert places_of_versions(folder) == {1: 24}
+    assert report["near_duplicates"]["groups"] == 24
+    assert report["near_duplicates"]["label_conflict_groups"] == 0
+    assert report["splits"] == {"train": 40, "val": 24, "test": 32}
+    apart = out(tmp_path, "apart")
+    report = prepare.run(inputs(), list_folder(root), apart)
+    assert report["near_duplicates"] is None
+    assert places_of_versions(apart)[1] < 12
+
+
+def test_a_near_duplicate_with_another_label_is_told_and_goes_where_its_like_goes(
+    tmp_path: Path,
+) -> None:
+    root, folder = near_duplicates(tmp_path / "raw"), out(tmp_path)
+    shutil.move(root / "red" / "03 small.png", root / "blue" / "99.png")
+    report = prepare.run(inputs(near_duplicates=6), list_folder(root), folder)
+    (names,) = report["near_duplicates"]["label_conflicts"]
+    assert "blue/99.png (blue)" in names
+    assert "red/03.png (red)" in names
+    splits = {row.path: row.split for row in manifest.read(folder).rows}
+    assert splits["blue/99.png"] == splits["red/03.png"]
+
+
+def test_a_class_of_nothing_but_near_duplicates_is_refused_with_the_reason(tmp_path: Path) -> None:
+    root = near_duplicates(tmp_path / "raw", each=2)
+    prepare.run(inputs(), list_folder(root), out(tmp_path))
+    with pytest.raises(ProblemsError) as caught:
+        prepare.run(inputs(near_duplicates=6), list_folder(root), out(tmp_path, "near"))
+    blue, red, reason = caught.value.problems
+    assert blue.startswith("class 'blue' has 2 distinct images")
+    assert red.startswith("class 'red' has 2 distinct images")
+    assert "prepare.near_duplicates" in reason
 
 
 def test_a_split_that_the_folders_bring_is_kept(tmp_path: Path) -> None:

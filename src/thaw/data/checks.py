@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from thaw.data.decode import DecodeError, decode
+from thaw.data.duplicates import difference_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +33,8 @@ _IN_FLIGHT = 256  # decoded images that may wait for the writer: bounds the memo
 class Facts:
     """A readable sample: ``digest`` of the file, ``group`` of the pixels (equal pixels, one group).
 
-    ``width`` and ``height`` are the image's own; ``conversions`` names what decoding changed.
+    ``width`` and ``height`` are the image's own; ``conversions`` names what decoding changed;
+    ``hash`` is the difference hash, where near-duplicates are looked for and it says something.
     """
 
     sample: Sample
@@ -41,6 +43,7 @@ class Facts:
     width: int
     height: int
     conversions: tuple[str, ...]
+    hash: int | None
 
 
 def read_all(found: Listing, config: Prepare) -> Iterator[tuple[Facts, Pixels] | str]:
@@ -77,9 +80,16 @@ def _read(
         return f"{path}: {error}"
     pixels = hashlib.sha256(repr(image.pixels.shape).encode())
     pixels.update(image.pixels.tobytes())
-    digest = hashlib.sha256(content).hexdigest()
-    group = pixels.hexdigest()
-    return Facts(sample, digest, group, image.width, image.height, image.conversions), image.pixels
+    facts = Facts(
+        sample=sample,
+        digest=hashlib.sha256(content).hexdigest(),
+        group=pixels.hexdigest(),
+        width=image.width,
+        height=image.height,
+        conversions=image.conversions,
+        hash=difference_hash(image.pixels) if config.near_duplicates else None,
+    )
+    return facts, image.pixels
 
 
 def class_problems(found: Listing) -> list[str]:
@@ -101,7 +111,7 @@ def class_problems(found: Listing) -> list[str]:
 
 
 def duplicates(paths: Sequence[str], groups: Sequence[str]) -> list[list[str]]:
-    """Paths of images with equal pixels, a list a group of two or more."""
+    """Paths of the images of each group, a list a group of two or more."""
     members: dict[str, list[str]] = defaultdict(list)
     for path, group in zip(paths, groups, strict=True):
         members[group].append(path)
@@ -111,7 +121,7 @@ def duplicates(paths: Sequence[str], groups: Sequence[str]) -> list[list[str]]:
 def label_conflicts(
     paths: Sequence[str], labels: Sequence[str], groups: Sequence[str]
 ) -> list[list[str]]:
-    """Groups of equal pixels that carry more than one label, as ``path (label)``."""
+    """Groups that carry more than one label, as ``path (label)``."""
     members: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for path, label, group in zip(paths, labels, groups, strict=True):
         members[group].append((path, label))
@@ -123,7 +133,7 @@ def label_conflicts(
 
 
 def leaks(groups: Sequence[str], splits: Sequence[str]) -> int:
-    """Images outside the training split whose pixels also stand in another split."""
+    """Images outside the training split whose group also stands in another split."""
     places: dict[str, set[str]] = defaultdict(set)
     for group, split in zip(groups, splits, strict=True):
         places[group].add(split)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from thaw.data.manifest import Manifest
+    from thaw.data.manifest import Manifest, Row
     from thaw.data.pack import PackedStore
 
 _MOST_NAMED = 20  # files named in a list; the count is always whole
 _SAMPLES = 8  # images a class in the picture
 _CLASSES = 24  # classes in the picture
+_LARGE = 0.1  # share of all images above which a group of near-duplicates is suspect
 
 
 def summarize(
@@ -26,8 +27,13 @@ def summarize(
     groups: Sequence[str],
     conversions: Sequence[tuple[str, ...]],
     ignored: Mapping[str, int],
+    near: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Counts by split and class, sizes, conversions, duplicates, and what to worry about."""
+    """Counts by split and class, sizes, conversions, duplicates, and what to worry about.
+
+    ``groups`` names each image's group of equal pixels, ``near`` that of near-duplicates, which
+    holds whole groups of equal pixels; None where they were not looked for.
+    """
     rows = manifest.rows
     paths = [row.path for row in rows]
     labels = [row.label for row in rows]
@@ -54,6 +60,29 @@ def summarize(
         "label_conflict_groups": len(conflicts),
         "label_conflicts": conflicts[:_MOST_NAMED],
         "images_in_two_splits": leaks(groups, splits),
+        "near_duplicates": None if near is None else _near(rows, groups, near),
+    }
+
+
+def _near(rows: Sequence[Row], groups: Sequence[str], near: Sequence[str]) -> dict[str, Any]:
+    """The groups that are more than copies of one image; the largest by its files."""
+    joined: dict[str, set[str]] = defaultdict(set)
+    for group, name in zip(groups, near, strict=True):
+        joined[name].add(group)
+    kept = [place for place, name in enumerate(near) if len(joined[name]) > 1]
+    paths, labels = [rows[place].path for place in kept], [rows[place].label for place in kept]
+    names = [near[place] for place in kept]
+    found = duplicates(paths, names)
+    conflicts = label_conflicts(paths, labels, names)
+    largest = max(found, key=len, default=[])
+    return {
+        "groups": len(found),
+        "images": len(kept),
+        "largest_images": len(largest),
+        "largest": largest[:_MOST_NAMED],
+        "label_conflict_groups": len(conflicts),
+        "label_conflicts": conflicts[:_MOST_NAMED],
+        "images_in_two_splits": leaks(names, [rows[place].split for place in kept]),
     }
 
 
@@ -70,11 +99,35 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
             f"{count} validation or test images also stand in another split of the data as given: "
             "the scores will be too good"
         )
+    if report["near_duplicates"]:
+        lines += _near_warnings(report["near_duplicates"], report["images"])
     totals = [sum(counts.values()) for counts in report["images_per_class"].values()]
     if max(totals) > 10 * min(totals):
         lines.append(
             f"the largest class has {max(totals)} images, the smallest {min(totals)}: "
             "look at the per-class recall, not at the accuracy"
+        )
+    return lines
+
+
+def _near_warnings(near: Mapping[str, Any], images: int) -> list[str]:
+    lines = []
+    if count := near["label_conflict_groups"]:
+        examples = "; ".join(", ".join(names[:4]) for names in near["label_conflicts"][:3])
+        lines.append(
+            f"{count} sets of near-duplicate images carry different labels, which may be wrong: "
+            f"for example {examples}"
+        )
+    if count := near["images_in_two_splits"]:
+        lines.append(
+            f"{count} validation or test images have a near-duplicate in another split of the data "
+            "as given: the scores will be too good"
+        )
+    if near["largest_images"] > max(_MOST_NAMED, _LARGE * images):
+        lines.append(
+            f"{near['largest_images']} images hang together as near-duplicates of near-duplicates, "
+            f"such as {', '.join(near['largest'][:3])}: if they are not alike, lower "
+            "prepare.near_duplicates"
         )
     return lines
 

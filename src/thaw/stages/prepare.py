@@ -11,6 +11,7 @@ from thaw.config import Data, Prepare, Section
 from thaw.console import progress, say, warn
 from thaw.data import manifest, report
 from thaw.data.checks import class_problems, read_all
+from thaw.data.duplicates import near_groups
 from thaw.data.manifest import Row
 from thaw.data.pack import PackedStore, PackWriter
 from thaw.data.sources import listing
@@ -42,7 +43,9 @@ def run(inputs: Inputs, found: Listing, folder: Path) -> dict[str, Any]:
     """
     facts, problems = _pack(inputs.prepare, found, folder)
     problems += class_problems(found)
-    splits, split_trouble = _split(inputs, facts)
+    groups = [fact.group for fact in facts]
+    near = _near(inputs.prepare, facts)
+    splits, split_trouble = _split(inputs, facts, near or groups)
     problems += split_trouble
     if problems:
         raise ProblemsError("the data cannot be used", problems)
@@ -53,9 +56,8 @@ def run(inputs: Inputs, found: Listing, folder: Path) -> dict[str, Any]:
         for number, (fact, place) in enumerate(zip(facts, splits, strict=True))
     ]
     manifest.write(rows, folder)
-    groups = [fact.group for fact in facts]
     conversions = [fact.conversions for fact in facts]
-    return report.summarize(manifest.read(folder), groups, conversions, found.ignored)
+    return report.summarize(manifest.read(folder), groups, conversions, found.ignored, near)
 
 
 def _pack(config: Prepare, found: Listing, folder: Path) -> tuple[list[Facts], list[str]]:
@@ -74,15 +76,24 @@ def _pack(config: Prepare, found: Listing, folder: Path) -> tuple[list[Facts], l
     return facts, problems
 
 
-def _split(inputs: Inputs, facts: list[Facts]) -> tuple[list[str], list[str]]:
+def _near(config: Prepare, facts: list[Facts]) -> list[str] | None:
+    """The group of near-duplicates of each image, or None where they are not looked for."""
+    if not config.near_duplicates:
+        return None
+    groups = [fact.group for fact in facts]
+    return near_groups(groups, [fact.hash for fact in facts], config.near_duplicates)
+
+
+def _split(inputs: Inputs, facts: list[Facts], groups: list[str]) -> tuple[list[str], list[str]]:
     """The split of each image, as the source brings it or drawn; or what is wrong with it."""
     labels = [fact.sample.label for fact in facts]
-    groups = [fact.group for fact in facts]
     given = [fact.sample.split for fact in facts]
     if any(given):
         splits = [name or "train" for name in given]
         return splits, given_split_problems(labels, splits)
     if problems := split_problems(labels, groups):
+        if inputs.prepare.near_duplicates:
+            problems.append("(near-duplicates count as one image: prepare.near_duplicates)")
         return [], problems
     fractions = inputs.prepare
     splits = split(
