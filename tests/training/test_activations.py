@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,13 +11,14 @@ import torch
 from tests import tiny
 from tests.training import phase
 from thaw.data.loader import ActivationSource, ImageSource
-from thaw.training.activations import cached, sources
+from thaw.model.blocks import Lower, Pooled
+from thaw.training.activations import AtCut, Cache, cached, sources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.model.blocks import Classifier
     from thaw.model.freeze import BatchNormPolicy
-    from thaw.training.activations import AtCut
 
 SHAPES = {1: (8, 8, 8), 2: (8, 8, 8), 3: (16,)}
 
@@ -30,20 +33,30 @@ def val(tmp_path: Path) -> ImageSource:
     return phase.images(tmp_path / "val", phase.VAL)
 
 
-def at_cut(train: ImageSource, val: ImageSource, cut: int, folder: Path) -> AtCut:
-    return sources(tiny.runtime(), phase.model(3 - cut), train, val, cut, folder)
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", 1e9, "data")
+
+
+def lower(
+    train: Any, cache: Cache, cut: int = 2, model: Classifier | None = None
+) -> ActivationSource:
+    return cached(tiny.runtime(), Lower(model or tiny.classifier(), cut), train, cache, "train")
+
+
+def files(cache: Cache) -> list[Path]:
+    return sorted(cache.folder.glob("*.npy"))
 
 
 @pytest.mark.parametrize("cut", SHAPES)
 def test_cached_activations_are_those_of_the_network(
-    tmp_path: Path, train: ImageSource, cut: int
+    cache: Cache, train: ImageSource, cut: int
 ) -> None:
-    model = tiny.classifier()
-    source = cached(tiny.runtime(), model, train, cut, tmp_path / "cache" / "a.npy")
+    source = lower(train, cache, cut)
     places = np.arange(len(train))
     with torch.no_grad():
         images = train.finish(train.read(places), places, epoch=None)
-        expected = model.activations(images, cut)
+        expected = tiny.classifier().activations(images, cut)
     assert expected.shape == (phase.TRAIN, *SHAPES[cut])
     torch.testing.assert_close(source.read(places), expected, rtol=1e-6, atol=1e-6)
     assert np.array_equal(source.targets, train.targets)
@@ -53,6 +66,7 @@ def test_cached_activations_are_those_of_the_network(
 @pytest.mark.parametrize("batch_norm", phase.POLICIES)
 def test_cached_activations_train_to_the_weights_that_images_train_to(
     tmp_path: Path,
+    cache: Cache,
     train: ImageSource,
     val: ImageSource,
     cut: int,
@@ -61,7 +75,7 @@ def test_cached_activations_train_to_the_weights_that_images_train_to(
     made = []
     for folder, use in ((tmp_path / "images", 0), (tmp_path / "cached", cut)):
         model = phase.model(3 - cut, batch_norm)
-        given = sources(tiny.runtime(), model, train, val, use, folder / "cache")
+        given = sources(tiny.runtime(), model, train, val, use, cache)
         progress = phase.fit(folder, model, given.pair, cut=given.cut)
         made.append((phase.state(model), [row.val_loss for row in progress.history]))
     (images, image_losses), (activations, activation_losses) = made
@@ -71,62 +85,131 @@ def test_cached_activations_train_to_the_weights_that_images_train_to(
 
 
 def test_both_splits_are_cached_and_enter_at_the_cut(
-    tmp_path: Path, train: ImageSource, val: ImageSource
+    cache: Cache, train: ImageSource, val: ImageSource
 ) -> None:
-    made = at_cut(train, val, 2, tmp_path / "cache")
+    made = sources(tiny.runtime(), phase.model(1), train, val, 2, cache)
     assert made.cut == 2
     assert [type(source) for source in made.pair] == [ActivationSource, ActivationSource]
     assert [len(source) for source in made.pair] == [phase.TRAIN, phase.VAL]
-    names = sorted(path.name for path in (tmp_path / "cache").iterdir())
-    assert names == ["train-at-2.npy", "val-at-2.npy"]
+    assert len(files(cache)) == 2
 
 
-def test_nothing_is_cached_where_nothing_is_frozen(
-    tmp_path: Path, train: ImageSource, val: ImageSource
+@pytest.mark.parametrize("taps", [(1, 3), (2, 3)])
+def test_a_tap_below_the_cut_lowers_it(
+    cache: Cache, train: ImageSource, val: ImageSource, taps: tuple[int, ...]
 ) -> None:
-    made = at_cut(train, val, 0, tmp_path / "cache")
-    assert made.pair == (train, val)
-    assert made.cut == 0
-    assert not (tmp_path / "cache").exists()
+    model = phase.model(1)
+    model.taps = taps
+    assert sources(tiny.runtime(), model, train, val, 2, cache).cut == taps[0] - 1
+    assert sources(tiny.runtime(), model, train, val, 3, cache).cut == 3  # all taps are pooled
 
 
-def test_images_that_are_augmented_are_not_cached(tmp_path: Path, val: ImageSource) -> None:
-    train = phase.images(tmp_path / "augmented", augmented=True)
-    made = at_cut(train, val, 2, tmp_path / "cache")
-    assert made.pair == (train, val)
-    assert made.cut == 0
-    assert not (tmp_path / "cache").exists()
+@pytest.mark.parametrize("augmented", [False, True])
+def test_nothing_is_cached_where_every_epoch_differs_or_nothing_is_frozen(
+    tmp_path: Path, cache: Cache, val: ImageSource, augmented: bool
+) -> None:
+    train = phase.images(tmp_path / "some", augmented=augmented)
+    cut = 2 if augmented else 0
+    assert sources(tiny.runtime(), phase.model(3), train, val, cut, cache) == AtCut((train, val), 0)
+    assert not cache.folder.exists()
 
 
-def test_a_file_that_is_there_is_used_as_it_is(tmp_path: Path, train: ImageSource) -> None:
-    path = tmp_path / "a.npy"
-    cached(tiny.runtime(), tiny.classifier(), train, 3, path)
-    changed = np.load(path) + 1
-    np.save(path, changed)
-    source = cached(tiny.runtime(), tiny.classifier(), phase.Dying(train, 1), 3, path)  # type: ignore[arg-type]
-    assert np.array_equal(source.read(np.arange(phase.TRAIN)).numpy(), changed)
+def test_a_file_that_is_there_is_used(cache: Cache, train: ImageSource) -> None:
+    first = lower(train, cache)
+    dying = phase.Dying(train, 1)  # dies when it is read
+    again = lower(dying, cache)
+    places = np.arange(phase.TRAIN)
+    assert torch.equal(again.read(places), first.read(places))
+
+
+@pytest.mark.parametrize("change", ["a weight", "a statistic", "the cut", "the data", "the split"])
+def test_what_the_activations_depend_on_names_the_file(cache: Cache, change: str) -> None:
+    runtime, model, split, cut = tiny.runtime(), tiny.classifier(), "train", 2
+    before = cache.path(runtime, Lower(model, cut), split)
+    if change == "a weight":
+        next(model.blocks[0].parameters()).data[0, 0, 0, 0] += 1e-6
+    elif change == "a statistic":
+        next(model.blocks[0].buffers())[0] += 1e-6
+    elif change == "the data":
+        cache = Cache(cache.folder, cache.limit, "other")
+    cut, split = (1 if change == "the cut" else 2), ("val" if change == "the split" else split)
+    assert cache.path(runtime, Lower(model, cut), split) != before
+
+
+def test_what_is_above_the_cut_does_not_name_the_file(cache: Cache) -> None:
+    model = tiny.classifier()
+    before = cache.path(tiny.runtime(), Lower(model, 2), "train")
+    next(model.blocks[2].parameters()).data += 1
+    next(model.head.parameters()).data += 1
+    assert cache.path(tiny.runtime(), Lower(model, 2), "train") == before
+
+
+def test_the_least_recently_used_go_first(cache: Cache, train: ImageSource) -> None:
+    for cut in (1, 2):
+        lower(train, cache, cut)
+    oldest, newer = sorted(files(cache), key=lambda path: path.stat().st_mtime_ns)
+    os.utime(newer, ns=(0, 0))
+    os.utime(oldest, ns=(10**9, 10**9))  # used since
+    size = oldest.stat().st_size
+    limited = Cache(cache.folder, size + 5000, cache.data)
+    lower(train, limited, 3)
+    assert oldest in files(cache)
+    assert newer not in files(cache)
+
+
+def test_what_is_being_used_is_kept_whatever_the_limit(cache: Cache, train: ImageSource) -> None:
+    lower(train, Cache(cache.folder, 0, cache.data))
+    assert len(files(cache)) == 1
 
 
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_kill_while_caching_leaves_no_file_that_would_be_used(
-    tmp_path: Path, train: ImageSource, at: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache: Cache, train: ImageSource, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thaw.training.runtime._SCORE_BATCH", 8)  # several batches
-    path = tmp_path / "cache" / "a.npy"
     with pytest.raises(phase.Killed):
-        cached(tiny.runtime(), tiny.classifier(), phase.Dying(train, at), 2, path)  # type: ignore[arg-type]
-    assert not path.exists()
-    cached(tiny.runtime(), tiny.classifier(), train, 2, path)
-    whole = tmp_path / "whole.npy"
-    cached(tiny.runtime(), tiny.classifier(), train, 2, whole)
-    assert path.read_bytes() == whole.read_bytes()
-    assert [found.name for found in path.parent.iterdir()] == ["a.npy"]
+        lower(phase.Dying(train, at), cache)
+    assert not files(cache)
+    lower(train, cache)
+    whole = Cache(tmp_path / "whole", 1e9, "data")
+    lower(train, whole)
+    assert files(cache)[0].read_bytes() == files(whole)[0].read_bytes()
+    assert not list(cache.folder.glob("*.part"))
+
+
+def test_two_that_need_the_same_compute_it_once(cache: Cache, train: ImageSource) -> None:
+    read: list[int] = []
+
+    class Counting(phase.Dying):
+        def read(self, places: Any, *rest: Any) -> Any:
+            read.append(len(places))
+            return super().read(places, *rest)
+
+    models = [tiny.classifier() for _ in range(2)]  # one after the other: they draw from one seed
+    together = [
+        threading.Thread(target=lower, args=(Counting(train), cache, 2, model)) for model in models
+    ]
+    for thread in together:
+        thread.start()
+    for thread in together:
+        thread.join()
+    assert sum(read) == phase.TRAIN
 
 
 def test_two_processes_cache_what_one_does(
-    tmp_path: Path, train: ImageSource, tmp_path_factory: pytest.TempPathFactory
+    cache: Cache, train: ImageSource, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    alone = cached(tiny.runtime(), tiny.classifier(), train, 2, tmp_path / "alone.npy")
-    both = np.load(phase.two_ranks(tmp_path_factory) / "activations.npy")
-    everything = alone.read(np.arange(phase.TRAIN)).numpy()
-    np.testing.assert_allclose(both, everything, rtol=1e-6, atol=1e-6)
+    (made,) = (phase.two_ranks(tmp_path_factory) / "activations").glob("*.npy")
+    everything = lower(train, cache).read(np.arange(phase.TRAIN)).numpy()
+    np.testing.assert_allclose(np.load(made), everything, rtol=1e-6, atol=1e-6)
+
+
+def test_the_pooled_outputs_of_all_blocks_stand_side_by_side() -> None:
+    model = tiny.classifier()
+    pooled = Pooled(model, 16)
+    images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = [model.activations(images, cut) for cut in (1, 2)]
+        expected = [*(m.mean((2, 3)) for m in maps), model.activations(images, 3)]
+        assert torch.allclose(pooled(images), torch.cat(expected, dim=1))
+    assert pooled.widths == [8, 8, 16]

@@ -1,22 +1,78 @@
-"""Nothing frozen is computed twice: activations at the cut, computed once and kept in a file."""
+"""Nothing frozen is computed twice: activations at the cut, computed once and kept in a file.
+
+The files are named by what they were computed from, so that every epoch, stage, verb and search
+trial that needs the same ones finds them. The oldest unused ones go when there are too many.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from filelock import FileLock
 
+from thaw import provenance
 from thaw.data.loader import ActivationSource
 from thaw.model.blocks import Lower
 from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+    from torch import nn
 
     from thaw.data.loader import ImageSource, Source
+    from thaw.data.prepared import Prepared
+    from thaw.data.transforms import Preprocessing
     from thaw.model.blocks import Classifier
     from thaw.training.runtime import Runtime
+
+FOLDER = Path(".thaw/activations")
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The files in ``folder``, together at most ``limit`` bytes; ``data`` names the data set."""
+
+    folder: Path
+    limit: float
+    data: str
+
+    def path(self, runtime: Runtime, module: nn.Module, split: str, *what: object) -> Path:
+        """The file for ``module``'s output on ``split``: another weight, another file."""
+        digest = hashlib.sha256(str(module).encode())
+        for name, value in module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        precision = runtime.accelerator.mixed_precision
+        device = runtime.device.type
+        key = provenance.key(
+            self.data, split, *what, digest.hexdigest(), precision, device, torch.__version__
+        )
+        return self.folder / f"{key[:40]}.npy"
+
+    def trim(self, keep: Path) -> None:
+        """Remove the least recently used files beyond the limit, but not ``keep``."""
+        with contextlib.suppress(FileNotFoundError):  # another process trims as well
+            files = sorted(self.folder.glob("*.npy"), key=lambda path: path.stat().st_mtime_ns)
+            total = sum(path.stat().st_size for path in files)
+            for path in files:
+                if total <= self.limit or path == keep:
+                    break
+                total -= path.stat().st_size
+                path.unlink()
+
+
+def cache_of(folder: Path, data: Prepared, preprocessing: Preprocessing, gigabytes: float) -> Cache:
+    """The cache for ``data``, preprocessed so."""
+    identity = provenance.key(data.manifest.digest, preprocessing.model_dump(mode="json"))
+    return Cache(folder, gigabytes * 1e9, identity)
 
 
 @dataclass(frozen=True)
@@ -33,46 +89,72 @@ def sources(
     train: ImageSource,
     val: ImageSource,
     cut: int,
-    folder: Path,
+    cache: Cache,
 ) -> AtCut:
     """The inputs of a phase whose blocks below ``cut`` are frozen.
 
-    Activations cached in ``folder`` where every epoch would compute the same ones; the images
-    themselves where nothing is frozen or augmentation changes them in every epoch.
+    Cached activations where every epoch would compute the same ones; the images themselves where
+    nothing is frozen or augmentation changes them in every epoch.
     """
+    cut = classifier.readable(cut)
     if cut == 0 or train.is_random:
         return AtCut((train, val), 0)
+    lower = Lower(classifier, cut)
     made = [
-        cached(runtime, classifier, source, cut, folder / f"{name}-at-{cut}.npy")
-        for name, source in (("train", train), ("val", val))
+        cached(runtime, lower, source, cache, split)
+        for split, source in (("train", train), ("val", val))
     ]
     return AtCut((made[0], made[1]), cut)
 
 
 def cached(
-    runtime: Runtime, classifier: Classifier, source: ImageSource, cut: int, path: Path
+    runtime: Runtime, module: nn.Module, source: ImageSource, cache: Cache, split: str
 ) -> ActivationSource:
-    """The activations of ``source`` at ``cut``, as a memory map of ``path`` (an .npy file).
+    """The output of ``module`` in evaluation mode for all of ``source``, as a memory map.
 
-    Computed unless ``path`` is there, as it is after a run that was killed. Every process
-    computes and writes its own part. Float32, (N, C, H, W), or (N, F) after the last block.
+    Computed unless it is there. Every process computes and writes its own part; another
+    command that needs the same waits. Float32, (N, ...).
     """
-    if not path.exists():
-        part = path.with_suffix(".part")
-        kept = None
-        title = f"activations at block {cut}"
-        for places, outputs in forward_all(runtime, Lower(classifier, cut), source, title):
-            if kept is None:
-                shape = (len(source), *outputs.shape[1:])
-                kept = _shared_file(runtime, part, shape)
-            kept[places] = outputs.numpy()
-        assert kept is not None  # every process has a part, if only to fill up
-        kept.flush()
-        runtime.wait()
+    path = cache.path(runtime, module, split)
+    with _alone(runtime, path) as missing:
+        if missing:
+            _compute(runtime, module, source, path)
+            if runtime.is_main:
+                cache.trim(keep=path)
+        opened = np.load(path, mmap_mode="r")
+    if runtime.is_main:
+        os.utime(path)  # used just now
+    return ActivationSource(opened, source.targets)
+
+
+@contextlib.contextmanager
+def _alone(runtime: Runtime, path: Path) -> Iterator[bool]:
+    """Hold ``path``'s lock in the first process; whether the file is missing, alike in all."""
+    lock = FileLock(path.with_suffix(".lock"))
+    if runtime.is_main:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        found = torch.tensor(float(runtime.is_main and path.exists()))
+        yield float(runtime.sum(found)) == 0.0
+    finally:
         if runtime.is_main:
-            part.replace(path)
-        runtime.wait()
-    return ActivationSource(np.load(path, mmap_mode="r"), source.targets)
+            lock.release()
+
+
+def _compute(runtime: Runtime, module: nn.Module, source: ImageSource, path: Path) -> None:
+    part = path.with_suffix(".part")
+    kept = None
+    for places, outputs in forward_all(runtime, module, source, "activations"):
+        if kept is None:
+            kept = _shared_file(runtime, part, (len(source), *outputs.shape[1:]))
+        kept[places] = outputs.numpy()
+    assert kept is not None  # every process has a part, if only to fill up
+    kept.flush()
+    runtime.wait()
+    if runtime.is_main:
+        part.replace(path)
+    runtime.wait()
 
 
 def _shared_file(
@@ -80,7 +162,6 @@ def _shared_file(
 ) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
     """A float32 .npy file of ``shape`` that every process can write its part of."""
     if runtime.is_main:
-        path.parent.mkdir(parents=True, exist_ok=True)
         np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape).flush()
     runtime.wait()
     return np.lib.format.open_memmap(path, mode="r+")
