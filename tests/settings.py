@@ -6,11 +6,16 @@ from typing import Any, TypeVar
 
 from tests.project import ROOT
 from thaw import config
-from thaw.config import Augment, Head, Prepare, Training
+from thaw.config import Augment, Backbone, Head, Prepare, Regularize, Training
 
 S = TypeVar("S", bound=config.Section)
 
 PARAMS = config.load(config.Params, ROOT / "params.yaml")
+
+
+def backbone(name: str, **changes: Any) -> Backbone:
+    """From scratch, at 64 pixels, unless changed."""
+    return _changed(PARAMS.backbone, {"name": name, "weights": "none", "image_size": 64, **changes})
 
 
 def head(**changes: Any) -> Head:
@@ -34,6 +39,11 @@ def training(**changes: Any) -> Training:
     values = {name: getattr(PARAMS.warmup_head, name) for name in Training.model_fields}
     small = {"epochs": 3, "lr": 0.01, "warmup_fraction": 0.1, "patience": 10}
     return Training(**{**values, **small, **changes})
+
+
+def regularize(**changes: Any) -> Regularize:
+    """Nothing but clipping, unless changed."""
+    return _changed(PARAMS.regularize, changes)
 
 
 def _changed(section: S, changes: dict[str, Any]) -> S:

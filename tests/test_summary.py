@@ -20,7 +20,7 @@ REPORTS: dict[str, dict[str, Any]] = {
         "splits": {"train": 1259, "val": 269, "test": 269},
     },
     "warmup_head/report.json": PHASE | {"best_epoch": 3, "epochs": 5},
-    "unfreeze/report.json": PHASE | {"warmup_head_stands": False},
+    "unfreeze/report.json": PHASE | {"warmup_head_stands": False, "blocks": [8, 9]},
     "fold_bn/report.json": PHASE
     | {"folded": 49, "merged": 48, "fold_relative_move": 1e-7, "merge_relative_move": 3e-6},
     "evaluate/metrics.json": {
@@ -66,7 +66,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
         "1797 images, 10 classes (1259 train, 269 validation, 269 test)",
         "timm/tf_efficientnet_lite0, weights packaged",
         "best epoch 3 of 5, validation loss 2.3100 to 0.4567",
-        f"unfreeze (depth {PARAMS.unfreeze.depth}) best epoch 6 of 8",
+        "unfreeze (2 blocks) best epoch 6 of 8",
         "49 folded, 48 merged, logits moved by 3e-06 of their scale",
         "0.9877 (95 % interval 0.960 to 0.995, 269 images)",
         "0.9871, 0.0512",
@@ -91,7 +91,7 @@ def test_the_report_shows(
 def test_the_report_says_when_unfreezing_did_not_help(
     stands: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show(PARAMS, write(tmp_path, unfreeze={"warmup_head_stands": stands}))
+    show(PARAMS, write(tmp_path, unfreeze={"warmup_head_stands": stands, "blocks": [9]}))
     assert ("the warm-up's model stands" in shown(capsys)) is stands
 
 
@@ -126,3 +126,15 @@ def test_square_brackets_in_a_name_are_shown(
     printed = shown(capsys)
     assert f"{name} version 3" in printed
     assert f"/weights/{name}.pth" in printed
+
+
+def test_test_time_augmentation_has_a_row_where_it_was_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(PARAMS, write(tmp_path))
+    assert "with augmentation" not in shown(capsys)
+    metrics = json.loads((tmp_path / "evaluate/metrics.json").read_text())
+    metrics["tta"] = {"accuracy": 0.99251}
+    (tmp_path / "evaluate/metrics.json").write_text(json.dumps(metrics))
+    show(PARAMS, tmp_path)
+    assert "with augmentation 0.9925" in shown(capsys)

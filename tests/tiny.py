@@ -84,5 +84,12 @@ def full_disk() -> Iterator[None]:
 def runtime() -> Runtime:
     """One process on the CPU, as a stage would start it."""
     return start(
-        Launch(processes=1, threads=1, workers=0, mixed_precision="no", checkpoint_minutes=60.0)
+        Launch(
+            processes=1,
+            threads=1,
+            workers=0,
+            mixed_precision="no",
+            checkpoint_minutes=60.0,
+            cache_gb=1.0,
+        )
     )

@@ -27,7 +27,8 @@ def show(params: Params, reports: Path) -> None:
     warmup, unfreeze, fold = (
         _read(reports / stage / "report.json") for stage in ("warmup_head", "unfreeze", "fold_bn")
     )
-    scores = _read(reports / "evaluate" / "metrics.json")["test"]
+    metrics = _read(reports / "evaluate" / "metrics.json")
+    scores = metrics["test"]
     registered = _read(reports / "evaluate" / "registered.json")
     splits = data["splits"]
     table = Table(title="thaw", show_header=False, title_style="bold", min_width=60)
@@ -41,7 +42,8 @@ def show(params: Params, reports: Path) -> None:
     table.add_row("backbone", escape(f"{params.backbone.name}, weights {params.backbone.weights}"))
     table.add_row("warmup_head", _phase(warmup))
     note = "; the warm-up's model stands" if unfreeze["warmup_head_stands"] else ""
-    table.add_row(f"unfreeze (depth {params.unfreeze.depth})", _phase(unfreeze) + note)
+    trained = f"{len(unfreeze['blocks'])} blocks"
+    table.add_row(f"unfreeze ({trained})", _phase(unfreeze) + note)
     moved = max(fold["fold_relative_move"], fold["merge_relative_move"])
     table.add_row(
         "fold_bn",
@@ -55,6 +57,9 @@ def show(params: Params, reports: Path) -> None:
         f"(95 % interval {scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}, "
         f"{scores['images']:.0f} images)",
     )
+    if "tta" in metrics:
+        views = f"{params.evaluate.tta_views} augmented views averaged in"
+        table.add_row("with augmentation", f"{metrics['tta']['accuracy']:.4f}  ({views})")
     table.add_row("macro F1, log-loss", f"{scores['macro_f1']:.4f}, {scores['log_loss']:.4f}")
     table.add_row("ECE, worst recall", f"{scores['ece']:.4f}, {scores['worst_class_recall']:.4f}")
     table.add_section()

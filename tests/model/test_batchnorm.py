@@ -8,7 +8,7 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tests import tiny
+from tests import settings, tiny
 from thaw.model import zoo
 from thaw.model.batchnorm import (
     ChannelAffine,
@@ -56,7 +56,7 @@ def network(*modules: nn.Module) -> nn.Module:
 
 def real(name: str) -> nn.Module:
     torch.manual_seed(0)
-    backbone = zoo.build(name)
+    backbone = zoo.load(settings.backbone(name))[0]
     return seen_data(Classifier(backbone.blocks, backbone.pool, nn.Identity()))
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import pickle
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +14,8 @@ from torch import Tensor, nn
 from tests import settings
 from tests.training import phase
 from thaw.errors import ThawError
-from thaw.model import batchnorm, directory, head, zoo
+from thaw.model import batchnorm, directory, zoo
+from thaw.model.assemble import assemble
 from thaw.model.blocks import Classifier
 from thaw.model.directory import Parent, Spec
 from thaw.model.freeze import apply, last_blocks
@@ -28,14 +33,15 @@ def images() -> Tensor:
     return torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(1))
 
 
-def made(form: str = "original", hidden: list[int] | None = None) -> tuple[Classifier, Spec]:
+def made(
+    form: str = "original", hidden: list[int] | None = None, taps: tuple[int, ...] = ()
+) -> tuple[Classifier, Spec]:
     """A model in evaluation mode, as stages leave one, and the spec that describes it."""
+    backbone, _ = zoo.load(settings.backbone(BACKBONE))
     torch.manual_seed(0)
-    backbone = zoo.build(BACKBONE)
-    config = settings.head(hidden=hidden or [], dropout=0.1)
-    top = head.build(config, backbone.features, len(CLASSES))
-    model = Classifier(backbone.blocks, backbone.pool, top)
-    for parameter in top.parameters():
+    config = settings.head(hidden=hidden or [], dropout=0.1, taps=list(taps))
+    model = assemble(backbone, config, len(CLASSES), image_size=phase.PREPROCESSING.image_size)
+    for parameter in model.head.parameters():
         nn.init.normal_(parameter, std=0.1)
     model.train()(images() * 2 + 1)  # the running statistics are no longer those of a new network
     model.to(memory_format=torch.channels_last).eval()
@@ -51,7 +57,8 @@ def made(form: str = "original", hidden: list[int] | None = None) -> tuple[Class
         head=config,
         classes=CLASSES,
         preprocessing=phase.PREPROCESSING,
-        depth=2,
+        blocks=len(model.blocks),
+        trained=[2],
         folded=folded,
         merged=pairs,
         parents=[Parent(stage="backbone", digest="0" * 64)],
@@ -79,7 +86,8 @@ def test_a_model_comes_back_to_the_bit(tmp_path: Path, form: str, hidden: list[i
     saved = directory.save(model, spec, tmp_path / "models" / "unfreeze")
     loaded, read = directory.load(tmp_path / "models" / "unfreeze")
     assert read == saved
-    assert read.model_copy(update={"digest": ""}) == spec
+    assert read.model_copy(update={"digest": "", "files": {}}) == spec
+    assert list(read.files) == [directory.WEIGHTS]
     assert read.batch_norm == ("affine" if form == "partly affine" else form)
     assert phase.differing(phase.state(model), phase.state(loaded)) == []
     assert [name for name, _ in loaded.named_modules()] == [
@@ -87,6 +95,36 @@ def test_a_model_comes_back_to_the_bit(tmp_path: Path, form: str, hidden: list[i
     ]
     with torch.no_grad():
         assert torch.equal(loaded(images()), model(images()))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("taps", [(1, 3), (2,)])
+def test_a_model_whose_head_reads_several_blocks_comes_back(
+    tmp_path: Path, form: str, taps: tuple[int, ...]
+) -> None:
+    model, spec = made(form, taps=taps)
+    directory.save(model, spec, tmp_path)
+    loaded, _ = directory.load(tmp_path)
+    assert len(loaded.blocks) == max(taps)
+    with torch.no_grad():
+        assert torch.equal(loaded(images()), model(images()))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_backbone_from_a_model_keeps_its_form_under_a_new_head(tmp_path: Path, form: str) -> None:
+    """As `models:/NAME@ALIAS` starts: the blocks of one model below the head of the next."""
+    parent, spec = made(form)
+    child = Classifier(parent.blocks, parent.pool, nn.Linear(parent.head[-1].in_features, 5))  # type: ignore[index]
+    batchnorm.fold_all(child)  # as fold_bn does later
+    described = spec.after("warmup_head", child, [1]).model_copy(
+        update={"classes": list("abcde"), "head": settings.head()}
+    )
+    child.head = nn.Sequential(nn.Dropout(0.0), child.head)
+    directory.save(child.eval(), described, tmp_path)
+    loaded, read = directory.load(tmp_path)
+    assert set(read.folded) >= set(spec.folded)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images()), child(images()), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["affine", "merged"])
@@ -159,17 +197,22 @@ def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
         directory.load(folder)
 
 
-def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def edit(folder: Path, change: Callable[[dict[str, Any]], object], *, seal: bool = True) -> None:
+    """Change ``model.json``; with ``seal`` as somebody would who can compute its digest too."""
     path = folder / directory.SPEC
     spec = json.loads(path.read_text())
     change(spec)
+    if seal:
+        content = {key: value for key, value in spec.items() if key != "digest"}
+        encoded = json.dumps(content, sort_keys=True).encode()
+        spec["digest"] = hashlib.sha256(encoded).hexdigest()
     path.write_text(json.dumps(spec))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda spec: spec.update(format=2),
+        lambda spec: spec.update(format=1),
         lambda spec: spec.update(colour="red"),
         lambda spec: spec.update(classes="blue"),
         lambda spec: spec.pop("head"),
@@ -204,4 +247,99 @@ def test_a_spec_that_does_not_fit_the_weights_is_refused(
 ) -> None:
     edit(folder, change)
     with pytest.raises(ThawError, match=str(folder)):
+        directory.load(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda spec: spec["classes"].reverse(),
+        lambda spec: spec["preprocessing"].update(crop_pct=0.5),
+        lambda spec: spec["parents"].clear(),
+        lambda spec: spec["files"].clear(),
+        lambda spec: spec.update(digest="0" * 64),
+        lambda spec: spec.update(digest=""),
+    ],
+    ids=["classes", "preprocessing", "parents", "files", "digest", "no digest"],
+)
+def test_a_changed_spec_is_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    edit(folder, change, seal=False)
+    with pytest.raises(ThawError, match=r"model\.json was changed or damaged"):
+        directory.load(folder)
+
+
+def test_the_digest_stands_for_the_spec_as_well_as_for_the_weights(tmp_path: Path) -> None:
+    model, spec = made()
+    first = directory.save(model, spec, tmp_path / "first")
+    turned = spec.model_copy(update={"classes": spec.classes[::-1]})
+    second = directory.save(model, turned, tmp_path / "second")
+    assert first.files == second.files
+    assert first.digest != second.digest
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../model.safetensors", "code/loader.py", "x.pkl"])
+def test_a_file_by_another_name_cannot_be_listed(folder: Path, name: str) -> None:
+    edit(folder, lambda spec: spec["files"].update({name: "0" * 64}))
+    with pytest.raises(ThawError, match=r"model\.json is damaged or of another version"):
+        directory.load(folder)
+
+
+class Marker:
+    """Unpickled, it leaves a file behind."""
+
+    def __init__(self, marker: Path) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return os.mkdir, (str(self._marker),)
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "data.pth", "loader.py", "__init__.py", ".hidden"])
+def test_one_file_too_many_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    marker = tmp_path / "marker"
+    (folder / name).write_bytes(pickle.dumps(Marker(marker)))
+    with pytest.raises(ThawError, match=rf"does not belong to a model: '{re.escape(name)}'"):
+        directory.load(folder)
+    assert not marker.exists()
+
+
+def test_the_marker_works(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Marker(tmp_path / "marker")))
+    assert (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("protocol", ["pickle", "torch"])
+def test_a_pickle_in_the_place_of_the_weights_is_not_unpickled(
+    folder: Path, tmp_path: Path, protocol: str
+) -> None:
+    marker, path = tmp_path / "marker", folder / directory.WEIGHTS
+    if protocol == "pickle":
+        path.write_bytes(pickle.dumps(Marker(marker)))
+    else:
+        torch.save(Marker(marker), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit(folder, lambda spec: spec["files"].update({directory.WEIGHTS: digest}))
+    with pytest.raises(ThawError, match="is not a safetensors file"):
+        directory.load(folder)
+    assert not marker.exists()
+
+
+def test_a_pipe_in_the_place_of_the_weights_is_not_waited_for(folder: Path) -> None:
+    (folder / directory.WEIGHTS).unlink()
+    os.mkfifo(folder / directory.WEIGHTS)
+    with pytest.raises(ThawError, match="no model directory"):
+        directory.load(folder)
+
+
+def test_a_link_is_read_as_what_it_leads_to_and_digested(folder: Path, tmp_path: Path) -> None:
+    """DVC may link its outputs to its cache; a link to anything else has another digest."""
+    weights = folder / directory.WEIGHTS
+    weights.rename(tmp_path / "cached")
+    weights.symlink_to(tmp_path / "cached")
+    directory.load(folder)
+    weights.unlink()
+    weights.symlink_to("/etc/passwd")
+    with pytest.raises(ThawError, match="was changed or damaged"):
         directory.load(folder)

@@ -25,14 +25,15 @@ CLASSES = ["cat", "dog", "yak"]
 
 def model_directory(folder: Path, seed: int = 0) -> Spec:
     """Write the smallest network that the zoo can cut, untrained, as a model directory."""
-    torch.manual_seed(seed)
-    backbone = zoo.build("timm/test_efficientnet")
+    backbone, _ = zoo.load(settings.backbone("timm/test_efficientnet"), seed=seed)
     top = head.build(settings.head(), backbone.features, len(CLASSES), seed)
+    torch.manual_seed(seed)
     for parameter in top.parameters():  # a new head gives every class the same probability
         nn.init.normal_(parameter)
     spec = Spec(
         backbone=backbone.name,
-        head=settings,
+        head=settings.head(),
+        blocks=len(backbone.blocks),
         classes=CLASSES,
         preprocessing=Preprocessing(
             short_side=48,

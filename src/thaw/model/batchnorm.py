@@ -71,6 +71,14 @@ def fold_all(module: nn.Module) -> int:
     return len(names)
 
 
+def has_statistics(module: nn.Module) -> bool:
+    """Whether any BatchNorm inside ``module`` keeps running statistics."""
+    return any(
+        isinstance(child, _BatchNorm) and child.running_mean is not None
+        for child in module.modules()
+    )
+
+
 def affine_names(module: nn.Module) -> list[str]:
     """The names of the affine maps inside ``module``, in order."""
     return [name for name, child in module.named_modules() if isinstance(child, ChannelAffine)]

@@ -8,25 +8,60 @@ and n (after the last one, pooled).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from thaw.model.freeze import Plan
 
+Layout = Literal["NCHW", "NHWC", "NLC"]
+
+
+def averaged(activations: Tensor, layout: Layout) -> Tensor:
+    """The output of a block, averaged over its positions or tokens: (N, C)."""
+    if activations.ndim == 2:
+        return activations
+    return activations.mean((2, 3) if layout == "NCHW" else tuple(range(1, activations.ndim - 1)))
+
+
+class AveragePool(nn.Module):
+    """The pool of a backbone that ends before its network's last block."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout: Layout = layout
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """A block's output -> (N, C)."""
+        return averaged(activations, self.layout)
+
 
 class Classifier(nn.Module):
-    """A backbone in blocks with a head on it; keeps to its freeze plan in ``train()``."""
+    """A backbone in blocks with a head on it; keeps to its freeze plan in ``train()``.
 
-    def __init__(self, blocks: Iterable[nn.Module], pool: nn.Module, head: nn.Module) -> None:
+    The head reads the pooled outputs of the blocks in ``taps`` (1 .. n, the last one is n), side
+    by side; none named means the last alone. ``layout`` is that of a block's output.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[nn.Module],
+        pool: nn.Module,
+        head: nn.Module,
+        taps: Sequence[int] = (),
+        layout: Layout = "NCHW",
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.pool = pool
         self.head = head
+        self.taps = tuple(sorted(set(taps))) or (len(self.blocks),)
+        self.layout: Layout = layout
         self.plan: Plan | None = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -34,19 +69,34 @@ class Classifier(nn.Module):
         return self.forward_from(images, 0)
 
     def activations(self, images: Tensor, cut: int) -> Tensor:
-        """The output of ``blocks[:cut]``: (N, C, H, W), or pooled (N, F) where ``cut`` is n."""
+        """The output of ``blocks[:cut]``; where ``cut`` is n, the features (N, F) of the head."""
+        if cut == len(self.blocks):
+            return self.features(images, 0)
         for block in self.blocks[:cut]:
             images = block(images)
-        return self.pool(images) if cut == len(self.blocks) else images
+        return images
+
+    def features(self, activations: Tensor, cut: int) -> Tensor:
+        """Activations at ``cut`` (below n, and below every tap) -> what the head reads (N, F)."""
+        read = []
+        for number, block in enumerate(self.blocks[cut:], start=cut + 1):
+            activations = block(activations)
+            if number == len(self.blocks):
+                read.append(self.pool(activations))
+            elif number in self.taps:
+                read.append(averaged(activations, self.layout))
+        return read[0] if len(read) == 1 else torch.cat(read, dim=1)
 
     def forward_from(self, activations: Tensor, cut: int) -> Tensor:
         """Activations at ``cut`` -> logits (N, classes)."""
         if cut < len(self.blocks):
-            for block in self.blocks[cut:]:
-                activations = block(activations)
-            activations = self.pool(activations)
+            activations = self.features(activations, cut)
         logits: Tensor = self.head(activations)
         return logits
+
+    def readable(self, cut: int) -> int:
+        """The highest cut up to ``cut`` whose activations are enough for the head's taps."""
+        return cut if cut == len(self.blocks) else min(cut, self.taps[0] - 1)
 
     def train(self, mode: bool = True) -> Classifier:  # noqa: FBT001, FBT002  (nn.Module's own signature)
         """Set training mode where the plan lets it: a frozen block stays in evaluation mode.
@@ -66,7 +116,7 @@ class Classifier(nn.Module):
         for index, block in enumerate(self.blocks[cut:], start=cut):
             if index not in self.plan.trainable:
                 block.eval()
-            elif self.plan.batch_norm == "frozen":
+            elif self.plan.keeps_statistics:
                 for module in block.modules():
                     if isinstance(module, _BatchNorm):
                         module.eval()
@@ -98,13 +148,52 @@ class Upper(nn.Module):
 
 
 class Lower(nn.Module):
-    """The part of a classifier below a cut: what is computed once and cached."""
+    """The part of a classifier below a cut, as a module of its own: what is computed once."""
 
     def __init__(self, classifier: Classifier, cut: int) -> None:
         super().__init__()
-        self.classifier = classifier
-        self.cut = cut
+        self.blocks = nn.ModuleList(classifier.blocks[:cut])
+        self.pool = classifier.pool if cut == len(classifier.blocks) else nn.Identity()
+        self._whole = [classifier]  # in a list, it is no submodule
+        self._cut = cut
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, S, S) -> activations at the cut."""
-        return self.classifier.activations(images, self.cut)
+        return self._whole[0].activations(images, self._cut)
+
+    def train(self, mode: bool = True) -> Lower:  # noqa: FBT001, FBT002  (nn.Module's own signature)
+        """As in the whole classifier: what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if mode:
+            self._whole[0].keep_frozen()
+        return self
+
+    def extra_repr(self) -> str:
+        """What else the output depends on."""
+        return f"cut={self._cut}, taps={self._whole[0].taps}"
+
+
+class Pooled(nn.Module):
+    """The pooled outputs of all blocks, side by side; ``widths`` says where each one ends."""
+
+    def __init__(self, classifier: Classifier, image_size: int) -> None:
+        super().__init__()
+        self.blocks = classifier.blocks
+        self.pool = classifier.pool
+        self._layout: Layout = classifier.layout
+        self.eval()
+        with torch.no_grad():
+            device = next(self.parameters()).device
+            parts = self._parts(torch.zeros(1, 3, image_size, image_size, device=device))
+        self.widths = [part.shape[1] for part in parts]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, S, S) -> (N, the sum of ``widths``)."""
+        return torch.cat(self._parts(images), dim=1)
+
+    def _parts(self, images: Tensor) -> list[Tensor]:
+        parts = []
+        for block in self.blocks[:-1]:
+            images = block(images)
+            parts.append(averaged(images, self._layout))
+        return [*parts, self.pool(self.blocks[-1](images))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 
 from thaw import config, provenance
-from thaw.config import Launch, Section
+from thaw.config import Launch, Params, Regularize, Section
 from thaw.console import warn
 from thaw.data.prepared import Prepared
 from thaw.files import only_process
@@ -19,7 +19,7 @@ from thaw.model.freeze import apply
 from thaw.process import die_with_parent
 from thaw.stages import paths
 from thaw.training import history
-from thaw.training.activations import sources
+from thaw.training.activations import FOLDER, cache_of, sources
 from thaw.training.checkpoint import Checkpoints
 from thaw.training.loop import fit
 from thaw.training.runtime import start
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from thaw.data.transforms import Preprocessing
     from thaw.model.blocks import Classifier
     from thaw.model.directory import Spec
+    from thaw.model.drift import Reference
     from thaw.model.freeze import Plan
     from thaw.tracking import ResultRun
+    from thaw.training.activations import AtCut, Cache
     from thaw.training.history import Row
     from thaw.training.loop import Progress
     from thaw.training.runtime import Runtime
@@ -43,6 +45,7 @@ class TrainingInputs(Section):
 
     seed: int
     launch: Launch
+    regularize: Regularize
 
 
 I = TypeVar("I", bound=TrainingInputs)  # noqa: E741
@@ -54,10 +57,29 @@ class Work(Generic[I]):
 
     stage: str
     config: I
+    params: Params
     data: Prepared
     runtime: Runtime
     checkpoints: Checkpoints
     run: ResultRun | None  # of the first process
+
+    def inputs(
+        self,
+        classifier: Classifier,
+        preprocessing: Preprocessing,
+        plan: Plan,
+        augmentation: Augment | None = None,
+    ) -> AtCut:
+        """What ``plan`` trains on: cached activations where it can be, else the images."""
+        apply(classifier, plan)
+        train = self.data.images("train", preprocessing, self.config.seed, augmentation)
+        val = self.data.images("val", preprocessing)
+        cache = self.cache(preprocessing)
+        return sources(self.runtime, classifier, train, val, plan.cut, cache)
+
+    def cache(self, preprocessing: Preprocessing) -> Cache:
+        """Where the activations of this data, so preprocessed, are kept."""
+        return cache_of(FOLDER, self.data, preprocessing, self.config.launch.cache_gb)
 
     def train(
         self,
@@ -67,36 +89,47 @@ class Work(Generic[I]):
         config: Training,
         *,
         lr_decay: float = 1.0,
+        gradual_epochs: int = 0,
         augmentation: Augment | None = None,
     ) -> Progress:
         """Train what ``plan`` leaves trainable, in place; the cached activations are its inputs."""
-        apply(classifier, plan)
-        seed = self.config.seed
-        train = self.data.images("train", preprocessing, seed, augmentation)
-        val = self.data.images("val", preprocessing)
-        folder = self.checkpoints.folder  # the activations live as long as the checkpoints
-        at_cut = sources(self.runtime, classifier, train, val, plan.cut, folder)
+        at_cut = self.inputs(classifier, preprocessing, plan, augmentation)
         return fit(
             self.runtime,
             classifier,
             *at_cut.pair,
             config,
-            seed=seed,
+            self.config.regularize,
+            seed=self.config.seed,
             lr_decay=lr_decay,
             cut=at_cut.cut,
+            gradual_epochs=gradual_epochs,
             checkpoints=self.checkpoints,
-            log=self._log,
+            log=self.log,
         )
 
-    def _log(self, row: Row) -> None:
+    def log(self, row: Row) -> None:
+        """Log an epoch to the MLflow run, from the first process."""
         if self.run is not None:
             self.run.log_row(self.stage, row)
 
-    def save_model(self, classifier: Classifier, spec: Spec, name: str = "") -> Spec:
+    def draw(self, preprocessing: Preprocessing, augmentation: Augment, name: str) -> None:
+        """Draw some training images as the network sees them, from the first process."""
+        if self.runtime.is_main:
+            from thaw.evaluation.augmented import augmented
+
+            source = self.data.images("train", preprocessing, self.config.seed, augmentation)
+            folder = paths.REPORTS / self.stage
+            folder.mkdir(parents=True, exist_ok=True)
+            augmented(source, folder / name)
+
+    def save_model(
+        self, classifier: Classifier, spec: Spec, name: str = "", reference: Reference | None = None
+    ) -> Spec:
         """Write a model directory of this stage, from the first process."""
         if not self.runtime.is_main:
             return spec
-        return directory.save(classifier, spec, paths.MODELS / self.stage / name)
+        return directory.save(classifier, spec, paths.MODELS / self.stage / name, reference)
 
     def finish(self, spec: Spec, progress: Progress, report: dict[str, Any]) -> None:
         """Write the history and the report; the checkpoints are no longer needed."""
@@ -129,7 +162,7 @@ def describe(progress: Progress) -> dict[str, Any]:
 def training(stage: str, schema: type[I], parent: str = "") -> Iterator[Work[I]]:
     """Open all that a training stage needs; ``parent`` digests the model it starts from."""
     die_with_parent()
-    params = config.load(config.Params)
+    params = config.load(Params)
     inputs = config.load(schema)
     runtime = start(inputs.launch)
     with contextlib.ExitStack() as stack:
@@ -153,4 +186,4 @@ def training(stage: str, schema: type[I], parent: str = "") -> Iterator[Work[I]]
 
             run = ResultRun(params, data.manifest.digest)
             stack.enter_context(run.stage(stage))
-        yield Work(stage, inputs, data, runtime, checkpoints, run)
+        yield Work(stage, inputs, params, data, runtime, checkpoints, run)

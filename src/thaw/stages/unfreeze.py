@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thaw.advice.resolve import Resolved, resolve
 from thaw.config import Augment, Unfreeze
 from thaw.console import say
-from thaw.model import batchnorm, directory
-from thaw.model.directory import Parent
-from thaw.model.freeze import last_blocks
+from thaw.model import directory
 from thaw.process import run_main
 from thaw.stages import paths
 from thaw.stages.entry import TrainingInputs, Work, training
@@ -26,19 +25,32 @@ class Inputs(TrainingInputs):
     unfreeze: Unfreeze
 
 
-def run(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
-    """Train the last ``unfreeze.depth`` blocks and the head, in place.
+def resolved_for(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Resolved:
+    """What trains and how, with nothing left to ``auto``."""
+    return resolve(
+        work.runtime,
+        classifier,
+        work.data,
+        spec.preprocessing,
+        work.config.unfreeze,
+        work.cache(spec.preprocessing),
+        work.config.seed,
+    )
+
+
+def run(work: Work[Inputs], classifier: Classifier, spec: Spec, resolved: Resolved) -> Progress:
+    """Train what the plan says and the head, in place.
 
     The warm-up's model is epoch 0: where no epoch beats it on the validation loss, it stands.
     """
-    config = work.config.unfreeze
-    plan = last_blocks(config.depth, len(classifier.blocks), config.batch_norm)
+    settings = resolved.settings
     return work.train(
         classifier,
         spec.preprocessing,
-        plan,
-        config,
-        lr_decay=config.lr_decay,
+        resolved.plan,
+        settings,
+        lr_decay=settings.lr_decay,
+        gradual_epochs=settings.gradual_epochs,
         augmentation=work.config.augment,
     )
 
@@ -48,19 +60,17 @@ def main() -> None:
     parent = directory.read_spec(paths.MODELS / "warmup_head")
     with training("unfreeze", Inputs, parent.digest) as work:
         classifier, spec = directory.load(paths.MODELS / "warmup_head")
-        progress = run(work, classifier, spec)
+        resolved = resolved_for(work, classifier, spec)
+        work.draw(spec.preprocessing, work.config.augment, "augmented.png")
+        progress = run(work, classifier, spec, resolved)
         stands = progress.best_epoch == 0
         if stands and work.runtime.is_main:
             say("no epoch beat the warm-up's model on the validation loss: it stands")
-        spec = spec.model_copy(
-            update={
-                "depth": work.config.unfreeze.depth,
-                "folded": batchnorm.affine_names(classifier),
-                "parents": [*spec.parents, Parent(stage="warmup_head", digest=spec.digest)],
-            }
+        trained = sorted(index + 1 for index in resolved.plan.trainable)
+        spec = work.save_model(classifier, spec.after("warmup_head", classifier, trained))
+        work.finish(
+            spec, progress, {"warmup_head_stands": stands, "blocks": trained, **resolved.report}
         )
-        spec = work.save_model(classifier, spec)
-        work.finish(spec, progress, {"warmup_head_stands": stands})
 
 
 if __name__ == "__main__":

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
+from thaw import config
 from thaw.config import Backbone, Head, WarmupHead
-from thaw.data.transforms import Preprocessing
-from thaw.model import head, zoo
-from thaw.model.blocks import Classifier
-from thaw.model.directory import Parent, Spec
 from thaw.model.freeze import last_blocks
+from thaw.origin import begin, parent_of
 from thaw.process import run_main
 from thaw.stages.entry import TrainingInputs, Work, training
+from thaw.training import linear
+from thaw.training.history import Row
+from thaw.training.layerwise import pretrain
+from thaw.training.loop import Progress
+from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
-    from thaw.training.loop import Progress
+    from thaw.data.loader import Source
+    from thaw.model.blocks import Classifier
+    from thaw.model.directory import Spec
 
 
 class Inputs(TrainingInputs):
@@ -27,42 +34,56 @@ class Inputs(TrainingInputs):
     warmup_head: WarmupHead
 
 
-def build(work: Work[Inputs]) -> tuple[Classifier, Spec]:
-    """The pretrained backbone with a new head, and its description."""
-    inputs, classes = work.config, work.data.manifest.classes
-    backbone, digest = zoo.load(inputs.backbone.name, inputs.backbone.weights)
-    top = head.build(inputs.head, backbone.features, len(classes), inputs.seed)
-    classifier = Classifier(backbone.blocks, backbone.pool, top)
-    settings = work.data.store.settings
-    preprocessing = Preprocessing(
-        short_side=int(settings["short_side"]),
-        max_megapixels=settings["max_megapixels"],
-        image_size=inputs.backbone.image_size,
-        crop_pct=inputs.backbone.crop_pct,
-        interpolation=backbone.interpolation,
-        mean=backbone.mean,
-        std=backbone.std,
-    )
-    spec = Spec(
-        backbone=backbone.name,
-        head=inputs.head,
-        classes=classes,
-        preprocessing=preprocessing,
-        parents=[Parent(stage="backbone", digest=digest)],
-    )
-    return classifier.to(memory_format=torch.channels_last), spec
+def build(work: Work[Inputs], parent: str) -> tuple[Classifier, Spec]:
+    """The backbone with a new head, and its description; ``parent`` is a registered version."""
+    classifier, spec = begin(work.params, work.config.head, work.data, parent)
+    if epochs := work.config.backbone.layerwise_epochs:
+        source = work.data.images("train", spec.preprocessing)
+        pretrain(work.runtime, classifier.blocks, source, epochs, work.config.seed)
+    return classifier, spec
 
 
 def run(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
     """Train the head alone, in place, on features that are computed once."""
+    settings = work.config.warmup_head
     plan = last_blocks(0, len(classifier.blocks))
-    return work.train(classifier, spec.preprocessing, plan, work.config.warmup_head)
+    if settings.fit == "gradient":
+        return work.train(classifier, spec.preprocessing, plan, settings)
+    pair = work.inputs(classifier, spec.preprocessing, plan).pair
+    balanced = work.config.regularize.class_weights == "balanced"
+    rows = [_row(work, classifier, pair, 0)]
+    linear.fit_head(
+        classifier.head, settings.fit, *pair, balanced=balanced, show=work.runtime.is_main
+    )
+    rows.append(_row(work, classifier, pair, 1))
+    for row in rows:
+        work.log(row)
+    return Progress(epoch=1, best_epoch=1, history=rows)
+
+
+def _row(
+    work: Work[Inputs],
+    classifier: Classifier,
+    pair: tuple[Source, Source],
+    epoch: int,
+) -> Row:
+    """The head as it stands: its losses and its validation accuracy."""
+    train, val = (logits(work.runtime, classifier.head, source, "head") for source in pair)
+    targets = [torch.from_numpy(source.targets) for source in pair]
+    return Row(
+        epoch=epoch,
+        train_loss=float(F.cross_entropy(train.double(), targets[0])) if epoch else None,
+        val_loss=float(F.cross_entropy(val.double(), targets[1])),
+        val_accuracy=float(np.mean(val.argmax(1).numpy() == pair[1].targets)),
+        lr=0.0,
+    )
 
 
 def main() -> None:
     """Build, run, write the model directory and the history."""
-    with training("warmup_head", Inputs) as work:
-        classifier, spec = build(work)
+    parent = parent_of(config.load(config.Params))
+    with training("warmup_head", Inputs, parent) as work:
+        classifier, spec = build(work, parent)
         progress = run(work, classifier, spec)
         work.finish(work.save_model(classifier, spec), progress, {})
 

@@ -1,0 +1,1 @@
+"""What the data says about how to train on it."""

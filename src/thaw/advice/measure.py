@@ -1,0 +1,82 @@
+"""Measure what advice rests on: one forward pass over the data, cached for the next command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from thaw.advice.advise import Facts
+from thaw.advice.probe import probe_all
+from thaw.data.loader import ImageSource
+from thaw.model.blocks import Pooled
+from thaw.model.statistics import expected, observed, shift
+from thaw.training.activations import cached
+from thaw.training.runtime import forward_all
+
+if TYPE_CHECKING:
+    from thaw.data.prepared import Prepared
+    from thaw.data.transforms import Preprocessing
+    from thaw.model.blocks import Classifier
+    from thaw.training.activations import Cache
+    from thaw.training.runtime import Runtime
+
+# Images that the shift of the statistics is measured on: medians over channels need few.
+_SHIFT_IMAGES = 256
+
+
+def measure(
+    runtime: Runtime,
+    classifier: Classifier,
+    data: Prepared,
+    preprocessing: Preprocessing,
+    cache: Cache,
+    seed: int,
+) -> Facts:
+    """Probe every block on the training and validation images; the test split is not touched."""
+    pooled = Pooled(classifier, preprocessing.image_size)
+    features, targets = [], []
+    for split in ("train", "val"):
+        source = data.images(split, preprocessing)
+        found = cached(runtime, pooled, source, cache, split)
+        features.append(found.read(np.arange(len(found))).numpy())
+        targets.append(found.targets)
+    single, joined = probe_all(
+        np.concatenate(features),
+        pooled.widths,
+        np.concatenate(targets),
+        seed,
+        show=runtime.is_main,
+    )
+    return Facts(
+        images=len(targets[0]),
+        classes=len(data.manifest.classes),
+        blocks=len(classifier.blocks),
+        single=single,
+        joined=joined,
+        shift=shift_of(runtime, classifier, data, preprocessing),
+    )
+
+
+def shift_of(
+    runtime: Runtime, classifier: Classifier, data: Prepared, preprocessing: Preprocessing
+) -> float:
+    """How far the training images' statistics are from those the backbone expects; 0 without any.
+
+    Over some training images, the same in every process.
+    """
+    before = expected(classifier.blocks)
+    if not before:
+        return 0.0
+    ids = data.manifest.ids("train")
+    some = ids[np.unique(np.linspace(0, len(ids) - 1, _SHIFT_IMAGES).astype(np.int64))]
+    source = ImageSource(data.store, some, data.manifest.targets, preprocessing)
+    pooled = Pooled(classifier, preprocessing.image_size)
+    with observed(classifier.blocks, before) as moments:
+        for _ in forward_all(runtime, pooled, source, "statistics"):
+            pass
+    for found in moments.values():
+        found.count = int(runtime.sum(torch.tensor(float(found.count))))
+        found.total, found.squares = runtime.sum(found.total), runtime.sum(found.squares)
+    return shift(before, moments)

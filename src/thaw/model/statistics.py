@@ -1,0 +1,125 @@
+"""What a BatchNorm expects of a channel, and what really passes through it.
+
+The distance between the two says how far data is from what a backbone was trained on.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+
+@dataclass
+class Moments:
+    """Sums over everything that passed through a channel: float64 (C,)."""
+
+    count: int
+    total: Tensor
+    squares: Tensor
+
+    def add(self, values: Tensor) -> None:
+        """Values (N, C, ...)."""
+        over = [axis for axis in range(values.ndim) if axis != 1]
+        count = values.numel() // values.shape[1]
+        # The sums themselves would lose digits in float32; float64 takes as long as the network.
+        variance, mean = torch.var_mean(values.detach().float(), over, correction=0)
+        variance, mean = variance.double().cpu(), mean.double().cpu()
+        self.count += count
+        self.total += mean * count
+        self.squares += (variance + mean.square()) * count
+
+    @classmethod
+    def empty(cls, channels: int) -> Moments:
+        """Nothing has passed yet."""
+        return cls(0, torch.zeros(channels).double(), torch.zeros(channels).double())
+
+    def __add__(self, other: Moments) -> Moments:
+        """The moments of both together."""
+        return Moments(
+            self.count + other.count, self.total + other.total, self.squares + other.squares
+        )
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean (C,)."""
+        return (self.total / self.count).numpy()
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """Standard deviation (C,)."""
+        variance = (self.squares / self.count).numpy() - self.mean**2
+        return np.sqrt(np.maximum(variance, 0.0))
+
+
+Channels = dict[str, tuple["NDArray[np.float64]", "NDArray[np.float64]"]]
+
+
+def expected(module: nn.Module) -> Channels:
+    """Mean and standard deviation (C,) that each BatchNorm inside ``module`` was trained on."""
+    return {
+        name: (
+            child.running_mean.double().cpu().numpy(),
+            (child.running_var.double() + child.eps).sqrt().cpu().numpy(),
+        )
+        for name, child in module.named_modules()
+        if isinstance(child, _BatchNorm) and child.running_mean is not None
+        if child.running_var is not None
+    }
+
+
+@contextmanager
+def observed(
+    module: nn.Module, names: Iterable[str], outputs_of: Iterable[str] = ()
+) -> Iterator[dict[str, Moments]]:
+    """The moments of what enters the modules called ``names`` while the context is open.
+
+    And of what leaves those called ``outputs_of``.
+    """
+    moments: dict[str, Moments] = {}
+
+    def add(name: str, values: Tensor) -> None:
+        if name not in moments:
+            moments[name] = Moments.empty(values.shape[1])
+        moments[name].add(values)
+
+    def before(name: str) -> torch.utils.hooks.RemovableHandle:
+        return module.get_submodule(name).register_forward_pre_hook(
+            lambda _, inputs: add(name, inputs[0])
+        )
+
+    def after(name: str) -> torch.utils.hooks.RemovableHandle:
+        return module.get_submodule(name).register_forward_hook(
+            lambda _module, _inputs, output: add(name, output)
+        )
+
+    handles = [*(before(name) for name in names), *(after(name) for name in outputs_of)]
+    try:
+        yield moments
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def shift(before: Channels, after: Mapping[str, Moments]) -> float:
+    """How far ``after`` is from ``before``: 0 is equal, 1 is a standard deviation.
+
+    The median over all channels of the 2-Wasserstein distance between the two normal
+    distributions, in units of the expected standard deviation.
+    """
+    distances = [
+        np.sqrt((moments.mean - before[name][0]) ** 2 + (moments.std - before[name][1]) ** 2)
+        / before[name][1]
+        for name, moments in after.items()
+    ]
+    return float(np.median(np.concatenate(distances))) if distances else 0.0

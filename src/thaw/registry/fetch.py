@@ -1,0 +1,114 @@
+"""Fetch a registered model's directory: to fine-tune from it, to predict with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thaw.errors import ThawError
+from thaw.model import directory
+from thaw.registry.names import DIGEST
+from thaw.tracking import connect
+
+if TYPE_CHECKING:
+    from thaw.config import Tracking
+
+PREFIX = "models:/"
+LOADER = "thaw.registry.pyfunc"  # the only module that an artifact may name as its loader
+_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in the registry, named by its number, wherever its aliases move."""
+
+    name: str
+    number: int
+
+    @property
+    def uri(self) -> str:
+        """``models:/NAME/NUMBER``."""
+        return f"{PREFIX}{self.name}/{self.number}"
+
+
+def resolve(uri: str, tracking: Tracking) -> Version:
+    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` stands for now.
+
+    Raises:
+        ThawError: no such model, alias or version.
+    """
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise ThawError(f"{uri}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
+    client: MlflowClient
+    client, _ = connect(tracking)
+    name = match["name"]
+    try:
+        if match["alias"]:
+            found = client.get_model_version_by_alias(name, match["alias"])
+        else:
+            found = client.get_model_version(name, match["version"])
+    except MlflowException as error:
+        raise ThawError(f"{uri}: {error.message}") from None
+    return Version(name, int(found.version))
+
+
+def fetch(version: Version, folder: Path) -> Path:
+    """Copy the model directory of ``version`` into ``folder``; where it lies there.
+
+    It is what was registered: nothing else lies beside it, and its digest is the version's. MLflow
+    never loads it, for that would run whatever loader the artifact names.
+
+    Raises:
+        ThawError: its files are not where the registry says, it is no model of thaw's, or it was
+            changed after it was registered.
+    """
+    try:
+        tags = MlflowClient().get_model_version(version.name, str(version.number)).tags
+        copied = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=str(folder)))
+    except (MlflowException, OSError) as error:
+        raise ThawError(f"{version.uri} could not be fetched: {error}") from None
+    found = sorted(copied.rglob(directory.SPEC))
+    if len(found) != 1:
+        raise ThawError(f"{version.uri} is no model of thaw's: it has {len(found)} model.json")
+    model = found[0].parent
+    _refuse_code(version, copied, model)
+    spec = directory.read_spec(model)
+    directory.refuse_others(model, spec)
+    if tags.get(DIGEST) != spec.digest:
+        raise ThawError(
+            f"{version.uri} is not what was registered: its digest is {spec.digest[:12]}, the "
+            f"version's tag {DIGEST} says {tags.get(DIGEST, 'nothing')[:12]}"
+        )
+    return model
+
+
+def _refuse_code(version: Version, copied: Path, model: Path) -> None:
+    """Refuse an artifact that has MLflow run anything but thaw's own loader on the model."""
+    try:
+        content = YAML(typ="safe", pure=True).load((copied / "MLmodel").read_text())
+        flavors = content["flavors"]
+        named = flavors["python_function"]
+        foreign = sorted(set(flavors) - {"python_function"})
+        loader, code = named["loader_module"], named.get("code")
+        data = copied / named["data"]
+    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ThawError(f"{version.uri} is no model of thaw's: its MLmodel: {error!r}") from None
+    if loader != LOADER or code is not None or foreign:
+        raise ThawError(
+            f"{version.uri} is no model of thaw's: its MLmodel would run "
+            f"{', '.join([str(loader), *filter(None, [code]), *foreign])}; nothing was run"
+        )
+    beside = [path for path in (copied / "data").rglob("*") if path.parent != model]
+    others = [path for path in beside if path != model and path not in model.parents]
+    if data != model or others:
+        names = ", ".join(str(path.relative_to(copied)) for path in sorted(others)) or str(data)
+        raise ThawError(f"{version.uri} holds what does not belong to a model: {names}")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests import tiny
+from thaw.model.statistics import expected, observed, shift
+
+
+def images(count: int = 64, scale: float = 1.0, offset: float = 0.0) -> Tensor:
+    drawn = torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return drawn * scale + offset
+
+
+def calibrated(data: Tensor) -> nn.Module:
+    """A network whose running statistics are those of ``data``, one layer after the other."""
+    model = tiny.classifier()
+    for block in model.blocks:
+        with torch.no_grad():
+            inputs = block[0](data)  # type: ignore[index]
+            block[1].running_mean = inputs.mean((0, 2, 3))  # type: ignore[index]
+            block[1].running_var = inputs.var((0, 2, 3), unbiased=False)  # type: ignore[index]
+            data = block(data)
+    return model
+
+
+def seen(model: nn.Module, *batches: Tensor) -> float:
+    before = expected(model)
+    with observed(model, before) as moments, torch.no_grad():
+        for batch in batches:
+            model(batch)
+    return shift(before, moments)
+
+
+def test_every_batch_norm_is_expected_and_observed() -> None:
+    model = tiny.classifier()
+    before = expected(model)
+    assert list(before) == ["blocks.0.1", "blocks.1.1", "blocks.2.1"]
+    with observed(model, before) as moments, torch.no_grad():
+        model(images())
+    assert list(moments) == list(before)
+    assert [moment.count for moment in moments.values()] == [64 * 64, 64 * 64, 64 * 16]
+
+
+def test_the_moments_are_those_of_what_entered() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3))
+    with observed(model.eval(), expected(model)) as moments:
+        for part in images().split(10):  # uneven batches
+            model(part)
+    everything = images().double()
+    np.testing.assert_allclose(moments["0"].mean, everything.mean((0, 2, 3)), atol=1e-6)
+    deviation = everything.var((0, 2, 3), unbiased=False).sqrt()
+    np.testing.assert_allclose(moments["0"].std, deviation, atol=1e-6)
+
+
+def test_the_data_that_the_statistics_are_of_is_not_shifted() -> None:
+    assert seen(calibrated(images()), images()) < 1e-3
+
+
+@pytest.mark.parametrize("offset", [0.5, 1.0, 2.0])
+def test_an_offset_of_the_inputs_is_measured_in_standard_deviations(offset: float) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3)).eval()
+    found = seen(model, images(512, offset=offset))
+    assert found == pytest.approx(offset, rel=0.05)
+
+
+def test_a_further_shift_is_a_larger_one() -> None:
+    model = calibrated(images())
+    shifts = [seen(model, images(scale=s, offset=o)) for s, o in ((1, 0.2), (2, 0.5), (4, 1))]
+    assert shifts == sorted(shifts)
+    assert shifts[0] > 0.05
+
+
+def test_nothing_is_watched_afterwards_and_without_batch_norm_nothing_is_shifted() -> None:
+    model = tiny.classifier()
+    with observed(model, expected(model)) as moments:
+        pass
+    model(images(2))
+    assert not moments
+    assert seen(nn.Sequential(nn.Conv2d(3, 4, 3)), images(2)) == 0.0
