@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench ui clean
+.PHONY: help run test check format bench bench-method bench-batchnorm ui clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -16,11 +16,15 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
-	@rm -f $(VENV)/.installed-dev
+	@rm -f $(VENV)/.installed-dev $(VENV)/.installed-bench
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
 
 run: $(VENV)/.installed  ## Install, run the whole pipeline (dvc repro), show what came out
@@ -43,6 +47,12 @@ format: $(VENV)/.installed-dev  ## Format the code and fix what can be fixed
 
 bench: $(VENV)/.installed-dev  ## Measure the figures the docs quote (some minutes)
 	python -m benchmarks.spine
+
+bench-method: $(VENV)/.installed-bench  ## thaw against the plain ways, on clip art and digits (about an hour)
+	python -m benchmarks.method
+
+bench-batchnorm: $(VENV)/.installed-dev  ## BatchNorm policies against batch sizes (about ten minutes)
+	python -m benchmarks.batchnorm
 
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui

@@ -20,8 +20,9 @@ from thaw import config
 from thaw.data.loader import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.model import directory
+from thaw.model.blocks import Lower
 from thaw.model.freeze import apply, last_blocks
-from thaw.training.activations import cached
+from thaw.training.activations import cache_of, cached
 from thaw.training.checkpoint import Checkpoints
 from thaw.training.loop import fit
 from thaw.training.runtime import forward_all, start
@@ -67,6 +68,7 @@ def main() -> None:
             classifier,
             *inputs,
             settings.model_copy(update={"epochs": epochs, "patience": epochs}),
+            params.regularize,
             seed=0,
             lr_decay=1.0,
             cut=cut,
@@ -75,8 +77,10 @@ def main() -> None:
         )
 
     def warmup(folder: Path) -> None:
+        cache = cache_of(folder, data, preprocessing, params.launch.cache_gb)
+        lower = Lower(classifier, depth)
         pair = [
-            cached(runtime, classifier, source, depth, folder / f"{name}.npy")
+            cached(runtime, lower, source, cache, name)
             for name, source in (("train", train), ("val", val))
         ]
         trained(0, 20, (pair[0], pair[1]), depth, folder)

@@ -1,0 +1,220 @@
+"""One arm of ``method.py`` on the prepared data of the folder it runs in; a line of JSON.
+
+As ``arms.py logistic|plain|fastai EPOCHS [flip]`` or ``arms.py timing PIXELS``, in a process of its
+own: malloc is set up before it starts. All arms read the pixels that thaw prepared, resized and
+normalised as thaw does.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from thaw import config
+from thaw.data.loader import shuffled
+from thaw.data.prepared import Prepared
+from thaw.model import zoo
+from thaw.model.blocks import Lower
+from thaw.origin import begin
+from thaw.training.runtime import forward_all, logits, start
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from thaw.data.loader import Source
+
+SPLITS = ("train", "val", "test")
+_STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_RATES = (1e-3, 1e-4)
+_BATCH = 16  # as unfreeze.batch_size
+
+
+class Setting:
+    """The data, the network with its pretrained weights, and the parameters of this folder."""
+
+    def __init__(self) -> None:
+        self.params = config.load(config.Params)
+        self.data = Prepared(Path("data/prepared"))
+        self.runtime = start(self.params.launch)
+        self.classifier, self.spec = begin(self.params, self.params.head, self.data, "")
+        self.targets = {
+            split: self.data.images(split, self.spec.preprocessing).targets for split in SPLITS
+        }
+
+    def source(self, split: str, *, augmented: bool = False) -> Source:
+        """The images of a split, as thaw's own stages read them."""
+        augmentation = self.params.augment if augmented else None
+        return self.data.images(split, self.spec.preprocessing, self.params.seed, augmentation)
+
+
+def scores(probabilities: NDArray[Any], targets: NDArray[np.int64], split: str) -> dict[str, float]:
+    """Accuracy and log-loss (nats) of probabilities (N, C)."""
+    chosen = np.asarray(probabilities, dtype=np.float64)[np.arange(len(targets)), targets]
+    return {
+        f"{split}_accuracy": float((probabilities.argmax(1) == targets).mean()),
+        f"{split}_loss": float(-np.log(chosen.clip(1e-15)).mean()),
+    }
+
+
+def logistic(setting: Setting, _: int) -> dict[str, Any]:
+    """Logistic regression on the frozen, standardised features of the last block.
+
+    The strength of its penalty is the one with the lowest validation loss.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    network = Lower(setting.classifier, len(setting.classifier.blocks))
+    features = {}
+    for split in SPLITS:
+        passed = forward_all(setting.runtime, network, setting.source(split), split)
+        features[split] = np.concatenate([outputs.numpy() for _, outputs in passed])
+    found: list[dict[str, Any]] = []
+    for strength in _STRENGTHS:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+        model.fit(features["train"], setting.targets["train"])
+        row: dict[str, Any] = {"choice": f"C {strength:g}"}
+        for split in ("val", "test"):
+            row |= scores(model.predict_proba(features[split]), setting.targets[split], split)
+        found.append(row)
+    return min(found, key=lambda row: row["val_loss"])
+
+
+def plain(setting: Setting, epochs: int) -> dict[str, Any]:
+    """All layers at one rate from the first step, a random head, BatchNorm in train mode.
+
+    AdamW at the better of two rates, and of its epochs the best, both by the validation loss;
+    the same augmentation as thaw's.
+    """
+    classifier = setting.classifier
+    pretrained = copy.deepcopy(classifier.state_dict())
+    found: list[tuple[dict[str, Any], dict[str, Tensor]]] = []
+    for rate in _RATES:
+        classifier.load_state_dict(pretrained)
+        found.append(_plain_at(setting, rate, epochs))
+    best, weights = min(found, key=lambda pair: float(pair[0]["val_loss"]))
+    classifier.load_state_dict(weights)
+    return best | _scored(setting, "test")
+
+
+def _plain_at(
+    setting: Setting, rate: float, epochs: int
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The validation scores of the best epoch, and its weights."""
+    classifier, seed = setting.classifier, setting.params.seed
+    torch.manual_seed(seed)
+    for module in classifier.head.modules():
+        if isinstance(module, nn.Linear):
+            module.reset_parameters()
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=rate)
+    train = setting.source("train", augmented=True)
+    best: tuple[dict[str, Any], dict[str, Tensor]] | None = None
+    for epoch in range(1, epochs + 1):
+        classifier.train()
+        order = setting.runtime.shares(shuffled(len(train), seed, epoch), _BATCH)
+        for batch in setting.runtime.load(train, order, epoch):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(classifier(batch.inputs), batch.targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        row = {"choice": f"lr {rate:g}, epoch {epoch}"} | _scored(setting, "val")
+        if best is None or row["val_loss"] < best[0]["val_loss"]:
+            best = row, copy.deepcopy(classifier.state_dict())
+    assert best is not None
+    return best
+
+
+def _scored(setting: Setting, split: str) -> dict[str, Any]:
+    outputs = logits(setting.runtime, setting.classifier, setting.source(split), split)
+    return scores(outputs.softmax(1).numpy(), setting.targets[split], split)
+
+
+def fastai(setting: Setting, epochs: int) -> dict[str, Any]:
+    """The ``fine_tune`` of fastai on the same blocks: its head, optimiser, rates, transforms."""
+    import fastai.callback.schedule  # noqa: F401  (gives the learner its fine_tune)
+    from fastai.callback.channelslast import ChannelsLast
+    from fastai.learner import Learner
+    from fastai.losses import CrossEntropyLossFlat
+    from fastai.torch_core import apply_init, params, set_seed
+    from fastai.vision import augment, core, data
+    from fastai.vision.learner import create_head
+
+    set_seed(setting.params.seed, reproducible=True)
+    preprocessing, manifest = setting.spec.preprocessing, setting.data.manifest
+    pixels: dict[int, NDArray[np.uint8]] = {}
+    ids = {split: [int(i) for i in manifest.ids(split)] for split in SPLITS}
+    for image_id in (i for split in SPLITS for i in ids[split]):
+        resized = preprocessing.resize([setting.data.store.read(image_id)])
+        pixels[image_id] = resized[0].permute(1, 2, 0).numpy()
+    training = [*ids["train"], *ids["val"]]
+    transforms = augment.aug_transforms(do_flip="flip" in sys.argv[3:])
+    block = data.DataBlock(
+        blocks=(data.ImageBlock, data.CategoryBlock(vocab=manifest.classes, sort=False)),
+        get_x=lambda image_id: core.PILImage.create(pixels[image_id]),
+        get_y=lambda image_id: manifest.rows[image_id].label,
+        splitter=lambda items: (
+            list(range(len(ids["train"]))), list(range(len(ids["train"]), len(items)))
+        ),
+        batch_tfms=[
+            *transforms, data.Normalize.from_stats(preprocessing.mean, preprocessing.std)
+        ],
+    )  # fmt: skip
+    loaders = block.dataloaders(training, bs=_BATCH, num_workers=0, device=torch.device("cpu"))
+    body = nn.Sequential(*setting.classifier.blocks)
+    width = setting.classifier.head[-1].in_features  # type: ignore[index]
+    head = create_head(width, len(manifest.classes))
+    apply_init(head, nn.init.kaiming_normal_)
+    learner = Learner(
+        loaders,
+        nn.Sequential(body, head),
+        splitter=lambda model: [params(model[0]), params(model[1])],
+        loss_func=CrossEntropyLossFlat(),  # whose predictions are probabilities
+        cbs=ChannelsLast,
+    )
+    with learner.no_bar(), learner.no_logging():
+        learner.fine_tune(epochs)
+        result: dict[str, Any] = {"choice": "its defaults"}
+        for split in ("val", "test"):
+            outputs, _ = learner.get_preds(dl=loaders.test_dl(ids[split], num_workers=0))
+            result |= scores(outputs.numpy(), setting.targets[split], split)
+    return result
+
+
+def timing(size: int) -> dict[str, Any]:
+    """Seconds an image of ``size`` pixels, in a training step of the whole network."""
+    backbone, _ = zoo.load(config.load(config.Params).backbone)
+    network = nn.Sequential(*backbone.blocks).to(memory_format=torch.channels_last).train()
+    images = torch.randn(_BATCH, 3, size, size).contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters())
+    taken = []
+    for _ in range(6):
+        begun = time.perf_counter()
+        optimizer.zero_grad()
+        network(images).square().mean().backward()
+        optimizer.step()
+        taken.append((time.perf_counter() - begun) / _BATCH)
+    return {"an_image": float(np.median(taken[1:]))}
+
+
+def main() -> None:
+    """Run the arm, and print what came out."""
+    arms = {"logistic": logistic, "plain": plain, "fastai": fastai}
+    begun = time.perf_counter()
+    name, number = sys.argv[1], int(sys.argv[2])
+    found = timing(number) if name == "timing" else arms[name](Setting(), number)
+    print(json.dumps({**found, "seconds": time.perf_counter() - begun}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""BatchNorm policies against batch sizes: `make bench-batchnorm`.
+
+All blocks are fine-tuned for three epochs at 64 px from the same warmed-up head (one a seed), under
+each policy and at each batch size, on 240 training images of clip art and of the digits whose
+test half is shifted. The learning rate is 0.0003 throughout, so that nothing but the batch changes.
+The scores are those of the last epoch on 480 test images, which nothing was chosen by. (The best
+epoch might be the head that all start from, which would hide what a policy breaks.)
+
+Every result is a line of ``benchmarks/.cache/batchnorm.jsonl``: an interrupted run continues.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from benchmarks import clipart, shifted, tables
+from tests.project import ROOT
+from thaw import config
+from thaw.config import Data
+from thaw.data.loader import ImageSource
+from thaw.data.prepared import Prepared
+from thaw.data.sources import list_folder
+from thaw.launch import ENVIRONMENT
+from thaw.model.freeze import BatchNormPolicy, apply, last_blocks
+from thaw.origin import begin
+from thaw.stages import prepare
+from thaw.training.activations import cache_of, sources
+from thaw.training.checkpoint import Checkpoints
+from thaw.training.loop import fit
+from thaw.training.runtime import start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thaw.config import Params
+    from thaw.data.transforms import Preprocessing
+    from thaw.model.blocks import Classifier
+    from thaw.model.freeze import Plan
+    from thaw.training.loop import Progress
+    from thaw.training.runtime import Runtime
+
+POLICIES = get_args(BatchNormPolicy)
+SIZES = (2, 4, 8, 16, 32)
+RESULTS = clipart.CACHE / "batchnorm.jsonl"
+_SETS: dict[str, Callable[[int], Path]] = {
+    "clipart-few": partial(clipart.dataset, "few"),
+    "digits-shifted": shifted.dataset,
+}
+_PICTURE = ROOT / "docs/images/batchnorm.png"
+_TRAINING, _TEST = 240, 480
+_PIXELS, _RATE = 64, 0.0003
+
+
+def main(
+    only: Annotated[str, typer.Option(help="clipart-few or digits-shifted.")] = "",
+    seeds: Annotated[str, typer.Option(help="By commas.")] = "0,1,2",
+    sizes: Annotated[str, typer.Option(help="Batch sizes, by commas.")] = "2,4,8,16,32",
+    epochs: int = 3,
+    threads: Annotated[int, typer.Option(help="0: all cores.")] = 0,
+) -> None:
+    """Run what is not among the results yet; then show and draw them."""
+    if "MALLOC_TRIM_THRESHOLD_" not in os.environ:  # must be set before the process starts
+        cores = {"OMP_NUM_THREADS": str(threads or os.cpu_count())}
+        command = [sys.executable, "-m", "benchmarks.batchnorm", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | ENVIRONMENT | cores)
+    console = Console(width=110)
+    done = {(r["data"], r["seed"], r["policy"], r["batch"], r["epochs"]) for r in results()}
+    for seed in (int(seed) for seed in seeds.split(",")):
+        for name in [only] if only else _SETS:
+            todo = [
+                (policy, int(size))
+                for policy in POLICIES
+                for size in sizes.split(",")
+                if (name, seed, policy, int(size), epochs) not in done
+            ]
+            if todo:
+                measure(name, seed, todo, epochs, console)
+    found = [row for row in results() if row["epochs"] == epochs]
+    show(found, console)
+    draw(found)
+
+
+def results() -> list[dict[str, Any]]:
+    """What was measured so far."""
+    return [json.loads(line) for line in RESULTS.open()] if RESULTS.exists() else []
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs of one data set and seed have in common."""
+
+    params: Params
+    runtime: Runtime
+    data: Prepared
+    preprocessing: Preprocessing
+    folder: Path
+
+    def images(self, split: str, most: int | None = None) -> ImageSource:
+        """The images of a split, or as many of them as wanted, drawn by the seed."""
+        ids = self.data.manifest.ids(split)
+        order = np.random.default_rng(self.params.seed).permutation(len(ids))[:most]
+        targets = self.data.manifest.targets
+        return ImageSource(self.data.store, np.sort(ids[order]), targets, self.preprocessing)
+
+    def train(
+        self, classifier: Classifier, plan: Plan, val: ImageSource, **changes: Any
+    ) -> Progress:
+        """Train as thaw's stages do, from cached activations where the plan has any."""
+        apply(classifier, plan)
+        settings = self.params.warmup_head.model_copy(update=changes)
+        cache = cache_of(self.folder, self.data, self.preprocessing, self.params.launch.cache_gb)
+        train = self.images("train", _TRAINING)
+        at_cut = sources(self.runtime, classifier, train, val, plan.cut, cache)
+        with tempfile.TemporaryDirectory() as folder:
+            return fit(
+                self.runtime,
+                classifier,
+                *at_cut.pair,
+                settings,
+                self.params.regularize,
+                seed=self.params.seed,
+                lr_decay=1.0,
+                cut=at_cut.cut,
+                checkpoints=Checkpoints(Path(folder), "bench"),
+                log=lambda _: None,
+            )
+
+
+def measure(
+    name: str, seed: int, todo: list[tuple[BatchNormPolicy, int]], epochs: int, console: Console
+) -> None:
+    """Warm one head up, and fine-tune copies of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        params = config.load(config.Params, ROOT / "params.yaml")
+        size = params.backbone.model_copy(update={"image_size": _PIXELS})
+        params = params.model_copy(update={"seed": seed, "backbone": size})
+        source = _SETS[name](seed)
+        inputs = prepare.Inputs(
+            seed=seed,
+            data=Data(source="folder", path=str(source), root=str(source)),
+            prepare=params.prepare,
+        )
+        prepare.run(inputs, list_folder(source), Path(folder))
+        data = Prepared(Path(folder))
+        warmed, spec = begin(params, params.head, data, "")
+        bench = Bench(params, start(params.launch), data, spec.preprocessing, Path(folder))
+        blocks = len(warmed.blocks)
+        bench.train(warmed, last_blocks(0, blocks), bench.images("val"))
+        test = bench.images("test", _TEST)
+        for policy, batch in todo:
+            begun = time.perf_counter()
+            progress = bench.train(
+                copy.deepcopy(warmed), last_blocks(blocks, blocks, policy), test,
+                epochs=epochs, patience=epochs, batch_size=batch, lr=_RATE, warmup_fraction=0.1,
+            )  # fmt: skip
+            first, last = progress.history[0], progress.history[-1]
+            row = {
+                "data": name, "seed": seed, "policy": policy, "batch": batch, "epochs": epochs,
+                "test_accuracy": last.val_accuracy, "test_loss": last.val_loss,
+                "start_accuracy": first.val_accuracy, "start_loss": first.val_loss,
+                "seconds": time.perf_counter() - begun,
+            }  # fmt: skip
+            with RESULTS.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+            console.print(
+                f"{name} seed {seed}  {policy:7} batch {batch:2}  accuracy {last.val_accuracy:.4f} "
+                f"(head {first.val_accuracy:.4f})  {row['seconds']:.0f} s"
+            )
+
+
+def show(rows: tables.Rows, console: Console) -> None:
+    """A table a data set: test accuracy by policy and batch size, and of the head at the start."""
+    for name in _SETS:
+        found = [row for row in rows if row["data"] == name]
+        if not found:
+            continue
+        starts = {row["seed"]: row["start_accuracy"] for row in found}
+        console.print(f"{name}: the head alone {tables.spread(list(starts.values()), 3)}\n")
+        for value, digits in (("test_accuracy", 3), ("test_loss", 2)):
+            body = [
+                [policy]
+                + [tables.spread(_values(found, policy, size, value), digits) for size in SIZES]
+                for policy in POLICIES
+            ]
+            head = [f"{value.replace('_', ' ')}, batch of", *map(str, SIZES)]
+            tables.markdown(head, body, console)
+
+
+def draw(rows: tables.Rows) -> None:
+    """A panel a data set: a line a policy over the batch size, a dot a seed."""
+    from matplotlib.figure import Figure
+
+    present = [name for name in _SETS if any(row["data"] == name for row in rows)]
+    if not present:
+        return
+    figure = Figure(figsize=(5 * len(present), 3.6), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(present), squeeze=False)[0], present, strict=True):
+        found = [row for row in rows if row["data"] == name]
+        for place, policy in enumerate(POLICIES):
+            values = {size: _values(found, policy, size, "test_accuracy") for size in SIZES}
+            measured = [size for size in SIZES if values[size]]
+            means = [np.mean(values[size]) for size in measured]
+            axis.plot(measured, means, color=f"C{place}", label=policy)
+            for size in measured:
+                axis.plot([size] * len(values[size]), values[size], ".", color=f"C{place}")
+        start = float(np.mean([row["start_accuracy"] for row in found]))
+        axis.axhline(start, color="grey", linestyle="--", label="the head alone")
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(SIZES, [str(size) for size in SIZES])
+        axis.set_xlabel("batch size")
+        axis.set_ylabel("test accuracy")
+        axis.set_title(name, fontsize=10)
+        axis.legend(fontsize=8)
+    _PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(_PICTURE, dpi=120)
+
+
+def _values(rows: tables.Rows, policy: str, size: int, value: str) -> list[float]:
+    return [row[value] for row in rows if (row["policy"], row["batch"]) == (policy, size)]
+
+
+if __name__ == "__main__":
+    typer.run(main)
