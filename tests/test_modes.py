@@ -1,0 +1,191 @@
+"""Every mode of docs/method.md through the real stages, on small images and a small network."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from tests import tiny
+from tests.project import ROOT
+from thaw.edit import write_values
+from thaw.errors import ThawError
+from thaw.model import directory
+from thaw.stages import evaluate, fold_bn, prepare, unfreeze, warmup_head
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL: dict[str, Any] = {
+    "data.source": "folder",
+    "data.path": "images",
+    "prepare.short_side": 32,
+    "backbone.name": "timm/test_efficientnet",
+    "backbone.weights": "none",
+    "backbone.image_size": 32,
+    "warmup_head.epochs": 2,
+    "unfreeze.depth": 2,
+    "unfreeze.epochs": 2,
+    "unfreeze.batch_size": 8,
+    "fold_bn.epochs": 1,
+    "fold_bn.tolerance": 0.01,
+    "launch.threads": 1,
+}
+FEATURES = {"unfreeze.depth": 0, "unfreeze.epochs": 0, "fold_bn.epochs": 0}
+EVERYTHING_ON = {
+    "augment.crop": 0.3,
+    "augment.flip": 0.5,
+    "augment.saturation": 0.2,
+    "augment.hue": 0.1,
+    "augment.randaugment": 1,
+    "augment.noise": 0.02,
+    "augment.mixup": 0.2,
+    "augment.cutmix": 1.0,
+    "regularize.label_smoothing": 0.1,
+    "regularize.l1": 1e-5,
+    "regularize.l2_sp": 0.01,
+    "regularize.gradient_noise": 1e-5,
+    "regularize.ema": 0.9,
+    "regularize.class_weights": "balanced",
+    "unfreeze.optimizer": "sgd",
+    "warmup_head.optimizer": "lamb",
+    "head.hidden": [16],
+    "head.norm": "batch",
+    "head.activation": "gelu",
+    "head.dropout": 0.2,
+    "unfreeze.lr_decay": 0.8,
+    "evaluate.tta_views": 2,
+}
+MODES: dict[str, dict[str, Any]] = {
+    "late features, logistic": {**FEATURES, "warmup_head.fit": "logistic"},
+    "late features, svm": {**FEATURES, "warmup_head.fit": "svm"},
+    "early features": {**FEATURES, "warmup_head.fit": "logistic", "head.taps": [3]},
+    "features of several depths": {"warmup_head.fit": "logistic", "head.taps": [2, 4, 7]},
+    "head only": {"unfreeze.depth": 0},
+    "high-level only": {"unfreeze.depth": 3},
+    "everything": {"unfreeze.depth": 7},
+    "gradual": {"unfreeze.depth": 2, "unfreeze.gradual_epochs": 1},
+    "surgical": {"unfreeze.blocks": [1, 3], "unfreeze.batch_norm": "frozen"},
+    "auto": {"unfreeze.depth": "auto", "unfreeze.batch_norm": "auto"},
+    "affine": {"unfreeze.batch_norm": "affine"},
+    "fixed, recalibrated": {"unfreeze.batch_norm": "fixed", "fold_bn.recalibrate": True},
+    "gabor, layer by layer": {"backbone.gabor": True, "backbone.layerwise_epochs": 1},
+    "lenet5": {"backbone.name": "lenet5", "unfreeze.depth": 4, "backbone.init": "glorot"},
+    "everything on": EVERYTHING_ON,
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Path:
+    """A project in its own folder, with 36 images of three classes."""
+    tiny.images(tmp_path / "images", size=32)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    write_values({**SMALL, "tracking.uri": store})
+    return tmp_path
+
+
+def repro() -> dict[str, Any]:
+    """The five stages, as DVC runs them; what was registered."""
+    for stage in (prepare, warmup_head, unfreeze, fold_bn, evaluate):
+        stage.main()
+    return json.loads(read("reports/evaluate/registered.json"))  # type: ignore[no-any-return]
+
+
+def read(path: str) -> str:
+    from pathlib import Path
+
+    return Path(path).read_text()
+
+
+def report(stage: str) -> dict[str, Any]:
+    return json.loads(read(f"reports/{stage}/report.json"))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_ends_with_a_registered_model(project: Path, mode: str) -> None:
+    write_values({**MODES[mode], "tracking.registered_model": mode.replace(",", "")})
+    registered = repro()
+    assert registered["version"] == 1
+    classifier, spec = directory.load(project / "models/fold_bn/merged")
+    with torch.no_grad():
+        logits = classifier(torch.randn(2, 3, 32, 32))
+    assert logits.shape == (2, 3)
+    assert torch.isfinite(logits).all()
+    scores = json.loads(read("reports/evaluate/metrics.json"))
+    assert 0 <= scores["test"]["accuracy"] <= 1
+    assert ("tta" in scores) is (mode == "everything on")
+    assert (project / "reports/unfreeze/augmented.png").stat().st_size > 1000
+    if "early" in mode:
+        assert spec.blocks == 3
+
+
+def test_what_trains_is_what_the_mode_says(project: Path) -> None:
+    write_values({**MODES["surgical"], "fold_bn.epochs": 0, "regularize.clip_norm": 100.0})
+    repro()
+    before, _ = directory.load(project / "models/warmup_head")
+    after, spec = directory.load(project / "models/unfreeze")
+    moved = {
+        index + 1
+        for index, (old, new) in enumerate(zip(before.blocks, after.blocks, strict=True))
+        for name, value in old.state_dict().items()
+        if not torch.equal(value, new.state_dict()[name])
+    }
+    if report("unfreeze")["warmup_head_stands"]:
+        assert moved == set()
+    else:
+        assert moved == {1, 3}
+    assert spec.trained == [1, 3]
+
+
+def test_transitive_transfer_keeps_the_line_of_parents(project: Path, store: str) -> None:
+    write_values({"tracking.registered_model": "intermediate"})
+    first = repro()
+    write_values(
+        {
+            "backbone.weights": "models:/intermediate@champion",
+            "tracking.registered_model": "target",
+            "seed": 1,
+        }
+    )
+    second = repro()
+    _, spec = directory.load(project / "models/fold_bn/merged")
+    stages = [parent.stage for parent in spec.parents]
+    own = ["warmup_head", "unfreeze"]
+    assert stages == ["backbone", *own, "models:/intermediate/1", *own]
+    client = MlflowClient(store)
+    version = client.get_model_version("target", second["version"])
+    line = client.get_run(second["run_id"]).data.tags["thaw.parents"]
+    assert version.tags["thaw.parents"] == line == spec.lineage
+    assert "models:/intermediate/1" in line
+    assert first["run_id"] != second["run_id"]
+
+
+def test_advice_for_a_network_is_not_taken_beyond_the_model_at_hand(project: Path) -> None:
+    write_values({"head.taps": [2, 4], "warmup_head.fit": "logistic", "unfreeze.depth": "auto"})
+    repro()
+    assert set(report("unfreeze")["blocks"]) <= {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"head.taps": [9]}, r"head\.taps: 9 is beyond the backbone's 7 blocks"),
+        ({"warmup_head.fit": "svm", "head.hidden": [4]}, r"warmup_head\.fit: svm fits one linear"),
+        ({"backbone.weights": "models:/nothing@champion"}, "models:/nothing@champion"),
+    ],
+)
+def test_a_mistake_is_a_line(project: Path, values: dict[str, Any], reason: str) -> None:
+    prepare.main()
+    write_values(values)
+    with pytest.raises(ThawError, match=reason):
+        warmup_head.main()
