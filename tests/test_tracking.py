@@ -505,7 +505,7 @@ def test_epochs_that_the_store_missed_are_filled_in_from_the_history(
 def test_a_stage_from_the_cache_names_the_run_that_computed_it(project: Path) -> None:
     origin = ResultRun(parameters(), DIGEST)
     origin.computed("unfreeze", "abc")
-    other = ResultRun(changed("evaluate", batch_size=3), DIGEST)
+    other = ResultRun(changed("evaluate", calibration_bins=3), DIGEST)
     other.copied("unfreeze", "abc")
     assert tags(other)["unfreeze.copied_from"] == origin.run_id
     other.copied("fold_bn", "never seen")

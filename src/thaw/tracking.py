@@ -67,6 +67,8 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # a bar for each of a model's small files says nothing
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     uri = store_uri(tracking)
     mlflow.set_tracking_uri(uri)
     try:
@@ -126,7 +128,8 @@ def _process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have them
@@ -163,7 +166,7 @@ class ResultRun:
             PROCESS: _process(),
             "mlflow.source.name": "dvc.yaml",
             "mlflow.source.type": "PROJECT",
-            "mlflow.user": _user(),
+            "mlflow.user": user(),
             "thaw.data_digest": data_digest,
             "thaw.code_digest": provenance.code_digest(),
         }

@@ -17,7 +17,8 @@ from tests.registry.served import image, model_directory, text
 from thaw import config
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.registry.register import DIGEST, Registered, register
+from thaw.registry.names import DIGEST, GATE, PARENTS, TEST_DIGEST
+from thaw.registry.register import Registered, register
 from thaw.tracking import connect
 
 if TYPE_CHECKING:
@@ -156,7 +157,9 @@ def test_the_scores_stand_once_with_the_run_and_with_the_version(store: Store) -
         f"test/{name}": value for name, value in SCORES.items()
     }
     tags = store.client.get_model_version("scored", "1").tags
-    assert tags == {DIGEST: store.digest, "test.accuracy": "0.75", "test.ece": "0.0625"}
+    scores = {"test.accuracy": "0.75", "test.ece": "0.0625"}
+    known = {DIGEST: store.digest, PARENTS: "", TEST_DIGEST: "", GATE: "first, no gate"}
+    assert tags == {**known, **scores}
 
 
 def test_the_version_leads_back_to_its_run(store: Store) -> None:

@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from thaw.registry import pyfunc
+from thaw.registry.names import CHALLENGER, CHAMPION, DIGEST, FIRST, GATE, PARENTS, TEST_DIGEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-DIGEST = "thaw.model_digest"
 # What loads the model; exact, so that a server computes what was evaluated. Thaw itself is not
 # among them: on PyPI that name belongs to another project.
 _PACKAGES = ("numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
@@ -40,13 +38,20 @@ class Registered:
 
 
 def register(
-    name: str, folder: Path, digest: str, example: bytes, scores: Mapping[str, float]
+    name: str,
+    folder: Path,
+    digest: str,
+    example: bytes,
+    scores: Mapping[str, float],
+    parents: str = "",
+    test_digest: str = "",
 ) -> Registered:
     """Log the model directory ``folder`` to the active run and register it as ``name``.
 
     The first version becomes the champion, a later one the challenger. Every step is taken once:
     what an earlier, killed try of this run has done already is found again. ``digest`` is that of
-    the weights; ``example`` is an encoded image, kept as the input example.
+    the weights; ``example`` is an encoded image, kept as the input example; ``parents`` is the
+    line of models it came from; ``test_digest`` names the test split of the scores.
     """
     client = MlflowClient()
     run = mlflow.active_run()
@@ -56,7 +61,12 @@ def register(
     metrics = {f"test/{key}": value for key, value in scores.items()}
     missing = {key: value for key, value in metrics.items() if key not in there}
     mlflow.log_metrics(missing, step=0, model_id=model.model_id)
-    tags = {DIGEST: digest, **{f"test.{key}": f"{value:.6g}" for key, value in scores.items()}}
+    tags = {
+        DIGEST: digest,
+        PARENTS: parents,
+        TEST_DIGEST: test_digest,
+        **{f"test.{key}": f"{value:.6g}" for key, value in scores.items()},
+    }
     found = _version(client, name, model) or _create(client, name, model, tags)
     return Registered(name, int(found.version), _give_alias(client, found))
 
@@ -117,5 +127,7 @@ def _give_alias(client: MlflowClient, found: ModelVersion) -> str:
     if champion is not None and int(champion.version) == int(found.version):
         return CHAMPION
     alias = CHAMPION if is_first else CHALLENGER
+    if is_first:  # somebody must be: what came after it went through the gate
+        client.set_model_version_tag(found.name, str(found.version), GATE, FIRST)
     client.set_registered_model_alias(found.name, alias, str(found.version))
     return alias

@@ -1,0 +1,280 @@
+"""The figures of the gate and the promotion: `make bench-promotion`.
+
+The models are linear heads, fitted by thaw.training.linear, on features of the digits that one
+frozen backbone gives. Each round draws its own test split from images no head was fitted on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from mlflow.tracking import MlflowClient
+from rich.console import Console
+from rich.table import Table
+
+from tests import settings
+from thaw.config import Promote
+from thaw.console import progress
+from thaw.evaluation.metrics import score
+from thaw.model import zoo
+from thaw.registry import report
+from thaw.registry.gate import Origin, judge
+from thaw.registry.ledger import ConflictError, Ledger
+from thaw.registry.promote import Offer, decide
+from thaw.registry.report import Report
+from thaw.registry.scored import Scored
+from thaw.tracking import connect
+from thaw.training.linear import fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Features = NDArray[np.float32]
+    Ints = NDArray[np.int64]
+
+CLASSES = [str(digit) for digit in range(10)]
+TEST, VAL = 270, 270
+BINS = settings.PARAMS.evaluate.calibration_bins
+DIGEST = "d" * 64
+ORIGIN = Origin(DIGEST, "c" * 40, "false", "data", "lock", "data", "lock")
+RACERS = 4
+
+
+@dataclass(frozen=True)
+class Round:
+    """The rows of a resampled split: a test split, and what is left to fit on."""
+
+    pool: Ints
+    test: Ints
+
+
+def main() -> None:
+    """Run everything and print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=200, help="of racing promotions")
+    parser.add_argument("--offers", type=int, default=100, help="of worse and of equal models")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    features, targets = digits()
+    rows = [
+        *races(arguments.rounds),
+        *worse(features, targets, arguments.offers),
+        *equal(features, targets, arguments.offers),
+    ]
+    table = Table(title="gate and promotion")
+    for name in ("figure", "to reach", "measured"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=120).print(table)
+
+
+def digits() -> tuple[Features, Ints]:
+    """Pooled features (1797, F) of the digits under the packaged backbone, and their classes."""
+    from sklearn.datasets import load_digits
+
+    images, targets = load_digits(return_X_y=True)
+    backbone, _ = zoo.load(settings.PARAMS.backbone, seed=0)
+    network = torch.nn.Sequential(*backbone.blocks, backbone.pool).eval()
+    pixels = torch.from_numpy(images.reshape(-1, 1, 8, 8) / 16).float().expand(-1, 3, -1, -1)
+    starts = range(0, len(pixels), 128)
+    with torch.inference_mode():
+        parts = [
+            network(torch.nn.functional.interpolate(pixels[start : start + 128], size=32))
+            for start in progress(starts, "features of the digits", len(starts))
+        ]
+    return torch.cat(parts).numpy(), np.asarray(targets, dtype=np.int64)
+
+
+def resampled(targets: Ints, seed: int) -> Round:
+    """Another test split."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    return Round(order[TEST:], order[:TEST])
+
+
+def head(
+    features: Features, targets: Ints, split: Round, seed: int, share: float = 1.0
+) -> NDArray[np.float64]:
+    """Fit a head on ``share`` of the training images; its probabilities for the test split.
+
+    ``seed`` divides what is left into training and validation images.
+    """
+    pool = np.random.default_rng([seed, 1]).permutation(split.pool)
+    val, train = pool[:VAL], pool[VAL:]
+    train = train[: round(len(train) * share)]
+    found = fit(
+        "logistic",
+        (features[train], targets[train]),
+        (features[val], targets[val]),
+        strengths=(1e-3, 1e-2),
+        show=False,
+    )
+    logits = torch.from_numpy(found.logits(features[split.test]))
+    probabilities: NDArray[np.float64] = logits.softmax(dim=1).numpy()
+    return probabilities
+
+
+def scored(number: int, probabilities: NDArray[np.float64], targets: Ints) -> Scored:
+    """As the gate sees it."""
+    scores = score(probabilities, targets, CLASSES, BINS)
+    recalls = {row["class"]: row["recall"] for row in scores.per_class if row["support"]}
+    measured = {"latency_ms": 1.0, "size_mb": 1.0}
+    return Scored(number, DIGEST, probabilities, {**scores.summary, **measured}, recalls)
+
+
+def passes(
+    settings: Promote,
+    challenger: NDArray[np.float64],
+    champion: NDArray[np.float64],
+    targets: Ints,
+) -> bool:
+    """Whether the gate lets the challenger through."""
+    pair = scored(2, challenger, targets), scored(1, champion, targets)
+    return all(rule.passed for rule in judge(settings, *pair, targets, ORIGIN, BINS))
+
+
+def worse(features: Features, targets: Ints, offers: int) -> list[tuple[str, str, str]]:
+    """The same model, fitted on a fifth of the data, under the project's own rules."""
+    through, gaps = 0, []
+    for seed in progress(range(offers), "worse models", offers):
+        split = resampled(targets, seed)
+        known = targets[split.test]
+        champion = head(features, targets, split, seed)
+        challenger = head(features, targets, split, seed, share=0.2)
+        gaps.append(
+            float((champion.argmax(1) == known).mean() - (challenger.argmax(1) == known).mean())
+        )
+        through += passes(settings.PARAMS.promote, challenger, champion, known)
+    gap = f"on average {np.mean(gaps):.3f} less accurate"
+    return [(f"a worse model ({gap}) let through", "0", f"{through} of {offers}")]
+
+
+def equal(features: Features, targets: Ints, offers: int) -> list[tuple[str, str, str]]:
+    """Another seed under "must be better", by several metrics, and under the project's rules.
+
+    Heads of two seeds do differ a little in truth. So each pair is also offered with the outputs
+    swapped at random, image by image: two models that are exactly equal.
+    """
+    metrics = ("accuracy", "log_loss", "macro_f1")
+    seeded, swapped = dict.fromkeys(metrics, 0), dict.fromkeys(metrics, 0)
+    own, shipped = settings.PARAMS.promote, 0
+    for number in progress(range(offers), "equal models", offers):
+        split = resampled(targets, 10_000 + number)
+        known = targets[split.test]
+        pair = [head(features, targets, split, 2 * number + which) for which in (0, 1)]
+        stays = np.random.default_rng(number).integers(0, 2, (len(known), 1)) == 1
+        mixed = np.where(stays, pair[0], pair[1]), np.where(stays, pair[1], pair[0])
+        shipped += passes(own, pair[1], pair[0], known)
+        for metric in metrics:
+            seeded[metric] += passes(must(own, metric), pair[1], pair[0], known)
+            swapped[metric] += passes(must(own, metric), *mixed, known)
+    stated = f"at most {1 - own.confidence:.0%}"
+    rows = []
+    for what, counts in (("another seed", seeded), ("exactly equal", swapped)):
+        for metric, count in counts.items():
+            rows.append(
+                (f"{what}, let through as better by {metric}", stated, f"{count} of {offers}")
+            )
+    shares = f"{shipped} of {offers}"
+    return [*rows, ("another seed, let through as not worse (params.yaml)", "", shares)]
+
+
+def must(own: Promote, metric: str) -> Promote:
+    """Nothing asked but to be better."""
+    alone = {"floors": {}, "ceilings": {}, "not_worse": {}, "class_margin": 1.0, "better": metric}
+    return Promote.model_validate({**own.model_dump(), **alone})
+
+
+def races(rounds: int) -> list[tuple[str, str, str]]:
+    """In every round four processes offer a version each, two of which the gate refuses."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"sqlite:///{folder}/mlruns/mlflow.db"
+        client, _ = connect(settings.PARAMS.tracking.model_copy(update={"uri": uri}))
+        client.create_registered_model("raced")
+        for _ in range(RACERS * rounds):
+            client.create_model_version("raced", source="s3://nowhere/x")
+        barrier, results = context.Barrier(RACERS), context.Queue()
+        racers = [
+            context.Process(target=race, args=(uri, which, rounds, barrier, results))
+            for which in range(RACERS)
+        ]
+        for racer in racers:
+            racer.start()
+        total = RACERS * rounds
+        said = [results.get(timeout=300) for _ in progress(range(total), "races", total)]
+        for racer in racers:
+            racer.join()
+        ledger = Ledger(client, "raced")
+        changes = [row for row in ledger.rows() if row.changes]
+        bad = sum(is_bad(row.intent.to) for row in changes)
+        won = [sum(what == "won" for at, what in said if at == number) for number in range(rounds)]
+        standing = ledger.standing() == changes[-1].intent.to
+    counts = {
+        what: sum(1 for _, said_ in said if said_ == what) for what in sorted({w for _, w in said})
+    }
+    listed = ", ".join(f"{count} {what}" for what, count in counts.items())
+    good = sum(count == 1 for count in won)
+    return [
+        (
+            f"rounds of {RACERS} racing promotions with one winner",
+            f"{rounds}",
+            f"{good} ({listed})",
+        ),
+        ("  versions that failed their gate and became champion", "0", f"{bad}"),
+        ("  the alias stands on the last winner", "yes", "yes" if standing else "no"),
+    ]
+
+
+def is_bad(version: int) -> bool:
+    """Every other version is one that the gate refuses."""
+    return version % 2 == 0
+
+
+def race(uri: str, which: int, rounds: int, barrier: Any, results: Any) -> None:
+    """One of the racing processes: judge, wait for the others, decide."""
+    ledger = Ledger(MlflowClient(uri), "raced")
+    targets = np.arange(100) % 10
+    for number in range(rounds):
+        version = 1 + RACERS * number + which
+        barrier.wait(300)
+        rows, against = ledger.settle(), ledger.standing()
+        found = verdict(version, against, targets)
+        barrier.wait(300)
+        try:
+            decide(Offer(ledger, version, against, rows), found)
+        except ConflictError:
+            results.put((number, "told of the conflict"))
+        else:
+            results.put((number, "won" if found.passed else "refused"))
+
+
+def verdict(version: int, against: int | None, targets: Ints) -> Report:
+    """The gate's own, on models that are right on every image, or on every other."""
+    right = np.where(np.eye(10)[targets] == 1, 0.91, 0.01)
+    wrong = np.where((np.arange(len(targets)) % 2 == 0)[:, None], right, np.roll(right, 1, axis=1))
+    challenger = scored(version, wrong if is_bad(version) else right, targets)
+    champion = scored(against, right, targets) if against else None
+    return Report(
+        name="raced",
+        version=version,
+        alias="champion",
+        against=against,
+        when="2026-01-01T00:00:00+00:00",
+        who="benchmark",
+        images=len(targets),
+        rules=judge(must(settings.PARAMS.promote, "none").model_copy(
+            update={"floors": {"accuracy": 0.9}}
+        ), challenger, champion, targets, ORIGIN, BINS),
+        metrics=report.numbers(challenger, champion),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

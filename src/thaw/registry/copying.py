@@ -1,0 +1,167 @@
+"""Copy a version to another registered model, also on another tracking server."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+from mlflow.entities import Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from thaw.errors import ThawError
+from thaw.registry import names
+from thaw.registry.fetch import resolve
+from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM
+from thaw.tracking import connect, store_uri
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+    from thaw.config import Tracking
+    from thaw.registry.fetch import Version
+
+_NAME = re.compile(r"[\w .-]+")
+_COPIED_RUN = "thaw.copied_run"
+_LEFT_OUT = ("mlflow.log-model.history", "thaw.process")
+_BATCH = 100  # parameters or tags in one log_batch
+_METRICS = 1000
+
+
+@dataclass(frozen=True)
+class Copied:
+    """The version that was made, or found again."""
+
+    name: str
+    version: int
+
+
+def copy(source: str, name: str, tracking: Tracking, to_uri: str = "") -> Copied:
+    """Copy ``models:/A@champion`` to the model ``name``, there the @challenger.
+
+    Scores, description, report and line of parents come along, and on another server the run
+    with its parameters, curves and files. A copy that is there already is found again.
+
+    Raises:
+        ThawError: no such model, or a name that MLflow would not take.
+    """
+    if not _NAME.fullmatch(name):
+        raise ThawError(f"{name!r}: a model's name is of letters, digits, spaces, '_', '.', '-'")
+    found = resolve(source, tracking)
+    if name == found.name and to_uri in {"", store_uri(tracking)}:
+        raise ThawError(f"{source} is a version of {name} already: copy it to another model")
+    client, _ = connect(tracking)
+    entry = client.get_model_version(found.name, str(found.number))
+    if to_uri in {"", store_uri(tracking)}:
+        copied = _there(client, name, found, entry) or _within(client, found, entry, name)
+    else:
+        copied = _across(client, found, entry, name, tracking, to_uri)
+        client, _ = connect(tracking.model_copy(update={"uri": to_uri}))
+    client.set_registered_model_alias(name, CHALLENGER, str(copied.version))
+    return Copied(name, int(copied.version))
+
+
+def _there(
+    client: MlflowClient, name: str, found: Version, entry: ModelVersion
+) -> ModelVersion | None:
+    """An earlier, whole copy."""
+    for version in client.search_model_versions(f"name = '{name}'"):
+        tags = version.tags
+        same = tags.get(names.DIGEST) == entry.tags.get(names.DIGEST)
+        if tags.get(COPIED_FROM) == found.uri and same:
+            return version
+    return None
+
+
+def _within(client: MlflowClient, found: Version, entry: ModelVersion, name: str) -> ModelVersion:
+    """MLflow's own copy; what the gate said was said of the other model."""
+    made = client.copy_model_version(found.uri, name)
+    version = str(made.version)
+    if entry.description:
+        client.update_model_version(name, version, entry.description)
+    for tag, value in _tags(entry, found).items():
+        client.set_model_version_tag(name, version, tag, value)
+    for tag in entry.tags:
+        if tag.startswith(names.GATE):
+            client.delete_model_version_tag(name, version, tag)
+    return made
+
+
+def _tags(entry: ModelVersion, found: Version) -> dict[str, str]:
+    """The version's tags; those of its gate are set aside: the other model has its own."""
+    kept = {
+        f"{COPIED}{tag}" if tag.startswith(names.GATE) else tag: value
+        for tag, value in entry.tags.items()
+    }
+    return {**kept, COPIED_FROM: found.uri}
+
+
+def _across(
+    client: MlflowClient,
+    found: Version,
+    entry: ModelVersion,
+    name: str,
+    tracking: Tracking,
+    to_uri: str,
+) -> ModelVersion:
+    """The run, its files and the model, made anew on the other server."""
+    if not entry.run_id:
+        raise ThawError(f"{found.uri} has no run: it was not registered by thaw")
+    with tempfile.TemporaryDirectory() as scratch:
+        model, files = Path(scratch, "model"), Path(scratch, "files")
+        files.mkdir()
+        try:
+            mlflow.artifacts.download_artifacts(found.uri, dst_path=str(model))
+            if client.list_artifacts(entry.run_id):
+                mlflow.artifacts.download_artifacts(run_id=entry.run_id, dst_path=str(files))
+            run = client.get_run(entry.run_id)
+        except (MlflowException, OSError) as error:
+            raise ThawError(f"{found.uri} could not be fetched: {error}") from None
+        target, experiment = connect(tracking.model_copy(update={"uri": to_uri}))
+        there = _there(target, name, found, entry)
+        if there is not None:
+            return there
+        made = _run(client, target, experiment, run)
+        target.log_artifacts(made.info.run_id, str(files))
+        target.log_artifacts(made.info.run_id, str(_model_folder(model)), "model")
+    if not target.search_registered_models(f"name = '{name}'"):
+        target.create_registered_model(name)
+    new_id = made.info.run_id
+    tags = {tag: text.replace(entry.run_id, new_id) for tag, text in _tags(entry, found).items()}
+    version = target.create_model_version(
+        name, f"{made.info.artifact_uri}/model", new_id, tags, description=entry.description
+    )
+    target.set_terminated(new_id, "FINISHED")
+    return version
+
+
+def _model_folder(downloaded: Path) -> Path:
+    found = sorted(downloaded.rglob("MLmodel"))
+    if not found:
+        raise ThawError("the version has no MLmodel: its files are not whole")
+    return found[0].parent
+
+
+def _run(client: MlflowClient, target: MlflowClient, experiment: str, run: Run) -> Run:
+    """A run with the parameters, tags and curves of ``run``; half-made ones are removed."""
+    old = run.info.run_id
+    running = f"tags.`{_COPIED_RUN}` = '{old}' and attributes.status = 'RUNNING'"
+    for half in target.search_runs([experiment], running):
+        target.delete_run(half.info.run_id)
+    made = target.create_run(experiment, tags={_COPIED_RUN: old}, run_name=run.info.run_name)
+    new = made.info.run_id
+    tags = [RunTag(k, v) for k, v in run.data.tags.items() if k not in _LEFT_OUT]
+    params = [Param(k, v) for k, v in run.data.params.items()]
+    metrics = [m for key in run.data.metrics for m in client.get_metric_history(old, key)]
+    for start in range(0, len(tags), _BATCH):
+        target.log_batch(new, tags=tags[start : start + _BATCH])
+    for start in range(0, len(params), _BATCH):
+        target.log_batch(new, params=params[start : start + _BATCH])
+    for start in range(0, len(metrics), _METRICS):
+        target.log_batch(new, metrics=metrics[start : start + _METRICS])
+    return made

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tests.registry.offered import Shop
+from thaw.errors import ThawError
+from thaw.registry import copying
+from thaw.registry.copying import Copied, copy
+from thaw.registry.fetch import Version, fetch
+from thaw.registry.status import standings
+from thaw.tracking import connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GATE = {"gate": "passed", "gate.when": "2026-01-01"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """With the model `a`, whose champion has a report and a curve."""
+    folder = tmp_path_factory.mktemp("project")
+    made = Shop(folder, f"sqlite:///{folder}/mlruns/mlflow.db")
+    made.register("a")
+    run_id = made.client.get_model_version("a", "1").run_id
+    assert run_id is not None
+    for step in range(3):
+        made.client.log_metric(run_id, "unfreeze/val_loss", 1.0 / (step + 1), step=step)
+    made.client.log_text(run_id, "the report", "gate/x/report.html")
+    report = {"gate.report": f"runs:/{run_id}/gate/x/report.html"}
+    for tag, value in {**GATE, **report}.items():
+        made.client.set_model_version_tag("a", "1", tag, value)
+    made.client.update_model_version("a", "1", "what the gate said")
+    return made
+
+
+def carried(client: MlflowClient, name: str) -> dict[str, str]:
+    """The tags of version 1, after what a copy must always keep was looked at."""
+    entry = client.get_model_version(name, "1")
+    assert entry.description == "what the gate said"
+    assert entry.tags["test.accuracy"] == "0.9"
+    assert entry.tags["thaw.parents"] == "backbone 000"
+    assert entry.tags["thaw.copied_from"] == "models:/a/1"
+    assert entry.tags["copied.gate"] == "passed"
+    assert "gate" not in entry.tags  # the other model has a gate of its own
+    tags: dict[str, str] = entry.tags
+    return tags
+
+
+def test_a_copy_within_a_store_keeps_scores_report_and_lineage(shop: Shop, tmp_path: Path) -> None:
+    made = copy("models:/a@champion", "prod", shop.params.tracking)
+    assert made == Copied("prod", 1)
+    tags = carried(shop.client, "prod")
+    assert tags["copied.gate.report"].endswith("/gate/x/report.html")
+    assert shop.aliases("prod") == {"challenger": 1}
+    source, target = (shop.client.get_model_version(name, "1") for name in ("a", "prod"))
+    assert source.run_id == target.run_id
+    assert fetch(Version("prod", 1), tmp_path).is_dir()
+    assert copy("models:/a@champion", "prod", shop.params.tracking) == made
+
+
+def test_a_copy_on_a_server_brings_the_run_and_its_files(
+    shop: Shop, server: str, tmp_path: Path
+) -> None:
+    made = copy("models:/a/1", "prod", shop.params.tracking, server)
+    assert made == Copied("prod", 1)
+    client, _ = connect(shop.params.tracking.model_copy(update={"uri": server}))
+    tags = carried(client, "prod")
+    entry = client.get_model_version("prod", "1")
+    assert entry.run_id is not None
+    run = client.get_run(entry.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"kind": "good"}
+    assert run.data.tags["thaw.git_dirty"] == "false"
+    curve = client.get_metric_history(entry.run_id, "unfreeze/val_loss")
+    assert [(metric.step, metric.value) for metric in curve] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+    assert tags["copied.gate.report"] == f"runs:/{entry.run_id}/gate/x/report.html"
+    report = client.download_artifacts(entry.run_id, "gate/x/report.html", str(tmp_path))
+    with open(report) as stream:  # noqa: PTH123
+        assert stream.read() == "the report"
+    assert fetch(Version("prod", 1), tmp_path).is_dir()
+    assert [one.alias for one in standings(client, "prod")] == ["challenger"]
+    assert copy("models:/a/1", "prod", shop.params.tracking, server) == made
+
+
+def test_a_copy_that_was_killed_leaves_nothing_half_made(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path}/other/mlflow.db"
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("log_artifacts", "create_model_version", "set_registered_model_alias"):
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, step, killed)
+            with pytest.raises(KeyboardInterrupt):
+                copy("models:/a/1", "killed", shop.params.tracking, uri)
+    assert copy("models:/a/1", "killed", shop.params.tracking, uri).version == 1
+    client, experiment = connect(shop.params.tracking.model_copy(update={"uri": uri}))
+    assert len(client.search_runs([experiment])) == 1
+    assert client.get_model_version_by_alias("killed", "challenger").version in {1, "1"}
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "reason"),
+    [
+        ("models:/a@nobody", "b", "alias nobody not found"),
+        ("models:/a/1", "b/c", "a model's name is of letters"),
+        ("models:/a/1", "a", "copy it to another model"),
+        ("a", "b", "must be models:/NAME@ALIAS"),
+    ],
+)
+def test_what_cannot_be_copied_is_a_line(shop: Shop, source: str, name: str, reason: str) -> None:
+    with pytest.raises(ThawError, match=reason):
+        copying.copy(source, name, shop.params.tracking)

@@ -1,0 +1,454 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import queue
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pytest
+from mlflow.tracking import MlflowClient
+from typer.testing import CliRunner
+
+from tests.registry.offered import Shop
+from tests.registry.racer import race
+from thaw import cli
+from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
+from thaw.registry import promote as promotion
+from thaw.registry import verbs
+from thaw.registry.history import Intent, reigns
+from thaw.registry.ledger import ConflictError, Ledger
+from thaw.registry.rollback import rollback
+from thaw.registry.status import standings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.registry.promote import Offer
+    from thaw.registry.report import Report
+
+WRITES = (
+    "log_text",
+    "update_model_version",
+    "set_model_version_tag",
+    "create_experiment",
+    "set_experiment_tag",
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("project")
+    return Shop(folder, f"sqlite:///{folder}/mlruns/mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def remote(server: str, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return Shop(tmp_path_factory.mktemp("project"), server)
+
+
+@pytest.fixture(params=["local", "remote"])
+def shop(request: pytest.FixtureRequest) -> Shop:
+    """On sqlite, and over REST."""
+    found: Shop = request.getfixturevalue(request.param)
+    return found
+
+
+def offer(shop: Shop, name: str, version: int | None = None, **options: Any) -> Report:
+    with contextlib.chdir(shop.folder):  # where dvc.lock lies
+        return promotion.promote(
+            shop.params, shop.prepared, name=name, alias="champion", version=version, **options
+        )
+
+
+def kinds(shop: Shop, name: str) -> list[str]:
+    return [row.intent.kind for row in shop.ledger(name).rows()]
+
+
+def test_an_equal_model_is_let_through_and_a_rollback_brings_the_first_back(shop: Shop) -> None:
+    name = "equal"
+    shop.register(name)
+    shop.register(name, "same")
+    found = offer(shop, name)
+    assert found.verdict == "passed", found.failed
+    assert shop.aliases(name) == {"champion": 2, "previous": 1}
+    tags = shop.tags(name, 2)
+    assert tags["gate"] == "passed"
+    assert tags["gate.against"] == "1"
+    rollback(shop.ledger(name), "a bad night")
+    assert shop.aliases(name) == {"champion": 1}
+    first, second = shop.ledger(name).rows()
+    assert first.intent == Intent("promotion", 1, 2, 1, found.summary, tags["gate.report"])
+    assert second.intent == Intent("rollback", 2, 1, None, "a bad night")
+    assert "@" in first.who
+    with pytest.raises(ThawError, match="there is no previous champion"):
+        rollback(shop.ledger(name), "")
+
+
+def test_a_worse_model_is_refused_and_the_refusal_is_kept(shop: Shop) -> None:
+    name = "worse"
+    shop.register(name)
+    shop.register(name, "bad")
+    found = offer(shop, name)
+    assert found.verdict == "refused"
+    assert {rule.name for rule in found.failed} >= {"accuracy: not worse", "classes"}
+    assert shop.aliases(name) == {"champion": 1, "challenger": 2}
+    assert shop.tags(name, 2)["gate"] == "refused"
+    (row,) = shop.ledger(name).rows()
+    assert row.intent.kind == "refusal"
+    entry = shop.client.get_model_version(name, "2")
+    assert str(entry.description).startswith("**Gate: refused**")
+    assert "✗ fail" in mlflow.artifacts.load_text(row.intent.report)
+    content = json.loads(mlflow.artifacts.load_text(row.intent.report.replace(".html", ".json")))
+    assert content["verdict"] == "refused"
+
+
+def test_the_exit_code_says_what_became_of_it(local: Shop) -> None:
+    name = "codes"
+    for quality in ("good", "bad", "same"):
+        local.register(name, quality)
+    with contextlib.chdir(local.folder):
+        run = CliRunner().invoke
+        refused = run(cli.app, ["promote", "2", "--model", name])
+        assert refused.exit_code == 1
+        assert "FAIL" in refused.output
+        assert isinstance(run(cli.app, ["promote", "9", "--model", name]).exception, ThawError)
+        assert run(cli.app, ["promote", "--model", name]).exit_code == 0
+        assert local.aliases(name) == {"champion": 3, "previous": 1}
+        assert run(cli.app, ["rollback", "--model", name]).exit_code == 0
+        for verb in ("status", "history"):
+            assert run(cli.app, [verb, "--model", name]).exit_code == 0
+        assert run(cli.app, ["copy", f"models:/{name}@champion", "codes2"]).exit_code == 0
+    assert local.aliases("codes2") == {"challenger": 1}
+
+
+def test_force_needs_a_reason_and_is_kept_as_such(local: Shop) -> None:
+    name = "forced"
+    local.register(name)
+    local.register(name, "bad")
+    with pytest.raises(ThawError, match="--force needs a reason"):
+        offer(local, name, force=True, reason="  ")
+    found = offer(local, name, force=True, reason="the customer insists")
+    assert found.verdict == "forced"
+    assert local.aliases(name) == {"champion": 2, "previous": 1}
+    (row,) = local.ledger(name).rows()
+    assert row.intent.forced
+    assert row.intent.why.startswith("the customer insists (")
+    assert local.tags(name, 2)["gate.reason"] == "the customer insists"
+    (champion, *_) = standings(local.client, name)
+    assert "forced" in champion.gate
+    assert not champion.wrong
+
+
+def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> None:
+    name = "first"
+    local.register(name)
+    local.client.delete_registered_model_alias(name, "champion")
+    found = offer(local, name, 1)
+    assert found.verdict == "passed"
+    assert found.notes == ["there is no champion yet: floors, ceilings and provenance alone decide"]
+    assert local.aliases(name) == {"champion": 1}
+
+
+def test_a_changed_test_split_is_said_and_the_champion_scored_again(
+    local: Shop, tmp_path: Path
+) -> None:
+    name = "resplit"
+    local.register(name)
+    local.register(name, "same")
+    local.client.set_model_version_tag(name, "1", "thaw.test_digest", "another")
+    found = offer(local, name)
+    assert found.notes == [
+        "the test split changed since version 1 was scored: it was scored again on the one that "
+        "is here"
+    ]
+    assert found.metrics["accuracy"] == ("0.95", "0.95")
+
+
+@pytest.mark.parametrize(
+    ("tags", "rule"),
+    [
+        ({"thaw.git_dirty": "true"}, "committed"),
+        ({"mlflow.source.git.commit": ""}, "committed"),
+        ({"thaw.data_digest": "other"}, "data"),
+        ({"thaw.dvc_lock": "other"}, "dvc.lock"),
+    ],
+)
+def test_a_run_of_doubtful_provenance_is_refused(
+    local: Shop, tags: dict[str, str], rule: str
+) -> None:
+    name = f"doubtful-{rule}-{len(str(tags))}"
+    local.register(name)
+    local.register(name, "same", **tags)
+    found = offer(local, name)
+    assert [failed.name for failed in found.failed] == [rule]
+
+
+def test_other_weights_than_the_registered_ones_cannot_even_be_forced(local: Shop) -> None:
+    name = "swapped"
+    local.register(name)
+    local.register(name, "same")
+    local.client.set_model_version_tag(name, "2", "thaw.model_digest", "f" * 64)
+    found = offer(local, name, force=True, reason="never mind")
+    assert found.failed[0].name == "artifact"
+    assert "is not what was registered" in found.failed[0].sentence
+    assert found.verdict == "refused"
+    assert local.aliases(name)["champion"] == 1
+
+
+def test_what_cannot_be_offered_is_a_line(local: Shop) -> None:
+    name = "lines"
+    local.register(name)
+    with pytest.raises(ThawError, match="lines has no @challenger: name a version"):
+        offer(local, name)
+    with pytest.raises(ThawError, match="version 1 is the champion already"):
+        offer(local, name, 1)
+    with pytest.raises(ThawError, match=r"models:/lines/7: .*not found"):
+        offer(local, name, 7)
+    with pytest.raises(ThawError, match="there is no registered model 'nobody'"):
+        offer(local, "nobody")
+    with pytest.raises(ThawError, match="moves that alias itself"):
+        promotion.promote(local.params, local.prepared, name=name, alias="previous")
+    with pytest.raises(ThawError, match="an alias is of letters"):
+        verbs.history(local.params.tracking, name, "a/b")
+
+
+def examined(shop: Shop, name: str, version: int) -> tuple[Offer, Report]:
+    made = promotion.look(shop.ledger(name), version)
+    data = Prepared(shop.prepared)
+    with contextlib.chdir(shop.folder):
+        return made, promotion.examine(shop.params, data, made, force=False, reason="")
+
+
+def test_a_champion_that_changed_meanwhile_is_a_conflict(shop: Shop) -> None:
+    name = "changed"
+    for quality in ("good", "same", "good"):
+        shop.register(name, quality)
+    late = examined(shop, name, 3)
+    offer(shop, name, 2)
+    with pytest.raises(ConflictError, match="the champion changed, look again"):
+        promotion.decide(*late)
+    assert shop.aliases(name)["champion"] == 2
+    by_hand = examined(shop, name, 3)
+    shop.client.set_registered_model_alias(name, "champion", "1")
+    with pytest.raises(ConflictError):
+        promotion.decide(*by_hand)
+    assert kinds(shop, name) == ["promotion"]
+
+
+def test_a_refusal_in_between_is_no_conflict(shop: Shop) -> None:
+    name = "between"
+    for quality in ("good", "same", "bad"):
+        shop.register(name, quality)
+    slow = examined(shop, name, 2)
+    assert offer(shop, name, 3).verdict == "refused"
+    promotion.decide(*slow)
+    assert shop.aliases(name)["champion"] == 2
+    assert kinds(shop, name) == ["refusal", "promotion"]
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_at(step: int, patch: pytest.MonkeyPatch) -> None:
+    """The process dies just before its write number ``step``, from 0."""
+    left = [step]
+
+    def dying(write: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return write(*args, **kwargs)
+
+        return call
+
+    for name in WRITES:
+        patch.setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
+
+
+def test_a_promotion_killed_between_any_two_steps_is_whole_or_not_there(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "killed"
+    shop.register(name)
+    versions = [shop.register(name, "same") for _ in range(2)]
+    _, passed = examined(shop, name, versions[0])
+    steps = 0
+    while True:
+        version = versions[shop.aliases(name)["champion"] == versions[0]]
+        before = shop.aliases(name)
+        seen = promotion.look(shop.ledger(name), version)
+        pair = seen, replace(passed, version=version, against=seen.against)
+        history = shop.ledger(name).rows()
+        with monkeypatch.context() as patch:
+            killed_at(steps, patch)
+            try:
+                promotion.decide(*pair)
+            except Killed:
+                died = True
+            else:
+                died = False
+        found = {one.alias: one for one in standings(shop.client, name)}
+        assert not any(one.wrong for one in found.values())
+        rows = shop.ledger(name).rows()
+        assert rows[: len(history)] == history
+        after = {**before, "champion": version, "previous": before["champion"]}
+        if after.get("challenger") == version:
+            del after["challenger"]
+        if len(rows) == len(history):
+            assert died
+            assert shop.aliases(name) == before
+        else:
+            assert shop.aliases(name) == after
+            assert rows[-1].state == "done"
+            assert shop.tags(name, version)["gate"] == "passed"
+        if not died:
+            break
+        steps += 1
+    assert steps >= 12  # two files, a description, five tags, the row, three aliases, its end
+    assert reigns(shop.ledger(name).rows())[-1] == version
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback", "status", "history"])
+def test_any_next_command_repairs(
+    local: Shop, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"repaired-by-{command}"
+    for quality in ("good", "same", "good"):
+        local.register(name, quality)
+    pair = examined(local, name, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", killed)
+        with pytest.raises(Killed):
+            promotion.decide(*pair)
+    assert local.aliases(name)["champion"] == 1
+    if command == "promote":
+        offer(local, name, 3)
+        expected = {"champion": 3, "previous": 2}
+    elif command == "rollback":
+        rollback(local.ledger(name), "")
+        expected = {"champion": 1, "challenger": 3}
+    else:
+        if command == "status":
+            verbs.status(local.params.tracking, name)
+        else:
+            verbs.history(local.params.tracking, name, "champion")
+        expected = {"champion": 2, "previous": 1, "challenger": 3}
+    assert local.aliases(name) == expected
+
+
+def killed(*_: object, **__: object) -> None:
+    raise Killed
+
+
+def test_a_rollback_killed_between_any_two_steps_is_whole_or_not_there(
+    local: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "killed-back"
+    for quality in ("good", "same"):
+        local.register(name, quality)
+    for step in range(10):
+        if local.aliases(name)["champion"] == 1:
+            promotion.decide(*examined(local, name, 2))
+        rows = len(local.ledger(name).rows())
+        with monkeypatch.context() as patch:
+            killed_at(step, patch)
+            try:
+                rollback(local.ledger(name), "")
+            except Killed:
+                pass
+            else:
+                break
+        standings(local.client, name)
+        moved = len(local.ledger(name).rows()) > rows
+        expected = {"champion": 1} if moved else {"champion": 2, "previous": 1}
+        assert local.aliases(name) == expected
+    assert 3 <= step < 9
+    assert local.aliases(name) == {"champion": 1}
+
+
+def test_a_version_that_was_deleted_before_its_promotion_ended_leaves_the_champion(
+    local: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "deleted"
+    for quality in ("good", "same", "good"):
+        local.register(name, quality)
+    pair = examined(local, name, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", killed)
+        with pytest.raises(Killed):
+            promotion.decide(*pair)
+    local.client.delete_model_version(name, "2")
+    with pytest.raises(ThawError, match="version 2 was deleted before it became the champion"):
+        standings(local.client, name)
+    assert offer(local, name, 3).verdict == "passed"
+    assert local.aliases(name) == {"champion": 3, "previous": 1}
+
+
+def test_who_slept_through_a_later_promotion_does_not_undo_it(
+    local: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "sleeper"
+    for quality in ("good", "same", "good"):
+        local.register(name, quality)
+    pair = examined(local, name, 2)
+    move = Ledger._move
+
+    def slow(self: Ledger, intent: Intent) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "_move", move)
+            if intent.to == 2:
+                offer(local, name, 3)  # finds the open row, ends it, goes on
+        move(self, intent)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_move", slow)
+        promotion.decide(*pair)
+    assert local.aliases(name) == {"champion": 3, "previous": 2}
+
+
+def raced(shop: Shop, name: str, start: Any, barrier: Any, results: Any) -> None:
+    """Three rivals, three rounds; each round has one winner, who is the champion of the next."""
+    rounds = [(2, 3, 4), (5, 6, 7), (8, 9, 10)]
+    for _ in range(10):
+        shop.client.create_model_version(name, source="s3://nowhere/x")
+    workers = [
+        start(target=race, args=(shop.params.tracking.uri, name, versions, barrier, results))
+        for versions in zip(*rounds, strict=True)
+    ]
+    for worker in workers:
+        worker.start()
+    ended = [results.get(timeout=60) for _ in range(9)]
+    for worker in workers:
+        worker.join(30)
+    rows = shop.ledger(name).rows()
+    assert [row.state for row in rows] == ["done"] * 3
+    for number, row in enumerate(rows):
+        said = {version: what for place, version, what in ended if place == number}
+        winners = [version for version, what in said.items() if what == "won"]
+        assert winners == [row.intent.to]
+        assert set(said) == set(rounds[number])
+        assert set(said.values()) - {"won"} == {
+            f"{name}: the champion changed, look again (`thaw status`)"
+        }
+    assert [row.intent.origin for row in rows] == [None, *(row.intent.to for row in rows[:-1])]
+    assert shop.aliases(name)["champion"] == rows[-1].intent.to
+
+
+def test_of_threads_that_race_one_wins_and_the_others_are_told(shop: Shop) -> None:
+    shop.client.create_registered_model("threads")
+    raced(shop, "threads", threading.Thread, threading.Barrier(3), queue.Queue())
+
+
+def test_of_processes_that_race_one_wins_and_the_others_are_told(local: Shop) -> None:
+    local.client.create_registered_model("processes")
+    context = multiprocessing.get_context("spawn")
+    raced(local, "processes", context.Process, context.Barrier(3), context.Queue())
