@@ -48,6 +48,7 @@ class Prepare(Section):
     val_fraction: Annotated[float, Field(gt=0.0, lt=0.5)]
     test_fraction: Annotated[float, Field(gt=0.0, lt=0.5)]
     short_side: Annotated[int, Field(ge=8)]
+    near_duplicates: Annotated[int, Field(ge=0, le=16)]
     encoding: Literal["raw", "jpeg"]
     max_megapixels: Annotated[float, Field(gt=0.0, le=178.0)]  # Pillow refuses more by itself
 
@@ -57,6 +58,9 @@ class Backbone(Section):
 
     name: Text
     weights: Text
+    init: Literal["he", "glorot"]
+    gabor: bool
+    layerwise_epochs: Annotated[int, Field(ge=0)]
     image_size: Annotated[int, Field(ge=8)]
     crop_pct: Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -64,7 +68,10 @@ class Backbone(Section):
 class Head(Section):
     """The small network that is put on the backbone."""
 
+    taps: list[Count]
     hidden: list[Count]
+    activation: Literal["relu", "gelu", "silu", "tanh"]
+    norm: Literal["none", "batch", "layer"]
     dropout: Fraction
 
 
@@ -76,6 +83,7 @@ class Launch(Section):
     workers: Annotated[int, Field(ge=0)]
     mixed_precision: Literal["no", "bf16", "fp16"]
     checkpoint_minutes: Positive
+    cache_gb: NonNegative
 
 
 class Training(Section):
@@ -83,54 +91,124 @@ class Training(Section):
 
     epochs: Annotated[int, Field(ge=0)]
     batch_size: Count
+    optimizer: Literal["adamw", "sgd", "lamb"]
     lr: Positive
+    schedule: Literal["cosine", "constant"]
     warmup_fraction: Fraction
     weight_decay: NonNegative
+    patience: Count
+
+
+class Regularize(Section):
+    """What keeps the weights and the loss in bounds, in every training phase."""
+
     label_smoothing: Fraction
     clip_norm: Positive
-    patience: Count
+    l1: NonNegative
+    l2_sp: NonNegative
+    gradient_noise: NonNegative
+    ema: Fraction
+    class_weights: Literal["none", "balanced"]
 
 
 class Augment(Section):
     """Random changes of a training image, drawn from (seed, epoch, image id)."""
 
+    crop: Fraction
     flip: Annotated[float, Field(ge=0.0, le=1.0)]
     rotate: Annotated[float, Field(ge=0.0, le=180.0)]
     shift: Fraction
     zoom: Fraction
     brightness: Fraction
     contrast: Fraction
+    saturation: Fraction
+    hue: Annotated[float, Field(ge=0.0, le=0.5)]
+    randaugment: Annotated[int, Field(ge=0)]
+    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)]
+    noise: NonNegative
+    mixup: NonNegative
+    cutmix: NonNegative
 
     @property
     def active(self) -> bool:
         """Whether any image is changed at all."""
-        return any(value > 0 for value in self.model_dump().values())
+        values = self.model_dump(exclude={"randaugment_magnitude"})
+        return any(value > 0 for value in values.values())
 
 
 class WarmupHead(Training):
     """Head warm-up: the backbone is frozen, the head trains on cached activations."""
 
+    fit: Literal["gradient", "logistic", "svm"]
+
 
 class Unfreeze(Training):
-    """The last ``depth`` blocks and the head train jointly."""
+    """The last ``depth`` blocks, or those in ``blocks``, and the head train jointly."""
 
-    depth: Annotated[int, Field(ge=0)]
+    depth: Annotated[int, Field(ge=0)] | Literal["auto"]
+    blocks: list[Count]
+    gradual_epochs: Annotated[int, Field(ge=0)]
     lr_decay: Annotated[float, Field(gt=0.0, le=1.0)]
-    batch_norm: Literal["train", "frozen", "affine"]
+    batch_norm: Literal["train", "frozen", "fixed", "affine", "auto"]
 
 
 class FoldBn(Training):
     """BatchNorm becomes a trainable affine map, which is then merged."""
 
     lr_decay: Annotated[float, Field(gt=0.0, le=1.0)]
+    recalibrate: bool
     tolerance: Positive
 
 
 class Evaluate(Section):
     """How the test split is scored."""
 
-    batch_size: Count
     calibration_bins: Annotated[int, Field(ge=2)]
+    tta_views: Annotated[int, Field(ge=0)]
+
+
+Metric = Literal["accuracy", "macro_f1", "log_loss", "ece", "worst_class_recall"]
+Measured = Metric | Literal["latency_ms", "size_mb"]
+
+
+class Provenance(Section):
+    """What must be known of how a version was made."""
+
+    committed: bool
+    data: bool
+    dvc_lock: bool
+
+
+class Promote(Section):
+    """The rules by which a version becomes the champion."""
+
+    floors: dict[Measured, float]
+    ceilings: dict[Measured, float]
+    better: Metric | Literal["none"]
+    not_worse: dict[Metric, Positive]
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
+    class_margin: Annotated[float, Field(ge=0.0, le=1.0)]
+    provenance: Provenance
+
+
+class Range(Section):
+    """Numbers that a search draws from, both ends included."""
+
+    low: float
+    high: float
+    log: bool
+
+
+class Search(Section):
+    """What `thaw search` tries, and what it looks for."""
+
+    space: dict[str, Range | list[Any]]
+    objective: Literal["log_loss", "accuracy", "macro_f1"]
+    latency: bool
+    pruner: Literal["hyperband", "successive_halving", "none"]
+    views: Count
+    confirm_seeds: Annotated[int, Field(ge=0)]
+    storage: str
 
 
 class Tracking(Section):
@@ -151,19 +229,27 @@ class Params(Section):
     backbone: Backbone
     head: Head
     augment: Augment
+    regularize: Regularize
     launch: Launch
     warmup_head: WarmupHead
     unfreeze: Unfreeze
     fold_bn: FoldBn
     evaluate: Evaluate
+    promote: Promote
+    search: Search
     tracking: Tracking
 
 
 # What cannot change a result: where it is logged, how fast it is loaded, how often it is saved.
 NO_EFFECT: dict[str, Any] = {
+    "promote": True,
+    "search": True,
     "tracking": True,
-    "launch": {"workers": True, "checkpoint_minutes": True},
+    "launch": {"workers": True, "checkpoint_minutes": True, "cache_gb": True},
 }
+
+# How pydantic marks the types of a union within a location.
+_TYPES = {"int", "constrained-int", "literal['auto']", "Range", "list[any]"}
 
 S = TypeVar("S", bound=Section)
 
@@ -180,7 +266,7 @@ def load(schema: type[S], path: Path = PARAMS) -> S:
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem, schema) for problem in error.errors()]
+        lines = [_explain(problem, schema) for problem in _by_key(error.errors())]
         raise ThawError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
@@ -219,6 +305,19 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ThawError(f"{path} must hold sections (key: value), but holds {content!r}")
     return content
+
+
+def _by_key(problems: list[Any]) -> list[Any]:
+    """One problem a key: where a key takes two types, pydantic says what is wrong with each."""
+    merged: dict[tuple[Any, ...], Any] = {}
+    for problem in problems:
+        location = tuple(part for part in problem["loc"] if part not in _TYPES)
+        before = merged.get(location)
+        if before is not None:
+            expected = problem["msg"].removeprefix("Input should be ")
+            problem = {**before, "msg": f"{before['msg']} or {expected}"}
+        merged[location] = {**problem, "loc": location}
+    return list(merged.values())
 
 
 def _explain(problem: Any, schema: type[Section]) -> str:

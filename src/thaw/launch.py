@@ -35,7 +35,7 @@ def replace_process(stage: str) -> None:
     if stage not in STAGES:
         raise ThawError(f"there is no stage {stage!r}: choose from {', '.join(STAGES)}")
     launch = config.load(config.Params).launch
-    threads = launch.threads or max(1, _cores() // launch.processes)
+    threads = launch.threads or max(1, cores() // launch.processes)
     environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
     environment[LAUNCHER] = str(os.getpid())  # which exec keeps
     module = f"thaw.stages.{stage}"
@@ -47,7 +47,16 @@ def replace_process(stage: str) -> None:
     os.execvpe(command[0], command, environment)  # noqa: S606
 
 
-def _cores() -> int:
+def set_environment() -> None:
+    """Start this command once more with ``ENVIRONMENT``, unless it has that already."""
+    if ENVIRONMENT.keys() <= os.environ.keys():
+        return
+    environment = {"OMP_NUM_THREADS": str(cores()), **ENVIRONMENT, **os.environ}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+
+
+def cores() -> int:
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))  # fewer than cpu_count in a container
     return os.cpu_count() or 1

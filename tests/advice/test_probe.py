@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from thaw.advice import probe
 from thaw.advice.probe import probe_all
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WIDTHS = [3, 4, 5]
 

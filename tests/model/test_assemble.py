@@ -8,7 +8,10 @@ from tests import settings, tiny
 from thaw.errors import ThawError
 from thaw.model import zoo
 from thaw.model.assemble import assemble, first_blocks
-from thaw.model.blocks import Classifier
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thaw.model.blocks import Classifier
 
 SIZE = 16
 

@@ -47,7 +47,7 @@ def test_every_batch_norm_is_expected_and_observed() -> None:
 def test_the_moments_are_those_of_what_entered() -> None:
     model = nn.Sequential(nn.BatchNorm2d(3))
     with observed(model.eval(), expected(model)) as moments:
-        for part in images().split(10):  # uneven batches
+        for part in torch.split(images(), 10):  # uneven batches
             model(part)
     everything = images().double()
     np.testing.assert_allclose(moments["0"].mean, everything.mean((0, 2, 3)), atol=1e-6)
@@ -80,3 +80,28 @@ def test_nothing_is_watched_afterwards_and_without_batch_norm_nothing_is_shifted
     model(images(2))
     assert not moments
     assert seen(nn.Sequential(nn.Conv2d(3, 4, 3)), images(2)) == 0.0
+
+
+def test_a_channel_that_never_changes_has_no_deviation() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3)).eval()
+    with observed(model, expected(model)) as moments:
+        model(torch.full((4, 3, 8, 8), 3.0))
+    np.testing.assert_array_equal(moments["0"].mean, [3.0] * 3)
+    np.testing.assert_array_equal(moments["0"].std, [0.0] * 3)
+
+
+def test_a_large_mean_costs_no_digits_of_the_deviation() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3)).eval()
+    with observed(model, expected(model)) as moments:
+        model(images(offset=1000.0))
+    deviation = images().double().var((0, 2, 3), unbiased=False).sqrt()
+    np.testing.assert_allclose(moments["0"].std, deviation, rtol=1e-3)
+
+
+def test_only_the_first_images_and_every_second_position_are_observed_where_so_asked() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3)).eval()
+    with observed(model, expected(model), first=10, stride=2) as moments:
+        model(images())
+    part = images()[:10, :, ::2, ::2].double()
+    np.testing.assert_allclose(moments["0"].mean, part.mean((0, 2, 3)), atol=1e-6)
+    assert moments["0"].count == 10 * 8 * 8

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
 from thaw.data.decode import DecodeError, decode
 from thaw.model import directory
+from thaw.model.drift import Drift, Places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
 
 class Predictor:
-    """A model directory, ready to classify encoded images."""
+    """A model directory, ready to classify encoded images.
 
-    def __init__(self, folder: Path, batch_size: int = 64) -> None:
-        self._classifier, self.spec = directory.load(folder)
+    ``drift``, where the model keeps the statistics for it, looks at what passes when it is told to
+    (over the last ``window`` images or more, or over all). ``max_megapixels`` may be less than what
+    the model was trained on.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        batch_size: int = 64,
+        *,
+        window: int | None = None,
+        max_megapixels: float = math.inf,
+    ) -> None:
+        self.classifier, self.spec = directory.load(folder)
         self._batch_size = batch_size
+        self._max_megapixels = min(max_megapixels, self.spec.preprocessing.max_megapixels)
+        reference = directory.load_reference(folder, self.spec)
+        places = Places.of(self.spec.folded, self.spec.merged)
+        self.drift = Drift(reference, places, window) if reference else None
 
     @property
     def classes(self) -> list[str]:
@@ -36,22 +53,38 @@ class Predictor:
         Raises:
             DecodeError: some image cannot be decoded; its place is named.
         """
-        preprocessing = self.spec.preprocessing
         results = []
         for start in range(0, len(images), self._batch_size):
             batch = images[start : start + self._batch_size]
-            pixels = [self._decode(start + place, content) for place, content in enumerate(batch)]
-            inputs = preprocessing.normalize(preprocessing.resize(pixels).float().div_(255))
-            with torch.inference_mode():
-                logits = self._classifier(inputs.contiguous(memory_format=torch.channels_last))
-            results.append(logits.softmax(dim=1))
+            inputs = [self._read(start + place, content) for place, content in enumerate(batch)]
+            results.append(self.forward(torch.cat(inputs)))
         return torch.cat(results) if results else torch.empty(0, len(self.classes))
 
-    def _decode(self, place: int, content: bytes) -> NDArray[np.uint8]:
-        limits = self.spec.preprocessing
+    def read(self, content: bytes) -> Tensor:
+        """An encoded image -> uint8 (1, 3, S, S), as :meth:`forward` takes it.
+
+        Raises:
+            DecodeError: it cannot be decoded, or is too large by its header.
+        """
+        preprocessing = self.spec.preprocessing
+        decoded = decode(
+            content,
+            short_side=preprocessing.short_side,
+            max_megapixels=self._max_megapixels,
+        )
+        return preprocessing.resize([decoded.pixels])
+
+    def forward(self, images: Tensor, *, watch: bool = False) -> Tensor:
+        """Images as uint8 (N, 3, S, S) -> probabilities (N, classes)."""
+        inputs = self.spec.preprocessing.normalize(images.float().div_(255))
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        watching = self.drift.watch(self.classifier, len(images)) if watch and self.drift else None
+        with torch.inference_mode(), watching or nullcontext():
+            probabilities: Tensor = self.classifier(inputs).softmax(dim=1)
+        return probabilities
+
+    def _read(self, place: int, content: bytes) -> Tensor:
         try:
-            return decode(
-                content, short_side=limits.short_side, max_megapixels=limits.max_megapixels
-            ).pixels
+            return self.read(content)
         except DecodeError as error:
             raise DecodeError(f"image {place}: {error}") from None

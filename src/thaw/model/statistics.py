@@ -30,11 +30,13 @@ class Moments:
 
     def add(self, values: Tensor) -> None:
         """Values (N, C, ...)."""
-        over = [axis for axis in range(values.ndim) if axis != 1]
         count = values.numel() // values.shape[1]
-        # The sums themselves would lose digits in float32; float64 takes as long as the network.
-        variance, mean = torch.var_mean(values.detach().float(), over, correction=0)
-        variance, mean = variance.double().cpu(), mean.double().cpu()
+        # The kernel that BatchNorm trains with: four times as fast as torch.var_mean, and unlike
+        # sums of squares it loses no digits in float32.
+        inputs = values.detach().float()
+        _, mean, deviation = torch.native_batch_norm(inputs, None, None, None, None, True, 0.0, 0.0)  # noqa: FBT003
+        mean, inverse = mean.double().cpu(), deviation.double().cpu()
+        variance = torch.where(inverse > 0, inverse**-2, 0.0)  # 0 stands for a constant channel
         self.count += count
         self.total += mean * count
         self.squares += (variance + mean.square()) * count
@@ -80,18 +82,25 @@ def expected(module: nn.Module) -> Channels:
 
 @contextmanager
 def observed(
-    module: nn.Module, names: Iterable[str], outputs_of: Iterable[str] = ()
+    module: nn.Module,
+    names: Iterable[str],
+    outputs_of: Iterable[str] = (),
+    *,
+    first: int | None = None,
+    stride: int = 1,
 ) -> Iterator[dict[str, Moments]]:
     """The moments of what enters the modules called ``names`` while the context is open.
 
-    And of what leaves those called ``outputs_of``.
+    And of what leaves those called ``outputs_of``. Of each batch the ``first`` images, of maps
+    every ``stride``-th row and column.
     """
     moments: dict[str, Moments] = {}
 
     def add(name: str, values: Tensor) -> None:
         if name not in moments:
             moments[name] = Moments.empty(values.shape[1])
-        moments[name].add(values)
+        thinned = (..., slice(None, None, stride), slice(None, None, stride))
+        moments[name].add(values[:first][thinned if values.ndim == 4 else ...])
 
     def before(name: str) -> torch.utils.hooks.RemovableHandle:
         return module.get_submodule(name).register_forward_pre_hook(

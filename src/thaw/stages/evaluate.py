@@ -8,10 +8,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from thaw import config
-from thaw.config import Evaluate, Launch, Section, Tracking
+from thaw.config import Augment, Evaluate, Launch, Section, Tracking
 from thaw.console import say
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from thaw.config import Params
+    from thaw.data.loader import ImageSource
+    from thaw.model.blocks import Classifier
     from thaw.model.directory import Spec
     from thaw.training.history import Row
 
@@ -42,6 +44,8 @@ MODEL = paths.MODELS / "fold_bn" / "merged"
 class Inputs(Section):
     """What this stage reads from ``params.yaml``."""
 
+    seed: int
+    augment: Augment
     launch: Launch
     evaluate: Evaluate
     tracking: Tracking
@@ -49,12 +53,16 @@ class Inputs(Section):
 
 @dataclass(frozen=True)
 class Result:
-    """The test split's ids, targets, probabilities (N, C) and scores."""
+    """The test split's ids, targets, probabilities (N, C) and scores.
+
+    ``tta``: the scores with test-time augmentation, where there is any.
+    """
 
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     scores: Scores
+    tta: Scores | None = None
 
 
 def run(inputs: Inputs, runtime: Runtime, data: Prepared) -> tuple[Result, Spec]:
@@ -62,11 +70,43 @@ def run(inputs: Inputs, runtime: Runtime, data: Prepared) -> tuple[Result, Spec]
     classifier, spec = directory.load(MODEL)
     if spec.classes != data.manifest.classes:
         raise ThawError("the model and the data have different classes: run `dvc repro`")
-    source = data.images("test", spec.preprocessing)
-    outputs = logits(runtime, classifier, source, "test split")
-    probabilities = outputs.double().softmax(dim=1).numpy()
-    scores = score(probabilities, source.targets, spec.classes, inputs.evaluate.calibration_bins)
-    return Result(source.ids, source.targets, probabilities, scores), spec
+    settings = inputs.evaluate
+    source = _views(inputs, data, spec)
+    targets = source.targets
+    probabilities = _probabilities(runtime, classifier, source, "test split")
+    scores = score(probabilities, targets, spec.classes, settings.calibration_bins)
+    tta = None
+    if settings.tta_views:
+        views = [
+            _probabilities(runtime, classifier, source, f"view {epoch}/{settings.tta_views}", epoch)
+            for epoch in range(1, settings.tta_views + 1)
+        ]
+        mean = np.mean([probabilities, *views], axis=0)
+        tta = score(mean, targets, spec.classes, settings.calibration_bins)
+    return Result(source.ids, targets, probabilities, scores, tta), spec
+
+
+def _views(inputs: Inputs, data: Prepared, spec: Spec) -> ImageSource:
+    """The test split: plain, and in an epoch as training would see it, but never mixed."""
+    unmixed = inputs.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+    if inputs.evaluate.tta_views and not unmixed.active:
+        raise ThawError(
+            "params.yaml: evaluate.tta_views: the section augment changes no image by itself, "
+            "so that all views would be equal: turn some of it on, or set tta_views to 0"
+        )
+    return data.images("test", spec.preprocessing, inputs.seed, unmixed)
+
+
+def _probabilities(
+    runtime: Runtime,
+    classifier: Classifier,
+    source: ImageSource,
+    description: str,
+    epoch: int | None = None,
+) -> NDArray[np.float64]:
+    outputs = logits(runtime, classifier, source, description, epoch)
+    probabilities: NDArray[np.float64] = outputs.double().softmax(dim=1).numpy()
+    return probabilities
 
 
 def write(result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
@@ -74,7 +114,8 @@ def write(result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
     scores = result.scores
     drawn = folder / "plots"
     drawn.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps({"test": scores.summary}, indent=2) + "\n")
+    metrics = {"test": scores.summary} | ({"tta": result.tta.summary} if result.tta else {})
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     _write_csv(folder / "per_class.csv", scores.per_class)
     _write_csv(folder / "calibration.csv", scores.reliability)
     _write_csv(folder / "predictions.csv", _predictions(result, spec, data))
@@ -133,13 +174,18 @@ def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: P
         for stage, rows in _histories().items():
             tracked.log_history(stage, rows)
             tracked.copied(stage, digests[stage])
-        tracked.complete(_note(result, spec), params.data, data.manifest.digest)
+        test_digest = data.split_digest("test")
+        tracked.tag({"thaw.parents": spec.lineage, "thaw.test_digest": test_digest})
+        views = params.evaluate.tta_views
+        tracked.complete(_note(result, spec, views), params.data, data.manifest.digest)
         registered = register(
             params.tracking.registered_model,
             MODEL,
             spec.digest,
             _example(result, data),
             result.scores.summary,
+            spec.lineage,
+            test_digest,
         )
     content = {
         "run_id": tracked.run_id,
@@ -148,16 +194,22 @@ def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: P
         "alias": registered.alias,
     }
     (folder / "registered.json").write_text(json.dumps(content, indent=2) + "\n")
+    if result.tta:
+        plain, tta = result.scores.summary["accuracy"], result.tta.summary["accuracy"]
+        say(f"test accuracy {plain:.4f}, with {views} augmented views averaged in {tta:.4f}")
     say(f"registered {registered.name} version {registered.version} as @{registered.alias}")
 
 
-def _note(result: Result, spec: Spec) -> str:
+def _note(result: Result, spec: Spec, views: int) -> str:
     scores = result.scores.summary
+    tta = ""
+    if result.tta:
+        tta = f"; **{result.tta.summary['accuracy']:.4f}** with {views} augmented views averaged in"
     return (
         f"**{scores['accuracy']:.4f}** test accuracy (95 % interval "
         f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}) "
         f"on {scores['images']:.0f} images of {len(spec.classes)} classes; "
-        f"{spec.backbone}, unfreeze depth {spec.depth}"
+        f"{spec.backbone}, {len(spec.trained)} of {spec.blocks} blocks trained{tta}"
     )
 
 

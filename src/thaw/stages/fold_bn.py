@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 from thaw.config import Augment, FoldBn
 from thaw.console import say
+from thaw.data.loader import batches, shares
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
-from thaw.model.directory import Parent
-from thaw.model.freeze import last_blocks
+from thaw.model.drift import Places, Reference, carried
+from thaw.model.freeze import chosen_blocks
+from thaw.model.statistics import expected
 from thaw.process import run_main
 from thaw.stages import paths
 from thaw.stages.entry import TrainingInputs, Work, training
+from thaw.training.recalibrate import recalibrate
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
@@ -23,7 +29,10 @@ if TYPE_CHECKING:
     from thaw.data.loader import ImageSource
     from thaw.model.blocks import Classifier
     from thaw.model.directory import Spec
+    from thaw.model.statistics import Channels
     from thaw.training.loop import Progress
+
+_REFERENCE = 1024  # training images that the reference for drift is measured on
 
 
 class Inputs(TrainingInputs):
@@ -31,6 +40,30 @@ class Inputs(TrainingInputs):
 
     augment: Augment
     fold_bn: FoldBn
+
+
+def recalibrated(
+    work: Work[Inputs], classifier: Classifier, spec: Spec, val: ImageSource
+) -> dict[str, Any]:
+    """Estimate the running statistics anew on the training images; kept where that is better."""
+    if not work.config.fold_bn.recalibrate or not batchnorm.has_statistics(classifier):
+        return {}
+    before = copy.deepcopy(classifier.state_dict())
+    old = _loss(work, classifier, val, "before recalibration")
+    recalibrate(work.runtime, classifier, work.data.images("train", spec.preprocessing))
+    new = _loss(work, classifier, val, "after recalibration")
+    is_kept = new < old
+    if not is_kept:
+        classifier.load_state_dict(before)
+    if work.runtime.is_main:
+        word = "kept" if is_kept else "dropped"
+        say(f"recalibration: validation loss {old:.4f} -> {new:.4f}: {word}")
+    return {"recalibration_kept": is_kept, "recalibrated_val_loss": new}
+
+
+def _loss(work: Work[Inputs], classifier: Classifier, val: ImageSource, what: str) -> float:
+    scores = logits(work.runtime, classifier, val, what)
+    return float(F.cross_entropy(scores.double(), torch.from_numpy(val.targets)))
 
 
 def fold(work: Work[Inputs], classifier: Classifier, val: ImageSource) -> dict[str, Any]:
@@ -44,7 +77,7 @@ def fold(work: Work[Inputs], classifier: Classifier, val: ImageSource) -> dict[s
 def train(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
     """Train the affine form on, in place: the blocks that ``unfreeze`` trained, and the head."""
     config = work.config.fold_bn
-    plan = last_blocks(spec.depth, len(classifier.blocks), "affine")
+    plan = chosen_blocks(spec.trained, len(classifier.blocks), "affine")
     return work.train(
         classifier,
         spec.preprocessing,
@@ -56,20 +89,43 @@ def train(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
 
 
 def merge(
-    work: Work[Inputs], classifier: Classifier, spec: Spec, val: ImageSource
-) -> tuple[Spec, dict[str, Any]]:
-    """Merge every affine map that follows a convolution into it, in place, with the proof."""
+    work: Work[Inputs], classifier: Classifier, spec: Spec, val: ImageSource, norms: Channels
+) -> tuple[Spec, Channels, dict[str, Any]]:
+    """Merge every affine map that follows a convolution into it, in place, with the proof.
+
+    ``norms``, what the folded BatchNorms expected, is returned as it is after the merge.
+    """
     classifier.eval()
     before = logits(work.runtime, classifier, val, "logits before the merge")
     size = spec.preprocessing.image_size
     example = torch.zeros(1, 3, size, size, device=next(classifier.parameters()).device)
     pairs = batchnorm.merge_pairs(classifier, example)
     kept = len(batchnorm.affine_names(classifier)) - len(pairs)
+    norms = carried(norms, classifier, pairs)
     batchnorm.merge(classifier, pairs)
     after = logits(work.runtime, classifier, val, "logits after the merge")
     content: dict[str, Any] = {"merged": len(pairs), "kept_affine": kept}
     content |= proof(before, after, work.config.fold_bn.tolerance, "merge")
-    return spec.model_copy(update={"merged": pairs}), content
+    return spec.model_copy(update={"merged": [*spec.merged, *pairs]}), norms, content
+
+
+def reference(
+    work: Work[Inputs], classifier: Classifier, spec: Spec, norms: Channels
+) -> Reference | None:
+    """What passes through the merged form on training images, for drift to be measured against.
+
+    None where no BatchNorm was folded, and in all processes but the first.
+    """
+    if not spec.folded or not work.runtime.is_main:
+        return None
+    source = work.data.images("train", spec.preprocessing)
+    chosen = np.linspace(0, len(source) - 1, min(_REFERENCE, len(source))).astype(np.int64)
+    places = Places.of(spec.folded, spec.merged)
+    classifier.eval()
+    with places.watched(classifier) as moments, torch.inference_mode():
+        for batch in batches(source, shares(chosen, 128), work.runtime.device):
+            classifier(batch.inputs)
+    return Reference({name: (m.mean, m.std) for name, m in moments.items()}, norms)
 
 
 def proof(before: Tensor, after: Tensor, tolerance: float, what: str) -> dict[str, float]:
@@ -96,14 +152,17 @@ def main() -> None:
     with training("fold_bn", Inputs, parent.digest) as work:
         classifier, spec = directory.load(paths.MODELS / "unfreeze")
         val = work.data.images("val", spec.preprocessing)
-        content = fold(work, classifier, val)
+        content = recalibrated(work, classifier, spec, val)
+        norms = expected(classifier)
+        content |= fold(work, classifier, val)
         progress = train(work, classifier, spec)
-        parents = [*spec.parents, Parent(stage="unfreeze", digest=spec.digest)]
-        names = batchnorm.affine_names(classifier)
-        spec = spec.model_copy(update={"folded": names, "parents": parents})
+        spec = spec.after("unfreeze", classifier, spec.trained)
         affine = work.save_model(classifier, spec, "affine")
-        spec, merged = merge(work, classifier, affine, val)
-        spec = work.save_model(classifier, spec, "merged")
+        spec, norms, merged = merge(work, classifier, affine, val, norms)
+        kept = reference(work, classifier, spec, norms)
+        spec = work.save_model(classifier, spec, "merged", kept)
+        if kept:
+            merged["shift_of_training"] = kept.shift_of_training
         if work.runtime.is_main:
             say(f"folded {content['folded']} BatchNorms, merged {merged['merged']}")
         work.finish(spec, progress, content | merged)

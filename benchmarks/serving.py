@@ -1,0 +1,221 @@
+"""Figures of `thaw serve` and `thaw predict`: `make bench-serving`.
+
+EfficientNet-Lite0 at 224 px, beside the bare network in the same minute; the clients run on the
+same cores as the service. Options make it small: ``--images 500 --seconds 5 --rounds 1``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from benchmarks.serving_parts import bare_batches, bare_folder, lite0
+from benchmarks.tables import markdown
+from tests.project import environment
+from thaw.launch import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CLIENTS = 16
+_FILES = 64
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    options = _options()
+    if options.part:
+        part = {"batches": bare_batches, "folder": bare_folder}[options.part]
+        print(json.dumps(part(Path(options.model), Path(options.folder))))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        model, folder = Path(scratch) / "model", Path(scratch) / "images"
+        lite0(model)
+        photographs(folder, options.images)
+        console = Console()
+        rows = [*service(model, folder, options), *bulk(model, folder, options)]
+        markdown(["figure", "to reach", "measured"], rows, console)
+
+
+def service(model: Path, folder: Path, options: argparse.Namespace) -> list[list[str]]:
+    """16 clients against `thaw serve`, over the bare forward pass."""
+    images = [path.read_bytes() for path in sorted(folder.iterdir())[:_FILES]]
+    bare, served, latencies, errors = [], [], [], 0
+    with running(model) as port:
+        load(port, images, 2.0)  # the first requests warm everything up
+        for _ in range(options.rounds):
+            bare.append(measured("batches", model, folder))
+            seconds, failed = load(port, images, options.seconds)
+            served.append(len(seconds) / options.seconds)
+            latencies += seconds
+            errors += failed
+        batches = batch_sizes(port)
+    best = [max(sizes, key=lambda size: sizes[size]) for sizes in bare]
+    ratios = [rate / sizes[b] for rate, sizes, b in zip(served, bare, best, strict=True)]
+    fastest = [sizes[b] for sizes, b in zip(bare, best, strict=True)]
+    p50, p99 = np.percentile(latencies, [50, 99]) * 1e3
+    return [
+        [
+            "`thaw serve`, 16 clients, over the bare forward pass",
+            "0.8 x",
+            f"{statistics.median(ratios):.2f} x",
+        ],
+        [
+            f"  bare forward pass at its best batch size ({best[0]})",
+            "",
+            f"{statistics.median(fastest):.0f} images/s",
+        ],
+        [
+            f"  served, a JPEG a request ({batches:.1f} images a batch)",
+            "",
+            f"{statistics.median(served):.0f} images/s",
+        ],
+        ["  latency, median and p99", "", f"{p50:.0f} and {p99:.0f} ms"],
+        [f"  errors in {len(latencies)} requests", "0", str(errors)],
+    ]
+
+
+def bulk(model: Path, folder: Path, options: argparse.Namespace) -> list[list[str]]:
+    """`thaw predict` over a folder, over decoding and the forward pass alone."""
+    bare, done = [], []
+    for _ in range(options.rounds):
+        bare.append(measured("folder", model, folder)["seconds"])
+        with tempfile.TemporaryDirectory() as scratch:
+            idle = predict_seconds(model, folder, Path(scratch) / "few.csv", few=True)
+            done.append(predict_seconds(model, folder, Path(scratch) / "all.csv") - idle)
+    ratio = statistics.median(b / d for b, d in zip(bare, done, strict=True))
+    rate = options.images / statistics.median(done)
+    return [
+        [f"`thaw predict` over {options.images} images, over bare", "0.9 x", f"{ratio:.2f} x"],
+        ["  predicted, without the start", "", f"{rate:.0f} images/s"],
+    ]
+
+
+def measured(part: str, model: Path, folder: Path) -> dict[Any, Any]:
+    """A bare measurement, in a process of its own with the same environment."""
+    command = [sys.executable, "-m", "benchmarks.serving", "--part", part]
+    done = subprocess.run(
+        [*command, "--model", str(model), "--folder", str(folder)],
+        env=_tuned(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    result: dict[Any, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def predict_seconds(model: Path, folder: Path, out: Path, *, few: bool = False) -> float:
+    """Seconds of the command; ``few``: over one image, which is its start."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if few:
+            first = sorted(folder.iterdir())[0]
+            (Path(scratch) / first.name).write_bytes(first.read_bytes())
+        start = time.perf_counter()
+        subprocess.run(
+            ["thaw", "predict", str(model), scratch if few else str(folder), "--out", str(out)],
+            env=_tuned(),
+            capture_output=True,
+            check=True,
+        )
+        return time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def running(model: Path) -> Iterator[int]:
+    """`thaw serve` in a process of its own; its port."""
+    port = 18231
+    process = subprocess.Popen(
+        ["thaw", "serve", str(model), "--port", str(port)], env=environment()
+    )
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+                connection.request("GET", "/healthz")
+                if connection.getresponse().status == 200:
+                    break
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def load(port: int, images: list[bytes], seconds: float) -> tuple[list[float], int]:
+    """The latencies of what 16 clients got, each asking again at once; and the errors."""
+    latencies: list[float] = []
+    errors = [0]
+    end = time.perf_counter() + seconds
+
+    def client(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        turn = number
+        while (start := time.perf_counter()) < end:
+            turn += 1
+            body = images[turn % len(images)]
+            connection.request("POST", "/predict", body, {"Content-Type": "image/jpeg"})
+            response = connection.getresponse()
+            response.read()
+            errors[0] += response.status != 200
+            latencies.append(time.perf_counter() - start)
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(_CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return latencies, errors[0]
+
+
+def batch_sizes(port: int) -> float:
+    """Images in a batch, on average, as the service's metrics tell."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return float(values["thaw_batch_images_sum"]) / float(values["thaw_batch_images_count"])
+
+
+def photographs(folder: Path, count: int) -> None:
+    """JPEG files of 400 x 300 pixels: smooth noise, about 20 kB each."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        coarse = generator.integers(0, 255, (30, 40, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((400, 300), Image.Resampling.BICUBIC)
+        image.save(folder / f"{number:05d}.jpg", quality=90)
+
+
+def _tuned() -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(os.cpu_count()), **ENVIRONMENT, **environment()}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--part", choices=["batches", "folder"])
+    parser.add_argument("--model")
+    parser.add_argument("--folder")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

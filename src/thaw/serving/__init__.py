@@ -1,0 +1,1 @@
+"""Registered models at work: predictions for a folder, a service, exports."""

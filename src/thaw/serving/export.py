@@ -1,0 +1,147 @@
+"""`thaw export`: a file for another runtime, the proof that it computes the same, and how fast."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from thaw.console import progress, say
+from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
+from thaw.files import write_whole
+from thaw.model.predictor import Predictor
+from thaw.serving.formats import need, runner, written
+from thaw.serving.located import located
+from thaw.serving.predict import decoded, images_below
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from thaw.serving.formats import Format
+
+TOLERANCE = 1e-4  # of a probability
+_BATCH = 16
+_ROUNDS = 15
+_MOST = 1000  # images in the proof
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far a probability moved at most over so many images, and how many labels changed."""
+
+    images: int
+    largest_move: float
+    changed: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two are the same model."""
+        return self.images > 0 and self.changed == 0 and self.largest_move <= TOLERANCE
+
+
+def export_model(model: str, kind: Format, out: Path, folder: Path | None, prepared: Path) -> None:
+    """Write ``model`` to ``out``, proved on the images of ``folder``, else on the test split.
+
+    Raises:
+        ThawError: no such model or images, a package is missing, or the proof fails: then
+            nothing is written.
+    """
+    need(kind)
+    with located(model) as found:
+        predictor = Predictor(found.folder)
+    about = {
+        "model": found.name,
+        "digest": predictor.spec.digest,
+        "classes": predictor.classes,
+        "preprocessing": predictor.spec.preprocessing.model_dump(),
+    }
+    batches = list(_real_images(predictor, folder, prepared))
+    content = written(predictor, kind, about)
+    run = runner(kind, content, torch.get_num_threads())
+    proof = prove(predictor.forward, run, progress(batches, "comparing", len(batches)))
+    if not proof.holds:
+        raise ThawError(
+            f"the exported model is another one: over {proof.images} images a probability moved "
+            f"by up to {proof.largest_move:.2g} (allowed: {TOLERANCE:g}), and {proof.changed} "
+            "labels changed; nothing was written"
+        )
+    write_whole(out, content)
+    _show(kind, found.name, predictor, run, torch.cat(batches)[:_BATCH])
+    say(
+        f"{out}: {len(content) / 1e6:.1f} MB; equal on {proof.images} images: no label changed, "
+        f"no probability moved by more than {proof.largest_move:.1g}"
+    )
+
+
+def prove(
+    model: Callable[[Tensor], Tensor],
+    exported: Callable[[Tensor], Tensor],
+    batches: Iterable[Tensor],
+) -> Proof:
+    """Compare the two on real images, uint8 (N, 3, S, S)."""
+    count, largest, changed = 0, 0.0, 0
+    for images in batches:
+        expected, computed = model(images), exported(images)
+        moved = (computed - expected).abs().nan_to_num(nan=torch.inf)
+        count += len(images)
+        largest = max(largest, float(moved.max()))
+        changed += int((computed.argmax(1) != expected.argmax(1)).sum())
+    return Proof(count, largest, changed)
+
+
+def _real_images(predictor: Predictor, folder: Path | None, prepared: Path) -> Iterator[Tensor]:
+    """Batches of resized images, uint8 (N, 3, S, S), evenly spaced over what there is.
+
+    Raises:
+        ThawError: there are none.
+    """
+    if folder is None:
+        if not prepared.is_dir():
+            raise ThawError(f"{prepared} is not there to prove the export on: give --images FOLDER")
+        source = Prepared(prepared).images("test", predictor.spec.preprocessing)
+        chosen = _spaced(len(source))
+        for start in range(0, len(chosen), _BATCH):
+            yield source.read(chosen[start : start + _BATCH])
+        return
+    paths, _ = images_below(folder)
+    chosen_paths = [paths[place] for place in _spaced(len(paths))]
+    read = [image for _, image in decoded(predictor, folder, chosen_paths, _BATCH)]
+    images = [image for image in read if not isinstance(image, str)]
+    if not images:
+        raise ThawError(f"{folder}: no image could be read")
+    for start in range(0, len(images), _BATCH):
+        yield torch.cat(images[start : start + _BATCH])
+
+
+def _spaced(count: int) -> np.typing.NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(_MOST, count)).astype(np.int64)
+
+
+def _show(
+    kind: Format, name: str, predictor: Predictor, run: Callable[[Tensor], Tensor], images: Tensor
+) -> None:
+    table = Table("", "1 image, ms", f"{len(images)} images, ms an image")
+    for title, compute in ((name, predictor.forward), (kind, run)):
+        one, many = latency(compute, images[:1]), latency(compute, images)
+        table.add_row(title, f"{one:.2f}", f"{many / len(images):.2f}")
+    Console().print(table)
+
+
+def latency(compute: Callable[[Tensor], Tensor], images: Tensor) -> float:
+    """The median time of a call, in milliseconds."""
+    seconds = []
+    for _ in range(_ROUNDS + 2):
+        start = time.perf_counter()
+        compute(images)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[2:]) * 1e3

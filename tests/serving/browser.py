@@ -1,0 +1,152 @@
+"""A headless Chromium, driven through its DevTools pipe: no package is needed for it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def executable() -> str | None:
+    """The browser of this machine, if there is one."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Page:
+    """A tab; ``problems`` are what its console and its loader complained of."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._reading = os.fdopen(reading, "rb", 0)
+        self._writing = writing
+        self._buffer = b""
+        self._number = 0
+        self._session: str | None = None
+        self.problems: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "DOM"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method of the DevTools protocol; what it returns."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._writing, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            if answer.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
+                self.problems.append(json.dumps(answer["params"]))
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of some JavaScript."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def wait(self, expression: str, seconds: float = 20.0) -> Any:
+        """Wait until some JavaScript is truthy; its value."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if value := self.evaluate(expression):
+                return value
+            time.sleep(0.05)
+        raise AssertionError(
+            f"{expression} stayed false: {self.evaluate('document.body.innerText')}"
+        )
+
+    def open(self, url: str, width: int, height: int, *, dark: bool = False) -> None:
+        """Open ``url`` in a window of so many pixels."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Page.navigate", url=url)
+        self.wait("document.readyState === 'complete'")
+
+    def choose(self, selector: str, path: Path) -> None:
+        """Choose a file in a file input."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
+    def drop(self, selector: str, path: Path) -> None:
+        """Drag a file onto an element and let it fall."""
+        box = self.evaluate(
+            f"(r => [r.x + r.width / 2, r.y + r.height / 2])"
+            f"(document.querySelector('{selector}').getBoundingClientRect())"
+        )
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as PNG."""
+        found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(found["data"]))
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            part = self._reading.read(1 << 16)
+            assert part, "the browser went away"
+            self._buffer += part
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Page]:
+    """A tab of a new browser."""
+    name = executable()
+    assert name is not None
+    browser_reads, we_write = os.pipe()
+    we_read, browser_writes = os.pipe()
+
+    def place() -> None:  # the protocol's pipe is at descriptors 3 and 4
+        os.dup2(browser_reads, 63)  # out of the way first: they may be 3 and 4 themselves
+        os.dup2(browser_writes, 64)
+        os.dup2(63, 3)
+        os.dup2(64, 4)
+
+    process = subprocess.Popen(
+        [
+            name,
+            *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+            *("--remote-debugging-pipe", "--no-first-run", f"--user-data-dir={profile}"),
+        ],
+        preexec_fn=place,
+        close_fds=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(browser_reads)
+    os.close(browser_writes)
+    try:
+        yield Page(we_read, we_write)
+    finally:
+        process.terminate()
+        process.wait()
+        os.close(we_write)

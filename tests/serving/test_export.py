@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from tests.registry.served import CLASSES, image, model_directory
+from thaw.errors import ThawError
+from thaw.model.predictor import Predictor
+from thaw.serving import formats
+from thaw.serving.export import export_model, prove
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    model_directory(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(20):
+        (folder / f"{number}.png").write_bytes(image(number))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch-export"])
+def test_the_file_alone_gives_the_models_probabilities_for_any_batch(
+    kind: formats.Format,
+    model: Path,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for package in formats.PACKAGES[kind]:
+        pytest.importorskip(package)
+    out = tmp_path / "exported"
+    export_model(str(model), kind, out, images, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["exported"]
+    predictor = Predictor(model)
+    run = formats.runner(kind, out.read_bytes(), 1)
+    for count in (1, 2, 7):
+        inputs = torch.cat([predictor.read(image(seed)) for seed in range(count)])
+        torch.testing.assert_close(run(inputs), predictor.forward(inputs), rtol=0, atol=1e-5)
+    printed = capsys.readouterr()
+    assert kind in printed.out
+    assert "equal on 20 images" in printed.err
+
+
+def test_an_onnx_file_says_what_it_is(model: Path, images: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    export_model(str(model), "onnx", tmp_path / "x.onnx", images, tmp_path)
+    read = onnx.load(tmp_path / "x.onnx")
+    (entry,) = [entry.value for entry in read.metadata_props if entry.key == "thaw"]
+    about = json.loads(entry)
+    assert about["classes"] == CLASSES
+    assert about["digest"] == Predictor(model).spec.digest
+    assert about["preprocessing"]["image_size"] == 32
+
+
+def test_a_missing_package_is_a_line_that_names_the_extra(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
+    with pytest.raises(ThawError, match=r"needs onnx_that_is_not_there: pip install .*\[export\]"):
+        export_model(str(model), "onnx", tmp_path / "x.onnx", images, tmp_path)
+
+
+def test_a_model_that_computes_something_else_is_not_proved(model: Path) -> None:
+    predictor = Predictor(model)
+    batches = [torch.cat([predictor.read(image(seed)) for seed in range(4)])]
+    assert prove(predictor.forward, predictor.forward, batches).holds
+    assert not prove(predictor.forward, predictor.forward, []).holds
+    for other in (
+        lambda inputs: predictor.forward(inputs) + 2e-4,
+        lambda inputs: predictor.forward(inputs).flip(1),
+        lambda inputs: predictor.forward(inputs) * np.nan,
+    ):
+        assert not prove(predictor.forward, other, batches).holds
+
+
+def test_without_images_there_is_no_proof_and_no_file(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ThawError, match="give --images FOLDER"):
+        export_model(str(model), "torch-export", tmp_path / "x", None, tmp_path / "nothing")
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.registry.served import CLASSES, image, model_directory
+from tests.serving.browser import NAMES, browser, executable
+from tests.serving.service import running
+from thaw.model.predictor import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.serving.browser import Page
+
+pytestmark = pytest.mark.skipif(
+    executable() is None, reason=f"no browser here ({', '.join(NAMES)}): the page was not opened"
+)
+ROWS = "[...document.querySelectorAll('#classes li')].map(row => row.innerText)"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    model_directory(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(model: Path) -> Iterator[str]:
+    with running(str(model)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    path.write_bytes(image(3, size=300))
+    return path
+
+
+def shot(page: Page, tmp_path: Path, name: str) -> None:
+    """A picture to look at, in THAW_SCREENSHOTS if that is set."""
+    folder = Path(os.environ.get("THAW_SCREENSHOTS", tmp_path))
+    page.screenshot(folder / f"{name}.png")
+
+
+def expected(model: Path, picture: Path) -> list[str]:
+    """The labels, the likeliest first, each with its share, as a person reads them."""
+    (row,) = Predictor(model).probabilities([picture.read_bytes()]).tolist()
+    ranked = sorted(zip(CLASSES, row, strict=True), key=lambda pair: -pair[1])
+    return [f"{label} {100 * share:.1f} %" for label, share in ranked]
+
+
+@pytest.mark.parametrize(
+    ("way", "width", "dark"),
+    [("choose", 1200, False), ("drop", 1000, True), ("choose", 360, False)],
+)
+def test_a_person_gives_an_image_and_sees_the_classes(
+    way: str,
+    width: int,
+    dark: bool,
+    page: Page,
+    url: str,
+    model: Path,
+    picture: Path,
+    tmp_path: Path,
+) -> None:
+    page.open(url, width, 780, dark=dark)
+    shot(page, tmp_path, f"empty-{width}")
+    if way == "choose":
+        page.choose("#file", picture)
+    else:
+        page.drop("#drop", picture)
+    page.wait("document.querySelectorAll('#classes li').length === 3")
+    rows = [" ".join(row.split()) for row in page.evaluate(ROWS)]
+    assert rows == expected(model, picture)
+    assert page.evaluate("document.querySelector('#said').innerText") == rows[0].replace(
+        " ", ", ", 1
+    )
+    page.wait("document.querySelector('#preview').naturalWidth === 300")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    widths = "[...document.querySelectorAll('.bar')].map(bar => bar.offsetWidth)"
+    bars = page.evaluate(widths)
+    assert bars == sorted(bars, reverse=True)
+    assert bars[0] > 20
+    shot(page, tmp_path, f"answer-{width}")
+    assert page.problems == []
+
+
+def test_what_is_no_image_is_said_and_the_next_one_is_answered(
+    page: Page, url: str, picture: Path, tmp_path: Path
+) -> None:
+    page.open(url, 360, 780)
+    (tmp_path / "page.png").write_text("<html>")
+    page.choose("#file", tmp_path / "page.png")
+    said = page.wait("document.querySelector('#said.wrong')?.innerText")
+    assert said.startswith("not an image")
+    assert page.evaluate("document.querySelector('#preview').hidden")
+    shot(page, tmp_path, "wrong")
+    page.choose("#file", picture)
+    page.wait("document.querySelectorAll('#classes li').length === 3")
+    assert not page.evaluate("document.querySelector('#said').classList.contains('wrong')")
+    page.problems.clear()  # the browser's log has the 400
+
+
+def test_it_can_be_used_by_keyboard_and_is_named_for_screen_readers(page: Page, url: str) -> None:
+    page.open(url, 1200, 780)
+    for kind in ("keyDown", "keyUp"):
+        page.call(
+            "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9
+        )
+    assert page.evaluate("document.activeElement.id") == "file"
+    page.call("Accessibility.enable")
+    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+    found = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes}
+    assert any(name.startswith("Choose an image") for _, name in found)
+    assert ("status", "") in found
+    assert any(role == "heading" for role, _ in found)
+
+
+def test_a_class_name_is_text_and_never_markup(page: Page, tmp_path: Path, picture: Path) -> None:
+    from thaw.model import directory
+
+    folder = tmp_path / "model"
+    model_directory(folder)
+    classifier, spec = directory.load(folder)
+    names = ["<img src=x onerror=document.title='run'>", "a " * 60, "é"]
+    directory.save(classifier, spec.model_copy(update={"classes": names}), folder)
+    with running(str(folder)) as url:
+        page.open(url, 360, 780)
+        page.choose("#file", picture)
+        page.wait("document.querySelectorAll('#classes li').length === 3")
+        assert page.evaluate("document.querySelectorAll('#classes img').length") == 0
+        assert page.evaluate("document.title") == "thaw: classify an image"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests import settings, tiny
+from tests.training import phase
+from thaw.data import manifest
+from thaw.data.manifest import Row
+from thaw.data.pack import PackWriter
+from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
+from thaw.model import directory, zoo
+from thaw.model.assemble import assemble
+from thaw.model.directory import Parent, Spec
+from thaw.stages import evaluate, paths
+from thaw.training import history
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from thaw.stages.evaluate import Inputs, Result
+
+SEED = 4
+BACKBONE = "timm/test_efficientnet"
+CLASSES = ["blue", "green", "red"]
+SOME = {"flip": 0.5, "rotate": 20.0, "noise": 0.1}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a model, and 30 images of which every second is for testing."""
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+    save_model()
+    paths.PREPARED.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    with PackWriter(paths.PREPARED, settings.prepare(encoding="raw")) as store:
+        for _ in range(30):
+            store.add(generator.integers(0, 256, (20, 16, 3), dtype=np.uint8))
+    rows = [
+        Row(number, f"{number}.png", "", CLASSES[number % 3], ["test", "train"][number % 2], 16, 20)
+        for number in range(30)
+    ]
+    manifest.write(rows, paths.PREPARED)
+    for stage in evaluate.TRAINING:
+        folder = paths.REPORTS / stage
+        folder.mkdir(parents=True)
+        history.write([history.Row(0, None, 1.0, 0.5, 0.0)], folder / paths.HISTORY)
+
+
+def save_model() -> None:
+    torch.manual_seed(0)
+    backbone, head = zoo.load(settings.backbone(BACKBONE))[0], settings.head()
+    spec = Spec(
+        backbone=BACKBONE,
+        head=head,
+        classes=CLASSES,
+        preprocessing=phase.PREPROCESSING,
+        blocks=len(backbone.blocks),
+        parents=[Parent(stage="backbone", digest="0" * 64)],
+    )
+    model = assemble(backbone, head, len(CLASSES), image_size=16)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_normal_(parameter)
+        else:
+            torch.nn.init.constant_(parameter, float(name.endswith("weight")))
+    for _ in range(20):
+        model.train()(torch.randn(32, 3, 16, 16))  # statistics under which images differ
+    directory.save(model.eval(), spec, evaluate.MODEL)
+
+
+def inputs(views: int, **augment: float) -> Inputs:
+    params = settings.PARAMS
+    return evaluate.Inputs(
+        seed=SEED,
+        augment=settings.augment(**augment),
+        launch=params.launch,
+        evaluate=params.evaluate.model_copy(update={"tta_views": views}),
+        tracking=params.tracking,
+    )
+
+
+def scored(views: int, **augment: float) -> Result:
+    return evaluate.run(inputs(views, **augment), tiny.runtime(), Prepared(paths.PREPARED))[0]
+
+
+def by_hand(epoch: int | None, **augment: float) -> NDArray[np.float64]:
+    """The probabilities of the test split as it is seen in ``epoch``."""
+    model, spec = directory.load(evaluate.MODEL)
+    data = Prepared(paths.PREPARED)
+    source = data.images("test", spec.preprocessing, SEED, settings.augment(**augment))
+    places = np.arange(len(source))
+    with torch.no_grad():
+        outputs = model(source.finish(source.read(places), places, epoch))
+    return np.asarray(outputs.double().softmax(dim=1))
+
+
+def test_without_views_there_are_plain_scores_alone() -> None:
+    result = scored(0, **SOME)
+    assert result.tta is None
+    np.testing.assert_allclose(result.probabilities, by_hand(None), atol=1e-5)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_views_are_averaged_with_the_plain_image(views: int) -> None:
+    result = scored(views, **SOME)
+    np.testing.assert_allclose(result.probabilities, by_hand(None), atol=1e-5)
+    assert result.scores.summary == scored(0).scores.summary
+    seen = [by_hand(epoch, **SOME) for epoch in (None, *range(1, views + 1))]
+    likelihoods = np.mean(seen, axis=0)[np.arange(15), result.targets]
+    assert result.tta is not None
+    expected = -np.log(likelihoods).mean()
+    assert result.tta.summary["log_loss"] == pytest.approx(expected, rel=1e-5)
+    assert result.tta.summary["log_loss"] != pytest.approx(
+        result.scores.summary["log_loss"], rel=1e-4
+    )
+
+
+def test_views_are_never_mixed_with_other_images() -> None:
+    mixed, plain = (
+        scored(2, **SOME, **alphas).tta for alphas in ({"mixup": 1.0, "cutmix": 1.0}, {})
+    )
+    assert mixed is not None
+    assert plain is not None
+    assert mixed.summary == plain.summary
+
+
+@pytest.mark.parametrize("augment", [{}, {"mixup": 0.2}])
+def test_views_that_would_all_be_equal_are_refused(augment: dict[str, float]) -> None:
+    with pytest.raises(ThawError, match=r"params\.yaml: evaluate\.tta_views: .*set tta_views to 0"):
+        scored(2, **augment)
+
+
+def test_both_scores_are_written_beside_each_other() -> None:
+    data = Prepared(paths.PREPARED)
+    result, spec = evaluate.run(inputs(2, **SOME), tiny.runtime(), data)
+    folder = paths.REPORTS / "evaluate"
+    evaluate.write(result, spec, data, folder)
+    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    assert result.tta is not None
+    assert found == {"test": result.scores.summary, "tta": result.tta.summary}
