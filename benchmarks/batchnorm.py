@@ -6,7 +6,7 @@ test half is shifted. The learning rate is 0.0003 throughout, so that nothing bu
 The scores are those of the last epoch on 480 test images, which nothing was chosen by. (The best
 epoch might be the head that all start from, which would hide what a policy breaks.)
 
-Every result is a line of ``benchmarks/.cache/batchnorm.jsonl``: an interrupted run continues.
+Every result is a line of ``benchmarks/results/batchnorm.jsonl``: an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 POLICIES = get_args(BatchNormPolicy)
 SIZES = (2, 4, 8, 16, 32)
-RESULTS = clipart.CACHE / "batchnorm.jsonl"
+RESULTS = Path(__file__).parent / "results" / "batchnorm.jsonl"
 _SETS: dict[str, Callable[[int], Path]] = {
     "clipart-few": partial(clipart.dataset, "few"),
     "digits-shifted": shifted.dataset,

@@ -10,7 +10,7 @@ same packaged weights:
     advised    dvc repro prepare, thaw advise --apply, dvc repro
 
 plain and fastai make as many epochs as the defaults of unfreeze and fold_bn together. Every result
-is kept at once as a line of ``benchmarks/.cache/method.jsonl``: an interrupted run continues.
+is kept at once as a line of ``benchmarks/results/method.jsonl``: an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 ARMS = ("logistic", "plain", "fastai", "default", "advised")
-RESULTS = clipart.CACHE / "method.jsonl"
+RESULTS = Path(__file__).parent / "results" / "method.jsonl"
 _SCRIPT = Path(__file__).parent / "arms.py"
 _PICTURE = ROOT / "docs/images/method.png"
 # Seconds beside training, measured: processes, imports, scoring, probes, pictures.

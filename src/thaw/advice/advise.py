@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from thaw.advice.probe import Probe
 
-# Training images a class from which fine-tuning the backbone pays: docs/method.md has the table.
-LARGE = 80
+# Training images a class from which changing the backbone pays: of similar data it has seen
+# better, and of dissimilar data it has seen nothing. docs/benchmarks.md has the table.
+LARGE = {"similar": 80, "dissimilar": 40}
 # Shift of the BatchNorm statistics, in standard deviations, above which data counts as dissimilar.
 FAR = 0.6
 # How many standard errors a lower block must lead the last one by to count as better.
@@ -48,7 +49,12 @@ class Facts:
     @property
     def is_large(self) -> bool:
         """Whether there are enough images to change the backbone."""
-        return self.per_class >= LARGE
+        return self.per_class >= self.limit
+
+    @property
+    def limit(self) -> int:
+        """The images a class from which the data is large."""
+        return LARGE["similar" if self.is_similar else "dissimilar"]
 
     @property
     def is_similar(self) -> bool:
@@ -124,13 +130,13 @@ def _taps(facts: Facts) -> list[int]:
 
 def _reasons(facts: Facts) -> list[str]:
     last, best = facts.single[-1], facts.best
-    more = "more" if facts.is_large else "less"
+    more = "not less" if facts.is_large else "less"
     lead = "clearly above" if facts.lead_is_clear else "not clearly above"
     side = "far from" if facts.shift > FAR else "near"
     together = max([*facts.joined, last], key=lambda probe: probe.accuracy)
     return [
         f"{facts.images} training images of {facts.classes} classes, "
-        f"{facts.per_class:.0f} a class: {more} than {LARGE}",
+        f"{facts.per_class:.0f} a class: {more} than the limit of {facts.limit}",
         f"block {best.name} alone classifies {best.accuracy:.3f}, {lead} the last block's "
         f"{last.accuracy:.3f} (standard error {last.error:.3f})",
         f"the BatchNorm statistics are shifted by {facts.shift:.2f} standard deviations: "
