@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-method bench-batchnorm ui clean
+.PHONY: help run test check format bench bench-serving bench-method bench-batchnorm bench-search bench-promotion ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -53,6 +53,16 @@ bench-method: $(VENV)/.installed-bench  ## thaw against the plain ways, on clip 
 
 bench-batchnorm: $(VENV)/.installed-dev  ## BatchNorm policies against batch sizes (about ten minutes)
 	python -m benchmarks.batchnorm
+
+bench-serving: $(VENV)/.installed-dev  ## Measure `thaw serve`, `thaw predict` and drift (some minutes)
+	python -m benchmarks.serving
+	python -m benchmarks.drift
+
+bench-promotion: $(VENV)/.installed-dev  ## Measure the gate and racing promotions (some minutes)
+	python -m benchmarks.promotion
+
+bench-search: $(VENV)/.installed-dev  ## The search against naive trials, with killed workers (about an hour)
+	python -m benchmarks.search
 
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui

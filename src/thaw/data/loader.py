@@ -102,6 +102,12 @@ class ImageSource:
         """Whether an image looks different in every epoch."""
         return self._augmentation is not None
 
+    @property
+    def randomness(self) -> tuple[Any, ...]:
+        """All that the random changes of an image depend on, beside its id and the epoch."""
+        changes = self._augmentation.model_dump() if self._augmentation else None
+        return (self._seed, changes)
+
     def mixing(self, epoch: int | None) -> Mixing | None:
         """How images are mixed in ``epoch``, if they are."""
         config = self._augmentation

@@ -108,17 +108,24 @@ def sources(
 
 
 def cached(
-    runtime: Runtime, module: nn.Module, source: ImageSource, cache: Cache, split: str
+    runtime: Runtime,
+    module: nn.Module,
+    source: ImageSource,
+    cache: Cache,
+    split: str,
+    epoch: int | None = None,
 ) -> ActivationSource:
     """The output of ``module`` in evaluation mode for all of ``source``, as a memory map.
 
     Computed unless it is there. Every process computes and writes its own part; another
-    command that needs the same waits. Float32, (N, ...).
+    command that needs the same waits. Float32, (N, ...). With an ``epoch``, for the images as
+    they look in that epoch of training.
     """
-    path = cache.path(runtime, module, split)
+    look = () if epoch is None else (source.randomness, epoch)
+    path = cache.path(runtime, module, split, *look)
     with _alone(runtime, path) as missing:
         if missing:
-            _compute(runtime, module, source, path)
+            _compute(runtime, module, source, path, epoch)
             if runtime.is_main:
                 cache.trim(keep=path)
         opened = np.load(path, mmap_mode="r")
@@ -142,10 +149,12 @@ def _alone(runtime: Runtime, path: Path) -> Iterator[bool]:
             lock.release()
 
 
-def _compute(runtime: Runtime, module: nn.Module, source: ImageSource, path: Path) -> None:
+def _compute(
+    runtime: Runtime, module: nn.Module, source: ImageSource, path: Path, epoch: int | None
+) -> None:
     part = path.with_suffix(".part")
     kept = None
-    for places, outputs in forward_all(runtime, module, source, "activations"):
+    for places, outputs in forward_all(runtime, module, source, "activations", epoch):
         if kept is None:
             kept = _shared_file(runtime, part, (len(source), *outputs.shape[1:]))
         kept[places] = outputs.numpy()

@@ -78,8 +78,9 @@ def fit(
 
     ``train`` and ``val`` give activations at ``cut``. The model as it comes in is epoch 0: where
     no epoch has a lower validation loss, it stands. Resumes from ``checkpoints``. ``log`` gets
-    every new row as it is made. With ``gradual_epochs`` only the plan's block next to the head
-    trains at first, and one more after each so many epochs; patience begins anew with each.
+    every new row as it is made, in every process; what it raises ends the phase. With
+    ``gradual_epochs`` only the plan's block next to the head trains at first, and one more after
+    each so many epochs; patience begins anew with each.
 
     Raises:
         ThawError: the loss or its gradient is not finite.
@@ -208,7 +209,7 @@ class _Phase:
                 f"epoch {row.epoch}/{self.config.epochs}  {trained_to}val loss "
                 f"{row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}{mark}"
             )
-            log(row)
+        log(row)
 
     def _averaged(self) -> AbstractContextManager[None]:
         if self.average is None:

@@ -1,0 +1,1 @@
+"""Search: which parameters are best, over activations that are computed once."""

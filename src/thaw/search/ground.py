@@ -1,0 +1,136 @@
+"""What all trials of a search stand on: data, backbone, activations; opened once a worker."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from thaw import provenance
+from thaw.data.prepared import Prepared
+from thaw.files import write_whole
+from thaw.model import head as heads
+from thaw.model.blocks import Lower
+from thaw.origin import begin, parent_of
+from thaw.search.views import Views
+from thaw.training.activations import FOLDER, AtCut, cache_of, cached, sources
+from thaw.training.runtime import start
+
+if TYPE_CHECKING:
+    import torch
+
+    from thaw.config import Augment, Head, Params
+    from thaw.model.blocks import Classifier
+    from thaw.model.directory import Spec
+    from thaw.training.activations import Cache
+    from thaw.training.runtime import Runtime
+
+HEADS = Path(".thaw/search/heads")
+
+
+@dataclass
+class Ground:
+    """The data, the backbone, and what was computed from them, for one worker."""
+
+    params: Params
+    runtime: Runtime
+    data: Prepared
+    parent: str
+    _begun: dict[str, tuple[Classifier, Spec]] = field(default_factory=dict)
+    _opened: dict[str, AtCut] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> Spec:
+        """What ``params.yaml`` itself would train."""
+        return self.begun(self.params.head)[1]
+
+    @property
+    def cache(self) -> Cache:
+        """Where activations are kept."""
+        gigabytes = self.params.launch.cache_gb
+        return cache_of(FOLDER, self.data, self.spec.preprocessing, gigabytes)
+
+    def begun(self, head: Head) -> tuple[Classifier, Spec]:
+        """The backbone as these taps cut it, with some head; never trained."""
+        key = json.dumps(head.taps)
+        if key not in self._begun:
+            self._begun[key] = begin(self.params, head, self.data, self.parent)
+        return self._begun[key]
+
+    def classifier(self, params: Params) -> Classifier:
+        """A copy of the backbone with the new head of ``params``, as the warm-up would begin."""
+        whole, spec = self.begun(params.head)
+        first = next(module for module in whole.head.modules() if isinstance(module, nn.Linear))
+        made = copy.deepcopy(whole)
+        classes = len(spec.classes)
+        made.head = heads.build(params.head, first.in_features, classes, params.seed)
+        return made
+
+    def inputs(
+        self, classifier: Classifier, cut: int, params: Params, augmentation: Augment | None
+    ) -> AtCut:
+        """The inputs of what trains above ``cut``; opened once."""
+        preprocessing = self.spec.preprocessing
+        if params.unfreeze.epochs == 0:
+            augmentation = None  # of what is only scored
+        train = self.data.images("train", preprocessing, params.seed, augmentation)
+        cut = classifier.readable(cut)
+        views = min(params.search.views, params.unfreeze.epochs)
+        key = provenance.key(
+            classifier.taps, cut, train.randomness if train.is_random else 0, views
+        )
+        if key not in self._opened:
+            val = self.data.images("val", preprocessing)
+            mixed = augmentation is not None and (augmentation.mixup or augmentation.cutmix)
+            if not train.is_random or mixed or cut == 0:
+                opened = sources(self.runtime, classifier, train, val, cut, self.cache)
+            else:
+                lower = Lower(classifier, cut)
+                found = [
+                    cached(self.runtime, lower, train, self.cache, "train", epoch)
+                    for epoch in range(1, views + 1)
+                ]
+                at_cut = cached(self.runtime, lower, val, self.cache, "val")
+                opened = AtCut((Views(found, train.ids, params.seed), at_cut), cut)
+            self._opened[key] = opened
+        return self._opened[key]
+
+    def head_path(self, params: Params) -> Path:
+        """The file of the head that the warm-up of ``params`` ends with."""
+        backbone = self.spec.parents[-1].digest
+        parts = (params.head, params.warmup_head, params.regularize)
+        key = provenance.key(
+            self.cache.data, params.seed, backbone, *(part.model_dump() for part in parts),
+            params.backbone.model_dump(), params.launch.mixed_precision, provenance.code_digest(),
+        )  # fmt: skip
+        return HEADS / f"{key[:40]}.safetensors"
+
+
+def opened(params: Params, prepared: Path) -> Ground:
+    """Open what ``params`` name, in this process or in as many as ``launch.processes``.
+
+    Raises:
+        ThawError: there is no prepared data, or no such backbone.
+    """
+    return Ground(params, start(params.launch), Prepared(prepared), parent_of(params))
+
+
+def save_head(path: Path, head: nn.Module) -> None:
+    """Keep a trained head."""
+    state = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
+    write_whole(path, save_tensors(state))
+
+
+def load_head(path: Path) -> dict[str, torch.Tensor] | None:
+    """What :func:`save_head` kept; None where it is not there or damaged: it is trained again."""
+    try:
+        return dict(load_tensors(path.read_bytes()))
+    except (FileNotFoundError, SafetensorError):
+        return None

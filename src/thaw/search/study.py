@@ -1,0 +1,288 @@
+"""The study: exactly so many trials, over all workers and machines, whatever is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import threading
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import HyperbandPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from thaw import provenance
+from thaw.errors import ThawError
+from thaw.search import storage as storages
+from thaw.search.space import Dimension, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from optuna.pruners import BasePruner
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial, Trial
+
+    from thaw.config import Params
+    from thaw.search.trial import Result
+
+# What a trial's result depends on beside its values; threads may differ from machine to machine.
+_BASE = {"seed", "data", "prepare", "backbone", "head", "augment", "regularize", "warmup_head",
+         "unfreeze"}  # fmt: skip
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_KEY = "thaw.key"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: the parameters beside the space, the space, the objectives, the data."""
+
+    params: Params
+    dimensions: list[Dimension]
+    data: str
+
+    @classmethod
+    def of(cls, params: Params, data_digest: str) -> Question:
+        """The question that ``params.yaml`` asks of this data."""
+        return cls(params, read(params), data_digest)
+
+    @property
+    def key(self) -> str:
+        """Trials of equal keys can be compared."""
+        base = self.params.model_dump(include=_BASE)
+        for dimension in self.dimensions:
+            *sections, name = dimension.key.split(".")
+            place = base
+            for section in sections:
+                place = place[section]
+            del place[name]
+        search = self.params.search
+        space = {dimension.key: repr(dimension.distribution) for dimension in self.dimensions}
+        precision = self.params.launch.mixed_precision
+        return provenance.key(base, space, search.objective, search.latency, precision, self.data)
+
+    @property
+    def name(self) -> str:
+        """The study's own name, where the user gives none."""
+        return f"{self.params.tracking.experiment}-{self.key[:8]}"
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """Of the objectives."""
+        low, high = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
+        first = low if self.params.search.objective == "log_loss" else high
+        return [first, low] if self.params.search.latency else [first]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the objectives."""
+        names = [self.params.search.objective]
+        return [*names, "latency_ms"] if self.params.search.latency else list(names)
+
+
+def open_study(
+    question: Question, storage: RDBStorage, name: str = "", worker: int = 0
+) -> optuna.Study:
+    """The study of ``question``, made where there is none yet.
+
+    Raises:
+        ThawError: the study of this ``name`` asks something else.
+    """
+    name = name or question.name
+    _make(question, storage, name)
+    pruner = NopPruner() if question.params.search.latency else _pruner(question.params)
+    study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+    if study.user_attrs.get(_KEY) != question.key:
+        raise ThawError(
+            f"the study {name} was made with other parameters, another space or other data: give "
+            "--study another name, or none"
+        )
+    # The same seed in two workers, or again after a restart, would draw the same trials.
+    seed = _seed(question.params.seed, worker, len(study.get_trials(deepcopy=False)))
+    study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
+    return study
+
+
+def _make(question: Question, storage: RDBStorage, name: str) -> None:
+    with storages.alone(storage):
+        if name not in optuna.get_all_study_names(storage):
+            made = optuna.create_study(
+                storage=storage, study_name=name, directions=question.directions
+            )
+            made.set_user_attr(_KEY, question.key)
+            made.set_metric_names(question.metrics)
+
+
+def existing(question: Question, storage: RDBStorage, name: str = "") -> optuna.Study:
+    """The study of ``question``, or the one of this ``name``, as it is.
+
+    Raises:
+        ThawError: there is none.
+    """
+    names = optuna.get_all_study_names(storage)
+    wanted = name or question.name
+    if wanted not in names:
+        main = [other for other in names if not other.endswith(CONFIRM)]
+        there = f"; there are {', '.join(main)} (--study NAME)" if main else ""
+        what = f"no study {name}" if name else "no study of these parameters and this data yet"
+        raise ThawError(f"there is {what}{there}: `thaw search --trials N` starts one")
+    return optuna.load_study(study_name=wanted, storage=storage)
+
+
+CONFIRM = "/confirm"
+
+
+def _pruner(params: Params) -> BasePruner:
+    wanted = params.search.space.get("unfreeze.epochs", params.unfreeze.epochs)
+    epochs = wanted if isinstance(wanted, int) else int(getattr(wanted, "high", 0) or max(wanted))  # type: ignore[arg-type]
+    match params.search.pruner:
+        case "hyperband":
+            return HyperbandPruner(min_resource=1, max_resource=max(1, epochs))
+        case "successive_halving":
+            return SuccessiveHalvingPruner(min_resource=1)
+    return NopPruner()
+
+
+def _seed(*parts: int) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little") >> 1
+
+
+def place() -> str:
+    """This project on this machine: whose trials are these?"""
+    return f"{socket.gethostname()}:{Path.cwd()}"
+
+
+def enqueue(study: optuna.Study, dimensions: Sequence[Dimension], name: str,
+            values: Mapping[str, Any]) -> None:  # fmt: skip
+    """Put a trial of these ``values`` first; those beside the space are its own."""
+    keys = {dimension.key: dimension for dimension in dimensions}
+    inside = {key: keys[key].encode(value) for key, value in values.items() if key in keys}
+    beside = {key: value for key, value in values.items() if key not in keys}
+    attributes = {"name": name, "beside": json.dumps(beside)}
+    study.enqueue_trial(inside, user_attrs=attributes)
+
+
+def root(trial: FrozenTrial) -> int:
+    """The number of the trial that this one is, or that it is another attempt at."""
+    return int(trial.system_attrs.get("failed_trial", trial.number))
+
+
+def roots(study: optuna.Study) -> set[int]:
+    """The trials, each once, however often it was tried."""
+    return {root(trial) for trial in study.get_trials(deepcopy=False)}
+
+
+def claim(study: optuna.Study, storage: RDBStorage, trials: int) -> Trial | None:
+    """The next trial to run, or None where all ``trials`` are there.
+
+    One whose worker was killed comes first.
+    """
+    with storages.alone(storage):
+        optuna.storages.fail_stale_trials(study)
+        waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if not waiting and len(roots(study)) >= trials:
+            return None
+        trial = _ask(study)
+        storage.record_heartbeat(trial._trial_id)
+    trial.set_user_attr("place", place())
+    trial.set_user_attr("worker", os.getpid())
+    return trial
+
+
+def _ask(study: optuna.Study) -> Trial:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that heartbeats are for `optimize`: `alive` sends them
+        return study.ask()
+
+
+def is_busy(study: optuna.Study) -> bool:
+    """Whether a trial is still running somewhere, or waits."""
+    states = (TrialState.RUNNING, TrialState.WAITING)
+    return bool(study.get_trials(deepcopy=False, states=states))
+
+
+@contextlib.contextmanager
+def alive(storage: RDBStorage, trial: Trial) -> Iterator[None]:
+    """Write signs of life for ``trial`` as long as this lasts."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(storages.HEARTBEAT):
+            # One that fails is made up for by the next: the grace is several of them.
+            with contextlib.suppress(optuna.exceptions.StorageInternalError):
+                storage.record_heartbeat(trial._trial_id)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def values_of(trial: FrozenTrial | Trial, dimensions: Sequence[Dimension]) -> dict[str, Any]:
+    """The values of ``trial`` by dotted key: those of the space, and its own beside them."""
+    inside = {d.key: d.decode(trial.params[d.key]) for d in dimensions if d.key in trial.params}
+    return {**json.loads(trial.user_attrs.get("beside", "{}")), **inside}
+
+
+def sample(trial: Trial, dimensions: Sequence[Dimension]) -> dict[str, Any]:
+    """Draw what is not fixed yet; the values by dotted key."""
+    for dimension in dimensions:
+        match dimension.distribution:
+            case CategoricalDistribution(choices=choices):
+                trial.suggest_categorical(dimension.key, choices)
+            case IntDistribution(low=low, high=high, log=log):
+                trial.suggest_int(dimension.key, low, high, log=log)
+            case FloatDistribution(low=low, high=high, log=log):
+                trial.suggest_float(dimension.key, low, high, log=log)
+    return values_of(trial, dimensions)
+
+
+def finish(study: optuna.Study, trial: Trial, state: TrialState, why: str = "",
+           result: Result | None = None, metrics: Sequence[str] = ()) -> None:  # fmt: skip
+    """Tell how ``trial`` ended; dropped where it was given up for dead, and counts elsewhere."""
+    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        if why:
+            trial.set_user_attr("why", why)
+        if result is not None:
+            trial.set_user_attr("result", json.dumps(asdict(result)))
+        values = [result.objective(name) for name in metrics] if result else None
+        study.tell(trial, values=values, state=state, skip_if_finished=True)
+
+
+def give_back(study: optuna.Study, storage: RDBStorage, trial: Trial) -> None:
+    """An interrupted trial waits for the next worker; the interruption is no failed attempt."""
+    frozen = storage.get_trial(trial._trial_id)
+    with storages.alone(storage):
+        finish(study, trial, TrialState.FAIL, "interrupted")
+        again = optuna.create_trial(
+            state=TrialState.WAITING,
+            params=frozen.params,
+            distributions=frozen.distributions,
+            user_attrs={k: v for k, v in frozen.user_attrs.items() if k in {"name", "beside"}},
+            system_attrs={**frozen.system_attrs, "failed_trial": root(frozen)},
+        )
+        study.add_trial(again)
+
+
+def finished(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that have ended, in any way."""
+    return study.get_trials(deepcopy=False, states=_FINISHED)
+
+
+def ranked(study: optuna.Study) -> list[FrozenTrial]:
+    """The complete trials, the best first; by the first objective where there are two."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    sign = 1 if study.directions[0] == StudyDirection.MINIMIZE else -1
+    return sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))
