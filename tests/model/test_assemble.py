@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,6 @@ from tests import settings, tiny
 from thaw.errors import ThawError
 from thaw.model import zoo
 from thaw.model.assemble import assemble, first_blocks
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thaw.model.blocks import Classifier
