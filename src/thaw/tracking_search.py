@@ -15,7 +15,7 @@ from thaw.console import warn
 from thaw.tracking import connect, user
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from thaw.config import Params
@@ -57,9 +57,8 @@ class StudyRun:
         self.run_id = own[0].info.run_id if own else self._create(params, study, data_digest)
         self._study = study
         self._live = True
-        self.logged = {
-            int(run.data.tags[TRIAL]) for run in self._children() if TRIAL in run.data.tags
-        }
+        self.logged: set[int] = set()
+        self._reread()
         self._client.update_run(self.run_id, status="RUNNING")
 
     def _create(self, params: Params, study: str, data_digest: str) -> str:
@@ -77,6 +76,35 @@ class StudyRun:
         self._write(run.info.run_id, config.flatten(params), [], {})
         return str(run.info.run_id)
 
+    def reread(self) -> None:
+        """Take from MLflow which trials are logged: an interruption may have come in between.
+
+        A child that it left half-written has no number yet: it is closed, and logged anew.
+        """
+        if self._live:
+            with self._or_without():
+                self._reread()
+
+    @contextlib.contextmanager
+    def _or_without(self) -> Iterator[None]:
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            self._live = False
+            warn(
+                f"MLflow does not answer ({error}); the search goes on, and the same command logs "
+                "the rest later"
+            )
+
+    def _reread(self) -> None:
+        children = self._children()
+        self.logged = {int(run.data.tags[TRIAL]) for run in children if TRIAL in run.data.tags}
+        for run in children:
+            if run.info.status == "RUNNING":
+                whole = TRIAL in run.data.tags
+                status = _STATUS[run.data.tags["thaw.state"]] if whole else "KILLED"
+                self._client.set_terminated(run.info.run_id, status)
+
     def _children(self) -> list[Any]:
         found: list[Any] = []
         token = None
@@ -93,14 +121,8 @@ class StudyRun:
         """One child run, whole."""
         if not self._live or trial.number in self.logged:
             return
-        try:
+        with self._or_without():
             self._log_trial(trial)
-        except (MlflowException, OSError) as error:
-            self._live = False
-            warn(
-                f"MLflow does not answer ({error}); the search goes on, and the same command logs "
-                "the rest later"
-            )
 
     def _log_trial(self, trial: TrialRecord) -> None:
         tags = {

@@ -46,6 +46,7 @@ class Log:
 
     def finish(self, status: str, found: Sequence[Contender]) -> None:
         """Log the rest, the pictures and the verdict."""
+        self._run.reread()
         self.update(say_each=False)
         plots.draw(self._study, self._folder, self._question.metrics[0])
         metrics, tags = {}, {}

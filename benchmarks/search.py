@@ -1,0 +1,116 @@
+"""The figures of the search, beside the naive way in the same run: `make bench-search`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tests.project import Project, environment
+from tests.search import kills
+from thaw.launch import ENVIRONMENT
+
+_PARTS = Path(__file__).parent / "search_parts.py"
+_HALF = 4  # of Lite0's nine blocks
+
+
+def main(
+    trials: Annotated[int, typer.Option(help="Cached trials that speed is measured on.")] = 60,
+    naive: Annotated[int, typer.Option(help="Naive ones.")] = 3,
+    budget: Annotated[int, typer.Option(help="Trials of each search for quality.")] = 12,
+    seeds: Annotated[int, typer.Option(help="Searches for quality, of each kind.")] = 3,
+    killed: Annotated[int, typer.Option(help="Trials of the search whose workers die.")] = 200,
+    kill_count: Annotated[int, typer.Option(help="How many die.")] = 5,
+    workers: Annotated[int, typer.Option(help="Of that search.")] = 4,
+    small: Annotated[bool, typer.Option("--small", help="32 pixels, few epochs.")] = False,  # noqa: FBT002
+) -> None:
+    """Measure everything and print the table."""
+    table = Table(title=f"thaw search on {os.cpu_count()} cores")
+    for name in ("figure", "to reach", "measured"):
+        table.add_column(name)
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder))
+        if small:
+            project.small()
+        project.run("dvc", "repro", "prepare")
+        for depth, name, goal in (
+            (0, "head-only trials an hour, cached over naive", "100 x"),
+            (_HALF, f"trials over depth 0 to {_HALF}, cached over naive", "10 x"),
+        ):
+            found = part(project, "speed", trials, naive, depth)
+            rates = f"{3600 / found['cached']:.0f} to {3600 / found['naive']:.0f} an hour"
+            table.add_row(name, goal, f"{found['naive'] / found['cached']:.0f} x ({rates})")
+        table.add_row(*quality(project, budget, seeds))
+        gaps = part(project, "equal")
+        for name, key in (
+            ("cached against uncached, largest difference of a weight", "difference"),
+            ("  after one epoch", "epoch"),
+            ("  all epochs, every batch a multiple of 16", "whole"),
+        ):
+            table.add_row(name, "1e-5", f"{gaps[key]:.1e}")
+        both = part(project, "overhead", 50)
+        total = both["optuna"] + both["mlflow"]
+        text = f"{total:.3f} s ({both['optuna']:.3f} + {both['mlflow']:.3f})"
+        table.add_row("Optuna + MLflow overhead a trial", "0.1 s", text)
+    with tempfile.TemporaryDirectory() as folder:
+        table.add_row(*deaths(Project(Path(folder)), killed, workers, kill_count))
+    Console(width=120).print(table)
+
+
+def quality(project: Project, budget: int, seeds: int) -> tuple[str, str, str]:
+    """The best validation loss of equal budgets, over seeds."""
+    found = [part(project, "quality", budget, seed, _HALF) for seed in range(seeds)]
+    text = ", ".join(
+        f"{name} {np.mean([row[name] for row in found]):.4f}" for name in ("cached", "naive")
+    )
+    gaps = [row["cached"] - row["naive"] for row in found]
+    return (
+        f"validation loss of the best of {budget} trials, {seeds} seeds",
+        "no worse",
+        f"{text}; differences {', '.join(f'{gap:+.4f}' for gap in gaps)}",
+    )
+
+
+def deaths(project: Project, trials: int, workers: int, count: int) -> tuple[str, str, str]:
+    """A search whose workers are killed."""
+    project.small()
+    kills.head_only(project)
+    project.set(search__confirm_seeds=0)
+    project.run("dvc", "repro", "prepare")
+    outcome = kills.run_and_kill(project, trials, workers, count)
+    lost, twice = trials - outcome.ended, outcome.most - 1
+    return (
+        f"{workers} workers, {trials} trials, {outcome.killed} SIGKILLs",
+        "none lost or twice",
+        f"{lost} lost, {twice} twice ({outcome.attempts} attempts, {outcome.children} logged)",
+    )
+
+
+def part(project: Project, *arguments: object) -> dict[str, float]:
+    """What ``search_parts.py`` prints, in a process of its own on all cores."""
+    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
+    done = subprocess.run(
+        [sys.executable, str(_PARTS), *map(str, arguments)],
+        cwd=project.folder,
+        env={**environment(), **ENVIRONMENT, "OMP_NUM_THREADS": threads},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"error: search_parts.py {arguments}\n{done.stderr[-3000:]}")
+    row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+if __name__ == "__main__":
+    typer.run(main)
