@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from tests import tiny
 from tests.training import phase
@@ -155,6 +156,16 @@ def test_the_least_recently_used_go_first(cache: Cache, train: ImageSource) -> N
     lower(train, limited, 3)
     assert oldest in files(cache)
     assert newer not in files(cache)
+
+
+def test_what_another_process_is_about_to_open_is_kept(cache: Cache, train: ImageSource) -> None:
+    lower(train, cache, 1)
+    (opened,) = files(cache)
+    with FileLock(opened.with_suffix(".lock")):
+        lower(train, Cache(cache.folder, 0, cache.data), 2)
+        assert opened in files(cache)
+    lower(train, Cache(cache.folder, 0, cache.data), 3)
+    assert opened not in files(cache)
 
 
 def test_what_is_being_used_is_kept_whatever_the_limit(cache: Cache, train: ImageSource) -> None:

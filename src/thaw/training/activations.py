@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from thaw import provenance
 from thaw.data.loader import ActivationSource
@@ -65,8 +65,10 @@ class Cache:
             for path in files:
                 if total <= self.limit or path == keep:
                     break
-                total -= path.stat().st_size
-                path.unlink()
+                # Whoever is about to open it holds its lock; once it is open, it may go.
+                with contextlib.suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=0):
+                    total -= path.stat().st_size
+                    path.unlink()
 
 
 def cache_of(folder: Path, data: Prepared, preprocessing: Preprocessing, gigabytes: float) -> Cache:
