@@ -108,6 +108,28 @@ def test_a_registered_model_gives_its_blocks_and_its_parents(
         assert torch.equal(again(inputs), classifier(inputs))
 
 
+def test_a_registered_model_is_seen_through_its_own_normalisation(
+    tmp_path: Path, data: Prepared
+) -> None:
+    model_directory(tmp_path / "plain")
+    classifier, spec = directory.load(tmp_path / "plain")
+    own = spec.preprocessing.model_copy(
+        update={"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "interpolation": "bilinear"}
+    )
+    assert own != spec.preprocessing
+    spec = directory.save(
+        classifier, spec.model_copy(update={"preprocessing": own}), tmp_path / "registered"
+    )
+    _, experiment = connect(params(tmp_path).tracking)
+    with mlflow.start_run(experiment_id=experiment):
+        register("dev", tmp_path / "registered", spec.digest, image(), {"accuracy": 0.5})
+    given = params(tmp_path, weights="models:/dev/1")
+    _, child = begin(given, given.head, data, parent_of(given))
+    assert child.preprocessing.mean == own.mean
+    assert child.preprocessing.std == own.std
+    assert child.preprocessing.interpolation == own.interpolation
+
+
 def test_a_head_on_lower_blocks_of_a_registered_model(tmp_path: Path, data: Prepared) -> None:
     registered(tmp_path, "merged")
     given = params(tmp_path, weights="models:/dev/1")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,65 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.code_deps import ROOT, closure, module_file, needed, source
 from thaw import launch
 from thaw.config import Launch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from thaw.config import Section
 
-ROOT = Path(__file__).parent.parent
-SRC = ROOT / "src"
 PIPELINE: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
 
-# What says how a stage runs and what it tells, but never what comes out of it.
-NO_EFFECT = {"errors", "console", "process", "provenance", "files"}
-# Only evaluate reads a result back from MLflow; for the others it is a copy of their history.
-NO_EFFECT_BUT_IN_EVALUATE = {"tracking"}
 # Of launch, workers and checkpoint_minutes cannot change a bit of the result.
 LAUNCH = {"processes", "threads", "mixed_precision"}
-
-
-def module_file(name: str) -> Path | None:
-    """The source of ``thaw.some.module``; None for packages and whatever is not ours."""
-    path = SRC.joinpath(*name.split(".")).with_suffix(".py")
-    return path if path.is_file() else None
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """The names that are imported at run time, wherever in the module."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            for branch in node.orelse:
-                yield from imported(branch)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports are not followed here"
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        else:
-            yield from imported(node)
-
-
-@cache
-def closure(path: Path) -> frozenset[Path]:
-    """The module and all of ours that it imports, directly or not."""
-    seen: set[Path] = set()
-    waiting = [path]
-    while waiting:
-        current = waiting.pop()
-        if current not in seen:
-            seen.add(current)
-            found = map(module_file, imported(ast.parse(current.read_text())))
-            waiting += [path for path in found if path is not None]
-    return frozenset(seen)
-
-
-def source(stage: str) -> Path:
-    return SRC / "thaw" / "stages" / f"{stage}.py"
 
 
 def texts(path: Path) -> set[str]:
@@ -109,14 +61,8 @@ def test_the_pipeline_has_the_stages_that_can_be_started() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_dependencies_on_code_are_the_import_closure(stage: str) -> None:
-    left_out = NO_EFFECT | (NO_EFFECT_BUT_IN_EVALUATE if stage != "evaluate" else set())
-    needed = {
-        str(path.relative_to(ROOT))
-        for path in closure(source(stage))
-        if path.relative_to(SRC / "thaw").with_suffix("").as_posix() not in left_out
-    }
-    listed = {path for path in deps(stage) if path.startswith("src/")}
-    assert listed == needed
+    listed = [path for path in deps(stage) if path.startswith("src/")]
+    assert listed == needed(stage), "python -m tests.code_deps writes them"
 
 
 def test_the_closure_follows_what_a_stage_imports_late() -> None:

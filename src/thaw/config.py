@@ -7,7 +7,6 @@ This module stays free of heavy imports: the launcher reads it before a stage st
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from pathlib import Path
@@ -18,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
+from thaw.explain import explain
 
 PARAMS = Path("params.yaml")
 
@@ -248,9 +248,6 @@ NO_EFFECT: dict[str, Any] = {
     "launch": {"workers": True, "checkpoint_minutes": True, "cache_gb": True},
 }
 
-# How pydantic marks the types of a union within a location.
-_TYPES = {"int", "constrained-int", "literal['auto']", "Range", "list[any]"}
-
 S = TypeVar("S", bound=Section)
 
 
@@ -266,7 +263,7 @@ def load(schema: type[S], path: Path = PARAMS) -> S:
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem, schema) for problem in _by_key(error.errors())]
+        lines = explain(error, schema)
         raise ThawError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
@@ -305,59 +302,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ThawError(f"{path} must hold sections (key: value), but holds {content!r}")
     return content
-
-
-def _by_key(problems: list[Any]) -> list[Any]:
-    """One problem a key: where a key takes two types, pydantic says what is wrong with each."""
-    merged: dict[tuple[Any, ...], Any] = {}
-    for problem in problems:
-        location = tuple(part for part in problem["loc"] if part not in _TYPES)
-        before = merged.get(location)
-        if before is not None:
-            expected = problem["msg"].removeprefix("Input should be ")
-            problem = {**before, "msg": f"{before['msg']} or {expected}"}
-        merged[location] = {**problem, "loc": location}
-    return list(merged.values())
-
-
-def _explain(problem: Any, schema: type[Section]) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        return f"{key} is unknown{_hint(location, schema)}"
-    if problem["type"] == "missing":
-        return f"{key} is missing"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key}: {message}, but it is {problem['input']!r}"
-
-
-def _hint(location: list[str], schema: type[Section]) -> str:
-    """What the unknown key at ``location`` may have been meant to be."""
-    name, known = location[-1], _all_keys(schema)
-    if name in known and "." in name:
-        return "; write it as a section, with the keys indented below it"
-    near = difflib.get_close_matches(name, _keys_at(schema, location[:-1]), n=1)
-    meant = [".".join([*location[:-1], *near])] if near else []
-    if not meant:  # the right key in the wrong section, or near one
-        last = {key.rsplit(".", 1)[-1] for key in known}
-        close = difflib.get_close_matches(name, sorted(last), n=1)
-        meant = [key for key in known if close and key.rsplit(".", 1)[-1] == close[0]]
-    return f"; did you mean {' or '.join(meant)}?" if meant else ""
-
-
-def _keys_at(schema: type[BaseModel], location: list[str]) -> list[str]:
-    for part in location:
-        annotation = schema.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        schema = annotation
-    return list(schema.model_fields)
-
-
-def _all_keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
-    keys = []
-    for name, field in schema.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _all_keys(field.annotation, f"{prefix}{name}.")
-    return keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from thaw.errors import ThawError
 from thaw.model import directory, zoo
 from thaw.model.assemble import assemble, trimmed
 from thaw.model.directory import Parent, Spec
-from thaw.registry.fetch import PREFIX, fetch, resolve
+from thaw.registry.names import PREFIX
 
 if TYPE_CHECKING:
     from thaw.config import Head, Params
@@ -28,7 +29,11 @@ def parent_of(params: Params) -> str:
         ThawError: ``backbone.weights`` names a model, alias or version that is not there.
     """
     weights = params.backbone.weights
-    return resolve(weights, params.tracking).uri if weights.startswith(PREFIX) else ""
+    if not weights.startswith(PREFIX):
+        return ""
+    from thaw.registry.fetch import resolve  # imports MLflow, in every process
+
+    return resolve(weights, params.tracking).uri
 
 
 def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Classifier, Spec]:
@@ -70,6 +75,8 @@ def _registered(
     Raises:
         ThawError: ``backbone.name`` is another one.
     """
+    from thaw.registry.fetch import fetch, resolve
+
     with tempfile.TemporaryDirectory() as folder:
         model = fetch(resolve(parent, params.tracking), Path(folder))
         classifier, spec = directory.load(model)
@@ -77,7 +84,14 @@ def _registered(
         raise ThawError(
             f"params.yaml: backbone.name: {parent} is a {spec.backbone}, not {params.backbone.name}"
         )
-    whole = zoo.build(spec.backbone)
+    given = spec.preprocessing
+    # Its own normalisation, which its weights may have brought: not the network's default.
+    whole = replace(
+        zoo.build(spec.backbone),
+        mean=given.mean,
+        std=given.std,
+        interpolation=given.interpolation,
+    )
     size = params.backbone.image_size
     backbone = trimmed(whole, list(classifier.blocks), classifier.pool, size)
     parents = [*spec.parents, Parent(stage=parent, digest=spec.digest)]

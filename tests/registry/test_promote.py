@@ -317,18 +317,23 @@ def test_a_promotion_killed_between_any_two_steps_is_whole_or_not_there(
     assert reigns(shop.ledger(name).rows())[-1] == version
 
 
+def died_before_the_alias(shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three versions, and a promotion of the second that died when its row was written."""
+    for quality in ("good", "same", "good"):
+        shop.register(name, quality)
+    pair = examined(shop, name, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", killed)
+        with pytest.raises(Killed):
+            promotion.decide(*pair)
+
+
 @pytest.mark.parametrize("command", ["promote", "rollback", "status", "history"])
 def test_any_next_command_repairs(
     local: Shop, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"repaired-by-{command}"
-    for quality in ("good", "same", "good"):
-        local.register(name, quality)
-    pair = examined(local, name, 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "set_registered_model_alias", killed)
-        with pytest.raises(Killed):
-            promotion.decide(*pair)
+    died_before_the_alias(local, name, monkeypatch)
     assert local.aliases(name)["champion"] == 1
     if command == "promote":
         offer(local, name, 3)
@@ -379,13 +384,7 @@ def test_a_version_that_was_deleted_before_its_promotion_ended_leaves_the_champi
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "deleted"
-    for quality in ("good", "same", "good"):
-        local.register(name, quality)
-    pair = examined(local, name, 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "set_registered_model_alias", killed)
-        with pytest.raises(Killed):
-            promotion.decide(*pair)
+    died_before_the_alias(local, name, monkeypatch)
     local.client.delete_model_version(name, "2")
     with pytest.raises(ThawError, match="version 2 was deleted before it became the champion"):
         standings(local.client, name)

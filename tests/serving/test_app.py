@@ -25,13 +25,6 @@ GOOD = image()
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    model_directory(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def url(model: Path) -> Iterator[str]:
     with running(str(model), max_megabytes=0.2, max_megapixels=0.5) as address:
         yield address

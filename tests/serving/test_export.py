@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.registry.served import CLASSES, image, model_directory
+from tests.registry.served import CLASSES, image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving import formats
@@ -15,13 +15,6 @@ from thaw.serving.export import export_model, prove
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    model_directory(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

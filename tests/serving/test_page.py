@@ -23,13 +23,6 @@ ROWS = "[...document.querySelectorAll('#classes li')].map(row => row.innerText)"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    model_directory(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def url(model: Path) -> Iterator[str]:
     with running(str(model)) as address:
         yield address

@@ -12,19 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.registry.served import CLASSES, image, model_directory
+from tests.registry.served import CLASSES, image
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.predict import images_below, predict_folder
 
 COUNT = 20
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    model_directory(folder)
-    return folder
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from thaw.advice.report import Opened, open_project
+from thaw.advice.project import Opened, open_model, open_start
 from thaw.advice.resolve import resolve
 from thaw.evaluation.rates_plot import draw
-from thaw.model import directory
 from thaw.model.freeze import apply, last_blocks
 from thaw.training.activations import sources
 from thaw.training.rates import find
@@ -30,14 +29,18 @@ def show_rates(phase: Phase, prepared: Path, models: Path, picture: Path) -> Non
     Raises:
         ThawError: for unfreeze, the warm-up has not run yet.
     """
-    opened = open_project(prepared, taps=True)
-    params, lr_decay = opened.params, 1.0
-    settings: Training = params.warmup_head
+    settings: Training
     augmentation: Augment | None = None
-    plan = last_blocks(0, len(opened.classifier.blocks))
+    lr_decay = 1.0
     if phase == "unfreeze":
-        opened, plan, unfreeze = _warmed_up(opened, models)
-        settings, lr_decay, augmentation = unfreeze, unfreeze.lr_decay, params.augment
+        opened = open_model(prepared, models / "warmup_head")
+        plan, unfreeze = _unfrozen(opened)
+        settings, lr_decay, augmentation = unfreeze, unfreeze.lr_decay, opened.params.augment
+    else:
+        opened = open_start(prepared, taps=True)
+        plan = last_blocks(0, len(opened.classifier.blocks))
+        settings = opened.params.warmup_head
+    params = opened.params
     apply(opened.classifier, plan)
     preprocessing = opened.spec.preprocessing
     train = opened.data.images("train", preprocessing, params.seed, augmentation)
@@ -61,16 +64,16 @@ def show_rates(phase: Phase, prepared: Path, models: Path, picture: Path) -> Non
     _console.print(f"drawn: {picture}", highlight=False)
 
 
-def _warmed_up(opened: Opened, models: Path) -> tuple[Opened, Plan, Unfreeze]:
-    classifier, spec = directory.load(models / "warmup_head")
-    made = Opened(opened.params, opened.runtime, opened.data, classifier, spec)
+def _unfrozen(opened: Opened) -> tuple[Plan, Unfreeze]:
+    """What the stage unfreeze would train, with nothing left to ``auto``."""
+    params = opened.params
     resolved = resolve(
-        made.runtime,
-        classifier,
-        made.data,
-        spec.preprocessing,
-        made.params.unfreeze,
-        made.cache,
-        made.params.seed,
+        opened.runtime,
+        opened.classifier,
+        opened.data,
+        opened.spec.preprocessing,
+        params.unfreeze,
+        opened.cache,
+        params.seed,
     )
-    return made, resolved.plan, resolved.settings
+    return resolved.plan, resolved.settings

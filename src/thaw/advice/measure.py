@@ -77,6 +77,6 @@ def shift_of(
         for _ in forward_all(runtime, pooled, source, "statistics"):
             pass
     for found in moments.values():
-        found.count = int(runtime.sum(torch.tensor(float(found.count))))
+        found.count = int(runtime.sum(torch.tensor(found.count, dtype=torch.float64)))
         found.total, found.squares = runtime.sum(found.total), runtime.sum(found.squares)
     return shift(before, moments)

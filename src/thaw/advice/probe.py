@@ -10,10 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from thaw.console import progress
 
@@ -58,23 +54,27 @@ def probe_all(
     """
     kept = _some(targets, seed)
     features, targets = features[kept], targets[kept]
-    ends = np.cumsum(widths)
+    edges = [0, *np.cumsum(widths)]
     count = len(widths)
     single = [(number,) for number in range(1, count + 1)]
     joined = [tuple(range(first, count + 1)) for first in range(count - 1, 0, -1)]
     wanted = progress([*single, *joined], "probing", len(single) + len(joined), show=show)
     probes = [
-        _probe(blocks, features[:, ends[blocks[0] - 1] - widths[blocks[0] - 1] :][
-            :, : sum(widths[number - 1] for number in blocks)
-        ], targets, seed)
+        _probe(blocks, features[:, edges[blocks[0] - 1] : edges[blocks[-1]]], targets, seed)
         for blocks in wanted
-    ]  # fmt: skip
+    ]
     return probes[:count], probes[count:]
 
 
 def _probe(
     blocks: tuple[int, ...], features: NDArray[np.float32], targets: NDArray[np.int64], seed: int
 ) -> Probe:
+    # Late: the stage unfreeze imports this module, and needs it for `auto` alone.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     folds = min(_FOLDS, int(np.bincount(targets)[np.unique(targets)].min()))
     split = StratifiedKFold(max(2, folds), shuffle=True, random_state=seed)
     model = make_pipeline(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,60 +10,19 @@ from rich.table import Table
 from thaw import config
 from thaw.advice.advise import Advice, Facts, advise
 from thaw.advice.measure import measure
-from thaw.data.prepared import Prepared
+from thaw.advice.project import open_start
 from thaw.edit import write_values
 from thaw.evaluation.probes import draw
-from thaw.origin import begin, parent_of
-from thaw.training.activations import FOLDER, cache_of
-from thaw.training.runtime import start
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config import Params
-    from thaw.model.blocks import Classifier
-    from thaw.model.directory import Spec
-    from thaw.training.activations import Cache
-    from thaw.training.runtime import Runtime
-
 _console = Console()
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The project's parameters and data, and the backbone that training would start from."""
-
-    params: Params
-    runtime: Runtime
-    data: Prepared
-    classifier: Classifier
-    spec: Spec
-
-    @property
-    def cache(self) -> Cache:
-        """Where the activations of this data are kept."""
-        gigabytes = self.params.launch.cache_gb
-        return cache_of(FOLDER, self.data, self.spec.preprocessing, gigabytes)
-
-
-def open_project(prepared: Path, *, taps: bool) -> Opened:
-    """Open what ``params.yaml`` names; with ``taps``, the head as it says, else on all blocks.
-
-    Raises:
-        ThawError: there is no prepared data, or no such backbone.
-    """
-    params = config.load(config.Params)
-    # one process, as the verb was started
-    runtime = start(params.launch.model_copy(update={"processes": 1}))
-    data = Prepared(prepared)
-    head = params.head if taps else params.head.model_copy(update={"taps": []})
-    classifier, spec = begin(params, head, data, parent_of(params))
-    return Opened(params, runtime, data, classifier, spec)
 
 
 def facts_of(prepared: Path) -> Facts:
     """Measure the prepared data with the backbone that ``params.yaml`` names."""
-    it = open_project(prepared, taps=False)
+    it = open_start(prepared, taps=False)
     seed = it.params.seed
     return measure(it.runtime, it.classifier, it.data, it.spec.preprocessing, it.cache, seed)
 

@@ -169,8 +169,10 @@ class Lower(nn.Module):
         return self
 
     def extra_repr(self) -> str:
-        """What else the output depends on."""
-        return f"cut={self._cut}, taps={self._whole[0].taps}"
+        """What else the output depends on: of the taps, only where they are pooled."""
+        whole = self._whole[0]
+        taps = f", taps={whole.taps}" if self._cut == len(whole.blocks) else ""
+        return f"cut={self._cut}{taps}"
 
 
 class Pooled(nn.Module):

@@ -15,13 +15,12 @@ from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
 from thaw.model import directory
-from thaw.registry.names import DIGEST
+from thaw.registry.names import DIGEST, PREFIX
 from thaw.tracking import connect
 
 if TYPE_CHECKING:
     from thaw.config import Tracking
 
-PREFIX = "models:/"
 LOADER = "thaw.registry.pyfunc"  # the only module that an artifact may name as its loader
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 

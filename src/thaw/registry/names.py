@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+PREFIX = "models:/"  # of what names a registered model
+
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous"

@@ -49,8 +49,8 @@ def register(
     """Log the model directory ``folder`` to the active run and register it as ``name``.
 
     The first version becomes the champion, a later one the challenger. Every step is taken once:
-    what an earlier, killed try of this run has done already is found again. ``digest`` is that of
-    the weights; ``example`` is an encoded image, kept as the input example; ``parents`` is the
+    what an earlier, killed try of this run has done already is found again. ``digest`` is the
+    model directory's; ``example`` is an encoded image, kept as the input example; ``parents`` the
     line of models it came from; ``test_digest`` names the test split of the scores.
     """
     client = MlflowClient()

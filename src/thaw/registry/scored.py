@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 from thaw.errors import ThawError
+from thaw.evaluation.latency import latency
 from thaw.evaluation.metrics import score
 from thaw.model import directory
 from thaw.registry.fetch import fetch
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from thaw.data.loader import ImageSource
     from thaw.data.prepared import Prepared
     from thaw.model.blocks import Classifier
     from thaw.registry.fetch import Version
     from thaw.training.runtime import Runtime
-
-_LATENCY_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -77,21 +71,8 @@ def _score(
     probabilities: NDArray[np.float64] = outputs.double().softmax(dim=1).numpy()
     scores = score(probabilities, source.targets, spec.classes, bins)
     measured = {
-        "latency_ms": _latency(runtime, classifier, source),
+        "latency_ms": latency(runtime, classifier, source),
         "size_mb": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6,
     }
     recalls = {row["class"]: row["recall"] for row in scores.per_class if row["support"]}
     return Scored(number, spec.digest, probabilities, {**scores.summary, **measured}, recalls)
-
-
-def _latency(runtime: Runtime, classifier: Classifier, source: ImageSource) -> float:
-    """Milliseconds for one image, from pixels to logits on this machine: the median of some."""
-    place = np.zeros(1, dtype=np.int64)
-    inputs = source.finish(source.read(place).to(runtime.device), place, None)
-    taken = []
-    with torch.inference_mode(), runtime.accelerator.autocast():
-        for _ in range(_LATENCY_ROUNDS + 3):
-            begin = time.perf_counter()
-            classifier(inputs).cpu()
-            taken.append(time.perf_counter() - begin)
-    return statistics.median(taken[3:]) * 1000

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from sklearn.metrics import f1_score
 
+from thaw.evaluation.latency import latency
+from thaw.evaluation.metrics import score
 from thaw.model.blocks import Upper
 from thaw.model.freeze import apply
 from thaw.search.ground import load_head, save_head
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from thaw.search.ground import Ground
     from thaw.training.activations import AtCut
     from thaw.training.history import Row
-
-_LATENCY_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ def run(ground: Ground, params: Params, report: Callable[[Row], None]) -> tuple[
     result = Result(
         log_loss=best.val_loss,
         accuracy=best.val_accuracy,
-        macro_f1=_macro_f1(ground, classifier, at_cut),
+        macro_f1=_macro_f1(ground, params, classifier, at_cut),
         latency_ms=_latency(ground, classifier) if params.search.latency else None,
         best_epoch=progress.best_epoch,
         curve=[asdict(row) for row in progress.history],
@@ -162,25 +159,14 @@ def _all_have(ground: Ground, found: bool) -> bool:  # noqa: FBT001
     return float(ground.runtime.sum(torch.tensor(float(found)))) == ground.runtime.world
 
 
-def _macro_f1(ground: Ground, classifier: Classifier, at_cut: AtCut) -> float:
-    """Of the classes that the validation split has."""
-    val = at_cut.pair[1]
-    scores = logits(ground.runtime, Upper(classifier, at_cut.cut), val, "macro F1")
-    labels = np.unique(val.targets)
-    predicted = scores.argmax(1).numpy()
-    return float(f1_score(val.targets, predicted, labels=labels, average="macro", zero_division=0))
+def _macro_f1(ground: Ground, params: Params, classifier: Classifier, at_cut: AtCut) -> float:
+    val, classes = at_cut.pair[1], ground.data.manifest.classes
+    outputs = logits(ground.runtime, Upper(classifier, at_cut.cut), val, "macro F1")
+    probabilities = outputs.double().softmax(dim=1).numpy()
+    scores = score(probabilities, val.targets, classes, params.evaluate.calibration_bins)
+    return scores.summary["macro_f1"]
 
 
 def _latency(ground: Ground, classifier: Classifier) -> float:
-    """Milliseconds for one image, from pixels to logits on this machine: the median of some."""
     source = ground.data.images("val", ground.spec.preprocessing)
-    place = np.zeros(1, dtype=np.int64)
-    inputs = source.finish(source.read(place).to(ground.runtime.device), place, None)
-    classifier.eval()
-    taken = []
-    with torch.inference_mode(), ground.runtime.accelerator.autocast():
-        for _ in range(_LATENCY_ROUNDS + 3):
-            begin = time.perf_counter()
-            classifier(inputs).cpu()
-            taken.append(time.perf_counter() - begin)
-    return statistics.median(taken[3:]) * 1000
+    return latency(ground.runtime, classifier, source)

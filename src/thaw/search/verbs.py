@@ -13,7 +13,7 @@ from rich.live import Live
 from thaw import config
 from thaw.advice.advise import advise
 from thaw.advice.measure import measure
-from thaw.advice.report import open_project
+from thaw.advice.project import open_start
 from thaw.config import Params
 from thaw.console import say
 from thaw.data.prepared import Prepared
@@ -106,7 +106,7 @@ def apply(prepared: Path, name: str, number: int | None) -> None:
 def _question(params: Params, prepared: Path) -> Question:
     """What ``params.yaml`` asks, held against the backbone."""
     question = Question.of(params, Prepared(prepared).manifest.digest)
-    opened = open_project(prepared, taps=False)
+    opened = open_start(prepared, taps=False)
     space.check(params, question.dimensions, len(opened.classifier.blocks))
     return question
 
@@ -118,7 +118,7 @@ def _begin(
     if main.get_trials(deepcopy=False):
         return
     say("measuring the data for advice")
-    opened = open_project(prepared, taps=False)
+    opened = open_start(prepared, taps=False)
     seed = opened.params.seed
     facts = measure(
         opened.runtime,

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from thaw import config
 from thaw.errors import ThawError
 from thaw.model import directory
+from thaw.registry.names import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PREFIX = "models:/"
 
 
 class _Section(config.Section):

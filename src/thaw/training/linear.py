@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import minimize_scalar
 from torch import nn
 
 from thaw.console import progress
@@ -91,8 +90,12 @@ def fit(
     A support vector machine's margins are no logits: they are scaled by the one number that makes
     the validation loss smallest (temperature scaling, Guo et al. 2017).
     """
+    features = train[0].astype(np.float64)
+    mean, std = features.mean(axis=0), features.std(axis=0)
+    std[std <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing
+    scaled = (features - mean) / std
     found = [
-        _fit_one(kind, train, val, strength, balanced=balanced)
+        _fit_one(kind, (scaled, train[1]), (mean, std), val, strength, balanced=balanced)
         for strength in progress(strengths, f"fitting the head: {kind}", len(strengths), show=show)
     ]
     return min(found, key=lambda linear: linear.val_loss)
@@ -100,19 +103,19 @@ def fit(
 
 def _fit_one(
     kind: Kind,
-    train: tuple[NDArray[np.float32], NDArray[np.int64]],
+    train: tuple[NDArray[np.float64], NDArray[np.int64]],
+    scaling: tuple[NDArray[np.float64], NDArray[np.float64]],
     val: tuple[NDArray[np.float32], NDArray[np.int64]],
     strength: float,
     *,
     balanced: bool,
 ) -> Linear:
-    features, targets = train[0].astype(np.float64), train[1]
-    mean, std = features.mean(axis=0), features.std(axis=0)
-    std[std <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing
+    """``train`` is standardised by ``scaling`` (mean and standard deviation), ``val`` is not."""
+    mean, std = scaling
     estimator = estimator_of(kind, strength, balanced=balanced)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # not converged: the validation loss judges it all the same
-        estimator.fit((features - mean) / std, targets)
+        estimator.fit(*train)
     weight, bias = estimator.coef_, estimator.intercept_
     if len(weight) == 1:  # two classes: scikit-learn keeps the second one's row alone
         weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
@@ -140,6 +143,8 @@ def _loss(logits: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
 
 
 def _temperature(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(
         lambda log: _loss(scores * np.exp(log), targets), bounds=(-5, 5), method="bounded"
     )
