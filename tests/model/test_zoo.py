@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,11 +161,8 @@ def test_the_parameters_are_as_many_as_published(name: str, parameters: int) -> 
 
 
 def test_building_for_weights_that_are_yet_to_be_loaded_draws_none() -> None:
-    zoo.build("torchvision/resnet18")  # imports
     before = torch.random.get_rng_state()
-    start = time.perf_counter()
-    zoo.build("torchvision/vgg16")
-    assert time.perf_counter() - start < 0.5  # 0.003 s; 2.3 s where its weights are drawn
+    zoo.build("torchvision/vgg16")  # 0.003 s; 2.3 s where its weights are drawn
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -182,11 +178,14 @@ def test_normalisation_and_interpolation_are_those_of_pretraining() -> None:
 # Names.
 
 
-def test_names_are_full_unique_and_listed_without_building_them() -> None:
-    zoo.names()  # imports
-    start = time.perf_counter()
+def test_names_are_full_unique_and_listed_without_building_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def built(*_: object, **__: object) -> None:
+        raise AssertionError("a network was built")
+
+    monkeypatch.setattr(torch.nn.Module, "__init__", built)
     names = zoo.names()
-    assert time.perf_counter() - start < 0.5
     assert len(set(names)) == len(names) > 500
     assert {name for name, *_ in FAMILIES} | {PACKAGED} <= set(names)
     assert not {"torchvision/maxvit_t", "timm/hrnet_w18", "timm/cait_s24_224"} & set(names)

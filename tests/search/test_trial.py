@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,9 +126,7 @@ def test_what_is_frozen_is_not_computed_twice(
 
     monkeypatch.setattr("thaw.data.loader.ImageSource.read", never)
     other = project.opened(params)  # another worker, or tomorrow
-    begun = time.perf_counter()
     trial.run(other, space.changed(params, {"unfreeze.lr": 0.005}), lambda _: None)
-    assert time.perf_counter() - begun < 30
 
 
 def test_a_trial_leaves_the_shared_backbone_as_it_was(params: Params) -> None:
