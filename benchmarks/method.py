@@ -144,7 +144,7 @@ def measure(data: Data, seed: int, arms: list[str], epochs: int, console: Consol
         for arm in arms:
             if arm in {"default", "advised"}:
                 params.write_text(content)  # as it was before the advice
-                row = pipeline(project, advised=arm == "advised")
+                row = pipeline(project, epochs, advised=arm == "advised")
             else:
                 flip = ["flip"] if data.flip else []
                 row = child(project.folder, arm, str(all_epochs(epochs)), *flip)
@@ -173,13 +173,20 @@ def child(folder: Path, *arguments: str) -> dict[str, Any]:
     return row
 
 
-def pipeline(project: Project, *, advised: bool) -> dict[str, Any]:
-    """The scores of ``dvc repro``, with the values that the advice wrote."""
+def pipeline(project: Project, epochs: int, *, advised: bool) -> dict[str, Any]:
+    """The scores of ``dvc repro``, with the values that the advice wrote.
+
+    But of ``epochs`` no more than the other arms make.
+    """
     begun = time.perf_counter()
+    path = project.folder / "params.yaml"
     if advised:
         project.run("thaw", "advise", "--apply")
+        advice = config.load(config.Params, path)
+        most = all_epochs(epochs) - advice.fold_bn.epochs
+        project.set(unfreeze__epochs=min(advice.unfreeze.epochs, most))
     project.run("dvc", "repro")
-    params = config.load(config.Params, project.folder / "params.yaml")
+    params = config.load(config.Params, path)
     report = json.loads((project.folder / "reports/fold_bn/report.json").read_text())
     test = json.loads((project.folder / "reports/evaluate/metrics.json").read_text())["test"]
     return {

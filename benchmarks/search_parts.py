@@ -9,7 +9,6 @@ each trial trains its head itself.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from thaw import config
 from thaw.config import Params
-from thaw.data.prepared import Prepared
 from thaw.search import ground, log, space, storage, study, trial
 from thaw.search.study import Question
 from thaw.search.worker import Worker
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thaw.config import Augment
-    from thaw.data.loader import ImageSource
     from thaw.model.blocks import Classifier
 
 PREPARED = Path("data/prepared")
@@ -112,31 +109,10 @@ def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
 
 
 def equal() -> dict[str, float]:
-    """The largest difference of a tensor, cached against uncached training, no augmentation.
-
-    How a convolution rounds depends on whether its batch is a multiple of 16. ``whole`` drops the
-    images that make the last batch an odd one: what is left is the cache's own error. ``epoch``
-    and ``difference`` keep them, after one epoch and after all: training amplifies that rounding.
-    """
+    """The largest difference of a tensor, cached against uncached training, no augmentation."""
     params = parameters(4)
     off = params.augment.model_copy(update=dict.fromkeys(type(params.augment).model_fields, 0))
-    params = params.model_copy(update={"augment": off})
-    one = space.changed(params, {"unfreeze.epochs": 1})
-    found = {"epoch": _gap(one), "difference": _gap(params)}
-    plain = Prepared.images
-
-    def whole(self: Prepared, split: str, *rest: Any) -> ImageSource:
-        source = plain(self, split, *rest)
-        if split == "train":
-            count = len(source) // 16 * 16
-            source.ids, source.targets = source.ids[:count], source.targets[:count]
-        return source
-
-    Prepared.images = whole  # type: ignore[assignment,method-assign]
-    activations = Path(".thaw/activations")
-    activations.rename(activations.with_name("all-images"))  # files are not named by their ids
-    shutil.rmtree(ground.HEADS)
-    return {**found, "whole": _gap(params)}
+    return {"difference": _gap(params.model_copy(update={"augment": off}))}
 
 
 def _gap(params: Params) -> float:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import tiny
-from thaw.model.blocks import Classifier, Lower, Upper
+from thaw.model.blocks import Classifier, Lower, Upper, evenly
 from thaw.model.freeze import apply, last_blocks
 
 if TYPE_CHECKING:
@@ -124,3 +124,37 @@ def test_train_returns_the_model_itself() -> None:
     model = tiny.classifier()
     assert model.train() is model
     assert model.eval() is model
+
+
+@pytest.mark.parametrize("taps", [(), (2, 3)])
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_what_is_frozen_is_the_same_to_the_bit_in_a_batch_of_any_size(
+    cut: int, taps: tuple[int, ...]
+) -> None:
+    tiny_model = tiny.classifier()
+    model = Classifier(tiny_model.blocks, tiny_model.pool, nn.Identity(), taps).eval()
+    plan = last_blocks(3 - cut, 3)
+    apply(model, plan)
+    frozen = model.readable(cut)
+    some = images(40)
+    with torch.no_grad():
+        whole = Lower(model, frozen)(some)
+        for start, end in ((0, 16), (16, 27), (27, 40), (39, 40)):
+            part = Lower(model, frozen)(some[start:end])
+            assert torch.equal(part, whole[start:end])
+        odd = images(40)[:11]
+        above = Upper(model, frozen)(whole[:11])
+        assert torch.equal(Upper(model, 0, even=True)(odd), above)
+
+
+def test_filling_up_a_batch_leaves_no_trace() -> None:
+    inputs = images(3)
+    seen = []
+
+    def doubled(batch: Tensor) -> Tensor:
+        seen.append(len(batch))
+        return batch * 2
+
+    assert torch.equal(evenly(doubled, inputs), inputs * 2)
+    assert torch.equal(evenly(doubled, images(32)), images(32) * 2)
+    assert seen == [16, 32]

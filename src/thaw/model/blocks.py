@@ -15,11 +15,26 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from thaw.model.freeze import Plan
 
 Layout = Literal["NCHW", "NHWC", "NLC"]
+
+# How a CPU's convolution rounds an image depends on whether its batch is a multiple of this.
+EVEN = 16
+
+
+def evenly(compute: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """``compute(inputs)`` (N, ...), rounded alike in whatever batch of whatever size.
+
+    ``compute`` treats each row by itself; the batch is filled up to a multiple of ``EVEN``.
+    """
+    missing = -len(inputs) % EVEN
+    if not missing:
+        return compute(inputs)
+    filled = torch.cat([inputs, inputs[:1].expand(missing, *inputs.shape[1:])])
+    return compute(filled)[: len(inputs)]
 
 
 def averaged(activations: Tensor, layout: Layout) -> Tensor:
@@ -68,13 +83,17 @@ class Classifier(nn.Module):
         """Images (N, 3, S, S) -> logits (N, classes)."""
         return self.forward_from(images, 0)
 
-    def activations(self, images: Tensor, cut: int) -> Tensor:
-        """The output of ``blocks[:cut]``; where ``cut`` is n, the features (N, F) of the head."""
+    def activations(self, inputs: Tensor, cut: int, start: int = 0) -> Tensor:
+        """Activations at ``start`` (0: images) -> those at ``cut``, above it.
+
+        They are the output of ``blocks[:cut]``; where ``cut`` is n, the features (N, F) of the
+        head.
+        """
         if cut == len(self.blocks):
-            return self.features(images, 0)
-        for block in self.blocks[:cut]:
-            images = block(images)
-        return images
+            return self.features(inputs, start)
+        for block in self.blocks[start:cut]:
+            inputs = block(inputs)
+        return inputs
 
     def features(self, activations: Tensor, cut: int) -> Tensor:
         """Activations at ``cut`` (below n, and below every tap) -> what the head reads (N, F)."""
@@ -126,18 +145,26 @@ class Upper(nn.Module):
     """The part of a classifier above a cut, as a module of its own: what a phase trains.
 
     It has no more than that part, so that a step does not walk through what is frozen below.
+    With ``even``, what the plan freezes above the cut comes out as it would from the cache, also
+    in the last, smaller batch of an epoch.
     """
 
-    def __init__(self, classifier: Classifier, cut: int) -> None:
+    def __init__(self, classifier: Classifier, cut: int, *, even: bool = False) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(classifier.blocks[cut:])
         self.head = classifier.head
         self._whole = [classifier]  # in a list, it is no submodule
         self._cut = cut
+        self._even = even
 
     def forward(self, activations: Tensor) -> Tensor:
         """Activations at the cut -> logits (N, classes)."""
-        return self._whole[0].forward_from(activations, self._cut)
+        whole, cut = self._whole[0], self._cut
+        frozen = whole.readable(whole.plan.cut) if whole.plan and self._even else cut
+        if frozen > cut:
+            activations = evenly(lambda part: whole.activations(part, frozen, cut), activations)
+            cut = frozen
+        return whole.forward_from(activations, cut)
 
     def train(self, mode: bool = True) -> Upper:  # noqa: FBT001, FBT002  (nn.Module's own signature)
         """As in the whole classifier: what is frozen stays in evaluation mode."""
@@ -159,7 +186,8 @@ class Lower(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, S, S) -> activations at the cut."""
-        return self._whole[0].activations(images, self._cut)
+        whole = self._whole[0]
+        return evenly(lambda part: whole.activations(part, self._cut), images)
 
     def train(self, mode: bool = True) -> Lower:  # noqa: FBT001, FBT002  (nn.Module's own signature)
         """As in the whole classifier: what is frozen stays in evaluation mode."""

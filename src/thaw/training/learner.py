@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thaw.errors import ThawError
-from thaw.model.blocks import Upper
+from thaw.model.blocks import EVEN, Upper
 from thaw.training import optim, regularize
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Learner:
             classifier, lr=config.lr, lr_decay=lr_decay, weight_decay=config.weight_decay
         )
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
+        # Filling up every batch, not the last alone, would cost more than it is worth.
+        self._even = config.batch_size % (EVEN * runtime.world) == 0
         self._settings, self._seed = settings, seed
         self._loss = regularize.Loss(settings, targets)
         blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
@@ -68,7 +70,7 @@ class Learner:
             self._wrap()
 
     def _wrap(self) -> None:
-        upper = Upper(self._classifier, self._cut)
+        upper = Upper(self._classifier, self._cut, even=self._even)
         self.network, self.optimizer = self._runtime.prepare(upper, self.optimizer)
 
     def set_rate(self, scale: float) -> None:
