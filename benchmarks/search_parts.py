@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from thaw import config
 from thaw.config import Params
 from thaw.search import ground, log, space, storage, study, trial
-from thaw.search.study import Question
+from thaw.search.question import Question
 from thaw.search.worker import Worker
 from thaw.training.activations import AtCut
 from thaw.training.history import Row

@@ -14,7 +14,7 @@ from thaw.data.prepared import Prepared
 from thaw.data.sources import list_folder
 from thaw.edit import write_values
 from thaw.search import ground, storage, study
-from thaw.search.study import Question
+from thaw.search.question import Question
 from thaw.stages import prepare
 
 if TYPE_CHECKING:

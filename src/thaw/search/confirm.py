@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
+    from thaw.search.question import Question
     from thaw.search.space import Dimension
-    from thaw.search.study import Question
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from thaw.config import Params
     from thaw.search.confirm import Contender
-    from thaw.search.study import Question
+    from thaw.search.question import Question
 
 
 class Log:

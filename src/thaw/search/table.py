@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from thaw.search.confirm import Contender
+    from thaw.search.question import Question
     from thaw.search.space import Dimension
-    from thaw.search.study import Question
 
 _ROWS = 10
 

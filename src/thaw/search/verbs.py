@@ -21,7 +21,7 @@ from thaw.edit import write_values
 from thaw.errors import ThawError
 from thaw.files import only_process
 from thaw.search import confirm, log, space, storage, study, table
-from thaw.search.study import Question
+from thaw.search.question import Question
 from thaw.search.workers import Crew
 
 if TYPE_CHECKING:

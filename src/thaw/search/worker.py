@@ -25,13 +25,13 @@ from thaw.console import say
 from thaw.errors import ThawError
 from thaw.process import die_with_parent, run_main
 from thaw.search import confirm, ground, space, storage, study, trial
+from thaw.search.question import Question
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import Trial
 
     from thaw.search.ground import Ground
-    from thaw.search.study import Question
     from thaw.search.trial import Result
     from thaw.training.history import Row
 
@@ -159,7 +159,7 @@ def main() -> None:
     params = config.load(Params)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     opened = ground.opened(params, arguments.prepared)
-    question = study.Question.of(params, opened.data.manifest.digest)
+    question = Question.of(params, opened.data.manifest.digest)
     connected = storage.connect(params.search.storage)
     try:
         Worker(opened, question, connected).work(
