@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -30,16 +28,15 @@ import typer
 from rich.console import Console
 
 from benchmarks import clipart, shifted, tables
-from tests.project import ROOT, Project, environment
+from benchmarks.children import child
+from tests.project import ROOT, Project
 from thaw import config
-from thaw.launch import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 ARMS = ("logistic", "plain", "fastai", "default", "advised")
 RESULTS = Path(__file__).parent / "results" / "method.jsonl"
-_SCRIPT = Path(__file__).parent / "arms.py"
 _PICTURE = ROOT / "docs/images/method.png"
 # Seconds beside training, measured: processes, imports, scoring, probes, pictures.
 _BESIDE = {"logistic": 15, "plain": 12, "fastai": 18, "default": 45, "advised": 75}
@@ -115,7 +112,7 @@ def estimate(jobs: Iterable[Job], epochs: int) -> float:
     """Seconds that ``jobs`` will take, from a few steps at each image size."""
     jobs, total = list(jobs), 0.0
     sizes = {data.image_size for data, _, _ in jobs}
-    an_image = {size: child(ROOT, "timing", str(size))["an_image"] for size in sizes}
+    an_image = {size: child(ROOT, "arms.py", "timing", size)["an_image"] for size in sizes}
     for data, _, arms in jobs:
         epoch = data.training * an_image[data.image_size]
         total += sum(_BESIDE[arm] + _RUNS[arm] * all_epochs(epochs) * epoch for arm in arms)
@@ -147,7 +144,7 @@ def measure(data: Data, seed: int, arms: list[str], epochs: int, console: Consol
                 row = pipeline(project, epochs, advised=arm == "advised")
             else:
                 flip = ["flip"] if data.flip else []
-                row = child(project.folder, arm, str(all_epochs(epochs)), *flip)
+                row = child(project.folder, "arms.py", arm, all_epochs(epochs), *flip)
             row = {"data": data.name, "seed": seed, "arm": arm, "epochs": epochs} | row
             with RESULTS.open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
@@ -155,22 +152,6 @@ def measure(data: Data, seed: int, arms: list[str], epochs: int, console: Consol
                 f"{data.name:15} seed {seed}  {arm:9} accuracy {row['test_accuracy']:.4f}  "
                 f"log-loss {row['test_loss']:.4f}  {row['seconds']:4.0f} s  ({row['choice']})"
             )
-
-
-def child(folder: Path, *arguments: str) -> dict[str, Any]:
-    """What ``arms.py`` prints, in a process of its own on all cores."""
-    done = subprocess.run(
-        [sys.executable, str(_SCRIPT), *arguments],
-        cwd=folder,
-        env=environment() | ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"error: arms.py {' '.join(arguments)}\n{done.stderr}")
-    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return row
 
 
 def pipeline(project: Project, epochs: int, *, advised: bool) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def retrained(
         ActivationSource(features[places], targets[places])
         for places in (split.pool[VAL:], split.pool[:VAL])
     )
-    with contextlib.redirect_stdout(io.StringIO()):  # a line an epoch
+    with contextlib.redirect_stderr(io.StringIO()):  # a line an epoch
         fit_loop(
             tiny.runtime(),
             classifier,

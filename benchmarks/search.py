@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +12,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.project import Project, environment
+from benchmarks.children import child
+from tests.project import Project
 from tests.search import kills
-from thaw.launch import ENVIRONMENT
 
-_PARTS = Path(__file__).parent / "search_parts.py"
+_PARTS = "search_parts.py"
 _HALF = 4  # of Lite0's nine blocks
 
 
@@ -46,14 +43,14 @@ def main(
             (0, "head-only trials an hour, cached over naive", "100 x"),
             (_HALF, f"trials over depth 0 to {_HALF}, cached over naive", "10 x"),
         ):
-            found = part(project, "speed", trials, naive, depth)
+            found = child(project.folder, _PARTS, "speed", trials, naive, depth)
             rates = f"{3600 / found['cached']:.0f} to {3600 / found['naive']:.0f} an hour"
             table.add_row(name, goal, f"{found['naive'] / found['cached']:.0f} x ({rates})")
         table.add_row(*quality(project, budget, seeds))
-        gap = part(project, "equal")["difference"]
+        gap = child(project.folder, _PARTS, "equal")["difference"]
         name = "cached against uncached, largest difference of a weight"
         table.add_row(name, "1e-5", f"{gap:.1e}")
-        both = part(project, "overhead", 50)
+        both = child(project.folder, _PARTS, "overhead", 50)
         total = both["optuna"] + both["mlflow"]
         text = f"{total:.3f} s ({both['optuna']:.3f} + {both['mlflow']:.3f})"
         table.add_row("Optuna + MLflow overhead a trial", "0.1 s", text)
@@ -64,7 +61,7 @@ def main(
 
 def quality(project: Project, budget: int, seeds: int) -> tuple[str, str, str]:
     """The best validation loss of equal budgets, over seeds."""
-    found = [part(project, "quality", budget, seed, _HALF) for seed in range(seeds)]
+    found = [child(project.folder, _PARTS, "quality", budget, seed, _HALF) for seed in range(seeds)]
     text = ", ".join(
         f"{name} {np.mean([row[name] for row in found]):.4f}" for name in ("cached", "naive")
     )
@@ -89,23 +86,6 @@ def deaths(project: Project, trials: int, workers: int, count: int) -> tuple[str
         "none lost or twice",
         f"{lost} lost, {twice} twice ({outcome.attempts} attempts, {outcome.children} logged)",
     )
-
-
-def part(project: Project, *arguments: object) -> dict[str, float]:
-    """What ``search_parts.py`` prints, in a process of its own on all cores."""
-    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
-    done = subprocess.run(
-        [sys.executable, str(_PARTS), *map(str, arguments)],
-        cwd=project.folder,
-        env={**environment(), **ENVIRONMENT, "OMP_NUM_THREADS": threads},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"error: search_parts.py {arguments}\n{done.stderr[-3000:]}")
-    row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return row
 
 
 if __name__ == "__main__":

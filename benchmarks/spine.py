@@ -9,8 +9,6 @@ import json
 import os
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,9 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.project import Project, environment
-
-_PASSES = Path(__file__).parent / "passes.py"
+from benchmarks.children import answer, child, start
+from tests.project import Project
 
 
 def main() -> None:
@@ -30,7 +27,7 @@ def main() -> None:
         table.add_column(name)
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
-        for row in [*pipeline(project), *passes(project)]:
+        for row in [*pipeline(project), *passes(project), *rivals(project)]:
             table.add_row(*row)
     Console(width=110).print(table)
 
@@ -54,9 +51,9 @@ def pipeline(project: Project) -> list[tuple[str, str, str]]:
 
 def passes(project: Project) -> list[tuple[str, str, str]]:
     """Warm-up against forward passes; the memory format and the allocator against the defaults."""
-    fast = json.loads(measure(project, "channels_last", "64", "training", tuned=True))
-    slow = json.loads(measure(project, "contiguous", "64", "training", tuned=False))
-    large = json.loads(measure(project, "channels_last", "224", tuned=True))
+    fast = child(project.folder, "passes.py", "channels_last", 64, "training")
+    slow = child(project.folder, "passes.py", "contiguous", 64, "training", tuned=False)
+    large = child(project.folder, "passes.py", "channels_last", 224)
     large_warmup = large["warmup"] / large["forward"]
     warmup = fast["warmup"] / fast["forward"]
     validation = fast["validation"] / fast["forward"]
@@ -73,23 +70,18 @@ def passes(project: Project) -> list[tuple[str, str, str]]:
     ]
 
 
-def measure(project: Project, *arguments: str, tuned: bool) -> str:
-    """The output of ``passes.py`` in a process of its own: malloc is set up before it starts."""
-    variables = {k: v for k, v in environment().items() if not k.startswith("MALLOC_")}
-    if tuned:
-        from thaw.launch import ENVIRONMENT
-
-        variables |= ENVIRONMENT
-    variables["OMP_NUM_THREADS"] = str(os.cpu_count())
-    done = subprocess.run(
-        [sys.executable, str(_PASSES), *arguments],
-        cwd=project.folder,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.splitlines()[-1]
+def rivals(project: Project) -> list[tuple[str, str, str]]:
+    """Two trainings at once, on the same cores; and one alone, in each environment."""
+    alone, together = {}, {}
+    for tuned in (True, False):
+        alone[tuned] = child(project.folder, "steps.py", tuned=tuned)["median"]
+        both = [start(project.folder, "steps.py", tuned=tuned) for _ in range(2)]
+        together[tuned] = sum(answer(process)["total"] for process in both) / 2
+    name = "GOMP_SPINCOUNT as thaw sets it"
+    return [
+        (f"{name}, two trainings at once", "", f"{together[False] / together[True]:.1f} x"),
+        ("  one alone", "", f"{alone[False] / alone[True]:.2f} x"),
+    ]
 
 
 def timed(project: Project, *command: str) -> tuple[float, str]:
