@@ -61,11 +61,11 @@ bench-serving: $(VENV)/.installed-dev  ## Measure `thaw serve`, `thaw predict` a
 bench-promotion: $(VENV)/.installed-dev  ## Measure the gate and racing promotions (some minutes)
 	python -m benchmarks.promotion
 
-bench-search: $(VENV)/.installed-dev  ## The search against naive trials, with killed workers (about an hour)
+bench-search: $(VENV)/.installed-dev  ## The search against naive trials, with killed workers (about half an hour)
 	python -m benchmarks.search
 
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui
 
-clean:  ## Remove models, reports and checkpoints (not the MLflow store, not DVC's cache)
-	rm -rf models data/prepared .thaw
+clean:  ## Remove what the stages wrote and cached (not the MLflow store, not DVC's cache)
+	rm -rf models/*/ data/prepared .thaw

@@ -5,83 +5,124 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.children import child
 from tests.project import Project
 from tests.search import kills
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Figure = tuple[str, str, str]  # what it is, what it should reach, what was measured
+
 _PARTS = "search_parts.py"
 _HALF = 4  # of Lite0's nine blocks
+_NAMES = ("speed0", "speed4", "quality", "equal", "overhead", "deaths")
+_console = Console(width=120, soft_wrap=True, highlight=False)
 
 
 def main(
     trials: Annotated[int, typer.Option(help="Cached trials that speed is measured on.")] = 60,
-    naive: Annotated[int, typer.Option(help="Naive ones.")] = 3,
-    budget: Annotated[int, typer.Option(help="Trials of each search for quality.")] = 12,
-    seeds: Annotated[int, typer.Option(help="Searches for quality, of each kind.")] = 3,
+    naive: Annotated[int, typer.Option(help="Naive ones, of each depth.")] = 1,
+    budget: Annotated[int, typer.Option(help="Trials of each search for quality.")] = 8,
+    seeds: Annotated[int, typer.Option(help="Searches for quality, of each kind.")] = 2,
     killed: Annotated[int, typer.Option(help="Trials of the search whose workers die.")] = 200,
     kill_count: Annotated[int, typer.Option(help="How many die.")] = 5,
     workers: Annotated[int, typer.Option(help="Of that search.")] = 4,
+    only: Annotated[str, typer.Option(help=f"Some of {','.join(_NAMES)}.")] = ",".join(_NAMES),
     small: Annotated[bool, typer.Option("--small", help="32 pixels, few epochs.")] = False,  # noqa: FBT002
 ) -> None:
-    """Measure everything and print the table."""
-    table = Table(title=f"thaw search on {os.cpu_count()} cores")
-    for name in ("figure", "to reach", "measured"):
-        table.add_column(name)
+    """Measure, and print each figure as it comes: a later failure loses none."""
+    if unknown := sorted(set(only.split(",")) - set(_NAMES)):
+        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(_NAMES)}")
+    wanted = [name for name in _NAMES if name in only.split(",")]
+    parts: dict[str, Callable[[Project], Iterator[Figure]]] = {
+        "speed0": lambda project: speed(project, trials, naive, 0),
+        "speed4": lambda project: speed(project, trials, naive, _HALF),
+        "quality": lambda project: quality(project, budget, seeds),
+        "equal": equal,
+        "overhead": overhead,
+        "deaths": lambda _: deaths(killed, workers, kill_count),
+    }
+    _console.print(f"thaw search on {os.cpu_count()} cores{', small' if small else ''}")
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
         if small:
             project.small()
         project.run("dvc", "repro", "prepare")
-        for depth, name, goal in (
-            (0, "head-only trials an hour, cached over naive", "100 x"),
-            (_HALF, f"trials over depth 0 to {_HALF}, cached over naive", "10 x"),
-        ):
-            found = child(project.folder, _PARTS, "speed", trials, naive, depth)
-            rates = f"{3600 / found['cached']:.0f} to {3600 / found['naive']:.0f} an hour"
-            table.add_row(name, goal, f"{found['naive'] / found['cached']:.0f} x ({rates})")
-        table.add_row(*quality(project, budget, seeds))
-        gap = child(project.folder, _PARTS, "equal")["difference"]
-        name = "cached against uncached, largest difference of a weight"
-        table.add_row(name, "1e-5", f"{gap:.1e}")
-        both = child(project.folder, _PARTS, "overhead", 50)
-        total = both["optuna"] + both["mlflow"]
-        text = f"{total:.3f} s ({both['optuna']:.3f} + {both['mlflow']:.3f})"
-        table.add_row("Optuna + MLflow overhead a trial", "0.1 s", text)
-    with tempfile.TemporaryDirectory() as folder:
-        table.add_row(*deaths(Project(Path(folder)), killed, workers, kill_count))
-    Console(width=120).print(table)
+        for name in wanted:
+            for figure, goal, measured in parts[name](project):
+                _console.print(f"{name}: {figure}: [bold]{measured}[/] (to reach: {goal})")
 
 
-def quality(project: Project, budget: int, seeds: int) -> tuple[str, str, str]:
+def speed(project: Project, trials: int, naive: int, depth: int) -> Iterator[Figure]:
+    """Cached trials from an empty cache, over naive ones."""
+    found = child(project.folder, _PARTS, "speed", trials, naive, depth)
+    what = f"trials over depth 0 to {depth}" if depth else "head-only trials"
+    goal = "10 x" if depth else "100 x"
+    rates = {name: f"{3600 / found[name]:.0f}" for name in ("steady", "cached", "naive")}
+    yield (
+        f"{what} an hour, cached over naive, once all is there",
+        goal,
+        f"{found['naive'] / found['steady']:.1f} x ({rates['steady']} to {rates['naive']})",
+    )
+    yield (
+        f"the same over {trials} trials from an empty cache",
+        "-",
+        f"{found['naive'] / found['cached']:.1f} x ({rates['cached']} to {rates['naive']}; "
+        f"{found['cold']:.0f} s for what is computed once)",
+    )
+
+
+def quality(project: Project, budget: int, seeds: int) -> Iterator[Figure]:
     """The best validation loss of equal budgets, over seeds."""
-    found = [child(project.folder, _PARTS, "quality", budget, seed, _HALF) for seed in range(seeds)]
-    text = ", ".join(
-        f"{name} {np.mean([row[name] for row in found]):.4f}" for name in ("cached", "naive")
-    )
-    gaps = [row["cached"] - row["naive"] for row in found]
-    return (
-        f"validation loss of the best of {budget} trials, {seeds} seeds",
+    found: list[dict[str, Any]] = []
+    for seed in range(seeds):
+        found.append(child(project.folder, _PARTS, "quality", budget, seed, _HALF))
+        row = found[-1]
+        yield (
+            f"validation loss of the best of {budget} trials, seed {seed}",
+            "no worse",
+            f"cached {row['cached']:.4f}, naive {row['naive']:.4f}",
+        )
+    means = {name: np.mean([row[name] for row in found]) for name in ("cached", "naive")}
+    yield (
+        f"the same, mean of {seeds} seeds",
         "no worse",
-        f"{text}; differences {', '.join(f'{gap:+.4f}' for gap in gaps)}",
+        f"cached {means['cached']:.4f}, naive {means['naive']:.4f}",
     )
 
 
-def deaths(project: Project, trials: int, workers: int, count: int) -> tuple[str, str, str]:
-    """A search whose workers are killed."""
-    project.small()
-    kills.head_only(project)
-    project.set(search__confirm_seeds=0)
-    project.run("dvc", "repro", "prepare")
-    outcome = kills.run_and_kill(project, trials, workers, count)
+def equal(project: Project) -> Iterator[Figure]:
+    """The weights that a cached and a naive trial end with."""
+    gap = child(project.folder, _PARTS, "equal")["difference"]
+    yield "cached against naive training, largest difference of a weight", "0", f"{gap:.1e}"
+
+
+def overhead(project: Project) -> Iterator[Figure]:
+    """What is not training."""
+    both = child(project.folder, _PARTS, "overhead", 50)
+    total = both["optuna"] + both["mlflow"]
+    text = f"{total:.3f} s ({both['optuna']:.3f} + {both['mlflow']:.3f})"
+    yield "Optuna + MLflow overhead a trial", "0.1 s", text
+
+
+def deaths(trials: int, workers: int, count: int) -> Iterator[Figure]:
+    """A search, the only one of its project, whose workers are killed, whatever they do."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder))
+        project.small()
+        kills.head_only(project)
+        project.set(search__confirm_seeds=0)
+        project.run("dvc", "repro", "prepare")
+        outcome = kills.run_and_kill(project, trials, workers, count, kills.anywhere)
     lost, twice = trials - outcome.ended, outcome.most - 1
-    return (
+    yield (
         f"{workers} workers, {trials} trials, {outcome.killed} SIGKILLs",
         "none lost or twice",
         f"{lost} lost, {twice} twice ({outcome.attempts} attempts, {outcome.children} logged)",

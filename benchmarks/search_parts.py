@@ -2,41 +2,71 @@
 
 As ``search_parts.py speed TRIALS NAIVE DEPTH``, ``quality TRIALS SEED DEPTH``, ``equal`` or
 ``overhead TRIALS``, in a process of its own: malloc is set up before it starts. The naive way is
-thaw's own loop on thaw's own packed images, which are faster than files: nothing is cached, and
-each trial trains its head itself.
+thaw's own loop on image files: every epoch of every trial decodes them, nothing is cached, and each
+trial trains its head itself (only for ``quality``, which times nothing, may it take a shared one).
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from PIL import Image
+
 from thaw import config
 from thaw.config import Params
+from thaw.data.pack import PackedStore
 from thaw.search import ground, log, space, storage, study, trial
 from thaw.search.question import Question
 from thaw.search.worker import Worker
-from thaw.training.activations import AtCut
+from thaw.training.activations import FOLDER, AtCut
 from thaw.training.history import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from thaw.config import Augment
+    from thaw.data.loader import ImageSource
     from thaw.model.blocks import Classifier
 
 PREPARED = Path("data/prepared")
+FILES = Path(".thaw/naive/images")
+
+
+class FileStore(PackedStore):
+    """The packed images, each in a file of its own: PNG, so that the pixels are the same."""
+
+    def read(self, image_id: int) -> NDArray[np.uint8]:
+        """The image as (H, W, 3)."""
+        return np.asarray(Image.open(FILES / f"{image_id}.png"))
+
+
+def write_files() -> None:
+    """Write the files that are not there yet."""
+    FILES.mkdir(parents=True, exist_ok=True)
+    packed = PackedStore(PREPARED)
+    for image_id in range(len(packed)):
+        path = FILES / f"{image_id}.png"
+        if not path.exists():
+            Image.fromarray(packed.read(image_id)).save(path)
 
 
 @dataclass
-class Naive(ground.Ground):
-    """Every epoch of every trial reads the images, and every trial trains its own head."""
+class SharesHeads(ground.Ground):
+    """Every epoch of every trial decodes the image files."""
 
-    trials: int = 0
+    def __post_init__(self) -> None:
+        write_files()
+        self.data.store = FileStore(PREPARED)
 
     def inputs(
         self,
@@ -50,10 +80,49 @@ class Naive(ground.Ground):
         train = self.data.images("train", preprocessing, params.seed, augmentation)
         return AtCut((train, self.data.images("val", preprocessing)), 0)
 
+
+@dataclass
+class Naive(SharesHeads):
+    """And every trial trains its own head."""
+
+    trials: int = 0
+
     def head_path(self, params: Params) -> Path:  # noqa: ARG002
         """A file that is not there yet."""
         self.trials += 1
         return Path(f".thaw/naive/{time.time_ns()}-{self.trials}.safetensors")
+
+
+@dataclass
+class Timed(ground.Ground):
+    """Notes the seconds of what is computed once: activations and heads."""
+
+    cold: float = 0.0
+
+    def _open(
+        self, classifier: Classifier, cut: int, train: ImageSource, *, views: int, seed: int
+    ) -> ground._Opened:
+        there, begun = _files(), time.perf_counter()
+        made = super()._open(classifier, cut, train, views=views, seed=seed)
+        if _files() != there:
+            self.cold += time.perf_counter() - begun
+        return made
+
+    def warm_up(self, ground: ground.Ground, params: Params, classifier: Classifier) -> None:  # noqa: ARG002
+        """What ``trial.warm_up`` does."""
+        is_new = not self.head_path(params).exists()
+        begun, before = time.perf_counter(), self.cold
+        WARM_UP(self, params, classifier)
+        if is_new:
+            activations = self.cold - before
+            self.cold += time.perf_counter() - begun - activations
+
+
+WARM_UP = trial.warm_up
+
+
+def _files() -> set[Path]:
+    return set(FOLDER.glob("*.npy"))
 
 
 def parameters(depth: int, **changes: Any) -> Params:
@@ -67,41 +136,69 @@ def parameters(depth: int, **changes: Any) -> Params:
     return params.model_copy(update={"unfreeze": unfreeze})
 
 
-def naive_ground(params: Params) -> Naive:
-    """The same data and backbone, without a cache."""
+def opened(kind: type[ground.Ground], params: Params) -> ground.Ground:
+    """The same data and backbone, on another ground."""
     made = ground.opened(params, PREPARED)
-    return Naive(made.params, made.runtime, made.data, made.parent)
+    return kind(made.params, made.runtime, made.data, made.parent)
+
+
+def question_of(made: ground.Ground) -> Question:
+    """What its parameters ask of its data."""
+    return Question.of(made.params, made.data.manifest.digest, made.parent)
 
 
 def speed(trials: int, naive: int, depth: int) -> dict[str, float]:
-    """Seconds a trial: ``trials`` from an empty cache, and the first ``naive`` of them naively."""
-    params = parameters(depth)
-    made = ground.opened(params, PREPARED)
-    question = Question.of(params, made.data.manifest.digest)
-    connected = storage.connect("")
+    """Seconds a trial, without pruning: of ``trials`` from an empty cache, and of naive ones.
+
+    Of each depth that the cached trials had, the first ``naive`` are run naively as well, and
+    count as often as there were cached ones of that depth. ``cold`` are the seconds of what was
+    computed once, over all trials; ``steady`` is a trial without them, ``cached`` with its share.
+    """
+    for folder in (FOLDER, ground.HEADS):
+        shutil.rmtree(folder, ignore_errors=True)
+    made = opened(Timed, parameters(depth, pruner="none"))
+    assert isinstance(made, Timed)
+    question, connected = question_of(made), storage.connect("")
     name = f"speed-{depth}-{time.time_ns()}"
+    trial.warm_up = made.warm_up
     begun = time.perf_counter()
     Worker(made, question, connected).work(name, 0, trials)
-    cached = (time.perf_counter() - begun) / trials
-    slow, seconds = naive_ground(params), []
-    for each in study.open_study(question, connected, name).get_trials(deepcopy=False)[:naive]:
-        values = study.values_of(each, question.dimensions)
+    seconds = time.perf_counter() - begun
+    trial.warm_up = WARM_UP
+    done = study.open_study(question, connected, name).get_trials(deepcopy=False)
+    values = [study.values_of(each, question.dimensions) for each in done]
+    return {
+        "cold": made.cold,
+        "cached": seconds / trials,
+        "steady": (seconds - made.cold) / trials,
+        "naive": _naive_seconds(made.params, values, naive),
+    }
+
+
+def _naive_seconds(params: Params, values: list[dict[str, Any]], each: int) -> float:
+    """Seconds a trial of such ``values``, from ``each`` trials a depth."""
+    slow = opened(Naive, params)
+    total = 0.0
+    for depth, count in Counter(row["unfreeze.depth"] for row in values).items():
+        chosen = [row for row in values if row["unfreeze.depth"] == depth][:each]
         begun = time.perf_counter()
-        trial.run(slow, space.changed(params, values), lambda _: None)
-        seconds.append(time.perf_counter() - begun)
-    return {"cached": cached, "naive": sum(seconds) / len(seconds)}
+        for row in chosen:
+            trial.run(slow, space.changed(params, row), lambda _: None)
+        total += count * (time.perf_counter() - begun) / len(chosen)
+    return total / len(values)
 
 
 def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
-    """The best validation loss of as many trials, with everything and naively."""
+    """The best validation loss of as many trials: cached and pruned, and naively without either.
+
+    The naive trials begin with the heads that the cached ones trained, where they need the same:
+    they are the ones that they would train themselves, to the bit, and nothing is timed here.
+    """
     found = {}
-    for name in ("cached", "naive"):
-        changes = {"pruner": "none"} if name == "naive" else {}
-        params = parameters(depth, **changes).model_copy(update={"seed": seed})
-        make: Callable[[Params], ground.Ground] = naive_ground
-        made = make(params) if name == "naive" else ground.opened(params, PREPARED)
-        question = Question.of(params, made.data.manifest.digest)
-        connected = storage.connect("")
+    for name, pruner in (("cached", "hyperband"), ("naive", "none")):
+        params = parameters(depth, pruner=pruner).model_copy(update={"seed": seed})
+        made = opened(SharesHeads if name == "naive" else ground.Ground, params)
+        question, connected = question_of(made), storage.connect("")
         label = f"{name}-{seed}-{time.time_ns()}"
         Worker(made, question, connected).work(label, 0, trials)
         found[name] = study.ranked(study.open_study(question, connected, label))[0].values[0]
@@ -109,28 +206,23 @@ def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
 
 
 def equal() -> dict[str, float]:
-    """The largest difference of a tensor, cached against uncached training, no augmentation."""
+    """The largest difference of a tensor, cached against naive training, no augmentation."""
     params = parameters(4)
     off = params.augment.model_copy(update=dict.fromkeys(type(params.augment).model_fields, 0))
-    return {"difference": _gap(params.model_copy(update={"augment": off}))}
-
-
-def _gap(params: Params) -> float:
+    params = params.model_copy(update={"augment": off})
     states = []
-    for made in (ground.opened(params, PREPARED), naive_ground(params)):
-        _, classifier = trial.run(made, params, lambda _: None)
+    for kind in (ground.Ground, Naive):
+        _, classifier = trial.run(opened(kind, params), params, lambda _: None)
         states.append(classifier.state_dict())
-    return max(
-        float((states[0][key].double() - states[1][key].double()).abs().max()) for key in states[0]
-    )
+    gaps = [(states[0][key].double() - states[1][key].double()).abs().max() for key in states[0]]
+    return {"difference": max(float(gap) for gap in gaps)}
 
 
 def overhead(trials: int) -> dict[str, float]:
     """Seconds a trial that Optuna and MLflow take: trials that only report seven epochs."""
     params = parameters(4)
     made = ground.opened(params, PREPARED)
-    question = Question.of(params, made.data.manifest.digest)
-    connected = storage.connect("")
+    question, connected = question_of(made), storage.connect("")
     name = f"overhead-{time.time_ns()}"
     rows = [Row(epoch, 0.5, 1 / (epoch + 1), 0.5, 0.001) for epoch in range(8)]
 

@@ -24,6 +24,10 @@ def params(tmp_path: Path) -> Path:
     ("key", "value", "written"),
     [
         ("unfreeze.lr", 3e-5, "  lr: 0.00003  "),
+        ("unfreeze.lr", 3e-11, "  lr: 0.00000000003  "),
+        ("unfreeze.lr", 0.00012345678901234567, "  lr: 0.00012345678901234567  "),
+        ("unfreeze.lr", 1.2345678901234e-5, "  lr: 0.000012345678901234  "),
+        ("prepare.max_megapixels", 1e2, "  max_megapixels: 100.0  "),
         ("unfreeze.lr", 0.25, "  lr: 0.25  "),
         ("unfreeze.depth", "auto", "  depth: auto  "),
         ("unfreeze.depth", 12, "  depth: 12  "),

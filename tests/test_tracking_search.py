@@ -7,6 +7,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests import settings
+from thaw.tracking import PROCESS, ResultRun
 from thaw.tracking_search import TRIAL, StudyRun, TrialRecord
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ def again() -> StudyRun:
     return StudyRun(settings.PARAMS, "mine", "data")
 
 
-def trial(number: int = 0, state: str = "complete", why: str = "") -> TrialRecord:
+def trial(
+    number: int = 0, state: str = "complete", why: str = "", begun: int = 1000
+) -> TrialRecord:
     return TrialRecord(
-        number, "", state, why, {"unfreeze.lr": 0.1}, {"log_loss": 0.3}, ROWS, 1000, 2000
+        number, "", state, why, {"unfreeze.lr": 0.1}, {"log_loss": 0.3}, ROWS, begun, begun + 1000
     )
 
 
@@ -58,6 +61,57 @@ def test_a_study_that_is_continued_has_one_run_and_repeats_nothing(run: StudyRun
     for number in (0, 1):
         other.log_trial(trial(number))
     assert Counter(child.data.tags[TRIAL] for child in children(other)) == {"0": 1, "1": 1}
+
+
+LATER = 10**13  # than any run of a test begins
+
+
+def test_a_half_written_child_is_not_taken_for_the_study_s_run(
+    run: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.log_trial(trial(7, begun=LATER))
+    other = again()
+    assert other.run_id == run.run_id
+    assert [child.info.status for child in children(other)] == ["KILLED"]
+
+
+@pytest.mark.parametrize("begun", [1000, LATER])
+def test_the_study_s_run_is_found_behind_more_children_than_a_page_has(
+    begun: int, run: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        run.log_trial(trial(number, begun=begun))
+    real = MlflowClient.search_runs
+
+    def small(*arguments: Any, **named: Any) -> Any:
+        return real(*arguments, **{**named, "max_results": 2})
+
+    monkeypatch.setattr(MlflowClient, "search_runs", small)
+    other = again()
+    assert other.run_id == run.run_id
+    assert other.logged == {0, 1, 2}
+
+
+def test_the_run_of_a_killed_search_is_closed_by_the_next_pipeline(
+    run: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def status() -> str:
+        return str(run._client.get_run(run.run_id).info.status)
+
+    ResultRun(settings.PARAMS, "data")
+    assert status() == "RUNNING"  # this process lives
+    process = run._client.get_run(run.run_id).data.tags[PROCESS]
+    host = process.partition(":")[0]
+    monkeypatch.setattr("thaw.tracking_search.this_process", lambda: f"{host}:{2**22 + 1}")
+    again()
+    ResultRun(settings.PARAMS, "data")
+    assert status() == "KILLED"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

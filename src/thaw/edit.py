@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -75,7 +76,9 @@ def _replace(lines: list[str], node: Node, text: str) -> None:
 def _text(value: Any) -> str:
     """``value`` in YAML on one line."""
     if isinstance(value, float):
-        return repr(value) if "e" not in repr(value) else f"{value:.10f}".rstrip("0")
+        # Decimal: every digit. Other readers of YAML take an exponent without a point for a string.
+        text = format(Decimal(repr(float(value))), "f")
+        return text if "." in text else f"{text}.0"
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in _TRUTH:
         return value
     return json.dumps(value)

@@ -71,7 +71,7 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     uri = store_uri(tracking)
     mlflow.set_tracking_uri(uri)
-    try:
+    with _answering(uri):
         if uri.startswith("sqlite:///"):
             path = Path(uri.removeprefix("sqlite:///"))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +80,13 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
                 _make_database(path)
                 return _experiment(MlflowClient(uri), tracking.experiment, path.parent)
         return _experiment(MlflowClient(uri), tracking.experiment, None)
+
+
+@contextlib.contextmanager
+def _answering(uri: str) -> Iterator[None]:
+    """What the store raises becomes a line."""
+    try:
+        yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ThawError(f"tracking: the MLflow store {uri} cannot be used: {reason}") from error
@@ -124,7 +131,8 @@ def _artifacts(folder: Path, name: str) -> str:
     return (folder / "artifacts" / quote(name, safe="")).resolve().as_uri()
 
 
-def _process() -> str:
+def this_process() -> str:
+    """Host and pid, by which a run that was killed is told from one that goes on."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -146,12 +154,13 @@ class ResultRun:
         parts = (config.result_digest(params), data_digest, provenance.code_digest())
         self.key = provenance.key(*parts)
         self._live = True
-        run = self._find() or self._create(params, data_digest)
-        self.run_id: str = run.info.run_id
-        self._logged = {m.key: m.step for m in run.data._metric_objs}  # the last step of each
-        self._client.update_run(self.run_id, status="RUNNING")
-        self.tag({PROCESS: _process()})
-        self._close_dead_runs()
+        with _answering(store_uri(params.tracking)):
+            run = self._find() or self._create(params, data_digest)
+            self.run_id: str = run.info.run_id
+            self._logged = {m.key: m.step for m in run.data._metric_objs}  # the last step of each
+            self._client.update_run(self.run_id, status="RUNNING")
+            self.tag({PROCESS: this_process()})
+            self._close_dead_runs()
 
     def _find(self) -> Run | None:
         found = self._client.search_runs(
@@ -163,7 +172,7 @@ class ResultRun:
         backbone = params.backbone.name.rsplit("/", 1)[-1]
         tags = {
             KEY: self.key,
-            PROCESS: _process(),
+            PROCESS: this_process(),
             "mlflow.source.name": "dvc.yaml",
             "mlflow.source.type": "PROJECT",
             "mlflow.user": user(),

@@ -12,11 +12,13 @@ from mlflow.exceptions import MlflowException
 
 from thaw import config, provenance
 from thaw.console import warn
-from thaw.tracking import connect, user
+from thaw.tracking import PROCESS, connect, this_process, user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from mlflow.entities import Run
 
     from thaw.config import Params
 
@@ -50,16 +52,32 @@ class StudyRun:
     def __init__(self, params: Params, study: str, data_digest: str) -> None:
         """Find the run of ``study``, or create it."""
         self._client, self._experiment = connect(params.tracking)
-        found = self._client.search_runs(
-            [self._experiment], f"tags.`{STUDY}` = '{study}'", order_by=["start_time DESC"]
-        )
-        own = [run for run in found if TRIAL not in run.data.tags]
-        self.run_id = own[0].info.run_id if own else self._create(params, study, data_digest)
+        self.run_id = self._find(study) or self._create(params, study, data_digest)
         self._study = study
         self._live = True
         self.logged: set[int] = set()
         self._reread()
+        # Should it be killed, the next run of a pipeline closes its run: tracking.py.
+        self._client.set_tag(self.run_id, PROCESS, this_process())
         self._client.update_run(self.run_id, status="RUNNING")
+
+    def _find(self, study: str) -> str | None:
+        """The run of ``study``: it is older than its children, which have its tag as well."""
+        found = self._search(f"tags.`{STUDY}` = '{study}'", "start_time ASC")
+        own = (run.info.run_id for run in found if _PARENT not in run.data.tags)
+        return next(own, None)
+
+    def _search(self, wanted: str, order: str) -> Iterator[Run]:
+        """The runs of the experiment that are as ``wanted``, page by page."""
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], wanted, order_by=[order], page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
 
     def _create(self, params: Params, study: str, data_digest: str) -> str:
         tags = {
@@ -105,17 +123,8 @@ class StudyRun:
                 status = _STATUS[run.data.tags["thaw.state"]] if whole else "KILLED"
                 self._client.set_terminated(run.info.run_id, status)
 
-    def _children(self) -> list[Any]:
-        found: list[Any] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment], f"tags.`{_PARENT}` = '{self.run_id}'", page_token=token
-            )
-            found += page
-            token = page.token
-            if not token:
-                return found
+    def _children(self) -> list[Run]:
+        return list(self._search(f"tags.`{_PARENT}` = '{self.run_id}'", "start_time ASC"))
 
     def log_trial(self, trial: TrialRecord) -> None:
         """One child run, whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import time
@@ -17,6 +18,10 @@ from optuna.trial import TrialState
 from thaw.search.study import CONFIRM, root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optuna.trial import FrozenTrial
+
     from tests.project import Project
 
 
@@ -61,8 +66,25 @@ def study_of(project: Project) -> optuna.Study:
     return optuna.load_study(study_name=names[0], storage=url)
 
 
-def run_and_kill(project: Project, trials: int, workers: int, kills: int) -> Outcome:
-    """Search, and SIGKILL a worker that runs a trial, ``kills`` times over the search."""
+def in_a_trial(project: Project, running: list[FrozenTrial]) -> list[psutil.Process]:
+    """The workers that have said which trial they run."""
+    pids = {trial.user_attrs.get("worker") for trial in running}
+    return [worker for worker in workers_of(project) if worker.pid in pids]
+
+
+def anywhere(project: Project, _: list[FrozenTrial]) -> list[psutil.Process]:
+    """The workers, whatever they do: as they start, take a trial, tell its result."""
+    return workers_of(project)
+
+
+def run_and_kill(
+    project: Project,
+    trials: int,
+    workers: int,
+    kills: int,
+    victims: Callable[[Project, list[FrozenTrial]], list[psutil.Process]] = in_a_trial,
+) -> Outcome:
+    """Search, and SIGKILL one of the ``victims``, ``kills`` times over the search."""
     process = project.start("thaw", "search", "--trials", str(trials), "--workers", str(workers))
     chance = random.Random(0)
     killed = 0
@@ -76,11 +98,11 @@ def run_and_kill(project: Project, trials: int, workers: int, kills: int) -> Out
             continue
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         done = len(study.get_trials(deepcopy=False)) - len(running)
-        pids = {trial.user_attrs.get("worker") for trial in running}
-        alive = [worker for worker in workers_of(project) if worker.pid in pids]
+        alive = victims(project, running)
         if alive and done >= (killed + 1) * trials // (kills + 2):
-            chance.choice(alive).send_signal(signal.SIGKILL)
-            killed += 1
+            with contextlib.suppress(psutil.NoSuchProcess):
+                chance.choice(alive).send_signal(signal.SIGKILL)
+                killed += 1
     output, _ = process.communicate(timeout=3000)
     assert process.returncode == 0, output
     return judge(project, killed)

@@ -69,7 +69,7 @@ def opened(params: Params) -> Ground:
 
 
 def question(params: Params) -> Question:
-    return Question.of(params, Prepared(PREPARED).manifest.digest)
+    return Question.of(params, Prepared(PREPARED).manifest.digest, "")
 
 
 def new_study(params: Params) -> tuple[Question, RDBStorage, optuna.Study]:

@@ -77,6 +77,11 @@ def test_a_depth_beyond_what_the_head_reads_is_refused() -> None:
     assert "9 is beyond the 5 blocks that its head reads from" in complaint(wanted)
 
 
+def test_a_backbone_that_is_yet_to_be_pretrained_is_refused() -> None:
+    text = complaint({"head.dropout": [0.0]}, backbone__layerwise_epochs=3)
+    assert "backbone.layerwise_epochs is 3, but a search does not pretrain" in text
+
+
 def test_a_fitted_head_has_no_hidden_layers() -> None:
     wanted = {"warmup_head.fit": ["gradient", "logistic"], "head.hidden": [[], [8]]}
     assert "logistic fits one linear layer" in complaint(wanted)

@@ -4,21 +4,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tests import settings
 from tests.search import project
 from thaw.config import Params
 from thaw.errors import ThawError
 from thaw.search import confirm, space, storage, study, table, verbs
 from thaw.search.log import record
+from thaw.search.question import Question
 from thaw.search.trial import Result
 from thaw.search.worker import Worker
-
-if TYPE_CHECKING:
-    import optuna
 
 RESULT = Result(0.5, 0.8, 0.7, None, 1, [], 0.1)
 
@@ -62,6 +61,27 @@ def test_other_parameters_are_another_study(params: Params) -> None:
     inside = project.question(space.changed(params, {"unfreeze.depth": 0, "unfreeze.lr": 0.01}))
     assert more.key != first.key
     assert inside.key == first.key  # so that --apply does not begin a new one
+
+
+def test_other_views_are_another_study_where_there_is_augmentation(params: Params) -> None:
+    def key(views: int, **augment: float) -> str:
+        search = params.search.model_copy(update={"views": views})
+        changes = {"search": search, "augment": settings.augment(**augment)}
+        return project.question(params.model_copy(update=changes)).key
+
+    assert key(4, rotate=6.0) != key(8, rotate=6.0)
+    assert key(4) == key(8)
+
+
+def test_an_alias_that_has_moved_is_another_study(params: Params) -> None:
+    keys = {
+        weights: [Question.of(
+            space.changed(params, {"backbone.weights": weights}), "data", f"models:/m/{version}"
+        ).key for version in (1, 2)]
+        for weights in ("models:/m@champion", "models:/m/1")
+    }  # fmt: skip
+    assert keys["models:/m@champion"][0] != keys["models:/m@champion"][1]
+    assert keys["models:/m@champion"][0] == keys["models:/m/1"][0]
 
 
 def test_a_study_that_asks_something_else_is_refused(params: Params) -> None:
@@ -180,11 +200,95 @@ def test_an_interrupted_trial_waits_and_has_lost_no_attempt(params: Params) -> N
         taken = study.claim(main, connected, 1)
         assert taken is not None
         values = study.sample(taken, asked.dimensions)
-        study.give_back(main, connected, taken)
+        study.give_back(main, connected, "interrupted")
     taken = study.claim(main, connected, 1)
     assert taken is not None
     assert study.sample(taken, asked.dimensions) == values
     assert len(study.roots(main)) == 1
+
+
+def test_one_whose_worker_was_killed_as_it_took_it_is_run_by_the_next(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, connected, main = project.new_study(params)
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(connected), "record_heartbeat", killed)
+        with pytest.raises(SystemExit):
+            study.claim(main, connected, 1)
+    assert study.is_busy(main)
+    taken = study.claim(main, connected, 1)
+    assert taken is not None
+    assert len(study.roots(main)) == 1
+    assert "retry_history" not in main.trials[1].system_attrs  # it has lost no attempt
+    assert [trial.state for trial in main.trials] == [TrialState.FAIL, TrialState.RUNNING]
+
+
+def test_what_is_not_running_is_not_given_back(params: Params) -> None:
+    asked, connected, main = project.new_study(params)
+    taken = study.claim(main, connected, 2)
+    assert taken is not None
+    study.finish(main, taken, TrialState.COMPLETE, "", RESULT, asked.metrics)
+    dead = study.claim(main, connected, 2)
+    assert dead is not None
+    _grow_old(connected, dead._trial_id)
+    optuna.storages.fail_stale_trials(main)
+    study.give_back(main, connected, "interrupted")
+    states = [trial.state for trial in main.trials]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
+
+
+def work(params: Params, trials: int) -> optuna.Study:
+    """One worker's work on the study, which an interruption may end."""
+    asked, connected, main = project.new_study(params)
+    with pytest.raises((KeyboardInterrupt, ThawError)):
+        Worker(project.opened(params), asked, connected).work("", 0, trials)
+    return main
+
+
+def test_an_interruption_before_the_training_costs_no_attempt(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "sample", interrupted)
+    main = work(params, 1)
+    assert [trial.state for trial in main.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert "retry_history" not in main.trials[1].system_attrs
+
+
+def test_an_interruption_after_the_result_does_not_run_it_again(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thaw.search.trial.run", lambda *_: (RESULT, None))
+    monkeypatch.setattr("thaw.search.worker.say", interrupted)
+    assert [trial.state for trial in work(params, 1).trials] == [TrialState.COMPLETE]
+
+
+def test_a_full_disk_ends_the_worker_and_not_the_trial(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ThawError("could not write 9 bytes: No space left on device")
+
+    monkeypatch.setattr("thaw.search.trial.run", full)
+    main = work(params, 3)
+    assert [trial.state for trial in main.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert "No space left" in main.trials[0].user_attrs["why"]
+    monkeypatch.setattr("thaw.search.trial.run", lambda *_: (RESULT, None))
+    search = params.search.model_copy(update={"confirm_seeds": 0})
+    params = params.model_copy(update={"search": search})
+    asked, connected, main = project.new_study(params)
+    Worker(project.opened(params), asked, connected).work("", 0, 3)
+    assert len(study.roots(main)) == 3
+    assert len(study.ranked(main)) == 3
 
 
 _TAKER = """

@@ -6,6 +6,8 @@ The best of many trials was lucky as well: its own value is not what it is judge
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from thaw.search import storage as storages
-from thaw.search.study import CONFIRM, ranked, values_of
+from thaw.search.study import CONFIRM, ranked, root, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
     from thaw.search.space import Dimension
 
 
+_ATTEMPTS = 3  # at a seed whose trial failed: its worker was killed twice, say
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A trial and what it came to on the new seeds."""
+    """A trial and what it came to on the new seeds; where it diverged, the worst there is."""
 
     trial: FrozenTrial
     values: list[float]
@@ -41,8 +46,9 @@ class Contender:
 
     @property
     def spread(self) -> float:
-        """The standard deviation over the seeds; 0 of a single one."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
+        """The standard deviation over the seeds; 0 of a single one, or where it diverged."""
+        has_one = len(self.values) > 1 and math.isfinite(self.mean)
+        return float(np.std(self.values, ddof=1)) if has_one else 0.0
 
 
 def pair(study: optuna.Study, dimensions: Sequence[Dimension]) -> list[FrozenTrial]:
@@ -67,7 +73,7 @@ def open_confirm(study: optuna.Study, question: Question, storage: RDBStorage) -
             load_if_exists=True,
             pruner=optuna.pruners.NopPruner(),
         )
-        there = {_run(trial) for trial in made.get_trials(deepcopy=False)}
+        there = _settled(made)
         for seed in _seeds(question):
             for trial in pair(study, question.dimensions):
                 if (trial.number, seed) in there:
@@ -82,11 +88,17 @@ def open_confirm(study: optuna.Study, question: Question, storage: RDBStorage) -
 def contenders(study: optuna.Study, question: Question, storage: RDBStorage) -> list[Contender]:
     """The best trial and the runner-up with what they came to, the winner first."""
     name = study.study_name + CONFIRM
+    sign = 1 if question.directions[0] == StudyDirection.MINIMIZE else -1
     done: dict[tuple[int, int], float] = {}
     if name in optuna.get_all_study_names(storage):
         confirm = optuna.load_study(study_name=name, storage=storage)
-        complete = confirm.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        done = {_run(trial): trial.values[0] for trial in complete}
+        # Nothing is pruned here for being poor: what is pruned has diverged.
+        ended = confirm.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        worst = sign * math.inf
+        done = {
+            _run(trial): trial.values[0] if trial.state == TrialState.COMPLETE else worst
+            for trial in ended
+        }
     found = [
         Contender(
             trial,
@@ -94,7 +106,6 @@ def contenders(study: optuna.Study, question: Question, storage: RDBStorage) -> 
         )
         for trial in pair(study, question.dimensions)
     ]
-    sign = 1 if question.directions[0] == StudyDirection.MINIMIZE else -1
     if is_confirmed(found, question):
         found.sort(key=lambda contender: sign * contender.mean)
     return found
@@ -110,6 +121,15 @@ def _seeds(question: Question) -> list[int]:
     """Seeds that no trial was chosen by."""
     params = question.params
     return [params.seed + number for number in range(1, params.search.confirm_seeds + 1)]
+
+
+def _settled(confirm: optuna.Study) -> set[tuple[int, int]]:
+    """The runs that have ended or will end, and those that have failed too often."""
+    trials = confirm.get_trials(deepcopy=False)
+    alive = {_run(trial) for trial in trials if trial.state != TrialState.FAIL}
+    failed = {(_run(trial), root(trial)) for trial in trials if trial.state == TrialState.FAIL}
+    often = Counter(run for run, _ in failed)
+    return alive | {run for run, count in often.items() if count >= _ATTEMPTS}
 
 
 def _run(trial: FrozenTrial) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,19 +22,46 @@ from thaw.model import head as heads
 from thaw.model.blocks import Lower
 from thaw.origin import begin, parent_of
 from thaw.search.views import Views
-from thaw.training.activations import FOLDER, AtCut, cache_of, cached, sources
+from thaw.training.activations import FOLDER, AtCut, Cache, cache_of, cached, sources
 from thaw.training.runtime import start
 
 if TYPE_CHECKING:
     import torch
 
     from thaw.config import Augment, Head, Params
+    from thaw.data.loader import ImageSource
     from thaw.model.blocks import Classifier
     from thaw.model.directory import Spec
-    from thaw.training.activations import Cache
     from thaw.training.runtime import Runtime
 
+_OPEN = 4  # inputs that stay open: a file that is removed keeps its disk as long as it is mapped
 HEADS = Path(".thaw/search/heads")
+
+
+@dataclass(frozen=True)
+class _Noting(Cache):
+    """The cache, with a note of the files that it was asked for."""
+
+    files: list[Path] = field(default_factory=list)
+
+    def path(self, runtime: Runtime, module: nn.Module, split: str, *what: object) -> Path:
+        """As the cache names it."""
+        self.files.append(super().path(runtime, module, split, *what))
+        return self.files[-1]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Inputs that are mapped into memory, and the files that they are mapped from."""
+
+    inputs: AtCut
+    files: list[Path]
+
+    def note_use(self) -> None:
+        """The least recently used files go first: these were used just now."""
+        for path in self.files:
+            with contextlib.suppress(FileNotFoundError):  # removed, and still mapped
+                os.utime(path)
 
 
 @dataclass
@@ -44,7 +73,7 @@ class Ground:
     data: Prepared
     parent: str
     _begun: dict[str, tuple[Classifier, Spec]] = field(default_factory=dict)
-    _opened: dict[str, AtCut] = field(default_factory=dict)
+    _opened: dict[str, _Opened] = field(default_factory=dict)
 
     @property
     def spec(self) -> Spec:
@@ -76,31 +105,49 @@ class Ground:
     def inputs(
         self, classifier: Classifier, cut: int, params: Params, augmentation: Augment | None
     ) -> AtCut:
-        """The inputs of what trains above ``cut``; opened once."""
-        preprocessing = self.spec.preprocessing
+        """The inputs of what trains above ``cut``; those that were used last stay open."""
         if params.unfreeze.epochs == 0:
             augmentation = None  # of what is only scored
-        train = self.data.images("train", preprocessing, params.seed, augmentation)
+        train = self.data.images("train", self.spec.preprocessing, params.seed, augmentation)
         cut = classifier.readable(cut)
         views = min(params.search.views, params.unfreeze.epochs)
         key = provenance.key(
             classifier.taps, cut, train.randomness if train.is_random else 0, views
         )
-        if key not in self._opened:
-            val = self.data.images("val", preprocessing)
+        found = self._opened.pop(key, None)
+        if found is None:
             mixed = augmentation is not None and (augmentation.mixup or augmentation.cutmix)
-            if not train.is_random or mixed or cut == 0:
-                opened = sources(self.runtime, classifier, train, val, cut, self.cache)
-            else:
-                lower = Lower(classifier, cut)
-                found = [
-                    cached(self.runtime, lower, train, self.cache, "train", epoch)
-                    for epoch in range(1, views + 1)
-                ]
-                at_cut = cached(self.runtime, lower, val, self.cache, "val")
-                opened = AtCut((Views(found, train.ids, params.seed), at_cut), cut)
-            self._opened[key] = opened
-        return self._opened[key]
+            found = self._open(
+                classifier, cut, train, views=0 if mixed else views, seed=params.seed
+            )
+        else:
+            found.note_use()
+        self._opened[key] = found  # the one that was used last stands last
+        if len(self._opened) > _OPEN:
+            del self._opened[next(iter(self._opened))]
+        return found.inputs
+
+    def _open(
+        self, classifier: Classifier, cut: int, train: ImageSource, *, views: int, seed: int
+    ) -> _Opened:
+        """``train`` as it looks in so many epochs, and the validation images, at ``cut``.
+
+        Where that is no one epoch's, or nothing is frozen, the images themselves.
+        """
+        plain = self.cache
+        cache = _Noting(plain.folder, plain.limit, plain.data)
+        val = self.data.images("val", self.spec.preprocessing)
+        if not train.is_random or not views or cut == 0:
+            inputs = sources(self.runtime, classifier, train, val, cut, cache)
+            return _Opened(inputs, cache.files)
+        lower = Lower(classifier, cut)
+        found = [
+            cached(self.runtime, lower, train, cache, "train", epoch)
+            for epoch in range(1, views + 1)
+        ]
+        at_cut = cached(self.runtime, lower, val, cache, "val")
+        inputs = AtCut((Views(found, train.ids, seed), at_cut), cut)
+        return _Opened(inputs, cache.files)
 
     def head_path(self, params: Params) -> Path:
         """The file of the head that the warm-up of ``params`` ends with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -59,7 +60,13 @@ class Log:
                 tags["thaw.winner"] = str(best.trial.number)
                 for other in found[1:]:
                     metrics |= {"runner_up_mean": other.mean, "runner_up_spread": other.spread}
+        # Who diverged on a new seed has no mean.
+        metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self._run.finish(status, metrics, tags, self._folder)
+
+    def give_up(self) -> None:
+        """Log that the search failed, and nothing that the storage would have to tell."""
+        self._run.finish("FAILED", {}, {}, self._folder)
 
 
 def record(trial: FrozenTrial, question: Question) -> TrialRecord:

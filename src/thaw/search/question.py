@@ -20,16 +20,20 @@ _BASE = {"seed", "data", "prepare", "backbone", "head", "augment", "regularize",
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: the parameters beside the space, the space, the objectives, the data."""
+    """What is asked: the parameters beside the space, the space, the objectives, the data.
+
+    ``parent`` is the registered version that ``backbone.weights`` stood for, "" where it is none.
+    """
 
     params: Params
     dimensions: list[Dimension]
     data: str
+    parent: str
 
     @classmethod
-    def of(cls, params: Params, data_digest: str) -> Question:
+    def of(cls, params: Params, data_digest: str, parent: str) -> Question:
         """The question that ``params.yaml`` asks of this data."""
-        return cls(params, read(params), data_digest)
+        return cls(params, read(params), data_digest, parent)
 
     @property
     def key(self) -> str:
@@ -42,9 +46,19 @@ class Question:
                 place = place[section]
             del place[name]
         search = self.params.search
+        if self.parent:  # an alias that moves is another backbone
+            base["backbone"]["weights"] = self.parent
+        if self._is_augmented:
+            base["views"] = search.views
         space = {dimension.key: repr(dimension.distribution) for dimension in self.dimensions}
         precision = self.params.launch.mixed_precision
         return provenance.key(base, space, search.objective, search.latency, precision, self.data)
+
+    @property
+    def _is_augmented(self) -> bool:
+        """Whether some trial sees augmented images: which ones, depends on ``search.views``."""
+        searched = any(dimension.key.startswith("augment.") for dimension in self.dimensions)
+        return searched or self.params.augment.active
 
     @property
     def name(self) -> str:

@@ -122,8 +122,9 @@ def check(params: Params, dimensions: list[Dimension], blocks: int) -> None:
     """Hold the space against the backbone of ``blocks``, and against what ``params.yaml`` says.
 
     Raises:
-        ThawError: a depth or tap beyond the backbone; a head that the warm-up cannot fit; or the
-            parameters as they stand, from which the search starts, are not in the space.
+        ThawError: a depth or tap beyond the backbone; a head that the warm-up cannot fit; a
+            backbone that is yet to be pretrained; or the parameters as they stand, from which the
+            search starts, are not in the space.
     """
     problems = list(_beyond(params, dimensions, blocks))
     possible = _possible(params, dimensions)
@@ -132,6 +133,12 @@ def check(params: Params, dimensions: list[Dimension], blocks: int) -> None:
         problems.append(
             f"search.space: warmup_head.fit: {kinds[0]} fits one linear layer, so head.hidden "
             "must be [] in every trial"
+        )
+    if params.backbone.layerwise_epochs:
+        problems.append(
+            f"backbone.layerwise_epochs is {params.backbone.layerwise_epochs}, but a search does "
+            "not pretrain: set it to 0, or train once with it and search from the registered model "
+            "(backbone.weights: models:/NAME@ALIAS)"
         )
     if params.unfreeze.depth == "auto":
         problems.append(

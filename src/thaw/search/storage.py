@@ -72,23 +72,48 @@ def alone(storage: RDBStorage) -> Iterator[None]:
 
     In sqlite, nothing keeps two processes from taking the same waiting trial (``SELECT ... FOR
     UPDATE`` has no effect there): a file's lock does. Elsewhere, a row's lock.
+
+    Raises:
+        ThawError: the storage stopped answering.
     """
     url = str(storage.url)
-    if url.startswith(_SQLITE):
-        with FileLock(Path(url.removeprefix(_SQLITE)).with_suffix(".lock")):
+    with answering(url):
+        if url.startswith(_SQLITE):
+            with FileLock(Path(url.removeprefix(_SQLITE)).with_suffix(".lock")):
+                yield
+            return
+        with storage.engine.begin() as connection:
+            connection.execute(text("SELECT version_info_id FROM version_info FOR UPDATE"))
             yield
-        return
-    with storage.engine.begin() as connection:
-        connection.execute(text("SELECT version_info_id FROM version_info FOR UPDATE"))
+
+
+@contextlib.contextmanager
+def answering(storage: str) -> Iterator[None]:
+    """A storage that stops answering within this is one line.
+
+    Raises:
+        ThawError: it did.
+    """
+    try:
         yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise ThawError(
+            f"search.storage: {_shown(url_of(storage))} stopped answering: {_reason(error)}; the "
+            "same command continues the search"
+        ) from error
 
 
-def said(error: BaseException, storage: str) -> ThawError:
-    """A storage that stopped answering, in one line."""
-    return ThawError(
-        f"search.storage: {_shown(url_of(storage))} stopped answering: {_reason(error)}; the same "
-        "command continues the search"
+def never_begun(storage: RDBStorage, study_id: int) -> list[int]:
+    """The ids of the running trials of a study that have shown no sign of life, ever.
+
+    Optuna never takes such a trial for dead, however long ago it was.
+    """
+    query = text(
+        "SELECT trial_id FROM trials WHERE study_id = :study AND state = 'RUNNING' "
+        "AND trial_id NOT IN (SELECT trial_id FROM trial_heartbeats)"
     )
+    with storage.engine.connect() as connection:
+        return [int(row[0]) for row in connection.execute(query, {"study": study_id})]
 
 
 def _open(url: str, arguments: dict[str, Any]) -> RDBStorage:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _KEY = "thaw.key"
+_GIVEN = {"name", "beside", "of"}  # attributes that a trial had before it was taken
 
 
 def open_study(
@@ -137,14 +138,15 @@ def claim(study: optuna.Study, storage: RDBStorage, trials: int) -> Trial | None
     One whose worker was killed comes first.
     """
     with storages.alone(storage):
+        _queue_never_begun(study, storage)
         optuna.storages.fail_stale_trials(study)
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if not waiting and len(roots(study)) >= trials:
             return None
         trial = _ask(study)
-        storage.record_heartbeat(trial._trial_id)
-    trial.set_user_attr("place", place())
-    trial.set_user_attr("worker", os.getpid())
+        trial.set_user_attr("place", place())
+        trial.set_user_attr("worker", os.getpid())
+        storage.record_heartbeat(trial._trial_id)  # the last: with it the trial is taken
     return trial
 
 
@@ -211,19 +213,38 @@ def finish(study: optuna.Study, trial: Trial, state: TrialState, why: str = "",
         study.tell(trial, values=values, state=state, skip_if_finished=True)
 
 
-def give_back(study: optuna.Study, storage: RDBStorage, trial: Trial) -> None:
-    """An interrupted trial waits for the next worker; the interruption is no failed attempt."""
-    frozen = storage.get_trial(trial._trial_id)
+def give_back(study: optuna.Study, storage: RDBStorage, why: str) -> None:
+    """What this process runs waits for the next worker; the interruption is no failed attempt.
+
+    What has ended meanwhile, or was given up for dead, is not running: it is left as it is.
+    """
+    mine = (place(), os.getpid())
     with storages.alone(storage):
-        finish(study, trial, TrialState.FAIL, "interrupted")
-        again = optuna.create_trial(
-            state=TrialState.WAITING,
-            params=frozen.params,
-            distributions=frozen.distributions,
-            user_attrs={k: v for k, v in frozen.user_attrs.items() if k in {"name", "beside"}},
-            system_attrs={**frozen.system_attrs, "failed_trial": root(frozen)},
-        )
-        study.add_trial(again)
+        _queue_never_begun(study, storage)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if (trial.user_attrs.get("place"), trial.user_attrs.get("worker")) == mine:
+                _queue_again(study, storage, trial._trial_id, why)
+
+
+def _queue_never_begun(study: optuna.Study, storage: RDBStorage) -> None:
+    # Who took one of these was alone as well, but ended before it could show a sign of life.
+    for trial_id in storages.never_begun(storage, study._study_id):
+        _queue_again(study, storage, trial_id, "its worker was killed as it took it")
+
+
+def _queue_again(study: optuna.Study, storage: RDBStorage, trial_id: int, why: str) -> None:
+    """End this attempt at a trial, and have the next one wait; for who is alone in the storage."""
+    trial = storage.get_trial(trial_id)
+    storage.set_trial_user_attr(trial_id, "why", why)
+    study.tell(trial.number, state=TrialState.FAIL)
+    again = optuna.create_trial(
+        state=TrialState.WAITING,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs={k: v for k, v in trial.user_attrs.items() if k in _GIVEN},
+        system_attrs={**trial.system_attrs, "failed_trial": root(trial)},
+    )
+    study.add_trial(again)
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:

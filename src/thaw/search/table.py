@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
@@ -98,6 +99,8 @@ def values_text(values: dict[str, Any]) -> str:
 
 
 def _spread(contender: Contender) -> str:
+    if not math.isfinite(contender.mean):
+        return "none (it diverged on a seed)"
     return f"{contender.mean:.4f} ± {contender.spread:.4f}"
 
 

@@ -7,30 +7,32 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import optuna
 from rich.console import Console
 from rich.live import Live
 
 from thaw import config
 from thaw.advice.advise import advise
-from thaw.advice.measure import measure
 from thaw.advice.project import open_start
+from thaw.advice.report import facts_of
 from thaw.config import Params
 from thaw.console import say
 from thaw.data.prepared import Prepared
 from thaw.edit import write_values
 from thaw.errors import ThawError
 from thaw.files import only_process
+from thaw.origin import parent_of
 from thaw.search import confirm, log, space, storage, study, table
 from thaw.search.question import Question
 from thaw.search.workers import Crew
 
 if TYPE_CHECKING:
-    import optuna
     from optuna.storages import RDBStorage
 
     from thaw.search.log import Log
 
 SCRATCH = Path(".thaw/search")
+_FIRST = ("params.yaml", "advice")  # the names of the first trials
 _LOOK = 1.0  # seconds between looks at the study
 _console = Console()
 
@@ -42,36 +44,48 @@ def run(prepared: Path, trials: int, workers: int, name: str) -> None:
         ThawError: the space, the storage or the data cannot be used; a worker failed.
     """
     params = config.load(Params)
-    question = _question(params, prepared)
+    question = _checked(params, prepared)
     connected = storage.connect(params.search.storage)
-    main = study.open_study(question, connected, name)
-    folder = SCRATCH / main.study_name.replace("/", "_")
-    with only_process(folder / "search.lock", f"the search {main.study_name}"):
-        _begin(main, connected, question, prepared, trials)
-        logged = log.Log(params, main, question, folder / "plots")
-        arguments = [
-            "--study", main.study_name, "--trials", str(trials), "--prepared", str(prepared)
-        ]  # fmt: skip
-        crew = Crew(workers, params.launch, folder, arguments, _devices())
-        status = "FAILED"
-        try:
-            _watch(crew, main, question, logged)
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            say("interrupted: this is what there is; the same command continues the search")
-        finally:
-            found = confirm.contenders(main, question, connected)
-            logged.finish(status, found)
-    _print(main, question, connected)
-    if status == "KILLED":
+    with storage.answering(params.search.storage):
+        main = study.open_study(question, connected, name)
+        folder = SCRATCH / main.study_name.replace("/", "_")
+        with only_process(folder / "search.lock", f"the search {main.study_name}"):
+            _begin(main, connected, question, prepared, trials)
+            logged = log.Log(params, main, question, folder / "plots")
+            arguments = [
+                "--study", main.study_name, "--trials", str(trials), "--prepared", str(prepared)
+            ]  # fmt: skip
+            crew = Crew(workers, params.launch, folder, arguments, _devices())
+            was_interrupted = _work(crew, main, question, connected, logged)
+        _print(main, question, connected)
+    if was_interrupted:
         raise KeyboardInterrupt
+
+
+def _work(
+    crew: Crew, main: optuna.Study, question: Question, connected: RDBStorage, logged: Log
+) -> bool:
+    """Until the workers are done, or it is interrupted: whether it was. Logs the end."""
+    status = "FAILED"
+    try:
+        _watch(crew, main, question, logged)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        say("interrupted: this is what there is; the same command continues the search")
+    finally:
+        try:
+            logged.finish(status, confirm.contenders(main, question, connected))
+        except optuna.exceptions.StorageInternalError:
+            logged.give_up()
+            raise
+    return status == "KILLED"
 
 
 def show(prepared: Path, name: str) -> None:
     """Print the study as it stands, running or not."""
     params = config.load(Params)
-    question = Question.of(params, Prepared(prepared).manifest.digest)
+    question = _question(params, prepared)
     connected = storage.connect(params.search.storage)
     _print(study.existing(question, connected, name), question, connected)
 
@@ -83,7 +97,7 @@ def apply(prepared: Path, name: str, number: int | None) -> None:
         ThawError: there is no such study or complete trial, or with two objectives no number.
     """
     params = config.load(Params)
-    question = Question.of(params, Prepared(prepared).manifest.digest)
+    question = _question(params, prepared)
     connected = storage.connect(params.search.storage)
     main = study.existing(question, connected, name)
     complete = {trial.number: trial for trial in study.ranked(main)}
@@ -104,8 +118,13 @@ def apply(prepared: Path, name: str, number: int | None) -> None:
 
 
 def _question(params: Params, prepared: Path) -> Question:
+    """What ``params.yaml`` asks."""
+    return Question.of(params, Prepared(prepared).manifest.digest, parent_of(params))
+
+
+def _checked(params: Params, prepared: Path) -> Question:
     """What ``params.yaml`` asks, held against the backbone."""
-    question = Question.of(params, Prepared(prepared).manifest.digest)
+    question = _question(params, prepared)
     opened = open_start(prepared, taps=False)
     space.check(params, question.dimensions, len(opened.classifier.blocks))
     return question
@@ -115,24 +134,22 @@ def _begin(
     main: optuna.Study, connected: RDBStorage, question: Question, prepared: Path, trials: int
 ) -> None:
     """Put what is there, and what is advised, first: a search is never worse than both."""
-    if main.get_trials(deepcopy=False):
+    if not _missing(main, trials):
         return
     say("measuring the data for advice")
-    opened = open_start(prepared, taps=False)
-    seed = opened.params.seed
-    facts = measure(
-        opened.runtime,
-        opened.classifier,
-        opened.data,
-        opened.spec.preprocessing,
-        opened.cache,
-        seed,
-    )
-    advised = advise(facts).values
+    advised = advise(facts_of(prepared)).values
     with storage.alone(connected):
-        if not main.get_trials(deepcopy=False):  # another machine was not faster
-            for label, values in first_trials(question, advised)[:trials]:
+        missing = _missing(main, trials)  # another machine may have been faster
+        for label, values in first_trials(question, advised):
+            if label in missing:
                 study.enqueue(main, question.dimensions, label, values)
+
+
+def _missing(main: optuna.Study, trials: int) -> list[str]:
+    """The first trials that are not there yet, as far as the study has room for them."""
+    there = {trial.user_attrs.get("name") for trial in main.get_trials(deepcopy=False)}
+    room = max(0, trials - len(study.roots(main)))
+    return [label for label in _FIRST if label not in there][:room]
 
 
 def first_trials(
@@ -145,11 +162,11 @@ def first_trials(
     known = {key: value for key, value in inside.items() if value is not None}
     beside = {key: value for key, value in advised.items() if key not in inside}
     fits = beside.get("warmup_head.fit", "gradient") == "gradient" or not (
-        {**current, **known}.get("head.hidden", params.head.hidden)
+        {**current, **beside, **known}.get("head.hidden", params.head.hidden)
     )
     if not fits:  # a head with hidden layers can only be trained by its gradient
         beside.pop("warmup_head.fit")
-    return [("params.yaml", current), ("advice", {**current, **beside, **known})]
+    return list(zip(_FIRST, (current, {**current, **beside, **known}), strict=True))
 
 
 def _devices() -> int:

@@ -26,6 +26,7 @@ from thaw.errors import ThawError
 from thaw.process import die_with_parent, run_main
 from thaw.search import confirm, ground, space, storage, study, trial
 from thaw.search.question import Question
+from thaw.training.learner import NotFiniteError
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -56,8 +57,14 @@ class Worker:
             self._run_all(again, 0)
 
     def _run_all(self, main: optuna.Study, trials: int) -> None:
-        while (claimed := self._next(main, trials)) is not None:
-            self._run(main, *claimed)
+        try:
+            while (claimed := self._next(main, trials)) is not None:
+                self._run(main, *claimed)
+        except (KeyboardInterrupt, ThawError) as error:
+            # Wherever it came, also between two trials: the storage knows what this process runs.
+            if self.ground.runtime.is_main:
+                study.give_back(main, self.storage, str(error) or "interrupted")
+            raise
 
     def _next(self, main: optuna.Study, trials: int) -> tuple[Trial | None, dict[str, Any]] | None:
         """The next trial of the first process, and its values for all of them; None at the end."""
@@ -96,12 +103,10 @@ class Worker:
                 self._finish(main, taken, TrialState.COMPLETE, "", result)
             except optuna.TrialPruned as pruned:
                 self._finish(main, taken, TrialState.PRUNED, str(pruned))
-            except ThawError as error:  # it diverged, say: that is an answer too
+            except NotFiniteError as error:  # it diverged: that is an answer, too
                 state = TrialState.FAIL if len(main.directions) > 1 else TrialState.PRUNED
                 self._finish(main, taken, state, str(error))
-            except KeyboardInterrupt:
-                if taken is not None:
-                    study.give_back(main, self.storage, taken)
+            except ThawError:  # a full disk, say: no fault of the trial's, which is given back
                 raise
             except Exception as error:
                 self._finish(main, taken, TrialState.FAIL, f"{type(error).__name__}: {error}")
@@ -159,14 +164,12 @@ def main() -> None:
     params = config.load(Params)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     opened = ground.opened(params, arguments.prepared)
-    question = Question.of(params, opened.data.manifest.digest)
+    question = Question.of(params, opened.data.manifest.digest, opened.parent)
     connected = storage.connect(params.search.storage)
-    try:
+    with storage.answering(params.search.storage):
         Worker(opened, question, connected).work(
             arguments.study, arguments.number, arguments.trials
         )
-    except optuna.exceptions.StorageInternalError as error:
-        raise storage.said(error, params.search.storage) from error
 
 
 def _interrupt_once(signum: int, frame: object) -> NoReturn:  # noqa: ARG001

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from thaw.errors import EXIT_CODE, ThawError
-from thaw.launch import ENVIRONMENT, accelerate_command, cores
-from thaw.process import die_with_parent
+from thaw.launch import ENVIRONMENT, accelerate_command
+from thaw.process import cores, die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,8 +89,11 @@ class Crew:
             )
 
     def _devices(self, number: int) -> str:
+        """The devices of this worker, among those that the user lets this process see."""
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        names = visible.split(",") if visible else [str(index) for index in range(self.devices)]
         each = self.launch.processes
-        return ",".join(str((number * each + rank) % self.devices) for rank in range(each))
+        return ",".join(names[(number * each + rank) % self.devices] for rank in range(each))
 
     def _end(self) -> None:
         for process in self._running.values():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NotFiniteError(ThawError):
-    """The gradient is not finite; the weights are as they were before the step."""
+    """Training has diverged: the gradient or the validation loss is not finite."""
 
 
 class Learner:
@@ -85,7 +85,7 @@ class Learner:
         before the step.
 
         Raises:
-            NotFiniteError: the gradient is not finite.
+            NotFiniteError: the gradient is not finite; the weights are as before the step.
         """
         runtime = self._runtime
         runtime.seed(_derived_seed(self._seed, epoch, step, runtime.rank))

@@ -18,13 +18,12 @@ import torch.nn.functional as F
 
 from thaw.console import progress, say, warn
 from thaw.data.loader import shuffled
-from thaw.errors import ThawError
 from thaw.model import freeze
 from thaw.training import optim, schedule, trained
 from thaw.training.checkpoint import join, split
 from thaw.training.gradual import Gradual
 from thaw.training.history import Row
-from thaw.training.learner import Learner
+from thaw.training.learner import Learner, NotFiniteError
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def fit(
     each so many epochs; patience begins anew with each.
 
     Raises:
-        ThawError: the loss or its gradient is not finite.
+        NotFiniteError: the validation loss or a gradient is not finite.
     """
     assert classifier.plan is not None
     learner = Learner(
@@ -229,7 +228,7 @@ class _Phase:
             lr=float(rate) if train_loss is not None else 0.0,
         )
         if not math.isfinite(row.val_loss):
-            raise ThawError(
+            raise NotFiniteError(
                 f"the validation loss is {row.val_loss} after epoch {row.epoch}: try a lower lr"
             )
         return row
