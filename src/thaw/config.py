@@ -123,6 +123,7 @@ class Augment(Section):
     contrast: Fraction
     saturation: Fraction
     hue: Annotated[float, Field(ge=0.0, le=0.5)]
+    tint: Fraction
     randaugment: Annotated[int, Field(ge=0)]
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)]
     noise: NonNegative

@@ -73,10 +73,11 @@ def _registered(
     """The backbone of a registered model: its blocks, its BatchNorm form and its parents.
 
     Raises:
-        ThawError: ``backbone.name`` is another one.
+        ThawError: ``backbone.name`` is another one, or something would overwrite its weights.
     """
     from thaw.registry.fetch import fetch, resolve
 
+    zoo.check(params.backbone)
     with tempfile.TemporaryDirectory() as folder:
         model = fetch(resolve(parent, params.tracking), Path(folder))
         classifier, spec = directory.load(model)

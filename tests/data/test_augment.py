@@ -26,6 +26,7 @@ KNOBS: dict[str, float] = {
     "contrast": 0.2,
     "saturation": 0.5,
     "hue": 0.2,
+    "tint": 0.2,
     "randaugment": 2,
     "noise": 0.1,
 }
@@ -311,6 +312,18 @@ def test_half_a_turn_of_the_hue_is_the_opposite_colour() -> None:
     found = augment(images, ids(300), 0, 0, only(hue=0.5))
     opposite = 2 * luminance(images).unsqueeze(1) - images
     assert (found - opposite).abs().flatten(1).max(dim=1).values.min() < 0.01
+
+
+def test_tint_moves_each_channel_by_itself_and_colours_greys() -> None:
+    greys = (inputs(300)[:, :1] * 0.2 + 0.4).expand(-1, 3, -1, -1)
+    found = augment(greys, ids(300), 0, 0, only(tint=0.2))
+    moved = found.mean(dim=(2, 3)) - greys.mean(dim=(2, 3))
+    assert moved.min() == pytest.approx(-0.2, abs=0.01)
+    assert moved.max() == pytest.approx(0.2, abs=0.01)
+    assert abs(float(torch.corrcoef(moved.T)[0, 1])) < 0.2
+    gains = found.std(dim=(2, 3)) / greys.std(dim=(2, 3))
+    assert gains.min() == pytest.approx(0.8, abs=0.01)
+    assert gains.max() == pytest.approx(1.2, abs=0.01)
 
 
 def test_noise_is_gaussian_and_another_in_each_image_and_epoch() -> None:

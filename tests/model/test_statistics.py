@@ -66,6 +66,12 @@ def test_an_offset_of_the_inputs_is_measured_in_standard_deviations(offset: floa
     assert found == pytest.approx(offset, rel=0.05)
 
 
+def test_the_distance_is_over_the_deviation_that_normalises() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3, eps=3.0)).eval()  # sqrt(1 + 3) = 2
+    found = seen(model, images(512, scale=2.0, offset=1.0))
+    assert found == pytest.approx(0.5, rel=0.05)
+
+
 def test_a_further_shift_is_a_larger_one() -> None:
     model = calibrated(images())
     shifts = [seen(model, images(scale=s, offset=o)) for s, o in ((1, 0.2), (2, 0.5), (4, 1))]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests import settings
 from thaw.errors import ThawError
-from thaw.model import cut, zoo
+from thaw.model import cut, initialize, zoo
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
@@ -57,6 +57,18 @@ FAMILIES: list[tuple[str, int, int, int, Layout]] = [
     ("timm/deit_tiny_patch16_224", 64, 13, 192, "NLC"),
     ("timm/mixer_s32_224", 224, 9, 512, "NLC"),
     ("timm/swin_tiny_patch4_window7_224", 64, 5, 768, "NHWC"),
+]
+
+
+# Larger ones, whose gradients would take long: the logits alone.
+LARGE: list[tuple[str, int]] = [
+    ("torchvision/vgg16", 32),
+    ("torchvision/vgg16_bn", 32),
+    ("torchvision/resnet50", 64),
+    ("torchvision/resnext50_32x4d", 64),
+    ("torchvision/wide_resnet50_2", 64),
+    ("torchvision/regnet_x_400mf", 64),
+    ("torchvision/inception_v3", 299),
 ]
 
 
@@ -113,6 +125,37 @@ def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
         assert any(bool(gradient.any()) for gradient in gradients)
         assert all(bool(gradient.isfinite().all()) for gradient in gradients)
     assert not list(backbone.pool.parameters())
+
+
+def drawn(name: str) -> zoo._Made:
+    """The network with weights of a useful scale, drawn once and fast."""
+    with initialize.NoDraws():
+        made = zoo._make(name, tag=None)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for module in made.network.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                bound = (6 / module.weight[0].numel()) ** 0.5  # He et al. 2015
+                module.weight.uniform_(-bound, bound, generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+    noisy(made.network)
+    return made
+
+
+@pytest.mark.parametrize(("name", "size"), LARGE)
+def test_nor_does_it_change_those_of_larger_networks(name: str, size: int) -> None:
+    made = drawn(name)
+    backbone = zoo._backbone(name, made)
+    for module in (made.network, *backbone.blocks, backbone.pool):
+        module.eval()
+    images = torch.randn(1, 3, size, size)
+    with torch.no_grad():
+        expected = made.network(images)
+        logits = made.chain.last(features(backbone, images))
+    scale = float(expected.abs().max())
+    assert 0 < scale < float("inf")
+    assert float((logits - expected).abs().max()) < 1e-5 * scale
 
 
 @pytest.mark.parametrize(
@@ -283,5 +326,9 @@ def test_what_is_for_training_from_scratch_is_refused_with_weights(
     change: dict[str, bool | int], off: str
 ) -> None:
     (key,) = change
-    with pytest.raises(ThawError, match=rf"params.yaml: backbone.{key}: .*packaged.*{off}"):
+    for weights in ("packaged", "models:/dev@champion"):
+        with pytest.raises(ThawError, match=rf"params.yaml: backbone.{key}: .*{weights}.*{off}"):
+            zoo.check(settings.backbone(PACKAGED, weights=weights, **change))
+    zoo.check(settings.backbone(PACKAGED, weights="none", **change))
+    with pytest.raises(ThawError, match=rf"backbone.{key}"):
         zoo.load(settings.backbone(PACKAGED, weights="packaged", **change))

@@ -72,6 +72,30 @@ def test_the_strength_with_the_lowest_validation_loss_is_taken(kind: Kind) -> No
     assert best.strength == STRENGTHS[int(np.argmin(losses))]
 
 
+@pytest.mark.parametrize(("signal", "best"), [(0.0, 1e-6), (30.0, 10.0)])
+def test_the_strengths_reach_as_far_as_the_baselines(signal: float, best: float) -> None:
+    """Of noise the less is learnt the better, and of what is plain the more."""
+    generator = np.random.default_rng(0)
+    made = []
+    for count in (60, 300):
+        targets = np.arange(count) % 3
+        columns = generator.normal(size=(count, 200))
+        columns[:, :3] += signal * np.eye(3)[targets]
+        made.append((columns.astype(np.float32), targets))
+    assert fit("logistic", *made).strength == best
+
+
+def test_a_support_vector_machine_is_a_function_of_its_data() -> None:
+    """Fewer images than features: the dual problem, whose solver draws."""
+    generator = np.random.default_rng(0)
+    train = generator.normal(size=(40, 300)).astype(np.float32), np.arange(40) % 3
+    found = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002  (it is what scikit-learn would draw from)
+        found.append(fit("svm", train, train, strengths=(1.0,)).weight)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 def test_margins_are_scaled_to_the_best_validation_loss() -> None:
     train, val = split(120), split(90, seed=1)
     found = fit("svm", train, val, strengths=(0.1,))

@@ -66,14 +66,12 @@ def show_rates(phase: Phase, prepared: Path, models: Path, picture: Path) -> Non
 
 def _unfrozen(opened: Opened) -> tuple[Plan, Unfreeze]:
     """What the stage unfreeze would train, with nothing left to ``auto``."""
-    params = opened.params
     resolved = resolve(
         opened.runtime,
         opened.classifier,
         opened.data,
         opened.spec.preprocessing,
-        params.unfreeze,
+        opened.params,
         opened.cache,
-        params.seed,
     )
     return resolved.plan, resolved.settings

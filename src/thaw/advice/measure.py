@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from thaw.advice.advise import Facts
-from thaw.advice.probe import probe_all
+from thaw.advice.probe import probe_all, told_apart
 from thaw.data.loader import ImageSource
 from thaw.model.blocks import Pooled
 from thaw.model.statistics import expected, observed, shift
@@ -33,19 +33,28 @@ def measure(
     preprocessing: Preprocessing,
     cache: Cache,
     seed: int,
+    *,
+    from_scratch: bool = False,
 ) -> Facts:
-    """Probe every block on the training and validation images; the test split is not touched."""
+    """Probe every block on the training and validation images; the test split is not touched.
+
+    Of a backbone ``from_scratch`` no shift is measured: it has seen no data to be far from.
+    """
     pooled = Pooled(classifier, preprocessing.image_size)
-    features, targets = [], []
+    features, targets, groups = [], [], []
     for split in ("train", "val"):
         source = data.images(split, preprocessing)
         found = cached(runtime, pooled, source, cache, split)
         features.append(found.read(np.arange(len(found))).numpy())
         targets.append(found.targets)
+        groups += [data.manifest.rows[image_id].digest for image_id in source.ids]
+    both, digests = np.concatenate(features), np.array(groups)
+    splits = np.repeat([0, 1], [len(part) for part in targets])
     single, joined = probe_all(
-        np.concatenate(features),
+        both,
         pooled.widths,
         np.concatenate(targets),
+        digests,
         seed,
         show=runtime.is_main,
     )
@@ -55,20 +64,23 @@ def measure(
         blocks=len(classifier.blocks),
         single=single,
         joined=joined,
-        shift=shift_of(runtime, classifier, data, preprocessing),
+        shift=None if from_scratch else shift_of(runtime, classifier, data, preprocessing),
+        told_apart=told_apart(both, splits, digests, seed),
+        from_scratch=from_scratch,
     )
 
 
 def shift_of(
     runtime: Runtime, classifier: Classifier, data: Prepared, preprocessing: Preprocessing
-) -> float:
-    """How far the training images' statistics are from those the backbone expects; 0 without any.
+) -> float | None:
+    """How far the training images' statistics are from those the backbone expects.
 
-    Over some training images, the same in every process.
+    None where it has no BatchNorm to expect any. Over some training images, the same in every
+    process.
     """
     before = expected(classifier.blocks)
     if not before:
-        return 0.0
+        return None
     ids = data.manifest.ids("train")
     some = ids[np.unique(np.linspace(0, len(ids) - 1, _SHIFT_IMAGES).astype(np.int64))]
     source = ImageSource(data.store, some, data.manifest.targets, preprocessing)

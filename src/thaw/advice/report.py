@@ -23,8 +23,15 @@ _console = Console()
 def facts_of(prepared: Path) -> Facts:
     """Measure the prepared data with the backbone that ``params.yaml`` names."""
     it = open_start(prepared, taps=False)
-    seed = it.params.seed
-    return measure(it.runtime, it.classifier, it.data, it.spec.preprocessing, it.cache, seed)
+    return measure(
+        it.runtime,
+        it.classifier,
+        it.data,
+        it.spec.preprocessing,
+        it.cache,
+        it.params.seed,
+        from_scratch=it.params.backbone.weights == "none",
+    )
 
 
 def show_probe(prepared: Path, picture: Path) -> None:

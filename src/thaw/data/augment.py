@@ -41,7 +41,14 @@ _DRAWS = (
     "hue",
     "randaugment",
     "noise",
+    "tint_gain_red",
+    "tint_gain_green",
+    "tint_gain_blue",
+    "tint_offset_red",
+    "tint_offset_green",
+    "tint_offset_blue",
 )
+_CHANNELS = ("red", "green", "blue")
 _WIDEST = math.log(4 / 3)  # of a crop's aspect ratio, as in Szegedy et al. 2015
 # Red, green and blue in luminance, and a quarter turn of colours about it, as web browsers have
 # them: W3C Filter Effects Module Level 1, feColorMatrix, saturate and hueRotate.
@@ -67,6 +74,8 @@ def augment(
         images = _light(images, at, config)
     if config.saturation or config.hue:
         images = _colour(images, at, config)
+    if config.tint:
+        images = _tint(images, at, config.tint)
     if config.noise:
         images = _noise(images, draws[_DRAWS.index("noise")], config.noise)
     return images
@@ -160,6 +169,17 @@ def _colour(images: Tensor, at: dict[str, Tensor], config: Augment) -> Tensor:
     # Not by a matrix product: how that rounds depends on the shape of the batch.
     red, green, blue = (matrix[:, :, i, None, None] * images[:, i : i + 1] for i in range(3))
     return (red + green + blue).clamp(0, 1)
+
+
+def _tint(images: Tensor, at: dict[str, Tensor], tint: float) -> Tensor:
+    """Contrast and brightness of each colour channel by itself: greys become colours, too."""
+    gain, offset = (
+        (2 * torch.stack([at[f"tint_{what}_{name}"] for name in _CHANNELS], dim=1) - 1) * tint
+        for what in ("gain", "offset")
+    )
+    mean = torch.stack([image.mean(dim=(1, 2)) for image in images])[:, :, None, None]
+    moved = (images - mean) * (1 + gain[:, :, None, None]) + mean + offset[:, :, None, None]
+    return moved.clamp(0, 1)
 
 
 def _noise(images: Tensor, draws: NDArray[np.float64], deviation: float) -> Tensor:

@@ -124,7 +124,8 @@ def shift(before: Channels, after: Mapping[str, Moments]) -> float:
     """How far ``after`` is from ``before``: 0 is equal, 1 is a standard deviation.
 
     The median over all channels of the 2-Wasserstein distance between the two normal
-    distributions, in units of the expected standard deviation.
+    distributions, in units of the expected standard deviation. Source: Givens & Shortt 1984, A
+    class of Wasserstein metrics for probability distributions.
     """
     distances = [
         np.sqrt((moments.mean - before[name][0]) ** 2 + (moments.std - before[name][1]) ** 2)

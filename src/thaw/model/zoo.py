@@ -72,10 +72,30 @@ def load(config: config.Backbone, *, seed: int = 0) -> tuple[Backbone, str]:
         ThawError: no such name or file, no network, weights that do not fit, or a network that
             cannot be cut or takes no images of ``config.image_size``.
     """
+    check(config)
     made = _from_scratch(config, seed) if config.weights == "none" else _with_weights(config)
     backbone = _backbone(config.name, made)
     _prove(config, made, backbone)
     return backbone, weights.digest(nn.ModuleList(backbone.blocks).state_dict())
+
+
+def check(config: config.Backbone) -> None:
+    """That nothing which makes new weights is asked for where there are weights to start from.
+
+    Also for weights that this module does not load: those of a registered model.
+
+    Raises:
+        ThawError: ``gabor`` or ``layerwise_epochs`` would overwrite them.
+    """
+    if config.weights == "none":
+        return
+    for key, given in (("gabor", config.gabor), ("layerwise_epochs", config.layerwise_epochs)):
+        if given:
+            raise ThawError(
+                f"params.yaml: backbone.{key}: it would overwrite the loaded weights "
+                f"({config.weights}): set weights: none to train from scratch, or "
+                f"{key}: {str(type(given)()).lower()}"
+            )
 
 
 @dataclass(frozen=True)
@@ -87,12 +107,6 @@ class _Made:
 
 def _with_weights(config: config.Backbone) -> _Made:
     name, chosen = config.name, config.weights
-    for key, given in (("gabor", config.gabor), ("layerwise_epochs", config.layerwise_epochs)):
-        if given:
-            raise ThawError(
-                f"params.yaml: backbone.{key}: it would overwrite the loaded weights ({chosen}): "
-                f"set weights: none to train from scratch, or {key}: {str(type(given)()).lower()}"
-            )
     if chosen == "packaged" and name != PACKAGED:
         raise ThawError(
             f"params.yaml: backbone.weights: packaged weights are those of {PACKAGED}, not {name}"

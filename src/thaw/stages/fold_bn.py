@@ -50,7 +50,8 @@ def recalibrated(
         return {}
     before = copy.deepcopy(classifier.state_dict())
     old = _loss(work, classifier, val, "before recalibration")
-    recalibrate(work.runtime, classifier, work.data.images("train", spec.preprocessing))
+    train = work.data.images("train", spec.preprocessing)
+    recalibrate(work.runtime, classifier, train, work.config.seed)
     new = _loss(work, classifier, val, "after recalibration")
     is_kept = new < old
     if not is_kept:
@@ -141,7 +142,7 @@ def proof(before: Tensor, after: Tensor, tolerance: float, what: str) -> dict[st
     if not relative <= tolerance:
         raise ThawError(
             f"the {what} moved a logit by {moved:.3g}, {relative:.3g} of the logits' scale, more "
-            f"than fold_bn.tolerance = {tolerance:g}: nothing was written"
+            f"than fold_bn.tolerance = {tolerance:g}: what the {what} gives was not written"
         )
     return {f"{what}_largest_move": moved, f"{what}_relative_move": relative}
 

@@ -32,9 +32,8 @@ def resolved_for(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Reso
         classifier,
         work.data,
         spec.preprocessing,
-        work.config.unfreeze,
+        work.params,
         work.cache(spec.preprocessing),
-        work.config.seed,
     )
 
 

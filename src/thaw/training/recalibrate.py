@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thaw.console import progress
+from thaw.data.loader import shuffled
 
 if TYPE_CHECKING:
     from thaw.data.loader import Source
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BATCH = 128
 
 
-def recalibrate(runtime: Runtime, classifier: Classifier, source: Source) -> int:
+def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: int) -> int:
     """Replace the running statistics, in place, by those of ``source``; how many there are.
 
     One pass: each batch is normalised by itself, and the statistics are the mean over batches of
@@ -37,7 +37,10 @@ def recalibrate(runtime: Runtime, classifier: Classifier, source: Source) -> int
         norm.momentum = None  # the plain mean over batches
         norm.train()
     count = -(-len(source) // _BATCH)
-    parts = runtime.shares(np.arange(len(source)), -(-len(source) // count))
+    # Shuffled: ids ascend by class, and the variance within batches of one class each would leave
+    # out that between the classes.
+    order = shuffled(len(source), seed, 0)
+    parts = runtime.shares(order, -(-len(source) // count))
     batches = runtime.load(source, parts)
     with torch.no_grad():
         for batch in progress(batches, "statistics", len(parts), show=runtime.is_main):
