@@ -54,7 +54,8 @@ def _trainers(project: Project) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             inside = process.cwd() == str(project.folder)
-            if inside and "thaw.stages" in " ".join(process.cmdline()):
+            command = " ".join(process.cmdline())
+            if inside and ("thaw.stages" in command or "thaw stage" in command):
                 found.append(process)
         except psutil.Error:
             continue

@@ -128,6 +128,29 @@ def test_accelerate_starts_as_many_processes_as_asked_for(processes: int, projec
         assert environment.items() >= launch.ENVIRONMENT.items()
 
 
+def test_what_the_user_told_accelerate_for_other_work_is_not_for_the_stages(
+    project: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "hub" / "accelerate"
+    folder.mkdir(parents=True)
+    hostile = "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nnum_processes: 4\n"
+    (folder / "default_config.yaml").write_text(hostile + "num_machines: 2\ngpu_ids: '3'\n")
+    start("warmup_head", HF_HOME=str(tmp_path / "hub"))
+    (process,) = said("warmup_head")
+    assert "WORLD_SIZE" not in process["environment"]
+    assert "CUDA_VISIBLE_DEVICES" not in process["environment"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_PDEATHSIG")
+def test_a_stage_whose_dvc_was_killed_before_it_could_notice_does_not_start(project: Path) -> None:
+    start("prepare", code=-9, THAW_STARTER="1")
+    assert not said("prepare")
+    start("prepare", THAW_STARTER=str(os.getpid()))
+    start("prepare", THAW_STARTER="")  # a shell without $PPID
+    (process,) = said("prepare")
+    assert "THAW_STARTER" not in process["environment"]
+
+
 def test_a_stage_that_is_started_by_another_stage_lives(project: Path) -> None:
     # as a search would start it: the environment still names the outer stage's launcher
     start("prepare", THAW_LAUNCHER="1")
@@ -164,7 +187,7 @@ def test_the_cores_are_shared_out_among_the_processes(
     # The only way to see the command without starting three processes.
     monkeypatch.setattr(os, "execvpe", lambda _, command, __: started.append(command))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(launch, "die_with_parent", lambda _: None)
+    monkeypatch.setattr(launch, "die_with_starter", lambda: None)
     launch.replace_process("unfreeze")
     (command,) = started
     assert command[command.index("--num_cpu_threads_per_process") + 1] == "2"

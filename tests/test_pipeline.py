@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PIPELINE: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
 
-# Of launch, workers and checkpoint_minutes cannot change a bit of the result.
+# Of launch, workers, checkpoint_minutes and cache_gb cannot change a bit of the result.
 LAUNCH = {"processes", "threads", "mixed_precision"}
 
 
@@ -94,7 +94,7 @@ def test_the_parameters_are_the_fields_of_the_stages_inputs(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_command_leaves_no_shell_behind(stage: str) -> None:
-    assert STAGES[stage]["cmd"] == f"exec thaw stage {stage}"
+    assert STAGES[stage]["cmd"] == f"THAW_STARTER=$PPID exec thaw stage {stage}"
 
 
 @pytest.mark.parametrize("stage", STAGES)

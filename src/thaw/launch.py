@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from thaw import config
 from thaw.errors import ThawError
-from thaw.process import LAUNCHER, die_with_parent
+from thaw.process import LAUNCHER, cores, die_with_starter
 
 STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
 # glibc returns every large block to the kernel and faults it in again at the next step: half of
@@ -16,6 +17,8 @@ _NEVER = str(4 << 30)
 ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": _NEVER,
     "MALLOC_TRIM_THRESHOLD_": _NEVER,
+    # Other threads' arenas know no such thresholds: what a thread computes with would be unmapped.
+    "MALLOC_ARENA_MAX": "1",
     # A thread that waits for the others spins for milliseconds by default, on the core that they
     # need where other programs run as well: docs/benchmarks.md.
     "GOMP_SPINCOUNT": "10000",
@@ -37,6 +40,7 @@ def replace_process(stage: str) -> None:
     """
     if stage not in STAGES:
         raise ThawError(f"there is no stage {stage!r}: choose from {', '.join(STAGES)}")
+    die_with_starter()
     launch = config.load(config.Params).launch
     threads = launch.threads or max(1, cores() // launch.processes)
     environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -46,7 +50,6 @@ def replace_process(stage: str) -> None:
         command = [sys.executable, "-m", module]
     else:
         command = accelerate_command(module, launch, threads)
-    die_with_parent(environment)
     os.execvpe(command[0], command, environment)  # noqa: S606
 
 
@@ -56,13 +59,6 @@ def set_environment() -> None:
         return
     environment = {"OMP_NUM_THREADS": str(cores()), **ENVIRONMENT, **os.environ}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))  # fewer than cpu_count in a container
-    return os.cpu_count() or 1
 
 
 def replace_by_ui(port: int) -> None:
@@ -92,9 +88,11 @@ def accelerate_command(module: str, launch: config.Launch, threads: int) -> list
     starts one and says nothing (huggingface/accelerate#2741).
     """
     several = ["--multi_gpu", "--main_process_port", "0"] if launch.processes > 1 else []
+    # Whatever the user has told `accelerate config` for other work is not for these stages.
+    own = Path(__file__).with_name("accelerate.yaml")
     return [
         sys.executable,
-        *["-m", "thaw.spawn", "--module", *several],
+        *["-m", "thaw.spawn", "--module", "--config_file", str(own), *several],
         *["--num_processes", str(launch.processes), "--num_machines", "1"],
         *["--num_cpu_threads_per_process", str(threads)],
         *["--mixed_precision", launch.mixed_precision, "--dynamo_backend", "no"],

@@ -1,4 +1,4 @@
-"""How a stage's processes end: never as orphans, and with a chance to say so."""
+"""How a stage's processes end: never as orphans, and with a chance to say so; and their cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 LAUNCHER = "THAW_LAUNCHER"  # the process that became the launcher of a stage
+STARTER = "THAW_STARTER"  # the process that started it: dvc.yaml says so
 _PR_SET_PDEATHSIG = 1
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))  # fewer than cpu_count in a container
+    return os.cpu_count() or 1
 
 
 def die_with_parent(environment: Mapping[str, str] = os.environ) -> None:
@@ -31,6 +39,15 @@ def die_with_parent(environment: Mapping[str, str] = os.environ) -> None:
     launcher = environment.get(LAUNCHER)
     if launcher is not None and int(launcher) not in {os.getpid(), os.getppid()}:
         os.kill(os.getpid(), signal.SIGKILL)  # it died before the kernel was told
+
+
+def die_with_starter() -> None:
+    """The same for the process that ``dvc.yaml`` starts; a DVC killed before this is noticed."""
+    die_with_parent({})
+    starter = os.environ.pop(STARTER, "")
+    # Empty where the shell has no $PPID.
+    if starter.isdecimal() and int(starter) != os.getppid():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_main(main: Callable[[], None]) -> NoReturn:

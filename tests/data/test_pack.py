@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import pickle
 from typing import TYPE_CHECKING, Literal
 
@@ -116,7 +117,8 @@ def test_changing_what_was_read_does_not_change_the_store(tmp_path: Path) -> Non
 
 
 def test_the_store_keeps_how_images_were_decoded(tmp_path: Path) -> None:
-    assert packed(tmp_path, [], "raw").settings == {"short_side": 64, "max_megapixels": 2.5}
+    kept = packed(tmp_path, [], "raw").settings
+    assert (kept["short_side"], kept["max_megapixels"]) == (64, 2.5)
 
 
 def test_an_empty_store_has_no_images(tmp_path: Path) -> None:
@@ -144,3 +146,10 @@ def test_a_folder_packed_again_with_the_other_encoding_is_read_with_it(
 def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
     with tiny.full_disk(), pytest.raises(ThawError, match=r"images\.raw"):
         packed(tmp_path, [np.zeros((100, 100, 3), np.uint8)], "raw")
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_the_digest_is_that_of_the_images_file(tmp_path: Path, encoding: Encoding) -> None:
+    store = packed(tmp_path, noise(), encoding)
+    content = (tmp_path / f"images.{encoding}").read_bytes()
+    assert store.settings["sha256"] == hashlib.sha256(content).hexdigest()

@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
 
-from tests import tiny
+from tests import settings, tiny
 from tests.training import phase
+from thaw.data import manifest
 from thaw.data.loader import ActivationSource, ImageSource
+from thaw.data.manifest import Row
+from thaw.data.pack import PackWriter
+from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
 from thaw.model.blocks import Lower, Pooled
-from thaw.training.activations import AtCut, Cache, cached, sources
+from thaw.training.activations import AtCut, Cache, cache_of, cached, sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,3 +230,42 @@ def test_the_pooled_outputs_of_all_blocks_stand_side_by_side() -> None:
         expected = [*(m.mean((2, 3)) for m in maps), model.activations(images, 3)]
         assert torch.allclose(pooled(images), torch.cat(expected, dim=1))
     assert pooled.widths == [8, 8, 16]
+
+
+def test_a_full_disk_is_a_line_with_path_and_bytes_and_leaves_nothing(
+    cache: Cache, train: ImageSource
+) -> None:
+    cache.folder.mkdir()
+    with tiny.full_disk(), pytest.raises(ThawError, match=r"could not write [\d,]+ bytes of act"):
+        lower(train, cache)
+    assert {path.suffix for path in cache.folder.iterdir()} <= {".lock"}
+    assert len(lower(train, cache)) == phase.TRAIN
+
+
+def test_what_a_killed_process_left_is_trimmed_but_not_what_another_writes(
+    cache: Cache, train: ImageSource
+) -> None:
+    cache.folder.mkdir()
+    left, written = cache.folder / "left.part", cache.folder / "written.part"
+    for path in (left, written):
+        path.write_bytes(b"x" * 1000)
+        os.utime(path, (0, 0))
+    with FileLock(written.with_suffix(".lock")):
+        lower(train, replace(cache, limit=1500))
+    assert not left.exists()
+    assert written.exists()
+
+
+def test_the_same_images_packed_otherwise_are_other_data(tmp_path: Path) -> None:
+    preprocessing = phase.images(tmp_path / "images").preprocessing
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    names = set()
+    encodings: tuple[Literal["raw", "jpeg"], ...] = ("raw", "jpeg")
+    for encoding in encodings:
+        folder = tmp_path / encoding
+        folder.mkdir()
+        with PackWriter(folder, settings.prepare(encoding=encoding)) as writer:
+            writer.add(pixels)
+        manifest.write([Row(0, "a.png", "digest", "a", "train", 8, 8)], folder)
+        names.add(cache_of(folder, Prepared(folder), preprocessing, 1.0).data)
+    assert len(names) == 2

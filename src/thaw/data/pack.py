@@ -2,21 +2,24 @@
 
 ``images.raw`` holds the images one after the other, H x W x 3 bytes each, or ``images.jpeg``
 the same images as JPEG files; ``index.npy`` holds (offset, length, height, width) for each,
-as int64; ``pack.json`` how they were decoded, so that a served model decodes alike.
+as int64; ``pack.json`` how they were decoded, so that a served model decodes alike, and the
+SHA-256 of the images' file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from thaw.errors import ThawError
+from thaw.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +42,7 @@ class PackWriter:
         self._config = config
         self._rows: list[tuple[int, int, int, int]] = []
         self._offset = 0
+        self._digest = hashlib.sha256()
         for stale in ("raw", "jpeg"):  # of another encoding, packed here before
             (folder / f"images.{stale}").unlink(missing_ok=True)
         self._stream = (folder / f"images.{config.encoding}").open("wb")
@@ -61,6 +65,7 @@ class PackWriter:
             raise ThawError(
                 f"{self._stream.name}: could not write {len(content):,} bytes: {error.strerror}"
             ) from error
+        self._digest.update(content)
         self._rows.append((self._offset, len(content), height, width))
         self._offset += len(content)
 
@@ -70,16 +75,26 @@ class PackWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # After a failed write, closing flushes and fails again: the first error is the one to show.
-        with suppress(OSError) if kind else nullcontext():
+        if kind is not None:
+            # Closing flushes, and fails as the write did: the first error is the one to show.
+            with suppress(OSError):
+                self._stream.close()
+            return
+        settings = {
+            "short_side": self._config.short_side,
+            "max_megapixels": self._config.max_megapixels,
+            "sha256": self._digest.hexdigest(),
+        }
+        index = io.BytesIO()
+        np.save(index, np.array(self._rows, dtype=np.int64).reshape(-1, 4))
+        try:
             self._stream.close()
-        if kind is None:
-            np.save(self._folder / INDEX, np.array(self._rows, dtype=np.int64).reshape(-1, 4))
-            settings = {
-                "short_side": self._config.short_side,
-                "max_megapixels": self._config.max_megapixels,
-            }
-            (self._folder / SETTINGS).write_text(json.dumps(settings))
+        except OSError as failed:
+            raise ThawError(
+                f"{self._stream.name}: could not write {self._offset:,} bytes: {failed.strerror}"
+            ) from failed
+        write_whole(self._folder / INDEX, index.getvalue())
+        write_whole(self._folder / SETTINGS, json.dumps(settings).encode())
 
 
 class PackedStore:
@@ -107,9 +122,9 @@ class PackedStore:
         return np.memmap(self._folder / name, dtype=np.uint8, mode="r")
 
     @cached_property
-    def settings(self) -> dict[str, float]:
-        """``short_side`` and ``max_megapixels``, as the images were decoded with."""
-        settings: dict[str, float] = json.loads((self._folder / SETTINGS).read_text())
+    def settings(self) -> dict[str, Any]:
+        """``short_side`` and ``max_megapixels``, as the images were decoded with; ``sha256``."""
+        settings: dict[str, Any] = json.loads((self._folder / SETTINGS).read_text())
         return settings
 
     def __len__(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from thaw import provenance
 from thaw.data import manifest
 from thaw.data.loader import ImageSource
 from thaw.data.pack import PackedStore
@@ -25,6 +26,11 @@ class Prepared:
             raise ThawError(f"{folder} holds no prepared data: run `dvc repro`")
         self.manifest = manifest.read(folder)
         self.store = PackedStore(folder)
+
+    @property
+    def digest(self) -> str:
+        """Of everything that training reads: ids, labels, splits and packed pixels."""
+        return provenance.key(self.manifest.digest, self.store.settings["sha256"])
 
     def split_digest(self, split: str) -> str:
         """SHA-256 over ids, labels and pixels of a split: equal digests, the same test."""

@@ -173,7 +173,7 @@ def training(stage: str, schema: type[I], parent: str = "") -> Iterator[Work[I]]
         # The same key, the same bits: what a checkpoint with another one reached is of no use.
         key = provenance.key(
             inputs.model_dump(exclude=config.NO_EFFECT),
-            data.manifest.digest,
+            data.digest,
             parent,
             provenance.code_digest(),
             torch.__version__,

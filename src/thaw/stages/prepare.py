@@ -17,6 +17,7 @@ from thaw.data.pack import PackedStore, PackWriter
 from thaw.data.sources import listing
 from thaw.data.split import given_split_problems, split, split_problems
 from thaw.errors import ProblemsError
+from thaw.files import only_process
 from thaw.process import die_with_parent, run_main
 from thaw.stages import paths
 
@@ -111,6 +112,11 @@ def main() -> None:
     die_with_parent()
     config.load(config.Params)
     inputs = config.load(Inputs)
+    with only_process(paths.SCRATCH / "prepare.lock", "the stage prepare"):
+        _prepare(inputs)
+
+
+def _prepare(inputs: Inputs) -> None:
     # DVC has removed it; a run by hand must not leave files of other settings behind.
     shutil.rmtree(paths.PREPARED, ignore_errors=True)
     paths.PREPARED.mkdir(parents=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from thaw import provenance
 from thaw.data.loader import ActivationSource
+from thaw.errors import ThawError
 from thaw.model.blocks import Lower
 from thaw.training.runtime import forward_all
 
@@ -60,7 +62,9 @@ class Cache:
     def trim(self, keep: Path) -> None:
         """Remove the least recently used files beyond the limit, but not ``keep``."""
         with contextlib.suppress(FileNotFoundError):  # another process trims as well
-            files = sorted(self.folder.glob("*.npy"), key=lambda path: path.stat().st_mtime_ns)
+            # A .part without a holder of its lock is what a killed process left.
+            both = (*self.folder.glob("*.npy"), *self.folder.glob("*.part"))
+            files = sorted(both, key=lambda path: path.stat().st_mtime_ns)
             total = sum(path.stat().st_size for path in files)
             for path in files:
                 if total <= self.limit or path == keep:
@@ -72,8 +76,9 @@ class Cache:
 
 
 def cache_of(folder: Path, data: Prepared, preprocessing: Preprocessing, gigabytes: float) -> Cache:
-    """The cache for ``data``, preprocessed so."""
-    identity = provenance.key(data.manifest.digest, preprocessing.model_dump(mode="json"))
+    """The cache for ``data``, preprocessed so by this very code."""
+    settings = preprocessing.model_dump(mode="json")
+    identity = provenance.key(data.digest, settings, provenance.code_digest())
     return Cache(folder, gigabytes * 1e9, identity)
 
 
@@ -173,6 +178,23 @@ def _shared_file(
 ) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
     """A float32 .npy file of ``shape`` that every process can write its part of."""
     if runtime.is_main:
-        np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape).flush()
+        with _whole_or_gone(path, 4 * math.prod(shape)):
+            np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape).flush()
+            # A full disk that is met through a memory map kills the process without a word.
+            if hasattr(os, "posix_fallocate"):  # macOS has none
+                with path.open("r+b") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
     runtime.wait()
     return np.lib.format.open_memmap(path, mode="r+")
+
+
+@contextlib.contextmanager
+def _whole_or_gone(path: Path, size: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise ThawError(
+            f"{path}: could not write {size:,} bytes of activations: {error.strerror}"
+        ) from error
