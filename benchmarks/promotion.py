@@ -51,7 +51,19 @@ CLASSES = [str(digit) for digit in range(10)]
 TEST, VAL = 270, 270
 BINS = settings.PARAMS.evaluate.calibration_bins
 DIGEST = "d" * 64
-ORIGIN = Origin(DIGEST, "c" * 40, "false", "data", "lock", "data", "lock")
+ORIGIN = Origin(
+    DIGEST,
+    "c" * 40,
+    "false",
+    "data",
+    "lock",
+    "data",
+    "lock",
+    "test",
+    "test",
+    "prepared",
+    "prepared",
+)
 RACERS = 4
 
 

@@ -109,7 +109,9 @@ def search(
 
 @app.command()
 def promote(
-    version: Annotated[int | None, typer.Argument(help="By default the @challenger.")] = None,
+    version: Annotated[
+        int | None, typer.Argument(min=1, help="By default the @challenger.")
+    ] = None,
     to: Annotated[str, typer.Option(help="The alias that it is offered for.")] = "champion",
     model: Annotated[str, typer.Option(help=MODEL)] = "",
     force: Annotated[bool, typer.Option("--force", help="Whatever the gate says.")] = False,  # noqa: FBT002

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import GifImagePlugin, Image, TiffImagePlugin
 
 from thaw.data.decode import Decoded, DecodeError, decode
 
@@ -258,6 +258,24 @@ def test_an_image_that_is_not_larger_keeps_its_size(kind: str, shape: tuple[int,
 
 def test_a_very_thin_image_is_downsized_to_the_short_side() -> None:
     assert read(encoded(photograph(20, 3000), "PNG"), short_side=8).pixels.shape == (8, 1200, 3)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_the_first_of_several_frames_is_taken_and_the_others_not_walked_through(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [plain("RGB", colour) for colour in ("red", "blue", "green", "white")]
+    many = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+
+    def counted(_: Any) -> int:
+        raise AssertionError("every frame was looked at")
+
+    for plugin in (GifImagePlugin.GifImageFile, TiffImagePlugin.TiffImageFile):
+        monkeypatch.setattr(plugin, "n_frames", property(counted))
+    image = read(many)
+    assert "several frames: the first one taken" in image.conversions
+    assert np.array_equal(image.pixels, read(encoded(frames[0], kind)).pixels)
+    assert read(encoded(frames[0], kind)).conversions in {(), ("P to RGB",)}
 
 
 # What is refused

@@ -18,6 +18,7 @@ from thaw.data.manifest import Row
 from thaw.data.pack import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model import directory
+from thaw.registry import locked
 from thaw.registry.ledger import Ledger, aliases
 from thaw.registry.register import register
 from thaw.tracking import connect
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 IMAGES = 240
-LOCK = "stages:\n  prepare:\n    cmd: x\n"
+LOCK = "stages:\n  prepare:\n    outs:\n    - {{path: data/prepared, hash: md5, md5: {}}}\n"
 
 
 class Shop:
@@ -43,12 +44,12 @@ class Shop:
         self.params = _params(uri)
         self.client: MlflowClient
         self.client, self.experiment = connect(self.params.tracking)
-        (folder / "dvc.lock").write_text(LOCK)
         # JSON is YAML
         (folder / "params.yaml").write_text(self.params.model_dump_json())
         self._models = {"good": folder / "good", "same": folder / "same", "bad": folder / "bad"}
         model_directory(self._models["good"])
         _prepare(self.prepared, self._models)
+        (folder / "dvc.lock").write_text(LOCK.format(locked.lying(self.prepared)))
         self.data = Prepared(self.prepared)
 
     def register(self, name: str, quality: str = "good", **tags: str) -> int:

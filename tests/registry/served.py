@@ -13,9 +13,11 @@ from torch import nn
 
 from tests import settings
 from thaw.data.transforms import Preprocessing
-from thaw.model import directory, head, zoo
+from thaw.model import batchnorm, directory, head, zoo
 from thaw.model.blocks import Classifier
 from thaw.model.directory import Parent, Spec
+from thaw.model.drift import Places, Reference
+from thaw.model.predictor import Predictor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +49,30 @@ def model_directory(folder: Path, seed: int = 0) -> Spec:
         parents=[Parent(stage="backbone", digest="untrained")],
     )
     return directory.save(Classifier(backbone.blocks, backbone.pool, top), spec, folder)
+
+
+def with_statistics(model: Path, folder: Path) -> None:
+    """The model in the form that is deployed, with what passes through it on 64 images."""
+    classifier, spec = directory.load(model)
+    inputs = spec.preprocessing.normalize(
+        torch.cat([Predictor(model).read(image(seed)) for seed in range(64)]).float() / 255
+    )
+    batchnorm.fold_all(classifier)
+    folded = batchnorm.affine_names(classifier)
+    pairs = batchnorm.merge_pairs(classifier, inputs[:1])
+    batchnorm.merge(classifier, pairs)
+    spec = spec.model_copy(update={"folded": folded, "merged": pairs})
+    with Places.of(folded, pairs).watched(classifier) as moments, torch.inference_mode():
+        classifier(inputs)
+    seen = {name: (found.mean, found.std) for name, found in moments.items()}
+    directory.save(classifier, spec, folder, Reference(seen))
+
+
+def uniform(value: int) -> bytes:
+    """A PNG of one grey."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), (value, value, value)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def image(seed: int = 0, size: int = 40) -> bytes:

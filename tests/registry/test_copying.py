@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -12,9 +14,6 @@ from thaw.registry.copying import Copied, copy
 from thaw.registry.fetch import Version, fetch
 from thaw.registry.status import standings
 from thaw.tracking import connect
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GATE = {"gate": "passed", "gate.when": "2026-01-01"}
 
@@ -58,6 +57,7 @@ def test_a_copy_within_a_store_keeps_scores_report_and_lineage(shop: Shop, tmp_p
     assert shop.aliases("prod") == {"challenger": 1}
     source, target = (shop.client.get_model_version(name, "1") for name in ("a", "prod"))
     assert source.run_id == target.run_id
+    assert source.model_id == target.model_id
     assert fetch(Version("prod", 1), tmp_path).is_dir()
     assert copy("models:/a@champion", "prod", shop.params.tracking) == made
 
@@ -84,6 +84,34 @@ def test_a_copy_on_a_server_brings_the_run_and_its_files(
     assert fetch(Version("prod", 1), tmp_path).is_dir()
     assert [one.alias for one in standings(client, "prod")] == ["challenger"]
     assert copy("models:/a/1", "prod", shop.params.tracking, server) == made
+    there = shop.params.tracking.model_copy(update={"uri": server})
+    again = copy("models:/prod/1", "again", there)
+    assert fetch(Version("again", again.version), tmp_path / "again").is_dir()
+
+
+def test_a_copy_never_has_the_verdict_of_the_other_models_gate(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("set_model_version_tag", "delete_model_version_tag", "update_model_version"):
+        monkeypatch.setattr(MlflowClient, step, killed)
+    with contextlib.suppress(KeyboardInterrupt):
+        copy("models:/a/1", "early", shop.params.tracking)
+    assert "gate" not in shop.client.get_model_version("early", "1").tags
+
+
+def test_what_was_changed_after_it_was_registered_is_not_copied(shop: Shop, tmp_path: Path) -> None:
+    shop.register("evil")
+    uri = shop.client.get_model_version_download_uri("evil", "1")
+    stored = Path(mlflow.artifacts.download_artifacts(uri))  # a local store's own folder
+    weights = next(stored.rglob("model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    other = f"sqlite:///{tmp_path}/other/mlflow.db"
+    with pytest.raises(ThawError, match="was changed or damaged"):
+        copy("models:/evil/1", "prod", shop.params.tracking, other)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_copy_that_was_killed_leaves_nothing_half_made(

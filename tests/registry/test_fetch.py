@@ -73,6 +73,23 @@ def test_what_is_not_there_is_a_line(tracking: Tracking, uri: str, reason: str) 
     assert "\n" not in str(caught.value)
 
 
+def test_to_resolve_writes_nothing(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Path(tracking.uri.removeprefix("sqlite:///"))
+    (store.parent / "mlflow.lock").unlink(missing_ok=True)
+    before = {path: path.read_bytes() for path in store.parent.glob("mlflow*")}
+    fresh = tracking.model_copy(update={"experiment": "nobody made it"})
+    assert resolve("models:/dev@champion", fresh) == Version("dev", 1)
+    assert {path: path.read_bytes() for path in store.parent.glob("mlflow*")} == before
+    nowhere = tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/mlruns/mlflow.db"})
+    with pytest.raises(ThawError, match=r"there is no MLflow store sqlite:.*: run `dvc repro`"):
+        resolve("models:/dev@champion", nowhere)
+    assert not (tmp_path / "mlruns").exists()
+    with pytest.raises(ThawError, match="the MLflow store nonsense://x cannot be used"):
+        resolve("models:/dev@champion", tracking.model_copy(update={"uri": "nonsense://x"}))
+
+
 def test_a_model_of_somebody_elses_is_refused(tracking: Tracking, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no model.json here")
     client, experiment = connect(tracking)
@@ -197,6 +214,19 @@ def test_flipped_weights_are_refused(artifact: Path, marker: Path, tmp_path: Pat
     content[-1] ^= 1
     path.write_bytes(content)
     assert_refused(tmp_path / "to", marker, "was changed or damaged")
+
+
+@pytest.mark.parametrize("change", ["flipped", "gone"])
+def test_a_fetched_model_is_whole_before_anything_is_loaded(
+    artifact: Path, tmp_path: Path, change: str
+) -> None:
+    path = data(artifact) / directory.WEIGHTS
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ThawError, match=r"models:/dev/2 (was changed or damaged|is not whole)"):
+        fetch(Version("dev", 2), tmp_path / "to")
 
 
 @pytest.mark.parametrize("tag", ["", "0" * 64])

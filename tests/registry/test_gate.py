@@ -32,6 +32,10 @@ ORIGIN = Origin(
     lock_digest="lock",
     data_here="data",
     lock_here="lock",
+    test_digest="test",
+    test_here="test",
+    prepared_locked="prepared",
+    prepared_here="prepared",
 )
 NOTHING: dict[str, Any] = {
     "floors": {},
@@ -170,6 +174,10 @@ STRICT = rules(provenance={"committed": True, "data": True, "dvc_lock": True})
         ({"dirty": ""}, ["committed"]),
         ({"data_digest": ""}, ["data"]),
         ({"data_here": "other"}, ["data"]),
+        ({"test_digest": ""}, ["test split"]),
+        ({"test_here": "other"}, ["test split"]),
+        ({"prepared_locked": ""}, ["data/prepared"]),
+        ({"prepared_here": "other"}, ["data/prepared"]),
         ({"lock_digest": "", "lock_here": ""}, ["dvc.lock"]),
         ({"lock_digest": "none", "lock_here": None}, ["dvc.lock"]),
         ({"lock_here": None}, ["dvc.lock"]),
@@ -236,6 +244,20 @@ def test_the_report_says_the_same_in_every_form() -> None:
     assert printed.count("FAIL") == page.count("✗ fail") == note.count("**FAIL**") == 2
     assert "<b>m</b>" not in page
     assert "http" not in page  # nothing is loaded from anywhere
+
+
+def test_what_is_to_be_done_is_said_so_that_it_helps() -> None:
+    odd = replace(ORIGIN, dirty="true", lock_here="other")
+    sentences = " ".join(rule.sentence for rule in judged(STRICT, scored([]), origin=odd))
+    assert "commit them, then `dvc repro -s -f evaluate`" in sentences  # DVC sees nothing to do
+    assert "take pipeline/dvc.lock from the run, then `dvc checkout`" in sentences
+
+
+def test_rules_that_were_not_committed_are_said_wherever_the_verdict_is() -> None:
+    made = reported(dirty=True, commit="c" * 40)
+    assert "(the rules were not committed)" in made.summary
+    assert json.loads(report.as_json(made))["commit"] == "c" * 40
+    assert "not committed" not in reported().summary
 
 
 def test_force_is_said_with_its_reason_but_not_where_all_passes() -> None:

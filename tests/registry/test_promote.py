@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import os
 import queue
 import threading
 from dataclasses import replace
@@ -15,8 +16,7 @@ from typer.testing import CliRunner
 
 from tests.registry.offered import Shop
 from tests.registry.racer import race
-from thaw import cli
-from thaw.data.prepared import Prepared
+from thaw import cli, provenance
 from thaw.errors import ThawError
 from thaw.registry import promote as promotion
 from thaw.registry import verbs
@@ -28,6 +28,7 @@ from thaw.registry.status import standings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.config import Launch
     from thaw.registry.promote import Offer
     from thaw.registry.report import Report
 
@@ -60,10 +61,12 @@ def shop(request: pytest.FixtureRequest) -> Shop:
     return found
 
 
-def offer(shop: Shop, name: str, version: int | None = None, **options: Any) -> Report:
+def offer(
+    shop: Shop, name: str, version: int | None = None, alias: str = "champion", **options: Any
+) -> Report:
     with contextlib.chdir(shop.folder):  # where dvc.lock lies
         return promotion.promote(
-            shop.params, shop.prepared, name=name, alias="champion", version=version, **options
+            shop.params, shop.prepared, name=name, alias=alias, version=version, **options
         )
 
 
@@ -149,11 +152,48 @@ def test_force_needs_a_reason_and_is_kept_as_such(local: Shop) -> None:
 def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> None:
     name = "first"
     local.register(name)
-    local.client.delete_registered_model_alias(name, "champion")
-    found = offer(local, name, 1)
+    local.register(name, "same")
+    found = offer(local, name, alias="staging")
     assert found.verdict == "passed"
-    assert found.notes == ["there is no champion yet: floors, ceilings and provenance alone decide"]
-    assert local.aliases(name) == {"champion": 1}
+    assert "there is no champion yet: floors, ceilings and provenance alone decide" in found.notes
+    assert local.aliases(name) == {"champion": 1, "challenger": 2, "staging": 2}
+
+
+@pytest.mark.parametrize("by", ["alias", "version"])
+@pytest.mark.parametrize("promoted", [False, True])
+def test_a_champion_that_was_removed_does_not_open_the_door(
+    local: Shop, by: str, promoted: bool
+) -> None:
+    name = f"robbed-{by}-{promoted}"
+    for quality in ("good", "same", "bad"):
+        local.register(name, quality)
+    if promoted:
+        offer(local, name, 2)
+    champion = local.aliases(name)["champion"]
+    if by == "alias":
+        local.client.delete_registered_model_alias(name, "champion")
+    else:
+        local.client.delete_model_version(name, str(champion))
+    if by == "version" and not promoted:  # nobody is left who was let in
+        assert not promotion.look(local.ledger(name)).is_robbed
+        return
+    with pytest.raises(ThawError, match=r"alias was removed, .*: `thaw rollback` puts it back, or"):
+        offer(local, name, 3)
+    assert "champion" not in local.aliases(name)
+    rollback(local.ledger(name), "")
+    assert local.aliases(name)["champion"] == (1 if by == "version" else champion)
+
+
+def test_past_a_removed_champion_goes_force_alone_and_is_kept_as_such(local: Shop) -> None:
+    name = "robbed-forced"
+    local.register(name)
+    local.register(name, "same")
+    local.client.delete_registered_model_alias(name, "champion")
+    found = offer(local, name, force=True, reason="that was me")
+    assert [rule.name for rule in found.failed] == ["comparison"]
+    assert found.verdict == "forced"
+    assert local.aliases(name) == {"champion": 2, "previous": 1}
+    assert rollback(local.ledger(name), "").to == 1
 
 
 def test_a_changed_test_split_is_said_and_the_champion_scored_again(
@@ -164,10 +204,10 @@ def test_a_changed_test_split_is_said_and_the_champion_scored_again(
     local.register(name, "same")
     local.client.set_model_version_tag(name, "1", "thaw.test_digest", "another")
     found = offer(local, name)
-    assert found.notes == [
+    assert (
         "the test split changed since version 1 was scored: it was scored again on the one that "
-        "is here"
-    ]
+        "is here, and may have been trained on images that are in it now, which would flatter it"
+    ) in found.notes
     assert found.metrics["accuracy"] == ("0.95", "0.95")
 
 
@@ -190,6 +230,96 @@ def test_a_run_of_doubtful_provenance_is_refused(
     assert [failed.name for failed in found.failed] == [rule]
 
 
+@pytest.mark.parametrize(("place", "rules"), [(0, ["data/prepared", "test split"]), (-1, [])])
+def test_pixels_that_rotted_are_noticed(
+    local: Shop, tmp_path: Path, place: int, rules: list[str]
+) -> None:
+    name = f"rotten{place}"
+    local.register(name)
+    local.register(name, "same")
+    images = local.prepared / "images.raw"
+    stamp, content = images.stat(), images.read_bytes()
+    try:
+        if rules:
+            images.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+            os.utime(images, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        found = offer(local, name)
+    finally:
+        images.write_bytes(content)
+    assert sorted(failed.name for failed in found.failed) == rules
+
+
+def test_rules_of_a_dirty_checkout_are_noted_and_so_is_no_checkout(
+    local: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "uncommitted"
+    for quality in ("good", "same", "same"):
+        local.register(name, quality)
+    assert any("this is no git checkout" in note for note in offer(local, name, 2).notes)
+    monkeypatch.setattr(provenance, "git_state", lambda: ("c" * 40, True))
+    found = offer(local, name, 3)
+    assert "params.yaml, dvc.yaml or src differs from commit cccccccccccc: so may the rules" in (
+        found.notes
+    )
+    assert local.ledger(name).rows()[-1].intent.why.endswith("(the rules were not committed)")
+
+
+def test_it_is_scored_as_it_is_served(local: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "precise"
+    local.register(name)
+    local.register(name, "same")
+    begun = []
+
+    def start(launch: Launch) -> Any:
+        begun.append(launch)
+        raise ThawError("seen")
+
+    monkeypatch.setattr(promotion, "start", start)
+    half = local.params.launch.model_copy(update={"mixed_precision": "bf16", "processes": 2})
+    params = local.params.model_copy(update={"launch": half})
+    with contextlib.chdir(local.folder), pytest.raises(ThawError, match="seen"):
+        promotion.promote(params, local.prepared, name=name, alias="champion")
+    assert [(one.mixed_precision, one.processes) for one in begun] == [("no", 1)]
+
+
+def test_who_was_put_there_by_hand_is_said_and_is_never_gone_back_to(local: Shop) -> None:
+    name = "laundered"
+    for quality in ("good", "same", "good", "same"):
+        local.register(name, quality)
+    offer(local, name, 2)
+    local.client.set_registered_model_alias(name, "champion", "3")
+    found = offer(local, name, 4)
+    assert "version 3 was put there by hand: no promotion led to it" in found.notes
+    assert local.aliases(name) == {"champion": 4, "previous": 2}
+    assert not any(one.wrong for one in standings(local.client, name))
+    assert rollback(local.ledger(name), "").to == 2
+    assert local.aliases(name) == {"champion": 2, "previous": 1}
+    assert rollback(local.ledger(name), "").to == 1
+
+
+@pytest.mark.parametrize("alias", ["champion", "staging"])
+def test_a_refusal_takes_nothing_from_who_was_let_in(
+    local: Shop, alias: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"kept-{alias}"
+    local.register(name)
+    local.register(name, "same")
+    offer(local, name, 2)
+    before = {version: local.tags(name, version)["gate"] for version in (1, 2)}
+    strict = local.rules(floors={"accuracy": 1.0})
+    monkeypatch.setattr(local, "params", strict)
+    offered = (1,) if alias == "champion" else (1, 2)
+    for version in offered:
+        assert offer(local, name, version, alias).verdict == "refused"
+        assert local.tags(name, version)["gate"] == before[version]
+        if alias == "staging":
+            assert local.tags(name, version)["gate/staging"] == "refused"
+    assert not any(one.wrong for one in standings(local.client, name))
+    assert [row.intent.kind for row in Ledger(local.client, name, alias).rows()][
+        -len(offered) :
+    ] == ["refusal"] * len(offered)
+
+
 def test_other_weights_than_the_registered_ones_cannot_even_be_forced(local: Shop) -> None:
     name = "swapped"
     local.register(name)
@@ -209,21 +339,24 @@ def test_what_cannot_be_offered_is_a_line(local: Shop) -> None:
         offer(local, name)
     with pytest.raises(ThawError, match="version 1 is the champion already"):
         offer(local, name, 1)
-    with pytest.raises(ThawError, match=r"models:/lines/7: .*not found"):
-        offer(local, name, 7)
+    for number in (0, 7):
+        with pytest.raises(ThawError, match=rf"models:/lines/{number}: "):
+            offer(local, name, number)
     with pytest.raises(ThawError, match="there is no registered model 'nobody'"):
         offer(local, "nobody")
     with pytest.raises(ThawError, match="moves that alias itself"):
         promotion.promote(local.params, local.prepared, name=name, alias="previous")
     with pytest.raises(ThawError, match="an alias is of letters"):
         verbs.history(local.params.tracking, name, "a/b")
+    for alias in ("latest", "Latest", "v2", "V10"):
+        with pytest.raises(ThawError, match="is reserved by MLflow"):
+            verbs.history(local.params.tracking, name, alias)
 
 
 def examined(shop: Shop, name: str, version: int) -> tuple[Offer, Report]:
     made = promotion.look(shop.ledger(name), version)
-    data = Prepared(shop.prepared)
     with contextlib.chdir(shop.folder):
-        return made, promotion.examine(shop.params, data, made, force=False, reason="")
+        return made, promotion.examine(shop.params, shop.prepared, made, force=False, reason="")
 
 
 def test_a_champion_that_changed_meanwhile_is_a_conflict(shop: Shop) -> None:
@@ -235,6 +368,9 @@ def test_a_champion_that_changed_meanwhile_is_a_conflict(shop: Shop) -> None:
     with pytest.raises(ConflictError, match="the champion changed, look again"):
         promotion.decide(*late)
     assert shop.aliases(name)["champion"] == 2
+    assert shop.tags(name, 3)["gate"] == "conflict"
+    description = str(shop.client.get_model_version(name, "3").description)
+    assert "the champion changed, look again" in description
     by_hand = examined(shop, name, 3)
     shop.client.set_registered_model_alias(name, "champion", "1")
     with pytest.raises(ConflictError):

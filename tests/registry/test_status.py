@@ -4,7 +4,6 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,11 +11,10 @@ from tests.registry.offered import Shop
 from thaw.errors import ThawError
 from thaw.registry import verbs
 from thaw.registry.history import Intent, reigns
+from thaw.registry.ledger import Ledger, unsettled
+from thaw.registry.names import gate_tag
 from thaw.registry.rollback import rollback
 from thaw.registry.status import Standing, age, standings
-
-if TYPE_CHECKING:
-    from thaw.registry.ledger import Ledger
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +27,8 @@ def moved(ledger: Ledger, to: int) -> None:
     """What a promotion writes, without its gate."""
     rows, standing = ledger.settle(), ledger.standing()
     ledger.record(Intent("promotion", standing, to, standing, why=f"to {to}"), rows)
-    ledger.client.set_model_version_tag(ledger.name, str(to), "gate", "passed")
+    tag = gate_tag("gate", ledger.alias)
+    ledger.client.set_model_version_tag(ledger.name, str(to), tag, "passed")
 
 
 def seen(shop: Shop, name: str) -> dict[str, Standing]:
@@ -66,7 +65,9 @@ def test_an_alias_that_was_moved_by_hand_is_shown_as_such(shop: Shop) -> None:
     assert champion.wrong
     assert champion.gate.startswith("moved by hand: the last change was to version 2")
     shop.client.set_registered_model_alias("hand", "production", "2")
-    assert seen(shop, "hand")["production"].gate.startswith("moved by hand (passed")
+    production = seen(shop, "hand")["production"]  # the champion's gate is not production's
+    assert production.gate == "moved by hand: no gate let it through (not offered yet)"
+    assert production.wrong
 
 
 def test_a_rollback_undoes_what_was_done_by_hand(shop: Shop) -> None:
@@ -78,13 +79,50 @@ def test_a_rollback_undoes_what_was_done_by_hand(shop: Shop) -> None:
     assert not any(one.wrong for one in seen(shop, "undone").values())
 
 
+def test_a_rollback_onto_what_was_put_there_by_hand_gives_it_no_leave(shop: Shop) -> None:
+    ledger = versions(shop, "landed", 4)
+    moved(ledger, 2)
+    moved(ledger, 4)
+    # as an older thaw wrote it, or somebody by hand
+    ledger.record(Intent("rollback", 4, 3, 2), ledger.rows())
+    champion = seen(shop, "landed")["champion"]
+    assert (champion.version, champion.wrong) == (3, True)
+    assert rollback(ledger, "").to == 2
+
+
+def test_since_when_a_version_stands_there(shop: Shop) -> None:
+    ledger = versions(shop, "since", 3)
+    found = seen(shop, "since")
+    assert found["champion"].since == found["champion"].created
+    assert found["challenger"].since is None
+    moved(ledger, 2)
+    found = seen(shop, "since")
+    when = datetime.fromisoformat(ledger.rows()[-1].when)
+    assert found["champion"].since == found["previous"].since == when
+    shop.client.set_registered_model_alias("since", "champion", "3")
+    assert seen(shop, "since")["champion"].since is None
+
+
+def test_a_promotion_to_a_new_alias_that_died_is_carried_out(shop: Shop) -> None:
+    versions(shop, "new_one", 2)
+    versions(shop, "newXone", 2)  # "_" matches any letter in a filter of MLflow's
+    for name, alias in (("new_one", "staging"), ("newXone", "canary")):
+        new = Ledger(shop.client, name, alias)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(new, "_carry_out", lambda row: None)
+            moved(new, 2)
+    assert unsettled(shop.client, "new_one") == {"staging"}
+    assert seen(shop, "new_one")["staging"].version == 2
+    assert "canary" not in shop.aliases("newXone")
+
+
 def test_rollbacks_go_back_and_back_and_over_what_was_deleted(shop: Shop) -> None:
     ledger = versions(shop, "back", 4)
     for version in (2, 3, 4):
         moved(ledger, version)
-    assert reigns(ledger.rows()) == [1, 2, 3, 4]
+    assert reigns(ledger.rows(), ledger.first()) == [1, 2, 3, 4]
     assert rollback(ledger, "").to == 3
-    assert reigns(ledger.rows()) == [1, 2, 3]
+    assert reigns(ledger.rows(), ledger.first()) == [1, 2, 3]
     shop.client.delete_model_version("back", "2")
     assert rollback(ledger, "").to == 1
     assert shop.aliases("back") == {"champion": 1}

@@ -79,7 +79,8 @@ def _convert(image: Image.Image, short_side: int, max_megapixels: float) -> Deco
             "shrink the image, or raise the limit"
         )
     conversions = []
-    if getattr(image, "n_frames", 1) > 1:
+    # to count the frames of a GIF or TIFF, Pillow would walk through all of them
+    if getattr(image, "is_animated", False):
         conversions.append("several frames: the first one taken")
     if image.format in {"JPEG", "MPO"}:  # MPO: a phone's JPEG with a second picture in it
         # Decodes at 1/2, 1/4 or 1/8 of the size, never below what is asked for: 3 times faster.

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
 from thaw.registry import names
-from thaw.registry.fetch import resolve
+from thaw.registry.fetch import fetch, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM
 from thaw.tracking import connect, store_uri
 
@@ -79,17 +79,24 @@ def _there(
 
 
 def _within(client: MlflowClient, found: Version, entry: ModelVersion, name: str) -> ModelVersion:
-    """MLflow's own copy; what the gate said was said of the other model."""
-    made = client.copy_model_version(found.uri, name)
-    version = str(made.version)
-    if entry.description:
-        client.update_model_version(name, version, entry.description)
-    for tag, value in _tags(entry, found).items():
-        client.set_model_version_tag(name, version, tag, value)
-    for tag in entry.tags:
-        if tag.startswith(names.GATE):
-            client.delete_model_version_tag(name, version, tag)
-    return made
+    """Another version of the same files, made whole in one step.
+
+    MLflow's own copy would have the verdict of the other model's gate until that is taken away.
+    """
+    _make_model(client, name)
+    return client.create_model_version(
+        name,
+        str(entry.source),
+        entry.run_id,
+        _tags(entry, found),
+        description=entry.description,
+        model_id=entry.model_id,
+    )
+
+
+def _make_model(client: MlflowClient, name: str) -> None:
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
 
 
 def _tags(entry: ModelVersion, found: Version) -> dict[str, str]:
@@ -116,7 +123,7 @@ def _across(
         model, files = Path(scratch, "model"), Path(scratch, "files")
         files.mkdir()
         try:
-            mlflow.artifacts.download_artifacts(found.uri, dst_path=str(model))
+            fetch(found, model)  # nothing is carried on that was changed after it was registered
             if client.list_artifacts(entry.run_id):
                 mlflow.artifacts.download_artifacts(run_id=entry.run_id, dst_path=str(files))
             run = client.get_run(entry.run_id)
@@ -129,8 +136,7 @@ def _across(
         made = _run(client, target, experiment, run)
         target.log_artifacts(made.info.run_id, str(files))
         target.log_artifacts(made.info.run_id, str(_model_folder(model)), "model")
-    if not target.search_registered_models(f"name = '{name}'"):
-        target.create_registered_model(name)
+    _make_model(target, name)
     new_id = made.info.run_id
     tags = {tag: text.replace(entry.run_id, new_id) for tag, text in _tags(entry, found).items()}
     version = target.create_model_version(

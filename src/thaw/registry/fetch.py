@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +15,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from sqlalchemy.exc import SQLAlchemyError
 
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry.names import DIGEST, PREFIX
-from thaw.tracking import connect
+from thaw.tracking import store_uri
 
 if TYPE_CHECKING:
     from thaw.config import Tracking
@@ -41,14 +45,15 @@ class Version:
 def resolve(uri: str, tracking: Tracking) -> Version:
     """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` stands for now.
 
+    Nothing is written: to read is enough for whoever uses a model.
+
     Raises:
-        ThawError: no such model, alias or version.
+        ThawError: no such model, alias or version, or the store does not answer.
     """
     match = _URI.fullmatch(uri)
     if match is None:
         raise ThawError(f"{uri}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
-    client: MlflowClient
-    client, _ = connect(tracking)
+    client = _reader(tracking)
     name = match["name"]
     try:
         if match["alias"]:
@@ -57,7 +62,26 @@ def resolve(uri: str, tracking: Tracking) -> Version:
             found = client.get_model_version(name, match["version"])
     except MlflowException as error:
         raise ThawError(f"{uri}: {error.message}") from None
+    except (SQLAlchemyError, OSError) as error:
+        raise ThawError(f"{uri}: {str(error).splitlines()[0]}") from error
     return Version(name, int(found.version))
+
+
+def _reader(tracking: Tracking) -> MlflowClient:
+    """A client of the store; ``connect`` would make the store, the experiment and a lock file."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    uri = store_uri(tracking)
+    local = uri.removeprefix("sqlite:///")
+    if local != uri and not Path(local).exists():
+        raise ThawError(f"tracking: there is no MLflow store {uri}: run `dvc repro` first")
+    mlflow.set_tracking_uri(uri)
+    try:
+        return MlflowClient(uri)
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise ThawError(f"tracking: the MLflow store {uri} cannot be used: {reason}") from error
 
 
 def fetch(version: Version, folder: Path) -> Path:
@@ -82,12 +106,28 @@ def fetch(version: Version, folder: Path) -> Path:
     _refuse_code(version, copied, model)
     spec = directory.read_spec(model)
     directory.refuse_others(model, spec)
+    _refuse_changed(version, model, spec)
     if tags.get(DIGEST) != spec.digest:
         raise ThawError(
             f"{version.uri} is not what was registered: its digest is {spec.digest[:12]}, the "
             f"version's tag {DIGEST} says {tags.get(DIGEST, 'nothing')[:12]}"
         )
     return model
+
+
+def _refuse_changed(version: Version, model: Path, spec: directory.Spec) -> None:
+    """Refuse files that are not those of the spec, also where they are only copied on."""
+    for name, digest in spec.files.items():
+        path = model / name
+        if not path.is_file():
+            raise ThawError(f"{version.uri} is not whole: it has no {name}")
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != digest:
+            raise ThawError(
+                f"{version.uri} was changed or damaged: the SHA-256 of its {name} is not the one "
+                f"in {directory.SPEC}"
+            )
 
 
 def _refuse_code(version: Version, copied: Path, model: Path) -> None:

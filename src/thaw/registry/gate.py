@@ -40,7 +40,8 @@ class Rule:
 class Origin:
     """What the challenger's version and run say of how it was made, and what is here now.
 
-    None or "" where nothing is known.
+    None or "" where nothing is known. ``prepared_locked`` is what ``dvc.lock`` says lies in
+    ``data/prepared``, ``prepared_here`` what does.
     """
 
     tagged_digest: str
@@ -50,6 +51,10 @@ class Origin:
     lock_digest: str
     data_here: str
     lock_here: str | None
+    test_digest: str
+    test_here: str
+    prepared_locked: str
+    prepared_here: str
 
 
 def judge(
@@ -97,18 +102,33 @@ def _provenance(settings: Promote, origin: Origin) -> Iterator[Rule]:
         if not known:
             sentence = "the run does not say which commit it was made from"
         elif not passed:
-            sentence = "code or parameters had changes that were not committed: commit, `dvc repro`"
+            sentence = (
+                "code or parameters had changes that were not committed: commit them, then "
+                "`dvc repro -s -f evaluate` makes a version whose run says so"
+            )
         yield Rule("committed", origin.commit[:12] or "unknown", "", "a commit", passed, sentence)
     if wanted.data:
         yield _same(
             "data", origin.data_digest, origin.data_here, "the run's data is what is here",
             "it was trained on other data than is here: `dvc repro`",
         )  # fmt: skip
+        yield _same(
+            "test split", origin.test_digest, origin.test_here,
+            "it was scored on the test images that are here, pixel for pixel",
+            "the test images are not those that it was scored on: delete data/prepared, then "
+            "`dvc checkout`; or `dvc repro` for a version of the data as it is",
+        )  # fmt: skip
     if wanted.dvc_lock:
         yield _same(
             "dvc.lock", origin.lock_digest, origin.lock_here or "",
             "dvc.lock is the one that the run was logged with",
-            "dvc.lock is not the run's: `git checkout` the version's commit, or `dvc repro`",
+            "dvc.lock is not the run's: take pipeline/dvc.lock from the run, then `dvc checkout`; "
+            "or `dvc repro`",
+        )  # fmt: skip
+        yield _same(
+            "data/prepared", origin.prepared_locked, origin.prepared_here,
+            "what lies there is what dvc.lock says, byte for byte",
+            "its files are not those that dvc.lock names: delete it, then `dvc checkout`",
         )  # fmt: skip
 
 
@@ -116,7 +136,7 @@ def _same(name: str, recorded: str, here: str, same: str, other: str) -> Rule:
     recorded = "" if recorded == "none" else recorded
     passed = bool(recorded) and recorded == here
     if not recorded:
-        other = f"the run does not say which {name} it was made with"
+        other = f"it is not known which {name} it was made with"
     elif not here:
         other = f"there is no {name} here to compare with"
     sentence = same if passed else other

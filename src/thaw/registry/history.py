@@ -111,23 +111,46 @@ def last_change(rows: Sequence[Row]) -> Row | None:
     return next((row for row in reversed(rows) if row.changes), None)
 
 
-def reigns(rows: Sequence[Row]) -> list[int]:
-    """The versions that a rollback can go back through, oldest first; the last one stands."""
-    stack: list[int] = []
+def expected(rows: Sequence[Row], first: int | None) -> int | None:
+    """The version that stands unless an alias was moved by hand; ``first`` needed no gate."""
+    change = last_change(rows)
+    return first if change is None else change.intent.to
+
+
+def let_in(rows: Sequence[Row], first: int | None) -> set[int]:
+    """The versions that a gate let through to the alias, and the one that needed none."""
+    promoted = {row.intent.to for row in rows if row.changes and row.intent.kind == "promotion"}
+    return promoted if first is None else promoted | {first}
+
+
+def reigns(rows: Sequence[Row], first: int | None = None) -> list[int]:
+    """The versions that a rollback can go back through, oldest first; the last one stands.
+
+    One that was put there by hand is none of them.
+    """
+    known = let_in(rows, first)
+    stack = [] if first is None else [first]
     for row in rows:
-        intent = row.intent
-        if not row.changes:
-            continue
-        if intent.kind == "rollback" and intent.to in stack:
-            del stack[len(stack) - stack[::-1].index(intent.to) :]
-            continue
-        if (
-            intent.kind == "promotion"
-            and intent.origin is not None
-            and stack[-1:] != [intent.origin]
-        ):
-            stack.append(intent.origin)  # the first champion, or one that was put there by hand
-        stack.append(intent.to)
+        if row.changes:
+            stack = _after(stack, row.intent, known)
+    return stack
+
+
+def before(rows: Sequence[Row], first: int | None, origin: int | None, to: int) -> int | None:
+    """Where a rollback goes back to once ``to`` has taken the place of ``origin``."""
+    intent = Intent("promotion", origin, to, previous=None)
+    stack = _after(reigns(rows, first), intent, let_in(rows, first) | {to})
+    return stack[-2] if len(stack) > 1 else None
+
+
+def _after(stack: list[int], intent: Intent, known: set[int]) -> list[int]:
+    if intent.kind == "rollback":
+        if intent.to in stack:
+            return stack[: len(stack) - stack[::-1].index(intent.to)]
+        return stack[:-1] if stack[-1:] == [intent.origin] else stack
+    for number in (intent.origin, intent.to):
+        if number in known and stack[-1:] != [number]:
+            stack = [*stack, number]
     return stack
 
 

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from thaw.errors import ThawError
 from thaw.registry import history
 from thaw.registry.history import last_change
-from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS
+from thaw.registry.names import CHALLENGER, CHAMPION, FIRST, GATE, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +50,18 @@ class Ledger:
         return sorted(
             (history.read(found) for found in self._experiments()), key=lambda row: row.number
         )
+
+    def first(self) -> int | None:
+        """The version that became the champion without a gate, for somebody had to be."""
+        if self.alias != CHAMPION:
+            return None
+        try:
+            entry = self.client.get_model_version(self.name, "1")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return 1 if entry.tags.get(GATE) == FIRST else None
 
     def standing(self) -> int | None:
         """The version that the alias stands on now."""
@@ -131,19 +143,28 @@ class Ledger:
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def _experiments(self) -> Iterator[Experiment]:
-        token = None
-        while True:
-            page = self.client.search_experiments(
-                ViewType.ALL,
-                filter_string=f"tags.`{history.LEDGER}` = '{self._key}'",
-                max_results=1000,
-                page_token=token,
-            )
-            # the tag can be set by hand, the name is what is unique
-            yield from (found for found in page if found.name.startswith(self._prefix))
-            token = page.token
-            if not token:
-                return
+        found = _experiments(self.client, f"tags.`{history.LEDGER}` = '{self._key}'")
+        # the tag can be set by hand, the name is what is unique
+        return (one for one in found if one.name.startswith(self._prefix))
+
+
+def unsettled(client: MlflowClient, name: str) -> set[str]:
+    """The aliases of a registered model with a row that was begun: one may not be there yet."""
+    mine = f"tags.`{history.LEDGER}` LIKE '{name}/%' AND tags.`{history.STATE}` = 'open'"
+    keys = (found.tags[history.LEDGER].rpartition("/") for found in _experiments(client, mine))
+    return {alias for model, _, alias in keys if model == name}  # "_" and "%" match anything
+
+
+def _experiments(client: MlflowClient, wanted: str) -> Iterator[Experiment]:
+    token = None
+    while True:
+        page = client.search_experiments(
+            ViewType.ALL, filter_string=wanted, max_results=1000, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def aliases(client: MlflowClient, name: str) -> dict[str, int]:

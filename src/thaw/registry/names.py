@@ -18,7 +18,13 @@ GATE_REPORT = "gate.report"
 GATE_AGAINST = "gate.against"
 GATE_REASON = "gate.reason"
 PASSED, REFUSED, FORCED, FIRST = "passed", "refused", "forced", "first, no gate"
+CONFLICT = "conflict"  # passed, but somebody else was faster
 LET_THROUGH = (PASSED, FORCED, FIRST)
 
 COPIED_FROM = "thaw.copied_from"
 COPIED = "copied."  # before a tag of a gate that the version went through elsewhere
+
+
+def gate_tag(tag: str, alias: str) -> str:
+    """``tag`` for the gate of ``alias``: those of the champion's are the plain ones."""
+    return tag if alias == CHAMPION else tag.replace(GATE, f"{GATE}/{alias}", 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,12 +12,12 @@ from mlflow.exceptions import MlflowException
 from thaw import provenance
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
-from thaw.registry import names, report
+from thaw.registry import keep, locked, names, report
 from thaw.registry.fetch import Version, resolve
-from thaw.registry.gate import Origin, judge
-from thaw.registry.history import Intent
+from thaw.registry.gate import Origin, Rule, judge
+from thaw.registry.history import Intent, before, expected, let_in
 from thaw.registry.ledger import Ledger, aliases
-from thaw.registry.names import CHALLENGER, PREVIOUS
+from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS
 from thaw.registry.report import Report
 from thaw.registry.scored import score_version
 from thaw.tracking import connect, user
@@ -34,15 +33,32 @@ if TYPE_CHECKING:
     from thaw.config import Params
     from thaw.registry.history import Row
 
+_NOBODY = "there is no champion yet: floors, ceilings and provenance alone decide"
+_AGAIN = "it was scored again on the one that is here"
+
 
 @dataclass(frozen=True)
 class Offer:
-    """A version for an alias, and what stood there when the offer was made."""
+    """A version for an alias, and what stood there when the offer was made.
+
+    ``first`` is the version that became the champion without a gate, if it is still there.
+    """
 
     ledger: Ledger
     version: int
     against: int | None
     rows: Sequence[Row]
+    first: int | None = None
+
+    @property
+    def is_robbed(self) -> bool:
+        """Whether somebody should stand there, and nobody does: there is nothing to compare."""
+        return self.against is None and expected(self.rows, self.first) is not None
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether who stands there was put there by no promotion."""
+        return self.against is not None and self.against != expected(self.rows, self.first)
 
 
 def promote(
@@ -59,7 +75,8 @@ def promote(
 
     Raises:
         ConflictError: the alias was moved while the gate was at work.
-        ThawError: there is no such version, it stands there already, or force has no reason.
+        ThawError: there is no such version, it stands there already, the alias was removed, or
+            force has no reason.
     """
     if force and not reason.strip():
         raise ThawError('--force needs a reason: --force --reason "..."')
@@ -67,7 +84,9 @@ def promote(
         raise ThawError(f"--to {alias}: thaw moves that alias itself; promote to another one")
     client, _ = connect(params.tracking)
     offer = look(Ledger(client, name, alias), version)
-    found = examine(params, Prepared(prepared), offer, force=force, reason=reason)
+    if offer.is_robbed and not force:
+        raise ThawError(f"{name}: {_robbed(offer)}")
+    found = examine(params, prepared, offer, force=force, reason=reason)
     decide(offer, found)
     return found
 
@@ -76,27 +95,31 @@ def look(ledger: Ledger, version: int | None = None) -> Offer:
     """Finish what a process that died had begun; then see what stands, and who is offered."""
     rows = ledger.settle()
     standing = aliases(ledger.client, ledger.name)
-    version = version or standing.get(CHALLENGER)
+    version = standing.get(CHALLENGER) if version is None else version
     if version is None:
         raise ThawError(f"{ledger.name} has no @{CHALLENGER}: name a version (`thaw status`)")
     against = standing.get(ledger.alias)
     if version == against:
         raise ThawError(f"{ledger.name} version {version} is the {ledger.alias} already")
-    return Offer(ledger, version, against, rows)
+    return Offer(ledger, version, against, rows, ledger.first())
 
 
-def examine(params: Params, data: Prepared, offer: Offer, *, force: bool, reason: str) -> Report:
+def examine(params: Params, prepared: Path, offer: Offer, *, force: bool, reason: str) -> Report:
     """Score both on the test split that is here, and judge."""
+    data = Prepared(prepared)
     ledger, bins = offer.ledger, params.evaluate.calibration_bins
     versions = [offer.version] if offer.against is None else [offer.version, offer.against]
     entries = [_version(params, ledger.client, ledger.name, number) for number in versions]
-    runtime = start(params.launch.model_copy(update={"processes": 1}))
+    # as it is served: in one process, in fp32
+    runtime = start(params.launch.model_copy(update={"processes": 1, "mixed_precision": "no"}))
     scored = [
         score_version(Version(ledger.name, number), data, runtime, bins) for number in versions
     ]
     challenger, champion = scored[0], scored[1] if len(scored) == 2 else None
     targets = data.manifest.targets[data.manifest.ids("test")]
-    origin = _origin(ledger.client, entries[0], data)
+    origin = _origin(params, ledger.client, entries[0], data, prepared)
+    rules = judge(params.promote, challenger, champion, targets, origin, bins)
+    state = provenance.git_state()
     return Report(
         name=ledger.name,
         version=offer.version,
@@ -105,12 +128,14 @@ def examine(params: Params, data: Prepared, offer: Offer, *, force: bool, reason
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         who=f"{user()}@{socket.gethostname()}",
         images=len(targets),
-        rules=judge(params.promote, challenger, champion, targets, origin, bins),
+        rules=[*rules, *_comparison(offer)],
         metrics=report.numbers(challenger, champion),
         recalls=report.recalls(challenger, champion),
-        notes=_notes(entries[1:], data),
+        notes=[*_notes(offer, entries[1:], origin.test_here), *_of_rules(state)],
         reason=reason,
         force=force,
+        commit=state[0] if state else "",
+        dirty=bool(state and state[1]),
     )
 
 
@@ -120,19 +145,21 @@ def decide(offer: Offer, found: Report) -> None:
     Raises:
         ConflictError: the alias was moved since the offer was made.
     """
-    place = _keep(offer, found)
     refused = found.verdict == names.REFUSED
+    place = keep.log(offer.ledger.client, found)
     why = found.summary if not found.reason else f"{found.reason} ({found.summary})"
     intent = Intent(
         kind="refusal" if refused else "promotion",
         origin=offer.against,
         to=offer.version,
-        previous=offer.against,
+        previous=before(offer.rows, offer.first, offer.against, offer.version),
         why=why,
         report=place,
         forced=found.verdict == names.FORCED,
     )
-    offer.ledger.record(intent, offer.rows)
+    was_let_in = offer.version in let_in(offer.rows, offer.first)
+    with keep.tagged(offer.ledger.client, found, place, was_let_in=was_let_in):
+        offer.ledger.record(intent, offer.rows)
 
 
 def _version(params: Params, client: MlflowClient, name: str, number: int) -> ModelVersion:
@@ -140,7 +167,10 @@ def _version(params: Params, client: MlflowClient, name: str, number: int) -> Mo
     return client.get_model_version(name, str(number))
 
 
-def _origin(client: MlflowClient, entry: ModelVersion, data: Prepared) -> Origin:
+def _origin(
+    params: Params, client: MlflowClient, entry: ModelVersion, data: Prepared, prepared: Path
+) -> Origin:
+    reads_all = params.promote.provenance.dvc_lock  # which takes a while where there is much
     tags = _run_tags(client, entry.run_id)
     return Origin(
         tagged_digest=entry.tags.get(names.DIGEST, ""),
@@ -150,6 +180,10 @@ def _origin(client: MlflowClient, entry: ModelVersion, data: Prepared) -> Origin
         lock_digest=tags.get("thaw.dvc_lock", ""),
         data_here=data.manifest.digest,
         lock_here=provenance.lock_digest(),
+        test_digest=entry.tags.get(names.TEST_DIGEST, ""),
+        test_here=data.split_digest("test"),
+        prepared_locked=locked.recorded(prepared) if reads_all else "",
+        prepared_here=locked.lying(prepared) if reads_all else "",
     )
 
 
@@ -162,36 +196,50 @@ def _run_tags(client: MlflowClient, run_id: str | None) -> dict[str, str]:
     return found
 
 
-def _notes(champions: list[ModelVersion], data: Prepared) -> list[str]:
+def _robbed(offer: Offer) -> str:
+    ledger = offer.ledger
+    other = "" if ledger.alias == CHAMPION else f" --alias {ledger.alias}"
+    return (
+        f"the {ledger.alias} alias was removed, so that nothing can be compared: "
+        f"`thaw rollback{other}` puts it back, or --force --reason"
+    )
+
+
+def _comparison(offer: Offer) -> list[Rule]:
+    """A rule that nobody passes, but by force, where there should be a champion and is none."""
+    if not offer.is_robbed:
+        return []
+    return [
+        Rule(
+            name="comparison",
+            challenger="",
+            champion="none",
+            needed="a champion",
+            passed=False,
+            sentence=_robbed(offer),
+        )
+    ]
+
+
+def _notes(offer: Offer, champions: list[ModelVersion], test_here: str) -> list[str]:
     if not champions:
-        return ["there is no champion yet: floors, ceilings and provenance alone decide"]
+        return [] if offer.is_robbed else [_NOBODY]
     version, tagged = champions[0].version, champions[0].tags.get(names.TEST_DIGEST, "")
-    again = "it was scored again on the one that is here"
+    notes = []
+    if offer.is_by_hand:
+        notes.append(f"version {version} was put there by hand: no promotion led to it")
     if not tagged:
-        return [f"it is not known which test split version {version} was scored on: {again}"]
-    if tagged != data.split_digest("test"):
-        return [f"the test split changed since version {version} was scored: {again}"]
-    return []
+        notes.append(f"it is not known which test split version {version} was scored on: {_AGAIN}")
+    elif tagged != test_here:
+        notes.append(
+            f"the test split changed since version {version} was scored: {_AGAIN}, and may have "
+            "been trained on images that are in it now, which would flatter it"
+        )
+    return notes
 
 
-def _keep(offer: Offer, found: Report) -> str:
-    """Log the report to the challenger's run and tag the version; where the page is."""
-    client, name, version = offer.ledger.client, found.name, str(offer.version)
-    run_id = client.get_model_version(name, version).run_id
-    place = ""
-    if run_id:
-        folder = f"gate/{found.when.replace(':', '')[:17]}-{uuid.uuid4().hex[:6]}"
-        client.log_text(run_id, report.as_html(found), f"{folder}/report.html")
-        client.log_text(run_id, report.as_json(found), f"{folder}/report.json")
-        place = f"runs:/{run_id}/{folder}/report.html"
-    tags = {
-        names.GATE_WHEN: found.when,
-        names.GATE_REPORT: place,
-        names.GATE_AGAINST: str(found.against or ""),
-        names.GATE_REASON: found.reason,
-        names.GATE: found.verdict,  # last: until it is there, the version was not judged
-    }
-    client.update_model_version(name, version, report.as_note(found))
-    for tag, value in tags.items():
-        client.set_model_version_tag(name, version, tag, value)
-    return place
+def _of_rules(state: tuple[str, bool] | None) -> list[str]:
+    if state is None:
+        return ["this is no git checkout: it is not known whether the rules are committed"]
+    changed = "params.yaml, dvc.yaml or src differs from commit"
+    return [f"{changed} {state[0][:12]}: so may the rules"] if state[1] else []

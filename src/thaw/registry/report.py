@@ -27,7 +27,10 @@ _METRICS = (
 
 @dataclass(frozen=True)
 class Report:
-    """A verdict with all that it rests on; ``when`` is UTC (ISO 8601)."""
+    """A verdict with all that it rests on; ``when`` is UTC (ISO 8601).
+
+    ``commit`` is the one that the rules are of, "" where nobody can tell; ``dirty``: with changes.
+    """
 
     name: str
     version: int
@@ -42,6 +45,8 @@ class Report:
     notes: list[str] = field(default_factory=list)
     reason: str = ""
     force: bool = False
+    commit: str = ""
+    dirty: bool = False
 
     @property
     def passed(self) -> bool:
@@ -65,6 +70,7 @@ class Report:
     def summary(self) -> str:
         """One sentence."""
         against = f"against version {self.against}" if self.against else "without a champion"
+        against += " (the rules were not committed)" if self.dirty else ""
         if self.passed:
             return f"passed all {len(self.rules)} rules {against}"
         names = ", ".join(rule.name for rule in self.failed)
@@ -128,8 +134,9 @@ def as_note(report: Report) -> str:
         f"| {_cell(rule.name)} | {'pass' if rule.passed else '**FAIL**'} | {_cell(rule.sentence)} |"
         for rule in report.rules
     )
+    said = f"{report.when}, by {report.who}: {report.summary}"
     return (
-        f"**Gate: {report.verdict}**, {report.when}, by {report.who}: {report.summary}\n\n"
+        f"**Gate: {report.verdict}** for @{report.alias}, {said}\n\n"
         f"| rule | | |\n|---|---|---|\n{rows}\n"
     )
 

@@ -21,7 +21,7 @@ def rollback(ledger: Ledger, reason: str) -> Intent:
     """
     rows = ledger.settle()
     standing = ledger.standing()
-    stack = reigns(rows)
+    stack = reigns(rows, ledger.first())
     if stack and stack[-1] == standing:
         stack.pop()
     while stack and not exists(ledger.client, ledger.name, stack[-1]):

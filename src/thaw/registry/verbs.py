@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from thaw.config import Params, Tracking
 
 _ALIAS = re.compile(r"[A-Za-z][\w-]*")
+_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # by MLflow, which would refuse to move it
 _console = Console(highlight=False)
 
 
@@ -104,6 +105,8 @@ def _ledger(tracking: Tracking, name: str, alias: str) -> Ledger:
 def _check(alias: str) -> None:
     if not _ALIAS.fullmatch(alias):
         raise ThawError(f"{alias!r}: an alias is of letters, digits, '_' and '-'")
+    if _RESERVED.fullmatch(alias):
+        raise ThawError(f"{alias!r} is reserved by MLflow, as are v1, v2 ...: name another alias")
 
 
 def _say(line: str) -> None:
