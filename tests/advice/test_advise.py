@@ -143,6 +143,17 @@ def test_a_backbone_that_trains_sees_other_light_where_validation_images_do(case
     assert any("0.75" in reason and "look different" in reason for reason in shifted.reasons)
 
 
+@pytest.mark.parametrize(("from_scratch", "policy"), [(False, "affine"), (True, "train")])
+def test_shifted_images_are_learnt_without_statistics_but_not_from_scratch(
+    from_scratch: bool, policy: str
+) -> None:
+    far = replace(facts(OTHER, shift=FAR + 0.1), from_scratch=from_scratch)
+    alike, shifted = advise(far), advise(replace(far, told_apart=(0.75, 0.02)))
+    assert alike.values["unfreeze.batch_norm"] == "train"
+    assert shifted.values["unfreeze.batch_norm"] == policy
+    assert (shifted.values["unfreeze.lr"] < alike.values["unfreeze.lr"]) is (policy == "affine")
+
+
 @pytest.mark.parametrize(
     ("told_apart", "is_shifted"),
     [((0.75, 0.05), True), ((0.75, 0.09), False), ((0.58, 0.01), False)],
