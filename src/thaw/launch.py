@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     # A thread that waits for the others spins for milliseconds by default, on the core that they
     # need where other programs run as well: docs/benchmarks.md.
-    "GOMP_SPINCOUNT": "10000",
+    "GOMP_SPINCOUNT": "3000",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # deterministic matrix products on NVIDIA GPUs
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

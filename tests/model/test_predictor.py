@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from thaw.data.loader import ImageSource
 from thaw.data.pack import PackedStore, PackWriter
 from thaw.data.transforms import Preprocessing
 from thaw.model import directory
+from thaw.model.drift import Places, Reference
 from thaw.model.predictor import Predictor
 from thaw.training.runtime import logits
 
@@ -128,3 +130,30 @@ def test_what_is_no_image_is_refused_and_its_place_is_named(
     predictor = Predictor(folder, batch_size)
     with pytest.raises(DecodeError, match=rf"^image 3: .*{reason}"):
         predictor.probabilities([*IMAGES[:3], content, IMAGES[4]])
+
+
+def test_what_another_thread_computes_meanwhile_is_not_looked_at(tmp_path: Path) -> None:
+    model, spec = made("merged")
+    spec = spec.model_copy(update={"preprocessing": PREPROCESSING})
+    inputs = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+    watched = Places.of(spec.folded, spec.merged).watched(model.eval())
+    with watched as moments, torch.inference_mode():
+        model(PREPROCESSING.normalize(inputs / 255))
+    reference = Reference({name: (m.mean, m.std) for name, m in moments.items()})
+    directory.save(model, spec, tmp_path / "model", reference)
+    predictor = Predictor(tmp_path / "model")
+    assert predictor.drift is not None
+
+    def meanwhile(*_: object) -> None:
+        black = torch.zeros_like(inputs)
+        other = threading.Thread(target=predictor.forward, args=(black,), kwargs={"watch": True})
+        other.start()
+        other.join()
+
+    (conv, _), *_ = spec.merged
+    handle = predictor._twin.get_submodule(conv).register_forward_hook(meanwhile)
+    found = predictor.forward(inputs, watch=True)
+    handle.remove()
+    assert torch.equal(found, predictor.forward(inputs))
+    assert predictor.drift.images == 40
+    assert predictor.drift.score == pytest.approx(0, abs=1e-3)

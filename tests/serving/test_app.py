@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import shutil
 import socket
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.registry.served import CLASSES, image, model_directory, text
+from tests.registry.served import CLASSES, image, model_directory, text, uniform
 from tests.serving.service import metric, running
 from thaw.model import directory
 from thaw.model.predictor import Predictor
@@ -138,7 +139,10 @@ def test_an_image_of_many_pixels_is_refused_by_its_header(url: str) -> None:
 
     buffer = io.BytesIO()
     Image.new("1", (10_000, 10_000)).save(buffer, "PNG")  # 100 megapixels in 12 kB
-    assert_refused(post(url, data=buffer.getvalue(), headers=PNG), 400, "10000 x 10000 pixels")
+    said = "10000 x 10000 pixels, more than the 0.5 megapixels that are taken here: shrink"
+    answer = post(url, data=buffer.getvalue(), headers=PNG)
+    assert_refused(answer, 400, said)
+    assert "prepare" not in answer.text  # the knob is not the client's
 
 
 def test_a_body_that_never_says_how_long_it_is_is_cut_off(url: str) -> None:
@@ -191,7 +195,39 @@ def test_when_too_many_wait_the_next_is_told_to_come_again(model: Path) -> None:
         assert post(url, data=GOOD, headers=PNG).status_code == 200
         assert metric(url, 'thaw_requests_total{status="429"}') == 1
         assert metric(url, "thaw_waiting_images") == 0
-        assert_refused(post(url, json={"images": [text(GOOD)] * 3}), 429, "try again")
+        # to come again would not help
+        assert_refused(post(url, json={"images": [text(GOOD)] * 3}), 413, "send at most 2 at once")
+
+
+def test_when_the_bodies_inside_are_too_many_bytes_the_next_is_told_to_come_again(
+    model: Path,
+) -> None:
+    large = image(size=300)
+    most = 1.5 * len(large) / 1e6
+    with running(str(model), bodies=most, max_megabytes=most, timeout=5.0) as url:
+        host, port = url.removeprefix("http://").split(":")
+        slow = http.client.HTTPConnection(host, int(port))
+        slow.putrequest("POST", "/predict")
+        slow.putheader("Content-Type", "image/png")
+        slow.putheader("Content-Length", str(len(large)))
+        slow.endheaders()
+        slow.send(large[:-1])
+        time.sleep(0.3)
+        answer = post(url, data=large, headers=PNG)
+        assert_refused(answer, 429, "try again")
+        assert answer.headers["Retry-After"] == "1"
+        assert post(url, data=GOOD, headers=PNG).status_code == 200
+        slow.send(large[-1:])
+        assert slow.getresponse().status == 200
+        for _ in range(3):  # what was taken is given back
+            assert post(url, data=large, headers=PNG).status_code == 200
+
+
+def test_a_request_that_is_larger_than_the_room_for_bodies_has_the_house_to_itself(
+    model: Path,
+) -> None:
+    with running(str(model), bodies=0.001, max_megabytes=1.0) as url:
+        assert post(url, data=GOOD, headers=PNG).status_code == 200
 
 
 def test_a_model_that_gives_nan_is_an_internal_error_and_the_service_lives(
@@ -233,6 +269,24 @@ def test_answers_cannot_be_framed_sniffed_or_kept(url: str) -> None:
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "http" not in policy
+
+
+def test_the_drift_of_what_passes_is_told(watched: Path) -> None:
+    with running(str(watched)) as url:
+        assert math.isnan(metric(url, "thaw_drift"))
+        same = watched_over(url, [image(n) for n in range(32)], 32)
+        assert 0 <= same < 0.2
+        assert watched_over(url, [uniform(255)] * 32, 64) > same + 0.3
+
+
+def watched_over(url: str, images: list[bytes], count: int) -> float:
+    """The drift score when it is over ``count`` images: not every batch is looked at."""
+    files = [("image", (f"{n}.png", content)) for n, content in enumerate(images)]
+    for _ in range(50):
+        assert post(url, files=files).status_code == 200
+        if metric(url, "thaw_drift_images") >= count:
+            return metric(url, "thaw_drift")
+    raise AssertionError("nothing was looked at")
 
 
 # The model that takes over

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.registry.served import CLASSES, image
+from tests.registry.served import CLASSES, image, uniform
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.predict import images_below, predict_folder
@@ -104,6 +104,94 @@ def test_what_cannot_be_read_is_listed_and_the_rest_predicted(
     assert set(json.loads((tmp_path / "out.csv.json").read_text())["unreadable"]) == {
         name.strip("'") for name in problems
     }
+
+
+def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.png").write_bytes(image())
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / ".hidden").symlink_to(tmp_path / "elsewhere")
+    scandir, out = os.scandir, tmp_path / "out.csv"
+
+    def denied(path: str) -> object:  # root, who runs tests in a container, can read everything
+        if str(path).endswith("sub, ü"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(ProblemsError) as caught:
+        predict_folder(str(model), folder, out)
+    monkeypatch.undo()
+    assert sorted(caught.value.problems) == [
+        "'linked': a link to a folder is not followed",
+        "'sub, ü': the folder cannot be read: Permission denied",
+    ]
+    assert len(rows(out)) == COUNT / 2
+    about = json.loads((tmp_path / "out.csv.json").read_text())
+    assert set(about["unreadable"]) == {"linked", "sub, ü"}
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/linked").symlink_to(folder)
+    with pytest.raises(ProblemsError, match=r"holds no image(.|\n)*'linked': a link to a folder"):
+        images_below(tmp_path / "only")
+
+
+def test_a_name_that_is_no_utf_8_is_listed(model: Path, folder: Path, tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png"))).write_bytes(image())
+    with pytest.raises(ProblemsError, match="the file's name is not valid UTF-8"):
+        predict_folder(str(model), folder, tmp_path / "out.csv")
+    about = json.loads((tmp_path / "out.csv.json").read_text())
+    assert about["unreadable"] == {"\udcff.png": "the file's name is not valid UTF-8"}
+
+
+def test_a_probability_that_is_not_finite_is_no_row(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Predictor.forward
+    second = images_below(folder)[0][1]
+
+    def broken(self: Predictor, images: torch.Tensor, *, watch: bool = False) -> torch.Tensor:
+        found = forward(self, images, watch=watch).clone()
+        bad = self.read((folder / second).read_bytes())
+        found[(images == bad).flatten(1).all(dim=1)] = float("nan")
+        return found
+
+    monkeypatch.setattr(Predictor, "forward", broken)
+    with pytest.raises(ProblemsError) as caught:
+        predict_folder(str(model), folder, tmp_path / "out.csv")
+    assert caught.value.problems == [f"{second!r}: the model gave a probability that is not finite"]
+    assert second not in {row["path"] for row in rows(tmp_path / "out.csv")}
+    assert len(rows(tmp_path / "out.csv")) == COUNT - 1
+
+
+def test_the_drift_score_stays_until_there_is_another(watched: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "images", tmp_path / "out.csv"
+    folder.mkdir()
+    for number in range(64):
+        (folder / f"{number:03d}.png").write_bytes(image(number))
+
+    def drift() -> tuple[float | None, int | None]:
+        about = json.loads((tmp_path / "out.csv.json").read_text())
+        return about["drift"], about["drift_images"]
+
+    predict_folder(str(watched), folder, out)
+    first, images = drift()
+    assert first is not None
+    assert first < 0.1
+    assert images == 64
+    predict_folder(str(watched), folder, out)  # nothing is left to compute
+    assert drift() == (first, 64)
+    (folder / "few.png").write_bytes(uniform(0))
+    predict_folder(str(watched), folder, out)  # too few to tell
+    assert drift() == (first, 64)
+    for number in range(40):
+        (folder / f"white{number}.png").write_bytes(uniform(255))
+    predict_folder(str(watched), folder, out)
+    shifted, images = drift()
+    assert shifted is not None
+    assert shifted > first + 0.3
+    assert images == 40
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class Preprocessing(BaseModel):
     def normalize(self, images: Tensor) -> Tensor:
         """Values in 0..1 (N, 3, S, S) -> mean and standard deviation as in pretraining."""
         mean, std = self._statistics(images.device)
-        return (images - mean) / std
+        return (images - mean).div_(std)
 
     def denormalize(self, inputs: Tensor) -> Tensor:
         """The images that :meth:`normalize` made ``inputs`` of, for people to look at."""

@@ -30,6 +30,7 @@ FEWEST = 32  # images under which a score would be noise
 _STRIDE = 2  # a quarter of the positions says as much, and takes a quarter of the time
 _AT_ONCE = 256  # images that are looked at in any case; after them
 _SHARE = 1 / 16  # of the images, for looking takes as long as a third of the forward pass
+_FEW = 8  # of a larger batch: looking at one image takes nearly as long
 _SPREAD = 512  # images that are enough, where it is known how many will come
 _DEAD = 1e-3  # of a layer's median: below it, a channel's spread is no unit to measure by
 
@@ -150,14 +151,15 @@ class Drift:
         """Look at 512 images, evenly over the ``images`` that will come: they may be sorted."""
         self._at_once, self._share = 0, min(1.0, _SPREAD / max(1, images))
 
-    @contextmanager
-    def watch(self, classifier: nn.Module, images: int) -> Iterator[None]:
-        """Look at the ``images`` that pass through ``classifier`` while the context is open."""
+    def due(self, images: int) -> int:
+        """How many of the next ``images`` to look at."""
         self._passed += images
         due = min(images, self._at_once + math.ceil(self._passed * self._share) - self._seen)
-        if due <= 0:
-            yield
-            return
+        return due if due >= min(images, _FEW) else 0
+
+    @contextmanager
+    def watch(self, classifier: nn.Module, due: int) -> Iterator[None]:
+        """Look at the first ``due`` images that pass ``classifier`` while the context is open."""
         with self._places.watched(classifier, first=due) as moments:
             yield
         self._seen += due

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from contextlib import nullcontext
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,14 +15,16 @@ from thaw.model import directory
 from thaw.model.drift import Drift, Places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
+    from thaw.model.blocks import Classifier
+
 
 class Predictor:
-    """A model directory, ready to classify encoded images.
+    """A model directory, ready to classify encoded images; several threads may use it at once.
 
     ``drift``, where the model keeps the statistics for it, looks at what passes when it is told to
     (over the last ``window`` images or more, or over all). ``max_megapixels`` may be less than what
@@ -41,6 +45,10 @@ class Predictor:
         reference = directory.load_reference(folder, self.spec)
         places = Places.of(self.spec.folded, self.spec.merged)
         self.drift = Drift(reference, places, window) if reference else None
+        # What is looked at passes through a twin with the same weights: hooks on the network itself
+        # would see what other threads compute, too.
+        self._twin = _twin(self.classifier)
+        self._counting, self._looking = threading.Lock(), threading.Lock()
 
     @property
     def classes(self) -> list[str]:
@@ -78,13 +86,37 @@ class Predictor:
         """Images as uint8 (N, 3, S, S) -> probabilities (N, classes)."""
         inputs = self.spec.preprocessing.normalize(images.float().div_(255))
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        watching = self.drift.watch(self.classifier, len(images)) if watch and self.drift else None
-        with torch.inference_mode(), watching or nullcontext():
-            probabilities: Tensor = self.classifier(inputs).softmax(dim=1)
+        with torch.inference_mode(), self._network(len(images), watch=watch) as network:
+            probabilities: Tensor = network(inputs).softmax(dim=1)
         return probabilities
+
+    @contextmanager
+    def _network(self, images: int, *, watch: bool) -> Iterator[Classifier]:
+        """The network; or its twin while it is being watched, by one thread at a time."""
+        due = self._due(images) if watch else 0
+        # Where another thread is looking, what is due is made up for by the next batch.
+        if not due or not self._looking.acquire(blocking=False):
+            yield self.classifier
+            return
+        try:
+            assert self.drift is not None
+            with self.drift.watch(self._twin, due):
+                yield self._twin
+        finally:
+            self._looking.release()
+
+    def _due(self, images: int) -> int:
+        with self._counting:
+            return self.drift.due(images) if self.drift else 0
 
     def _read(self, place: int, content: bytes) -> Tensor:
         try:
             return self.read(content)
         except DecodeError as error:
             raise DecodeError(f"image {place}: {error}") from None
+
+
+def _twin(classifier: Classifier) -> Classifier:
+    """Other modules, the same tensors."""
+    shared = {id(tensor): tensor for tensor in classifier.state_dict(keep_vars=True).values()}
+    return copy.deepcopy(classifier, shared)

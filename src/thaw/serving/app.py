@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from thaw.data.decode import DecodeError
-from thaw.serving.body import images_of
+from thaw.serving.body import FullError, Room, Share, images_of
 from thaw.serving.engine import BusyError, Engine
 from thaw.serving.guard import Guard
 from thaw.serving.live import follow
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """The limits; what may be waited for is in seconds, ``queue`` in images."""
+    """The limits; what may be waited for is in seconds, ``queue`` in images.
+
+    ``bodies`` is in megabytes: of all requests inside together, or of one that is larger.
+    """
 
     max_batch: int = 32
     queue: int = 128
@@ -40,6 +43,7 @@ class Settings:
     max_megapixels: float = 50.0
     timeout: float = 30.0
     poll: float = 10.0
+    bodies: float = 256.0
 
 
 def build(asked: str, model: Model, settings: Settings) -> FastAPI:
@@ -65,6 +69,7 @@ class Service:
         self._first = model
         self._settings = settings
         self._meters = meters
+        self._room = Room(int(max(settings.bodies, settings.max_megabytes) * 1e6))
         self._page, self._policy = _page()
         self._engine: Engine
 
@@ -85,26 +90,30 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """Images in, classes with their probabilities out."""
-        inside = 0
+        inside, share = 0, Share(self._room)
         try:
             self._engine.admit(1)
             inside = 1
             limits = self._settings
-            images = await images_of(request, int(limits.max_megabytes * 1e6), limits.timeout)
+            most = int(limits.max_megabytes * 1e6)
+            images = await images_of(request, most, limits.timeout, share)
+            if len(images) > limits.queue:
+                return _refusal(413, f"{len(images)} images: send at most {limits.queue} at once")
             self._engine.admit(len(images) - 1)
             inside = len(images)
             found = await self._engine.predict(images, limits.timeout)
-        except BusyError:
+        except (BusyError, FullError):
             reason = "too many images are waiting: try again in a second"
             return JSONResponse({"error": reason}, 429, {"Retry-After": "1"})
         except DecodeError as error:
-            return _refusal(400, str(error))
+            return _refusal(400, _for_client(str(error)))
         except TimeoutError:
             return _refusal(503, f"no answer within {self._settings.timeout:g} s")
         except ClientDisconnect:
             return _refusal(400, "the client went away")
         finally:
             self._engine.leave(inside)
+            share.leave()
         for prediction in found:
             self._meters.predicted.labels(prediction.label).inc()
         return JSONResponse(_answer(found))
@@ -128,6 +137,12 @@ class Service:
     async def page(self) -> Response:
         """The page for a person."""
         return HTMLResponse(self._page, headers={"Content-Security-Policy": self._policy})
+
+
+def _for_client(reason: str) -> str:
+    """A reason without the project's own knob, which a client cannot turn."""
+    knob = r"prepare\.max_megapixels = (\S+): shrink the image(, or raise the limit)?"
+    return re.sub(knob, r"the \1 megapixels that are taken here: shrink the image", reason)
 
 
 def _answer(found: list[Prediction]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import UploadFile
@@ -21,14 +22,51 @@ MOST_IMAGES = 32
 _FORMS = "a form with files, JSON ({'images': [base64, ...]}) or an image as the body"
 
 
-async def images_of(request: Request, max_bytes: int, timeout: float) -> list[bytes]:
+class FullError(Exception):
+    """As many bytes are inside as may be."""
+
+
+@dataclass
+class Room:
+    """The bytes of all bodies that are inside, and how many may be."""
+
+    most: int
+    inside: int = 0
+
+
+@dataclass
+class Share:
+    """A request's part of the room, until it leaves."""
+
+    room: Room
+    taken: int = 0
+
+    def take(self, count: int) -> None:
+        """Let ``count`` more bytes in.
+
+        Raises:
+            FullError: others take up the room.
+        """
+        if self.room.inside + count > self.room.most:
+            raise FullError
+        self.room.inside += count
+        self.taken += count
+
+    def leave(self) -> None:
+        """Give back what was taken."""
+        self.room.inside -= self.taken
+        self.taken = 0
+
+
+async def images_of(request: Request, max_bytes: int, timeout: float, share: Share) -> list[bytes]:
     """The encoded images, in order.
 
     Raises:
         HTTPException: 400 malformed, 408 too slow, 413 too large, 415 another content type.
+        FullError: too many bytes of other requests are inside.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    body = await _whole(request, max_bytes, timeout)
+    body = await _whole(request, max_bytes, timeout, share)
     if kind == "multipart/form-data":
         images = await _form(request, body)
     elif kind == "application/json":
@@ -42,7 +80,7 @@ async def images_of(request: Request, max_bytes: int, timeout: float) -> list[by
     return images
 
 
-async def _whole(request: Request, max_bytes: int, timeout: float) -> bytes:
+async def _whole(request: Request, max_bytes: int, timeout: float, share: Share) -> bytes:
     """The body; what is too large is refused by its header, or once that much has come."""
     too_large = HTTPException(413, f"the request is larger than {max_bytes / 1e6:g} MB")
     declared = request.headers.get("content-length", "0")
@@ -55,6 +93,7 @@ async def _whole(request: Request, max_bytes: int, timeout: float) -> bytes:
                 length += len(part)
                 if length > max_bytes:
                     raise too_large
+                share.take(len(part))
                 parts.append(part)
     except TimeoutError:
         raise HTTPException(408, f"the request took longer than {timeout:g} s") from None

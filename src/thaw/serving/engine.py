@@ -1,13 +1,15 @@
-"""Concurrent requests -> batches: images are decoded in threads, one thread computes.
+"""Concurrent requests -> batches: images are decoded in threads, and computed in a thread a core.
 
-A batch is what is there when the forward pass before it ends. It waits only for images that are
-being decoded at that moment, so that a single request never waits.
+A forward pass on one core leaves nobody waiting: one on all cores would wait at every layer for
+the core that decodes at that moment. A request that is alone in the house gets all cores.
+
+A batch is what is there when a thread is free. It waits only for images that are being decoded at
+that moment, so that a single request never waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
 import threading
 import time
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thaw.data.decode import DecodeError
+from thaw.process import cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,16 +70,19 @@ class Engine:
         self._decoding = 0
         self._lock = threading.Lock()
         self._ready: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._held: _Item | None = None  # of another model than the batch before it
-        self._pool = ThreadPoolExecutor(os.cpu_count(), "decode")
+        self._pool = ThreadPoolExecutor(cores(), "decode")
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="forward", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"forward-{number}", daemon=True)
+            for number in range(cores())
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def is_alive(self) -> bool:
         """Whether images are still computed."""
-        return self._thread.is_alive()
+        return all(thread.is_alive() for thread in self._threads)
 
     def admit(self, images: int) -> None:
         """Let ``images`` more in; :meth:`leave` must follow.
@@ -119,7 +125,8 @@ class Engine:
         """Compute what is there, then stop."""
         self._pool.shutdown()
         self._ready.put(None)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _decode(self, place: int, item: _Item) -> None:
         try:
@@ -134,7 +141,11 @@ class Engine:
                 self._decoding -= 1
 
     def _run(self) -> None:
-        while batch := self._batch():
+        held: list[_Item] = []
+        while True:
+            batch, held = self._batch(held)
+            if not batch:
+                return
             alive = [item for item in batch if not item.future.cancelled()]
             if not alive:
                 continue
@@ -143,12 +154,15 @@ class Engine:
             except Exception as error:
                 self._answer([(item, error) for item in alive])
 
-    def _batch(self) -> list[_Item]:
-        """The next images of one model; nothing at the end."""
-        first = self._held or self._ready.get()
-        self._held = None
+    def _batch(self, held: list[_Item]) -> tuple[list[_Item], list[_Item]]:
+        """The next images of one model, none at the end; and one of another, if it came next.
+
+        ``held`` is what was left of the time before.
+        """
+        first = held[0] if held else self._ready.get()
         if first is None:
-            return []
+            self._ready.put(None)  # for the other threads
+            return [], []
         batch = [first]
         end = time.monotonic() + _LINGER
         while len(batch) < self._max_batch:
@@ -165,14 +179,14 @@ class Engine:
                 self._ready.put(None)
                 break
             if item.model is not first.model:
-                self._held = item
-                break
+                return batch, [item]
             batch.append(item)
-        return batch
+        return batch, []
 
     def _compute(self, batch: Sequence[_Item]) -> list[Prediction]:
         model, start = batch[0].model, time.perf_counter()
         inputs = torch.cat([item.image for item in batch])
+        torch.set_num_threads(cores() if self._inside <= len(batch) else 1)  # of this thread alone
         probabilities = model.predictor.forward(inputs, watch=True)
         if not bool(probabilities.isfinite().all()):
             raise ArithmeticError(f"{model.name} gave a probability that is not finite")

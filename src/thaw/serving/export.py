@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +19,10 @@ from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.files import write_whole
 from thaw.model.predictor import Predictor
+from thaw.process import cores
 from thaw.serving.formats import need, runner, written
 from thaw.serving.located import located
-from thaw.serving.predict import decoded, images_below
+from thaw.serving.predict import images_below, read_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -115,7 +118,9 @@ def _real_images(predictor: Predictor, folder: Path | None, prepared: Path) -> I
         return
     paths, _ = images_below(folder)
     chosen_paths = [paths[place] for place in _spaced(len(paths))]
-    read = [image for _, image in decoded(predictor, folder, chosen_paths, _BATCH)]
+    root = folder.resolve()
+    with ThreadPoolExecutor(cores()) as pool:
+        read = list(pool.map(partial(read_below, root, predictor), chosen_paths))
     images = [image for image in read if not isinstance(image, str)]
     if not images:
         raise ThawError(f"{folder}: no image could be read")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,26 +19,35 @@ from thaw.console import progress, say, warn
 from thaw.data.decode import EXTENSIONS, DecodeError
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
+from thaw.process import cores
 from thaw.serving.located import located
-from thaw.serving.results import Results
+from thaw.serving.results import DRIFT, Results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from torch import Tensor
 
 BATCH = 32
-_AHEAD = 3  # batches that are decoded while one is computed
+_NOT_FINITE = "the model gave a probability that is not finite"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to; ``unreadable`` are (path, reason)."""
+    """What a run came to; ``failed`` are (path, reason), ``drift`` the score and its images."""
 
     computed: int
-    unreadable: list[tuple[str, str]]
-    drift: float | None
+    failed: list[tuple[str, str]]
+    drift: tuple[float, int] | None
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What was passed over: how many files are no images by name; (path, reason) of folders."""
+
+    others: int
+    folders: list[tuple[str, str]]
 
 
 def predict_folder(model: str, folder: Path, out: Path, batch_size: int = BATCH) -> None:
@@ -45,7 +57,7 @@ def predict_folder(model: str, folder: Path, out: Path, batch_size: int = BATCH)
         ThawError: no such model or folder, or ``out`` holds something else.
         ProblemsError: some images cannot be read; all others are predicted.
     """
-    paths, others = images_below(folder)
+    paths, passed = images_below(folder)
     with located(model) as found:
         predictor = Predictor(found.folder)
         owner = {"digest": predictor.spec.digest, "folder": str(folder.resolve())}
@@ -54,71 +66,84 @@ def predict_folder(model: str, folder: Path, out: Path, batch_size: int = BATCH)
             if results.done:
                 say(f"{out}: {len(results.done)} rows are there already, {len(waiting)} to go")
             summary = predict(predictor, folder, waiting, results, batch_size)
-            about = {
-                "complete": True,
-                "model": found.name,
-                "drift": summary.drift,
-                "unreadable": dict(summary.unreadable),
-            }
+            unreadable = dict([*passed.folders, *summary.failed])
+            about = {"complete": True, "model": found.name, "unreadable": unreadable}
+            if summary.drift:
+                about |= dict(zip(DRIFT, summary.drift, strict=True))
             results.describe(about)
-    _tell(out, summary, others)
+    _tell(out, summary, passed)
 
 
 def predict(
     predictor: Predictor, folder: Path, paths: Sequence[str], results: Results, batch_size: int
 ) -> Summary:
-    """Predict ``paths`` below ``folder``, in order; decoding goes on during the forward pass."""
-    unreadable: list[tuple[str, str]] = []
+    """Predict ``paths`` below ``folder``, in order: a core decodes and computes a batch by itself.
+
+    A forward pass on all cores would wait at every layer for the one that decodes at that moment.
+    """
+    failed: list[tuple[str, str]] = []
     computed = 0
-    names: list[str] = []
-    inputs: list[Tensor] = []
-
-    def flush() -> None:
-        nonlocal computed
-        results.add(names, predictor.forward(torch.cat(inputs), watch=True))
-        computed += len(names)
-        names.clear()
-        inputs.clear()
-
     if predictor.drift:
         predictor.drift.spread(len(paths))
-    reading = decoded(predictor, folder, paths, batch_size * _AHEAD)
-    for path, image in progress(reading, "predicting", len(paths)):
-        if isinstance(image, str):
-            unreadable.append((path, image))
-            continue
-        names.append(path)
-        inputs.append(image)
-        if len(names) == batch_size:
-            flush()
-    if names:
-        flush()
-    return Summary(computed, unreadable, predictor.drift.score if predictor.drift else None)
+    size = max(1, min(batch_size, -(-len(paths) // cores())))
+    parts = [paths[start : start + size] for start in range(0, len(paths), size)]
+    done = _in_order(partial(_compute, predictor, folder.resolve()), parts)
+    for part in progress(done, "predicting", len(parts)):
+        results.add(part.names, part.probabilities)
+        failed += part.failed
+        computed += len(part.names)
+    return Summary(computed, failed, _drift(predictor))
 
 
-def decoded(
-    predictor: Predictor, folder: Path, paths: Iterable[str], ahead: int
-) -> Iterator[tuple[str, Tensor | str]]:
-    """(path, image or the reason why there is none), in order; at most ``ahead`` are waiting."""
-    root = folder.resolve()
-    waiting: deque[tuple[str, Future[Tensor | str]]] = deque()
-    # Pillow lets go of the GIL; the resize of one image is too small to be worth two threads.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+@dataclass(frozen=True)
+class _Part:
+    """A batch: the probabilities (N, classes) of ``names``, and what failed with its reason."""
+
+    names: list[str]
+    probabilities: Tensor
+    failed: list[tuple[str, str]]
+
+
+def _compute(predictor: Predictor, root: Path, paths: Sequence[str]) -> _Part:
+    read = [(path, read_below(root, predictor, path)) for path in paths]
+    failed = [(path, image) for path, image in read if isinstance(image, str)]
+    images = {path: image for path, image in read if not isinstance(image, str)}
+    if not images:
+        return _Part([], torch.empty(0, len(predictor.classes)), failed)
+    probabilities = predictor.forward(torch.cat(list(images.values())), watch=True)
+    finite = probabilities.isfinite().all(dim=1)
+    failed += [(path, _NOT_FINITE) for path in compress(images, ~finite)]
+    return _Part(list(compress(images, finite)), probabilities[finite], failed)
+
+
+def _in_order(
+    compute: Callable[[Sequence[str]], _Part], parts: Iterable[Sequence[str]]
+) -> Iterator[_Part]:
+    """The results of ``parts`` in their order, on all cores; few are ahead of what was taken."""
+    waiting: deque[Future[_Part]] = deque()
+    with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            for path in paths:
-                waiting.append((path, pool.submit(_read, predictor, root, path)))
-                if len(waiting) >= ahead:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
+            for part in parts:
+                waiting.append(pool.submit(compute, part))
+                if len(waiting) > 2 * cores():
+                    yield waiting.popleft().result()
             while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
+                yield waiting.popleft().result()
         finally:
-            for _, future in waiting:
+            for future in waiting:
                 future.cancel()
 
 
-def _read(predictor: Predictor, root: Path, path: str) -> Tensor | str:
+def _drift(predictor: Predictor) -> tuple[float, int] | None:
+    drift = predictor.drift
+    score = drift.score if drift else None
+    if drift is None or score is None or not math.isfinite(score):
+        return None
+    return score, drift.images
+
+
+def read_below(root: Path, predictor: Predictor, path: str) -> Tensor | str:
+    """The image at ``path`` below ``root``, which is resolved; or why there is none."""
     try:
         path.encode("utf-8")
         whole = (root / path).resolve()
@@ -137,36 +162,54 @@ def _read(predictor: Predictor, root: Path, path: str) -> Tensor | str:
         return str(error)
 
 
-def images_below(folder: Path) -> tuple[list[str], int]:
-    """The images below ``folder``, relative to it, sorted; and how many files are none by name.
+def images_below(folder: Path) -> tuple[list[str], Passed]:
+    """The images below ``folder``, relative to it, sorted; and what was passed over.
 
-    Hidden files and folders are not looked at.
+    Hidden files and folders are not looked at, links to folders not followed.
+
+    Raises:
+        ThawError: there is no image.
     """
     if not folder.is_dir():
         raise ThawError(f"{folder} is not a folder")
     images, others = [], 0
-    for parent, folders, files in os.walk(folder):
+    lost: list[tuple[str, str]] = []
+
+    def below(path: str | Path) -> str:
+        return Path(path).relative_to(folder).as_posix()
+
+    def unreadable(error: OSError) -> None:
+        lost.append((below(error.filename), f"the folder cannot be read: {error.strerror}"))
+
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
+        lost.extend((below(link), "a link to a folder is not followed") for link in links)
         for name in files:
             if name.startswith("."):
                 continue
             if name.lower().endswith(EXTENSIONS):
-                images.append(Path(parent, name).relative_to(folder).as_posix())
+                images.append(below(Path(parent, name)))
             else:
                 others += 1
     if not images:
-        raise ThawError(f"{folder} holds no image ({', '.join(EXTENSIONS)})")
-    return sorted(images), others
+        nothing = f"{folder} holds no image ({', '.join(EXTENSIONS)})"
+        raise ProblemsError(nothing, _listed(lost)) if lost else ThawError(nothing)
+    return sorted(images), Passed(others, lost)
 
 
-def _tell(out: Path, summary: Summary, others: int) -> None:
+def _listed(lost: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{path!r}: {reason}" for path, reason in lost]
+
+
+def _tell(out: Path, summary: Summary, passed: Passed) -> None:
     Console().print(f"{out}: {summary.computed} images predicted", highlight=False)
     if summary.drift is not None:
-        say(f"drift: {summary.drift:.2f} (0: as the training images; 1: a standard deviation off)")
-    if others:
-        warn(f"{others} files were passed over: their names are not those of images")
-    if summary.unreadable:
-        raise ProblemsError(
-            "some images could not be read, and have no row",
-            [f"{path!r}: {reason}" for path, reason in summary.unreadable],
-        )
+        score, images = summary.drift
+        scale = "0: as the training images; 1: a standard deviation off"
+        say(f"drift: {score:.2f} over {images} images ({scale})")
+    if passed.others:
+        warn(f"{passed.others} files were passed over: their names are not those of images")
+    lost = [*passed.folders, *summary.failed]
+    if lost:
+        raise ProblemsError("some images could not be predicted, and have no row", _listed(lost))

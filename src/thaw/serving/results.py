@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEW = ("path", "label", "probability")
+DRIFT = ("drift", "drift_images")  # in the JSON file: the score, and how many images it is over
 
 
 class Results:
@@ -36,6 +37,7 @@ class Results:
         self._about = path.with_name(f"{path.name}.json")
         self._owner = owner
         self._classes = classes
+        self._drift: dict[str, Any] = dict.fromkeys(DRIFT)
         self._columns = [*FEW, *(f"p_{label}" for label in classes)]
         self.done = self._resume()
         if not self.done:
@@ -77,9 +79,14 @@ class Results:
             ) from error
 
     def describe(self, summary: dict[str, Any]) -> None:
-        """Write the JSON file: whose predictions these are, and ``summary``."""
-        content = json.dumps({**self._owner, **summary}, indent=2, ensure_ascii=False)
-        write_whole(self._about, f"{content}\n".encode())
+        """Write the JSON file: whose predictions these are, and ``summary``.
+
+        A drift score that an earlier run left stays where ``summary`` has none.
+        """
+        about = {**self._owner, **self._drift, **summary}
+        content = json.dumps(about, indent=2, ensure_ascii=False)
+        # a file's name that is no UTF-8 is kept as JSON's own escapes
+        write_whole(self._about, f"{content}\n".encode(errors="backslashreplace"))
 
     def _resume(self) -> set[str]:
         """The paths that have a row."""
@@ -113,6 +120,7 @@ class Results:
                 f"{self._path} holds the predictions of another {key} ({there.get(key)}, not "
                 f"{self._owner[key]}): give another --out, or delete it and {self._about.name}"
             )
+        self._drift |= {key: there.get(key) for key in DRIFT}
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> str:
