@@ -146,7 +146,7 @@ def test_what_another_thread_computes_meanwhile_is_not_looked_at(tmp_path: Path)
 
     def meanwhile(*_: object) -> None:
         black = torch.zeros_like(inputs)
-        other = threading.Thread(target=predictor.forward, args=(black,), kwargs={"watch": True})
+        other = threading.Thread(target=predictor.forward, args=(black,))
         other.start()
         other.join()
 

@@ -94,16 +94,12 @@ class Predictor:
     def _network(self, images: int, *, watch: bool) -> Iterator[Classifier]:
         """The network; or its twin while it is being watched, by one thread at a time."""
         due = self._due(images) if watch else 0
-        # Where another thread is looking, what is due is made up for by the next batch.
-        if not due or not self._looking.acquire(blocking=False):
+        if not due:
             yield self.classifier
             return
-        try:
-            assert self.drift is not None
-            with self.drift.watch(self._twin, due):
-                yield self._twin
-        finally:
-            self._looking.release()
+        assert self.drift is not None
+        with self._looking, self.drift.watch(self._twin, due):
+            yield self._twin
 
     def _due(self, images: int) -> int:
         with self._counting:
