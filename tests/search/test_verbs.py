@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(verbs, "measure", lambda *_: None)
+    monkeypatch.setattr(verbs, "facts_of", lambda _: None)
     advised = SimpleNamespace(values={"unfreeze.lr": 0.005})
     monkeypatch.setattr(verbs, "advise", lambda _: advised)
     return project.make(tmp_path)
