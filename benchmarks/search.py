@@ -30,7 +30,7 @@ def main(
     trials: Annotated[int, typer.Option(help="Cached trials that speed is measured on.")] = 60,
     naive: Annotated[int, typer.Option(help="Naive ones, of each depth.")] = 1,
     budget: Annotated[int, typer.Option(help="Trials of each search for quality.")] = 8,
-    seeds: Annotated[int, typer.Option(help="Searches for quality, of each kind.")] = 2,
+    seeds: Annotated[int, typer.Option(help="Searches for quality, of each kind.")] = 3,
     killed: Annotated[int, typer.Option(help="Trials of the search whose workers die.")] = 200,
     kill_count: Annotated[int, typer.Option(help="How many die.")] = 5,
     workers: Annotated[int, typer.Option(help="Of that search.")] = 4,

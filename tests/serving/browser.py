@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -122,20 +123,25 @@ def browser(profile: Path) -> Iterator[Page]:
     """A tab of a new browser."""
     name = executable()
     assert name is not None
-    browser_reads, we_write = os.pipe()
-    we_read, browser_writes = os.pipe()
+    low_reads, we_write = os.pipe()
+    we_read, low_writes = os.pipe()
+    # The protocol's pipe is at descriptors 3 and 4, which these may be themselves: unused
+    # numbers above are asked for, since a fixed one may be in use in a long test session.
+    browser_reads = fcntl.fcntl(low_reads, fcntl.F_DUPFD_CLOEXEC, 10)
+    browser_writes = fcntl.fcntl(low_writes, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(low_reads)
+    os.close(low_writes)
 
-    def place() -> None:  # the protocol's pipe is at descriptors 3 and 4
-        os.dup2(browser_reads, 63)  # out of the way first: they may be 3 and 4 themselves
-        os.dup2(browser_writes, 64)
-        os.dup2(63, 3)
-        os.dup2(64, 4)
+    def place() -> None:
+        os.dup2(browser_reads, 3)
+        os.dup2(browser_writes, 4)
 
     process = subprocess.Popen(
         [
             name,
             *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-            *("--remote-debugging-pipe", "--no-first-run", f"--user-data-dir={profile}"),
+            *("--remote-debugging-pipe", "--no-first-run", "--disable-background-networking"),
+            f"--user-data-dir={profile}",
         ],
         preexec_fn=place,
         close_fds=False,
