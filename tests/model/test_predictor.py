@@ -132,28 +132,34 @@ def test_what_is_no_image_is_refused_and_its_place_is_named(
         predictor.probabilities([*IMAGES[:3], content, IMAGES[4]])
 
 
-def test_what_another_thread_computes_meanwhile_is_not_looked_at(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("watched", "looked_at"), [(False, 40), (True, 80)])
+def test_each_thread_looks_at_what_it_computes_itself(
+    watched: bool, looked_at: int, tmp_path: Path
+) -> None:
     model, spec = made("merged")
     spec = spec.model_copy(update={"preprocessing": PREPROCESSING})
     inputs = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
-    watched = Places.of(spec.folded, spec.merged).watched(model.eval())
-    with watched as moments, torch.inference_mode():
+    places = Places.of(spec.folded, spec.merged)
+    with places.watched(model.eval()) as moments, torch.inference_mode():
         model(PREPROCESSING.normalize(inputs / 255))
     reference = Reference({name: (m.mean, m.std) for name, m in moments.items()})
     directory.save(model, spec, tmp_path / "model", reference)
     predictor = Predictor(tmp_path / "model")
     assert predictor.drift is not None
 
+    watching = threading.get_ident()
+
     def meanwhile(*_: object) -> None:
-        black = torch.zeros_like(inputs)
-        other = threading.Thread(target=predictor.forward, args=(black,))
-        other.start()
-        other.join()
+        if threading.get_ident() == watching:
+            images = inputs if watched else torch.zeros_like(inputs)
+            other = threading.Thread(target=lambda: predictor.forward(images, watch=watched))
+            other.start()
+            other.join()
 
     (conv, _), *_ = spec.merged
-    handle = predictor._twin.get_submodule(conv).register_forward_hook(meanwhile)
+    handle = predictor.classifier.get_submodule(conv).register_forward_hook(meanwhile)
     found = predictor.forward(inputs, watch=True)
     handle.remove()
     assert torch.equal(found, predictor.forward(inputs))
-    assert predictor.drift.images == 40
+    assert predictor.drift.images == looked_at
     assert predictor.drift.score == pytest.approx(0, abs=1e-3)

@@ -9,6 +9,7 @@ output of the convolution, which carries the affine map: ``mean * weight + bias`
 from __future__ import annotations
 
 import math
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 FEWEST = 32  # images under which a score would be noise
 _STRIDE = 2  # a quarter of the positions says as much, and takes a quarter of the time
 _AT_ONCE = 256  # images that are looked at in any case; after them
-_SHARE = 1 / 16  # of the images, for looking takes as long as a third of the forward pass
+_SHARE = 1 / 16  # of the images, for looking takes as long as a seventh of the forward pass
 _FEW = 8  # of a larger batch: looking at one image takes nearly as long
 _SPREAD = 512  # images that are enough, where it is known how many will come
 _DEAD = 1e-3  # of a layer's median: below it, a channel's spread is no unit to measure by
@@ -135,6 +136,7 @@ class Drift:
     """The score over the last ``window`` images, or up to twice as many; without it, over all.
 
     The first 256 images are looked at, then one of 16, unless :meth:`spread` says otherwise.
+    Several threads may look at a time, each at a network of its own.
     """
 
     def __init__(self, reference: Reference, places: Places, window: int | None = None) -> None:
@@ -144,7 +146,8 @@ class Drift:
         self._older: dict[str, Moments] = {}
         self._newer: dict[str, Moments] = {}
         self._counts = (0, 0)
-        self._passed = self._seen = 0
+        self._passed = self._promised = 0
+        self._lock = threading.Lock()
         self._at_once, self._share = _AT_ONCE, _SHARE
 
     def spread(self, images: int) -> None:
@@ -152,22 +155,30 @@ class Drift:
         self._at_once, self._share = 0, min(1.0, _SPREAD / max(1, images))
 
     def due(self, images: int) -> int:
-        """How many of the next ``images`` to look at."""
-        self._passed += images
-        due = min(images, self._at_once + math.ceil(self._passed * self._share) - self._seen)
-        return due if due >= min(images, _FEW) else 0
+        """How many of the next ``images`` to look at: they count as promised."""
+        with self._lock:
+            self._passed += images
+            wanted = self._at_once + math.ceil(self._passed * self._share) - self._promised
+            due = min(images, wanted)
+            if due < min(images, _FEW):
+                return 0
+            self._promised += due
+            return due
 
     @contextmanager
     def watch(self, classifier: nn.Module, due: int) -> Iterator[None]:
-        """Look at the first ``due`` images that pass ``classifier`` while the context is open."""
+        """Look at the first ``due`` images that pass ``classifier`` while the context is open.
+
+        No other thread may use ``classifier`` meanwhile: what it computes would be looked at, too.
+        """
         with self._places.watched(classifier, first=due) as moments:
             yield
-        self._seen += due
-        self._newer = _together(self._newer, moments)
-        self._counts = (self._counts[0], self._counts[1] + due)
-        if self._window and self._counts[1] >= self._window:
-            self._older, self._newer = self._newer, {}
-            self._counts = (self._counts[1], 0)
+        with self._lock:
+            self._newer = _together(self._newer, moments)
+            self._counts = (self._counts[0], self._counts[1] + due)
+            if self._window and self._counts[1] >= self._window:
+                self._older, self._newer = self._newer, {}
+                self._counts = (self._counts[1], 0)
 
     @property
     def images(self) -> int:
@@ -177,9 +188,11 @@ class Drift:
     @property
     def score(self) -> float | None:
         """None while there are too few images to tell."""
-        if self.images < FEWEST:
-            return None
-        return self._reference.score(_together(self._older, self._newer))
+        with self._lock:
+            if self.images < FEWEST:
+                return None
+            moments = _together(self._older, self._newer)
+        return self._reference.score(moments)
 
 
 def _together(one: Mapping[str, Moments], other: Mapping[str, Moments]) -> dict[str, Moments]:

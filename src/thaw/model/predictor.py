@@ -45,10 +45,7 @@ class Predictor:
         reference = directory.load_reference(folder, self.spec)
         places = Places.of(self.spec.folded, self.spec.merged)
         self.drift = Drift(reference, places, window) if reference else None
-        # What is looked at passes through a twin with the same weights: hooks on the network itself
-        # would see what other threads compute, too.
-        self._twin = _twin(self.classifier)
-        self._counting, self._looking = threading.Lock(), threading.Lock()
+        self._of_thread = threading.local()
 
     @property
     def classes(self) -> list[str]:
@@ -92,18 +89,20 @@ class Predictor:
 
     @contextmanager
     def _network(self, images: int, *, watch: bool) -> Iterator[Classifier]:
-        """The network; or its twin while it is being watched, by one thread at a time."""
-        due = self._due(images) if watch else 0
+        """The network; or a twin of this thread's while it is being watched.
+
+        Hooks on the network itself would see what other threads compute, too.
+        """
+        due = self.drift.due(images) if self.drift and watch else 0
         if not due:
             yield self.classifier
             return
         assert self.drift is not None
-        with self._looking, self.drift.watch(self._twin, due):
-            yield self._twin
-
-    def _due(self, images: int) -> int:
-        with self._counting:
-            return self.drift.due(images) if self.drift else 0
+        twin: Classifier | None = getattr(self._of_thread, "twin", None)
+        if twin is None:
+            twin = self._of_thread.twin = _twin(self.classifier)
+        with self.drift.watch(twin, due):
+            yield twin
 
     def _read(self, place: int, content: bytes) -> Tensor:
         try:
