@@ -94,10 +94,16 @@ class Ground:
         return self._begun[key]
 
     def classifier(self, params: Params) -> Classifier:
-        """A copy of the backbone with the new head of ``params``, as the warm-up would begin."""
+        """A copy of the backbone with the new head of ``params``, as the warm-up would begin.
+
+        Blocks that do not train are the same modules in every copy.
+        """
         whole, spec = self.begun(params.head)
         first = next(module for module in whole.head.modules() if isinstance(module, nn.Linear))
-        made = copy.deepcopy(whole)
+        depth, named = params.unfreeze.depth, params.unfreeze.blocks
+        frozen = 0 if named or depth == "auto" else max(0, len(whole.blocks) - depth)
+        shared = [whole.head, *whole.blocks[:frozen]]
+        made = copy.deepcopy(whole, {id(module): module for module in shared})
         classes = len(spec.classes)
         made.head = heads.build(params.head, first.in_features, classes, params.seed)
         return made

@@ -44,7 +44,16 @@ class Views:
 
     def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
         """The activations (N, ...) of this epoch's views; without an epoch, of the first ones."""
-        chosen = self._chosen(places, epoch)
+        first = epoch or 1
+        if first <= len(self._views):
+            found = self._views[first - 1].read(places)
+        else:
+            found = self._drawn(places, first)
+        return self._views[0].finish(found.to(inputs.device), places, epoch)
+
+    def _drawn(self, places: NDArray[np.int64], epoch: int) -> Tensor:
+        draws = uniform(self._seed, epoch, self._ids[places], _STREAM, 1)[:, 0]
+        chosen = (draws * len(self._views)).astype(np.int64)
         found: Tensor | None = None
         for number in np.unique(chosen):
             mask = chosen == number
@@ -53,11 +62,4 @@ class Views:
                 found = part.new_empty((len(places), *part.shape[1:]))
             found[torch.from_numpy(mask)] = part
         assert found is not None
-        return self._views[0].finish(found.to(inputs.device), places, epoch)
-
-    def _chosen(self, places: NDArray[np.int64], epoch: int | None) -> NDArray[np.int64]:
-        count = len(self._views)
-        if epoch is None or epoch <= count:
-            return np.full(len(places), (epoch or 1) - 1)
-        draws = uniform(self._seed, epoch, self._ids[places], _STREAM, 1)[:, 0]
-        return (draws * count).astype(np.int64)
+        return found

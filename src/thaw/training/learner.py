@@ -97,7 +97,8 @@ class Learner:
         runtime.accelerator.unscale_gradients()
         self._regularize(epoch, step, number)
         self.optimizer.step()
-        self.optimizer.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = None  # what zero_grad does, in a tenth of a small head's step
         return float(runtime.sum(loss_sum.detach().double()))
 
     def _regularize(self, epoch: int, step: int, number: int) -> None:
@@ -108,13 +109,17 @@ class Learner:
         if settings.l2_sp:
             regularize.pull_to_start(self._start, settings.l2_sp)
         # Accelerate's own clipping looks for optional packages on the disk at every step.
-        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        length = float(norm)
         # fp16's loss scaler meets overflows as a matter of course and skips those steps itself
-        if self._runtime.accelerator.scaler is None and not math.isfinite(float(norm)):
+        if self._runtime.accelerator.scaler is None and not math.isfinite(length):
             raise NotFiniteError(
                 f"the gradient is not finite in epoch {epoch}, step {step + 1}: "
                 "the weights were left as they were; try a lower lr or a longer warmup_fraction"
             )
+        if not length <= settings.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
         if settings.gradient_noise:
             seed = _derived_seed(self._seed, epoch, step, -1)  # no rank: the same on all
             regularize.add_noise(parameters, settings.gradient_noise, number, seed)
