@@ -14,18 +14,19 @@ from thaw.launch import ENVIRONMENT
 
 
 def start(
-    folder: Path, script: str, *arguments: object, tuned: bool = True
+    folder: Path, script: str, *arguments: object, tuned: bool = True, threads: int = 0
 ) -> subprocess.Popen[str]:
-    """Start ``benchmarks/SCRIPT`` in ``folder`` on all cores, or on ``OMP_NUM_THREADS``.
+    """Start ``benchmarks/SCRIPT`` in ``folder`` in so many threads.
 
-    In the environment that thaw starts its stages in, or without it where not ``tuned``.
+    0: as many as ``OMP_NUM_THREADS`` says, else as there are cores. In the environment that thaw
+    starts its stages in, or without it where not ``tuned``.
     """
+    asked = str(threads) if threads else os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
     plain = {key: value for key, value in environment().items() if key not in ENVIRONMENT}
-    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))}
     return subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)],
         cwd=folder,
-        env=plain | threads | (ENVIRONMENT if tuned else {}),
+        env=plain | {"OMP_NUM_THREADS": asked} | (ENVIRONMENT if tuned else {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +12,11 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.children import child
+from benchmarks.children import answer, child, start
 from tests.project import Project
 from tests.search import kills
+from thaw.search.ground import HEADS
+from thaw.training.activations import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,22 +64,47 @@ def main(
 
 
 def speed(project: Project, trials: int, naive: int, depth: int) -> Iterator[Figure]:
-    """Cached trials from an empty cache, over naive ones."""
-    found = child(project.folder, _PARTS, "speed", trials, naive, depth)
+    """Cached trials from an empty cache over naive ones, both by as many workers.
+
+    By a worker on all cores, as without ``--workers``; then by a worker a core.
+    """
     what = f"trials over depth 0 to {depth}" if depth else "head-only trials"
-    goal = "10 x" if depth else "100 x"
-    rates = {name: f"{3600 / found[name]:.0f}" for name in ("steady", "cached", "naive")}
-    yield (
-        f"{what} an hour, cached over naive, once all is there",
-        goal,
-        f"{found['naive'] / found['steady']:.1f} x ({rates['steady']} to {rates['naive']})",
-    )
-    yield (
-        f"the same over {trials} trials from an empty cache",
-        "-",
-        f"{found['naive'] / found['cached']:.1f} x ({rates['cached']} to {rates['naive']}; "
-        f"{found['cold']:.0f} s for what is computed once)",
-    )
+    for workers in (1, os.cpu_count() or 1):
+        found = _workers(project, workers, trials, naive, depth)
+        cold = sum(row["cold"] for row in found)
+        total = sum(row["seconds"] for row in found)
+        slow = float(np.mean([row["naive"] for row in found]))
+        steady, cached = (total - cold) / trials, total / trials
+        rates = {
+            name: f"{workers * 3600 / seconds:.0f}"
+            for name, seconds in (("steady", steady), ("cached", cached), ("naive", slow))
+        }
+        yield (
+            f"{what} an hour, cached over naive, once all is there, {workers} at a time",
+            "10 x" if depth else "100 x",
+            f"{slow / steady:.1f} x ({rates['steady']} to {rates['naive']})",
+        )
+        yield (
+            f"the same over {trials} trials from an empty cache",
+            "-",
+            f"{slow / cached:.1f} x ({rates['cached']} to {rates['naive']}; "
+            f"{cold / workers:.0f} s for what is computed once)",
+        )
+
+
+def _workers(
+    project: Project, workers: int, trials: int, naive: int, depth: int
+) -> list[dict[str, Any]]:
+    """What each worker of one study found, which have shared out the cores."""
+    for kept in (FOLDER, HEADS):
+        shutil.rmtree(project.folder / kept, ignore_errors=True)
+    name = f"speed-{depth}-{workers}"
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    started = [
+        start(project.folder, _PARTS, "speed", name, trials, naive, depth, threads=threads)
+        for _ in range(workers)
+    ]
+    return [answer(process) for process in started]
 
 
 def quality(project: Project, budget: int, seeds: int) -> Iterator[Figure]:

@@ -1,6 +1,6 @@
 """What ``search.py`` measures, in a folder with prepared data; a line of JSON.
 
-As ``search_parts.py speed TRIALS NAIVE DEPTH``, ``quality TRIALS SEED DEPTH``, ``equal`` or
+As ``search_parts.py speed NAME TRIALS NAIVE DEPTH``, ``quality TRIALS SEED DEPTH``, ``equal`` or
 ``overhead TRIALS``, in a process of its own: malloc is set up before it starts. The naive way is
 thaw's own loop on image files: every epoch of every trial decodes them, nothing is cached, and each
 trial trains its head itself (only for ``quality``, which times nothing, may it take a shared one).
@@ -9,7 +9,6 @@ trial trains its head itself (only for ``quality``, which times nothing, may it 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections import Counter
@@ -147,19 +146,16 @@ def question_of(made: ground.Ground) -> Question:
     return Question.of(made.params, made.data.manifest.digest, made.parent)
 
 
-def speed(trials: int, naive: int, depth: int) -> dict[str, float]:
-    """Seconds a trial, without pruning: of ``trials`` from an empty cache, and of naive ones.
+def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, float]:
+    """One of the workers of the study ``name``: seconds of its cached trials, and of naive ones.
 
-    Of each depth that the cached trials had, the first ``naive`` are run naively as well, and
-    count as often as there were cached ones of that depth. ``cold`` are the seconds of what was
-    computed once, over all trials; ``steady`` is a trial without them, ``cached`` with its share.
+    Nothing is pruned. Of each depth that the study's ``trials`` had, the first ``naive`` are run
+    naively as well, and count as often as there were cached ones of that depth. ``cold`` are this
+    worker's seconds in what is computed once, also by another worker that it waits for.
     """
-    for folder in (FOLDER, ground.HEADS):
-        shutil.rmtree(folder, ignore_errors=True)
     made = opened(Timed, parameters(depth, pruner="none"))
     assert isinstance(made, Timed)
     question, connected = question_of(made), storage.connect("")
-    name = f"speed-{depth}-{time.time_ns()}"
     trial.warm_up = made.warm_up
     begun = time.perf_counter()
     Worker(made, question, connected).work(name, 0, trials)
@@ -169,8 +165,7 @@ def speed(trials: int, naive: int, depth: int) -> dict[str, float]:
     values = [study.values_of(each, question.dimensions) for each in done]
     return {
         "cold": made.cold,
-        "cached": seconds / trials,
-        "steady": (seconds - made.cold) / trials,
+        "seconds": seconds,
         "naive": _naive_seconds(made.params, values, naive),
     }
 
@@ -252,7 +247,8 @@ def main() -> None:
         "equal": equal,
         "overhead": overhead,
     }
-    print(json.dumps(parts[sys.argv[1]](*(int(word) for word in sys.argv[2:]))))
+    words = [int(word) if word.isdigit() else word for word in sys.argv[2:]]
+    print(json.dumps(parts[sys.argv[1]](*words)))
 
 
 if __name__ == "__main__":
