@@ -90,7 +90,9 @@ def find_lr(
 @app.command()
 def search(
     trials: Annotated[int, typer.Option(min=1, help="Of the study, over all its runs.")] = 50,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that run trials.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that run trials; without a GPU, best one a core.")
+    ] = 1,
     apply: Annotated[bool, typer.Option("--apply", help="Run nothing; write the values.")] = False,  # noqa: FBT002
     show: Annotated[bool, typer.Option("--show", help="Run nothing; show the study.")] = False,  # noqa: FBT002
     study: Annotated[str, typer.Option(help="By default the one of these parameters.")] = "",

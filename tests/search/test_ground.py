@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -57,3 +57,20 @@ def test_what_is_used_again_is_not_the_next_to_go(params: Params) -> None:
     for path in first:
         path.unlink()
     open_at(ground, params, 1)  # what another process removed is still open here
+
+
+@pytest.mark.parametrize(
+    ("changes", "shared"),
+    [({"depth": 1}, -1), ({"depth": 0}, 0), ({"depth": "auto"}, None), ({"blocks": [2]}, None)],
+)
+def test_copies_share_the_blocks_that_do_not_train_and_no_other(
+    params: Params, changes: dict[str, Any], shared: int | None
+) -> None:
+    unfreeze = params.unfreeze.model_copy(update=changes)
+    params = params.model_copy(update={"unfreeze": unfreeze})
+    ground = project.opened(params)
+    one, other = ground.classifier(params), ground.classifier(params)
+    frozen = 0 if shared is None else len(one.blocks) + shared
+    same = [left is right for left, right in zip(one.blocks, other.blocks, strict=True)]
+    assert same == [index < frozen for index in range(len(same))]
+    assert one.head is not other.head

@@ -129,6 +129,46 @@ def test_a_file_that_is_there_is_used(cache: Cache, train: ImageSource) -> None:
     assert torch.equal(again.read(places), first.read(places))
 
 
+@pytest.mark.parametrize(("kept", "cut"), [(1, 2), (1, 3), (2, 3)])
+def test_what_is_kept_at_a_lower_cut_is_not_computed_again(
+    tmp_path: Path, cache: Cache, train: ImageSource, kept: int, cut: int
+) -> None:
+    lower(train, cache, kept)
+    lower(phase.Dying(train, 1), cache, cut)  # dies when an image is read
+    whole = Cache(tmp_path / "whole", 1e9, "data")
+    lower(train, whole, cut)
+    (expected,) = files(whole)
+    assert (cache.folder / expected.name).read_bytes() == expected.read_bytes()
+
+
+def test_what_is_kept_above_a_tap_is_no_start(cache: Cache, train: ImageSource) -> None:
+    model = tiny.classifier()
+    lower(train, cache, 2, model)
+    model.taps = (2, 3)
+    with pytest.raises(phase.Killed):
+        lower(phase.Dying(train, 1), cache, 3, model)
+    lower(train, cache, 1, model)
+    lower(phase.Dying(train, 1), cache, 3, model)
+
+
+def test_another_view_of_the_images_is_no_start(
+    tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = phase.images(tmp_path / "augmented", augmented=True)
+    runtime, model = tiny.runtime(), tiny.classifier()
+    read, whole = [], ImageSource.read
+
+    def counted(source: ImageSource, places: Any) -> torch.Tensor:
+        read.append(places)
+        return whole(source, places)
+
+    monkeypatch.setattr(ImageSource, "read", counted)
+    for cut, epoch, needed in ((1, 1, True), (2, 1, False), (2, 2, True), (2, None, True)):
+        read.clear()
+        cached(runtime, Lower(model, cut), train, cache, "train", epoch)
+        assert bool(read) == needed, (cut, epoch)
+
+
 @pytest.mark.parametrize("change", ["a weight", "a statistic", "the cut", "the data", "the split"])
 def test_what_the_activations_depend_on_names_the_file(cache: Cache, change: str) -> None:
     runtime, model, split, cut = tiny.runtime(), tiny.classifier(), "train", 2

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from thaw.model.freeze import Plan
 
@@ -175,19 +175,29 @@ class Upper(nn.Module):
 
 
 class Lower(nn.Module):
-    """The part of a classifier below a cut, as a module of its own: what is computed once."""
+    """The part of a classifier below a cut, as a module of its own: what is computed once.
 
-    def __init__(self, classifier: Classifier, cut: int) -> None:
+    It has no more than that part, or with ``start`` what of it is above that cut.
+    """
+
+    def __init__(self, classifier: Classifier, cut: int, start: int = 0) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(classifier.blocks[:cut])
+        self.blocks = nn.ModuleList(classifier.blocks[start:cut])
         self.pool = classifier.pool if cut == len(classifier.blocks) else nn.Identity()
         self._whole = [classifier]  # in a list, it is no submodule
         self._cut = cut
+        self._start = start
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, S, S) -> activations at the cut."""
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Activations at the start (0: images, (N, 3, S, S)) -> those at the cut."""
         whole = self._whole[0]
-        return evenly(lambda part: whole.activations(part, self._cut), images)
+        return evenly(lambda part: whole.activations(part, self._cut, self._start), inputs)
+
+    def divided(self) -> Iterator[tuple[Lower, Lower]]:
+        """It in two parts, in every way: (all up to a cut between, the rest); highest cut first."""
+        whole = self._whole[0]
+        for between in reversed(range(1, whole.readable(self._cut - 1) + 1)):
+            yield Lower(whole, between), Lower(whole, self._cut, between)
 
     def train(self, mode: bool = True) -> Lower:  # noqa: FBT001, FBT002  (nn.Module's own signature)
         """As in the whole classifier: what is frozen stays in evaluation mode."""

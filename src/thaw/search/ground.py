@@ -40,14 +40,14 @@ HEADS = Path(".thaw/search/heads")
 
 @dataclass(frozen=True)
 class _Noting(Cache):
-    """The cache, with a note of the files that it was asked for."""
+    """The cache, with a note of the files that were used."""
 
     files: list[Path] = field(default_factory=list)
 
-    def path(self, runtime: Runtime, module: nn.Module, split: str, *what: object) -> Path:
-        """As the cache names it."""
-        self.files.append(super().path(runtime, module, split, *what))
-        return self.files[-1]
+    def note_use(self, path: Path) -> None:
+        """As in the cache."""
+        super().note_use(path)
+        self.files.append(path)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ class Cache:
         )
         return self.folder / f"{key[:40]}.npy"
 
+    def note_use(self, path: Path) -> None:
+        """It was used just now: others go first."""
+        os.utime(path)
+
     def trim(self, keep: Path) -> None:
         """Remove the least recently used files beyond the limit, but not ``keep``."""
         with contextlib.suppress(FileNotFoundError):  # another process trims as well
@@ -124,20 +128,21 @@ def cached(
 ) -> ActivationSource:
     """The output of ``module`` in evaluation mode for all of ``source``, as a memory map.
 
-    Computed unless it is there. Every process computes and writes its own part; another
-    command that needs the same waits. Float32, (N, ...). With an ``epoch``, for the images as
-    they look in that epoch of training.
+    Computed unless it is there, from what is kept at the nearest lower cut. Every process computes
+    and writes its own part; another command that needs the same waits. Float32, (N, ...). With an
+    ``epoch``, for the images as they look in that epoch of training.
     """
     look = () if epoch is None else (source.randomness, epoch)
     path = cache.path(runtime, module, split, *look)
     with _alone(runtime, path) as missing:
         if missing:
-            _compute(runtime, module, source, path, epoch)
+            begun = _begun(runtime, module, source, cache, split, look)
+            _compute(runtime, *begun, path, epoch)
             if runtime.is_main:
                 cache.trim(keep=path)
         opened = np.load(path, mmap_mode="r")
     if runtime.is_main:
-        os.utime(path)  # used just now
+        cache.note_use(path)
     return ActivationSource(opened, source.targets)
 
 
@@ -156,8 +161,28 @@ def _alone(runtime: Runtime, path: Path) -> Iterator[bool]:
             lock.release()
 
 
+def _begun(
+    runtime: Runtime,
+    module: nn.Module,
+    source: ImageSource,
+    cache: Cache,
+    split: str,
+    look: tuple[object, ...],
+) -> tuple[nn.Module, Source]:
+    """What is left of ``module`` above the nearest lower cut that is kept, and what is kept there.
+
+    Or all of it, and the images.
+    """
+    if isinstance(module, Lower):
+        for below, rest in module.divided():
+            path = cache.path(runtime, below, split, *look)
+            with contextlib.suppress(FileNotFoundError):
+                return rest, ActivationSource(np.load(path, mmap_mode="r"), source.targets)
+    return module, source
+
+
 def _compute(
-    runtime: Runtime, module: nn.Module, source: ImageSource, path: Path, epoch: int | None
+    runtime: Runtime, module: nn.Module, source: Source, path: Path, epoch: int | None
 ) -> None:
     part = path.with_suffix(".part")
     kept = None

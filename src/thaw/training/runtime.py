@@ -118,6 +118,8 @@ def start(launch: Launch) -> Runtime:
             otherwise train alone, silently: huggingface/accelerate#2741.)
     """
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    # It would also fill every new tensor, lest one be read before it is written: 700 a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     has_gpu = torch.cuda.is_available()
     if launch.mixed_precision == "fp16" and not has_gpu:
         raise ThawError(
