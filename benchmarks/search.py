@@ -6,13 +6,14 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 
 from benchmarks.children import answer, child, start
+from benchmarks.search_parts import PRUNERS
 from tests.project import Project
 from tests.search import kills
 from thaw.search.ground import HEADS
@@ -66,30 +67,31 @@ def main(
 def speed(project: Project, trials: int, naive: int, depth: int) -> Iterator[Figure]:
     """Cached trials from an empty cache over naive ones, both by as many workers.
 
-    By a worker on all cores, as without ``--workers``; then by a worker a core.
+    By a worker on all cores, as without ``--workers``; then by a worker a core. Caching alone, in
+    trials of as many epochs as the naive ones; then with thaw's pruner, once all is there.
     """
     what = f"trials over depth 0 to {depth}" if depth else "head-only trials"
+    goal = "10 x" if depth else "100 x"
     for workers in (1, os.cpu_count() or 1):
-        found = _workers(project, workers, trials, naive, depth)
-        cold = sum(row["cold"] for row in found)
-        total = sum(row["seconds"] for row in found)
-        slow = float(np.mean([row["naive"] for row in found]))
-        steady, cached = (total - cold) / trials, total / trials
-        rates = {
-            name: f"{workers * 3600 / seconds:.0f}"
-            for name, seconds in (("steady", steady), ("cached", cached), ("naive", slow))
-        }
-        yield (
-            f"{what} an hour, cached over naive, once all is there, {workers} at a time",
-            "10 x" if depth else "100 x",
-            f"{slow / steady:.1f} x ({rates['steady']} to {rates['naive']})",
-        )
-        yield (
-            f"the same over {trials} trials from an empty cache",
-            "-",
-            f"{slow / cached:.1f} x ({rates['cached']} to {rates['naive']}; "
-            f"{cold / workers:.0f} s for what is computed once)",
-        )
+        rows = _workers(project, workers, trials, naive, depth)
+        for pruner in PRUNERS:
+            found = [row[pruner] for row in rows]
+            cold = sum(row["cold"] for row in found)
+            cached = sum(row["seconds"] for row in found) / trials
+            steady, slow = cached - cold / trials, fmean(row["naive"] for row in found)
+            rates = f"{workers * 3600 / steady:.0f} to {workers * 3600 / slow:.0f}"
+            pruned = ", pruned" if pruner != "none" else ""
+            yield (
+                f"{what} an hour, cached{pruned}, over naive, {workers} at a time",
+                goal,
+                f"{slow / steady:.1f} x ({rates})",
+            )
+            if not pruned:
+                yield (
+                    f"  the same over {trials} trials from an empty cache",
+                    "-",
+                    f"{slow / cached:.1f} x ({cold / workers:.0f} s for what is computed once)",
+                )
 
 
 def _workers(
@@ -118,7 +120,7 @@ def quality(project: Project, budget: int, seeds: int) -> Iterator[Figure]:
             "no worse",
             f"cached {row['cached']:.4f}, naive {row['naive']:.4f}",
         )
-    means = {name: np.mean([row[name] for row in found]) for name in ("cached", "naive")}
+    means = {name: fmean(row[name] for row in found) for name in ("cached", "naive")}
     yield (
         f"the same, mean of {seeds} seeds",
         "no worse",

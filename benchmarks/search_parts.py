@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 PREPARED = Path("data/prepared")
 FILES = Path(".thaw/naive/images")
+PRUNERS = ("none", "hyperband")
 
 
 class FileStore(PackedStore):
@@ -146,41 +148,43 @@ def question_of(made: ground.Ground) -> Question:
     return Question.of(made.params, made.data.manifest.digest, made.parent)
 
 
-def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, float]:
-    """One of the workers of the study ``name``: seconds of its cached trials, and of naive ones.
+def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, dict[str, float]]:
+    """One of the workers of two studies, one that prunes nothing and one as thaw prunes.
 
-    Nothing is pruned. Of each depth that the study's ``trials`` had, the first ``naive`` are run
-    naively as well, and count as often as there were cached ones of that depth. ``cold`` are this
-    worker's seconds in what is computed once, also by another worker that it waits for.
+    Of each: the ``seconds`` of its trials; ``cold``, the part in what is computed once, also by
+    another worker that this one waits for; and ``naive``, the mean seconds of a naive trial of the
+    same depths. Of each depth the first ``naive`` trials are run naively.
     """
-    made = opened(Timed, parameters(depth, pruner="none"))
-    assert isinstance(made, Timed)
-    question, connected = question_of(made), storage.connect("")
-    trial.warm_up = made.warm_up
-    begun = time.perf_counter()
-    Worker(made, question, connected).work(name, 0, trials)
-    seconds = time.perf_counter() - begun
-    trial.warm_up = WARM_UP
-    done = study.open_study(question, connected, name).get_trials(deepcopy=False)
-    values = [study.values_of(each, question.dimensions) for each in done]
-    return {
-        "cold": made.cold,
-        "seconds": seconds,
-        "naive": _naive_seconds(made.params, values, naive),
-    }
+    found: dict[str, dict[str, float]] = {}
+    values: dict[str, list[dict[str, Any]]] = {}
+    for pruner in PRUNERS:
+        made = opened(Timed, parameters(depth, pruner=pruner))
+        assert isinstance(made, Timed)
+        question, connected = question_of(made), storage.connect("")
+        trial.warm_up = made.warm_up
+        begun = time.perf_counter()
+        Worker(made, question, connected).work(f"{name}-{pruner}", 0, trials)
+        found[pruner] = {"seconds": time.perf_counter() - begun, "cold": made.cold}
+        trial.warm_up = WARM_UP
+        done = study.open_study(question, connected, f"{name}-{pruner}").get_trials(deepcopy=False)
+        values[pruner] = [study.values_of(each, question.dimensions) for each in done]
+    seconds = _naive_seconds(parameters(depth), [*chain(*values.values())], naive)
+    for pruner, rows in values.items():
+        found[pruner]["naive"] = fmean(seconds[row["unfreeze.depth"]] for row in rows)
+    return found
 
 
-def _naive_seconds(params: Params, values: list[dict[str, Any]], each: int) -> float:
-    """Seconds a trial of such ``values``, from ``each`` trials a depth."""
+def _naive_seconds(params: Params, values: list[dict[str, Any]], each: int) -> dict[int, float]:
+    """The mean seconds of a naive trial by depth, from the first ``each`` of ``values``."""
     slow = opened(Naive, params)
-    total = 0.0
-    for depth, count in Counter(row["unfreeze.depth"] for row in values).items():
+    seconds = {}
+    for depth in sorted({row["unfreeze.depth"] for row in values}):
         chosen = [row for row in values if row["unfreeze.depth"] == depth][:each]
         begun = time.perf_counter()
         for row in chosen:
             trial.run(slow, space.changed(params, row), lambda _: None)
-        total += count * (time.perf_counter() - begun) / len(chosen)
-    return total / len(values)
+        seconds[depth] = (time.perf_counter() - begun) / len(chosen)
+    return seconds
 
 
 def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
@@ -241,7 +245,7 @@ def overhead(trials: int) -> dict[str, float]:
 
 def main() -> None:
     """Run the part that the command line names, and print what came out."""
-    parts: dict[str, Callable[..., dict[str, float]]] = {
+    parts: dict[str, Callable[..., dict[str, Any]]] = {
         "speed": speed,
         "quality": quality,
         "equal": equal,
