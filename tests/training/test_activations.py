@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from filelock import FileLock
 
 from tests import settings, tiny
@@ -149,6 +150,16 @@ def test_what_is_kept_above_a_tap_is_no_start(cache: Cache, train: ImageSource) 
         lower(phase.Dying(train, 1), cache, 3, model)
     lower(train, cache, 1, model)
     lower(phase.Dying(train, 1), cache, 3, model)
+
+
+def test_in_mixed_precision_every_cut_is_computed_from_the_images(
+    cache: Cache, train: ImageSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the activations would depend on which lower cut happened to be kept."""
+    monkeypatch.setattr(Accelerator, "mixed_precision", "bf16")
+    lower(train, cache, 1)
+    with pytest.raises(phase.Killed):
+        lower(phase.Dying(train, 1), cache, 2)
 
 
 def test_another_view_of_the_images_is_no_start(

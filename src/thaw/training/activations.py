@@ -171,9 +171,10 @@ def _begun(
 ) -> tuple[nn.Module, Source]:
     """What is left of ``module`` above the nearest lower cut that is kept, and what is kept there.
 
-    Or all of it, and the images.
+    Or all of it, and the images. In mixed precision always so: what is kept is in float32, which
+    the next block would add up more exactly than what it was rounded from.
     """
-    if isinstance(module, Lower):
+    if isinstance(module, Lower) and runtime.accelerator.mixed_precision == "no":
         for below, rest in module.divided():
             path = cache.path(runtime, below, split, *look)
             with contextlib.suppress(FileNotFoundError):
