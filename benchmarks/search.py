@@ -20,7 +20,7 @@ from thaw.search.ground import HEADS
 from thaw.training.activations import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 Figure = tuple[str, str, str]  # what it is, what it should reach, what was measured
 
@@ -35,19 +35,24 @@ def main(
     naive: Annotated[int, typer.Option(help="Naive ones, of each depth.")] = 1,
     budget: Annotated[int, typer.Option(help="Trials of each search for quality.")] = 8,
     seeds: Annotated[int, typer.Option(help="Searches for quality, of each kind.")] = 3,
+    at_once: Annotated[str, typer.Option(help="Workers that speed is measured with.")] = "",
     killed: Annotated[int, typer.Option(help="Trials of the search whose workers die.")] = 200,
     kill_count: Annotated[int, typer.Option(help="How many die.")] = 5,
     workers: Annotated[int, typer.Option(help="Of that search.")] = 4,
     only: Annotated[str, typer.Option(help=f"Some of {','.join(_NAMES)}.")] = ",".join(_NAMES),
     small: Annotated[bool, typer.Option("--small", help="32 pixels, few epochs.")] = False,  # noqa: FBT002
 ) -> None:
-    """Measure, and print each figure as it comes: a later failure loses none."""
+    """Measure, and print each figure as it comes: a later failure loses none.
+
+    Speed is measured with one worker on all cores, as without ``--workers``, and with one a core.
+    """
     if unknown := sorted(set(only.split(",")) - set(_NAMES)):
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(_NAMES)}")
     wanted = [name for name in _NAMES if name in only.split(",")]
+    counts = [int(word) for word in (at_once or f"1,{os.cpu_count()}").split(",")]
     parts: dict[str, Callable[[Project], Iterator[Figure]]] = {
-        "speed0": lambda project: speed(project, trials, naive, 0),
-        "speed4": lambda project: speed(project, trials, naive, _HALF),
+        "speed0": lambda project: speed(project, counts, trials, naive, 0),
+        "speed4": lambda project: speed(project, counts, trials, naive, _HALF),
         "quality": lambda project: quality(project, budget, seeds),
         "equal": equal,
         "overhead": overhead,
@@ -64,15 +69,17 @@ def main(
                 _console.print(f"{name}: {figure}: [bold]{measured}[/] (to reach: {goal})")
 
 
-def speed(project: Project, trials: int, naive: int, depth: int) -> Iterator[Figure]:
+def speed(
+    project: Project, counts: Iterable[int], trials: int, naive: int, depth: int
+) -> Iterator[Figure]:
     """Cached trials from an empty cache over naive ones, both by as many workers.
 
-    By a worker on all cores, as without ``--workers``; then by a worker a core. Caching alone, in
-    trials of as many epochs as the naive ones; then with thaw's pruner, once all is there.
+    Caching alone, in trials of as many epochs as the naive ones; then with thaw's pruner, once all
+    is there.
     """
     what = f"trials over depth 0 to {depth}" if depth else "head-only trials"
     goal = "10 x" if depth else "100 x"
-    for workers in (1, os.cpu_count() or 1):
+    for workers in counts:
         rows = _workers(project, workers, trials, naive, depth)
         for pruner in PRUNERS:
             found = [row[pruner] for row in rows]
