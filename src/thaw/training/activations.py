@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from thaw import provenance
 from thaw.data.loader import ActivationSource
@@ -26,8 +27,6 @@ from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from torch import nn
 
     from thaw.data.loader import ImageSource, Source
     from thaw.data.prepared import Prepared
@@ -46,17 +45,22 @@ class Cache:
     limit: float
     data: str
 
-    def path(self, runtime: Runtime, module: nn.Module, split: str, *what: object) -> Path:
-        """The file for ``module``'s output on ``split``: another weight, another file."""
-        digest = hashlib.sha256(str(module).encode())
-        for name, value in module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    def path(
+        self,
+        runtime: Runtime,
+        module: nn.Module,
+        split: str,
+        *what: object,
+        known: dict[nn.Module, str] | None = None,
+    ) -> Path:
+        """The file for ``module``'s output on ``split``: another weight, another file.
+
+        ``known`` are the digests of parts, for calls that have parts in common; it is added to.
+        """
         precision = runtime.accelerator.mixed_precision
         device = runtime.device.type
-        key = provenance.key(
-            self.data, split, *what, digest.hexdigest(), precision, device, torch.__version__
-        )
+        parts = _digests(module, {} if known is None else known)
+        key = provenance.key(self.data, split, *what, *parts, precision, device, torch.__version__)
         return self.folder / f"{key[:40]}.npy"
 
     def note_use(self, path: Path) -> None:
@@ -77,6 +81,21 @@ class Cache:
                 with contextlib.suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=0):
                     total -= path.stat().st_size
                     path.unlink()
+
+
+def _digests(module: nn.Module, known: dict[nn.Module, str]) -> list[str]:
+    """What ``module`` is, and the digest of each of its parts: the blocks, where it has blocks."""
+    parts: list[nn.Module] = []
+    for child in module.children():
+        parts.extend(child if isinstance(child, nn.ModuleList) else [child])
+    for part in parts:
+        if part not in known:
+            digest = hashlib.sha256(str(part).encode())
+            for name, value in part.state_dict().items():
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+            known[part] = digest.hexdigest()
+    return [f"{type(module).__name__}({module.extra_repr()})", *(known[part] for part in parts)]
 
 
 def cache_of(folder: Path, data: Prepared, preprocessing: Preprocessing, gigabytes: float) -> Cache:
@@ -133,10 +152,11 @@ def cached(
     ``epoch``, for the images as they look in that epoch of training.
     """
     look = () if epoch is None else (source.randomness, epoch)
-    path = cache.path(runtime, module, split, *look)
+    known: dict[nn.Module, str] = {}
+    path = cache.path(runtime, module, split, *look, known=known)
     with _alone(runtime, path) as missing:
         if missing:
-            begun = _begun(runtime, module, source, cache, split, look)
+            begun = _begun(runtime, module, source, cache, split, look, known)
             _compute(runtime, *begun, path, epoch)
             if runtime.is_main:
                 cache.trim(keep=path)
@@ -168,6 +188,7 @@ def _begun(
     cache: Cache,
     split: str,
     look: tuple[object, ...],
+    known: dict[nn.Module, str],
 ) -> tuple[nn.Module, Source]:
     """What is left of ``module`` above the nearest lower cut that is kept, and what is kept there.
 
@@ -176,7 +197,7 @@ def _begun(
     """
     if isinstance(module, Lower) and runtime.accelerator.mixed_precision == "no":
         for below, rest in module.divided():
-            path = cache.path(runtime, below, split, *look)
+            path = cache.path(runtime, below, split, *look, known=known)
             with contextlib.suppress(FileNotFoundError):
                 return rest, ActivationSource(np.load(path, mmap_mode="r"), source.targets)
     return module, source
