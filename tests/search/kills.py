@@ -15,6 +15,7 @@ import psutil
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
+from thaw.search import storage
 from thaw.search.study import CONFIRM, root
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def workers_of(project: Project) -> list[psutil.Process]:
 
 def study_of(project: Project) -> optuna.Study:
     """The only search's study."""
-    url = f"sqlite:///{project.folder}/mlruns/search.db"
-    names = [name for name in optuna.get_all_study_names(url) if not name.endswith(CONFIRM)]
-    return optuna.load_study(study_name=names[0], storage=url)
+    # As thaw opens it: whoever opens it at the same time by Optuna alone makes the same tables.
+    opened = storage.connect(f"sqlite:///{project.folder}/mlruns/search.db")
+    names = [name for name in optuna.get_all_study_names(opened) if not name.endswith(CONFIRM)]
+    return optuna.load_study(study_name=names[0], storage=opened)
 
 
 def in_a_trial(project: Project, running: list[FrozenTrial]) -> list[psutil.Process]:
