@@ -1,5 +1,7 @@
 """Seconds for a forward pass, a warm-up, an uncached warm-up epoch and a training epoch, as JSON.
 
+The forward pass is of the network as its library built it, BatchNorms unmerged.
+
 Run in a folder with prepared data, by ``spine.py``, as ``passes.py MEMORY_FORMAT IMAGE_SIZE
 [training]``. Each is the median of three.
 """

@@ -17,6 +17,7 @@ from thaw.model.batchnorm import (
     fold_all,
     merge,
     merge_pairs,
+    merged,
 )
 from thaw.model.blocks import Classifier
 
@@ -325,3 +326,66 @@ def test_looking_for_pairs_leaves_no_trace(size: int) -> None:
             merge_pairs(model, noise(1, 3, size, size))
     assert not any(module._forward_hooks for module in model.modules())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+# The merged copy.
+
+
+class Skipped(nn.Module):
+    """The convolution's output goes past the BatchNorm as well, into no module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.bn = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        result: Tensor = self.bn(x) + x
+        return result
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tiny.block(3, 8),
+        lambda: nn.BatchNorm2d(3),
+        lambda: nn.Sequential(nn.ReLU(inplace=True), tiny.block(3, 8)),
+        lambda: nn.Sequential(nn.BatchNorm2d(3), tiny.block(3, 8)),
+        lambda: Forked(nn.Identity()),
+        lambda: nn.Conv2d(3, 4, 3),
+        Twice,
+        Skipped,
+    ],
+    ids=["block", "batch norm", "in place", "two", "forked", "none", "twice", "skipped"],
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_a_merged_copy_computes_what_the_module_does_in_evaluation_mode(
+    make: Callable[[], nn.Module], *, training: bool
+) -> None:
+    model = seen_data(make())
+    inputs = noise(4, 3, 9, 9)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with torch.no_grad():
+        expected = model(inputs.clone())
+        model.train(training)
+        example = inputs[:1].clone()
+        copied = merged(model, example)
+        assert torch.equal(example, inputs[:1])
+        assert moved(expected, copied(inputs.clone())) < RELATIVE
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert model.training == training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not any(parameter.requires_grad for parameter in copied.parameters())
+
+
+def test_a_merged_copy_has_no_batch_norm_left_nor_its_affine_map() -> None:
+    copied = merged(network(tiny.block(3, 8), tiny.block(8, 8)), noise(1, 3, 9, 9))
+    kinds = [type(module) for module in copied.modules() if not list(module.children())]
+    assert kinds == [nn.Conv2d, nn.Identity, nn.ReLU] * 2
+
+
+def test_where_merging_would_change_the_output_nothing_is_merged() -> None:
+    copied = merged(seen_data(Skipped()), noise(1, 3, 9, 9))
+    assert isinstance(copied, Skipped)
+    assert isinstance(copied.bn, nn.BatchNorm2d)

@@ -41,7 +41,37 @@ def test_a_cut_does_not_change_the_logits(cut: int) -> None:
 def test_lower_and_upper_make_the_whole(cut: int) -> None:
     model = tiny.classifier()
     with torch.no_grad():
-        assert torch.equal(Upper(model, cut)(Lower(model, cut)(images())), model(images()))
+        made = Upper(model, cut)(Lower(model, cut)(images()))
+        same = model.merged(cut, 0, images()[:1])(images())
+        assert torch.equal(made, same)
+        torch.testing.assert_close(made, model(images()), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_below_a_cut_runs_merged_and_the_classifier_stays_as_it_is() -> None:
+    model = tiny.classifier()
+    before = state(model)
+    merged = model.merged(2, 1, model.blocks[0](images()[:1]))
+    assert [len(batch_norms(block)) for block in merged.blocks] == [1, 0, 1]
+    assert merged.blocks[0] is model.blocks[0]
+    assert merged.blocks[2] is model.blocks[2]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("first", ["inference", "bf16"])
+def test_what_is_merged_at_a_first_call_serves_every_later_one(first: str) -> None:
+    model, other = tiny.classifier(), tiny.classifier()
+    apply(model, last_blocks(1, 3))
+    model.load_state_dict(other.state_dict())
+    upper = Upper(model, 0)
+    context = torch.inference_mode() if first == "inference" else torch.autocast("cpu")
+    with context:
+        upper(images())
+    upper(images()).sum().backward()
+    assert all(
+        p.grad is not None for p in (*model.blocks[2].parameters(), *model.head.parameters())
+    )
+    with torch.no_grad():
+        assert torch.equal(upper(images()), Upper(model, 0)(images()))
 
 
 @pytest.mark.parametrize(

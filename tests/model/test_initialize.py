@@ -91,6 +91,19 @@ def test_nothing_is_drawn_inside_no_draws() -> None:
     assert spread(nn.Linear(30, 40).weight) > 0  # and outside all is as ever
 
 
+@pytest.mark.parametrize(
+    ("mean", "low", "high"), [(0.0, -2.0, 2.0), (3.0, 2.0, 4.0), (0.0, 1.0, 1.1)]
+)
+def test_what_is_drawn_until_it_is_within_bounds_ends_inside_no_draws(
+    mean: float, low: float, high: float
+) -> None:
+    """Whatever is in memory: torch draws again those values that are out of bounds."""
+    weight = torch.full((3, 4), 1e30)
+    with initialize.NoDraws():
+        nn.init.trunc_normal_(weight, mean, 1.0, low, high)
+    assert bool(((weight >= low) & (weight <= high)).all())
+
+
 @pytest.mark.parametrize(("count", "size"), [(6, 5), (32, 3), (64, 7), (64, 11), (1, 3)])
 def test_gabor_filters_have_no_mean_and_are_all_different(count: int, size: int) -> None:
     bank = gabor_bank(count, size, size)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tests import settings
 from thaw.errors import ThawError
 from thaw.model import cut, initialize, zoo
+from thaw.model.blocks import Classifier, Lower
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
@@ -141,6 +142,22 @@ def drawn(name: str) -> zoo._Made:
                     module.bias.zero_()
     noisy(made.network)
     return made
+
+
+@pytest.mark.parametrize(("name", "size"), [(name, size) for name, size, *_ in FAMILIES])
+def test_nor_does_running_what_is_frozen_with_its_batch_norms_merged(name: str, size: int) -> None:
+    torch.manual_seed(0)
+    made = zoo._make(name, tag=None)
+    noisy(made.network)
+    backbone = zoo._backbone(name, made)
+    whole = Classifier(backbone.blocks, backbone.pool, nn.Identity(), layout=backbone.layout).eval()
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = whole(images)
+        found = Lower(whole, len(backbone.blocks))(images)
+    scale = float(expected.abs().max())
+    assert 0 < scale < float("inf")
+    assert float((found - expected).abs().max()) < 1e-5 * scale
 
 
 @pytest.mark.parametrize(("name", "size"), LARGE)

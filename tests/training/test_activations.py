@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from filelock import FileLock
+from torch import nn
 
 from tests import settings, tiny
 from tests.training import phase
@@ -192,6 +193,15 @@ def test_what_the_activations_depend_on_names_the_file(cache: Cache, change: str
         cache = Cache(cache.folder, cache.limit, "other")
     cut, split = (1 if change == "the cut" else 2), ("val" if change == "the split" else split)
     assert cache.path(runtime, Lower(model, cut), split) != before
+
+
+@pytest.mark.parametrize("change", ["a weight", "a statistic"])
+def test_a_tensor_of_the_modules_own_names_the_file_too(cache: Cache, change: str) -> None:
+    norm = nn.BatchNorm2d(3)
+    before = cache.path(tiny.runtime(), norm, "train")
+    assert norm.running_mean is not None
+    (norm.weight.data if change == "a weight" else norm.running_mean)[0] += 1e-6
+    assert cache.path(tiny.runtime(), norm, "train") != before
 
 
 def test_what_is_above_the_cut_does_not_name_the_file(cache: Cache) -> None:

@@ -6,6 +6,7 @@ In evaluation mode BatchNorm is affine in each channel:
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+# Largest difference of a merged block's output, over its scale, that rounding explains.
+_ROUNDING = 1e-4
 
 
 class ChannelAffine(nn.Module):
@@ -146,6 +151,29 @@ def merge(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
         conv.weight = nn.Parameter(scaled.to(conv.weight.dtype))
         conv.bias = nn.Parameter((weight * before + bias).to(conv.weight.dtype))
         module.set_submodule(affine_name, affine.activation)
+
+
+def merged(module: nn.Module, example: Tensor) -> nn.Module:
+    """A copy of ``module`` for evaluation alone, with its BatchNorms merged: the same, but quicker.
+
+    ``example`` (1, ...) is an input of it. Where the copy's output for that is another by more than
+    rounding, nothing is merged. (A network may use a convolution's output beside the BatchNorm that
+    follows it.)
+    """
+
+    def plain() -> nn.Module:
+        return copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
+
+    found = plain()
+    if not any(isinstance(child, _BatchNorm) for child in module.modules()):
+        return found
+    expected = found(example.clone())  # a block may write into its input
+    found = nn.Sequential(found)  # which the BatchNorm may be all of
+    fold_all(found)
+    merge(found, merge_pairs(found, example.clone()))
+    found.requires_grad_(requires_grad=False)
+    difference = (found(example.clone()) - expected).abs().max()
+    return found if difference <= _ROUNDING * expected.abs().max() else plain()
 
 
 def _fused_activation(bn: _BatchNorm) -> nn.Module | None:

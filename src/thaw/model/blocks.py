@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from thaw.model.batchnorm import merged
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -113,6 +115,21 @@ class Classifier(nn.Module):
         logits: Tensor = self.head(activations)
         return logits
 
+    def merged(self, cut: int, start: int, example: Tensor) -> Classifier:
+        """It with copies, for evaluation alone, of ``blocks[start:cut]``: BatchNorms merged.
+
+        ``example`` are activations (1, ...) at ``start``. The other parts are this one's own.
+        """
+        blocks = list(self.blocks)
+        # Merged for good, in float32: not where inference or mixed precision happens to call.
+        off = torch.autocast(example.device.type, enabled=False)
+        with torch.inference_mode(mode=False), torch.no_grad(), off:
+            example = example.clone().float()
+            for index in range(start, cut):
+                blocks[index] = merged(blocks[index], example)
+                example = blocks[index](example.clone())
+        return Classifier(blocks, self.pool, self.head, self.taps, self.layout)
+
     def readable(self, cut: int) -> int:
         """The highest cut up to ``cut`` whose activations are enough for the head's taps."""
         return cut if cut == len(self.blocks) else min(cut, self.taps[0] - 1)
@@ -145,8 +162,8 @@ class Upper(nn.Module):
     """The part of a classifier above a cut, as a module of its own: what a phase trains.
 
     It has no more than that part, so that a step does not walk through what is frozen below.
-    With ``even``, what the plan freezes above the cut comes out as it would from the cache, also
-    in the last, smaller batch of an epoch.
+    What the plan freezes above the cut comes out as it would from the cache; with ``even``, to the
+    bit, also in the last, smaller batch of an epoch.
     """
 
     def __init__(self, classifier: Classifier, cut: int, *, even: bool = False) -> None:
@@ -156,13 +173,16 @@ class Upper(nn.Module):
         self._whole = [classifier]  # in a list, it is no submodule
         self._cut = cut
         self._even = even
+        self._frozen: dict[int, Lower] = {}  # no submodule either; the one of the plan's cut
 
     def forward(self, activations: Tensor) -> Tensor:
         """Activations at the cut -> logits (N, classes)."""
         whole, cut = self._whole[0], self._cut
-        frozen = whole.readable(whole.plan.cut) if whole.plan and self._even else cut
+        frozen = whole.readable(whole.plan.cut) if whole.plan else cut
         if frozen > cut:
-            activations = evenly(lambda part: whole.activations(part, frozen, cut), activations)
+            if frozen not in self._frozen:
+                self._frozen = {frozen: Lower(whole, frozen, cut, even=self._even)}
+            activations = self._frozen[frozen](activations)
             cut = frozen
         return whole.forward_from(activations, cut)
 
@@ -175,23 +195,34 @@ class Upper(nn.Module):
 
 
 class Lower(nn.Module):
-    """The part of a classifier below a cut, as a module of its own: what is computed once.
+    """The part of a classifier below a cut, as a module of its own: what is frozen, computed once.
 
-    It has no more than that part, or with ``start`` what of it is above that cut.
+    It has no more than that part, or with ``start`` what of it is above that cut. It computes in
+    evaluation mode, by copies of the blocks as they are at its first call, with their BatchNorms
+    merged. With ``even``, a row comes out the same to the bit in a batch of any size.
     """
 
-    def __init__(self, classifier: Classifier, cut: int, start: int = 0) -> None:
+    def __init__(
+        self, classifier: Classifier, cut: int, start: int = 0, *, even: bool = True
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(classifier.blocks[start:cut])
         self.pool = classifier.pool if cut == len(classifier.blocks) else nn.Identity()
         self._whole = [classifier]  # in a list, it is no submodule
         self._cut = cut
         self._start = start
+        self._even = even
+        self._merged: list[Classifier] = []
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Activations at the start (0: images, (N, 3, S, S)) -> those at the cut."""
-        whole = self._whole[0]
-        return evenly(lambda part: whole.activations(part, self._cut, self._start), inputs)
+        cut, start = self._cut, self._start
+        if not self._merged:
+            self._merged.append(self._whole[0].merged(cut, start, inputs[:1]))
+        merged = self._merged[0]
+        if not self._even:
+            return merged.activations(inputs, cut, start)
+        return evenly(lambda part: merged.activations(part, cut, start), inputs)
 
     def divided(self) -> Iterator[tuple[Lower, Lower]]:
         """It in two parts, in every way: (all up to a cut between, the rest); highest cut first."""

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 Init = Literal["he", "glorot"]
 _DRAWS = {
-    Tensor.normal_, Tensor.uniform_, Tensor.erfinv_,
-    nn.init.normal_, nn.init.uniform_, nn.init.kaiming_normal_, nn.init.kaiming_uniform_,
-    nn.init.trunc_normal_, nn.init.xavier_normal_, nn.init.xavier_uniform_,
+    Tensor.erfinv_, nn.init.normal_, nn.init.uniform_,
+    nn.init.kaiming_normal_, nn.init.kaiming_uniform_,
+    nn.init.xavier_normal_, nn.init.xavier_uniform_,
 }  # fmt: skip
+# The name and the default of what these draw around or from.
+_FIRST = {Tensor.normal_: ("mean", 0.0), Tensor.uniform_: ("from", 0.0)}
 
 
 class NoDraws(TorchFunctionMode):
@@ -39,6 +41,9 @@ class NoDraws(TorchFunctionMode):
         given = kwargs or {}
         if func in _DRAWS:
             return args[0] if args else given["tensor"]
+        if func in _FIRST:
+            # trunc_normal_, which calls these, draws until all are within bounds: fill, not leave.
+            return args[0].fill_(args[1] if len(args) > 1 else given.get(*_FIRST[func]))
         return func(*args, **given)
 
 

@@ -26,7 +26,9 @@ from thaw.model.blocks import Lower
 from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
 
     from thaw.data.loader import ImageSource, Source
     from thaw.data.prepared import Prepared
@@ -84,18 +86,24 @@ class Cache:
 
 
 def _digests(module: nn.Module, known: dict[nn.Module, str]) -> list[str]:
-    """What ``module`` is, and the digest of each of its parts: the blocks, where it has blocks."""
+    """A digest of ``module`` without its parts, and of each part: the blocks, where it has any."""
     parts: list[nn.Module] = []
     for child in module.children():
         parts.extend(child if isinstance(child, nn.ModuleList) else [child])
     for part in parts:
         if part not in known:
-            digest = hashlib.sha256(str(part).encode())
-            for name, value in part.state_dict().items():
-                digest.update(name.encode())
-                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-            known[part] = digest.hexdigest()
-    return [f"{type(module).__name__}({module.extra_repr()})", *(known[part] for part in parts)]
+            known[part] = _digest(str(part), part.state_dict().items())
+    itself = f"{type(module).__name__}({module.extra_repr()})"
+    own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    return [_digest(itself, own), *(known[part] for part in parts)]
+
+
+def _digest(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, value in tensors:
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def cache_of(folder: Path, data: Prepared, preprocessing: Preprocessing, gigabytes: float) -> Cache:
