@@ -131,6 +131,13 @@ def test_an_augmentation_that_only_the_user_can_know_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_labels_are_smoothed_where_the_backbone_trains(case: str) -> None:
+    values = advise(CASES[case]).values
+    trains = values["unfreeze.epochs"] > 0
+    assert values["regularize.label_smoothing"] == (0.1 if trains else 0)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_a_backbone_that_trains_sees_other_light_where_validation_images_do(case: str) -> None:
     alike, shifted = (
         advise(replace(CASES[case], told_apart=(accuracy, 0.02))) for accuracy in (0.52, 0.75)

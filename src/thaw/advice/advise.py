@@ -161,7 +161,7 @@ def _values(facts: Facts) -> dict[str, Any]:
     if facts.is_large:
         return {
             **head,
-            **_inputs(facts, crop=0.45, label_smoothing=0.1),
+            **_inputs(facts, crop=0.45),
             **_unfreeze(facts.blocks, lr=0.0001, batch_norm="frozen", epochs=7),
             "fold_bn.epochs": 0,
         }
@@ -188,10 +188,14 @@ def _head(taps: list[int], fit: str) -> dict[str, Any]:
     return {"head.taps": taps, "head.hidden": [], "warmup_head.fit": fit}
 
 
-def _inputs(facts: Facts, crop: float = 0.0, label_smoothing: float = 0.0) -> dict[str, float]:
-    """What the advice has to say of images and targets; other changes are the user's to know."""
+def _inputs(facts: Facts, crop: float = 0.0) -> dict[str, float]:
+    """What the advice has to say of images and targets; other changes are the user's to know.
+
+    Where all blocks train, the training loss soon is nothing, and the errors left are confident
+    ones: labels are smoothed.
+    """
     robust = ROBUST if facts.is_shifted else dict.fromkeys(ROBUST, 0.0)
-    return {"augment.crop": crop, **robust, "regularize.label_smoothing": label_smoothing}
+    return {"augment.crop": crop, **robust, "regularize.label_smoothing": 0.1}
 
 
 def _unfreeze(depth: int, *, lr: float, batch_norm: str, epochs: int) -> dict[str, Any]:
