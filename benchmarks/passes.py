@@ -22,9 +22,8 @@ from thaw import config
 from thaw.data.loader import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.model import directory
-from thaw.model.blocks import Lower
 from thaw.model.freeze import apply, last_blocks
-from thaw.training.activations import cache_of, cached
+from thaw.training.activations import cache_of, sources
 from thaw.training.checkpoint import Checkpoints
 from thaw.training.loop import fit
 from thaw.training.runtime import forward_all, start
@@ -80,12 +79,8 @@ def main() -> None:
 
     def warmup(folder: Path) -> None:
         cache = cache_of(folder, data, preprocessing, params.launch.cache_gb)
-        lower = Lower(classifier, depth)
-        pair = [
-            cached(runtime, lower, source, cache, name)
-            for name, source in (("train", train), ("val", val))
-        ]
-        trained(0, 20, (pair[0], pair[1]), depth, folder)
+        given = sources(runtime, classifier, train, val, depth, cache)
+        trained(0, 20, given.pair, given.cut, folder)
 
     images: tuple[Source, Source] = (train, val)
     forward(train)

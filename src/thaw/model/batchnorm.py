@@ -96,6 +96,11 @@ def merge_pairs(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
     puts out must be the very one that enters the affine map, no other module may read it, and
     neither of the two may be used a second time.
     """
+    return _traced(module, example)[0]
+
+
+def _traced(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
+    """What :func:`merge_pairs` finds, and the output."""
     producers: dict[int, str] = {}
     readers: dict[int, list[str]] = {}
     calls: Counter[str] = Counter()
@@ -121,7 +126,7 @@ def merge_pairs(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
     handles = [watch(name, child) for name, child in leaves]
     try:
         with torch.no_grad():
-            module(example)
+            result: Tensor = module(example)
     finally:
         for handle in handles:
             handle.remove()
@@ -131,7 +136,8 @@ def merge_pairs(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
         for tensor, names in readers.items()
         if tensor in producers and len(names) == 1 and names[0] in affine
     ]
-    return [(conv, mapped) for conv, mapped in found if calls[conv] == calls[mapped] == 1]
+    pairs = [(conv, mapped) for conv, mapped in found if calls[conv] == calls[mapped] == 1]
+    return pairs, result
 
 
 def merge(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
@@ -153,27 +159,32 @@ def merge(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
         module.set_submodule(affine_name, affine.activation)
 
 
-def merged(module: nn.Module, example: Tensor) -> nn.Module:
+def merged(module: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
     """A copy of ``module`` for evaluation alone, with its BatchNorms merged: the same, but quicker.
 
-    ``example`` (1, ...) is an input of it. Where the copy's output for that is another by more than
-    rounding, nothing is merged. (A network may use a convolution's output beside the BatchNorm that
-    follows it.)
+    ``example`` (1, ...) is an input of it; its output for that comes back beside the copy. Where
+    that of the copy is another by more than rounding, nothing is merged. (A network may use a
+    convolution's output beside the BatchNorm that follows it.) Compared on the CPU, which rounds to
+    float32: a GPU's convolutions may round to TF32.
     """
 
     def plain() -> nn.Module:
-        return copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
+        return copy.deepcopy(module).cpu().eval().requires_grad_(requires_grad=False)
 
-    found = plain()
-    if not any(isinstance(child, _BatchNorm) for child in module.modules()):
-        return found
-    expected = found(example.clone())  # a block may write into its input
-    found = nn.Sequential(found)  # which the BatchNorm may be all of
+    device, example = example.device, example.cpu()
+    found = nn.Sequential(plain())  # the BatchNorm may be all of it
+    before = dict(found.named_modules())
     fold_all(found)
-    merge(found, merge_pairs(found, example.clone()))
+    pairs, output = _traced(found, example.clone())  # a block may write into its input
+    merge(found, pairs)
+    for name in affine_names(found):  # a map of its own is no quicker than a BatchNorm
+        found.set_submodule(name, before[name])
+    if pairs:
+        difference = (found(example.clone()) - output).abs().max()
+        if not difference <= _ROUNDING * output.abs().max():
+            found = nn.Sequential(plain())
     found.requires_grad_(requires_grad=False)
-    difference = (found(example.clone()) - expected).abs().max()
-    return found if difference <= _ROUNDING * expected.abs().max() else plain()
+    return found.to(device), output.to(device)
 
 
 def _fused_activation(bn: _BatchNorm) -> nn.Module | None:

@@ -126,8 +126,7 @@ class Classifier(nn.Module):
         with torch.inference_mode(mode=False), torch.no_grad(), off:
             example = example.clone().float()
             for index in range(start, cut):
-                blocks[index] = merged(blocks[index], example)
-                example = blocks[index](example.clone())
+                blocks[index], example = merged(blocks[index], example)
         return Classifier(blocks, self.pool, self.head, self.taps, self.layout)
 
     def readable(self, cut: int) -> int:

@@ -146,12 +146,12 @@ class Ground:
         if not train.is_random or not views or cut == 0:
             inputs = sources(self.runtime, classifier, train, val, cut, cache)
             return _Opened(inputs, cache.files)
-        lower = Lower(classifier, cut)
+        lower, known = Lower(classifier, cut), dict[nn.Module, str]()
         found = [
-            cached(self.runtime, lower, train, cache, "train", epoch)
+            cached(self.runtime, lower, train, cache, "train", epoch, known)
             for epoch in range(1, views + 1)
         ]
-        at_cut = cached(self.runtime, lower, val, cache, "val")
+        at_cut = cached(self.runtime, lower, val, cache, "val", known=known)
         inputs = AtCut((Views(found, train.ids, seed), at_cut), cut)
         return _Opened(inputs, cache.files)
 

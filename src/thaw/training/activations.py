@@ -138,8 +138,9 @@ def sources(
     if cut == 0 or train.is_random:
         return AtCut((train, val), 0)
     lower = Lower(classifier, cut)
+    known: dict[nn.Module, str] = {}
     made = [
-        cached(runtime, lower, source, cache, split)
+        cached(runtime, lower, source, cache, split, known=known)
         for split, source in (("train", train), ("val", val))
     ]
     return AtCut((made[0], made[1]), cut)
@@ -152,15 +153,17 @@ def cached(
     cache: Cache,
     split: str,
     epoch: int | None = None,
+    known: dict[nn.Module, str] | None = None,
 ) -> ActivationSource:
     """The output of ``module`` in evaluation mode for all of ``source``, as a memory map.
 
     Computed unless it is there, from what is kept at the nearest lower cut. Every process computes
     and writes its own part; another command that needs the same waits. Float32, (N, ...). With an
-    ``epoch``, for the images as they look in that epoch of training.
+    ``epoch``, for the images as they look in that epoch of training. ``known`` as for
+    :meth:`Cache.path`.
     """
+    known = {} if known is None else known
     look = () if epoch is None else (source.randomness, epoch)
-    known: dict[nn.Module, str] = {}
     path = cache.path(runtime, module, split, *look, known=known)
     with _alone(runtime, path) as missing:
         if missing:
