@@ -193,3 +193,22 @@ def test_what_is_off_costs_no_operation() -> None:
     assert l1[1:] == (1, 0)  # of the head's one matrix
     assert l2_sp == plain  # no backbone trains
     assert noise[1:] == (0, 2)
+
+
+@pytest.mark.parametrize(("small", "threads"), [(4e6, 1), (0.0, 2)])
+def test_a_small_head_learns_in_one_thread_and_what_is_frozen_below_it_in_all(
+    small: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thaw.training.learner._SMALL", small)
+    model = phase.model(0)
+    seen: dict[str, int] = {}
+    model.head.register_forward_pre_hook(lambda *_: seen.update(head=torch.get_num_threads()))
+    model.pool.register_forward_pre_hook(lambda *_: seen.update(pool=torch.get_num_threads()))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        learner(model).learn(batch(), 1, 0, 0)
+        assert seen == {"head": threads, "pool": 2}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

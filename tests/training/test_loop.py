@@ -8,12 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from torch import nn
 
 from tests import tiny
 from tests.training import phase
 from thaw.data.loader import ActivationSource, ImageSource, shuffled
 from thaw.errors import ThawError
-from thaw.model.blocks import Upper
+from thaw.model.blocks import Lower, Upper
 from thaw.training import loop, schedule
 from thaw.training.checkpoint import Checkpoints
 from thaw.training.runtime import logits, start
@@ -52,7 +53,10 @@ def mislabelled(val: ImageSource) -> ImageSource:
 
 
 def loss(model: Classifier, source: ImageSource) -> float:
-    scores = logits(tiny.runtime(), Upper(model, 0), source, "")  # what is frozen runs merged
+    assert model.plan is not None
+    cut = model.plan.cut
+    merged = nn.Sequential(Lower(model, cut), Upper(model, cut))  # as training runs it
+    scores = logits(tiny.runtime(), merged, source, "")
     return float(F.cross_entropy(scores.double(), torch.from_numpy(source.targets)))
 
 

@@ -161,29 +161,18 @@ class Upper(nn.Module):
     """The part of a classifier above a cut, as a module of its own: what a phase trains.
 
     It has no more than that part, so that a step does not walk through what is frozen below.
-    What the plan freezes above the cut comes out as it would from the cache; with ``even``, to the
-    bit, also in the last, smaller batch of an epoch.
     """
 
-    def __init__(self, classifier: Classifier, cut: int, *, even: bool = False) -> None:
+    def __init__(self, classifier: Classifier, cut: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(classifier.blocks[cut:])
         self.head = classifier.head
         self._whole = [classifier]  # in a list, it is no submodule
         self._cut = cut
-        self._even = even
-        self._frozen: dict[int, Lower] = {}  # no submodule either; the one of the plan's cut
 
     def forward(self, activations: Tensor) -> Tensor:
         """Activations at the cut -> logits (N, classes)."""
-        whole, cut = self._whole[0], self._cut
-        frozen = whole.readable(whole.plan.cut) if whole.plan else cut
-        if frozen > cut:
-            if frozen not in self._frozen:
-                self._frozen = {frozen: Lower(whole, frozen, cut, even=self._even)}
-            activations = self._frozen[frozen](activations)
-            cut = frozen
-        return whole.forward_from(activations, cut)
+        return self._whole[0].forward_from(activations, self._cut)
 
     def train(self, mode: bool = True) -> Upper:  # noqa: FBT001, FBT002  (nn.Module's own signature)
         """As in the whole classifier: what is frozen stays in evaluation mode."""

@@ -7,9 +7,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from thaw.errors import ThawError
-from thaw.model.blocks import EVEN, Upper
+from thaw.model.blocks import EVEN, Lower, Upper
 from thaw.training import optim, regularize
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
 
 
+# Weights of a head times images, up to which a step of it takes longer on two threads than on one.
+_SMALL = 4e6
+
+
 class NotFiniteError(ThawError):
     """Training has diverged: the gradient or the validation loss is not finite."""
 
@@ -29,8 +34,10 @@ class NotFiniteError(ThawError):
 class Learner:
     """The part of a classifier above a cut, with the optimiser of what its plan lets train.
 
-    The optimiser holds all of that plan's parameters; those that a narrower plan freezes later
-    have no gradient and stay where they are.
+    What the plan freezes above the cut comes out as it would from the cache, to the bit where the
+    batch size allows it, also in the last, smaller batch of an epoch. The optimiser holds all of
+    the plan's parameters; those that a narrower plan freezes later have no gradient and stay where
+    they are.
     """
 
     def __init__(
@@ -53,6 +60,8 @@ class Learner:
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
         # Filling up every batch, not the last alone, would cost more than it is worth.
         self._even = config.batch_size % (EVEN * runtime.world) == 0
+        size = sum(p.numel() for p in classifier.parameters() if p.requires_grad)
+        self._is_small = size * config.batch_size / runtime.world <= _SMALL
         self._settings, self._seed = settings, seed
         self._loss = regularize.Loss(settings, targets)
         blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
@@ -64,14 +73,23 @@ class Learner:
 
     def rewrap(self) -> None:
         """Take up a change of the plan; DistributedDataParallel must be made anew for it."""
-        if self._runtime.world > 1:
-            self.network = None  # the old one's hooks on the weights end with it
-            self._runtime.accelerator.free_memory()
-            self._wrap()
+        self.network = None  # the old one's hooks on the weights end with it
+        self._runtime.accelerator.free_memory()
+        self._wrap()
 
     def _wrap(self) -> None:
-        upper = Upper(self._classifier, self._cut, even=self._even)
+        whole, cut = self._classifier, self._cut
+        assert whole.plan is not None
+        frozen = max(cut, whole.readable(whole.plan.cut))
+        self._below = Lower(whole, frozen, cut, even=self._even) if frozen > cut else None
+        upper = Upper(whole, frozen)
         self.network, self.optimizer = self._runtime.prepare(upper, self.optimizer)
+
+    @property
+    def whole(self) -> nn.Module:
+        """What makes logits of a batch's inputs."""
+        upper = self._runtime.bare(self.network)
+        return nn.Sequential(self._below, upper) if self._below else upper
 
     def set_rate(self, scale: float) -> None:
         """Set every group's learning rate to ``scale`` times its base."""
@@ -89,14 +107,19 @@ class Learner:
         """
         runtime = self._runtime
         runtime.seed(_derived_seed(self._seed, epoch, step, runtime.rank))
-        losses = self._loss(self.network(batch.inputs), batch.targets)
-        loss_sum = (losses * batch.weights).sum()
-        # DistributedDataParallel averages gradients over the processes: this makes the
-        # average the gradient of the mean over the whole batch, whatever the shares are.
-        runtime.accelerator.backward(loss_sum * (runtime.world / batch.total))
-        runtime.accelerator.unscale_gradients()
-        self._regularize(epoch, step, number)
-        self.optimizer.step()
+        inputs = batch.inputs
+        if self._below:
+            with torch.no_grad(), runtime.accelerator.autocast():
+                inputs = self._below(inputs)
+        with runtime.one_thread(when=self._is_small):
+            losses = self._loss(self.network(inputs), batch.targets)
+            loss_sum = (losses * batch.weights).sum()
+            # DistributedDataParallel averages gradients over the processes: this makes the
+            # average the gradient of the mean over the whole batch, whatever the shares are.
+            runtime.accelerator.backward(loss_sum * (runtime.world / batch.total))
+            runtime.accelerator.unscale_gradients()
+            self._regularize(epoch, step, number)
+            self.optimizer.step()
         for parameter in self._parameters:
             parameter.grad = None  # zero_grad would take 4 % of a small head's step
         return float(runtime.sum(loss_sum.detach().double()))

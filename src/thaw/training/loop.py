@@ -216,8 +216,7 @@ class _Phase:
         return self.average.in_place(self.runtime, self.classifier, self.gradual.final)
 
     def _row(self, train_loss: float | None) -> Row:
-        network = self.runtime.bare(self.learner.network)
-        scores = logits(self.runtime, network, self.val, "validation")
+        scores = logits(self.runtime, self.learner.whole, self.val, "validation")
         targets = torch.from_numpy(self.val.targets)
         rate = self.learner.optimizer.param_groups[0]["lr"]
         row = Row(

@@ -5,6 +5,7 @@ The only module that knows Accelerate, beside ``thaw.spawn``.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,16 @@ class Runtime:
         if self.world > 1:
             for buffer in module.buffers():
                 buffer.copy_(broadcast(buffer.clone()))
+
+    @contextlib.contextmanager
+    def one_thread(self, when: bool) -> Iterator[None]:  # noqa: FBT001
+        """Compute in one thread: others would be waited for longer than they help."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1 if when else threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     def prepare(self, network: nn.Module, optimizer: Any) -> tuple[Any, Any]:
         """Make both ready for several processes and for mixed precision.
