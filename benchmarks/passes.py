@@ -3,7 +3,8 @@
 The forward pass is of the network as its library built it, BatchNorms unmerged.
 
 Run in a folder with prepared data, by ``spine.py``, as ``passes.py MEMORY_FORMAT IMAGE_SIZE
-[training]``. Each is the median of three.
+[training]``. Medians of rounds in which each is done once, so that a slow minute of the machine is
+one of all; ``ratio`` is the median of the warm-up over the forward pass of the same round.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from thaw.data.loader import Source
 
-_ROUNDS = 3
+_ROUNDS = 5
 
 
 def main() -> None:
@@ -83,15 +84,18 @@ def main() -> None:
         trained(0, 20, given.pair, given.cut, folder)
 
     images: tuple[Source, Source] = (train, val)
-    forward(train)
-    result = {
-        "forward": median(lambda _: forward(train)),
-        "validation": median(lambda _: forward(val)),
-        "warmup": median(warmup),
+    works: dict[str, Callable[[Path], None]] = {
+        "forward": lambda _: forward(train),
+        "validation": lambda _: forward(val),
+        "warmup": warmup,
     }
     if "training" in sys.argv[3:]:
-        result["naive_epoch"] = median(lambda folder: trained(0, 1, images, 0, folder))
-        result["training"] = median(lambda folder: trained(depth, 1, images, 0, folder))
+        works["naive_epoch"] = lambda folder: trained(0, 1, images, 0, folder)
+        works["training"] = lambda folder: trained(depth, 1, images, 0, folder)
+    forward(train)
+    rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(_ROUNDS)]
+    result = {name: statistics.median(one[name] for one in rounds) for name in works}
+    result["ratio"] = statistics.median(one["warmup"] / one["forward"] for one in rounds)
     print(json.dumps(result))
 
 
@@ -102,15 +106,12 @@ class _Contiguous(ImageSource):
         return super().finish(inputs, places, epoch).contiguous()
 
 
-def median(work: Callable[[Path], None]) -> float:
-    """The median seconds of three rounds, each in an empty folder."""
-    seconds = []
-    for _ in range(_ROUNDS):
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            work(Path(folder))
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+def seconds(work: Callable[[Path], None]) -> float:
+    """Of one round, in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        work(Path(folder))
+        return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -54,8 +54,7 @@ def passes(project: Project) -> list[tuple[str, str, str]]:
     fast = child(project.folder, "passes.py", "channels_last", 64, "training")
     slow = child(project.folder, "passes.py", "contiguous", 64, "training", tuned=False)
     large = child(project.folder, "passes.py", "channels_last", 224)
-    large_warmup = large["warmup"] / large["forward"]
-    warmup = fast["warmup"] / fast["forward"]
+    large_warmup, warmup = large["ratio"], fast["ratio"]
     validation = fast["validation"] / fast["forward"]
     naive = fast["naive_epoch"] * 20 / fast["forward"]
     training = slow["training"] / fast["training"]
