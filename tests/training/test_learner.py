@@ -195,12 +195,12 @@ def test_what_is_off_costs_no_operation() -> None:
     assert noise[1:] == (0, 2)
 
 
-@pytest.mark.parametrize(("small", "threads"), [(4e6, 1), (0.0, 2)])
-def test_a_small_head_learns_in_one_thread_and_what_is_frozen_below_it_in_all(
-    small: float, threads: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("depth", "small", "threads"), [(0, 4e6, 1), (0, 0.0, 2), (1, 4e6, 2)])
+def test_a_small_head_learns_in_one_thread_and_what_is_below_it_in_all(
+    depth: int, small: float, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thaw.training.learner._SMALL", small)
-    model = phase.model(0)
+    model = phase.model(depth)
     seen: dict[str, int] = {}
     model.head.register_forward_pre_hook(lambda *_: seen.update(head=torch.get_num_threads()))
     model.pool.register_forward_pre_hook(lambda *_: seen.update(pool=torch.get_num_threads()))

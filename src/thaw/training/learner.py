@@ -60,11 +60,11 @@ class Learner:
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
         # Filling up every batch, not the last alone, would cost more than it is worth.
         self._even = config.batch_size % (EVEN * runtime.world) == 0
-        size = sum(p.numel() for p in classifier.parameters() if p.requires_grad)
-        self._is_small = size * config.batch_size / runtime.world <= _SMALL
         self._settings, self._seed = settings, seed
         self._loss = regularize.Loss(settings, targets)
         blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
+        size = sum(p.numel() for p in classifier.head.parameters())
+        self._is_small = not blocks and size * config.batch_size / runtime.world <= _SMALL
         self._start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
         self.optimizer: Any = optim.build(config.optimizer, groups)
         self._parameters = optim.parameters(self.optimizer)
