@@ -365,6 +365,28 @@ def test_two_objectives_have_a_front_and_nothing_is_pruned(
     assert 1 <= len(table.front(main)) <= 4
 
 
+@pytest.mark.parametrize("kind", ["hyperband", "successive_halving"])
+def test_no_trial_is_pruned_for_its_first_epochs_and_poor_ones_are_later(
+    params: Params, kind: str
+) -> None:
+    """They may be the worst of what becomes the best."""
+    search = params.search.model_copy(update={"pruner": kind})
+    unfreeze = params.unfreeze.model_copy(update={"epochs": 7})
+    pruner = study._pruner(params.model_copy(update={"search": search, "unfreeze": unfreeze}))
+    made = optuna.create_study(pruner=pruner)
+    ended = []
+    for number in range(12):
+        trial = made.ask()
+        for epoch in range(1, 8):
+            trial.report(1.0 + number, epoch)
+            if trial.should_prune():
+                ended.append(epoch)
+                break
+        made.tell(trial, 1.0 + number)
+    assert len(ended) > 5
+    assert min(ended) == 3
+
+
 def test_a_poor_trial_is_pruned_and_says_why(params: Params) -> None:
     search = params.search.model_copy(update={"pruner": "successive_halving", "confirm_seeds": 0})
     params = params.model_copy(update={"search": search})
