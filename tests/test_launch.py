@@ -112,6 +112,14 @@ def test_what_the_user_has_set_is_kept_but_the_threads_are_those_of_params_yaml(
     assert environment["OMP_NUM_THREADS"] == "3"
 
 
+def test_a_single_process_takes_the_place_of_the_command(project: Path) -> None:
+    # A launcher beside it would have imported torch for nothing.
+    pid, _ = start("warmup_head")
+    (process,) = said("warmup_head")
+    assert process["pid"] == pid
+    assert process["environment"]["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_accelerate_starts_as_many_processes_as_asked_for(processes: int, project: Path) -> None:
     # With --cpu it would start one and say nothing (huggingface/accelerate#2741).
@@ -168,7 +176,8 @@ def test_a_users_mistake_in_a_stage_comes_through_the_launcher(
 
 
 @pytest.mark.parametrize(
-    ("end", "code", "processes"), [("bug", 1, 2), ("killed", 137, 1), ("killed", 137, 2)]
+    ("end", "code", "processes"),
+    [("bug", 1, 1), ("bug", 1, 2), ("killed", -9, 1), ("killed", 137, 2)],
 )
 def test_a_stage_that_breaks_is_an_exit_code_and_the_stages_own_traceback(
     end: str, code: int, processes: int, project: Path

@@ -1,34 +1,58 @@
-"""``accelerate launch``, but a user's mistake in a stage stays a line and an exit code.
+"""``accelerate launch``, but one process costs one, and a user's mistake stays a line and a code.
 
-Accelerate's own command ends in a traceback of the launcher, or in exit code 1, whatever the
-stage said.
+Accelerate's own command starts a single process from a process that has imported torch already,
+for nothing; and it ends in a traceback of the launcher, or in exit code 1, whatever the stage said.
 """
 
 from __future__ import annotations
 
-import logging
-import signal
-import subprocess
+import os
+import runpy
 import sys
+from typing import TYPE_CHECKING
 
 from accelerate.commands.launch import launch_command, launch_command_parser
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from accelerate.utils import prepare_simple_launcher_cmd_env
 
 from thaw.errors import EXIT_CODE
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def main(arguments: list[str]) -> int:
     """Run ``accelerate launch`` with ``arguments``; the exit code of the process that failed."""
+    options = launch_command_parser().parse_args(arguments)
+    if options.num_processes > 1:
+        return start_all(options)
+    become(options)
+    return 0
+
+
+def become(options: Namespace) -> None:
+    """Run the module in this process, with the environment that Accelerate gives a single one."""
+    options.use_cpu = False  # of its configuration files, which are for other work; a GPU is taken
+    _, environment = prepare_simple_launcher_cmd_env(options)
+    os.environ.update(environment)
+    sys.argv[1:] = options.training_script_args
+    runpy.run_module(options.training_script, run_name="__main__", alter_sys=True)
+
+
+def start_all(options: Namespace) -> int:
+    """Run the module in several processes; the exit code of the first that failed, or 0."""
+    import logging
+    import signal
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     # Every process reports its own error; torchrun would repeat that it failed, at length.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     # ctrl-C reaches the stage too, which ends by itself: wait for it. (A signal that is ignored
     # would stay ignored in the stage; a handler is reset there.)
     signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        launch_command(launch_command_parser().parse_args(arguments))
-    except subprocess.CalledProcessError as error:
-        return error.returncode if error.returncode > 0 else 128 - error.returncode
+        launch_command(options)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode != EXIT_CODE:
