@@ -120,6 +120,7 @@ def promote(
     reason: Annotated[str, typer.Option(help="Kept in the history.")] = "",
 ) -> None:
     """Offer a version to the gate; if it passes, it is the champion (exit code 1: refused)."""
+    launch.set_environment()
     from thaw.registry import verbs
 
     params = config.load(config.Params)
