@@ -48,15 +48,22 @@ def main() -> None:
         lite0(model)
         photographs(folder, options.images)
         console = Console()
-        rows = [*service(model, folder, options), *bulk(model, folder, options)]
+        rows = [
+            row
+            for runtime in ("torch", "onnx")
+            for measure in (service, bulk)
+            for row in measure(model, folder, options, runtime)
+        ]
         markdown(["figure", "to reach", "measured"], rows, console)
 
 
-def service(model: Path, folder: Path, options: argparse.Namespace) -> list[list[str]]:
+def service(
+    model: Path, folder: Path, options: argparse.Namespace, runtime: str
+) -> list[list[str]]:
     """16 clients against `thaw serve`, over the bare forward pass."""
     images = [path.read_bytes() for path in sorted(folder.iterdir())[:_FILES]]
     bare, served, latencies, errors = [], [], [], 0
-    with running(model) as port:
+    with running(model, runtime) as port:
         load(port, images, 2.0)  # the first requests warm everything up
         for _ in range(options.rounds):
             bare.append(measured("batches", model, folder))
@@ -71,12 +78,12 @@ def service(model: Path, folder: Path, options: argparse.Namespace) -> list[list
     p50, p99 = np.percentile(latencies, [50, 99]) * 1e3
     return [
         [
-            "`thaw serve`, 16 clients, over the bare forward pass",
+            f"`thaw serve --runtime {runtime}`, 16 clients, over the bare forward pass",
             "0.8 x",
             f"{statistics.median(ratios):.2f} x",
         ],
         [
-            f"  bare forward pass at its best batch size ({best[0]})",
+            f"  bare forward pass in torch at its best batch size ({best[0]})",
             "",
             f"{statistics.median(fastest):.0f} images/s",
         ],
@@ -90,18 +97,23 @@ def service(model: Path, folder: Path, options: argparse.Namespace) -> list[list
     ]
 
 
-def bulk(model: Path, folder: Path, options: argparse.Namespace) -> list[list[str]]:
-    """`thaw predict` over a folder, over decoding and the forward pass alone."""
+def bulk(model: Path, folder: Path, options: argparse.Namespace, runtime: str) -> list[list[str]]:
+    """`thaw predict` over a folder, over decoding and the forward pass in torch alone."""
     bare, done = [], []
     for _ in range(options.rounds):
         bare.append(measured("folder", model, folder)["seconds"])
         with tempfile.TemporaryDirectory() as scratch:
-            idle = predict_seconds(model, folder, Path(scratch) / "few.csv", few=True)
-            done.append(predict_seconds(model, folder, Path(scratch) / "all.csv") - idle)
+            few, whole = (Path(scratch) / name for name in ("few.csv", "all.csv"))
+            idle = predict_seconds(model, folder, few, runtime, few=True)
+            done.append(predict_seconds(model, folder, whole, runtime) - idle)
     ratio = statistics.median(b / d for b, d in zip(bare, done, strict=True))
     rate = options.images / statistics.median(done)
     return [
-        [f"`thaw predict` over {options.images} images, over bare", "0.9 x", f"{ratio:.2f} x"],
+        [
+            f"`thaw predict --runtime {runtime}` over {options.images} images, over bare",
+            "0.9 x",
+            f"{ratio:.2f} x",
+        ],
         ["  predicted, without the start", "", f"{rate:.0f} images/s"],
     ]
 
@@ -120,15 +132,18 @@ def measured(part: str, model: Path, folder: Path) -> dict[Any, Any]:
     return result
 
 
-def predict_seconds(model: Path, folder: Path, out: Path, *, few: bool = False) -> float:
+def predict_seconds(
+    model: Path, folder: Path, out: Path, runtime: str, *, few: bool = False
+) -> float:
     """Seconds of the command; ``few``: over one image, which is its start."""
     with tempfile.TemporaryDirectory() as scratch:
+        images = scratch if few else str(folder)
         if few:
             first = sorted(folder.iterdir())[0]
             (Path(scratch) / first.name).write_bytes(first.read_bytes())
         start = time.perf_counter()
         subprocess.run(
-            ["thaw", "predict", str(model), scratch if few else str(folder), "--out", str(out)],
+            ["thaw", "predict", str(model), images, "--out", str(out), "--runtime", runtime],
             env=_tuned(),
             capture_output=True,
             check=True,
@@ -137,11 +152,12 @@ def predict_seconds(model: Path, folder: Path, out: Path, *, few: bool = False) 
 
 
 @contextlib.contextmanager
-def running(model: Path) -> Iterator[int]:
+def running(model: Path, runtime: str) -> Iterator[int]:
     """`thaw serve` in a process of its own; its port."""
     port = 18231
     process = subprocess.Popen(
-        ["thaw", "serve", str(model), "--port", str(port)], env=environment()
+        ["thaw", "serve", str(model), "--port", str(port), "--runtime", runtime],
+        env=environment(),
     )
     try:
         for _ in range(600):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import requests
 import uvicorn
 
-from thaw.serving.app import Settings, build
+from thaw.serving.app import build
 from thaw.serving.live import load
+from thaw.serving.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def running(asked: str, **changes: Any) -> Iterator[str]:
     """The address of a service that answers with ``asked``."""
     settings = Settings(**{"poll": 0.05, **changes})
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        app = build(asked, load(asked, settings.max_megapixels), settings)
+        app = build(asked, load(asked, settings.max_megapixels, settings.runtime), settings)
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=10)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,7 +10,7 @@ from tests.registry.served import CLASSES, image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving import formats
-from thaw.serving.export import export_model, prove
+from thaw.serving.export import export_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,19 +65,6 @@ def test_a_missing_package_is_a_line_that_names_the_extra(
     monkeypatch.setitem(formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
     with pytest.raises(ThawError, match=r"needs onnx_that_is_not_there: pip install .*\[export\]"):
         export_model(str(model), "onnx", tmp_path / "x.onnx", images, tmp_path)
-
-
-def test_a_model_that_computes_something_else_is_not_proved(model: Path) -> None:
-    predictor = Predictor(model)
-    batches = [torch.cat([predictor.read(image(seed)) for seed in range(4)])]
-    assert prove(predictor.forward, predictor.forward, batches).holds
-    assert not prove(predictor.forward, predictor.forward, []).holds
-    for other in (
-        lambda inputs: predictor.forward(inputs) + 2e-4,
-        lambda inputs: predictor.forward(inputs).flip(1),
-        lambda inputs: predictor.forward(inputs) * np.nan,
-    ):
-        assert not prove(predictor.forward, other, batches).holds
 
 
 def test_without_images_there_is_no_proof_and_no_file(model: Path, tmp_path: Path) -> None:

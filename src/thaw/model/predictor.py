@@ -15,7 +15,7 @@ from thaw.model import directory
 from thaw.model.drift import Drift, Places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -28,7 +28,8 @@ class Predictor:
 
     ``drift``, where the model keeps the statistics for it, looks at what passes when it is told to
     (over the last ``window`` images or more, or over all). ``max_megapixels`` may be less than what
-    the model was trained on.
+    the model was trained on. ``elsewhere``, where it is set, computes in another runtime what no
+    drift is looked for in: images as :meth:`forward` takes them -> probabilities.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Predictor:
         reference = directory.load_reference(folder, self.spec)
         places = Places.of(self.spec.folded, self.spec.merged)
         self.drift = Drift(reference, places, window) if reference else None
+        self.elsewhere: Callable[[Tensor], Tensor] | None = None
         self._of_thread = threading.local()
 
     @property
@@ -81,19 +83,27 @@ class Predictor:
 
     def forward(self, images: Tensor, *, watch: bool = False) -> Tensor:
         """Images as uint8 (N, 3, S, S) -> probabilities (N, classes)."""
+        due = self.drift.due(len(images)) if self.drift and watch else 0
+        if not self.elsewhere:
+            return self._forward(images, due)
+        parts = [self._forward(images[:due], due)] if due else []
+        if due < len(images):
+            parts.append(self.elsewhere(images[due:]))
+        return torch.cat(parts)
+
+    def _forward(self, images: Tensor, due: int) -> Tensor:
         inputs = self.spec.preprocessing.normalize(images.float().div_(255))
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), self._network(len(images), watch=watch) as network:
+        with torch.inference_mode(), self._network(due) as network:
             probabilities: Tensor = network(inputs).softmax(dim=1)
         return probabilities
 
     @contextmanager
-    def _network(self, images: int, *, watch: bool) -> Iterator[Classifier]:
-        """The network; or a twin of this thread's while it is being watched.
+    def _network(self, due: int) -> Iterator[Classifier]:
+        """The network; or a twin of this thread's while ``due`` images are being watched.
 
         Hooks on the network itself would see what other threads compute, too.
         """
-        due = self.drift.due(images) if self.drift and watch else 0
         if not due:
             yield self.classifier
             return

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import re
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -28,22 +27,7 @@ if TYPE_CHECKING:
 
     from thaw.serving.engine import Prediction
     from thaw.serving.live import Model
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The limits; what may be waited for is in seconds, ``queue`` in images.
-
-    ``bodies`` is in megabytes: of all requests inside together, or of one that is larger.
-    """
-
-    max_batch: int = 32
-    queue: int = 128
-    max_megabytes: float = 20.0
-    max_megapixels: float = 50.0
-    timeout: float = 30.0
-    poll: float = 10.0
-    bodies: float = 256.0
+    from thaw.serving.settings import Settings
 
 
 def build(asked: str, model: Model, settings: Settings) -> FastAPI:
@@ -79,9 +63,7 @@ class Service:
         settings, meters = self._settings, self._meters
         engine = Engine(self._first, meters, max_batch=settings.max_batch, most=settings.queue)
         self._engine = engine
-        following = asyncio.create_task(
-            follow(engine, meters, self._asked, settings.max_megapixels, settings.poll)
-        )
+        following = asyncio.create_task(follow(engine, meters, self._asked, settings))
         yield
         following.cancel()
         with suppress(asyncio.CancelledError):

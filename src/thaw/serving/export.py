@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,33 +22,19 @@ from thaw.process import cores
 from thaw.serving.formats import need, runner, written
 from thaw.serving.located import located
 from thaw.serving.predict import images_below, read_below
+from thaw.serving.proof import prove
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor
 
     from thaw.serving.formats import Format
 
-TOLERANCE = 1e-4  # of a probability
 _BATCH = 16
 _ROUNDS = 15
 _MOST = 1000  # images in the proof
-
-
-@dataclass(frozen=True)
-class Proof:
-    """How far a probability moved at most over so many images, and how many labels changed."""
-
-    images: int
-    largest_move: float
-    changed: int
-
-    @property
-    def holds(self) -> bool:
-        """Whether the two are the same model."""
-        return self.images > 0 and self.changed == 0 and self.largest_move <= TOLERANCE
 
 
 def export_model(model: str, kind: Format, out: Path, folder: Path | None, prepared: Path) -> None:
@@ -59,7 +44,7 @@ def export_model(model: str, kind: Format, out: Path, folder: Path | None, prepa
         ThawError: no such model or images, a package is missing, or the proof fails: then
             nothing is written.
     """
-    need(kind)
+    need(kind, f"--format {kind}")
     with located(model) as found:
         predictor = Predictor(found.folder)
     about = {
@@ -72,34 +57,13 @@ def export_model(model: str, kind: Format, out: Path, folder: Path | None, prepa
     content = written(predictor, kind, about)
     run = runner(kind, content, torch.get_num_threads())
     proof = prove(predictor.forward, run, progress(batches, "comparing", len(batches)))
-    if not proof.holds:
-        raise ThawError(
-            f"the exported model is another one: over {proof.images} images a probability moved "
-            f"by up to {proof.largest_move:.2g} (allowed: {TOLERANCE:g}), and {proof.changed} "
-            "labels changed; nothing was written"
-        )
+    proof.check("nothing was written")
     write_whole(out, content)
     _show(kind, found.name, predictor, run, torch.cat(batches)[:_BATCH])
     say(
         f"{out}: {len(content) / 1e6:.1f} MB; equal on {proof.images} images: no label changed, "
         f"no probability moved by more than {proof.largest_move:.1g}"
     )
-
-
-def prove(
-    model: Callable[[Tensor], Tensor],
-    exported: Callable[[Tensor], Tensor],
-    batches: Iterable[Tensor],
-) -> Proof:
-    """Compare the two on real images, uint8 (N, 3, S, S)."""
-    count, largest, changed = 0, 0.0, 0
-    for images in batches:
-        expected, computed = model(images), exported(images)
-        moved = (computed - expected).abs().nan_to_num(nan=torch.inf)
-        count += len(images)
-        largest = max(largest, float(moved.max()))
-        changed += int((computed.argmax(1) != expected.argmax(1)).sum())
-    return Proof(count, largest, changed)
 
 
 def _real_images(predictor: Predictor, folder: Path | None, prepared: Path) -> Iterator[Tensor]:

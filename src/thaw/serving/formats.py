@@ -50,8 +50,8 @@ class Graph(nn.Module):
         return probabilities
 
 
-def need(kind: Format) -> None:
-    """Check that what ``kind`` takes is installed.
+def need(kind: Format, option: str) -> None:
+    """Check that what ``kind`` takes is installed; ``option`` is what asks for it.
 
     Raises:
         ThawError: names the packages, and the extra that brings them.
@@ -59,7 +59,7 @@ def need(kind: Format) -> None:
     missing = [name for name in PACKAGES[kind] if importlib.util.find_spec(name) is None]
     if missing:
         raise ThawError(
-            f"--format {kind} needs {', '.join(missing)}: pip install --editable '.[export]' in "
+            f"{option} needs {', '.join(missing)}: pip install --editable '.[export]' in "
             "thaw's folder"
         )
 

@@ -12,10 +12,13 @@ from thaw.console import say, warn
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.located import current, located
+from thaw.serving.runtimes import use
 
 if TYPE_CHECKING:
     from thaw.serving.engine import Engine
     from thaw.serving.meters import Meters
+    from thaw.serving.runtimes import Runtime
+    from thaw.serving.settings import Settings
 
 _WINDOW = 512  # images that the drift score is over, or up to twice as many
 
@@ -34,8 +37,8 @@ class Model:
         return self.predictor.spec.digest
 
 
-def load(asked: str, max_megapixels: float) -> Model:
-    """Load what ``asked`` stands for now, and run it once.
+def load(asked: str, max_megapixels: float, runtime: Runtime) -> Model:
+    """Load what ``asked`` stands for now, to be computed by ``runtime``, and run it once.
 
     Raises:
         ThawError: it is not there, or not what was registered.
@@ -43,27 +46,26 @@ def load(asked: str, max_megapixels: float) -> Model:
     version = current(asked)
     with located(asked) as found:
         predictor = Predictor(found.folder, window=_WINDOW, max_megapixels=max_megapixels)
+        use(runtime, predictor, found.folder)
     size = predictor.spec.preprocessing.image_size
     predictor.forward(torch.zeros(1, 3, size, size, dtype=torch.uint8))
     return Model(found.name, version, predictor)
 
 
-async def follow(
-    engine: Engine, meters: Meters, asked: str, max_megapixels: float, seconds: float
-) -> None:
-    """Look every ``seconds`` whether ``asked`` has moved; load the new model and let it take over.
+async def follow(engine: Engine, meters: Meters, asked: str, settings: Settings) -> None:
+    """Look every ``settings.poll`` seconds whether ``asked`` has moved; load what it moved to.
 
-    The old one answers until then, and what was decoded for it. A model that cannot be loaded
-    changes nothing.
+    The new model takes over once it can answer. Until then the old one answers, and also what was
+    decoded for it. A model that cannot be loaded changes nothing.
     """
     told = ""
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(settings.poll)
         try:
             if await asyncio.to_thread(current, asked) == engine.model.version:
                 told = ""
                 continue
-            model = await asyncio.to_thread(load, asked, max_megapixels)
+            model = await asyncio.to_thread(load, asked, settings.max_megapixels, settings.runtime)
         except Exception as error:
             meters.failures.inc()
             reason = str(error) if isinstance(error, ThawError) else repr(error)

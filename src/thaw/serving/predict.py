@@ -22,12 +22,15 @@ from thaw.model.predictor import Predictor
 from thaw.process import cores
 from thaw.serving.located import located
 from thaw.serving.results import DRIFT, Results
+from thaw.serving.runtimes import use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from torch import Tensor
+
+    from thaw.serving.runtimes import Runtime
 
 BATCH = 32
 _NOT_FINITE = "the model gave a probability that is not finite"
@@ -50,7 +53,9 @@ class Passed:
     folders: list[tuple[str, str]]
 
 
-def predict_folder(model: str, folder: Path, out: Path, batch_size: int = BATCH) -> None:
+def predict_folder(
+    model: str, folder: Path, out: Path, batch_size: int = BATCH, runtime: Runtime = "torch"
+) -> None:
     """Predict every image below ``folder`` into ``out``, and say what there was.
 
     Raises:
@@ -60,6 +65,7 @@ def predict_folder(model: str, folder: Path, out: Path, batch_size: int = BATCH)
     paths, passed = images_below(folder)
     with located(model) as found:
         predictor = Predictor(found.folder)
+        use(runtime, predictor, found.folder)
         owner = {"digest": predictor.spec.digest, "folder": str(folder.resolve())}
         with Results(out, owner, predictor.classes) as results:
             waiting = [path for path in paths if path not in results.done]
@@ -68,6 +74,7 @@ def predict_folder(model: str, folder: Path, out: Path, batch_size: int = BATCH)
             summary = predict(predictor, folder, waiting, results, batch_size)
             unreadable = dict([*passed.folders, *summary.failed])
             about = {"complete": True, "model": found.name, "unreadable": unreadable}
+            about["runtime"] = runtime
             if summary.drift:
                 about |= dict(zip(DRIFT, summary.drift, strict=True))
             results.describe(about)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from thaw.console import say
-from thaw.serving.app import Settings, build
+from thaw.serving.app import build
 from thaw.serving.live import load
+
+if TYPE_CHECKING:
+    from thaw.serving.settings import Settings
 
 _SWITCH = 0.0005  # seconds: the forward pass needs the interpreter again after every layer
 _CONNECTIONS = 1024
@@ -21,7 +25,7 @@ def serve(asked: str, host: str, port: int, settings: Settings) -> None:
     Raises:
         ThawError: it is not there, or not what was registered.
     """
-    model = load(asked, settings.max_megapixels)
+    model = load(asked, settings.max_megapixels, settings.runtime)
     say(f"{model.name} ({model.digest[:12]}) on http://{host}:{port}")
     sys.setswitchinterval(_SWITCH)
     config = uvicorn.Config(

@@ -1,0 +1,130 @@
+"""ONNX Runtime in the place of torch: the same answers, and no others."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+import requests
+import torch
+
+from tests.registry.served import image, model_directory
+from tests.serving.service import metric, running
+from thaw.errors import ThawError
+from thaw.model.predictor import Predictor
+from thaw.serving import formats, runtimes
+from thaw.serving.predict import predict_folder
+from thaw.serving.results import FEW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+def read(predictor: Predictor, count: int) -> torch.Tensor:
+    return torch.cat([predictor.read(image(seed)) for seed in range(count)])
+
+
+def test_onnx_runtime_computes_the_model_and_torch_what_is_watched(watched: Path) -> None:
+    alone, predictor = Predictor(watched), Predictor(watched)
+    runtimes.use("onnx", predictor, watched)
+    asked: list[int] = []
+    run = predictor.elsewhere
+    assert run is not None
+
+    def counted(images: torch.Tensor) -> torch.Tensor:
+        asked.append(len(images))
+        return run(images)
+
+    predictor.elsewhere = counted
+    for predictions in (alone, predictor):
+        assert predictions.drift is not None
+        predictions.drift.spread(1024)  # one of two is looked at
+    inputs = read(predictor, 40)
+    expected = alone.forward(inputs, watch=True)
+    torch.testing.assert_close(predictor.forward(inputs, watch=True), expected, rtol=0, atol=1e-5)
+    assert asked == [20]  # torch computed the others, where hooks see what passes
+    torch.testing.assert_close(predictor.forward(inputs), expected, rtol=0, atol=1e-5)
+    assert asked == [20, 40]
+    assert predictor.drift is not None
+    assert alone.drift is not None
+    assert predictor.drift.images == alone.drift.images == 20
+    assert predictor.drift.score is None
+    for predictions in (alone, predictor):
+        predictions.forward(inputs, watch=True)
+    assert predictor.drift.score == pytest.approx(alone.drift.score)
+
+
+def test_torch_is_left_as_it_is(model: Path) -> None:
+    predictor = Predictor(model)
+    runtimes.use("torch", predictor, model)
+    assert predictor.elsewhere is None
+
+
+def test_a_service_on_onnx_runtime_answers_what_the_model_says(model: Path) -> None:
+    (expected,) = Predictor(model).probabilities([image(1)]).tolist()
+    with running(str(model), runtime="onnx") as url:
+        answer = requests.post(
+            f"{url}/predict", image(1), headers={"Content-Type": "image/png"}, timeout=30
+        )
+        assert metric(url, "thaw_batch_images_count") == 1
+    (found,) = answer.json()["predictions"]
+    assert list(found["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_folder_is_predicted_alike_and_the_file_says_by_what(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.png").write_bytes(image(number))
+    labels, probabilities = [], []
+    kinds: tuple[runtimes.Runtime, ...] = ("torch", "onnx")
+    for runtime in kinds:
+        out = tmp_path / f"{runtime}.csv"
+        predict_folder(str(model), folder, out, runtime=runtime)
+        lines = [line.split(",") for line in out.read_text().splitlines()[1:]]
+        labels.append([line[:2] for line in lines])
+        probabilities.append([[float(value) for value in line[len(FEW) :]] for line in lines])
+        assert json.loads(out.with_name(f"{out.name}.json").read_text())["runtime"] == runtime
+    assert len(labels[0]) == 5
+    assert labels[0] == labels[1]
+    by_torch, by_onnx = map(torch.tensor, probabilities)
+    torch.testing.assert_close(by_onnx, by_torch, rtol=0, atol=1e-5)
+
+
+def test_a_graph_of_another_model_never_answers(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    model_directory(other, seed=1)
+    content = runtimes._export(other)
+    monkeypatch.setattr(runtimes, "_exported", lambda _: content)
+    predictor = Predictor(model)
+    with pytest.raises(ThawError, match=r"another one: over 72 images .*--runtime torch"):
+        runtimes.use("onnx", predictor, model)
+    assert predictor.elsewhere is None
+
+
+def test_a_missing_package_is_a_line_that_names_the_extra(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
+    message = r"--runtime onnx needs onnx_that_is_not_there: pip install .*\[export\]"
+    with pytest.raises(ThawError, match=message):
+        runtimes.use("onnx", Predictor(model), model)
+
+
+def killed(_: Path) -> NoReturn:
+    os.kill(os.getpid(), 9)
+    raise AssertionError
+
+
+def test_an_export_that_is_killed_is_a_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "_export", killed)
+    with pytest.raises(ThawError, match="exports the model for ONNX Runtime was killed"):
+        runtimes.use("onnx", Predictor(model), model)
