@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn.functional import interpolate
 
+from thaw.console import say
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.formats import need, runner, written
@@ -41,6 +42,7 @@ def use(runtime: Runtime, predictor: Predictor, folder: Path) -> None:
     if runtime == "torch":
         return
     need("onnx", "--runtime onnx")
+    say("exporting the model for ONNX Runtime, which takes some ten seconds")
     run = runner("onnx", _exported(folder), threads=1)
     size = predictor.spec.preprocessing.image_size
     prove(predictor.forward, run, _noise(size)).check("--runtime torch computes the model itself")
