@@ -25,6 +25,13 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
+@pytest.fixture
+def exported(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph of ``model``, made in this process: a new one imports torch anew."""
+    content = runtimes._export(model)
+    monkeypatch.setattr(runtimes, "_exported", lambda _: content)
+
+
 def read(predictor: Predictor, count: int) -> torch.Tensor:
     return torch.cat([predictor.read(image(seed)) for seed in range(count)])
 
@@ -65,6 +72,7 @@ def test_torch_is_left_as_it_is(model: Path) -> None:
     assert predictor.elsewhere is None
 
 
+@pytest.mark.usefixtures("exported")
 def test_a_service_on_onnx_runtime_answers_what_the_model_says(model: Path) -> None:
     (expected,) = Predictor(model).probabilities([image(1)]).tolist()
     with running(str(model), runtime="onnx") as url:
@@ -76,6 +84,7 @@ def test_a_service_on_onnx_runtime_answers_what_the_model_says(model: Path) -> N
     assert list(found["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.usefixtures("exported")
 def test_a_folder_is_predicted_alike_and_the_file_says_by_what(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
