@@ -58,7 +58,7 @@ bench-serving: $(VENV)/.installed-dev  ## Measure `thaw serve`, `thaw predict` a
 	python -m benchmarks.serving
 	python -m benchmarks.drift
 
-bench-promotion: $(VENV)/.installed-dev  ## Measure the gate and racing promotions (some minutes)
+bench-promotion: $(VENV)/.installed-dev  ## Measure the gate and racing promotions (about an hour)
 	python -m benchmarks.promotion
 
 bench-search: $(VENV)/.installed-dev  ## The search against naive trials, with killed workers (about half an hour)
