@@ -54,14 +54,14 @@ bench-method: $(VENV)/.installed-bench  ## thaw against the plain ways, on clip 
 bench-batchnorm: $(VENV)/.installed-dev  ## BatchNorm policies against batch sizes (about ten minutes)
 	python -m benchmarks.batchnorm
 
-bench-serving: $(VENV)/.installed-dev  ## Measure `thaw serve`, `thaw predict` and drift (some minutes)
+bench-serving: $(VENV)/.installed-dev  ## Measure `thaw serve`, `thaw predict` and drift (a quarter of an hour)
 	python -m benchmarks.serving
 	python -m benchmarks.drift
 
 bench-promotion: $(VENV)/.installed-dev  ## Measure the gate and racing promotions (about an hour)
 	python -m benchmarks.promotion
 
-bench-search: $(VENV)/.installed-dev  ## The search against naive trials, with killed workers (about half an hour)
+bench-search: $(VENV)/.installed-dev  ## The search against naive trials, with killed workers (some hours)
 	python -m benchmarks.search
 
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000

@@ -13,8 +13,11 @@ from thaw.process import run_main
 
 PREPARED = Path("data/prepared")
 MODEL = "The registered model; by default the one in params.yaml."
-RUNTIME = "What computes: torch, or ONNX Runtime (faster on CPUs; takes the extra `export`)."
 SERVED = "models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder."
+Runtime = Annotated[
+    Literal["torch", "onnx"],
+    typer.Option(help="ONNX Runtime is faster on CPUs; it takes the extra `export`."),
+]
 
 app = typer.Typer(
     help="Transfer learning for images: reproducible, tracked, gated. Start with `dvc repro`.",
@@ -200,7 +203,7 @@ def predict(
     folder: Annotated[Path, typer.Argument(help="Its images, in all its folders.")],
     out: Annotated[Path, typer.Option(help="A row an image.")] = Path("predictions.csv"),
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    runtime: Annotated[Literal["torch", "onnx"], typer.Option(help=RUNTIME)] = "torch",
+    runtime: Runtime = "torch",
 ) -> None:
     """Classify every image of a folder; the same command continues what was killed."""
     launch.set_environment()
@@ -220,16 +223,14 @@ def serve(
     max_megapixels: Annotated[float, typer.Option(help="Of an image, by its header.")] = 50.0,
     timeout: Annotated[float, typer.Option(help="Seconds to an answer.")] = 30.0,
     poll: Annotated[float, typer.Option(help="Seconds between looks at the alias.")] = 10.0,
-    runtime: Annotated[Literal["torch", "onnx"], typer.Option(help=RUNTIME)] = "torch",
+    runtime: Runtime = "torch",
 ) -> None:
     """Serve a model over HTTP, with a page to try it on."""
     launch.set_environment()
     from thaw.serving.server import serve as run
     from thaw.serving.settings import Settings
 
-    settings = Settings(
-        max_batch, queue, max_megabytes, max_megapixels, timeout, poll, runtime=runtime
-    )
+    settings = Settings(max_batch, queue, max_megabytes, max_megapixels, timeout, poll, runtime)
     run(model, host, port, settings)
 
 

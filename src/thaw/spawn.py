@@ -6,8 +6,10 @@ for nothing; and it ends in a traceback of the launcher, or in exit code 1, what
 
 from __future__ import annotations
 
+import logging
 import os
 import runpy
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 def become(options: Namespace) -> None:
     """Run the module in this process, with the environment that Accelerate gives a single one."""
-    options.use_cpu = False  # of its configuration files, which are for other work; a GPU is taken
+    options.use_cpu = False  # else a configuration file would say; a GPU is used where there is one
     _, environment = prepare_simple_launcher_cmd_env(options)
     os.environ.update(environment)
     sys.argv[1:] = options.training_script_args
@@ -40,9 +42,6 @@ def become(options: Namespace) -> None:
 
 def start_all(options: Namespace) -> int:
     """Run the module in several processes; the exit code of the first that failed, or 0."""
-    import logging
-    import signal
-
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 

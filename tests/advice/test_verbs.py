@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from thaw import config, launch
+from thaw import config
 from thaw.cli import app
 from thaw.edit import write_values
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the verbs do not start themselves anew for it, and at a width that breaks no line."""
-    for name, value in {**launch.ENVIRONMENT, "COLUMNS": "120"}.items():
-        monkeypatch.setenv(name, value)
+def wide(tuned: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A width that breaks no line."""
+    monkeypatch.setenv("COLUMNS", "120")
 
 
 def thaw(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.registry.offered import Shop
 from tests.registry.racer import race
-from thaw import cli, launch, provenance
+from thaw import cli, provenance
 from thaw.errors import ThawError
 from thaw.registry import promote as promotion
 from thaw.registry import verbs
@@ -112,10 +112,9 @@ def test_a_worse_model_is_refused_and_the_refusal_is_kept(shop: Shop) -> None:
     assert content["verdict"] == "refused"
 
 
-def test_the_exit_code_says_what_became_of_it(local: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("tuned")
+def test_the_exit_code_says_what_became_of_it(local: Shop) -> None:
     name = "codes"
-    for key, value in launch.ENVIRONMENT.items():  # else the verb would start itself anew for it
-        monkeypatch.setenv(key, value)
     for quality in ("good", "bad", "same"):
         local.register(name, quality)
     with contextlib.chdir(local.folder):

@@ -73,8 +73,12 @@ def predict_folder(
                 say(f"{out}: {len(results.done)} rows are there already, {len(waiting)} to go")
             summary = predict(predictor, folder, waiting, results, batch_size)
             unreadable = dict([*passed.folders, *summary.failed])
-            about = {"complete": True, "model": found.name, "unreadable": unreadable}
-            about["runtime"] = runtime
+            about = {
+                "complete": True,
+                "model": found.name,
+                "runtime": runtime,
+                "unreadable": unreadable,
+            }
             if summary.drift:
                 about |= dict(zip(DRIFT, summary.drift, strict=True))
             results.describe(about)

@@ -49,7 +49,7 @@ def prove(
     exported: Callable[[Tensor], Tensor],
     batches: Iterable[Tensor],
 ) -> Proof:
-    """Compare the two on real images, uint8 (N, 3, S, S)."""
+    """Compare the probabilities (N, classes) of the two on batches of uint8 (N, 3, S, S)."""
     count, largest, changed = 0, 0.0, 0
     for images in batches:
         expected, computed = model(images), exported(images)

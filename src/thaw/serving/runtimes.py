@@ -50,7 +50,10 @@ def use(runtime: Runtime, predictor: Predictor, folder: Path) -> None:
 
 
 def _exported(folder: Path) -> bytes:
-    """The graph, made in a process of its own: it takes seconds of Python, and patches torch."""
+    """The graph, made in a process of its own.
+
+    It takes seconds of Python, and silences logs and warnings of all threads meanwhile.
+    """
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(1, mp_context=context) as pool:

@@ -22,5 +22,5 @@ class Settings:
     max_megapixels: float = 50.0
     timeout: float = 30.0
     poll: float = 10.0
-    bodies: float = 256.0
     runtime: Runtime = "torch"
+    bodies: float = 256.0
