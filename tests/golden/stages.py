@@ -1,0 +1,100 @@
+"""Run the stages for a golden case. This is the only golden module that knows thaw's layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests import tiny
+from tests.golden.cases import BASE
+from tests.project import ROOT, environment
+from thaw.edit import write_values
+from thaw.stages import fold_bn, prepare, unfreeze, warmup_head
+from thaw.training import history
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAIN = {
+    "prepare": prepare.main,
+    "warmup_head": warmup_head.main,
+    "unfreeze": unfreeze.main,
+    "fold_bn": fold_bn.main,
+}
+TRAINING = ("warmup_head", "unfreeze", "fold_bn")
+
+
+def make_project() -> None:
+    """Write images and parameters into the working directory, and prepare the images."""
+    tiny.images(Path("images"), size=32)
+    Path("data/raw").mkdir(parents=True)
+    set_params({})
+    MAIN["prepare"]()
+
+
+def set_params(changes: Mapping[str, Any]) -> None:
+    """Write ``params.yaml``: the golden parameters with ``BASE`` and ``changes``."""
+    shutil.copy(ROOT / "tests/golden/params.yaml", "params.yaml")
+    write_values({**BASE, **changes})
+
+
+def run_in_process(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Train all phases of a case in this process and return its losses and digests."""
+    shutil.rmtree("models", ignore_errors=True)
+    set_params(changes)
+    for stage in TRAINING:
+        MAIN[stage]()
+    return results()
+
+
+def results() -> dict[str, Any]:
+    """Return losses by stage and epoch, and the digest of each stage's weights."""
+    found: dict[str, Any] = {}
+    for stage in TRAINING:
+        rows = history.read(Path("reports") / stage / "history.csv")
+        found[stage] = {
+            "train_loss": [row.train_loss for row in rows],
+            "val_loss": [row.val_loss for row in rows],
+            "weights": weights_digests(stage),
+        }
+    return found
+
+
+def weights_digests(stage: str) -> dict[str, str]:
+    """Return the SHA-256 of every weights file of ``stage``, by its path below ``models``."""
+    return {
+        path.relative_to("models").as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path("models", stage).rglob("*.safetensors"))
+    }
+
+
+def model_facts(folder: Path) -> dict[str, Any]:
+    """Return what ``model.json`` says that no change of its format may change."""
+    content = json.loads((folder / "model.json").read_text())
+    kept = ("backbone", "classes", "preprocessing", "blocks", "trained", "folded", "merged")
+    return {name: content[name] for name in kept}
+
+
+def run_by_command(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Train all phases of a case as ``dvc.yaml`` does and return its losses and digests."""
+    shutil.rmtree("models", ignore_errors=True)
+    set_params(changes)
+    for stage in TRAINING:
+        command = [Path(sys.executable).with_name("thaw"), "stage", stage]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return results()
+
+
+def digits_results() -> dict[str, Any]:
+    """Return the metrics and, of every model, weights and facts of a pipeline on the digits."""
+    folders = [path.parent for path in sorted(Path("models").rglob("model.json"))]
+    digests = {key: value for stage in TRAINING for key, value in weights_digests(stage).items()}
+    metrics = json.loads(Path("reports/evaluate/metrics.json").read_text())["test"]
+    facts = {path.relative_to("models").as_posix(): model_facts(path) for path in folders}
+    return {"weights": digests, "facts": facts, "metrics": metrics}

@@ -1,0 +1,100 @@
+"""Results that a refactoring must keep, recorded before it: ``tests/golden/record.py``.
+
+On the type of machine that recorded them (processor and torch release) they hold to the bit. On
+others losses hold within 5 % or 0.02 nats, pixels within 1e-4, and digests are not compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.golden import cases, decisions, draws, stages
+from tests.golden.machine import machine
+from tests.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def golden(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((GOLDEN / name).read_text())
+    return content
+
+
+TRAININGS = golden("trainings.json")
+TWO_PROCESSES = golden("two_processes.json")
+PIPELINE = golden("pipeline.json")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("golden"))
+    stages.make_project()
+    yield
+    os.chdir(before)
+
+
+def compare(found: dict[str, Any], expected: dict[str, Any], recorded_on: dict[str, str]) -> None:
+    if machine() == recorded_on:
+        assert found == expected
+        return
+    for stage in stages.TRAINING:
+        for name in ("train_loss", "val_loss"):
+            assert found[stage][name] == pytest.approx(expected[stage][name], rel=0.05, abs=0.02)
+
+
+def test_draws_of_whole_numbers_are_those_of_before() -> None:
+    assert draws.exact() == golden("draws.json")["exact"]
+
+
+def test_augmented_and_mixed_pixels_are_those_of_before() -> None:
+    expected = golden("draws.json")["pixels"]
+    found = draws.pixels()
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, abs=1e-4), name
+
+
+def test_the_gate_decides_as_before_on_fixed_predictions() -> None:
+    found = decisions.decide()
+    for name, rules in golden("decisions.json").items():
+        assert found[name] == rules, name
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_a_short_training_ends_at_the_same_bits(name: str, project: None) -> None:
+    found = stages.run_in_process(cases.CASES[name])
+    compare(found, TRAININGS["cases"][name], TRAININGS["machine"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", cases.TWO_PROCESSES)
+def test_two_processes_end_at_the_same_bits(name: str, project: None) -> None:
+    found = stages.run_by_command(cases.TWO_PROCESSES[name])
+    compare(found, TWO_PROCESSES["cases"][name], TWO_PROCESSES["machine"])
+
+
+@pytest.mark.slow
+def test_a_short_pipeline_on_the_digits_makes_the_same_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Project(tmp_path)
+    short.small()
+    short.run("dvc", "repro")
+    monkeypatch.chdir(tmp_path)
+    found, expected = stages.digits_results(), PIPELINE["models"]
+    assert found["facts"] == expected["facts"]
+    if machine() == PIPELINE["machine"]:
+        assert found == expected
+    else:
+        assert found["metrics"]["accuracy"] == pytest.approx(
+            expected["metrics"]["accuracy"], abs=0.03
+        )
