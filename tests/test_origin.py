@@ -14,7 +14,7 @@ from thaw.data.manifest import Row
 from thaw.data.pack import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
-from thaw.model import batchnorm, directory
+from thaw.model import batchnorm, cut, directory
 from thaw.origin import begin, parent_of
 from thaw.registry.register import register
 from thaw.tracking import connect
@@ -52,6 +52,22 @@ def params(folder: Path, **backbone: Any) -> Params:
             "tracking": settings.PARAMS.tracking.model_copy(update={"uri": uri}),
         }
     )
+
+
+def test_the_cut_is_proved_in_float32(
+    tmp_path: Path, data: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove, seen = cut.prove, []
+
+    def watched(*given: Any) -> None:
+        seen.append((torch.is_autocast_enabled("cpu"), torch.backends.cudnn.allow_tf32))
+        prove(*given)
+
+    monkeypatch.setattr(cut, "prove", watched)
+    given = params(tmp_path)
+    with torch.autocast("cpu", torch.bfloat16):
+        begin(given, given.head, data, parent="")
+    assert seen == [(False, False)]
 
 
 def registered(folder: Path, form: str) -> tuple[Classifier, Spec]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import resource
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 from torch import nn
 
@@ -81,15 +82,25 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def runtime() -> Runtime:
+def runtime(precision: Literal["no", "bf16"] = "no") -> Runtime:
     """One process on the CPU, as a stage would start it."""
     return start(
         Launch(
             processes=1,
             threads=1,
             workers=0,
-            mixed_precision="no",
+            mixed_precision=precision,
             checkpoint_minutes=60.0,
             cache_gb=1.0,
         )
     )
+
+
+@contextmanager
+def bf16_runtime() -> Iterator[Runtime]:
+    """The same under ``launch.mixed_precision: bf16``; Accelerate keeps that for the process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        yield runtime("bf16")
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from tests import tf32
 from tests.registry.served import CLASSES, image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
@@ -45,6 +46,15 @@ def test_the_file_alone_gives_the_models_probabilities_for_any_batch(
     printed = capsys.readouterr()
     assert kind in printed.out
     assert "equal on 20 images" in printed.err
+
+
+def test_an_export_is_proved_on_a_device_that_rounds_to_tf32(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tf32.simulate(monkeypatch)
+    monkeypatch.setattr("thaw.serving.proof.TOLERANCE", 1e-5)
+    export_model(str(model), "torch-export", tmp_path / "exported", images, tmp_path)
+    assert (tmp_path / "exported").stat().st_size > 0
 
 
 def test_an_onnx_file_says_what_it_is(model: Path, images: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import tf32
 from tests.registry.served import image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
@@ -26,6 +27,24 @@ def test_a_model_that_computes_something_else_is_not_proved(model: Path) -> None
         lambda inputs: predictor.forward(inputs) * np.nan,
     ):
         assert not prove(predictor.forward, other, batches).holds
+
+
+@pytest.mark.parametrize("rounding", ["tf32", "bf16"])
+def test_the_proof_runs_in_float32_whatever_is_set_around_it(
+    model: Path, monkeypatch: pytest.MonkeyPatch, rounding: str
+) -> None:
+    predictor = Predictor(model)
+    batches = [torch.cat([predictor.read(image(seed)) for seed in range(4)])]
+    expected = predictor.forward(batches[0])
+    if rounding == "tf32":
+        tf32.simulate(monkeypatch)
+    with torch.autocast("cpu", torch.bfloat16, enabled=rounding == "bf16"):
+        assert not torch.allclose(
+            predictor.forward(batches[0]).float(), expected, rtol=0, atol=1e-5
+        )
+        proof = prove(predictor.forward, lambda _: expected, batches)
+    assert proof.holds
+    assert proof.largest_move == 0
 
 
 def test_a_proof_that_fails_says_by_how_much_and_what_follows() -> None:

@@ -10,6 +10,7 @@ import pytest
 import requests
 import torch
 
+from tests import tf32
 from tests.registry.served import image, model_directory
 from tests.serving.service import metric, running
 from thaw.errors import ThawError
@@ -64,6 +65,17 @@ def test_onnx_runtime_computes_the_model_and_torch_what_is_watched(watched: Path
     for predictions in (alone, predictor):
         predictions.forward(inputs, watch=True)
     assert predictor.drift.score == pytest.approx(alone.drift.score)
+
+
+@pytest.mark.usefixtures("exported")
+def test_onnx_runtime_is_held_against_the_model_in_float32(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tf32.simulate(monkeypatch)
+    monkeypatch.setattr("thaw.serving.proof.TOLERANCE", 1e-5)
+    predictor = Predictor(model)
+    runtimes.use("onnx", predictor, model)
+    assert predictor.elsewhere is not None
 
 
 def test_torch_is_left_as_it_is(model: Path) -> None:

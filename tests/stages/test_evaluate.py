@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests import settings, tiny
-from tests.training import phase
-from thaw.data import manifest
-from thaw.data.manifest import Row
-from thaw.data.pack import PackWriter
+from tests import settings, tf32, tiny
+from tests.stages import small
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
-from thaw.model import directory, zoo
-from thaw.model.assemble import assemble
-from thaw.model.directory import Parent, Spec
+from thaw.model import directory
 from thaw.stages import evaluate, paths
 from thaw.training import history
 
@@ -28,8 +23,6 @@ if TYPE_CHECKING:
     from thaw.stages.evaluate import Inputs, Result
 
 SEED = 4
-BACKBONE = "timm/test_efficientnet"
-CLASSES = ["blue", "green", "red"]
 SOME = {"flip": 0.5, "rotate": 20.0, "noise": 0.1}
 
 
@@ -38,43 +31,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with a model, and 30 images of which every second is for testing."""
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
-    save_model()
-    paths.PREPARED.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    with PackWriter(paths.PREPARED, settings.prepare(encoding="raw")) as store:
-        for _ in range(30):
-            store.add(generator.integers(0, 256, (20, 16, 3), dtype=np.uint8))
-    rows = [
-        Row(number, f"{number}.png", "", CLASSES[number % 3], ["test", "train"][number % 2], 16, 20)
-        for number in range(30)
-    ]
-    manifest.write(rows, paths.PREPARED)
+    small.save_model(evaluate.MODEL)
+    small.prepare(["test", "train"])
     for stage in evaluate.TRAINING:
         folder = paths.REPORTS / stage
         folder.mkdir(parents=True)
         history.write([history.Row(0, None, 1.0, 0.5, 0.0)], folder / paths.HISTORY)
-
-
-def save_model() -> None:
-    torch.manual_seed(0)
-    backbone, head = zoo.load(settings.backbone(BACKBONE))[0], settings.head()
-    spec = Spec(
-        backbone=BACKBONE,
-        head=head,
-        classes=CLASSES,
-        preprocessing=phase.PREPROCESSING,
-        blocks=len(backbone.blocks),
-        parents=[Parent(stage="backbone", digest="0" * 64)],
-    )
-    model = assemble(backbone, head, len(CLASSES), image_size=16)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.kaiming_normal_(parameter)
-        else:
-            torch.nn.init.constant_(parameter, float(name.endswith("weight")))
-    for _ in range(20):
-        model.train()(torch.randn(32, 3, 16, 16))  # statistics under which images differ
-    directory.save(model.eval(), spec, evaluate.MODEL)
 
 
 def inputs(views: int, **augment: float) -> Inputs:
@@ -107,6 +69,25 @@ def test_without_views_there_are_plain_scores_alone() -> None:
     result = scored(0, **SOME)
     assert result.tta is None
     np.testing.assert_allclose(result.probabilities, by_hand(None), atol=1e-5)
+
+
+def test_the_scores_under_bf16_are_those_without_it() -> None:
+    expected = scored(1, **SOME)
+    with tiny.bf16_runtime() as runtime:
+        found, _ = evaluate.run(inputs(1, **SOME), runtime, Prepared(paths.PREPARED))
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    assert found.scores.summary == expected.scores.summary
+    assert found.tta is not None
+    assert expected.tta is not None
+    assert found.tta.summary == expected.tta.summary
+
+
+def test_the_scores_on_a_device_that_rounds_to_tf32_are_those_of_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = scored(0)
+    tf32.simulate(monkeypatch)
+    np.testing.assert_array_equal(scored(0).probabilities, expected.probabilities)
 
 
 @pytest.mark.parametrize("views", [1, 3])

@@ -24,7 +24,7 @@ def latency(runtime: Runtime, classifier: Classifier, source: ImageSource) -> fl
     inputs = source.finish(source.read(place).to(runtime.device), place, None)
     classifier.eval()
     taken = []
-    with torch.inference_mode(), runtime.accelerator.autocast():
+    with torch.inference_mode(), runtime.autocast():
         for _ in range(_FIRST + _ROUNDS):
             begin = time.perf_counter()
             classifier(inputs).cpu()

@@ -12,6 +12,7 @@ from thaw.evaluation.latency import latency
 from thaw.evaluation.metrics import score
 from thaw.model import directory
 from thaw.registry.fetch import fetch
+from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _score(
         odd = sorted(set(spec.classes) ^ set(data.manifest.classes))
         raise ThawError(f"it and the data have different classes: {', '.join(odd[:5])}")
     source = data.images("test", spec.preprocessing)
-    outputs = logits(runtime, classifier, source, f"version {number} on the test split")
+    with strict_float32():
+        outputs = logits(runtime, classifier, source, f"version {number} on the test split")
     probabilities: NDArray[np.float64] = outputs.double().softmax(dim=1).numpy()
     scores = score(probabilities, source.targets, spec.classes, bins)
     measured = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thaw.errors import ThawError
+from thaw.training.precision import strict_float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,12 +45,16 @@ class Proof:
             )
 
 
+@strict_float32()
 def prove(
     model: Callable[[Tensor], Tensor],
     exported: Callable[[Tensor], Tensor],
     batches: Iterable[Tensor],
 ) -> Proof:
-    """Compare the probabilities (N, classes) of the two on batches of uint8 (N, 3, S, S)."""
+    """Compare the probabilities (N, classes) of the two on batches of uint8 (N, 3, S, S).
+
+    Both compute in float32: neither in TF32 nor under autocast.
+    """
     count, largest, changed = 0, 0.0, 0
     for images in batches:
         expected, computed = model(images), exported(images)

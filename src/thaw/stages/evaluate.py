@@ -23,6 +23,7 @@ from thaw.model import directory
 from thaw.process import die_with_parent, run_main
 from thaw.stages import paths
 from thaw.training import history
+from thaw.training.precision import strict_float32
 from thaw.training.runtime import Runtime, logits, start
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _views(inputs: Inputs, data: Prepared, spec: Spec) -> ImageSource:
     return data.images("test", spec.preprocessing, inputs.seed, unmixed)
 
 
+@strict_float32()
 def _probabilities(
     runtime: Runtime,
     classifier: Classifier,

@@ -20,6 +20,7 @@ from thaw.model.statistics import expected
 from thaw.process import run_main
 from thaw.stages import paths
 from thaw.stages.entry import TrainingInputs, Work, training
+from thaw.training.precision import strict_float32
 from thaw.training.recalibrate import recalibrate
 from thaw.training.runtime import logits
 
@@ -42,6 +43,7 @@ class Inputs(TrainingInputs):
     fold_bn: FoldBn
 
 
+@strict_float32()
 def recalibrated(
     work: Work[Inputs], classifier: Classifier, spec: Spec, val: ImageSource
 ) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def _loss(work: Work[Inputs], classifier: Classifier, val: ImageSource, what: st
     return float(F.cross_entropy(scores.double(), torch.from_numpy(val.targets)))
 
 
+@strict_float32()
 def fold(work: Work[Inputs], classifier: Classifier, val: ImageSource) -> dict[str, Any]:
     """Turn every BatchNorm into its affine map, in place, and prove that the logits stay."""
     before = logits(work.runtime, classifier, val, "logits before the fold")
@@ -89,6 +92,7 @@ def train(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
     )
 
 
+@strict_float32()
 def merge(
     work: Work[Inputs], classifier: Classifier, spec: Spec, val: ImageSource, norms: Channels
 ) -> tuple[Spec, Channels, dict[str, Any]]:
@@ -110,6 +114,7 @@ def merge(
     return spec.model_copy(update={"merged": [*spec.merged, *pairs]}), norms, content
 
 
+@strict_float32()
 def reference(
     work: Work[Inputs], classifier: Classifier, spec: Spec, norms: Channels
 ) -> Reference | None:

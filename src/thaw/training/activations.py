@@ -59,10 +59,11 @@ class Cache:
 
         ``known`` are the digests of parts, for calls that have parts in common; it is added to.
         """
-        precision = runtime.accelerator.mixed_precision
         device = runtime.device.type
         parts = _digests(module, {} if known is None else known)
-        key = provenance.key(self.data, split, *what, *parts, precision, device, torch.__version__)
+        key = provenance.key(
+            self.data, split, *what, *parts, runtime.precision, device, torch.__version__
+        )
         return self.folder / f"{key[:40]}.npy"
 
     def note_use(self, path: Path) -> None:
@@ -160,7 +161,7 @@ def cached(
     Computed unless it is there, from what is kept at the nearest lower cut. Every process computes
     and writes its own part; another command that needs the same waits. Float32, (N, ...). With an
     ``epoch``, for the images as they look in that epoch of training. ``known`` as for
-    :meth:`Cache.path`.
+    :meth:`Cache.path`. Inside ``strict_float32`` they are others, and in other files.
     """
     known = {} if known is None else known
     look = () if epoch is None else (source.randomness, epoch)
@@ -206,7 +207,7 @@ def _begun(
     Or all of it, and the images. In mixed precision always so: what is kept is in float32, which
     the next block would add up more exactly than what it was rounded from.
     """
-    if isinstance(module, Lower) and runtime.accelerator.mixed_precision == "no":
+    if isinstance(module, Lower) and runtime.precision in {"no", "float32"}:
         for below, rest in module.divided():
             path = cache.path(runtime, below, split, *look, known=known)
             with contextlib.suppress(FileNotFoundError):

@@ -103,7 +103,7 @@ class _Phase:
                 progress(loaded, f"{title}, epoch {epoch}", len(parts), show=runtime.is_main)
             ):
                 runtime.seed(_derived_seed(self.seed, number, step, runtime.rank))
-                with torch.no_grad(), runtime.accelerator.autocast():
+                with torch.no_grad(), runtime.autocast():
                     activations = batch.inputs
                     for block in self.below:
                         activations = block(activations)

@@ -82,13 +82,16 @@ class Learner:
         assert whole.plan is not None
         frozen = max(cut, whole.readable(whole.plan.cut))
         self._below = Lower(whole, frozen, cut, even=self._even) if frozen > cut else None
-        upper = Upper(whole, frozen)
-        self.network, self.optimizer = self._runtime.prepare(upper, self.optimizer)
+        self._frozen = frozen
+        self.network, self.optimizer = self._runtime.prepare(Upper(whole, frozen), self.optimizer)
 
     @property
     def whole(self) -> nn.Module:
-        """What makes logits of a batch's inputs."""
-        upper = self._runtime.bare(self.network)
+        """What makes logits of a batch's inputs; made anew, so that autocast is the caller's.
+
+        Accelerate leaves autocast in the ``forward`` of what it prepared.
+        """
+        upper = Upper(self._classifier, self._frozen)
         return nn.Sequential(self._below, upper) if self._below else upper
 
     def set_rate(self, scale: float) -> None:
@@ -109,7 +112,7 @@ class Learner:
         runtime.seed(_derived_seed(self._seed, epoch, step, runtime.rank))
         inputs = batch.inputs
         if self._below:
-            with torch.no_grad(), runtime.accelerator.autocast():
+            with torch.no_grad(), runtime.autocast():
                 inputs = self._below(inputs)
         with runtime.one_thread(when=self._is_small):
             losses = self._loss(self.network(inputs), batch.targets)

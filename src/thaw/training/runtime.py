@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from thaw.console import progress
 from thaw.data.loader import Batch, Share, Source, batches, shares
 from thaw.errors import ThawError
+from thaw.training.precision import is_strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -115,10 +117,17 @@ class Runtime:
         prepared: tuple[Any, Any] = self.accelerator.prepare(network, optimizer)
         return prepared
 
-    def bare(self, network: Any) -> nn.Module:
-        """The module inside what ``prepare`` wrapped it in."""
-        module: nn.Module = self.accelerator.unwrap_model(network)
-        return module
+    @property
+    def precision(self) -> str:
+        """What :func:`forward_all` computes in now: names what it gives."""
+        return "float32" if is_strict() else str(self.accelerator.mixed_precision)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Compute in ``launch.mixed_precision``; inside ``strict_float32`` change nothing."""
+        if is_strict():
+            return contextlib.nullcontext()
+        context: AbstractContextManager[None] = self.accelerator.autocast()
+        return context
 
 
 def start(launch: Launch) -> Runtime:
@@ -155,13 +164,14 @@ def forward_all(
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """(places, outputs) for this process's part of ``source``, in evaluation mode.
 
-    With an ``epoch``, of what the source gives in that epoch of training.
+    With an ``epoch``, of what the source gives in that epoch of training. In mixed precision,
+    where that is on, unless all of it runs inside ``strict_float32``.
     """
     network.to(runtime.device).eval()
     parts = runtime.shares(np.arange(len(source)), _SCORE_BATCH)
     loaded = runtime.load(source, parts, epoch)
     for batch in progress(loaded, description, len(parts), show=runtime.is_main):
-        with torch.inference_mode(), runtime.accelerator.autocast():
+        with torch.inference_mode(), runtime.autocast():
             outputs = network(batch.inputs).float()
         real = (batch.weights > 0).cpu()
         yield batch.places[real.numpy()], outputs.cpu()[real]
@@ -174,7 +184,10 @@ def logits(
     description: str,
     epoch: int | None = None,
 ) -> Tensor:
-    """The logits (N, classes) for all of ``source``, on the CPU of every process."""
+    """The logits (N, classes) for all of ``source``, on the CPU of every process.
+
+    In float32 inside ``strict_float32``; else as training computes.
+    """
     collected: Tensor | None = None
     for places, outputs in forward_all(runtime, network, source, description, epoch):
         if collected is None:  # also where all of this process's places only fill up a batch

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import backends, nn
+
+from tests import tf32, tiny
+from tests.training import phase
+from thaw.model.blocks import Lower, Upper
+from thaw.training.activations import Cache, cached
+from thaw.training.learner import Learner
+from thaw.training.precision import is_strict, strict_float32
+from thaw.training.runtime import logits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from thaw.data.loader import ImageSource
+    from thaw.training.runtime import Runtime
+
+_BACKENDS: Any = backends
+STRICT = {"none", "ieee"}
+
+
+def told(read: Callable[[], Any]) -> Any:
+    """What torch says, or that it refuses: both of its interfaces were used."""
+    try:
+        return read()
+    except RuntimeError:
+        return "refused"
+
+
+def older() -> list[Any]:
+    """The settings by torch's older interface."""
+    return [
+        told(lambda: backends.cudnn.allow_tf32),
+        told(lambda: backends.cuda.matmul.allow_tf32),
+        told(torch.get_float32_matmul_precision),
+    ]
+
+
+def newer() -> list[str]:
+    """The settings by torch's newer interface."""
+    cudnn, mkldnn = _BACKENDS.cudnn, _BACKENDS.mkldnn
+    own = (cudnn.conv, cudnn.rnn, _BACKENDS.cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul)
+    return [one.fp32_precision for one in (_BACKENDS, cudnn, mkldnn, *own)]
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """The settings as torch comes with them, before and after."""
+
+    def reset() -> None:
+        for setting in (_BACKENDS, _BACKENDS.cudnn, _BACKENDS.mkldnn):
+            setting.fp32_precision = "none"
+        for setting in (_BACKENDS.mkldnn.conv, _BACKENDS.mkldnn.rnn):
+            setting.fp32_precision = "none"
+        backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("highest")
+        _BACKENDS.cuda.matmul.fp32_precision = _BACKENDS.mkldnn.matmul.fp32_precision = "none"
+
+    reset()
+    yield
+    reset()
+
+
+def change(setting: str) -> None:
+    """Set the precision as a user may."""
+    match setting:
+        case "high" | "medium":
+            torch.set_float32_matmul_precision(setting)
+        case "older":
+            backends.cudnn.allow_tf32 = False
+            backends.cuda.matmul.allow_tf32 = True
+        case "all":
+            _BACKENDS.fp32_precision = "tf32"
+        case "cudnn":
+            _BACKENDS.cudnn.fp32_precision = "tf32"
+        case "conv":
+            _BACKENDS.cudnn.conv.fp32_precision = "ieee"
+        case "mkldnn":
+            _BACKENDS.mkldnn.conv.fp32_precision = "bf16"
+
+
+SETTINGS = ["default", "high", "medium", "older", "all", "cudnn", "conv", "mkldnn"]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_nothing_rounds_inside_and_all_is_as_before_after_an_exception(setting: str) -> None:
+    change(setting)
+    before = older(), newer()
+    with suppress(KeyError), strict_float32():
+        assert older() == [False, False, "highest"]
+        assert set(newer()) <= STRICT
+        raise KeyError
+    assert (older(), newer()) == before
+
+
+def test_the_inner_one_of_two_restores_nothing() -> None:
+    with strict_float32():
+        with strict_float32():
+            assert is_strict()
+        assert is_strict()
+        assert older() == [False, False, "highest"]
+    assert not is_strict()
+    assert older() == [True, False, "highest"]
+
+
+def test_of_two_threads_the_last_one_restores() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with strict_float32():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with strict_float32():
+        thread.start()
+        assert inside.wait(10)
+    assert not is_strict()  # this thread
+    assert backends.cudnn.allow_tf32 is False  # the other one still computes
+    leave.set()
+    thread.join()
+    assert backends.cudnn.allow_tf32 is True
+
+
+def test_autocast_is_off_inside_and_back_after_an_exception() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        with suppress(KeyError), strict_float32():
+            assert not torch.is_autocast_enabled("cpu")
+            assert not torch.is_autocast_enabled("cuda")
+            raise KeyError
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_as_a_decorator_it_covers_every_call() -> None:
+    @strict_float32()
+    def seen() -> bool:
+        return bool(backends.cudnn.allow_tf32) or not is_strict()
+
+    assert [seen(), seen()] == [False, False]
+    assert not is_strict()
+
+
+def test_on_a_cpu_it_changes_no_bit() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Flatten(), nn.Linear(16 * 14 * 14, 10))
+    inputs = torch.randn(32, 3, 16, 16)
+    plain = network(inputs)
+    with strict_float32():
+        assert torch.equal(network(inputs), plain)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ImageSource:
+    return phase.images(tmp_path / "data")
+
+
+def scores(source: ImageSource) -> Tensor:
+    """In float32, without mixed precision."""
+    return logits(tiny.runtime(), tiny.classifier(), source, "")
+
+
+def test_scores_under_bf16_are_those_without_it_and_only_inside(source: ImageSource) -> None:
+    expected = scores(source)
+    with tiny.bf16_runtime() as runtime:
+        assert not torch.equal(logits(runtime, tiny.classifier(), source, ""), expected)
+        with strict_float32():
+            assert torch.equal(logits(runtime, tiny.classifier(), source, ""), expected)
+
+
+def test_a_network_that_accelerate_prepared_is_scored_in_float32_too(source: ImageSource) -> None:
+    expected = scores(source)
+    with tiny.bf16_runtime() as runtime:
+        classifier = phase.model(depth=3)
+        classifier.load_state_dict(tiny.classifier().state_dict())
+        learner = Learner(
+            runtime, classifier, source.targets, phase.config(), phase.PLAIN.regularize,
+            seed=0, lr_decay=1.0, cut=0,
+        )  # fmt: skip
+        with strict_float32():
+            assert torch.equal(logits(runtime, learner.whole, source, ""), expected)
+
+
+def test_in_simulated_tf32_cached_and_uncached_scores_agree(
+    tmp_path: Path, source: ImageSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = scores(source)
+    tf32.simulate(monkeypatch)
+    assert not torch.allclose(scores(source), expected, rtol=1e-5, atol=1e-5)
+    runtime, classifier = tiny.runtime(), tiny.classifier()
+    with strict_float32():
+        cache = Cache(tmp_path / "cache", 1e9, "data")
+        below = cached(runtime, Lower(classifier, 2), source, cache, "train")
+        for given, network in ((source, classifier), (below, Upper(classifier, 2))):
+            found = logits(runtime, network, given, "")
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_activations_in_float32_are_kept_apart_from_those_in_bf16(
+    tmp_path: Path, source: ImageSource
+) -> None:
+    places = np.arange(len(source))
+
+    def read(runtime: Runtime, folder: str) -> Tensor:
+        cache = Cache(tmp_path / folder, 1e9, "data")
+        return cached(runtime, Lower(tiny.classifier(), 2), source, cache, "train").read(places)
+
+    expected = read(tiny.runtime(), "plain")
+    with tiny.bf16_runtime() as runtime:
+        half = read(runtime, "mixed")
+        with strict_float32():
+            assert torch.equal(read(runtime, "mixed"), expected)
+        assert torch.equal(read(runtime, "mixed"), half)
+        assert not torch.equal(half, expected)
