@@ -19,19 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from thaw import config
-from thaw.data.loader import shuffled
+from thaw.config import params as config
+from thaw.data.loading import shuffled
 from thaw.data.prepared import Prepared
 from thaw.model import zoo
-from thaw.model.blocks import Lower
-from thaw.origin import begin
+from thaw.model.classifier import Lower
+from thaw.registry.starting_model import begin
 from thaw.training.runtime import forward_all, logits, start
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from thaw.data.loader import Source
+    from thaw.data.loading import Source
 
 SPLITS = ("train", "val", "test")
 _STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)

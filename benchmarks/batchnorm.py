@@ -32,29 +32,29 @@ from rich.console import Console
 
 from benchmarks import clipart, shifted, tables
 from tests.project import ROOT
-from thaw import config
-from thaw.config import Data
-from thaw.data.loader import ImageSource
+from thaw.config import params as config
+from thaw.config.params import Data
+from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
-from thaw.data.sources import list_folder
-from thaw.launch import ENVIRONMENT
+from thaw.ingest.sources import list_folder
 from thaw.model import batchnorm
-from thaw.model.freeze import BatchNormPolicy, apply, last_blocks
-from thaw.origin import begin
+from thaw.model.freeze_plan import BatchNormPolicy, apply, last_blocks
+from thaw.registry.starting_model import begin
 from thaw.stages import prepare
-from thaw.training.activations import cache_of, sources
-from thaw.training.checkpoint import Checkpoints
+from thaw.system.launching import ENVIRONMENT
+from thaw.training.activation_cache import cache_of, sources
+from thaw.training.bn_recalibration import recalibrate
+from thaw.training.checkpoints import Checkpoints
 from thaw.training.loop import fit
-from thaw.training.recalibrate import recalibrate
 from thaw.training.runtime import logits, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thaw.config import Params
-    from thaw.data.transforms import Preprocessing
-    from thaw.model.blocks import Classifier
-    from thaw.model.freeze import Plan
+    from thaw.config.params import Params
+    from thaw.data.preprocessing import Preprocessing
+    from thaw.model.classifier import Classifier
+    from thaw.model.freeze_plan import Plan
     from thaw.training.history import Row
     from thaw.training.loop import Progress
     from thaw.training.runtime import Runtime

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.project import environment
-from thaw.launch import ENVIRONMENT
+from thaw.system.launching import ENVIRONMENT
 
 
 def start(

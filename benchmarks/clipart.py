@@ -24,8 +24,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from thaw.data.decode import DecodeError, decode
-from thaw.data.duplicates import difference_hash, near_groups
+from thaw.data.decoding import DecodeError, decode
+from thaw.ingest.duplicates import difference_hash, near_groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

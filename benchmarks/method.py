@@ -30,7 +30,7 @@ from rich.console import Console
 from benchmarks import clipart, shifted, tables
 from benchmarks.children import child
 from tests.project import ROOT, Project
-from thaw import config
+from thaw.config import params as config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

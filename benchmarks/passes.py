@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw import config
-from thaw.data.loader import ImageSource
+from thaw.config import params as config
+from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.model import directory
-from thaw.model.freeze import apply, last_blocks
-from thaw.training.activations import cache_of, sources
-from thaw.training.checkpoint import Checkpoints
+from thaw.model.freeze_plan import apply, last_blocks
+from thaw.training.activation_cache import cache_of, sources
+from thaw.training.checkpoints import Checkpoints
 from thaw.training.loop import fit
 from thaw.training.runtime import forward_all, start
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from thaw.data.loader import Source
+    from thaw.data.loading import Source
 
 _ROUNDS = 5
 

@@ -1,7 +1,7 @@
 """The figures of the gate and the promotion: `make bench-promotion`.
 
-The models are linear heads, fitted by thaw.training.linear, on features of the digits that one
-frozen backbone gives. Each round draws its own test split from images no head was fitted on.
+The models are linear heads, fitted by thaw.training.linear_heads, on features of the digits that
+one frozen backbone gives. Each round draws its own test split from images no head was fitted on.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from rich.console import Console
 from rich.table import Table
 
 from tests import settings, tiny
-from thaw.config import Promote
-from thaw.console import progress
-from thaw.data.loader import ActivationSource
+from thaw.config.params import Promote
+from thaw.data.loading import ActivationSource
 from thaw.evaluation.metrics import score
 from thaw.model import zoo
-from thaw.model.blocks import Classifier
-from thaw.model.freeze import apply, last_blocks
+from thaw.model.classifier import Classifier
+from thaw.model.freeze_plan import apply, last_blocks
 from thaw.model.head import build
-from thaw.registry import report
-from thaw.registry.gate import Origin, judge
-from thaw.registry.ledger import ConflictError, Ledger
-from thaw.registry.promote import Offer, decide
-from thaw.registry.report import Report
-from thaw.registry.scored import Scored
-from thaw.tracking import connect
-from thaw.training.checkpoint import Checkpoints
-from thaw.training.linear import fit
+from thaw.promotion import gate_report
+from thaw.promotion.gate import Origin, judge
+from thaw.promotion.gate_report import Report
+from thaw.promotion.ledger import ConflictError, Ledger
+from thaw.promotion.promote import Offer, decide
+from thaw.promotion.scoring import Scored
+from thaw.system.console import progress
+from thaw.tracking.result_run import connect
+from thaw.training.checkpoints import Checkpoints
+from thaw.training.linear_heads import fit
 from thaw.training.loop import fit as fit_loop
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ def verdict(version: int, against: int | None, targets: Ints) -> Report:
         rules=judge(must(settings.PARAMS.promote, "none").model_copy(
             update={"floors": {"accuracy": 0.9}}
         ), challenger, champion, targets, ORIGIN, BINS),
-        metrics=report.numbers(challenger, champion),
+        metrics=gate_report.numbers(challenger, champion),
     )  # fmt: skip
 
 

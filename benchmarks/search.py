@@ -16,8 +16,8 @@ from benchmarks.children import answer, child, start
 from benchmarks.search_parts import PRUNERS
 from tests.project import Project
 from tests.search import kills
-from thaw.search.ground import HEADS
-from thaw.training.activations import FOLDER
+from thaw.search.trial_context import HEADS
+from thaw.training.activation_cache import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

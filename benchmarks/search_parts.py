@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from thaw import config
-from thaw.config import Params
-from thaw.data.pack import PackedStore
-from thaw.model.blocks import Classifier
-from thaw.search import ground, log, space, storage, study, trial
-from thaw.search.question import Question
+from thaw.config import params as config
+from thaw.config.params import Params
+from thaw.data.packed_store import PackedStore
+from thaw.model.classifier import Classifier
+from thaw.search import search_space, storage, study, study_log, trial, trial_context
+from thaw.search.study_definition import Question
 from thaw.search.worker import Worker
-from thaw.training.activations import FOLDER, AtCut
+from thaw.training.activation_cache import FOLDER, AtCut
 from thaw.training.history import Row
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config import Augment
-    from thaw.data.loader import ImageSource
+    from thaw.config.params import Augment
+    from thaw.data.loading import ImageSource
 
 PREPARED = Path("data/prepared")
 FILES = Path(".thaw/naive/images")
@@ -62,7 +62,7 @@ def write_files() -> None:
 
 
 @dataclass
-class SharesHeads(ground.Ground):
+class SharesHeads(trial_context.Ground):
     """Every epoch of every trial decodes the image files."""
 
     def __post_init__(self) -> None:
@@ -95,21 +95,21 @@ class Naive(SharesHeads):
 
 
 @dataclass
-class Timed(ground.Ground):
+class Timed(trial_context.Ground):
     """Notes the seconds of what is computed once: activations and heads."""
 
     cold: float = 0.0
 
     def _open(
         self, classifier: Classifier, cut: int, train: ImageSource, *, views: int, seed: int
-    ) -> ground._Opened:
+    ) -> trial_context._Opened:
         there, begun = _files(), time.perf_counter()
         made = super()._open(classifier, cut, train, views=views, seed=seed)
         if _files() != there:
             self.cold += time.perf_counter() - begun
         return made
 
-    def warm_up(self, ground: ground.Ground, params: Params, classifier: Classifier) -> None:  # noqa: ARG002
+    def warm_up(self, ground: trial_context.Ground, params: Params, classifier: Classifier) -> None:  # noqa: ARG002
         """What ``trial.warm_up`` does."""
         is_new = not self.head_path(params).exists()
         begun, before = time.perf_counter(), self.cold
@@ -137,13 +137,13 @@ def parameters(depth: int, **changes: Any) -> Params:
     return params.model_copy(update={"unfreeze": unfreeze})
 
 
-def opened(kind: type[ground.Ground], params: Params) -> ground.Ground:
+def opened(kind: type[trial_context.Ground], params: Params) -> trial_context.Ground:
     """The same data and backbone, on another ground."""
-    made = ground.opened(params, PREPARED)
+    made = trial_context.opened(params, PREPARED)
     return kind(made.params, made.runtime, made.data, made.parent)
 
 
-def question_of(made: ground.Ground) -> Question:
+def question_of(made: trial_context.Ground) -> Question:
     """What its parameters ask of its data."""
     return Question.of(made.params, made.data.manifest.digest, made.parent)
 
@@ -186,7 +186,7 @@ def _naive_seconds(params: Params, values: list[dict[str, Any]], each: int) -> d
         chosen = [row for row in values if row["unfreeze.depth"] == depth][:each]
         begun = time.perf_counter()
         for row in chosen:
-            trial.run(slow, space.changed(params, row), lambda _: None)
+            trial.run(slow, search_space.changed(params, row), lambda _: None)
         seconds[depth] = (time.perf_counter() - begun) / len(chosen)
     Classifier.merged = merged  # type: ignore[method-assign]
     return seconds
@@ -201,7 +201,7 @@ def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
     found = {}
     for name, pruner in (("cached", "hyperband"), ("naive", "none")):
         params = parameters(depth, pruner=pruner).model_copy(update={"seed": seed})
-        made = opened(SharesHeads if name == "naive" else ground.Ground, params)
+        made = opened(SharesHeads if name == "naive" else trial_context.Ground, params)
         question, connected = question_of(made), storage.connect("")
         label = f"{name}-{seed}-{time.time_ns()}"
         Worker(made, question, connected).work(label, 0, trials)
@@ -215,7 +215,7 @@ def equal() -> dict[str, float]:
     off = params.augment.model_copy(update=dict.fromkeys(type(params.augment).model_fields, 0))
     params = params.model_copy(update={"augment": off})
     states = []
-    for kind in (ground.Ground, Naive):
+    for kind in (trial_context.Ground, Naive):
         _, classifier = trial.run(opened(kind, params), params, lambda _: None)
         states.append(classifier.state_dict())
     gaps = [(states[0][key].double() - states[1][key].double()).abs().max() for key in states[0]]
@@ -225,7 +225,7 @@ def equal() -> dict[str, float]:
 def overhead(trials: int) -> dict[str, float]:
     """Seconds a trial that Optuna and MLflow take: trials that only report seven epochs."""
     params = parameters(4)
-    made = ground.opened(params, PREPARED)
+    made = trial_context.opened(params, PREPARED)
     question, connected = question_of(made), storage.connect("")
     name = f"overhead-{time.time_ns()}"
     rows = [Row(epoch, 0.5, 1 / (epoch + 1), 0.5, 0.001) for epoch in range(8)]
@@ -240,7 +240,7 @@ def overhead(trials: int) -> dict[str, float]:
     begun = time.perf_counter()
     Worker(made, question, connected).work(name, 0, trials)
     optuna_seconds = (time.perf_counter() - begun) / trials
-    logged = log.Log(
+    logged = study_log.Log(
         params, study.open_study(question, connected, name), question, Path(".thaw/plots")
     )
     begun = time.perf_counter()

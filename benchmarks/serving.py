@@ -27,7 +27,7 @@ from rich.console import Console
 from benchmarks.serving_parts import bare_batches, bare_folder, lite0
 from benchmarks.tables import markdown
 from tests.project import environment
-from thaw.launch import ENVIRONMENT
+from thaw.system.launching import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

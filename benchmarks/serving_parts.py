@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from tests import settings
-from thaw.data.transforms import Preprocessing
+from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm, directory, zoo
-from thaw.model.assemble import assemble
+from thaw.model.assembly import assemble
 from thaw.model.directory import Parent, Spec
 from thaw.model.drift import Places, Reference
 from thaw.model.predictor import Predictor

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.clipart import CACHE, empty
-from thaw.data.sources import write_digits
+from thaw.ingest.sources import write_digits
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from thaw import config
+from thaw.config import params as config
 from thaw.model import zoo
 
 _STEPS, _BATCH = 20, 16

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw import launch
+from thaw.system import launching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +22,17 @@ ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
 # What says how a stage runs and what it tells, but never what comes out of it.
-NO_EFFECT = {"errors", "explain", "console", "process", "provenance", "files"}
+NO_EFFECT = {
+    "errors",
+    "config/explanations",
+    "system/console",
+    "system/processes",
+    "system/provenance",
+    "system/files",
+    "system/launching",
+}
 # Only evaluate reads a result back from MLflow; for the others it is a copy of their history.
-NO_EFFECT_BUT_IN_EVALUATE = {"tracking"}
+NO_EFFECT_BUT_IN_EVALUATE = {"tracking/result_run"}
 
 
 def needed(stage: str) -> list[str]:
@@ -81,7 +89,7 @@ def main() -> None:
     """Write every stage's list, and leave the rest of ``dvc.yaml`` as it is."""
     path = ROOT / "dvc.yaml"
     text = path.read_text()
-    for stage in launch.STAGES:
+    for stage in launching.STAGES:
         begin = text.index(f"\n  {stage}:\n")
         lines = "".join(f"      - {name}\n" for name in needed(stage))
         written = re.sub(r"(      - src/.*\n)+", lines, text[begin:], count=1)

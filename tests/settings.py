@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from tests.project import ROOT
-from thaw import config
-from thaw.config import Augment, Backbone, Head, Prepare, Regularize, Training
+from thaw.config import params as config
+from thaw.config.params import Augment, Backbone, Head, Prepare, Regularize, Training
 
 S = TypeVar("S", bound=config.Section)
 

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from tests import tiny
 from tests.project import ROOT
-from thaw.edit import write_values
+from thaw.config.editing import write_values
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.stages import evaluate, fold_bn, prepare, unfreeze, warmup_head

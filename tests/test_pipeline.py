@@ -9,11 +9,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.code_deps import ROOT, closure, module_file, needed, source
-from thaw import launch
-from thaw.config import Launch
+from thaw.config.params import Launch
+from thaw.system import launching
 
 if TYPE_CHECKING:
-    from thaw.config import Section
+    from thaw.config.params import Section
 
 PIPELINE: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
@@ -56,7 +56,7 @@ def covered(path: str, by: list[str]) -> bool:
 
 
 def test_the_pipeline_has_the_stages_that_can_be_started() -> None:
-    assert tuple(STAGES) == launch.STAGES
+    assert tuple(STAGES) == launching.STAGES
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -13,9 +13,9 @@ from PIL import Image
 from torch import nn
 
 from tests import settings
-from thaw.config import Launch
+from thaw.config.params import Launch
 from thaw.model import head
-from thaw.model.blocks import Classifier
+from thaw.model.classifier import Classifier
 from thaw.training.runtime import Runtime, start
 
 if TYPE_CHECKING:

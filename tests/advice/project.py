@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 
 from tests import tiny
 from tests.project import ROOT
-from thaw.advice.project import open_start
-from thaw.edit import write_values
-from thaw.model import directory, initialize, zoo
+from thaw.advice.opened_project import open_start
+from thaw.config.editing import write_values
+from thaw.model import directory, initialization, zoo
 from thaw.stages import prepare
-from thaw.training.recalibrate import recalibrate
+from thaw.training.bn_recalibration import recalibrate
 
 PREPARED = Path("data/prepared")
 MODELS = Path("models")
@@ -41,7 +41,7 @@ def make(folder: Path) -> None:
     write_values(SMALL)
     prepare.main()
     made = zoo._make(NAME, tag=None)
-    initialize.scratch(made.network, "he", seed=0)
+    initialization.scratch(made.network, "he", seed=0)
     save_file(made.network.state_dict(), "weights.safetensors")
     it = open_start(PREPARED, taps=True)
     images = it.data.images("train", it.spec.preprocessing)

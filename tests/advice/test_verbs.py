@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from thaw import config
-from thaw.cli import app
-from thaw.edit import write_values
+from thaw.cli.main import app
+from thaw.config import params as config
+from thaw.config.editing import write_values
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_find_lr_resolves_auto_as_the_stage_would(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr("thaw.advice.resolve.say", said.append)
+    monkeypatch.setattr("thaw.advice.auto_values.say", said.append)
     write_values({"launch.processes": 2, "unfreeze.batch_norm": "auto"})
     thaw(capsys, "find-lr")
     assert said[0].startswith("unfreeze.batch_norm auto: affine (4 images a device and step")

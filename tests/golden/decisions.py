@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from tests import settings
-from tests.registry.test_gate import CHAMPION, ORIGIN, SPREAD, judged, scored
-from thaw.config import Promote
+from tests.promotion.test_gate import CHAMPION, ORIGIN, SPREAD, judged, scored
+from thaw.config.params import Promote
 
 
 def decide() -> dict[str, list[dict[str, Any]]]:

@@ -10,10 +10,10 @@ import torch
 
 from tests import settings
 from tests.golden.cases import AUGMENTATION
-from thaw.data.augment import augment
-from thaw.data.loader import shares, shuffled
-from thaw.data.mix import Mixing
-from thaw.data.split import split
+from thaw.data.augmentation import augment
+from thaw.data.loading import shares, shuffled
+from thaw.data.mixing import Mixing
+from thaw.ingest.splits import split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

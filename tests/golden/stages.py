@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tests import tiny
 from tests.golden.cases import BASE
 from tests.project import ROOT, environment
-from thaw.edit import write_values
+from thaw.config.editing import write_values
 from thaw.stages import fold_bn, prepare, unfreeze, warmup_head
 from thaw.training import history
 
@@ -85,7 +85,7 @@ def run_by_command(changes: Mapping[str, Any]) -> dict[str, Any]:
     shutil.rmtree("models", ignore_errors=True)
     set_params(changes)
     for stage in TRAINING:
-        command = [Path(sys.executable).with_name("thaw"), "stage", stage]
+        command = [str(Path(sys.executable).with_name("thaw")), "stage", stage]
         done = subprocess.run(command, env=environment(), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return results()

@@ -19,7 +19,7 @@ from thaw.model.batchnorm import (
     merge_pairs,
     merged,
 )
-from thaw.model.blocks import Classifier
+from thaw.model.classifier import Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,10 @@ from tests import settings
 from tests.training import phase
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory, zoo
-from thaw.model.assemble import assemble
-from thaw.model.blocks import Classifier
+from thaw.model.assembly import assemble
+from thaw.model.classifier import Classifier
 from thaw.model.directory import Parent, Spec
-from thaw.model.freeze import apply, last_blocks
+from thaw.model.freeze_plan import apply, last_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from tests import tiny
 from thaw.model import batchnorm
+from thaw.model.batch_statistics import expected, observed
 from thaw.model.drift import Drift, Places, Reference, carried
-from thaw.model.statistics import expected, observed
 
 if TYPE_CHECKING:
-    from thaw.model.blocks import Classifier
+    from thaw.model.classifier import Classifier
 
 
 def images(count: int = 64, seed: int = 1) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from tests import settings
 from thaw.model import head, zoo
-from thaw.model.blocks import Classifier
+from thaw.model.classifier import Classifier
 
 
 def lenet(size: int = 32) -> Classifier:

@@ -11,10 +11,10 @@ from PIL import Image
 
 from tests import settings, tiny
 from tests.model.test_directory import BACKBONE, CLASSES, made
-from thaw.data.decode import DecodeError, decode
-from thaw.data.loader import ImageSource
-from thaw.data.pack import PackedStore, PackWriter
-from thaw.data.transforms import Preprocessing
+from thaw.data.decoding import DecodeError, decode
+from thaw.data.loading import ImageSource
+from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.preprocessing import Preprocessing
 from thaw.model import directory
 from thaw.model.drift import Places, Reference
 from thaw.model.predictor import Predictor

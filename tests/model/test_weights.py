@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torchvision import models
 
 from tests import settings
-from thaw.data.transforms import Preprocessing
+from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
 from thaw.model import weights, zoo
-from thaw.model.blocks import Classifier
+from thaw.model.classifier import Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from tests import settings
 from thaw.errors import ThawError
-from thaw.model import cut, initialize, zoo
-from thaw.model.blocks import Classifier, Lower
+from thaw.model import block_chain, initialization, zoo
+from thaw.model.classifier import Classifier, Lower
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
-    from thaw.model.cut import Layout
+    from thaw.model.block_chain import Layout
     from thaw.model.zoo import Backbone
 
 SMALL = "timm/test_efficientnet"  # of 0.4 million parameters
@@ -116,7 +116,7 @@ def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
         expected = made.network(images)
     read = features(backbone, images)
     is_map = isinstance(made.chain.last, nn.Conv2d)
-    logits = made.chain.last(cut.as_layout(read, "NCHW") if is_map else read).flatten(1)
+    logits = made.chain.last(block_chain.as_layout(read, "NCHW") if is_map else read).flatten(1)
     assert float((logits - expected).detach().abs().max()) < 1e-5 * float(expected.abs().max())
     assert read.shape == (2, width)
     assert (len(backbone.blocks), backbone.features, backbone.layout) == (blocks, width, layout)
@@ -130,7 +130,7 @@ def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
 
 def drawn(name: str) -> zoo._Made:
     """The network with weights of a useful scale, drawn once and fast."""
-    with initialize.NoDraws():
+    with initialization.NoDraws():
         made = zoo._make(name, tag=None)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

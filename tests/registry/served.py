@@ -12,9 +12,9 @@ from PIL import Image
 from torch import nn
 
 from tests import settings
-from thaw.data.transforms import Preprocessing
+from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm, directory, head, zoo
-from thaw.model.blocks import Classifier
+from thaw.model.classifier import Classifier
 from thaw.model.directory import Parent, Spec
 from thaw.model.drift import Places, Reference
 from thaw.model.predictor import Predictor

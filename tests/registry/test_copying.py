@@ -7,13 +7,13 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.registry.offered import Shop
+from tests.promotion.offered import Shop
 from thaw.errors import ThawError
+from thaw.promotion.status import standings
 from thaw.registry import copying
 from thaw.registry.copying import Copied, copy
 from thaw.registry.fetch import Version, fetch
-from thaw.registry.status import standings
-from thaw.tracking import connect
+from thaw.tracking.result_run import connect
 
 GATE = {"gate": "passed", "gate.when": "2026-01-01"}
 

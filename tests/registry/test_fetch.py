@@ -17,12 +17,12 @@ from thaw.registry import pyfunc
 from thaw.registry.fetch import LOADER, Version, fetch, resolve
 from thaw.registry.names import DIGEST
 from thaw.registry.register import register
-from thaw.tracking import connect
+from thaw.tracking.result_run import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from thaw.config import Tracking
+    from thaw.config.params import Tracking
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from mlflow.artifacts import download_artifacts
 from mlflow.tracking import MlflowClient
 
 from tests.registry.served import image, model_directory, text
-from thaw import config
+from thaw.config import params as config
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.registry.names import DIGEST, GATE, PARENTS, TEST_DIGEST
 from thaw.registry.register import Registered, register
-from thaw.tracking import connect
+from thaw.tracking.result_run import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

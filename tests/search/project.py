@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from tests import settings, tiny
 from tests.project import ROOT
-from thaw import config
-from thaw.config import Params
+from thaw.config import params as config
+from thaw.config.editing import write_values
+from thaw.config.params import Params
 from thaw.data.prepared import Prepared
-from thaw.data.sources import list_folder
-from thaw.edit import write_values
-from thaw.search import ground, storage, study
-from thaw.search.question import Question
+from thaw.ingest.sources import list_folder
+from thaw.search import storage, study, trial_context
+from thaw.search.study_definition import Question
 from thaw.stages import prepare
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import RDBStorage
 
-    from thaw.search.ground import Ground
+    from thaw.search.trial_context import Ground
 
 PREPARED = Path("data/prepared")
 SMALL: dict[str, Any] = {
@@ -65,7 +65,7 @@ def make(folder: Path, **changes: Any) -> Params:
 
 
 def opened(params: Params) -> Ground:
-    return ground.opened(params, PREPARED)
+    return trial_context.opened(params, PREPARED)
 
 
 def question(params: Params) -> Question:

@@ -11,11 +11,11 @@ from optuna.trial import TrialState
 
 from tests import settings
 from tests.search import project
-from thaw.config import Params
+from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.search import confirm, space, storage, study, table, verbs
-from thaw.search.log import record
-from thaw.search.question import Question
+from thaw.search import commands, confirmation, search_space, storage, study, tables
+from thaw.search.study_definition import Question
+from thaw.search.study_log import record
 from thaw.search.trial import Result
 from thaw.search.worker import Worker
 
@@ -57,8 +57,10 @@ def test_two_workers_never_draw_the_same_trial(params: Params) -> None:
 
 def test_other_parameters_are_another_study(params: Params) -> None:
     first = project.question(params)
-    more = project.question(space.changed(params, {"warmup_head.epochs": 9}))
-    inside = project.question(space.changed(params, {"unfreeze.depth": 0, "unfreeze.lr": 0.01}))
+    more = project.question(search_space.changed(params, {"warmup_head.epochs": 9}))
+    inside = project.question(
+        search_space.changed(params, {"unfreeze.depth": 0, "unfreeze.lr": 0.01})
+    )
     assert more.key != first.key
     assert inside.key == first.key  # so that --apply does not begin a new one
 
@@ -76,7 +78,8 @@ def test_other_views_are_another_study_where_there_is_augmentation(params: Param
 def test_an_alias_that_has_moved_is_another_study(params: Params) -> None:
     keys = {
         weights: [Question.of(
-            space.changed(params, {"backbone.weights": weights}), "data", f"models:/m/{version}"
+            search_space.changed(params, {"backbone.weights": weights}),
+            "data", f"models:/m/{version}",
         ).key for version in (1, 2)]
         for weights in ("models:/m@champion", "models:/m/1")
     }  # fmt: skip
@@ -87,7 +90,7 @@ def test_an_alias_that_has_moved_is_another_study(params: Params) -> None:
 def test_a_study_that_asks_something_else_is_refused(params: Params) -> None:
     connected = storage.connect("")
     study.open_study(project.question(params), connected, "mine")
-    other = project.question(space.changed(params, {"warmup_head.epochs": 9}))
+    other = project.question(search_space.changed(params, {"warmup_head.epochs": 9}))
     with pytest.raises(ThawError, match="the study mine was made with other parameters"):
         study.open_study(other, connected, "mine")
 
@@ -124,7 +127,7 @@ def test_a_password_is_not_shown() -> None:
 def test_what_is_there_and_the_advice_come_first(params: Params) -> None:
     asked, connected, main = project.new_study(params)
     advised = {"unfreeze.lr": 0.5, "unfreeze.epochs": 7, "warmup_head.fit": "logistic"}
-    for name, values in verbs.first_trials(asked, advised):
+    for name, values in commands.first_trials(asked, advised):
         study.enqueue(main, asked.dimensions, name, values)
     found = []
     for _ in range(2):
@@ -293,7 +296,7 @@ def test_a_full_disk_ends_the_worker_and_not_the_trial(
 
 _TAKER = """
 import sys
-from thaw import config
+from thaw.config import params as config
 from thaw.search import storage, study
 from tests.search import project
 params = config.load(config.Params)
@@ -337,12 +340,12 @@ def test_a_worker_runs_the_study_to_its_end_and_confirms_the_best(params: Params
     states = [trial.state for trial in main.trials]
     assert len(states) == 5
     assert set(states) <= {TrialState.COMPLETE, TrialState.PRUNED}
-    found = confirm.contenders(main, asked, connected)
-    assert confirm.is_confirmed(found, asked)
+    found = confirmation.contenders(main, asked, connected)
+    assert confirmation.is_confirmed(found, asked)
     assert len(found) == 2
     assert [len(each.values) for each in found] == [2, 2]
     assert found[0].mean <= found[1].mean
-    assert "winner: trial" in table.verdict(found, "log_loss", confirmed=True)
+    assert "winner: trial" in tables.verdict(found, "log_loss", confirmed=True)
     best = study.ranked(main)[0]
     logged = record(best, asked)
     assert logged.metrics["log_loss"] == best.values[0]
@@ -362,7 +365,7 @@ def test_two_objectives_have_a_front_and_nothing_is_pruned(
     main = study.open_study(asked, connected)
     assert [trial.state for trial in main.trials] == [TrialState.COMPLETE] * 4
     assert main.metric_names == ["macro_f1", "latency_ms"]
-    assert 1 <= len(table.front(main)) <= 4
+    assert 1 <= len(tables.front(main)) <= 4
 
 
 @pytest.mark.parametrize("kind", ["hyperband", "successive_halving"])
@@ -436,21 +439,23 @@ def test_the_values_of_the_winner_are_written_and_nothing_else(params: Params) -
     main = complete(params, 3)
     best = study.values_of(study.ranked(main)[0], project.question(params).dimensions)
     before = Path("params.yaml").read_text().splitlines()
-    verbs.apply(project.PREPARED, "", None)
+    commands.apply(project.PREPARED, "", None)
     after = Path("params.yaml").read_text().splitlines()
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
     assert len(changed) <= len(best)
-    from thaw import config
+    from thaw.config import params as config
 
     now = config.load(Params)
     for key, value in best.items():
-        assert space.value_of(now, key) == (value if key != "unfreeze.lr" else pytest.approx(value))
+        assert search_space.value_of(now, key) == (
+            value if key != "unfreeze.lr" else pytest.approx(value)
+        )
 
 
 def test_a_trial_that_is_not_there_cannot_be_applied(params: Params) -> None:
     complete(params, 2)
     with pytest.raises(ThawError, match="has no complete trial 7"):
-        verbs.apply(project.PREPARED, "", 7)
+        commands.apply(project.PREPARED, "", 7)
 
 
 def test_counts_take_a_trial_once(params: Params) -> None:
@@ -459,5 +464,5 @@ def test_counts_take_a_trial_once(params: Params) -> None:
     assert taken is not None
     _grow_old(connected, taken._trial_id)
     study.claim(main, connected, 1)
-    assert table.counts(main) == "1 trials: 1 running; 1 tried again"
+    assert tables.counts(main) == "1 trials: 1 running; 1 tried again"
     assert json.loads(main.trials[1].user_attrs.get("beside", "{}")) == {}

@@ -8,16 +8,16 @@ import torch
 
 from tests import settings, tiny
 from tests.search import project
-from thaw.data.loader import ActivationSource
-from thaw.search import space, trial
-from thaw.search.ground import HEADS, Ground, load_head
-from thaw.search.views import Views
-from thaw.training.activations import AtCut
+from thaw.data.loading import ActivationSource
+from thaw.search import search_space, trial
+from thaw.search.cached_views import Views
+from thaw.search.trial_context import HEADS, Ground, load_head
+from thaw.training.activation_cache import AtCut
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config import Params
+    from thaw.config.params import Params
     from thaw.training.history import Row
 
 
@@ -59,7 +59,9 @@ def test_cached_training_ends_with_the_weights_of_uncached_training(
     depth: int, batch_norm: str, augmented: bool, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     augment = settings.augment(**({"rotate": 10.0, "flip": 0.5} if augmented else {}))
-    params = space.changed(params, {"unfreeze.depth": depth, "unfreeze.batch_norm": batch_norm})
+    params = search_space.changed(
+        params, {"unfreeze.depth": depth, "unfreeze.batch_norm": batch_norm}
+    )
     params = params.model_copy(update={"augment": augment})
     with_cache = trained(with_batch_norm(params), params)
     for path in HEADS.iterdir():
@@ -96,12 +98,12 @@ def test_one_head_is_the_warm_start_of_every_depth(params: Params) -> None:
     first = {}
     for depth in (0, 1, 2):
         rows: list[Row] = []
-        trial.run(ground, space.changed(params, {"unfreeze.depth": depth}), rows.append)
+        trial.run(ground, search_space.changed(params, {"unfreeze.depth": depth}), rows.append)
         first[depth] = rows[0].val_loss
     assert len(list(HEADS.iterdir())) == 1
     assert first[0] == pytest.approx(first[1], abs=1e-6)
     assert first[0] == pytest.approx(first[2], abs=1e-6)
-    trial.run(ground, space.changed(params, {"head.hidden": [8]}), lambda _: None)
+    trial.run(ground, search_space.changed(params, {"head.hidden": [8]}), lambda _: None)
     assert len(list(HEADS.iterdir())) == 2
 
 
@@ -124,16 +126,18 @@ def test_what_is_frozen_is_not_computed_twice(
     def never(*_: object) -> None:
         raise AssertionError("an image was read")
 
-    monkeypatch.setattr("thaw.data.loader.ImageSource.read", never)
+    monkeypatch.setattr("thaw.data.loading.ImageSource.read", never)
     other = project.opened(params)  # another worker, or tomorrow
-    trial.run(other, space.changed(params, {"unfreeze.lr": 0.005}), lambda _: None)
+    trial.run(other, search_space.changed(params, {"unfreeze.lr": 0.005}), lambda _: None)
 
 
 def test_a_trial_leaves_the_shared_backbone_as_it_was(params: Params) -> None:
     ground = with_batch_norm(params)
     shared = ground.begun(params.head)[0]
     before = {key: value.clone() for key, value in shared.state_dict().items()}
-    trial.run(ground, space.changed(params, {"unfreeze.batch_norm": "train"}), lambda _: None)
+    trial.run(
+        ground, search_space.changed(params, {"unfreeze.batch_norm": "train"}), lambda _: None
+    )
     assert all(torch.equal(before[key], value) for key, value in shared.state_dict().items())
 
 

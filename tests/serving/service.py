@@ -12,7 +12,7 @@ import requests
 import uvicorn
 
 from thaw.serving.app import build
-from thaw.serving.live import load
+from thaw.serving.model_reloading import load
 from thaw.serving.settings import Settings
 
 if TYPE_CHECKING:

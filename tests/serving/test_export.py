@@ -10,7 +10,7 @@ from tests import tf32
 from tests.registry.served import CLASSES, image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving import formats
+from thaw.serving import export_formats
 from thaw.serving.export import export_model
 
 if TYPE_CHECKING:
@@ -27,19 +27,19 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", ["onnx", "torch-export"])
 def test_the_file_alone_gives_the_models_probabilities_for_any_batch(
-    kind: formats.Format,
+    kind: export_formats.Format,
     model: Path,
     images: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for package in formats.PACKAGES[kind]:
+    for package in export_formats.PACKAGES[kind]:
         pytest.importorskip(package)
     out = tmp_path / "exported"
     export_model(str(model), kind, out, images, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]
     predictor = Predictor(model)
-    run = formats.runner(kind, out.read_bytes(), 1)
+    run = export_formats.runner(kind, out.read_bytes(), 1)
     for count in (1, 2, 7):
         inputs = torch.cat([predictor.read(image(seed)) for seed in range(count)])
         torch.testing.assert_close(run(inputs), predictor.forward(inputs), rtol=0, atol=1e-5)
@@ -52,7 +52,7 @@ def test_an_export_is_proved_on_a_device_that_rounds_to_tf32(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tf32.simulate(monkeypatch)
-    monkeypatch.setattr("thaw.serving.proof.TOLERANCE", 1e-5)
+    monkeypatch.setattr("thaw.serving.parity.TOLERANCE", 1e-5)
     export_model(str(model), "torch-export", tmp_path / "exported", images, tmp_path)
     assert (tmp_path / "exported").stat().st_size > 0
 
@@ -72,7 +72,7 @@ def test_an_onnx_file_says_what_it_is(model: Path, images: Path, tmp_path: Path)
 def test_a_missing_package_is_a_line_that_names_the_extra(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
+    monkeypatch.setitem(export_formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
     with pytest.raises(ThawError, match=r"needs onnx_that_is_not_there: pip install .*\[export\]"):
         export_model(str(model), "onnx", tmp_path / "x.onnx", images, tmp_path)
 

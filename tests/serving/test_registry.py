@@ -15,9 +15,9 @@ from tests.registry.served import image, model_directory
 from tests.serving.service import metric, running
 from thaw.errors import ThawError
 from thaw.registry.register import register
-from thaw.serving.located import located, tracking
-from thaw.serving.predict import predict_folder
-from thaw.tracking import connect
+from thaw.serving.batch_prediction import predict_folder
+from thaw.serving.model_uri import located, tracking
+from thaw.tracking.result_run import connect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from tests.registry.served import image, model_directory
 from tests.serving.service import metric, running
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving import formats, runtimes
-from thaw.serving.predict import predict_folder
-from thaw.serving.results import FEW
+from thaw.serving import export_formats, runtimes
+from thaw.serving.batch_prediction import predict_folder
+from thaw.serving.prediction_file import FEW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def test_onnx_runtime_is_held_against_the_model_in_float32(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tf32.simulate(monkeypatch)
-    monkeypatch.setattr("thaw.serving.proof.TOLERANCE", 1e-5)
+    monkeypatch.setattr("thaw.serving.parity.TOLERANCE", 1e-5)
     predictor = Predictor(model)
     runtimes.use("onnx", predictor, model)
     assert predictor.elsewhere is not None
@@ -134,7 +134,7 @@ def test_a_graph_of_another_model_never_answers(
 def test_a_missing_package_is_a_line_that_names_the_extra(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
+    monkeypatch.setitem(export_formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
     message = r"--runtime onnx needs onnx_that_is_not_there: pip install .*\[export\]"
     with pytest.raises(ThawError, match=message):
         runtimes.use("onnx", Predictor(model), model)

@@ -11,11 +11,11 @@ from tests import settings
 from tests.training import phase
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.pack import PackWriter
+from thaw.data.packed_store import PackWriter
 from thaw.model import directory, zoo
-from thaw.model.assemble import assemble
+from thaw.model.assembly import assemble
 from thaw.model.directory import Parent, Spec
-from thaw.stages import paths
+from thaw.system import project_paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,13 +50,13 @@ def save_model(folder: Path, size: int = 16) -> None:
 
 def prepare(splits: Sequence[str]) -> None:
     """Pack 30 images of noise, which go to ``splits`` in turn."""
-    paths.PREPARED.mkdir(parents=True)
+    project_paths.PREPARED.mkdir(parents=True)
     generator = np.random.default_rng(0)
-    with PackWriter(paths.PREPARED, settings.prepare(encoding="raw")) as store:
+    with PackWriter(project_paths.PREPARED, settings.prepare(encoding="raw")) as store:
         for _ in range(30):
             store.add(generator.integers(0, 256, (20, 16, 3), dtype=np.uint8))
     rows = [
         Row(number, f"{number}.png", "", CLASSES[number % 3], splits[number % len(splits)], 16, 20)
         for number in range(30)
     ]
-    manifest.write(rows, paths.PREPARED)
+    manifest.write(rows, project_paths.PREPARED)

@@ -12,7 +12,8 @@ from tests.stages import small
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model import directory
-from thaw.stages import evaluate, paths
+from thaw.stages import evaluate
+from thaw.system import project_paths
 from thaw.training import history
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small.save_model(evaluate.MODEL)
     small.prepare(["test", "train"])
     for stage in evaluate.TRAINING:
-        folder = paths.REPORTS / stage
+        folder = project_paths.REPORTS / stage
         folder.mkdir(parents=True)
-        history.write([history.Row(0, None, 1.0, 0.5, 0.0)], folder / paths.HISTORY)
+        history.write([history.Row(0, None, 1.0, 0.5, 0.0)], folder / project_paths.HISTORY)
 
 
 def inputs(views: int, **augment: float) -> Inputs:
@@ -51,13 +52,15 @@ def inputs(views: int, **augment: float) -> Inputs:
 
 
 def scored(views: int, **augment: float) -> Result:
-    return evaluate.run(inputs(views, **augment), tiny.runtime(), Prepared(paths.PREPARED))[0]
+    return evaluate.run(inputs(views, **augment), tiny.runtime(), Prepared(project_paths.PREPARED))[
+        0
+    ]
 
 
 def by_hand(epoch: int | None, **augment: float) -> NDArray[np.float64]:
     """The probabilities of the test split as it is seen in ``epoch``."""
     model, spec = directory.load(evaluate.MODEL)
-    data = Prepared(paths.PREPARED)
+    data = Prepared(project_paths.PREPARED)
     source = data.images("test", spec.preprocessing, SEED, settings.augment(**augment))
     places = np.arange(len(source))
     with torch.no_grad():
@@ -74,7 +77,7 @@ def test_without_views_there_are_plain_scores_alone() -> None:
 def test_the_scores_under_bf16_are_those_without_it() -> None:
     expected = scored(1, **SOME)
     with tiny.bf16_runtime() as runtime:
-        found, _ = evaluate.run(inputs(1, **SOME), runtime, Prepared(paths.PREPARED))
+        found, _ = evaluate.run(inputs(1, **SOME), runtime, Prepared(project_paths.PREPARED))
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     assert found.scores.summary == expected.scores.summary
     assert found.tta is not None
@@ -121,9 +124,9 @@ def test_views_that_would_all_be_equal_are_refused(augment: dict[str, float]) ->
 
 
 def test_both_scores_are_written_beside_each_other() -> None:
-    data = Prepared(paths.PREPARED)
+    data = Prepared(project_paths.PREPARED)
     result, spec = evaluate.run(inputs(2, **SOME), tiny.runtime(), data)
-    folder = paths.REPORTS / "evaluate"
+    folder = project_paths.REPORTS / "evaluate"
     evaluate.write(result, spec, data, folder)
     found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
     assert result.tta is not None

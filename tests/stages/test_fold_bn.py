@@ -13,10 +13,11 @@ from tests.stages import small
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
-from thaw.stages import fold_bn, paths
-from thaw.stages.entry import Work
+from thaw.stages import fold_bn
 from thaw.stages.fold_bn import proof
-from thaw.training.checkpoint import Checkpoints
+from thaw.stages.training_stage import Work
+from thaw.system import project_paths
+from thaw.training.checkpoints import Checkpoints
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
@@ -68,13 +69,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with the model of unfreeze, of which two blocks trained, and 30 images."""
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
-    small.save_model(paths.MODELS / "unfreeze", SIZE)
+    small.save_model(project_paths.MODELS / "unfreeze", SIZE)
     small.prepare(["train", "val"])
-    (paths.REPORTS / "fold_bn").mkdir(parents=True)
-    classifier, spec = directory.load(paths.MODELS / "unfreeze")
+    (project_paths.REPORTS / "fold_bn").mkdir(parents=True)
+    classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
     trained = [spec.blocks - 1, spec.blocks]
     directory.save(
-        classifier, spec.after("warmup_head", classifier, trained), paths.MODELS / "unfreeze"
+        classifier,
+        spec.after("warmup_head", classifier, trained),
+        project_paths.MODELS / "unfreeze",
     )
 
 
@@ -90,8 +93,8 @@ def run_stage(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
         fold_bn=params.fold_bn.model_copy(update=changes),
     )
     tracking: Any = NoTracking()
-    checkpoints = Checkpoints(paths.SCRATCH / "checkpoints", "key")
-    data = Prepared(paths.PREPARED)
+    checkpoints = Checkpoints(project_paths.SCRATCH / "checkpoints", "key")
+    data = Prepared(project_paths.PREPARED)
     work = Work("fold_bn", config, params, data, runtime, checkpoints, tracking)
 
     @contextlib.contextmanager
@@ -100,7 +103,9 @@ def run_stage(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
 
     monkeypatch.setattr(fold_bn, "training", training)
     fold_bn.main()
-    report: dict[str, Any] = json.loads((paths.REPORTS / "fold_bn" / paths.REPORT).read_text())
+    report: dict[str, Any] = json.loads(
+        (project_paths.REPORTS / "fold_bn" / project_paths.REPORT).read_text()
+    )
     return report
 
 
@@ -112,8 +117,8 @@ def proved(report: dict[str, Any]) -> bool:
 
 def fold_moves_a_logit(runtime: Runtime) -> float:
     """The relative move in the precision of training, without the stage's own care."""
-    classifier, spec = directory.load(paths.MODELS / "unfreeze")
-    val = Prepared(paths.PREPARED).images("val", spec.preprocessing)
+    classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
+    val = Prepared(project_paths.PREPARED).images("val", spec.preprocessing)
     before = logits(runtime, classifier, val, "")
     batchnorm.fold_all(classifier)
     example = torch.zeros(1, 3, SIZE, SIZE)

@@ -17,11 +17,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tests import settings, tiny
-from thaw.config import Data
+from thaw.config.params import Data
 from thaw.data import manifest
-from thaw.data.pack import PackedStore
-from thaw.data.sources import list_csv, list_folder
+from thaw.data.packed_store import PackedStore
 from thaw.errors import ProblemsError
+from thaw.ingest.sources import list_csv, list_folder
 from thaw.stages import prepare
 from thaw.stages.prepare import Inputs
 

@@ -17,17 +17,17 @@ import torch
 from safetensors.torch import save_file
 
 from tests import settings, tiny
-from thaw.config import Launch, Regularize, Training
-from thaw.data.loader import ImageSource
-from thaw.data.pack import PackedStore, PackWriter
-from thaw.data.transforms import Preprocessing
+from thaw.config.params import Launch, Regularize, Training
+from thaw.data.loading import ImageSource
+from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
-from thaw.launch import accelerate_command
-from thaw.model.blocks import Lower
-from thaw.model.freeze import BatchNormPolicy, apply, last_blocks
+from thaw.model.classifier import Lower
+from thaw.model.freeze_plan import BatchNormPolicy, apply, last_blocks
+from thaw.system.launching import accelerate_command
 from thaw.training import loop
-from thaw.training.activations import Cache, cached
-from thaw.training.checkpoint import Checkpoints
+from thaw.training.activation_cache import Cache, cached
+from thaw.training.checkpoints import Checkpoints
 from thaw.training.runtime import Runtime, forward_all, logits, start
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from thaw.data.loader import Source
-    from thaw.model.blocks import Classifier
+    from thaw.data.loading import Source
+    from thaw.model.classifier import Classifier
     from thaw.training.history import Row
     from thaw.training.loop import Progress
 

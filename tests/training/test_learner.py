@@ -9,15 +9,15 @@ import torch.nn.functional as F
 
 from tests import settings, tiny
 from tests.training import phase
-from thaw.data.loader import ActivationSource, Batch
+from thaw.data.loading import ActivationSource, Batch
 from thaw.errors import ThawError
-from thaw.training import regularize
+from thaw.training import regularization
 from thaw.training.learner import Learner, NotFiniteError, _derived_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from thaw.model.blocks import Classifier
+    from thaw.model.classifier import Classifier
 
 RATE = 0.1
 
@@ -107,7 +107,7 @@ def test_noise_comes_after_the_clipping_and_is_that_of_its_step(number: int) -> 
     for parameter in made._parameters:
         parameter.grad = torch.zeros_like(parameter)
     seed = _derived_seed(phase.SEED, 1, number, -1)
-    regularize.add_noise(made._parameters, 0.04, number, seed)
+    regularization.add_noise(made._parameters, 0.04, number, seed)
     noise = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     assert_close(stepped(number, clip_norm=1e-9, gradient_noise=0.04), noise)
 

@@ -12,11 +12,11 @@ from torch import nn
 
 from tests import tiny
 from tests.training import phase
-from thaw.data.loader import ActivationSource, ImageSource, shuffled
+from thaw.data.loading import ActivationSource, ImageSource, shuffled
 from thaw.errors import ThawError
-from thaw.model.blocks import Lower, Upper
+from thaw.model.classifier import Lower, Upper
 from thaw.training import loop, schedule
-from thaw.training.checkpoint import Checkpoints
+from thaw.training.checkpoints import Checkpoints
 from thaw.training.runtime import logits, start
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.model.blocks import Classifier
-    from thaw.model.freeze import BatchNormPolicy
+    from thaw.model.classifier import Classifier
+    from thaw.model.freeze_plan import BatchNormPolicy
     from thaw.training.history import Row
 
     Result = tuple[dict[str, Tensor], list[Row]]

@@ -11,8 +11,8 @@ from torch import backends, nn
 
 from tests import tf32, tiny
 from tests.training import phase
-from thaw.model.blocks import Lower, Upper
-from thaw.training.activations import Cache, cached
+from thaw.model.classifier import Lower, Upper
+from thaw.training.activation_cache import Cache, cached
 from thaw.training.learner import Learner
 from thaw.training.precision import is_strict, strict_float32
 from thaw.training.runtime import logits
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.data.loader import ImageSource
+    from thaw.data.loading import ImageSource
     from thaw.training.runtime import Runtime
 
 _BACKENDS: Any = backends

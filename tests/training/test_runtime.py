@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.data.loader import ImageSource
-    from thaw.model.blocks import Classifier
+    from thaw.data.loading import ImageSource
+    from thaw.model.classifier import Classifier
 
 
 def directly(model: Classifier, source: ImageSource) -> Tensor:

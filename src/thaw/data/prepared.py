@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from thaw import provenance
 from thaw.data import manifest
-from thaw.data.loader import ImageSource
-from thaw.data.pack import PackedStore
+from thaw.data.loading import ImageSource
+from thaw.data.packed_store import PackedStore
 from thaw.errors import ThawError
+from thaw.system import provenance
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config import Augment
-    from thaw.data.transforms import Preprocessing
+    from thaw.config.params import Augment
+    from thaw.data.preprocessing import Preprocessing
 
 
 class Prepared:

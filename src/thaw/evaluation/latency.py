@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from thaw.data.loader import ImageSource
-    from thaw.model.blocks import Classifier
+    from thaw.data.loading import ImageSource
+    from thaw.model.classifier import Classifier
     from thaw.training.runtime import Runtime
 
 _ROUNDS = 20

@@ -18,19 +18,19 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from thaw.config import Head
-from thaw.data.transforms import Preprocessing
+from thaw.config.params import Head
+from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
-from thaw.files import write_whole
 from thaw.model import batchnorm, zoo
-from thaw.model.assemble import assemble, first_blocks
+from thaw.model.assembly import assemble, first_blocks
 from thaw.model.drift import Reference
+from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thaw.model.blocks import Classifier
+    from thaw.model.classifier import Classifier
 
 WEIGHTS = "model.safetensors"
 STATISTICS = "statistics.safetensors"

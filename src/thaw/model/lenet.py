@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from thaw.model.cut import Chain, Dense, Normal
+from thaw.model.block_chain import Chain, Dense, Normal
 
 NORMAL = Normal(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), image_size=32)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.data.decode import DecodeError, decode
+from thaw.data.decoding import DecodeError, decode
 from thaw.model import directory
 from thaw.model.drift import Drift, Places
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.model.blocks import Classifier
+    from thaw.model.classifier import Classifier
 
 
 class Predictor:

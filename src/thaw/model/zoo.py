@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from thaw.errors import ThawError
-from thaw.model import cut, initialize, lenet, weights
-from thaw.model.cut import CutError
+from thaw.model import block_chain, initialization, lenet, weights
+from thaw.model.block_chain import CutError
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
-    from thaw import config
-    from thaw.model.cut import Chain, Layout, Normal
+    from thaw.config import params as config
+    from thaw.model.block_chain import Chain, Layout, Normal
 
 _OWN = "lenet5"
 
@@ -42,12 +42,12 @@ class Backbone:
 
 def names() -> list[str]:
     """The names that :func:`build` takes; of timm's others some can be cut, too."""
-    from thaw.model import timm_nets, torchvision_nets
+    from thaw.model import timm_backbones, torchvision_backbones
 
     return [
         _OWN,
-        *(f"torchvision/{model}" for model in torchvision_nets.names()),
-        *(f"timm/{model}" for model in timm_nets.names()),
+        *(f"torchvision/{model}" for model in torchvision_backbones.names()),
+        *(f"timm/{model}" for model in timm_backbones.names()),
     ]
 
 
@@ -57,7 +57,7 @@ def build(name: str) -> Backbone:
     Raises:
         ThawError: no such name, or a network that cannot be cut.
     """
-    with initialize.NoDraws():
+    with initialization.NoDraws():
         return _backbone(name, _make(name, tag=None))
 
 
@@ -113,7 +113,7 @@ def _with_weights(config: config.Backbone) -> _Made:
         )
     is_file = chosen == "packaged" or weights.is_file(chosen)
     tag = None if is_file else chosen.replace("pretrained", "")
-    with initialize.NoDraws():
+    with initialization.NoDraws():
         made = _make(name, tag)
     if is_file:
         read = weights.packaged(made.network) if chosen == "packaged" else weights.read(chosen)
@@ -128,10 +128,10 @@ def _from_scratch(config: config.Backbone, seed: int) -> _Made:
     with torch.random.fork_rng():  # what the libraries draw themselves
         torch.manual_seed(seed)
         made = _make(config.name, tag=None)
-    initialize.scratch(made.network, config.init, seed)
+    initialization.scratch(made.network, config.init, seed)
     if config.gabor:
         try:
-            initialize.gabor(made.network)
+            initialization.gabor(made.network)
         except ValueError as error:
             raise ThawError(f"params.yaml: backbone.gabor: {config.name}: {error}") from error
     return made
@@ -178,12 +178,12 @@ def _library(name: str) -> tuple[Any, str]:
             f"params.yaml: backbone.name: {name!r} must be timm/NAME, torchvision/NAME or {_OWN}"
         )
     if library == "timm":  # each takes seconds to import
-        from thaw.model import timm_nets
+        from thaw.model import timm_backbones
 
-        return timm_nets, model
-    from thaw.model import torchvision_nets
+        return timm_backbones, model
+    from thaw.model import torchvision_backbones
 
-    return torchvision_nets, model
+    return torchvision_backbones, model
 
 
 def _backbone(name: str, made: _Made) -> Backbone:
@@ -191,7 +191,7 @@ def _backbone(name: str, made: _Made) -> Backbone:
     try:
         return Backbone(
             name=name,
-            blocks=cut.blocks(chain),
+            blocks=block_chain.blocks(chain),
             pool=chain.pool,
             features=chain.features,
             layout=chain.layout,
@@ -205,7 +205,7 @@ def _backbone(name: str, made: _Made) -> Backbone:
 
 def _prove(config: config.Backbone, made: _Made, backbone: Backbone) -> None:
     try:
-        cut.prove(made.network, made.chain, backbone.blocks, config.image_size)
+        block_chain.prove(made.network, made.chain, backbone.blocks, config.image_size)
     except CutError as error:
         raise _uncut(config.name, made.network, error) from error
     except Exception as error:  # each network says in its own way that it takes no such images

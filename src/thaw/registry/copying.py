@@ -16,19 +16,19 @@ from thaw.errors import ThawError
 from thaw.registry import names
 from thaw.registry.fetch import fetch, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM
-from thaw.tracking import connect, store_uri
+from thaw.tracking.result_run import connect, store_uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-    from thaw.config import Tracking
+    from thaw.config.params import Tracking
     from thaw.registry.fetch import Version
 
 _NAME = re.compile(r"[\w .-]+")
 _COPIED_RUN = "thaw.copied_run"
-_LEFT_OUT = ("mlflow.log-model.history", "thaw.process")
+_LEFT_OUT = ("mlflow.log-model.history", "thaw.system.processes")
 _BATCH = 100  # parameters or tags in one log_batch
 _METRICS = 1000
 

@@ -20,10 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry.names import DIGEST, PREFIX
-from thaw.tracking import store_uri
+from thaw.tracking.result_run import store_uri
 
 if TYPE_CHECKING:
-    from thaw.config import Tracking
+    from thaw.config.params import Tracking
 
 LOADER = "thaw.registry.pyfunc"  # the only module that an artifact may name as its loader
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")

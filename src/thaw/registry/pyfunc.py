@@ -18,7 +18,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 
-from thaw.data.decode import DecodeError
+from thaw.data.decoding import DecodeError
 from thaw.model.predictor import Predictor
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
-from thaw.files import write_whole
+from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial, Trial
 
-    from thaw.config import Params
-    from thaw.search.question import Question
-    from thaw.search.space import Dimension
+    from thaw.config.params import Params
+    from thaw.search.search_space import Dimension
+    from thaw.search.study_definition import Question
     from thaw.search.trial import Result
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)

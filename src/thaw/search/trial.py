@@ -10,12 +10,12 @@ import torch
 
 from thaw.evaluation.latency import latency
 from thaw.evaluation.metrics import score
-from thaw.model.blocks import Upper
-from thaw.model.freeze import apply
-from thaw.search.ground import load_head, save_head
+from thaw.model.classifier import Upper
+from thaw.model.freeze_plan import apply
+from thaw.search.trial_context import load_head, save_head
 from thaw.stages import unfreeze, warmup_head
-from thaw.stages.entry import I, Work
-from thaw.training.checkpoint import Checkpoints
+from thaw.stages.training_stage import I, Work
+from thaw.training.checkpoints import Checkpoints
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.config import Augment, Params
-    from thaw.data.transforms import Preprocessing
-    from thaw.model.blocks import Classifier
-    from thaw.model.freeze import Plan
-    from thaw.search.ground import Ground
-    from thaw.training.activations import AtCut
+    from thaw.config.params import Augment, Params
+    from thaw.data.preprocessing import Preprocessing
+    from thaw.model.classifier import Classifier
+    from thaw.model.freeze_plan import Plan
+    from thaw.search.trial_context import Ground
+    from thaw.training.activation_cache import AtCut
     from thaw.training.history import Row
 
 

@@ -19,21 +19,21 @@ import torch
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from thaw import config
-from thaw.config import Params
-from thaw.console import say
+from thaw.config import params as config
+from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.process import die_with_parent, run_main
-from thaw.search import confirm, ground, space, storage, study, trial
-from thaw.search.question import Question
+from thaw.search import confirmation, search_space, storage, study, trial, trial_context
+from thaw.search.study_definition import Question
+from thaw.system.console import say
+from thaw.system.processes import die_with_parent, run_main
 from thaw.training.learner import NotFiniteError
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import Trial
 
-    from thaw.search.ground import Ground
     from thaw.search.trial import Result
+    from thaw.search.trial_context import Ground
     from thaw.training.history import Row
 
 _PAUSE = 0.5  # seconds between looks at what other workers do
@@ -53,7 +53,7 @@ class Worker:
         self._run_all(main, trials)
         if self.question.params.search.confirm_seeds and not self.question.params.search.latency:
             self.ground.runtime.wait()
-            again = confirm.open_confirm(main, self.question, self.storage)
+            again = confirmation.open_confirm(main, self.question, self.storage)
             self._run_all(again, 0)
 
     def _run_all(self, main: optuna.Study, trials: int) -> None:
@@ -84,7 +84,7 @@ class Worker:
         kept = next(t for t in main.get_trials(deepcopy=False) if t.number == number)
         return taken, study.values_of(kept, self._dimensions(main))
 
-    def _dimensions(self, main: optuna.Study) -> list[space.Dimension]:
+    def _dimensions(self, main: optuna.Study) -> list[search_space.Dimension]:
         return [] if main.study_name.endswith(study.CONFIRM) else self.question.dimensions
 
     def _agreed(self, value: float) -> float:
@@ -97,7 +97,7 @@ class Worker:
             if taken is not None:
                 stack.enter_context(study.alive(self.storage, taken))
             try:
-                params = space.changed(self.question.params, values)
+                params = search_space.changed(self.question.params, values)
                 watch = _Watch(self, main, taken)
                 result, _ = trial.run(self.ground, params, watch)
                 self._finish(main, taken, TrialState.COMPLETE, "", result)
@@ -163,7 +163,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt_once)
     params = config.load(Params)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    opened = ground.opened(params, arguments.prepared)
+    opened = trial_context.opened(params, arguments.prepared)
     question = Question.of(params, opened.data.manifest.digest, opened.parent)
     connected = storage.connect(params.search.storage)
     with storage.answering(params.search.storage):

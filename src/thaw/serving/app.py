@@ -15,18 +15,18 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from thaw.data.decode import DecodeError
-from thaw.serving.body import FullError, Room, Share, images_of
-from thaw.serving.engine import BusyError, Engine
-from thaw.serving.guard import Guard
-from thaw.serving.live import follow
-from thaw.serving.meters import Meters
+from thaw.data.decoding import DecodeError
+from thaw.serving.batching import BusyError, Engine
+from thaw.serving.middleware import Guard
+from thaw.serving.model_reloading import follow
+from thaw.serving.request_body import FullError, Room, Share, images_of
+from thaw.serving.service_metrics import Meters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from thaw.serving.engine import Prediction
-    from thaw.serving.live import Model
+    from thaw.serving.batching import Prediction
+    from thaw.serving.model_reloading import Model
     from thaw.serving.settings import Settings
 
 

@@ -13,16 +13,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from thaw.console import progress, say
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
-from thaw.files import write_whole
 from thaw.model.predictor import Predictor
-from thaw.process import cores
-from thaw.serving.formats import need, runner, written
-from thaw.serving.located import located
-from thaw.serving.predict import images_below, read_below
-from thaw.serving.proof import prove
+from thaw.serving.batch_prediction import images_below, read_below
+from thaw.serving.export_formats import need, runner, written
+from thaw.serving.model_uri import located
+from thaw.serving.parity import prove
+from thaw.system.console import progress, say
+from thaw.system.files import write_whole
+from thaw.system.processes import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.serving.formats import Format
+    from thaw.serving.export_formats import Format
 
 _BATCH = 16
 _ROUNDS = 15

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn.functional import interpolate
 
-from thaw.console import say
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.formats import need, runner, written
-from thaw.serving.proof import prove
+from thaw.serving.export_formats import need, runner, written
+from thaw.serving.parity import prove
+from thaw.system.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

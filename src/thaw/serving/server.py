@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from thaw.console import say
 from thaw.serving.app import build
-from thaw.serving.live import load
+from thaw.serving.model_reloading import load
+from thaw.system.console import say
 
 if TYPE_CHECKING:
     from thaw.serving.settings import Settings

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from thaw import config
-from thaw.config import Augment, Evaluate, Launch, Section, Tracking
-from thaw.console import say
+from thaw.config import params as config
+from thaw.config.params import Augment, Evaluate, Launch, Section, Tracking
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.evaluation import plots
 from thaw.evaluation.metrics import Scores, score
-from thaw.files import only_process
 from thaw.model import directory
-from thaw.process import die_with_parent, run_main
-from thaw.stages import paths
+from thaw.system import project_paths
+from thaw.system.console import say
+from thaw.system.files import only_process
+from thaw.system.processes import die_with_parent, run_main
 from thaw.training import history
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import Runtime, logits, start
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config import Params
-    from thaw.data.loader import ImageSource
-    from thaw.model.blocks import Classifier
+    from thaw.config.params import Params
+    from thaw.data.loading import ImageSource
+    from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
     from thaw.training.history import Row
 
 TRAINING = ("warmup_head", "unfreeze", "fold_bn")
-MODEL = paths.MODELS / "fold_bn" / "merged"
+MODEL = project_paths.MODELS / "fold_bn" / "merged"
 
 
 class Inputs(Section):
@@ -129,7 +129,10 @@ def write(result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
 
 
 def _histories() -> dict[str, list[Row]]:
-    return {stage: history.read(paths.REPORTS / stage / paths.HISTORY) for stage in TRAINING}
+    return {
+        stage: history.read(project_paths.REPORTS / stage / project_paths.HISTORY)
+        for stage in TRAINING
+    }
 
 
 def _predictions(result: Result, spec: Spec, data: Prepared) -> list[dict[str, object]]:
@@ -168,7 +171,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
     """Complete the MLflow run from the files, and register the model."""
     from thaw.registry.register import register
-    from thaw.tracking import ResultRun
+    from thaw.tracking.result_run import ResultRun
 
     digests = {parent.stage: parent.digest for parent in spec.parents} | {"fold_bn": spec.digest}
     tracked = ResultRun(params, data.manifest.digest)
@@ -228,11 +231,11 @@ def main() -> None:
     params = config.load(config.Params)
     inputs = config.load(Inputs)
     runtime = start(inputs.launch)
-    data = Prepared(paths.PREPARED)
-    folder = paths.REPORTS / "evaluate"
+    data = Prepared(project_paths.PREPARED)
+    folder = project_paths.REPORTS / "evaluate"
     result, spec = run(inputs, runtime, data)
     if runtime.is_main:
-        with only_process(paths.SCRATCH / "evaluate.lock", "the stage evaluate"):
+        with only_process(project_paths.SCRATCH / "evaluate.lock", "the stage evaluate"):
             write(result, spec, data, folder)
             record(params, result, spec, data, folder)
     runtime.wait()

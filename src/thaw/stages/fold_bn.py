@@ -9,28 +9,28 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from thaw.config import Augment, FoldBn
-from thaw.console import say
-from thaw.data.loader import batches, shares
+from thaw.config.params import Augment, FoldBn
+from thaw.data.loading import batches, shares
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
+from thaw.model.batch_statistics import expected
 from thaw.model.drift import Places, Reference, carried
-from thaw.model.freeze import chosen_blocks
-from thaw.model.statistics import expected
-from thaw.process import run_main
-from thaw.stages import paths
-from thaw.stages.entry import TrainingInputs, Work, training
+from thaw.model.freeze_plan import chosen_blocks
+from thaw.stages.training_stage import TrainingInputs, Work, training
+from thaw.system import project_paths
+from thaw.system.console import say
+from thaw.system.processes import run_main
+from thaw.training.bn_recalibration import recalibrate
 from thaw.training.precision import strict_float32
-from thaw.training.recalibrate import recalibrate
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from thaw.data.loader import ImageSource
-    from thaw.model.blocks import Classifier
+    from thaw.data.loading import ImageSource
+    from thaw.model.batch_statistics import Channels
+    from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
-    from thaw.model.statistics import Channels
     from thaw.training.loop import Progress
 
 _REFERENCE = 1024  # training images that the reference for drift is measured on
@@ -154,9 +154,9 @@ def proof(before: Tensor, after: Tensor, tolerance: float, what: str) -> dict[st
 
 def main() -> None:
     """Fold, train on, write the affine form; merge, write the deployment form."""
-    parent = directory.read_spec(paths.MODELS / "unfreeze")
+    parent = directory.read_spec(project_paths.MODELS / "unfreeze")
     with training("fold_bn", Inputs, parent.digest) as work:
-        classifier, spec = directory.load(paths.MODELS / "unfreeze")
+        classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
         val = work.data.images("val", spec.preprocessing)
         content = recalibrated(work, classifier, spec, val)
         norms = expected(classifier)

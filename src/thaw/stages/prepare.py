@@ -6,26 +6,27 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from thaw import config
-from thaw.config import Data, Prepare, Section
-from thaw.console import progress, say, warn
-from thaw.data import manifest, report
-from thaw.data.checks import class_problems, read_all
-from thaw.data.duplicates import near_groups
+from thaw.config import params as config
+from thaw.config.params import Data, Prepare, Section
+from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.pack import PackedStore, PackWriter
-from thaw.data.sources import listing
-from thaw.data.split import given_split_problems, split, split_problems
+from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.errors import ProblemsError
-from thaw.files import only_process
-from thaw.process import die_with_parent, run_main
-from thaw.stages import paths
+from thaw.ingest import report
+from thaw.ingest.checks import class_problems, read_all
+from thaw.ingest.duplicates import near_groups
+from thaw.ingest.sources import listing
+from thaw.ingest.splits import given_split_problems, split, split_problems
+from thaw.system import project_paths
+from thaw.system.console import progress, say, warn
+from thaw.system.files import only_process
+from thaw.system.processes import die_with_parent, run_main
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.data.checks import Facts
-    from thaw.data.sources import Listing
+    from thaw.ingest.checks import Facts
+    from thaw.ingest.sources import Listing
 
 
 class Inputs(Section):
@@ -112,20 +113,24 @@ def main() -> None:
     die_with_parent()
     config.load(config.Params)
     inputs = config.load(Inputs)
-    with only_process(paths.SCRATCH / "prepare.lock", "the stage prepare"):
+    with only_process(project_paths.SCRATCH / "prepare.lock", "the stage prepare"):
         _prepare(inputs)
 
 
 def _prepare(inputs: Inputs) -> None:
     # DVC has removed it; a run by hand must not leave files of other settings behind.
-    shutil.rmtree(paths.PREPARED, ignore_errors=True)
-    paths.PREPARED.mkdir(parents=True)
-    found = listing(inputs.data, paths.PREPARED / "digits")
-    content = run(inputs, found, paths.PREPARED)
-    folder = paths.REPORTS / "prepare"
+    shutil.rmtree(project_paths.PREPARED, ignore_errors=True)
+    project_paths.PREPARED.mkdir(parents=True)
+    found = listing(inputs.data, project_paths.PREPARED / "digits")
+    content = run(inputs, found, project_paths.PREPARED)
+    folder = project_paths.REPORTS / "prepare"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
-    report.draw(manifest.read(paths.PREPARED), PackedStore(paths.PREPARED), folder / "samples.png")
+    (folder / project_paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
+    report.draw(
+        manifest.read(project_paths.PREPARED),
+        PackedStore(project_paths.PREPARED),
+        folder / "samples.png",
+    )
     for line in report.warnings(content):
         warn(line)
     say(f"prepared {content['images']} images in {content['classes']} classes: {content['splits']}")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thaw.advice.resolve import Resolved, resolve
-from thaw.config import Augment, Unfreeze
-from thaw.console import say
+from thaw.advice.auto_values import Resolved, resolve
+from thaw.config.params import Augment, Unfreeze
 from thaw.model import directory
-from thaw.process import run_main
-from thaw.stages import paths
-from thaw.stages.entry import TrainingInputs, Work, training
+from thaw.stages.training_stage import TrainingInputs, Work, training
+from thaw.system import project_paths
+from thaw.system.console import say
+from thaw.system.processes import run_main
 
 if TYPE_CHECKING:
-    from thaw.model.blocks import Classifier
+    from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
     from thaw.training.loop import Progress
 
@@ -56,9 +56,9 @@ def run(work: Work[Inputs], classifier: Classifier, spec: Spec, resolved: Resolv
 
 def main() -> None:
     """Load the warm-up's model, run, write the model directory and the history."""
-    parent = directory.read_spec(paths.MODELS / "warmup_head")
+    parent = directory.read_spec(project_paths.MODELS / "warmup_head")
     with training("unfreeze", Inputs, parent.digest) as work:
-        classifier, spec = directory.load(paths.MODELS / "warmup_head")
+        classifier, spec = directory.load(project_paths.MODELS / "warmup_head")
         resolved = resolved_for(work, classifier, spec)
         work.draw(spec.preprocessing, work.config.augment, "augmented.png")
         progress = run(work, classifier, spec, resolved)

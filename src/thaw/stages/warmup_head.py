@@ -8,21 +8,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from thaw import config
-from thaw.config import Backbone, Head, WarmupHead
-from thaw.model.freeze import last_blocks
-from thaw.origin import begin, parent_of
-from thaw.process import run_main
-from thaw.stages.entry import TrainingInputs, Work, training
-from thaw.training import linear
+from thaw.config import params as config
+from thaw.config.params import Backbone, Head, WarmupHead
+from thaw.model.freeze_plan import last_blocks
+from thaw.registry.starting_model import begin, parent_of
+from thaw.stages.training_stage import TrainingInputs, Work, training
+from thaw.system.processes import run_main
+from thaw.training import linear_heads
 from thaw.training.history import Row
-from thaw.training.layerwise import pretrain
+from thaw.training.layerwise_pretraining import pretrain
 from thaw.training.loop import Progress
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
-    from thaw.data.loader import Source
-    from thaw.model.blocks import Classifier
+    from thaw.data.loading import Source
+    from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
 
 
@@ -52,7 +52,7 @@ def run(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
     pair = work.inputs(classifier, spec.preprocessing, plan).pair
     balanced = work.config.regularize.class_weights == "balanced"
     rows = [_row(work, classifier, pair, 0)]
-    linear.fit_head(
+    linear_heads.fit_head(
         classifier.head, settings.fit, *pair, balanced=balanced, show=work.runtime.is_main
     )
     rows.append(_row(work, classifier, pair, 1))

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from thaw.errors import ThawError
-from thaw.model.blocks import EVEN, Lower, Upper
-from thaw.training import optim, regularize
+from thaw.model.classifier import EVEN, Lower, Upper
+from thaw.training import optimizers, regularization
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thaw.config import Regularize, Training
-    from thaw.data.loader import Batch
-    from thaw.model.blocks import Classifier
+    from thaw.config.params import Regularize, Training
+    from thaw.data.loading import Batch
+    from thaw.model.classifier import Classifier
     from thaw.training.runtime import Runtime
 
 
@@ -54,20 +54,20 @@ class Learner:
     ) -> None:
         """``targets`` are those of the training split; ``cut`` is where batches enter."""
         classifier.to(runtime.device)
-        groups = optim.parameter_groups(
+        groups = optimizers.parameter_groups(
             classifier, lr=config.lr, lr_decay=lr_decay, weight_decay=config.weight_decay
         )
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
         # Filling up every batch, not the last alone, would cost more than it is worth.
         self._even = config.batch_size % (EVEN * runtime.world) == 0
         self._settings, self._seed = settings, seed
-        self._loss = regularize.Loss(settings, targets)
+        self._loss = regularization.Loss(settings, targets)
         blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
         size = sum(p.numel() for p in classifier.head.parameters())
         self._is_small = not blocks and size * config.batch_size / runtime.world <= _SMALL
         self._start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
-        self.optimizer: Any = optim.build(config.optimizer, groups)
-        self._parameters = optim.parameters(self.optimizer)
+        self.optimizer: Any = optimizers.build(config.optimizer, groups)
+        self._parameters = optimizers.parameters(self.optimizer)
         self.network: Any = None
         self._wrap()
 
@@ -131,9 +131,9 @@ class Learner:
         """Make of the loss's gradient the one that the optimiser gets."""
         settings, parameters = self._settings, self._parameters
         if settings.l1:
-            regularize.pull_to_zero(parameters, settings.l1)
+            regularization.pull_to_zero(parameters, settings.l1)
         if settings.l2_sp:
-            regularize.pull_to_start(self._start, settings.l2_sp)
+            regularization.pull_to_start(self._start, settings.l2_sp)
         # Accelerate's own clipping looks for optional packages on the disk at every step.
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -148,7 +148,7 @@ class Learner:
             torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
         if settings.gradient_noise:
             seed = _derived_seed(self._seed, epoch, step, -1)  # no rank: the same on all
-            regularize.add_noise(parameters, settings.gradient_noise, number, seed)
+            regularization.add_noise(parameters, settings.gradient_noise, number, seed)
 
 
 def _derived_seed(*parts: int) -> int:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from thaw.console import progress, say, warn
-from thaw.data.loader import shuffled
-from thaw.model import freeze
-from thaw.training import optim, schedule, trained
-from thaw.training.checkpoint import join, split
-from thaw.training.gradual import Gradual
+from thaw.data.loading import shuffled
+from thaw.model import freeze_plan
+from thaw.system.console import progress, say, warn
+from thaw.training import optimizers, schedule, trainable_state
+from thaw.training.checkpoints import join, split
+from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import Row
 from thaw.training.learner import Learner, NotFiniteError
 from thaw.training.runtime import logits
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.config import Regularize, Training
-    from thaw.data.loader import Source
-    from thaw.model.blocks import Classifier
-    from thaw.training.checkpoint import Checkpoints
+    from thaw.config.params import Regularize, Training
+    from thaw.data.loading import Source
+    from thaw.model.classifier import Classifier
+    from thaw.training.checkpoints import Checkpoints
     from thaw.training.runtime import Runtime
 
 # Seconds of training below which a checkpoint at an epoch's end costs more than it saves.
@@ -89,7 +89,7 @@ def fit(
         runtime, classifier, train.targets, config, regularize,
         seed=seed, lr_decay=lr_decay, cut=cut,
     )  # fmt: skip
-    now = trained.state(classifier, classifier.plan)
+    now = trainable_state.state(classifier, classifier.plan)
     phase = _Phase(
         runtime=runtime,
         classifier=classifier,
@@ -100,8 +100,8 @@ def fit(
         config=config,
         seed=seed,
         checkpoints=checkpoints,
-        best=trained.copy(now),
-        average=trained.Average(now, regularize.ema) if regularize.ema else None,
+        best=trainable_state.copy(now),
+        average=trainable_state.Average(now, regularize.ema) if regularize.ema else None,
     )
     phase.start(log)
     while phase.goes_on():
@@ -109,9 +109,9 @@ def fit(
         phase.score(log, train_loss=phase.progress.loss_sum / len(train))
         if time.monotonic() - phase.saved_at > _WORTH_SAVING:
             phase.save()
-    trained.load(classifier, phase.best)
+    trainable_state.load(classifier, phase.best)
     if classifier.plan != phase.gradual.final:
-        freeze.apply(classifier, phase.gradual.final)
+        freeze_plan.apply(classifier, phase.gradual.final)
     classifier.eval()
     return phase.progress
 
@@ -128,7 +128,7 @@ class _Phase:
     seed: int
     checkpoints: Checkpoints
     best: dict[str, Tensor]
-    average: trained.Average | None
+    average: trainable_state.Average | None
     progress: Progress = field(default_factory=Progress)
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -179,10 +179,10 @@ class _Phase:
         """Let the blocks train whose time has come."""
         plan = self.gradual.plan(self.progress.epoch)
         if plan != self.classifier.plan:
-            freeze.apply(self.classifier, plan)
+            freeze_plan.apply(self.classifier, plan)
             self.learner.rewrap()
         if self.gradual.epochs:
-            optim.forget_idle_steps(self.learner.optimizer)
+            optimizers.forget_idle_steps(self.learner.optimizer)
 
     def _set_rate(self, step: int, total: int) -> None:
         config = self.config
@@ -200,7 +200,7 @@ class _Phase:
             state.epoch, state.step, state.loss_sum = row.epoch, 0, 0.0
             if row.val_loss < state.best_loss:
                 state.best_epoch = row.epoch
-                self.best = trained.copy(self._trained())
+                self.best = trainable_state.copy(self._trained())
         if self.runtime.is_main:
             trained_to = "" if train_loss is None else f"train loss {train_loss:.4f}  "
             mark = "  best" if state.best_epoch == row.epoch else ""
@@ -233,7 +233,7 @@ class _Phase:
         return row
 
     def _trained(self) -> dict[str, Tensor]:
-        return trained.state(self.classifier, self.gradual.final)
+        return trainable_state.state(self.classifier, self.gradual.final)
 
     def save(self) -> None:
         """Write a checkpoint, from the first process."""
@@ -244,7 +244,7 @@ class _Phase:
             "now": self._trained(),
             "best": self.best,
             "average": self.average.values if self.average else {},
-            "optimizer": optim.state(self.learner.optimizer),
+            "optimizer": optimizers.state(self.learner.optimizer),
         }
         state = self.progress
         self.checkpoints.save((state.epoch, state.step), join(parts), asdict(state))
@@ -254,8 +254,8 @@ class _Phase:
         history = [Row(**row) for row in saved.pop("history")]
         self.progress = Progress(**saved, history=history)
         parts = split(tensors)
-        trained.load(self.classifier, parts["now"])
+        trainable_state.load(self.classifier, parts["now"])
         self.best = parts["best"]
-        optim.restore(self.learner.optimizer, parts["optimizer"])
+        optimizers.restore(self.learner.optimizer, parts["optimizer"])
         if self.average:
             self.average.restore(parts["average"])

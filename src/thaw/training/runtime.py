@@ -1,6 +1,6 @@
 """The processes and devices of a stage, and running a network over a whole source on them.
 
-The only module that knows Accelerate, beside ``thaw.spawn``.
+The only module that knows Accelerate, beside ``thaw.system.accelerate_launcher``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from thaw.console import progress
-from thaw.data.loader import Batch, Share, Source, batches, shares
+from thaw.data.loading import Batch, Share, Source, batches, shares
 from thaw.errors import ThawError
+from thaw.system.console import progress
 from thaw.training.precision import is_strict
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config import Launch
+    from thaw.config.params import Launch
 
 _SCORE_BATCH = 128
 

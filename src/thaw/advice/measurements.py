@@ -1,0 +1,94 @@
+"""Measure what advice rests on: one forward pass over the data, cached for the next command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from thaw.advice.linear_probes import probe_all, told_apart
+from thaw.advice.recommendation import Facts
+from thaw.data.loading import ImageSource
+from thaw.model.batch_statistics import expected, observed, shift
+from thaw.model.classifier import Pooled
+from thaw.training.activation_cache import cached
+from thaw.training.runtime import forward_all
+
+if TYPE_CHECKING:
+    from thaw.data.prepared import Prepared
+    from thaw.data.preprocessing import Preprocessing
+    from thaw.model.classifier import Classifier
+    from thaw.training.activation_cache import Cache
+    from thaw.training.runtime import Runtime
+
+# Images that the shift of the statistics is measured on: medians over channels need few.
+_SHIFT_IMAGES = 256
+
+
+def measure(
+    runtime: Runtime,
+    classifier: Classifier,
+    data: Prepared,
+    preprocessing: Preprocessing,
+    cache: Cache,
+    seed: int,
+    *,
+    from_scratch: bool = False,
+) -> Facts:
+    """Probe every block on the training and validation images; the test split is not touched.
+
+    Of a backbone ``from_scratch`` no shift is measured: it has seen no data to be far from.
+    """
+    pooled = Pooled(classifier, preprocessing.image_size)
+    features, targets, groups = [], [], []
+    for split in ("train", "val"):
+        source = data.images(split, preprocessing)
+        found = cached(runtime, pooled, source, cache, split)
+        features.append(found.read(np.arange(len(found))).numpy())
+        targets.append(found.targets)
+        groups += [data.manifest.rows[image_id].digest for image_id in source.ids]
+    both, digests = np.concatenate(features), np.array(groups)
+    splits = np.repeat([0, 1], [len(part) for part in targets])
+    single, joined = probe_all(
+        both,
+        pooled.widths,
+        np.concatenate(targets),
+        digests,
+        seed,
+        show=runtime.is_main,
+    )
+    return Facts(
+        images=len(targets[0]),
+        classes=len(data.manifest.classes),
+        blocks=len(classifier.blocks),
+        single=single,
+        joined=joined,
+        shift=None if from_scratch else shift_of(runtime, classifier, data, preprocessing),
+        told_apart=told_apart(both, splits, digests, seed),
+        from_scratch=from_scratch,
+    )
+
+
+def shift_of(
+    runtime: Runtime, classifier: Classifier, data: Prepared, preprocessing: Preprocessing
+) -> float | None:
+    """How far the training images' statistics are from those the backbone expects.
+
+    None where it has no BatchNorm to expect any. Over some training images, the same in every
+    process.
+    """
+    before = expected(classifier.blocks)
+    if not before:
+        return None
+    ids = data.manifest.ids("train")
+    some = ids[np.unique(np.linspace(0, len(ids) - 1, _SHIFT_IMAGES).astype(np.int64))]
+    source = ImageSource(data.store, some, data.manifest.targets, preprocessing)
+    pooled = Pooled(classifier, preprocessing.image_size)
+    with observed(classifier.blocks, before) as moments:
+        for _ in forward_all(runtime, pooled, source, "statistics"):
+            pass
+    for found in moments.values():
+        found.count = int(runtime.sum(torch.tensor(found.count, dtype=torch.float64)))
+        found.total, found.squares = runtime.sum(found.total), runtime.sum(found.squares)
+    return shift(before, moments)

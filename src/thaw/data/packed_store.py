@@ -1,0 +1,143 @@
+"""The packed image store: every decoded image in one file, read through a memory map.
+
+``images.raw`` holds the images one after the other, H x W x 3 bytes each, or ``images.jpeg``
+the same images as JPEG files; ``index.npy`` holds (offset, length, height, width) for each,
+as int64; ``pack.json`` how they were decoded, so that a served model decodes alike, and the
+SHA-256 of the images' file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from thaw.errors import ThawError
+from thaw.system.files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from thaw.config.params import Prepare
+
+INDEX = "index.npy"
+SETTINGS = "pack.json"
+JPEG_QUALITY = 95
+
+
+class PackWriter:
+    """Appends images; a context manager that writes the index when all went well."""
+
+    def __init__(self, folder: Path, config: Prepare) -> None:
+        self._folder = folder
+        self._config = config
+        self._rows: list[tuple[int, int, int, int]] = []
+        self._offset = 0
+        self._digest = hashlib.sha256()
+        for stale in ("raw", "jpeg"):  # of another encoding, packed here before
+            (folder / f"images.{stale}").unlink(missing_ok=True)
+        self._stream = (folder / f"images.{config.encoding}").open("wb")
+
+    def __enter__(self) -> PackWriter:
+        return self
+
+    def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Append an image of (H, W, 3)."""
+        height, width, _ = pixels.shape
+        if self._config.encoding == "jpeg":
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+            content = buffer.getvalue()
+        else:
+            content = pixels.tobytes()
+        try:
+            self._stream.write(content)
+        except OSError as error:
+            raise ThawError(
+                f"{self._stream.name}: could not write {len(content):,} bytes: {error.strerror}"
+            ) from error
+        self._digest.update(content)
+        self._rows.append((self._offset, len(content), height, width))
+        self._offset += len(content)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            # Closing flushes, and fails as the write did: the first error is the one to show.
+            with suppress(OSError):
+                self._stream.close()
+            return
+        settings = {
+            "short_side": self._config.short_side,
+            "max_megapixels": self._config.max_megapixels,
+            "sha256": self._digest.hexdigest(),
+        }
+        index = io.BytesIO()
+        np.save(index, np.array(self._rows, dtype=np.int64).reshape(-1, 4))
+        try:
+            self._stream.close()
+        except OSError as failed:
+            raise ThawError(
+                f"{self._stream.name}: could not write {self._offset:,} bytes: {failed.strerror}"
+            ) from failed
+        write_whole(self._folder / INDEX, index.getvalue())
+        write_whole(self._folder / SETTINGS, json.dumps(settings).encode())
+
+
+class PackedStore:
+    """The images by id. Opens its files when first read, so that it can go to a loader process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    # What was read through the memory map stays behind: each process maps the files itself.
+    def __getstate__(self) -> dict[str, Path]:
+        return {"_folder": self._folder}
+
+    @cached_property
+    def _index(self) -> NDArray[np.int64]:
+        index: NDArray[np.int64] = np.load(self._folder / INDEX)
+        return index
+
+    @cached_property
+    def _is_raw(self) -> bool:
+        return (self._folder / "images.raw").exists()
+
+    @cached_property
+    def _bytes(self) -> NDArray[np.uint8]:
+        name = "images.raw" if self._is_raw else "images.jpeg"
+        return np.memmap(self._folder / name, dtype=np.uint8, mode="r")
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """``short_side`` and ``max_megapixels``, as the images were decoded with; ``sha256``."""
+        settings: dict[str, Any] = json.loads((self._folder / SETTINGS).read_text())
+        return settings
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def shapes(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(height, width) of the packed images, as (N, 2)."""
+        return self._index[ids, 2:]
+
+    def read(self, image_id: int) -> NDArray[np.uint8]:
+        """The image as (H, W, 3)."""
+        offset, length, height, width = (int(value) for value in self._index[image_id])
+        content = self._bytes[offset : offset + length]
+        if self._is_raw:
+            return np.array(content).reshape(height, width, 3)
+        return np.asarray(Image.open(io.BytesIO(content.tobytes())))

@@ -1,0 +1,30 @@
+"""The picture of a learning-rate range test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.training.lr_range_test import Rates
+
+
+def draw(found: Rates, path: Path) -> None:
+    """The smoothed training loss against the head's learning rate, and what it suggests."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(found.rates, found.losses, color="C0")
+    for rate, colour, label in (
+        (found.steepest, "C3", "steepest descent"),
+        (found.tenth, "C1", "a tenth of the lowest point"),
+    ):
+        axis.axvline(rate, color=colour, linestyle="--", label=f"{label}: {rate:.1e}")
+    axis.set_xscale("log")
+    axis.set_xlabel("learning rate of the head")
+    axis.set_ylabel("training loss, smoothed (nats)")
+    axis.set_title("Learning-rate range test")
+    axis.legend()
+    figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.15)

@@ -1,0 +1,95 @@
+"""The short table after a run: what was trained, how good it is, where it is, what to type next."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.config.params import Params
+
+
+def show(params: Params, reports: Path) -> None:
+    """Print the table from the reports of the last ``dvc repro``.
+
+    Raises:
+        ThawError: some stage has not run yet.
+    """
+    data = _read(reports / "prepare" / "report.json")
+    warmup, unfreeze, fold = (
+        _read(reports / stage / "report.json") for stage in ("warmup_head", "unfreeze", "fold_bn")
+    )
+    metrics = _read(reports / "evaluate" / "metrics.json")
+    scores = metrics["test"]
+    registered = _read(reports / "evaluate" / "registered.json")
+    splits = data["splits"]
+    table = Table(title="thaw", show_header=False, title_style="bold", min_width=60)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    table.add_row(
+        "data",
+        f"{data['images']} images, {data['classes']} classes "
+        f"({splits['train']} train, {splits['val']} validation, {splits['test']} test)",
+    )
+    table.add_row("backbone", escape(f"{params.backbone.name}, weights {params.backbone.weights}"))
+    table.add_row("warmup_head", _phase(warmup))
+    note = "; the warm-up's model stands" if unfreeze["warmup_head_stands"] else ""
+    trained = f"{len(unfreeze['blocks'])} blocks"
+    table.add_row(f"unfreeze ({trained})", _phase(unfreeze) + note)
+    moved = max(fold["fold_relative_move"], fold["merge_relative_move"])
+    table.add_row(
+        "fold_bn",
+        f"{_phase(fold)}; {fold['folded']} folded, {fold['merged']} merged, "
+        f"logits moved by {moved:.0e} of their scale",
+    )
+    table.add_section()
+    table.add_row(
+        "test accuracy",
+        f"[bold]{scores['accuracy']:.4f}[/bold]  "
+        f"(95 % interval {scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}, "
+        f"{scores['images']:.0f} images)",
+    )
+    if "tta" in metrics:
+        views = f"{params.evaluate.tta_views} augmented views averaged in"
+        table.add_row("with augmentation", f"{metrics['tta']['accuracy']:.4f}  ({views})")
+    table.add_row("macro F1, log-loss", f"{scores['macro_f1']:.4f}, {scores['log_loss']:.4f}")
+    table.add_row("ECE, worst recall", f"{scores['ece']:.4f}, {scores['worst_class_recall']:.4f}")
+    table.add_section()
+    name = escape(f"{registered['name']} version {registered['version']}")
+    table.add_row("registered", f"[bold]{name}[/bold] as @{registered['alias']}")
+    table.add_row("MLflow run", registered["run_id"])
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        "Next:  make ui                           runs and models in the browser\n"
+        "       dvc plots show                    curves, confusion matrix, mistakes\n"
+        "       dvc exp run -S unfreeze.depth=3   another value; the rest is reused\n"
+        "       dvc metrics diff                  compare with the last commit"
+    )
+
+
+def _phase(report: dict[str, Any]) -> str:
+    return (
+        f"best epoch {report['best_epoch']} of {report['epochs']}, "
+        f"validation loss {report['start_val_loss']:.4f} to {report['val_loss']:.4f}"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ThawError(f"there is no {path} yet: run `dvc repro` first") from None
+    except ValueError as error:
+        raise ThawError(
+            f"{path} is damaged ({error}): run `dvc repro -f {path.parent.name}`"
+        ) from None
+    return content

@@ -1,0 +1,1 @@
+"""Read, check and split the labelled images that a user brings."""

@@ -1,0 +1,67 @@
+"""A backbone and a head -> a classifier; also how a model directory is rebuilt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from thaw.errors import ThawError
+from thaw.model import head
+from thaw.model.classifier import AveragePool, Classifier, averaged
+
+if TYPE_CHECKING:
+    from thaw.config.params import Head
+    from thaw.model.zoo import Backbone
+
+
+def assemble(
+    backbone: Backbone, config: Head, classes: int, *, image_size: int, seed: int = 0
+) -> Classifier:
+    """The classifier; blocks above the highest of ``config.taps`` are left out.
+
+    Raises:
+        ThawError: a tap is beyond the backbone.
+    """
+    taps = sorted(set(config.taps)) or [len(backbone.blocks)]
+    if taps[-1] > len(backbone.blocks):
+        raise ThawError(
+            f"params.yaml: head.taps: {taps[-1]} is beyond the backbone's "
+            f"{len(backbone.blocks)} blocks"
+        )
+    backbone = first_blocks(backbone, taps[-1], image_size)
+    lower = [_width(backbone, tap, image_size) for tap in taps[:-1]]
+    top = head.build(config, sum(lower) + backbone.features, classes, seed)
+    return Classifier(backbone.blocks, backbone.pool, top, taps, backbone.layout)
+
+
+def first_blocks(backbone: Backbone, count: int, image_size: int) -> Backbone:
+    """The backbone without the blocks after the first ``count``; averaging is then its pool."""
+    if count == len(backbone.blocks):
+        return backbone
+    return trimmed(backbone, backbone.blocks[:count], AveragePool(backbone.layout), image_size)
+
+
+def trimmed(
+    backbone: Backbone, blocks: list[nn.Module], pool: nn.Module, image_size: int
+) -> Backbone:
+    """The backbone with other ``blocks`` and another ``pool``."""
+    made = replace(backbone, blocks=blocks, pool=pool)
+    with torch.no_grad():
+        width = pool.eval()(_outputs(made, len(blocks), image_size)).shape[1]
+    return replace(made, features=width)
+
+
+def _width(backbone: Backbone, tap: int, image_size: int) -> int:
+    return averaged(_outputs(backbone, tap, image_size), backbone.layout).shape[1]
+
+
+def _outputs(backbone: Backbone, count: int, image_size: int) -> torch.Tensor:
+    """What the first ``count`` blocks make of an empty image."""
+    outputs = torch.zeros(1, 3, image_size, image_size)
+    with torch.no_grad():
+        for block in backbone.blocks[:count]:
+            outputs = block.eval()(outputs)
+    return outputs

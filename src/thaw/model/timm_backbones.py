@@ -1,0 +1,146 @@
+"""timm's networks as chains: their parts in order, which ``cut.prove`` holds against the whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+from timm.models.mlp_mixer import MlpMixer
+from torch import Tensor, nn
+
+from thaw.model.block_chain import Chain, CutError, Layout, Normal, as_layout, without
+
+# A container gives a step a part; any other child of a network is one step.
+_CONTAINERS = {"blocks", "features", "layers", "levels", "stages"}
+# The first of these begins what timm's own `forward_head` runs.
+_HEADS = {
+    "attn_pool", "classifier", "fc", "fc_norm", "global_pool", "head", "head_drop", "pre_logits",
+}  # fmt: skip
+# timm's files whose networks can be cut; what exceptions there are is refused when it is built.
+_FILES = (
+    "beit", "byoanet", "byobnet", "convmixer", "convnext", "csatv2", "cspnet", "cspnext",
+    "davit", "deit", "densenet", "dla", "dpn", "edgenext", "efficientnet", "efficientvit_mit",
+    "efficientvit_msra", "fasternet", "fastvit", "focalnet", "gcvit", "ghostnet", "hardcorenas",
+    "hgnet", "inception_next", "inception_v4", "lcnetv2", "mambaout", "maxxvit", "metaformer",
+    "mlp_mixer", "mobilenetv3", "mobilevit", "nextvit", "nfnet", "pvt_v2", "rdnet", "regnet",
+    "repghost", "res2net", "resnest", "resnet", "resnetv2", "rexnet", "senet", "shvit", "sknet",
+    "starnet", "swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr", "tiny_vit",
+    "tresnet", "vgg", "vision_transformer", "vision_transformer_hybrid", "vitamin", "vovnet",
+    "xception", "xception_aligned",
+)  # fmt: skip
+_EXCEPT = ("*distilled*",)  # two classifiers, whose logits are averaged
+
+
+def names() -> list[str]:
+    """The networks that can be cut, by the file of timm that builds them."""
+    listed: list[str] = timm.list_models(module=list(_FILES), exclude_filters=list(_EXCEPT))
+    return listed
+
+
+def exists(model: str) -> bool:
+    """Whether timm has ``model``, given with or without the tag of its weights."""
+    return bool(timm.is_model(model.split(".")[0]))
+
+
+def create(model: str, tag: str | None) -> tuple[nn.Module, Normal]:
+    """``model`` with the pretrained weights ``tag`` ("": the library's default; None: none).
+
+    Raises:
+        OSError: the weights cannot be downloaded.
+        RuntimeError: timm has no such weights.
+    """
+    name = f"{model.split('.')[0]}.{tag}" if tag else model
+    try:  # so that a network whose position embeddings are of one size takes any
+        network = timm.create_model(name, pretrained=tag is not None, dynamic_img_size=True)
+    except TypeError:  # most networks take any size as they are, and know no such argument
+        network = timm.create_model(name, pretrained=tag is not None)
+    config = network.pretrained_cfg
+    usual = config.get("interpolation") == "bicubic"
+    normal = Normal(
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation="bicubic" if usual else "bilinear",
+        image_size=config["input_size"][-1],
+    )
+    return network, normal
+
+
+def chain(network: Any) -> Chain:
+    """The parts of ``network`` in the order in which they are defined.
+
+    Raises:
+        CutError: it has none, or several classifiers.
+    """
+    last = network.get_classifier() if hasattr(network, "forward_head") else None
+    if not isinstance(last, nn.Module):
+        raise CutError("it has not one classifier")
+    children = list(network.named_children())
+    start = next((at for at, (name, _) in enumerate(children) if name in _HEADS), len(children))
+    below, above = children[:start], children[start:]
+    steps = [step for name, part in below for step in _steps(name, part)]
+    layout: Layout = getattr(network, "output_fmt", "NLC" if _is_mixer(network) else "NCHW")
+    if any(parameter is not None for parameter in network._parameters.values()):
+        # Class tokens and position embeddings are the network's own, and so is their use.
+        layout = "NLC"
+        first = next((at for at, (name, _) in enumerate(below) if name in _CONTAINERS), 0)
+        upper = [part for _, part in below[first:]]
+        steps = [step for name, part in below[first:] for step in _steps(name, part)]
+        steps = [Stem(without(network, [*upper, *(part for _, part in above)])), *steps]
+    # Dropout before the classifier is the head's own business.
+    drops = [part for part in network.modules() if isinstance(part, nn.Dropout)]
+    top = Top(without(network, [*(part for _, part in below), last, *drops]))
+    top.network._parameters = {}
+    top.network.drop_rate = 0.0
+    width = getattr(network, "head_hidden_size", network.num_features)
+    if not any(True for _ in top.parameters()):
+        return Chain(steps, top, last, layout, width)
+    return Chain([*steps, Shaped(top, layout)], nn.Flatten(1), last, layout, width)
+
+
+class Stem(nn.Module):
+    """Images to tokens: what a network without its blocks does."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, S, S) -> tokens (N, L, C)."""
+        tokens: Tensor = self.network.forward_features(images)
+        return tokens
+
+
+class Top(nn.Module):
+    """What a network does between its features and its classifier."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in the network's layout -> (N, F)."""
+        pooled: Tensor = self.network.forward_head(features, pre_logits=True)
+        return pooled
+
+
+class Shaped(nn.Module):
+    """A top that has weights is part of the last block, and puts out what blocks put out."""
+
+    def __init__(self, top: Top, layout: Layout) -> None:
+        super().__init__()
+        self.top = top
+        self.layout: Layout = layout
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in the network's layout -> one pixel or token of the same layout."""
+        return as_layout(self.top(features), self.layout)
+
+
+def _steps(name: str, part: nn.Module) -> list[nn.Module]:
+    if name in _CONTAINERS and isinstance(part, (nn.Sequential, nn.ModuleList)):
+        return list(part)
+    return [part]
+
+
+def _is_mixer(network: nn.Module) -> bool:
+    return isinstance(network, MlpMixer)

@@ -1,0 +1,1 @@
+"""The gate, promotion, rollback and their history."""

@@ -1,0 +1,145 @@
+"""What the gate found, as a table, a page, JSON, and a description on the version."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment
+from rich.table import Table
+from rich.text import Text
+
+from thaw.promotion.gate import ARTIFACT, Rule, number
+from thaw.registry.names import FORCED, PASSED, REFUSED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from thaw.promotion.scoring import Scored
+
+_METRICS = (
+    "accuracy", "macro_f1", "log_loss", "ece", "worst_class_recall", "latency_ms", "size_mb",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Report:
+    """A verdict with all that it rests on; ``when`` is UTC (ISO 8601).
+
+    ``commit`` is the one that the rules are of, "" where nobody can tell; ``dirty``: with changes.
+    """
+
+    name: str
+    version: int
+    alias: str
+    against: int | None
+    when: str
+    who: str
+    images: int
+    rules: list[Rule]
+    metrics: dict[str, tuple[str, str]] = field(default_factory=dict)
+    recalls: list[tuple[str, float, float | None]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    reason: str = ""
+    force: bool = False
+    commit: str = ""
+    dirty: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule passed."""
+        return all(rule.passed for rule in self.rules)
+
+    @property
+    def verdict(self) -> str:
+        """``passed``, ``refused``, or ``forced``: a damaged artifact is never forced."""
+        if self.passed:
+            return PASSED
+        intact = all(rule.passed for rule in self.rules if rule.name == ARTIFACT)
+        return FORCED if self.force and intact else REFUSED
+
+    @property
+    def failed(self) -> list[Rule]:
+        """The rules that did not pass."""
+        return [rule for rule in self.rules if not rule.passed]
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        against = f"against version {self.against}" if self.against else "without a champion"
+        against += " (the rules were not committed)" if self.dirty else ""
+        if self.passed:
+            return f"passed all {len(self.rules)} rules {against}"
+        names = ", ".join(rule.name for rule in self.failed)
+        reason = f"; forced: {self.reason}" if self.verdict == FORCED else ""
+        return f"{len(self.failed)} of {len(self.rules)} rules failed {against}: {names}{reason}"
+
+
+def numbers(challenger: Scored, champion: Scored | None) -> dict[str, tuple[str, str]]:
+    """Each metric of both, as text; "" where there is no champion."""
+    return {
+        name: (
+            number(challenger.metrics.get(name, math.nan)),
+            number(champion.metrics.get(name, math.nan)) if champion else "",
+        )
+        for name in _METRICS
+    }
+
+
+def recalls(challenger: Scored, champion: Scored | None) -> list[tuple[str, float, float | None]]:
+    """(class, the challenger's recall, the champion's)."""
+    other = champion.recalls if champion else {}
+    return [(label, recall, other.get(label)) for label, recall in challenger.recalls.items()]
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the table of the rules."""
+    against = f"against version {report.against}" if report.against else "there is no champion"
+    title = f"{report.name} version {report.version} for @{report.alias}, {against}"
+    table = Table(
+        title=Text(title), title_style="bold", caption=Text(f"{report.images} test images")
+    )
+    table.add_column("rule", no_wrap=True)
+    for column in ("challenger", "champion", "needed"):
+        table.add_column(column)
+    table.add_column("")
+    table.add_column("what it says")
+    for rule in report.rules:
+        mark = Text("pass", "green") if rule.passed else Text("FAIL", "bold red")
+        cells = (rule.name, rule.challenger, rule.champion, rule.needed)
+        table.add_row(*map(Text, cells), mark, Text(rule.sentence))
+    console.print(table)
+    for note in report.notes:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
+
+
+def as_json(report: Report) -> str:
+    """All of it, for a machine."""
+    content = {"verdict": report.verdict, "summary": report.summary, **asdict(report)}
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def as_html(report: Report) -> str:
+    """A page that needs no other file."""
+    source = files("thaw.promotion").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    return Environment(autoescape=True).from_string(source).render(report=report)
+
+
+def as_note(report: Report) -> str:
+    """The version's description (Markdown)."""
+    rows = "\n".join(
+        f"| {_cell(rule.name)} | {'pass' if rule.passed else '**FAIL**'} | {_cell(rule.sentence)} |"
+        for rule in report.rules
+    )
+    said = f"{report.when}, by {report.who}: {report.summary}"
+    return (
+        f"**Gate: {report.verdict}** for @{report.alias}, {said}\n\n"
+        f"| rule | | |\n|---|---|---|\n{rows}\n"
+    )
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,124 @@
+"""Where training starts: a backbone of the zoo's, or a registered model's, with a new head."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw.data.preprocessing import Preprocessing
+from thaw.errors import ThawError
+from thaw.model import directory, zoo
+from thaw.model.assembly import assemble, trimmed
+from thaw.model.directory import Parent, Spec
+from thaw.registry.names import PREFIX
+from thaw.training.precision import strict_float32
+
+if TYPE_CHECKING:
+    from thaw.config.params import Head, Params
+    from thaw.data.prepared import Prepared
+    from thaw.model.classifier import Classifier
+
+
+def parent_of(params: Params) -> str:
+    """The registered version that training starts from, by its number; "" where it is none.
+
+    Raises:
+        ThawError: ``backbone.weights`` names a model, alias or version that is not there.
+    """
+    weights = params.backbone.weights
+    if not weights.startswith(PREFIX):
+        return ""
+    from thaw.registry.fetch import resolve  # imports MLflow, in every process
+
+    return resolve(weights, params.tracking).uri
+
+
+def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Classifier, Spec]:
+    """The classifier that training starts with, and its description."""
+    if parent:
+        backbone, spec = _registered(params, head, data, parent)
+    else:
+        with strict_float32():  # the zoo proves that cutting changes no output
+            backbone, digest = zoo.load(params.backbone, seed=params.seed)
+        spec = _spec(params, head, data, backbone, [Parent(stage="backbone", digest=digest)])
+    classifier = assemble(
+        backbone,
+        head,
+        len(spec.classes),
+        image_size=spec.preprocessing.image_size,
+        seed=params.seed,
+    )
+    kept = _names_in(classifier, [*spec.folded, *(name for pair in spec.merged for name in pair)])
+    spec = spec.model_copy(
+        update={
+            "blocks": len(classifier.blocks),
+            "folded": [name for name in spec.folded if name in kept],
+            "merged": [pair for pair in spec.merged if kept.issuperset(pair)],
+        }
+    )
+    return classifier.to(memory_format=torch.channels_last), spec
+
+
+def _names_in(classifier: Classifier, names: list[str]) -> set[str]:
+    """Those of ``names`` that are in a block which the classifier has: a new head has others."""
+    indices = {f"blocks.{index}." for index in range(len(classifier.blocks))}
+    return {name for name in names if any(name.startswith(prefix) for prefix in indices)}
+
+
+def _registered(
+    params: Params, head: Head, data: Prepared, parent: str
+) -> tuple[zoo.Backbone, Spec]:
+    """The backbone of a registered model: its blocks, its BatchNorm form and its parents.
+
+    Raises:
+        ThawError: ``backbone.name`` is another one, or something would overwrite its weights.
+    """
+    from thaw.registry.fetch import fetch, resolve
+
+    zoo.check(params.backbone)
+    with tempfile.TemporaryDirectory() as folder:
+        model = fetch(resolve(parent, params.tracking), Path(folder))
+        classifier, spec = directory.load(model)
+    if spec.backbone != params.backbone.name:
+        raise ThawError(
+            f"params.yaml: backbone.name: {parent} is a {spec.backbone}, not {params.backbone.name}"
+        )
+    given = spec.preprocessing
+    # Its own normalisation, which its weights may have brought: not the network's default.
+    whole = replace(
+        zoo.build(spec.backbone),
+        mean=given.mean,
+        std=given.std,
+        interpolation=given.interpolation,
+    )
+    size = params.backbone.image_size
+    backbone = trimmed(whole, list(classifier.blocks), classifier.pool, size)
+    parents = [*spec.parents, Parent(stage=parent, digest=spec.digest)]
+    inherited = {"folded": spec.folded, "merged": spec.merged}
+    return backbone, _spec(params, head, data, backbone, parents).model_copy(update=inherited)
+
+
+def _spec(
+    params: Params, head: Head, data: Prepared, backbone: zoo.Backbone, parents: list[Parent]
+) -> Spec:
+    settings = data.store.settings
+    return Spec(
+        backbone=backbone.name,
+        head=head,
+        classes=data.manifest.classes,
+        preprocessing=Preprocessing(
+            short_side=int(settings["short_side"]),
+            max_megapixels=settings["max_megapixels"],
+            image_size=params.backbone.image_size,
+            crop_pct=params.backbone.crop_pct,
+            interpolation=backbone.interpolation,
+            mean=backbone.mean,
+            std=backbone.std,
+        ),
+        blocks=len(backbone.blocks),
+        parents=parents,
+    )

@@ -1,0 +1,1 @@
+"""Files, locks, processes, console output and starting stages."""

@@ -1,0 +1,95 @@
+"""Start a stage: the environment that makes it fast and repeatable, then Accelerate."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from thaw.errors import ThawError
+from thaw.system.processes import LAUNCHER, cores, die_with_starter
+
+STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
+# glibc returns every large block to the kernel and faults it in again at the next step: half of
+# the CPU's training time. Both thresholds must be set before the process starts.
+_NEVER = str(4 << 30)
+ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": _NEVER,
+    "MALLOC_TRIM_THRESHOLD_": _NEVER,
+    # Other threads' arenas know no such thresholds: what a thread computes with would be unmapped.
+    "MALLOC_ARENA_MAX": "1",
+    # A thread that waits for the others spins for milliseconds by default, on the core that they
+    # need where other programs run as well: docs/benchmarks.md.
+    "GOMP_SPINCOUNT": "3000",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # deterministic matrix products on NVIDIA GPUs
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A tracking server that goes away must not stop training: the default waits 4 minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "DO_NOT_TRACK": "true",
+}
+
+
+class ProcessSettings(Protocol):
+    """Number of processes, CPU threads of each (0: share out the cores) and precision."""
+
+    @property
+    def processes(self) -> int:
+        """Return the number of processes."""
+
+    @property
+    def threads(self) -> int:
+        """Return the CPU threads of a process; 0 shares out the cores."""
+
+    @property
+    def mixed_precision(self) -> str:
+        """Return ``no``, ``bf16`` or ``fp16``."""
+
+
+def replace_process(stage: str, settings: ProcessSettings) -> None:
+    """Become the process that runs ``stage``; does not return.
+
+    Raises:
+        ThawError: no such stage.
+    """
+    if stage not in STAGES:
+        raise ThawError(f"there is no stage {stage!r}: choose from {', '.join(STAGES)}")
+    die_with_starter()
+    threads = settings.threads or max(1, cores() // settings.processes)
+    environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment[LAUNCHER] = str(os.getpid())  # which exec keeps
+    module = f"thaw.stages.{stage}"
+    if stage == "prepare":
+        command = [sys.executable, "-m", module]
+    else:
+        command = accelerate_command(module, settings, threads)
+    os.execvpe(command[0], command, environment)  # noqa: S606
+
+
+def set_environment() -> None:
+    """Start this command once more with ``ENVIRONMENT``, unless it has that already."""
+    if ENVIRONMENT.keys() <= os.environ.keys():
+        return
+    environment = {"OMP_NUM_THREADS": str(cores()), **ENVIRONMENT, **os.environ}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+
+
+def accelerate_command(module: str, settings: ProcessSettings, threads: int) -> list[str]:
+    """``accelerate launch`` for one process or several, on CPUs as on GPUs.
+
+    ``--multi_gpu`` is also what starts several processes on a CPU: with ``--cpu``, Accelerate
+    starts one and says nothing (huggingface/accelerate#2741).
+    """
+    several = ["--multi_gpu", "--main_process_port", "0"] if settings.processes > 1 else []
+    # Whatever the user has told `accelerate config` for other work is not for these stages.
+    own = Path(__file__).with_name("accelerate.yaml")
+    return [
+        sys.executable,
+        *["-m", "thaw.system.accelerate_launcher", "--module", "--config_file", str(own), *several],
+        *["--num_processes", str(settings.processes), "--num_machines", "1"],
+        *["--num_cpu_threads_per_process", str(threads)],
+        *["--mixed_precision", settings.mixed_precision, "--dynamo_backend", "no"],
+        module,
+    ]

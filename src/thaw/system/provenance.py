@@ -1,0 +1,58 @@
+"""What a result was made from: the code, the commit, the locked pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+PACKAGE = Path(__file__).parents[1]
+_SOURCES = ("src", "params.yaml", "dvc.yaml")
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over the package's source files: the code that is running."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(str(path.relative_to(PACKAGE)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def key(*parts: object) -> str:
+    """SHA-256 over ``parts`` (JSON): equal parts, equal key."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def git_state() -> tuple[str, bool] | None:
+    """(commit, whether code or parameters differ from it), or None outside a git checkout.
+
+    ``dvc.lock`` and the reports do not count: a run itself changes them.
+    """
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return commit, bool(_git("status", "--porcelain", "--", *_SOURCES))
+
+
+def lock_digest(path: Path = Path("dvc.lock"), last_stage: str = "evaluate") -> str | None:
+    """SHA-256 over the locked stages before ``last_stage``, which DVC locks after it has run."""
+    if not path.exists():
+        return None
+    stages = YAML(typ="safe").load(path.read_text(encoding="utf-8")).get("stages", {})
+    return key({name: locked for name, locked in stages.items() if name != last_stage})
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,139 @@
+"""Greedy layer-wise unsupervised pretraining: an autoencoder for each block in turn.
+
+The images alone are used, not their labels. Source: Bengio et al. 2007, "Greedy layer-wise
+training of deep networks", algorithm 3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thaw.data.loading import shuffled
+from thaw.errors import ThawError
+from thaw.system.console import progress, say
+
+if TYPE_CHECKING:
+    from thaw.data.loading import Source
+    from thaw.training.runtime import Runtime
+
+_BATCH = 64
+_RATE = 3e-3
+
+
+class Autoencoder(nn.Module):
+    """A block as the encoder, and a decoder from what it puts out back to what it read."""
+
+    def __init__(self, block: nn.Module, inputs: torch.Size, outputs: torch.Size) -> None:
+        """``inputs`` and ``outputs`` are the shapes (C, H, W) of the block's."""
+        super().__init__()
+        self.block = block
+        (channels, *size), (features, height, width) = inputs, outputs
+        self.decoder: nn.Module
+        if height == width == 1:  # the transpose of a layer that reads its whole input
+            self.decoder = nn.ConvTranspose2d(features, channels, (size[0], size[1]))
+        else:
+            grow = nn.Upsample(size=(size[0], size[1]), mode="bilinear", align_corners=False)
+            self.decoder = nn.Sequential(nn.Conv2d(features, channels, 3, padding=1), grow)
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """What the block reads (N, C, H, W) -> the mean squared error (N,) of giving it back."""
+        error = self.decoder(self.block(activations)).float() - activations.float()
+        squared: Tensor = error.square().flatten(1).mean(dim=1)
+        return squared
+
+
+def pretrain(
+    runtime: Runtime, backbone_blocks: nn.ModuleList, source: Source, epochs: int, seed: int
+) -> list[float]:
+    """Train each block for ``epochs`` on what those before it put out, in place.
+
+    Each block's mean squared reconstruction error over its last epoch, in the squared units of
+    what it reads. Blocks are left in evaluation mode.
+
+    Raises:
+        ThawError: the blocks put out tokens, or maps that do not have channels first.
+    """
+    backbone_blocks.to(runtime.device).eval()
+    shapes = _shapes(runtime, backbone_blocks, source)
+    errors = []
+    for place, block in enumerate(backbone_blocks):
+        with torch.random.fork_rng():
+            torch.manual_seed(_derived_seed(seed, place))
+            network = Autoencoder(block, *shapes[place : place + 2]).to(runtime.device)
+        phase = _Phase(runtime, backbone_blocks[:place], network, source, seed, place)
+        title = f"autoencoder of block {place + 1} of {len(backbone_blocks)}"
+        errors.append(phase.train(epochs, title))
+        block.eval()
+        if runtime.is_main:
+            say(f"{title}: mean squared error {errors[-1]:.4f}")
+    return errors
+
+
+@dataclass(frozen=True)
+class _Phase:
+    runtime: Runtime
+    below: nn.ModuleList
+    network: Autoencoder
+    source: Source
+    seed: int
+    place: int
+
+    def train(self, epochs: int, title: str) -> float:
+        """The mean squared error over the last epoch."""
+        runtime = self.runtime
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=_RATE, fused=True
+        )
+        network, optimizer = runtime.prepare(self.network, optimizer)
+        network.train()
+        total = 0.0
+        for epoch in range(1, epochs + 1):
+            # its own part of the epochs' numbers, so that no two blocks see the same order
+            number = self.place * epochs + epoch
+            parts = runtime.shares(shuffled(len(self.source), self.seed, number), _BATCH)
+            loaded = runtime.load(self.source, parts, number)
+            total = 0.0
+            for step, batch in enumerate(
+                progress(loaded, f"{title}, epoch {epoch}", len(parts), show=runtime.is_main)
+            ):
+                runtime.seed(_derived_seed(self.seed, number, step, runtime.rank))
+                with torch.no_grad(), runtime.autocast():
+                    activations = batch.inputs
+                    for block in self.below:
+                        activations = block(activations)
+                error = (network(activations.float()) * batch.weights).sum()
+                runtime.accelerator.backward(error * (runtime.world / batch.total))
+                optimizer.step()
+                optimizer.zero_grad()
+                total += float(runtime.sum(error.detach().double()))
+        runtime.same_buffers(self.network)
+        runtime.accelerator.free_memory()
+        return total / len(self.source)
+
+
+def _shapes(runtime: Runtime, blocks: nn.ModuleList, source: Source) -> list[torch.Size]:
+    """The shape (C, H, W) of the images and of what each block puts out."""
+    (share,) = runtime.shares(np.zeros(1, dtype=np.int64), 1)
+    activations = next(iter(runtime.load(source, [share]))).inputs
+    shapes = [activations.shape[1:]]
+    with torch.no_grad():
+        for block in blocks:
+            activations = block(activations)
+            shapes.append(activations.shape[1:])
+            # images are square, and so are maps that have channels first
+            if activations.ndim != 4 or activations.shape[2] != activations.shape[3]:
+                raise ThawError(
+                    "params.yaml: backbone.layerwise_epochs: only convolutional networks can be "
+                    "pretrained block by block, not those whose blocks put out tokens: set 0"
+                )
+    return shapes
+
+
+def _derived_seed(*parts: int) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1

@@ -1,0 +1,153 @@
+"""A linear head fitted at once: logistic regression or a support vector machine (scikit-learn).
+
+Both are linear maps of the features, so what they find becomes the head's own layer: the model
+goes on through unfreeze, evaluate and the registry like any other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from thaw.errors import ThawError
+from thaw.system.console import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from thaw.data.loading import Source
+
+Kind = Literal["logistic", "svm"]
+# Inverse strengths of the L2 penalty, on features of unit variance: with thousands of features
+# and some images a class the best one is small. As many as the baseline in benchmarks/arms.py has.
+STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``features @ weight.T + bias`` are logits; weight (C, F), bias (C,)."""
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    strength: float
+    val_loss: float
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Features (N, F) -> logits (N, C)."""
+        return features @ self.weight.T + self.bias
+
+
+def fit_head(
+    head: nn.Module,
+    kind: Kind,
+    train: Source,
+    val: Source,
+    *,
+    balanced: bool,
+    show: bool = True,
+) -> Linear:
+    """Fit the head, in place, on pooled features; the strength with the lowest validation loss.
+
+    Raises:
+        ThawError: the head has hidden layers.
+    """
+    layers = [module for module in head.children() if not isinstance(module, nn.Dropout)]
+    if len(layers) != 1 or not isinstance(layers[0], nn.Linear):
+        raise ThawError(
+            f"params.yaml: warmup_head.fit: {kind} fits one linear layer, so head.hidden must be []"
+        )
+    everything = [source.read(np.arange(len(source))).numpy() for source in (train, val)]
+    best = fit(
+        kind, (everything[0], train.targets), (everything[1], val.targets), balanced=balanced,
+        show=show,
+    )  # fmt: skip
+    with torch.no_grad():
+        layers[0].weight.copy_(torch.from_numpy(best.weight))
+        layers[0].bias.copy_(torch.from_numpy(best.bias))
+    return best
+
+
+def fit(
+    kind: Kind,
+    train: tuple[NDArray[np.float32], NDArray[np.int64]],
+    val: tuple[NDArray[np.float32], NDArray[np.int64]],
+    *,
+    balanced: bool = False,
+    strengths: Sequence[float] = STRENGTHS,
+    show: bool = True,
+) -> Linear:
+    """The best of ``strengths`` on the validation features and targets.
+
+    A support vector machine's margins are no logits: they are scaled by the one number that makes
+    the validation loss smallest (temperature scaling, Guo et al. 2017).
+    """
+    features = train[0].astype(np.float64)
+    mean, std = features.mean(axis=0), features.std(axis=0)
+    std[std <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing
+    scaled = (features - mean) / std
+    found = [
+        _fit_one(kind, (scaled, train[1]), (mean, std), val, strength, balanced=balanced)
+        for strength in progress(strengths, f"fitting the head: {kind}", len(strengths), show=show)
+    ]
+    return min(found, key=lambda linear: linear.val_loss)
+
+
+def _fit_one(
+    kind: Kind,
+    train: tuple[NDArray[np.float64], NDArray[np.int64]],
+    scaling: tuple[NDArray[np.float64], NDArray[np.float64]],
+    val: tuple[NDArray[np.float32], NDArray[np.int64]],
+    strength: float,
+    *,
+    balanced: bool,
+) -> Linear:
+    """``train`` is standardised by ``scaling`` (mean and standard deviation), ``val`` is not."""
+    mean, std = scaling
+    estimator = estimator_of(kind, strength, balanced=balanced)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not converged: the validation loss judges it all the same
+        estimator.fit(*train)
+    weight, bias = estimator.coef_, estimator.intercept_
+    if len(weight) == 1:  # two classes: scikit-learn keeps the second one's row alone
+        weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
+    weight = weight / std
+    bias = bias - weight @ mean
+    scores = val[0] @ weight.T + bias
+    scale = _temperature(scores, val[1]) if kind == "svm" else 1.0
+    loss = _loss(scores * scale, val[1])
+    return Linear(weight * scale, bias * scale, strength, loss)
+
+
+def estimator_of(kind: Kind, strength: float, *, balanced: bool = False) -> Any:
+    """scikit-learn's own estimator, for features of unit variance; a function of its data alone."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    weights = "balanced" if balanced else None
+    if kind == "logistic":
+        return LogisticRegression(C=strength, max_iter=_ITERATIONS, class_weight=weights)
+    # Where it solves the dual problem it visits the images in random order, and would draw that
+    # from numpy's global generator. Any seed will do: the order matters to the last digits alone.
+    return LinearSVC(C=strength, max_iter=_ITERATIONS, class_weight=weights, random_state=0)
+
+
+def _loss(logits: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    return float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets)))
+
+
+def _temperature(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        lambda log: _loss(scores * np.exp(log), targets), bounds=(-5, 5), method="bounded"
+    )
+    return float(np.exp(found.x))

@@ -1,0 +1,129 @@
+"""The learning-rate range test: what rate a phase can take, found in some hundred steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thaw.data.loading import shuffled
+from thaw.errors import ThawError
+from thaw.training import trainable_state
+from thaw.training.learner import Learner, NotFiniteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thaw.config.params import Regularize, Training
+    from thaw.data.loading import Batch, Source
+    from thaw.model.classifier import Classifier
+    from thaw.training.runtime import Runtime
+
+_SMOOTHING = 0.9
+_EXPLODED = 4.0  # times the lowest smoothed loss
+_FEWEST = 10  # steps from which a slope says something
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The head's rate and the smoothed training loss (nats) of each step; what they suggest.
+
+    ``steepest`` is the rate at which the loss falls fastest; ``tenth`` is a tenth of the rate
+    with the lowest loss.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    steepest: float
+    tenth: float
+
+
+def find(
+    runtime: Runtime,
+    classifier: Classifier,
+    train: Source,
+    config: Training,
+    regularize: Regularize,
+    *,
+    seed: int,
+    lr_decay: float,
+    cut: int,
+    steps: int = 100,
+    low: float = 1e-6,
+    high: float = 1.0,
+) -> Rates:
+    """Train what the plan leaves trainable while the rate rises from ``low`` to ``high``.
+
+    The rate rises by the same factor in each step; a block's is lower by ``lr_decay``, as in
+    training. It ends early where the loss is 4 times the lowest. The classifier comes out as it
+    came in, to the bit.
+
+    Raises:
+        ThawError: the loss explodes before there is anything to see.
+
+    Source: Smith 2017; the suggestions are those of fastai's ``lr_find``.
+    """
+    assert classifier.plan is not None
+    learner = Learner(
+        runtime, classifier, train.targets, config, regularize,
+        seed=seed, lr_decay=lr_decay, cut=cut,
+    )  # fmt: skip
+    now = trainable_state.state(classifier, classifier.plan)
+    before = trainable_state.copy(now)
+    learner.network.train()
+    rates: list[float] = []
+    losses: list[float] = []
+    average = 0.0
+    for number, (epoch, step, batch) in enumerate(_batches(runtime, train, config, seed, steps)):
+        rate = low * (high / low) ** (number / (steps - 1))
+        learner.set_rate(rate / config.lr)
+        try:
+            loss = learner.learn(batch, epoch, step, number) / batch.total
+        except NotFiniteError:
+            break
+        average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
+        smoothed = average / (1 - _SMOOTHING ** (number + 1))
+        if not math.isfinite(smoothed) or smoothed > _EXPLODED * min(losses, default=smoothed):
+            break
+        rates.append(rate)
+        losses.append(smoothed)
+    trainable_state.load(classifier, before)
+    learner.optimizer.zero_grad()
+    classifier.eval()
+    return suggest(rates, losses)
+
+
+def suggest(rates: list[float], losses: list[float]) -> Rates:
+    """Read the suggestions off the curve, up to its lowest point.
+
+    The first tenth is not asked for its slope: the average is of few losses there.
+
+    Raises:
+        ThawError: the curve is too short.
+    """
+    if len(losses) < _FEWEST:
+        raise ThawError(
+            f"the loss exploded after {len(losses)} steps: start the range test at a lower rate"
+        )
+    lowest = int(np.argmin(losses))
+    slopes = np.gradient(losses, np.log(rates))
+    first = min(len(losses) // 10, lowest)
+    steepest = first + int(np.argmin(slopes[first : lowest + 1]))
+    return Rates(rates, losses, rates[steepest], rates[lowest] / 10)
+
+
+def _batches(
+    runtime: Runtime, train: Source, config: Training, seed: int, steps: int
+) -> Iterator[tuple[int, int, Batch]]:
+    """The first ``steps`` batches of a training, as (epoch, step, batch)."""
+    left = steps
+    for epoch in count(1):
+        parts = runtime.shares(shuffled(len(train), seed, epoch), config.batch_size)[:left]
+        for step, batch in enumerate(runtime.load(train, parts, epoch)):
+            yield epoch, step, batch
+        left -= len(parts)
+        if left <= 0:
+            return

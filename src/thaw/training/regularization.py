@@ -1,0 +1,92 @@
+"""What keeps the weights and the loss in bounds: terms of the loss, and of its gradient.
+
+The pulls are added to the gradient after the backward pass, not to the loss before it: so they
+are the same on every process, and cost one pass over the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from thaw.config.params import Regularize
+
+
+class Loss:
+    """The cross-entropy of each image in nats, with what ``regularize`` does to it."""
+
+    def __init__(self, config: Regularize, targets: NDArray[np.int64]) -> None:
+        """``targets`` are those of the whole training split."""
+        self._smoothing = config.label_smoothing
+        self._balance = balanced(targets) if config.class_weights == "balanced" else None
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Logits (N, C) and targets (N,), or shares (N, C) -> losses (N,).
+
+        Label smoothing: Szegedy et al. 2016. With class weights, each class's term of an
+        image's cross-entropy counts by the weight of that class.
+        """
+        weight = None
+        if self._balance is not None:
+            missing = logits.shape[1] - len(self._balance)
+            self._balance = F.pad(self._balance, (0, missing)).to(logits.device, logits.dtype)
+            weight = self._balance
+        return F.cross_entropy(
+            logits, targets, weight, label_smoothing=self._smoothing, reduction="none"
+        )
+
+
+def balanced(targets: NDArray[np.int64]) -> Tensor:
+    """A weight a class, ``N / (C * n_c)``: each class counts the same, and the mean weight is 1.
+
+    C counts the classes that have images; the others, up to the highest, have weight 0.
+    Source: King & Zeng 2001, as in scikit-learn.
+    """
+    counts = np.bincount(targets)
+    there = counts > 0
+    weights = np.zeros(len(counts))
+    weights[there] = len(targets) / (there.sum() * counts[there])
+    return torch.from_numpy(weights)
+
+
+@torch.no_grad()
+def pull_to_zero(parameters: Iterable[Tensor], strength: float) -> None:
+    """L1 (Tibshirani 1996): the subgradient ``strength * sign(w)``, for weight matrices alone."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.ndim > 1:
+            parameter.grad.add_(parameter.sign(), alpha=strength)
+
+
+@torch.no_grad()
+def pull_to_start(pairs: Iterable[tuple[Tensor, Tensor]], strength: float) -> None:
+    """L2-SP (Li, Grandvalet & Davoine 2018): the gradient of ``strength / 2 * |w - w0|^2``.
+
+    ``pairs`` are the weights and where they started.
+    """
+    for parameter, start in pairs:
+        if parameter.grad is not None:
+            parameter.grad.add_(parameter - start, alpha=strength)
+
+
+@torch.no_grad()
+def add_noise(parameters: Iterable[Tensor], variance: float, step: int, seed: int) -> None:
+    """Gradient noise N(0, variance / (1 + step) ** 0.55) (Neelakantan et al. 2015).
+
+    Drawn on the CPU from ``seed`` alone: the same on every process and device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    deviation = math.sqrt(variance / (1 + step) ** 0.55)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.grad.add_(noise.to(parameter.device), alpha=deviation)

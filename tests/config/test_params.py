@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thaw.config import params as config
+from thaw.config.params import Backbone, Params, Section
+from thaw.errors import ProblemsError, ThawError
+
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+
+
+def edited(folder: Path, key: str, *instead: str) -> Path:
+    """The shipped params.yaml with the line of ``key`` (``unfreeze.depth``) replaced."""
+    section, _, name = key.rpartition(".")
+    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
+    start = lines.index(f"{section}:") if f"{section}:" in lines else 0
+    indent = "  " if section else ""
+    place = next(
+        number
+        for number in range(start, len(lines))
+        if lines[number].startswith(f"{indent}{name}:")
+    )
+    lines[place : place + 1] = [indent + line for line in instead]
+    path = folder / "params.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def complaint(path: Path) -> list[str]:
+    """The lines of the error that reading ``path`` gives."""
+    with pytest.raises(ThawError) as caught:
+        config.load(Params, path)
+    return str(caught.value).splitlines()
+
+
+def test_the_shipped_file_is_valid() -> None:
+    assert config.load(Params, SHIPPED).model_dump().keys() == Params.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("key", "extra", "right"),
+    [
+        ("unfreeze.depth", "depht: 9", "unfreeze.depht is unknown; did you mean unfreeze.depth?"),
+        ("seed", "sede: 0", "sede is unknown; did you mean seed?"),
+        ("seed", "evalute: {}", "evalute is unknown; did you mean evaluate?"),
+        ("seed", "depth: 3", "depth is unknown; did you mean unfreeze.depth?"),
+        (
+            "augment.flip",
+            "batch_norm: train",
+            "augment.batch_norm is unknown; did you mean unfreeze.batch_norm?",
+        ),
+        ("seed", "zzzzqqqq: 3", "zzzzqqqq is unknown"),
+        ("tracking.uri", "zzzzqqqq: 3", "tracking.zzzzqqqq is unknown"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_right_name(
+    tmp_path: Path, key: str, extra: str, right: str
+) -> None:
+    name = key.rpartition(".")[2]
+    value = config.flatten(config.load(Params, SHIPPED))[key]
+    path = edited(tmp_path, key, f"{name}: {value or repr(value)}", extra)
+    assert complaint(path) == [f"{path}: {right}"]
+
+
+@pytest.mark.parametrize("key", ["seed", "prepare.short_side", "fold_bn.tolerance"])
+def test_a_missing_key_is_refused_with_its_path(tmp_path: Path, key: str) -> None:
+    path = edited(tmp_path, key)
+    assert complaint(path) == [f"{path}: {key} is missing"]
+
+
+def test_a_missing_section_is_one_line(tmp_path: Path) -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(text[: text.index("tracking:")], encoding="utf-8")
+    assert complaint(path) == [f"{path}: tracking is missing"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("seed", '"0"', "'0'"),
+        ("seed", "true", "True"),
+        ("seed", "-1", "-1"),
+        ("seed", "2020-01-01", "datetime.date(2020, 1, 1)"),
+        ("unfreeze.depth", "9.0", "9.0"),
+        ("warmup_head.lr", "high", "'high'"),
+        ("warmup_head.lr", "true", "True"),
+        ("warmup_head.lr", ".nan", "nan"),
+        ("warmup_head.lr", ".inf", "inf"),
+        ("warmup_head.lr", "0.0", "0.0"),
+        ("prepare.encoding", "png", "'png'"),
+        ("unfreeze.batch_norm", "eval", "'eval'"),
+        ("tracking.uri", "", "None"),
+        ("head.hidden", "8", "8"),
+    ],
+)
+def test_a_mistyped_value_is_refused_with_its_path(
+    tmp_path: Path, key: str, text: str, value: str
+) -> None:
+    path = edited(tmp_path, key, f"{key.rpartition('.')[2]}: {text}")
+    (line,) = complaint(path)
+    assert line.startswith(f"{path}: {key}: ")
+    assert line.endswith(f"but it is {value}")
+
+
+def test_a_mistyped_value_in_a_list_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = edited(tmp_path, "head.hidden", "hidden: [64, 0]")
+    (line,) = complaint(path)
+    assert line.startswith(f"{path}: head.hidden.1: ")
+
+
+def test_a_value_where_a_section_should_be_is_refused(tmp_path: Path) -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(text[: text.index("tracking:")] + "tracking: local\n", encoding="utf-8")
+    (line,) = complaint(path)
+    assert line.startswith(f"{path}: tracking: ")
+    assert line.endswith("but it is 'local'")
+
+
+def test_all_wrong_keys_are_listed_together_a_line_each(tmp_path: Path) -> None:
+    path = edited(tmp_path, "unfreeze.depth", "deep: 9")
+    text = path.read_text(encoding="utf-8").replace("\nseed: ", "\nseed: none  # ")
+    path.write_text(text, encoding="utf-8")
+    assert {line.removeprefix(f"{path}: ").split()[0] for line in complaint(path)} == {
+        "seed:",
+        "unfreeze.depth",
+        "unfreeze.deep",
+    }
+
+
+@pytest.mark.parametrize("key", ["seed", "warmup_head.epochs"])
+def test_a_key_given_twice_is_refused(tmp_path: Path, key: str) -> None:
+    name = key.rpartition(".")[2]
+    path = edited(tmp_path, key, f"{name}: 3", f"{name}: 4")
+    (line,) = complaint(path)
+    assert line.startswith(f"{path} is not valid YAML")
+    assert f'found duplicate key "{name}"' in line
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"seed: [0\n", id="unclosed bracket"),
+        pytest.param(b"data:\n\tsource: digits\n", id="tab"),
+        pytest.param(b"seed: *nothing\n", id="unknown alias"),
+        pytest.param(b"seed: !!python/object/apply:os.getcwd []\n", id="python tag"),
+        pytest.param(b"seed: 0\n---\nseed: 1\n", id="two documents"),
+        pytest.param(b"seed: \xff\n", id="not UTF-8"),
+        pytest.param(b"seed: \x07\n", id="control character"),
+        pytest.param(b"seed: !!int many\n", id="an int that is none"),
+        pytest.param(b"seed: 2020-13-41\n", id="a date that is none"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"- seed\n", id="a list"),
+    ],
+)
+def test_what_is_not_yaml_of_sections_is_one_line_that_names_the_file(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    (line,) = complaint(path)
+    assert line.startswith(str(path))
+
+
+def test_a_key_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = edited(tmp_path, "seed", "seed: 0", "1: 2")
+    (line,) = complaint(path)
+    assert line.startswith(f"{path}: 1: ")
+
+
+def test_a_missing_file_is_one_line_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    (line,) = complaint(path)
+    assert str(path) in line
+    assert "project's folder" in line
+
+
+def test_a_folder_in_its_place_is_one_line_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.mkdir()
+    (line,) = complaint(path)
+    assert str(path) in line
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1.0e-3", "0.001", "1E-3"])
+def test_an_exponent_without_a_point_is_a_float(tmp_path: Path, text: str) -> None:
+    # YAML 1.1, which DVC and PyYAML follow in part, reads 1e-3 as text.
+    path = edited(tmp_path, "warmup_head.lr", f"lr: {text}")
+    assert config.load(Params, path).warmup_head.lr == 0.001
+
+
+def test_a_schema_of_some_sections_reads_only_those(tmp_path: Path) -> None:
+    class Inputs(Section):
+        seed: int
+        backbone: Backbone
+
+    path = edited(tmp_path, "unfreeze.depth", "depth: wrong")
+    inputs = config.load(Inputs, path)
+    whole = config.load(Params, SHIPPED)
+    assert (inputs.seed, inputs.backbone) == (whole.seed, whole.backbone)
+
+
+def leaves() -> list[tuple[str, str]]:
+    """(section, key) of every value; the section of the seed is empty.
+
+    Without the space of the search, whose keys are dotted themselves.
+    """
+    return [
+        (key.rpartition(".")[0], key.rpartition(".")[2])
+        for key in config.flatten(config.load(Params, SHIPPED))
+        if not key.startswith("search.space.")
+    ]
+
+
+def changed(node: Any, *path: str) -> Any:
+    """``node``, a section or a mapping, with another value of the same type under ``path``."""
+    name, *rest = path
+    old: Any = node[name] if isinstance(node, dict) else getattr(node, name)
+    if rest:
+        new = changed(old, *rest)
+    else:
+        new = [*old, 8] if isinstance(old, list) else old + ("x" if isinstance(old, str) else 1)
+    return {**node, name: new} if isinstance(node, dict) else node.model_copy(update={name: new})
+
+
+NO_EFFECT = {("launch", "workers"), ("launch", "checkpoint_minutes"), ("launch", "cache_gb")}
+NO_EFFECT_SECTIONS = {"tracking", "promote", "search"}
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # a choice that is none
+@pytest.mark.parametrize(("section", "key"), leaves())
+def test_the_result_digest_changes_with_what_can_change_a_result(section: str, key: str) -> None:
+    params = config.load(Params, SHIPPED)
+    path = [part for part in [*section.split("."), key] if part]
+    same = config.result_digest(changed(params, *path)) == config.result_digest(params)
+    left_out = section.split(".")[0] in NO_EFFECT_SECTIONS
+    assert same == (left_out or (section, key) in NO_EFFECT)
+
+
+def test_the_result_digest_is_of_values_not_of_their_spelling(tmp_path: Path) -> None:
+    digests = set()
+    for text in ("1", "1.0", "1e0  # a comment"):
+        path = edited(tmp_path, "regularize.clip_norm", f"clip_norm: {text}")
+        digests.add(config.result_digest(config.load(Params, path)))
+    assert len(digests) == 1
+
+
+def test_flatten_names_every_value_once() -> None:
+    params = config.load(Params, SHIPPED)
+    flat = config.flatten(params)
+    assert flat["unfreeze.lr_decay"] == str(params.unfreeze.lr_decay)
+    assert flat["head.hidden"] == str(params.head.hidden)
+    assert flat["seed"] == str(params.seed)
+    assert "tracking" not in flat
+
+
+def test_problems_are_listed_a_line_each_under_their_summary() -> None:
+    error = ProblemsError("the data cannot be used", ["a.png: empty", "b.png: truncated"])
+    assert isinstance(error, ThawError)
+    assert (
+        str(error)
+        == "the data cannot be used (2 problems):\n  - a.png: empty\n  - b.png: truncated"
+    )

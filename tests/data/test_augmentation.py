@@ -1,0 +1,395 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from tests import settings
+from thaw.data.augmentation import augment, uniform
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from thaw.config.params import Augment
+
+# Each random change of one image, as strong as a test can see it.
+KNOBS: dict[str, float] = {
+    "crop": 0.5,
+    "flip": 0.5,
+    "rotate": 20.0,
+    "shift": 0.1,
+    "zoom": 0.2,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "saturation": 0.5,
+    "hue": 0.2,
+    "tint": 0.2,
+    "randaugment": 2,
+    "noise": 0.1,
+}
+ALL = settings.augment(**KNOBS, randaugment_magnitude=15)
+
+
+def only(**changes: float) -> Augment:
+    return settings.augment(**changes)
+
+
+def inputs(count: int, side: int = 16) -> Tensor:
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def ids(count: int) -> NDArray[np.int64]:
+    return np.arange(100, 100 + count)
+
+
+def colour(*values: float, count: int = 300, side: int = 8) -> Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1).repeat(count, 1, side, side)
+
+
+# Draws
+
+
+def test_an_image_is_drawn_as_it_was_in_earlier_versions() -> None:
+    # Golden: with other numbers, every result of the same seed would be another one.
+    (found,) = uniform(3, 2, np.array([5]), stream=1, count=9)
+    assert found[:4].round(6).tolist() == [0.218445, 0.664327, 0.734893, 0.509832]
+    assert found[4:].round(6).tolist() == [0.940918, 0.188842, 0.731068, 0.702404, 0.678304]
+
+
+def test_more_draws_leave_the_first_as_they_are() -> None:
+    few, many = (uniform(0, 1, ids(5), 1, count) for count in (7, 15))
+    assert np.array_equal(many[:, :7], few)
+
+
+def test_streams_seeds_epochs_and_images_have_nothing_in_common() -> None:
+    drawn = [
+        uniform(seed, epoch, ids(4), stream, 8)
+        for seed in (0, 1, 2)
+        for epoch in (0, 1, 2)
+        for stream in (1, 2)
+    ]
+    assert len(np.unique(drawn)) == np.size(drawn)
+
+
+# Any change
+
+
+@pytest.mark.parametrize("side", [15, 16, 224])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("config", [only(rotate=20.0, zoom=0.2), ALL], ids=["some", "all"])
+def test_an_image_is_changed_alike_in_any_batch(
+    side: int, layout: torch.memory_format, config: Augment
+) -> None:
+    images = inputs(9, side).contiguous(memory_format=layout)
+    names = ids(9)
+    whole = augment(images, names, 3, 7, config)
+    order = np.array([4, 0, 8, 2, 6, 1, 7, 3, 5])
+    assert torch.equal(augment(images[order], names[order], 3, 7, config), whole[order])
+    assert torch.equal(augment(images[2:7], names[2:7], 3, 7, config), whole[2:7])
+    for place in range(9):
+        alone = augment(images[place : place + 1], names[place : place + 1], 3, 7, config)
+        assert torch.equal(alone[0], whole[place])
+
+
+def test_an_image_is_changed_alike_in_a_batch_of_any_size() -> None:
+    images, names = inputs(67, 9), ids(67)
+    whole = augment(images, names, 3, 7, ALL)
+    for size in (2, 3, 8, 16, 31, 64):
+        for start in range(0, 67, size):
+            part = slice(start, start + size)
+            assert torch.equal(augment(images[part], names[part], 3, 7, ALL), whole[part])
+
+
+def test_a_repeated_image_is_changed_alike() -> None:
+    found = augment(inputs(1).expand(3, -1, -1, -1), np.array([5, 5, 6]), 0, 0, ALL)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(1, 0), (0, 1), (1, 1)])
+def test_another_seed_or_epoch_changes_images_otherwise(seed: int, epoch: int) -> None:
+    images = inputs(4)
+    first = augment(images, ids(4), 0, 0, ALL)
+    other = augment(images, ids(4), epoch, seed, ALL)
+    assert all(not torch.equal(one, two) for one, two in zip(first, other, strict=True))
+
+
+def test_seed_and_epoch_are_not_mixed_up() -> None:
+    images = inputs(2)
+    assert not torch.equal(augment(images, ids(2), 2, 1, ALL), augment(images, ids(2), 1, 2, ALL))
+
+
+def test_torchs_own_random_state_changes_nothing_and_is_left_as_it_was() -> None:
+    images = inputs(4)
+    torch.manual_seed(1)
+    first = augment(images, ids(4), 0, 0, ALL)
+    torch.manual_seed(2)
+    expected = torch.rand(3)
+    torch.manual_seed(2)
+    assert torch.equal(augment(images, ids(4), 0, 0, ALL), first)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_all_zeros_is_the_identity() -> None:
+    images = inputs(4)
+    assert torch.equal(augment(images, ids(4), 3, 7, only()), images)
+    assert not only().active
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_each_knob_alone_changes_images_and_keeps_their_range(knob: str) -> None:
+    config = only(**{knob: KNOBS[knob]})
+    images = inputs(8)
+    found = augment(images, ids(8), 0, 0, config)
+    assert config.active
+    assert not torch.equal(found, images)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_the_input_is_not_changed_in_place() -> None:
+    images = inputs(4)
+    before = images.clone()
+    augment(images, ids(4), 0, 0, ALL)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("side", [8, 15, 64, 224])
+def test_flip_1_mirrors_every_image_exactly(side: int) -> None:
+    images = inputs(4, side)
+    assert torch.equal(augment(images, ids(4), 0, 0, only(flip=1.0)), images.flip(-1))
+
+
+def test_flip_mirrors_its_share_of_the_images() -> None:
+    images = inputs(400, 8)
+    found = augment(images, ids(400), 0, 0, only(flip=0.3))
+    mirrored = [torch.equal(one, two) for one, two in zip(found, images.flip(-1), strict=True)]
+    same = [torch.equal(one, two) for one, two in zip(found, images, strict=True)]
+    assert all(one != two for one, two in zip(mirrored, same, strict=True))
+    assert 0.23 < np.mean(mirrored) < 0.37
+
+
+def dot(side: int, down: int, across: int) -> Tensor:
+    """A bright blob on black, whose place can be measured."""
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    blob = torch.exp(-((rows - down) ** 2 + (columns - across) ** 2) / 8.0)
+    return blob.expand(1, 3, side, side)
+
+
+def places(images: Tensor) -> NDArray[np.float64]:
+    """(down, across) of the blob in each image, from the centre, in pixels."""
+    side = images.shape[-1]
+    axis = torch.arange(side) - (side - 1) / 2
+    weights = images[:, 0] / images[:, 0].sum(dim=(1, 2), keepdim=True)
+    down = (weights.sum(dim=2) * axis).sum(dim=1)
+    across = (weights.sum(dim=1) * axis).sum(dim=1)
+    return np.asarray(torch.stack([down, across], dim=1), dtype=np.float64)
+
+
+def test_rotation_turns_about_the_centre_by_up_to_its_degrees_either_way() -> None:
+    images = dot(65, 32, 48).expand(300, -1, -1, -1)
+    found = places(augment(images, ids(300), 0, 0, only(rotate=30.0)))
+    angles = np.degrees(np.arctan2(found[:, 0], found[:, 1]))
+    assert np.abs(np.hypot(*found.T) - 16).max() < 0.2
+    assert np.abs(angles).max() < 30.5
+    assert angles.min() < -25
+    assert angles.max() > 25
+
+
+def test_shift_moves_by_up_to_its_share_of_the_side_either_way() -> None:
+    images = dot(65, 32, 32).expand(300, -1, -1, -1)
+    found = places(augment(images, ids(300), 0, 0, only(shift=0.2)))
+    for axis in (0, 1):
+        assert np.abs(found[:, axis]).max() < 0.2 * 65 + 0.3
+        assert found[:, axis].min() < -0.17 * 65
+        assert found[:, axis].max() > 0.17 * 65
+    assert abs(np.mean(found[:, 0] * found[:, 1])) < 0.2 * found[:, 0].std() * found[:, 1].std()
+
+
+def test_zoom_scales_by_up_to_its_share_either_way() -> None:
+    images = dot(65, 32, 48).expand(300, -1, -1, -1)
+    found = places(augment(images, ids(300), 0, 0, only(zoom=0.25)))[:, 1] / 16
+    assert found.min() == pytest.approx(1 / 1.25, abs=0.03)
+    assert found.max() == pytest.approx(1.25, abs=0.03)
+
+
+def test_brightness_moves_the_mean_by_up_to_its_share_either_way() -> None:
+    images = inputs(1).mul(0.2).add(0.4).expand(300, -1, -1, -1)
+    moved = augment(images, ids(300), 0, 0, only(brightness=0.3)) - images
+    assert moved.flatten(1).std(dim=1).max() < 1e-6
+    assert moved.min() == pytest.approx(-0.3, abs=0.02)
+    assert moved.max() == pytest.approx(0.3, abs=0.02)
+
+
+def test_contrast_scales_about_the_images_own_mean() -> None:
+    images = inputs(1).mul(0.2).add(0.4).expand(300, -1, -1, -1)
+    found = augment(images, ids(300), 0, 0, only(contrast=0.3))
+    gains = found.flatten(1).std(dim=1) / images.flatten(1).std(dim=1)
+    torch.testing.assert_close(found.mean(dim=(1, 2, 3)), images.mean(dim=(1, 2, 3)))
+    assert gains.min() == pytest.approx(0.7, abs=0.02)
+    assert gains.max() == pytest.approx(1.3, abs=0.02)
+
+
+def ramps(side: int) -> Tensor:
+    """Red grows from left to right, green from top to bottom: a colour says where it was."""
+    axis = (torch.arange(side) + 0.5) / side
+    red, green = axis.expand(side, side), axis.unsqueeze(1).expand(side, side)
+    return torch.stack([red, green, torch.zeros(side, side)]).unsqueeze(0)
+
+
+@pytest.mark.parametrize("crop", [0.1, 0.5, 0.9])
+def test_a_crop_is_a_window_of_the_image(crop: float) -> None:
+    side, count = 33, 600
+    found = augment(ramps(side).expand(count, -1, -1, -1), ids(count), 0, 0, only(crop=crop))
+    across, down = found[:, 0, 16].double().numpy(), found[:, 1, :, 16].double().numpy()
+    width, height = ((axis[:, 24] - axis[:, 8]) / 16 * side for axis in (across, down))
+    area, ratio = width * height, width / height
+    assert 1 - crop - 1e-3 <= area.min() < 1 - 0.95 * crop
+    assert area.mean() == pytest.approx(1 - crop / 2, abs=0.05 * crop)
+    assert np.abs(np.log(ratio)).max() <= np.log(4 / 3) + 1e-3
+    for axis, size in ((across, width), (down, height)):
+        first = axis[:, 16] - size / 2
+        assert first.min() > -1e-3
+        assert (first + size).max() < 1 + 1e-3
+        room = 1 - size
+        place = first[room > 0.02] / room[room > 0.02]  # 0: at one end, 1: at the other
+        assert place.mean() == pytest.approx(0.5, abs=0.06)
+        assert place.std() == pytest.approx(12**-0.5, abs=0.03)
+
+
+def test_a_crops_aspect_ratio_is_log_uniform_where_it_fits() -> None:
+    found = augment(ramps(33).expand(900, -1, -1, -1), ids(900), 0, 0, only(crop=0.9))
+    width = (found[:, 0, 16, 24] - found[:, 0, 16, 8]).double().numpy() / 16 * 33
+    height = (found[:, 1, 24, 16] - found[:, 1, 8, 16]).double().numpy() / 16 * 33
+    logs = np.log(width / height)[width * height < 0.7]
+    assert logs.mean() == pytest.approx(0, abs=0.02)
+    assert logs.std() == pytest.approx(np.log(4 / 3) / 3**0.5, abs=0.01)
+
+
+def test_a_crop_is_turned_about_its_own_centre() -> None:
+    images = ramps(33).expand(50, -1, -1, -1)
+    cropped = augment(images, ids(50), 0, 0, only(crop=0.6))
+    turned = augment(images, ids(50), 0, 0, only(crop=0.6, rotate=5.0))
+    centre = (slice(None), slice(0, 2), 16, 16)
+    torch.testing.assert_close(turned[centre], cropped[centre], rtol=0, atol=1e-4)
+    assert not torch.equal(turned, cropped)
+
+
+def luminance(images: Tensor) -> Tensor:
+    return (images * torch.tensor([0.213, 0.715, 0.072]).view(1, 3, 1, 1)).sum(dim=1)
+
+
+@pytest.mark.parametrize("knob", [{"saturation": 0.9}, {"hue": 0.5}])
+def test_colours_change_but_neither_greys_nor_luminance(knob: dict[str, float]) -> None:
+    greys = inputs(20)[:, :1].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(augment(greys, ids(20), 0, 0, only(**knob)), greys)
+    images = inputs(20) * 0.1 + 0.45  # so that nothing is cut off at 0 and 1
+    found = augment(images, ids(20), 0, 0, only(**knob))
+    # the standard gives the matrices to three decimals
+    torch.testing.assert_close(luminance(found), luminance(images), rtol=0, atol=2e-4)
+    assert (found - images).abs().flatten(1).max(dim=1).values.min() > 1e-4
+
+
+def test_saturation_scales_colour_by_up_to_its_share_either_way() -> None:
+    images = colour(0.6, 0.4, 0.5)
+    found = augment(images, ids(300), 0, 0, only(saturation=0.4))
+    gains = (found[:, 0] - luminance(found)) / (images[:, 0] - luminance(images))
+    assert gains.min() == pytest.approx(0.6, abs=0.02)
+    assert gains.max() == pytest.approx(1.4, abs=0.02)
+
+
+@pytest.mark.parametrize(("hue", "largest"), [(0.05, {0}), (0.4, {0, 1, 2}), (0.5, {0, 1, 2})])
+def test_hue_turns_colours_by_up_to_its_share_of_the_circle(hue: float, largest: set[int]) -> None:
+    found = augment(colour(0.6, 0.45, 0.45), ids(300), 0, 0, only(hue=hue))
+    assert set(found[:, :, 0, 0].argmax(dim=1).tolist()) == largest
+
+
+def test_half_a_turn_of_the_hue_is_the_opposite_colour() -> None:
+    images = colour(0.6, 0.45, 0.5)
+    found = augment(images, ids(300), 0, 0, only(hue=0.5))
+    opposite = 2 * luminance(images).unsqueeze(1) - images
+    assert (found - opposite).abs().flatten(1).max(dim=1).values.min() < 0.01
+
+
+def test_tint_moves_each_channel_by_itself_and_colours_greys() -> None:
+    greys = (inputs(300)[:, :1] * 0.2 + 0.4).expand(-1, 3, -1, -1)
+    found = augment(greys, ids(300), 0, 0, only(tint=0.2))
+    moved = found.mean(dim=(2, 3)) - greys.mean(dim=(2, 3))
+    assert moved.min() == pytest.approx(-0.2, abs=0.01)
+    assert moved.max() == pytest.approx(0.2, abs=0.01)
+    assert abs(float(torch.corrcoef(moved.T)[0, 1])) < 0.2
+    gains = found.std(dim=(2, 3)) / greys.std(dim=(2, 3))
+    assert gains.min() == pytest.approx(0.8, abs=0.01)
+    assert gains.max() == pytest.approx(1.2, abs=0.01)
+
+
+def test_noise_is_gaussian_and_another_in_each_image_and_epoch() -> None:
+    images = torch.full((20, 3, 32, 32), 0.5)
+    first, other = (augment(images, ids(20), e, 0, only(noise=0.05)) - 0.5 for e in (0, 1))
+    assert first.mean() == pytest.approx(0, abs=0.001)
+    assert first.std() == pytest.approx(0.05, abs=0.001)
+    assert ((first / 0.05) ** 4).mean() == pytest.approx(3, abs=0.15)
+    together = torch.cat([first, other]).flatten(1)
+    assert torch.corrcoef(together).fill_diagonal_(0).abs().max() < 0.08
+
+
+@pytest.mark.parametrize("values", [(1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.2, 0.9, 0.5)])
+def test_randaugment_moves_no_foreign_colour_in_and_leaves_no_line(
+    values: tuple[float, float, float],
+) -> None:
+    images = colour(*values, count=100, side=24)
+    found = augment(images, ids(100), 0, 0, only(randaugment=3, randaugment_magnitude=20))
+    spread = found.flatten(2).max(dim=2).values - found.flatten(2).min(dim=2).values
+    assert spread.max() < 1e-5
+
+
+def test_randaugment_does_as_many_operations_as_it_should() -> None:
+    images = inputs(1, 24).expand(200, -1, -1, -1)
+    moved = [
+        (augment(images, ids(200), 0, 0, only(randaugment=n, randaugment_magnitude=9)) != images)
+        .flatten(1)
+        .any(dim=1)
+        .double()
+        .mean()
+        for n in (1, 3)
+    ]
+    assert 0.75 < moved[0] < 0.97  # of 14 operations one is the identity, some find nothing to do
+    assert moved[1] > 0.98
+
+
+def test_randaugment_is_stronger_with_a_larger_magnitude() -> None:
+    images = dot(33, 16, 16).expand(100, -1, -1, -1)
+    weak, strong = (
+        augment(images, ids(100), 0, 0, only(randaugment=1, randaugment_magnitude=m)) - images
+        for m in (3, 30)
+    )
+    assert strong.abs().mean() > 2 * weak.abs().mean()
+
+
+def test_a_knob_does_not_change_what_another_draws() -> None:
+    images = inputs(50, 8)
+    flipped = augment(images, ids(50), 0, 0, only(flip=0.5))
+    brighter = augment(images, ids(50), 0, 0, only(flip=0.5, brightness=0.01))
+    assert (flipped - brighter).abs().max() < 0.02
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("knob", sorted(KNOBS.keys() - {"noise"}))  # a GPU's noise is its own
+def test_a_gpu_changes_images_as_a_cpu_does(knob: str) -> None:
+    images = inputs(9, 24)
+    config = only(**{knob: KNOBS[knob]})
+    found = augment(images.cuda(), ids(9), 0, 0, config).cpu()
+    differing = (found - augment(images, ids(9), 0, 0, config)).abs() > 1e-3
+    assert differing.double().mean() < 0.01  # a threshold may fall to the other side
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_an_image_is_changed_alike_in_any_batch_on_a_gpu() -> None:
+    images, names = inputs(9, 24).cuda(), ids(9)
+    whole = augment(images, names, 3, 7, ALL)
+    for place in range(9):
+        alone = augment(images[place : place + 1], names[place : place + 1], 3, 7, ALL)
+        assert torch.equal(alone[0], whole[place])

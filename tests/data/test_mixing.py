@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kstest
+from torch import Tensor
+
+from tests import settings
+from thaw.data.mixing import Mixing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
+COUNT, CLASSES, SIDE = 40, 5, 24
+IDS = np.arange(COUNT, dtype=np.int64) * 3 + 7
+TARGETS = np.arange(COUNT, dtype=np.int64) % CLASSES
+BOTH: dict[str, Any] = {"mixup": 0.4, "cutmix": 1.0}
+
+
+def mixing(seed: int = 0, epoch: int = 1, count: int = COUNT, **alphas: Any) -> Mixing:
+    ids, targets = np.resize(IDS, count), np.resize(TARGETS, count)
+    if count > COUNT:
+        ids = np.arange(count)
+    return Mixing(ids, targets, CLASSES, seed, epoch, settings.augment(**alphas))
+
+
+def images(places: Ints) -> Tensor:
+    """Each place has a colour of its own in all of its points."""
+    colours = torch.rand(10_000, 3, generator=torch.Generator().manual_seed(0))[places]
+    return colours.view(-1, 3, 1, 1).repeat(1, 1, SIDE, SIDE)
+
+
+def mixed(how: Mixing, places: Ints) -> tuple[Tensor, Tensor, Ints]:
+    """Mixed images, their targets, and the partners' places."""
+    both = how.with_partners(places)
+    return *how.mix(images(both), both), both[len(places) :]
+
+
+def shares(how: Mixing, targets: Tensor, partners: Ints) -> NDArray[np.float64]:
+    """The own class's share, where the partner is of another class; else NaN."""
+    count = len(how.targets)
+    own = targets[torch.arange(count), torch.from_numpy(how.targets)].double().numpy()
+    return np.where(how.targets != how.targets[partners], own, np.nan)
+
+
+# Partners
+
+
+def test_partners_come_after_the_images_and_from_the_whole_split() -> None:
+    how = mixing(mixup=0.2, count=2000)
+    both = how.with_partners(np.arange(2000))
+    assert both.dtype == np.int64
+    assert both[:2000].tolist() == list(range(2000))
+    counts = np.bincount(both[2000:] // 100, minlength=20)
+    assert counts.sum() == 2000
+    assert counts.min() > 60
+    assert counts.max() < 140
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 2}])
+def test_another_seed_or_epoch_brings_other_partners_and_shares(other: dict[str, Any]) -> None:
+    places = np.arange(COUNT)
+    one, two = (mixed(how, places) for how in (mixing(**BOTH), mixing(**other, **BOTH)))
+    assert (one[2] != two[2]).mean() > 0.8
+    assert not torch.equal(one[1], two[1])
+
+
+def test_the_draw_is_by_the_images_id_not_by_its_place() -> None:
+    how = mixing(**BOTH)
+    turned = Mixing(IDS[::-1].copy(), TARGETS[::-1].copy(), CLASSES, 0, 1, how.config)
+    last = how.with_partners(np.array([COUNT - 1]))[1]
+    assert turned.with_partners(np.array([0]))[1] == last
+
+
+# Mixed images
+
+
+@pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, BOTH])
+def test_an_image_is_mixed_alike_in_any_batch(alphas: dict[str, Any]) -> None:
+    how = mixing(**alphas)
+    whole, targets, _ = mixed(how, np.arange(COUNT))
+    for size in (1, 3, 8, 17):
+        for places in np.array_split(np.random.default_rng(size).permutation(COUNT), COUNT // size):
+            found, shared, _ = mixed(how, places)
+            assert torch.equal(found, whole[places])
+            assert torch.equal(shared, targets[places])
+
+
+@pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, BOTH])
+def test_targets_are_the_shares_of_the_two_classes_in_the_image(alphas: dict[str, Any]) -> None:
+    places = np.arange(COUNT)
+    found, targets, partners = mixed(mixing(**alphas), places)
+    assert targets.shape == (COUNT, CLASSES)
+    assert targets.dtype == torch.float32
+    torch.testing.assert_close(targets.sum(dim=1), torch.ones(COUNT))
+    own, other = images(places)[:, :, 0, 0], images(partners)[:, :, 0, 0]
+    means = found.mean(dim=(2, 3))
+    for place in places:
+        share = float(targets[place, TARGETS[place]])
+        if TARGETS[place] == TARGETS[partners[place]]:
+            assert share == pytest.approx(1)
+            continue
+        assert float(targets[place, TARGETS[partners[place]]]) == pytest.approx(1 - share, abs=1e-6)
+        expected = own[place] * share + other[place] * (1 - share)
+        torch.testing.assert_close(means[place], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_mixup_is_the_same_everywhere_in_an_image() -> None:
+    found, _, _ = mixed(mixing(mixup=0.4), np.arange(COUNT))
+    assert torch.equal(found, found[:, :, :1, :1].expand_as(found))
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+def test_mixups_shares_are_of_the_beta_distribution(alpha: float) -> None:
+    how = mixing(mixup=alpha, count=3000)
+    found = shares(how, *mixed(how, np.arange(3000))[1:])
+    assert kstest(found[~np.isnan(found)], "beta", (alpha, alpha)).pvalue > 0.001
+
+
+def test_cutmix_takes_one_rectangle_from_the_partner_and_nothing_else() -> None:
+    places = np.arange(COUNT)
+    found, _, partners = mixed(mixing(cutmix=1.0), places)
+    own, other = images(places), images(partners)
+    sizes = []
+    for place in places[partners != places]:
+        is_own = (found[place] == own[place]).all(dim=0)
+        is_other = (found[place] == other[place]).all(dim=0)
+        assert bool((is_own ^ is_other).all())
+        rows, columns = is_other.any(dim=1), is_other.any(dim=0)
+        assert torch.equal(is_other, rows.unsqueeze(1) & columns)
+        for line in (rows, columns):  # in one piece
+            assert int(line.diff().sum()) <= 2
+        sizes.append(float(is_other.double().mean()))
+    assert min(sizes) < 0.1
+    assert max(sizes) > 0.5
+
+
+def test_cutmixs_rectangle_has_its_centre_anywhere_and_is_square_but_at_the_border() -> None:
+    how = mixing(cutmix=1.0, count=3000)
+    places = np.arange(3000)
+    found, _, partners = mixed(how, places)
+    inside = (found != images(places)).any(dim=1)[torch.from_numpy(partners != places)]
+    height, width = inside.any(dim=2).sum(dim=1), inside.any(dim=1).sum(dim=1)
+    touches = inside[:, [0, -1]].any(dim=(1, 2)) | inside[:, :, [0, -1]].any(dim=(1, 2))
+    assert (height - width)[~touches].abs().max() <= 1
+    assert bool((touches & (height != width)).any())
+    cover = inside.double().mean(dim=0)
+    torch.testing.assert_close(cover, cover.flip(0), rtol=0, atol=0.05)
+    torch.testing.assert_close(cover, cover.T, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2.0])
+def test_cutmixs_areas_follow_from_the_beta_distribution(alpha: float) -> None:
+    how = mixing(cutmix=alpha, count=3000)
+    found = shares(how, *mixed(how, np.arange(3000))[1:])
+    generator = np.random.default_rng(0)
+    side = np.sqrt(1 - generator.beta(alpha, alpha, 100_000))
+    centres = generator.random((2, 100_000))
+    low, high = np.clip(centres - side / 2, 0, 1), np.clip(centres + side / 2, 0, 1)
+    expected = 1 - (high - low).prod(axis=0)
+    for quantile in (0.25, 0.5, 0.75):
+        wanted = np.quantile(expected, quantile)
+        assert np.nanquantile(found, quantile) == pytest.approx(wanted, abs=0.03)
+
+
+def test_with_both_each_image_gets_one_of_the_two() -> None:
+    how = mixing(**BOTH, count=1000)
+    found, _, _ = mixed(how, np.arange(1000))
+    uniform = (found == found[:, :, :1, :1]).flatten(1).all(dim=1).double().mean()
+    assert 0.45 < uniform < 0.62  # CutMix with a tiny rectangle changes nothing either
+
+
+def test_a_split_of_one_image_is_mixed_with_itself() -> None:
+    how = Mixing(np.array([9]), np.array([2]), CLASSES, 0, 1, settings.augment(**BOTH))
+    found, targets, partners = mixed(how, np.array([0]))
+    assert partners.tolist() == [0]
+    torch.testing.assert_close(found, images(np.array([0])))
+    assert targets.tolist() == [[0, 0, 1, 0, 0]]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_mixes_as_a_cpu_does() -> None:
+    how = mixing(**BOTH)
+    both = how.with_partners(np.arange(COUNT))
+    found, targets = how.mix(images(both).cuda(), both)
+    expected, shared = how.mix(images(both), both)
+    torch.testing.assert_close(found.cpu(), expected)
+    assert torch.equal(targets.cpu(), shared)

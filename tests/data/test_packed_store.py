@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import hashlib
+import pickle
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pytest
+
+from tests import settings, tiny
+from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from thaw.config.params import Prepare
+
+    Images = list[NDArray[np.uint8]]
+
+Encoding = Literal["raw", "jpeg"]
+SHAPES = [(8, 8), (1, 1), (5, 7), (40, 3), (16, 16), (5, 7)]
+
+
+def config(encoding: Encoding) -> Prepare:
+    return settings.prepare(
+        val_fraction=0.2, test_fraction=0.2, short_side=64, encoding=encoding, max_megapixels=2.5
+    )
+
+
+def noise() -> Images:
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in SHAPES]
+
+
+def smooth() -> Images:
+    """Like noise, but as a photograph: neighbours are alike."""
+    images = []
+    for number, (height, width) in enumerate(SHAPES):
+        down, across = np.mgrid[0:height, 0:width]
+        channels = [down * 4, across * 4, np.full_like(down, 40 * number)]
+        images.append(np.stack(channels, axis=-1).astype(np.uint8))
+    return images
+
+
+def packed(folder: Path, images: Images, encoding: Encoding) -> PackedStore:
+    folder.mkdir(exist_ok=True)
+    with PackWriter(folder, config(encoding)) as writer:
+        for image in images:
+            writer.add(image)
+    return PackedStore(folder)
+
+
+def test_raw_images_come_back_to_the_bit_in_any_order(tmp_path: Path) -> None:
+    images = noise()
+    store = packed(tmp_path, images, "raw")
+    assert len(store) == len(images)
+    for number in (3, 0, 5, 1, 4, 2, 3):
+        assert np.array_equal(store.read(number), images[number])
+
+
+def test_jpeg_images_come_back_nearly_the_same(tmp_path: Path) -> None:
+    images = smooth()
+    store = packed(tmp_path, images, "jpeg")
+    for number in (3, 0, 5, 1, 4, 2):
+        found = store.read(number)
+        assert found.shape == images[number].shape
+        assert np.abs(found.astype(int) - images[number]).mean() < 2
+
+
+def test_jpeg_keeps_the_colours_of_single_pixels(tmp_path: Path) -> None:
+    # With subsampled chroma a red pixel beside a blue one would turn purple.
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[:, ::2, 0] = 255
+    image[:, 1::2, 2] = 255
+    found = packed(tmp_path, [image], "jpeg").read(0).astype(int)
+    assert np.abs(found - image).max() < 60
+
+
+def test_jpeg_is_smaller(tmp_path: Path) -> None:
+    image = smooth()[4].repeat(8, axis=0).repeat(8, axis=1)
+    packed(tmp_path, [image], "jpeg")
+    assert (tmp_path / "images.jpeg").stat().st_size < image.nbytes / 5
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_shapes_are_known_without_reading(tmp_path: Path, encoding: Encoding) -> None:
+    store = packed(tmp_path, noise(), encoding)
+    assert store.shapes(np.array([3, 0])).tolist() == [[40, 3], [8, 8]]
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_a_store_goes_to_another_process_before_and_after_it_was_read(
+    tmp_path: Path, encoding: Encoding
+) -> None:
+    store = packed(tmp_path, noise(), encoding)
+    fresh: PackedStore = pickle.loads(pickle.dumps(store))
+    first = store.read(2)
+    used: PackedStore = pickle.loads(pickle.dumps(store))
+    assert np.array_equal(fresh.read(2), first)
+    assert np.array_equal(used.read(2), first)
+
+
+def test_what_goes_to_another_process_holds_no_images(tmp_path: Path) -> None:
+    store = packed(tmp_path, [np.zeros((500, 500, 3), np.uint8)], "raw")
+    store.read(0)
+    assert len(pickle.dumps(store)) < 10_000
+
+
+def test_changing_what_was_read_does_not_change_the_store(tmp_path: Path) -> None:
+    images = noise()
+    store = packed(tmp_path, images, "raw")
+    store.read(0)[:] = 0
+    assert np.array_equal(store.read(0), images[0])
+
+
+def test_the_store_keeps_how_images_were_decoded(tmp_path: Path) -> None:
+    kept = packed(tmp_path, [], "raw").settings
+    assert (kept["short_side"], kept["max_megapixels"]) == (64, 2.5)
+
+
+def test_an_empty_store_has_no_images(tmp_path: Path) -> None:
+    assert len(packed(tmp_path, [], "raw")) == 0
+
+
+def test_an_error_while_packing_leaves_no_index(tmp_path: Path) -> None:
+    grey = np.zeros((8, 8), np.uint8)
+    with pytest.raises(ValueError, match="unpack"):
+        packed(tmp_path, [*noise(), grey], "raw")
+    assert not (tmp_path / "index.npy").exists()
+
+
+@pytest.mark.parametrize(("first", "second"), [("raw", "jpeg"), ("jpeg", "raw")])
+def test_a_folder_packed_again_with_the_other_encoding_is_read_with_it(
+    tmp_path: Path, first: Encoding, second: Encoding
+) -> None:
+    packed(tmp_path, smooth(), first)
+    images = smooth()[::-1]
+    store = packed(tmp_path, images, second)
+    for number, image in enumerate(images):
+        assert np.abs(store.read(number).astype(int) - image).mean() < 2
+
+
+def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
+    with tiny.full_disk(), pytest.raises(ThawError, match=r"images\.raw"):
+        packed(tmp_path, [np.zeros((100, 100, 3), np.uint8)], "raw")
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_the_digest_is_that_of_the_images_file(tmp_path: Path, encoding: Encoding) -> None:
+    store = packed(tmp_path, noise(), encoding)
+    content = (tmp_path / f"images.{encoding}").read_bytes()
+    assert store.settings["sha256"] == hashlib.sha256(content).hexdigest()

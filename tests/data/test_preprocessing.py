@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from thaw.data.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Pixels = NDArray[np.uint8]
+
+MODES = ["bilinear", "bicubic"]
+
+
+def preprocessing(**changes: Any) -> Preprocessing:
+    values: dict[str, Any] = {
+        "short_side": 256,
+        "max_megapixels": 100.0,
+        "image_size": 32,
+        "crop_pct": 1.0,
+        "interpolation": "bilinear",
+        "mean": (0.5, 0.4, 0.3),
+        "std": (0.1, 0.2, 0.25),
+    }
+    return Preprocessing(**{**values, **changes})
+
+
+def noise(height: int, width: int, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def planes(image: Pixels) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)
+
+
+# Resize
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_image_of_the_right_size_stays_as_it_is(mode: str) -> None:
+    image = noise(32, 32)
+    assert torch.equal(preprocessing(interpolation=mode).resize([image])[0], planes(image))
+
+
+@pytest.mark.parametrize("shape", [(32, 64), (64, 32), (32, 33), (45, 32)])
+def test_the_centre_is_cut_out_of_an_image_that_is_not_square(shape: tuple[int, int]) -> None:
+    image = noise(*shape)
+    top, left = (round((side - 32) / 2) for side in shape)
+    expected = planes(image[top : top + 32, left : left + 32])
+    assert torch.equal(preprocessing().resize([image])[0], expected)
+
+
+def test_crop_pct_keeps_the_centre_of_the_short_side() -> None:
+    image = noise(32, 40)
+    found = preprocessing(image_size=28, crop_pct=0.875).resize([image])[0]
+    assert torch.equal(found, planes(image[2:30, 6:34]))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_downscaling_averages_so_that_fine_lines_do_not_vanish(mode: str) -> None:
+    lines = np.zeros((128, 128, 3), np.uint8)
+    lines[:, ::4] = 255
+    found = preprocessing(interpolation=mode).resize([lines])[0].float()
+    assert found[:, 2:-2, 2:-2].sub(255 / 4).abs().max() < 8
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_8_pixels_are_enlarged_without_a_shift(mode: str) -> None:
+    step = np.zeros((8, 8, 3), np.uint8)
+    step[:, 4:] = 240
+    found = preprocessing(interpolation=mode).resize([step])[0].float()
+    assert (found[:, :, :12] < 12).all()
+    assert (found[:, :, 20:] > 228).all()
+    mirrored = found.flip(-1)
+    assert (found + mirrored - 240).abs().max() <= 15  # bicubic's undershoot is clipped at 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (8, 500), (31, 33), (700, 20)])
+@pytest.mark.parametrize("mode", MODES)
+def test_any_shape_becomes_a_square_of_the_same_colour(shape: tuple[int, int], mode: str) -> None:
+    image = np.full((*shape, 3), (10, 128, 250), np.uint8)
+    found = preprocessing(image_size=24, crop_pct=0.9, interpolation=mode).resize([image])
+    assert found.shape == (1, 3, 24, 24)
+    assert (found == torch.tensor([10, 128, 250]).view(1, 3, 1, 1)).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("crop_pct", [0.875, 1.0])
+def test_images_of_mixed_shapes_give_the_same_as_one_at_a_time(mode: str, crop_pct: float) -> None:
+    shapes = [(8, 8), (30, 50), (8, 8), (50, 30), (200, 100), (8, 8), (30, 50), (28, 28)]
+    images = [noise(*shape, seed=seed) for seed, shape in enumerate(shapes)]
+    together = preprocessing(interpolation=mode, crop_pct=crop_pct)
+    found = together.resize(images)
+    assert found.dtype == torch.uint8
+    for image, mixed in zip(images, found, strict=True):
+        assert torch.equal(together.resize([image])[0], mixed)
+
+
+def test_no_images_are_an_empty_batch() -> None:
+    assert preprocessing().resize([]).shape == (0, 3, 32, 32)
+
+
+def test_normalize_subtracts_the_mean_and_divides_by_the_deviation() -> None:
+    images = torch.tensor([0.5, 1.0, 0.05]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    found = preprocessing().normalize(images)
+    expected = torch.tensor([0.0, 3.0, -1.0]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    torch.testing.assert_close(found, expected)
+
+
+def test_denormalize_gives_the_images_back() -> None:
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = preprocessing().denormalize(preprocessing().normalize(images))
+    torch.testing.assert_close(found, images)
+
+
+def test_preprocessing_comes_back_from_json() -> None:
+    original = preprocessing(interpolation="bicubic", crop_pct=0.875)
+    assert Preprocessing.model_validate_json(original.model_dump_json()) == original
+
+
+def test_preprocessing_with_an_unknown_key_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        preprocessing(antialias=False)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thaw.config import params as config
+from thaw.errors import ThawError
+from thaw.evaluation.summary import show
+
+PARAMS = config.load(config.Params, Path(__file__).parents[2] / "params.yaml")
+
+PHASE = {"epochs": 8, "best_epoch": 6, "start_val_loss": 2.31, "val_loss": 0.4567}
+REPORTS: dict[str, dict[str, Any]] = {
+    "prepare/report.json": {
+        "images": 1797,
+        "classes": 10,
+        "splits": {"train": 1259, "val": 269, "test": 269},
+    },
+    "warmup_head/report.json": PHASE | {"best_epoch": 3, "epochs": 5},
+    "unfreeze/report.json": PHASE | {"warmup_head_stands": False, "blocks": [8, 9]},
+    "fold_bn/report.json": PHASE
+    | {"folded": 49, "merged": 48, "fold_relative_move": 1e-7, "merge_relative_move": 3e-6},
+    "evaluate/metrics.json": {
+        "test": {
+            "accuracy": 0.98765,
+            "accuracy_low": 0.96,
+            "accuracy_high": 0.995,
+            "images": 269.0,
+            "macro_f1": 0.9871,
+            "log_loss": 0.0512,
+            "ece": 0.0123,
+            "worst_class_recall": 0.9259,
+        }
+    },
+    "evaluate/registered.json": {
+        "run_id": "0123456789abcdef0123456789abcdef",
+        "name": "digits",
+        "version": 3,
+        "alias": "challenger",
+    },
+}
+
+
+def write(folder: Path, **changes: dict[str, Any]) -> Path:
+    """The reports of a run; ``changes`` by stage go into its report.json or registered.json."""
+    for name, content in REPORTS.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stage = "registered" if path.stem == "registered" else path.parent.name
+        path.write_text(json.dumps(content | changes.get(stage, {})))
+    return folder
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed, without the table's frame and line breaks."""
+    out = capsys.readouterr().out
+    return " ".join(out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "1797 images, 10 classes (1259 train, 269 validation, 269 test)",
+        "timm/tf_efficientnet_lite0, weights packaged",
+        "best epoch 3 of 5, validation loss 2.3100 to 0.4567",
+        "unfreeze (2 blocks) best epoch 6 of 8",
+        "49 folded, 48 merged, logits moved by 3e-06 of their scale",
+        "0.9877 (95 % interval 0.960 to 0.995, 269 images)",
+        "0.9871, 0.0512",
+        "0.0123, 0.9259",
+        "digits version 3 as @challenger",
+        "0123456789abcdef0123456789abcdef",
+        "make ui",
+    ],
+)
+def test_the_report_shows(
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    show(PARAMS, write(tmp_path))
+    assert expected in shown(capsys)
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_the_report_says_when_unfreezing_did_not_help(
+    stands: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(PARAMS, write(tmp_path, unfreeze={"warmup_head_stands": stands, "blocks": [9]}))
+    assert ("the warm-up's model stands" in shown(capsys)) is stands
+
+
+@pytest.mark.parametrize("missing", REPORTS)
+def test_a_report_that_is_missing_is_named(missing: str, tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(ThawError, match=f"there is no {tmp_path / missing} yet: run `dvc repro`"):
+        show(PARAMS, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "\x00"])
+def test_a_report_that_is_damaged_is_named(content: str, tmp_path: Path) -> None:
+    write(tmp_path)
+    damaged = tmp_path / "evaluate" / "metrics.json"
+    damaged.write_text(content)
+    with pytest.raises(ThawError, match=str(damaged)):
+        show(PARAMS, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["digits[v2]", "[red]digits", "digits [/old]"])
+def test_square_brackets_in_a_name_are_shown(
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    backbone = PARAMS.backbone.model_copy(update={"weights": f"/weights/{name}.pth"})
+    params = PARAMS.model_copy(update={"backbone": backbone})
+    show(params, write(tmp_path, registered={"name": name}))
+    printed = shown(capsys)
+    assert f"{name} version 3" in printed
+    assert f"/weights/{name}.pth" in printed
+
+
+def test_test_time_augmentation_has_a_row_where_it_was_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(PARAMS, write(tmp_path))
+    assert "with augmentation" not in shown(capsys)
+    metrics = json.loads((tmp_path / "evaluate/metrics.json").read_text())
+    metrics["tta"] = {"accuracy": 0.99251}
+    (tmp_path / "evaluate/metrics.json").write_text(json.dumps(metrics))
+    show(PARAMS, tmp_path)
+    assert "with augmentation 0.9925" in shown(capsys)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from thaw.ingest.splits import MIN_GROUPS, given_split_problems, split, split_problems
+
+Images = tuple[list[str], list[str]]  # labels, groups
+
+
+def images(**counts: int) -> Images:
+    """Distinct images, as many a class as named."""
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    return labels, [f"{label}{number}" for number, label in enumerate(labels)]
+
+
+def assign(found: Images, val: float = 0.15, test: float = 0.15, seed: int = 0) -> list[str]:
+    return split(*found, val_fraction=val, test_fraction=test, seed=seed)
+
+
+def with_copies(found: Images, share: float, seed: int) -> Images:
+    """``found`` with copies of some of its images planted at random places."""
+    labels, groups = found
+    generator = np.random.default_rng(seed)
+    copies = generator.choice(len(labels), int(share * len(labels)))
+    order = generator.permutation(len(labels) + len(copies))
+    places = np.concatenate([np.arange(len(labels)), copies])[order]
+    return [labels[place] for place in places], [groups[place] for place in places]
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.15, 0.15), (0.1, 0.3), (0.25, 0.05)])
+def test_the_fractions_hold_in_every_class(val: float, test: float) -> None:
+    found = images(a=1000, b=200, c=40)
+    counts = Counter(zip(found[0], assign(found, val, test), strict=True))
+    for label, total in (("a", 1000), ("b", 200), ("c", 40)):
+        assert abs(counts[label, "val"] - total * val) <= 0.5
+        assert abs(counts[label, "test"] - total * test) <= 0.5
+
+
+@pytest.mark.parametrize("count", range(MIN_GROUPS, 12))
+@pytest.mark.parametrize("fraction", [0.01, 0.15, 0.33, 0.49])
+def test_every_class_is_in_every_split_from_three_images_on(count: int, fraction: float) -> None:
+    found = images(a=count, b=100)
+    splits = assign(found, fraction, fraction)
+    assert given_split_problems(found[0], splits) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_is_never_divided(seed: int) -> None:
+    labels, groups = with_copies(images(a=50, b=20, c=3), share=1.0, seed=seed)
+    places: dict[str, set[str]] = defaultdict(set)
+    for group, place in zip(groups, assign((labels, groups), seed=seed), strict=True):
+        places[group].add(place)
+    assert {len(found) for found in places.values()} == {1}
+
+
+def test_a_group_with_several_labels_is_not_divided_either() -> None:
+    labels, groups = images(a=20, b=20)
+    labels, groups = [*labels, "b", "a"], [*groups, groups[0], groups[-1]]
+    splits = assign((labels, groups))
+    assert splits[0] == splits[-2]
+    assert splits[39] == splits[-1]
+
+
+def test_copies_do_not_change_where_the_others_go() -> None:
+    labels, groups = images(a=40, b=40)
+    plain = dict(zip(groups, assign((labels, groups)), strict=True))
+    copied = with_copies((labels, groups), share=0.5, seed=0)
+    assert dict(zip(copied[1], assign(copied), strict=True)) == plain
+
+
+def test_the_split_does_not_depend_on_the_order_of_the_images() -> None:
+    labels, groups = images(a=40, b=30)
+    order = np.random.default_rng(0).permutation(70)
+    shuffled = [labels[place] for place in order], [groups[place] for place in order]
+    plain = dict(zip(groups, assign((labels, groups)), strict=True))
+    assert dict(zip(shuffled[1], assign(shuffled), strict=True)) == plain
+
+
+def test_the_split_is_a_pure_function_of_the_seed() -> None:
+    found = images(a=100, b=100)
+    assert assign(found, seed=3) == assign(found, seed=3)
+    assert assign(found, seed=3) != assign(found, seed=4)
+
+
+def test_the_split_is_the_same_on_every_machine() -> None:
+    # Golden: a change of it would silently move images between training and test.
+    found = images(a=7, b=4)
+    assert assign(found, seed=0) == [
+        "train", "val", "train", "train", "test", "train", "train",
+        "train", "train", "test", "val",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [3, 10, 57, 300])
+def test_an_added_image_moves_at_most_three_others_and_none_of_another_class(count: int) -> None:
+    labels, groups = images(a=count, b=20)
+    for number in range(20):
+        before = dict(zip(groups, assign((labels, groups)), strict=True))
+        labels, groups = [*labels, "a"], [*groups, f"new{number}"]
+        after = dict(zip(groups, assign((labels, groups)), strict=True))
+        moved = [group for group in before if before[group] != after[group]]
+        assert len(moved) <= 3
+        assert not any(group.startswith("b") for group in moved)
+
+
+def test_a_class_with_too_few_distinct_images_is_named_with_the_minimum() -> None:
+    labels, groups = images(a=5, b=2, c=1)
+    labels, groups = [*labels, "c", "c"], [*groups, groups[-1], groups[-1]]
+    first, second = split_problems(labels, groups)
+    assert first.startswith("class 'b' has 2 distinct images ")
+    assert second.startswith("class 'c' has 1 distinct image ")
+    assert all("needs 3: one each for training, validation and test" in x for x in (first, second))
+
+
+def test_a_class_of_nothing_but_copies_of_another_is_named() -> None:
+    labels, groups = images(a=5)
+    (line,) = split_problems([*labels, "b", "b", "b"], [*groups, *groups[:3]])
+    assert line.startswith("class 'b' has 0 distinct images ")
+
+
+def test_three_distinct_images_are_enough() -> None:
+    assert split_problems(*images(a=3, b=3)) == []
+
+
+def test_a_given_split_that_leaves_a_class_out_is_named() -> None:
+    labels = ["a", "a", "a", "b", "b"]
+    assert given_split_problems(labels, ["train", "val", "test", "train", "test"]) == [
+        "class 'b' has no image in the val split"
+    ]

@@ -1,0 +1,28 @@
+"""One of several processes that promote at once; imports little, so that it starts soon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlflow.tracking import MlflowClient
+
+from thaw.promotion.ledger import ConflictError, Ledger
+from thaw.promotion.ledger_rows import Intent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def race(uri: str, name: str, versions: Sequence[int], barrier: Any, results: Any) -> None:
+    """In each round, promote one of ``versions``; put (round, version, what came of it)."""
+    ledger = Ledger(MlflowClient(uri), name)
+    for number, version in enumerate(versions):
+        barrier.wait(60)
+        rows, standing = ledger.settle(), ledger.standing()
+        barrier.wait(60)
+        try:
+            ledger.record(Intent("promotion", standing, version, standing), rows)
+        except ConflictError as error:
+            results.put((number, version, str(error)))
+        else:
+            results.put((number, version, "won"))

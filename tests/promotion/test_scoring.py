@@ -1,0 +1,51 @@
+"""The gate scores a version in float32, whatever the device and the caller are set to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests import tf32, tiny
+from tests.promotion.offered import Shop
+from thaw.data.prepared import Prepared
+from thaw.promotion.scoring import score_version
+from thaw.registry.fetch import Version
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from thaw.training.runtime import Runtime
+
+BINS = 15
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("project")
+    made = Shop(folder, f"sqlite:///{folder}/mlruns/mlflow.db")
+    made.register("scored")
+    return made
+
+
+def probabilities(shop: Shop, runtime: Runtime) -> NDArray[np.float64]:
+    """What the gate gets."""
+    found = score_version(Version("scored", 1), Prepared(shop.prepared), runtime, BINS)
+    assert not found.problem
+    assert found.probabilities is not None
+    return found.probabilities
+
+
+def test_in_simulated_tf32_the_probabilities_are_those_of_a_cpu(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = probabilities(shop, tiny.runtime())
+    tf32.simulate(monkeypatch)
+    np.testing.assert_array_equal(probabilities(shop, tiny.runtime()), expected)
+
+
+def test_under_bf16_the_probabilities_are_those_without_it(shop: Shop) -> None:
+    expected = probabilities(shop, tiny.runtime())
+    with tiny.bf16_runtime() as runtime:
+        np.testing.assert_array_equal(probabilities(shop, runtime), expected)

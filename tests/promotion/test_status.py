@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.promotion.offered import Shop
+from thaw.errors import ThawError
+from thaw.promotion import tables
+from thaw.promotion.ledger import Ledger, unsettled
+from thaw.promotion.ledger_rows import Intent, reigns
+from thaw.promotion.rollback import rollback
+from thaw.promotion.status import Standing, age, standings
+from thaw.registry.names import gate_tag
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("project")
+    return Shop(folder, f"sqlite:///{folder}/mlruns/mlflow.db")
+
+
+def moved(ledger: Ledger, to: int) -> None:
+    """What a promotion writes, without its gate."""
+    rows, standing = ledger.settle(), ledger.standing()
+    ledger.record(Intent("promotion", standing, to, standing, why=f"to {to}"), rows)
+    tag = gate_tag("gate", ledger.alias)
+    ledger.client.set_model_version_tag(ledger.name, str(to), tag, "passed")
+
+
+def seen(shop: Shop, name: str) -> dict[str, Standing]:
+    return {one.alias: one for one in standings(shop.client, name)}
+
+
+def versions(shop: Shop, name: str, count: int) -> Ledger:
+    for _ in range(count):
+        shop.register(name)
+    return shop.ledger(name)
+
+
+def test_the_first_champion_stands_without_a_gate_and_that_is_said(shop: Shop) -> None:
+    versions(shop, "first", 2)
+    found = seen(shop, "first")
+    assert list(found) == ["champion", "challenger"]
+    assert (found["champion"].gate, found["champion"].wrong) == ("first, no gate", False)
+    assert (found["challenger"].gate, found["challenger"].wrong) == ("not offered yet", False)
+    assert found["champion"].metrics == {"accuracy": 0.9}
+    assert found["champion"].run_id
+    assert datetime.now(UTC) - found["champion"].created < timedelta(minutes=10)
+
+
+def test_an_alias_that_was_moved_by_hand_is_shown_as_such(shop: Shop) -> None:
+    ledger = versions(shop, "hand", 3)
+    shop.client.set_registered_model_alias("hand", "champion", "3")
+    champion = seen(shop, "hand")["champion"]
+    assert champion.wrong
+    assert champion.gate == "moved by hand: no gate let it through (not offered yet)"
+    moved(ledger, 2)
+    assert not seen(shop, "hand")["champion"].wrong
+    shop.client.set_registered_model_alias("hand", "champion", "1")
+    champion = seen(shop, "hand")["champion"]
+    assert champion.wrong
+    assert champion.gate.startswith("moved by hand: the last change was to version 2")
+    shop.client.set_registered_model_alias("hand", "production", "2")
+    production = seen(shop, "hand")["production"]  # the champion's gate is not production's
+    assert production.gate == "moved by hand: no gate let it through (not offered yet)"
+    assert production.wrong
+
+
+def test_a_rollback_undoes_what_was_done_by_hand(shop: Shop) -> None:
+    ledger = versions(shop, "undone", 3)
+    moved(ledger, 2)
+    shop.client.set_registered_model_alias("undone", "champion", "3")
+    assert rollback(ledger, "by hand").to == 2
+    assert shop.aliases("undone") == {"champion": 2, "previous": 1, "challenger": 3}
+    assert not any(one.wrong for one in seen(shop, "undone").values())
+
+
+def test_a_rollback_onto_what_was_put_there_by_hand_gives_it_no_leave(shop: Shop) -> None:
+    ledger = versions(shop, "landed", 4)
+    moved(ledger, 2)
+    moved(ledger, 4)
+    # as an older thaw wrote it, or somebody by hand
+    ledger.record(Intent("rollback", 4, 3, 2), ledger.rows())
+    champion = seen(shop, "landed")["champion"]
+    assert (champion.version, champion.wrong) == (3, True)
+    assert rollback(ledger, "").to == 2
+
+
+def test_since_when_a_version_stands_there(shop: Shop) -> None:
+    ledger = versions(shop, "since", 3)
+    found = seen(shop, "since")
+    assert found["champion"].since == found["champion"].created
+    assert found["challenger"].since is None
+    moved(ledger, 2)
+    found = seen(shop, "since")
+    when = datetime.fromisoformat(ledger.rows()[-1].when)
+    assert found["champion"].since == found["previous"].since == when
+    shop.client.set_registered_model_alias("since", "champion", "3")
+    assert seen(shop, "since")["champion"].since is None
+
+
+def test_a_promotion_to_a_new_alias_that_died_is_carried_out(shop: Shop) -> None:
+    versions(shop, "new_one", 2)
+    versions(shop, "newXone", 2)  # "_" matches any letter in a filter of MLflow's
+    for name, alias in (("new_one", "staging"), ("newXone", "canary")):
+        new = Ledger(shop.client, name, alias)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(new, "_carry_out", lambda row: None)
+            moved(new, 2)
+    assert unsettled(shop.client, "new_one") == {"staging"}
+    assert seen(shop, "new_one")["staging"].version == 2
+    assert "canary" not in shop.aliases("newXone")
+
+
+def test_rollbacks_go_back_and_back_and_over_what_was_deleted(shop: Shop) -> None:
+    ledger = versions(shop, "back", 4)
+    for version in (2, 3, 4):
+        moved(ledger, version)
+    assert reigns(ledger.rows(), ledger.first()) == [1, 2, 3, 4]
+    assert rollback(ledger, "").to == 3
+    assert reigns(ledger.rows(), ledger.first()) == [1, 2, 3]
+    shop.client.delete_model_version("back", "2")
+    assert rollback(ledger, "").to == 1
+    assert shop.aliases("back") == {"champion": 1}
+    with pytest.raises(ThawError, match="there is no previous champion to go back to"):
+        rollback(ledger, "")
+
+
+def test_another_alias_has_a_history_of_its_own(shop: Shop) -> None:
+    versions(shop, "aliases", 2)
+    staging = type(shop.ledger("aliases"))(shop.client, "aliases", "staging")
+    moved(staging, 2)
+    moved(staging, 1)
+    assert rollback(staging, "").to == 2
+    assert len(staging.rows()) == 3
+    assert shop.ledger("aliases").rows() == []
+    assert shop.aliases("aliases") == {"champion": 1, "challenger": 2, "staging": 2}
+
+
+def test_what_the_verbs_print(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    tracking = shop.params.tracking
+    versions(shop, "printed", 2)
+    tables.history(tracking, "printed", "champion")
+    assert "nobody was promoted or refused yet" in capsys.readouterr().out
+    moved(shop.ledger("printed"), 2)
+    tables.rollback(tracking, "printed", "champion", "why not")
+    assert "printed version 1 is the champion again (it was version 2)" in capsys.readouterr().out
+    tables.history(tracking, "printed", "champion")
+    printed = capsys.readouterr().out
+    assert "promotion" in printed
+    assert "rollback" in printed
+    tables.status(tracking, "printed")
+    assert "@champion" in capsys.readouterr().out
+    with pytest.raises(ThawError, match="there is no registered model 'nobody'"):
+        tables.status(tracking, "nobody")
+
+
+def test_a_rollback_imports_no_torch(shop: Shop) -> None:
+    code = (
+        "import sys, thaw.promotion.tables, thaw.promotion.rollback; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(5, "5 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 d"), (-3, "0 s")]
+)
+def test_an_age_is_short(seconds: int, shown: str) -> None:
+    now = datetime.fromtimestamp(time.time(), UTC)
+    assert age(now - timedelta(seconds=seconds), now) == shown

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.registry.served import CLASSES, image, uniform
+from thaw.errors import ProblemsError, ThawError
+from thaw.model.predictor import Predictor
+from thaw.serving.batch_prediction import images_below, predict_folder
+
+COUNT = 20
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images in two folders, with names that need quotes."""
+    folder = tmp_path / "images"
+    (folder / "sub, ü").mkdir(parents=True)
+    for number in range(COUNT):
+        below = folder / "sub, ü" if number % 2 else folder
+        (below / f"{number:03d}.png").write_bytes(image(number))
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_image_has_the_row_that_the_model_gives_it(
+    model: Path, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    predict_folder(str(model), folder, out, batch_size=7)
+    found = rows(out)
+    assert [row["path"] for row in found] == images_below(folder)[0]
+    contents = [(folder / row["path"]).read_bytes() for row in found]
+    expected = Predictor(model).probabilities(contents)
+    given = torch.tensor([[float(row[f"p_{label}"]) for label in CLASSES] for row in found])
+    torch.testing.assert_close(given, expected, rtol=0, atol=1e-5)
+    assert [row["label"] for row in found] == [CLASSES[i] for i in expected.argmax(1)]
+    about = json.loads((tmp_path / "out.csv.json").read_text())
+    assert about["complete"] is True
+    assert about["unreadable"] == {}
+
+
+def test_rows_that_are_there_are_not_computed_again(
+    model: Path, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    predict_folder(str(model), folder, out)
+    whole = out.read_text()
+    lines = whole.splitlines(keepends=True)
+    marked = lines[1].replace(",0.", ",7.")  # would be overwritten if it were computed again
+    out.write_text("".join([lines[0], marked, *lines[2:9]]) + lines[9][:10])
+    predict_folder(str(model), folder, out, batch_size=4)
+    again = out.read_text().splitlines(keepends=True)
+    assert again[:9] == [lines[0], marked, *lines[2:9]]
+    # other images share a batch than before: the last of six decimals may be another one
+    assert [values(line) for line in again[9:]] == [
+        pytest.approx(values(line), abs=2e-6) for line in lines[9:]
+    ]
+
+
+def values(line: str) -> list[float]:
+    """The numbers at the end of a row."""
+    return [float(cell) for cell in line.rsplit(",", 4)[1:]]
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_predicted(
+    model: Path, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.png").write_bytes(image())
+    (folder / "empty.png").touch()
+    (folder / "page.jpg").write_text("<html>")
+    (folder / "cut.png").write_bytes(image()[:200])
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "gone.png").symlink_to(folder / "nothing.png")
+    (folder / "huge.png").write_bytes(image(size=1001))
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_bytes(image())
+    out = tmp_path / "out.csv"
+    with pytest.raises(ProblemsError) as caught:
+        predict_folder(str(model), folder, out)
+    problems = dict(line.split(": ", 1) for line in caught.value.problems)
+    assert list(problems) == [
+        f"'{name}.png'" if name != "page" else "'page.jpg'"
+        for name in ("cut", "empty", "gone", "huge", "link", "page")
+    ]
+    assert "cannot be decoded" in problems["'cut.png'"]
+    assert problems["'link.png'"] == "leads out of the folder"
+    assert problems["'gone.png'"] == "not a file"
+    assert "max_megapixels" in problems["'huge.png'"]
+    assert len(rows(out)) == COUNT
+    assert set(json.loads((tmp_path / "out.csv.json").read_text())["unreadable"]) == {
+        name.strip("'") for name in problems
+    }
+
+
+def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.png").write_bytes(image())
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / ".hidden").symlink_to(tmp_path / "elsewhere")
+    scandir, out = os.scandir, tmp_path / "out.csv"
+
+    def denied(path: str) -> object:  # root, who runs tests in a container, can read everything
+        if str(path).endswith("sub, ü"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(ProblemsError) as caught:
+        predict_folder(str(model), folder, out)
+    monkeypatch.undo()
+    assert sorted(caught.value.problems) == [
+        "'linked': a link to a folder is not followed",
+        "'sub, ü': the folder cannot be read: Permission denied",
+    ]
+    assert len(rows(out)) == COUNT / 2
+    about = json.loads((tmp_path / "out.csv.json").read_text())
+    assert set(about["unreadable"]) == {"linked", "sub, ü"}
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/linked").symlink_to(folder)
+    with pytest.raises(ProblemsError, match=r"holds no image(.|\n)*'linked': a link to a folder"):
+        images_below(tmp_path / "only")
+
+
+def test_a_name_that_is_no_utf_8_is_listed(model: Path, folder: Path, tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png"))).write_bytes(image())
+    with pytest.raises(ProblemsError, match="the file's name is not valid UTF-8"):
+        predict_folder(str(model), folder, tmp_path / "out.csv")
+    about = json.loads((tmp_path / "out.csv.json").read_text())
+    assert about["unreadable"] == {"\udcff.png": "the file's name is not valid UTF-8"}
+
+
+def test_a_probability_that_is_not_finite_is_no_row(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Predictor.forward
+    second = images_below(folder)[0][1]
+
+    def broken(self: Predictor, images: torch.Tensor, *, watch: bool = False) -> torch.Tensor:
+        found = forward(self, images, watch=watch).clone()
+        bad = self.read((folder / second).read_bytes())
+        found[(images == bad).flatten(1).all(dim=1)] = float("nan")
+        return found
+
+    monkeypatch.setattr(Predictor, "forward", broken)
+    with pytest.raises(ProblemsError) as caught:
+        predict_folder(str(model), folder, tmp_path / "out.csv")
+    assert caught.value.problems == [f"{second!r}: the model gave a probability that is not finite"]
+    assert second not in {row["path"] for row in rows(tmp_path / "out.csv")}
+    assert len(rows(tmp_path / "out.csv")) == COUNT - 1
+
+
+def test_the_drift_score_stays_until_there_is_another(watched: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "images", tmp_path / "out.csv"
+    folder.mkdir()
+    for number in range(64):
+        (folder / f"{number:03d}.png").write_bytes(image(number))
+
+    def drift() -> tuple[float | None, int | None]:
+        about = json.loads((tmp_path / "out.csv.json").read_text())
+        return about["drift"], about["drift_images"]
+
+    predict_folder(str(watched), folder, out)
+    first, images = drift()
+    assert first is not None
+    assert first < 0.1
+    assert images == 64
+    predict_folder(str(watched), folder, out)  # nothing is left to compute
+    assert drift() == (first, 64)
+    (folder / "few.png").write_bytes(uniform(0))
+    predict_folder(str(watched), folder, out)  # too few to tell
+    assert drift() == (first, 64)
+    for number in range(40):
+        (folder / f"white{number}.png").write_bytes(uniform(255))
+    predict_folder(str(watched), folder, out)
+    shifted, images = drift()
+    assert shifted is not None
+    assert shifted > first + 0.3
+    assert images == 40
+
+
+@pytest.mark.parametrize(
+    ("asked", "below", "reason"),
+    [
+        ("nothing", "images", "nothing is no model"),
+        ("images", "images", r"is no model directory: it has no model\.json"),
+        ("models:/x", "images", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
+        (None, "nothing", "nothing is not a folder"),
+        (None, "empty", "empty holds no image"),
+    ],
+)
+def test_what_is_not_there_is_a_line(
+    model: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+    below: str,
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ThawError, match=reason):
+        predict_folder(asked or str(model), Path(below), tmp_path / "out.csv")
+
+
+def test_a_killed_command_continues(model: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "images", tmp_path / "out.csv"
+    folder.mkdir()
+    for number in range(300):
+        (folder / f"{number:04d}.png").write_bytes(image(number, size=100))
+    command = [str(Path(sys.executable).parent / "thaw"), "predict", str(model), str(folder)]
+    command += ["--out", str(out), "--batch-size", "2"]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while not out.exists() or out.stat().st_size < 300:
+        time.sleep(0.005)
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(rows(out))
+    assert 0 < done < 300
+    before = out.read_text().splitlines()[: done - 1]
+    subprocess.run(command, check=True)
+    found = rows(out)
+    assert [row["path"] for row in found] == images_below(folder)[0]
+    assert out.read_text().splitlines()[: done - 1] == before

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tf32
+from tests.registry.served import image
+from thaw.errors import ThawError
+from thaw.model.predictor import Predictor
+from thaw.serving.parity import Proof, prove
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_model_that_computes_something_else_is_not_proved(model: Path) -> None:
+    predictor = Predictor(model)
+    batches = [torch.cat([predictor.read(image(seed)) for seed in range(4)])]
+    assert prove(predictor.forward, predictor.forward, batches).holds
+    assert not prove(predictor.forward, predictor.forward, []).holds
+    for other in (
+        lambda inputs: predictor.forward(inputs) + 2e-4,
+        lambda inputs: predictor.forward(inputs).flip(1),
+        lambda inputs: predictor.forward(inputs) * np.nan,
+    ):
+        assert not prove(predictor.forward, other, batches).holds
+
+
+@pytest.mark.parametrize("rounding", ["tf32", "bf16"])
+def test_the_proof_runs_in_float32_whatever_is_set_around_it(
+    model: Path, monkeypatch: pytest.MonkeyPatch, rounding: str
+) -> None:
+    predictor = Predictor(model)
+    batches = [torch.cat([predictor.read(image(seed)) for seed in range(4)])]
+    expected = predictor.forward(batches[0])
+    if rounding == "tf32":
+        tf32.simulate(monkeypatch)
+    with torch.autocast("cpu", torch.bfloat16, enabled=rounding == "bf16"):
+        assert not torch.allclose(
+            predictor.forward(batches[0]).float(), expected, rtol=0, atol=1e-5
+        )
+        proof = prove(predictor.forward, lambda _: expected, batches)
+    assert proof.holds
+    assert proof.largest_move == 0
+
+
+def test_a_proof_that_fails_says_by_how_much_and_what_follows() -> None:
+    Proof(images=4, largest_move=1e-5, changed=0).check("nothing is written")
+    message = r"over 4 images a probability moved by up to 0\.02 .* 1 labels changed; it stays"
+    with pytest.raises(ThawError, match=message):
+        Proof(images=4, largest_move=0.02, changed=1).check("it stays")

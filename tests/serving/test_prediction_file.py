@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from tests import tiny
+from thaw.errors import ThawError
+from thaw.serving.prediction_file import Results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLASSES = ["cat", "dog, small"]
+OWNER = {"digest": "a" * 64, "folder": "/images"}
+ROWS = torch.tensor([[0.25, 0.75], [0.9, 0.1]])
+NAMES = ['a,"b".png', "line\nbreak ü.png"]
+
+
+def opened(path: Path, **changes: str) -> Results:
+    return Results(path, {**OWNER, **changes}, CLASSES)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Two rows, as a killed run leaves them."""
+    with opened(tmp_path / "out.csv") as results:
+        results.add(NAMES, ROWS)
+    return tmp_path / "out.csv"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_row_has_label_probability_and_all_classes(path: Path) -> None:
+    assert read(path) == [
+        {
+            "path": NAMES[0],
+            "label": "dog, small",
+            "probability": "0.75",
+            "p_cat": "0.25",
+            "p_dog, small": "0.75",
+        },
+        {
+            "path": NAMES[1],
+            "label": "cat",
+            "probability": "0.9",
+            "p_cat": "0.9",
+            "p_dog, small": "0.1",
+        },
+    ]
+
+
+def test_what_is_there_is_known_and_kept(path: Path) -> None:
+    before = path.read_bytes()
+    results = opened(path)
+    assert results.done == set(NAMES)
+    assert path.read_bytes() == before
+
+
+def test_wherever_a_row_is_torn_the_whole_ones_stay(path: Path) -> None:
+    content = path.read_bytes()
+    header = content.index(b"\n") + 1
+    first = content.index(b"0.75\n") + 5
+    for length in range(len(content) + 1):
+        path.write_bytes(content[:length])
+        done = opened(path).done
+        whole = (length >= first) + (length == len(content))
+        assert done == set(NAMES[:whole]), length
+        expected = content[: (header, first, len(content))[whole]]
+        assert path.read_bytes() == expected, length
+
+
+@pytest.mark.parametrize("key", OWNER)
+def test_rows_of_another_model_or_folder_are_not_mixed_in(path: Path, key: str) -> None:
+    before = path.read_bytes()
+    with pytest.raises(ThawError, match=f"the predictions of another {key}"):
+        opened(path, **{key: "other"})
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("about", [None, "[]", "{", "null"])
+def test_a_file_of_somebody_elses_is_left_alone(tmp_path: Path, about: str | None) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("dear diary\n")
+    if about is not None:
+        path.with_name("mine.csv.json").write_text(about)
+    with pytest.raises(ThawError, match="is there, but not of `thaw predict`"):
+        opened(path)
+    assert path.read_text() == "dear diary\n"
+
+
+def test_a_full_disk_is_a_line_that_names_the_file(path: Path) -> None:
+    names, rows = NAMES * 50, ROWS.repeat(50, 1)
+    with opened(path) as results, tiny.full_disk(), pytest.raises(ThawError, match=r"out\.csv"):
+        results.add(names, rows)

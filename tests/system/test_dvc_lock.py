@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from dvc_data.hashfile.build import build
+from dvc_data.hashfile.db import HashFileDB
+from dvc_objects.fs.local import LocalFileSystem
+
+from thaw.system import dvc_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "data/prepared"
+    for name in ("pack.json", "a/b.png", "a.png", "a-b.png", "ü/ß.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_the_digest_of_a_folder_is_dvcs(folder: Path, tmp_path: Path) -> None:
+    system = LocalFileSystem()  # type: ignore[no-untyped-call]
+    _, _, made = build(HashFileDB(system, str(tmp_path / "odb")), str(folder), system, "md5")
+    assert dvc_lock.lying(folder) == made.hash_info.value
+
+
+@pytest.mark.parametrize("change", ["byte", "name", "file"])
+def test_whatever_changes_in_it_changes_the_digest(folder: Path, change: str) -> None:
+    before = dvc_lock.lying(folder)
+    if change == "byte":
+        (folder / "a/b.png").write_text("a/b.pnG")
+    elif change == "name":
+        (folder / "a.png").rename(folder / "b.png")
+    else:
+        (folder / "new").touch()
+    assert dvc_lock.lying(folder) != before
+
+
+def test_dvc_lock_is_read_beside_the_folder_that_it_names(folder: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "dvc.lock"
+    assert dvc_lock.recorded(folder, lock) == ""
+    lock.write_text("schema: '2.0'")
+    assert dvc_lock.recorded(folder, lock) == ""
+    out = "{path: data/prepared, hash: md5, md5: abc.dir, size: 1}"
+    lock.write_text(f"stages: {{x: {{cmd: x}}, prepare: {{outs: [{{path: y}}, {out}]}}}}")
+    assert dvc_lock.recorded(folder, lock) == "abc.dir"
+    assert dvc_lock.recorded(folder.parent, lock) == ""

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import tiny
+from thaw.errors import ThawError
+from thaw.system.files import only_process, write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_file_is_written_with_its_folders_and_nothing_else(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a" / "b" / "file.bin", b"content")
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file.bin"]
+    assert (tmp_path / "a" / "b" / "file.bin").read_bytes() == b"content"
+
+
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"a longer old content")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_failed_write_leaves_the_old_file_and_names_path_and_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    with tiny.full_disk(), pytest.raises(ThawError, match=r"could not write 5,000 bytes"):
+        write_whole(path, bytes(5000))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_where_a_folder_should_be_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("in the way")
+    with pytest.raises(ThawError, match=r"models.*could not write 3 bytes"):
+        write_whole(tmp_path / "models" / "file.bin", b"new")
+
+
+def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    script = f"""
+import os, signal, pathlib
+from thaw.system.files import write_whole
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+write_whole(pathlib.Path({str(path)!r}), b"new")
+"""
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "write_whole(path, b'new')",
+        "only_process(path, 'the stage').__enter__()",
+    ],
+)
+def test_a_read_only_disk_is_a_clear_error(tmp_path: Path, action: str) -> None:
+    script = f"""
+import pathlib
+from thaw.errors import ThawError
+from thaw.system.files import only_process, write_whole
+path = pathlib.Path({str(tmp_path)!r}) / "file.bin"
+try:
+    {action}
+except ThawError as error:
+    print(error)
+"""
+    mount = f'mount -t tmpfs -o ro none {tmp_path} && exec "$@"'
+    namespace = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    try:
+        subprocess.run([*namespace, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine does not let a test mount a read-only disk")
+    command = [*namespace, sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert "Traceback" not in result.stderr
+    assert str(tmp_path / "file.bin") in result.stdout
+    assert "Read-only file system" in result.stdout
+
+
+def test_a_second_holder_is_refused_and_told_the_first_ones_pid(tmp_path: Path) -> None:
+    lock = tmp_path / "scratch" / "stage.lock"
+    with only_process(lock, "the stage unfreeze"):
+        script = f"""
+import pathlib, sys
+from thaw.errors import ThawError
+from thaw.system.files import only_process
+try:
+    only_process(pathlib.Path({str(lock)!r}), "the stage unfreeze").__enter__()
+except ThawError as error:
+    sys.exit(str(error))
+"""
+        other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert f"the stage unfreeze is already running as process {os.getpid()}" in other.stderr
+
+
+def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
+    lock = tmp_path / "stage.lock"
+    with pytest.raises(ZeroDivisionError), only_process(lock, "first"):
+        raise ZeroDivisionError
+    with only_process(lock, "second"):
+        assert lock.read_text() == str(os.getpid())
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    lock = tmp_path / "stage.lock"
+    script = f"""
+import os, pathlib, signal
+from thaw.system.files import only_process
+with only_process(pathlib.Path({str(lock)!r}), "first"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    assert lock.read_text() != ""
+    with only_process(lock, "second"):
+        assert lock.read_text() == str(os.getpid())

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import settings
+from thaw.errors import ThawError
+from thaw.system import launching, provenance
+from thaw.system.processes import LAUNCHER
+
+ROOT = Path(__file__).parents[2]
+
+# Stands for a stage: says who and where it is instead of working, or ends as it is told to.
+STAGE = """
+import json, os, sys
+from thaw.errors import ThawError
+from thaw.system.processes import run_main
+
+def main():
+    kept = {"pid": os.getpid(), "argv": sys.orig_argv, "environment": dict(os.environ)}
+    name = os.path.basename(sys.argv[0])
+    rank = os.environ.get("RANK", "0")
+    open(f"{name}.{rank}.json", "w").write(json.dumps(kept))
+    match os.environ.get("END"):
+        case "mistake": raise ThawError("there is no data")
+        case "bug": raise ValueError("a bug")
+        case "killed": os.kill(os.getpid(), 9)
+
+run_main(main)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml, and a copy of the package whose stages say what they got."""
+    package = tmp_path / "src" / "thaw"
+    shutil.copytree(provenance.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for stage in launching.STAGES:
+        (package / "stages" / f"{stage}.py").write_text(STAGE)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def configure(**values: object) -> None:
+    """Change values of the section ``launch``."""
+    path = Path("params.yaml")
+    content = path.read_text()
+    for key, value in values.items():
+        lines = [line for line in content.splitlines() if line.startswith(f"  {key}: ")]
+        assert len(lines) == 1
+        content = content.replace(lines[0], f"  {key}: {json.dumps(value)}")
+    path.write_text(content)
+
+
+def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
+    """Run ``thaw stage NAME`` on the copy; the pid that was started, and what was written."""
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in launching.ENVIRONMENT and not key.startswith("OMP_")
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from thaw.cli import main; main()", "stage", stage],
+        env={**clean, "PYTHONPATH": str(Path("src").resolve()), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code, output
+    return process.pid, output
+
+
+def said(stage: str) -> list[dict[str, Any]]:
+    """What each process of the stage said, by rank."""
+    return [json.loads(path.read_text()) for path in sorted(Path().glob(f"{stage}.py.*.json"))]
+
+
+def test_prepare_is_a_single_process_that_takes_the_place_of_the_command(project: Path) -> None:
+    pid, _ = start("prepare")
+    (process,) = said("prepare")
+    assert process["pid"] == pid
+    assert process["argv"][1:] == ["-m", "thaw.stages.prepare"]
+
+
+def test_a_stage_gets_the_environment_that_makes_it_fast_and_repeatable(project: Path) -> None:
+    start("prepare")
+    (process,) = said("prepare")
+    environment = process["environment"]
+    assert environment.items() >= launching.ENVIRONMENT.items()
+    assert int(environment["MALLOC_TRIM_THRESHOLD_"]) >= 2**32
+    assert environment["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert environment["OMP_NUM_THREADS"] == str(len(os.sched_getaffinity(0)))
+
+
+def test_what_the_user_has_set_is_kept_but_the_threads_are_those_of_params_yaml(
+    project: Path,
+) -> None:
+    configure(threads=3)
+    start("prepare", CUBLAS_WORKSPACE_CONFIG=":16:8", OMP_NUM_THREADS="7", MY_OWN="1")
+    (process,) = said("prepare")
+    environment = process["environment"]
+    assert environment["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    assert environment["MY_OWN"] == "1"
+    assert environment["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_single_process_takes_the_place_of_the_command(project: Path) -> None:
+    # A launcher beside it would have imported torch for nothing.
+    pid, _ = start("warmup_head")
+    (process,) = said("warmup_head")
+    assert process["pid"] == pid
+    assert process["environment"]["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_accelerate_starts_as_many_processes_as_asked_for(processes: int, project: Path) -> None:
+    # With --cpu it would start one and say nothing (huggingface/accelerate#2741).
+    configure(processes=processes, threads=2, mixed_precision="bf16")
+    start("warmup_head")
+    ranks = said("warmup_head")
+    assert len(ranks) == processes
+    for rank, process in enumerate(ranks):
+        environment = process["environment"]
+        assert environment.get("WORLD_SIZE", "1") == str(processes)
+        assert environment.get("RANK", "0") == str(rank)
+        assert environment["OMP_NUM_THREADS"] == "2"
+        assert environment["ACCELERATE_MIXED_PRECISION"] == "bf16"
+        assert environment.items() >= launching.ENVIRONMENT.items()
+
+
+def test_what_the_user_told_accelerate_for_other_work_is_not_for_the_stages(
+    project: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "hub" / "accelerate"
+    folder.mkdir(parents=True)
+    hostile = "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nnum_processes: 4\n"
+    (folder / "default_config.yaml").write_text(hostile + "num_machines: 2\ngpu_ids: '3'\n")
+    start("warmup_head", HF_HOME=str(tmp_path / "hub"))
+    (process,) = said("warmup_head")
+    assert "WORLD_SIZE" not in process["environment"]
+    assert "CUDA_VISIBLE_DEVICES" not in process["environment"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_PDEATHSIG")
+def test_a_stage_whose_dvc_was_killed_before_it_could_notice_does_not_start(project: Path) -> None:
+    start("prepare", code=-9, THAW_STARTER="1")
+    assert not said("prepare")
+    start("prepare", THAW_STARTER=str(os.getpid()))
+    start("prepare", THAW_STARTER="")  # a shell without $PPID
+    (process,) = said("prepare")
+    assert "THAW_STARTER" not in process["environment"]
+
+
+def test_a_stage_that_is_started_by_another_stage_lives(project: Path) -> None:
+    # as a search would start it: the environment still names the outer stage's launcher
+    start("prepare", THAW_LAUNCHER="1")
+    (process,) = said("prepare")
+    assert process["environment"][LAUNCHER] == str(process["pid"])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_users_mistake_in_a_stage_comes_through_the_launcher(
+    processes: int, project: Path
+) -> None:
+    configure(processes=processes)
+    _, output = start("warmup_head", code=2, END="mistake")
+    assert set(output.splitlines()) == {"error: there is no data"}
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "processes"),
+    [("bug", 1, 1), ("bug", 1, 2), ("killed", -9, 1), ("killed", 137, 2)],
+)
+def test_a_stage_that_breaks_is_an_exit_code_and_the_stages_own_traceback(
+    end: str, code: int, processes: int, project: Path
+) -> None:
+    configure(processes=processes)
+    _, output = start("warmup_head", code=code, END=end)
+    assert "accelerate/commands" not in output
+    assert ("ValueError: a bug" in output) is (end == "bug")
+
+
+def test_the_cores_are_shared_out_among_the_processes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(processes=3)
+    started: list[list[str]] = []
+    # The only way to see the command without starting three processes.
+    monkeypatch.setattr(os, "execvpe", lambda _, command, __: started.append(command))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(launching, "die_with_starter", lambda: None)
+    launching.replace_process("unfreeze", settings.PARAMS.launch)
+    (command,) = started
+    assert command[command.index("--num_cpu_threads_per_process") + 1] == "2"
+    assert command[command.index("--num_processes") + 1] == "3"
+
+
+def test_an_unknown_stage_is_refused_with_those_that_exist(project: Path) -> None:
+    with pytest.raises(ThawError, match=r"no stage 'train': choose from prepare, warmup_head"):
+        launching.replace_process("train", settings.PARAMS.launch)
+
+
+def test_every_stage_is_a_module() -> None:
+    modules = {path.stem for path in (provenance.PACKAGE / "stages").glob("*.py")}
+    assert set(launching.STAGES) <= modules

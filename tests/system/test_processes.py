@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from thaw.system.processes import LAUNCHER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROBE = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "true"]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_PDEATHSIG")
+
+SLEEP = "print(os.getpid(), flush=True); time.sleep(60)"
+CHILD = (
+    "import os, time; from thaw.system.processes import die_with_parent; "
+    f"die_with_parent(); {SLEEP}"
+)
+BECOMES_ANOTHER = (
+    "import os, sys; from thaw.system.processes import die_with_parent; die_with_parent();"
+    f"os.execv(sys.executable, [sys.executable, '-c', 'import os, time; {SLEEP}'])"
+)
+WITHOUT = f"import os, time; {SLEEP}"
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+STAGE = """
+import sys, time
+from thaw.errors import ThawError
+from thaw.system.processes import run_main
+
+def main():
+    {body}
+
+run_main(main)
+"""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def orphan(program: str) -> int:
+    """The pid of a process whose parent was killed after it had started ``program``."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, program], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert not is_gone(pid)
+        parent.kill()
+    return pid
+
+
+def stage(body: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", STAGE.format(body=body)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts background jobs with SIGINT ignored, and a test run may be one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@linux
+@pytest.mark.parametrize("program", [CHILD, BECOMES_ANOTHER], ids=["as itself", "after exec"])
+def test_a_child_dies_with_its_killed_parent(program: str) -> None:
+    pid = orphan(program)
+    assert wait_until(lambda: is_gone(pid))
+
+
+@linux
+def test_a_child_that_did_not_ask_for_it_lives_on() -> None:
+    # Without this the test above would pass on a machine that kills orphans anyway.
+    pid = orphan(WITHOUT)
+    try:
+        assert not wait_until(lambda: is_gone(pid), seconds=0.5)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+@linux
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run(PROBE, capture_output=True).returncode != 0,
+    reason="this machine gives no process namespaces",
+)
+def test_a_stage_lives_whose_parent_is_the_first_process_of_a_container() -> None:
+    # `docker run IMAGE dvc repro`: DVC is process 1, and every stage's parent is 1 from the start.
+    child = "from thaw.system.processes import die_with_parent; die_with_parent(); print('alive')"
+    done = subprocess.run(
+        [*PROBE[:-1], sys.executable, "-c", PARENT, child],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "alive\n"
+
+
+@linux
+@pytest.mark.parametrize(
+    ("launcher", "lives"), [("parent", True), ("none", True), ("another", False)]
+)
+def test_a_child_whose_launcher_is_gone_already_does_not_start(launcher: str, lives: bool) -> None:
+    # It died between the fork and the child's request to the kernel.
+    named = {"parent": {LAUNCHER: str(os.getpid())}, "none": {}, "another": {LAUNCHER: "1"}}
+    clean = {key: value for key, value in os.environ.items() if key != LAUNCHER}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "from thaw.system.processes import die_with_parent; die_with_parent(); print('alive')",
+        ],
+        env=clean | named[launcher],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == (("alive\n", 0) if lives else ("", -signal.SIGKILL))
+
+
+def test_a_users_mistake_is_a_line_and_exit_code_2() -> None:
+    process = stage("raise ThawError('params.yaml: seed is missing')")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err == "error: params.yaml: seed is missing\n"
+    assert not out
+
+
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+    process = stage("raise ValueError('a bug')")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" in err
+    assert "a bug" in err
+
+
+def test_a_normal_end_is_exit_code_0() -> None:
+    process = stage("print('done')")
+    assert process.communicate(timeout=60) == ("done\n", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_stage_cleans_up_and_says_how_to_go_on(number: signal.Signals) -> None:
+    # A try-finally stands for the MLflow run, which is marked KILLED on the way out.
+    process = stage(
+        "\n    try: print('up', flush=True); time.sleep(60)\n    finally: print('cleaned up')"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == "cleaned up\n"
+    assert err == "interrupted: the same command continues from the last checkpoint\n"

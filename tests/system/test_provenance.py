@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thaw.system import provenance
+
+LOCK = """\
+schema: '2.0'
+stages:
+  prepare:
+    cmd: exec thaw stage prepare
+    outs: [{path: data/prepared, md5: "1"}]
+  evaluate:
+    cmd: exec thaw stage evaluate
+    outs: [{path: reports/evaluate/metrics.json, md5: "2"}]
+"""
+
+
+def git(*arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", *identity, *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def checkout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A git checkout of a small project in ``folder``, which is entered; its commit."""
+    monkeypatch.chdir(folder)
+    git("init", "--quiet")
+    Path("src").mkdir()
+    for name in ("src/code.py", "params.yaml", "dvc.yaml", "dvc.lock", "README.md"):
+        Path(name).write_text("a")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    return git("rev-parse", "HEAD")
+
+
+def digest_of(package: Path) -> str:
+    """The code digest as a process would give it that runs from ``package``."""
+    program = (
+        "from thaw.system import provenance; print(provenance.PACKAGE, provenance.code_digest())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    where, digest = done.stdout.split()
+    assert Path(where) == package
+    return digest
+
+
+def test_equal_parts_give_an_equal_key_in_any_order_of_their_keys() -> None:
+    assert provenance.key({"a": 1, "b": [2.5]}, "x") == provenance.key({"b": [2.5], "a": 1}, "x")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a", "b"), ("b", "a")),
+        (("ab", "c"), ("a", "bc")),
+        (({"a": 1},), ({"a": 1.5},)),
+        ((), ("",)),
+    ],
+)
+def test_different_parts_give_a_different_key(
+    one: tuple[object, ...], other: tuple[object, ...]
+) -> None:
+    assert provenance.key(*one) != provenance.key(*other)
+
+
+def test_a_changed_or_renamed_module_changes_the_code_digest(tmp_path: Path) -> None:
+    package = tmp_path / "thaw"
+    shutil.copytree(provenance.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    digests = [digest_of(package)]
+    (package / "notes.txt").write_text("no code")
+    assert digest_of(package) == digests[0]
+    with (package / "model" / "zoo.py").open("a") as stream:
+        stream.write("# changed\n")
+    digests.append(digest_of(package))
+    (package / "model" / "zoo.py").rename(package / "model" / "zoos.py")
+    digests.append(digest_of(package))
+    assert len(set(digests)) == 3
+
+
+def test_the_git_state_of_an_unchanged_checkout_is_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = checkout(tmp_path, monkeypatch)
+    assert provenance.git_state() == (commit, False)
+
+
+@pytest.mark.parametrize("name", ["src/code.py", "src/new.py", "params.yaml", "dvc.yaml"])
+def test_changed_code_or_parameters_are_a_change(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = checkout(tmp_path, monkeypatch)
+    Path(name).write_text("changed")
+    assert provenance.git_state() == (commit, True)
+
+
+@pytest.mark.parametrize("name", ["dvc.lock", "README.md", "report.json"])
+def test_what_a_run_itself_writes_is_no_change(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = checkout(tmp_path, monkeypatch)
+    Path(name).write_text("changed")
+    assert provenance.git_state() == (commit, False)
+
+
+def test_there_is_no_git_state_outside_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    assert provenance.git_state() is None
+
+
+def test_there_is_no_git_state_before_the_first_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git("init", "--quiet")
+    assert provenance.git_state() is None
+
+
+def test_there_is_no_git_state_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout(tmp_path, monkeypatch)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.git_state() is None
+
+
+def test_the_lock_digest_leaves_out_the_stage_that_is_still_running(tmp_path: Path) -> None:
+    lock = tmp_path / "dvc.lock"
+    lock.write_text(LOCK)
+    before = provenance.lock_digest(lock)
+    lock.write_text(LOCK.replace('"2"', '"3"'))
+    assert provenance.lock_digest(lock) == before
+    lock.write_text(LOCK.split("  evaluate:")[0])
+    assert provenance.lock_digest(lock) == before
+    lock.write_text(LOCK.replace('"1"', '"4"'))
+    assert provenance.lock_digest(lock) != before
+
+
+def test_there_is_no_lock_digest_before_the_first_repro(tmp_path: Path) -> None:
+    assert provenance.lock_digest(tmp_path / "dvc.lock") is None

@@ -1,0 +1,548 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pytest
+from mlflow.tracking import MlflowClient
+
+from thaw.config import params as config
+from thaw.errors import ThawError
+from thaw.system import provenance
+from thaw.tracking.result_run import KEY, PROCESS, ResultRun, connect, store_uri
+from thaw.training.history import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thaw.config.params import Params
+
+ROOT = Path(__file__).parents[2]
+DIGEST = "d" * 64
+CAN_MOUNT = (
+    shutil.which("unshare") is not None
+    and subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "true"], capture_output=True
+    ).returncode
+    == 0
+)
+
+# A stage in a process of its own; what it does is the first argument, its data the second.
+STAGE = """
+import os, sys, time
+from thaw.config import params as config
+from thaw.system.processes import run_main
+from thaw.tracking.result_run import ResultRun
+
+def main():
+    run = ResultRun(config.load(config.Params), sys.argv[2])
+    with run.stage("unfreeze"):
+        print(run.run_id, flush=True)
+        if sys.argv[1] == "wait":
+            time.sleep(60)
+
+run_main(main)
+"""
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without the project's experiment: making one takes seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        connect(parameters(uri=f"sqlite:///{path}", experiment="other").tracking)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project's folder without a store, which is entered."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    # MLflow sets it itself, for the processes it starts; empty counts as not set
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    yield tmp_path
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def project(folder: Path, empty_store: Path) -> Path:
+    """A project's folder with a store, which is entered."""
+    (folder / "mlruns").mkdir()
+    shutil.copy(empty_store, folder / "mlruns" / "mlflow.db")
+    return folder
+
+
+def parameters(**tracking: object) -> Params:
+    params = config.load(config.Params, ROOT / "params.yaml")
+    return params.model_copy(update={"tracking": params.tracking.model_copy(update=tracking)})
+
+
+def changed(section: str, **values: object) -> Params:
+    params = parameters()
+    return params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
+
+
+def client() -> MlflowClient:
+    return MlflowClient(store_uri(parameters().tracking))
+
+
+def status(run: ResultRun) -> str:
+    found: str = client().get_run(run.run_id).info.status
+    return found
+
+
+def tags(run: ResultRun) -> dict[str, str]:
+    found: dict[str, str] = client().get_run(run.run_id).data.tags
+    return found
+
+
+def steps(run: ResultRun, metric: str) -> list[int]:
+    return sorted(entry.step for entry in client().get_metric_history(run.run_id, metric))
+
+
+def rows(epochs: int) -> list[Row]:
+    first = Row(0, None, 2.0, 0.1, 0.0)
+    return [first, *(Row(e, 1 / e, 2 / e, 0.9, 0.01) for e in range(1, epochs + 1))]
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", STAGE, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+# Where runs are kept
+
+
+def test_four_processes_open_a_fresh_store_at_once(folder: Path) -> None:
+    processes = [start("end", str(number)) for number in range(4)]
+    ended = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, ended
+    experiment = client().get_experiment_by_name("thaw")
+    assert experiment is not None
+    found = client().search_runs([experiment.experiment_id])
+    assert {run.info.run_id for run in found} == {out.strip() for out, _ in ended}
+    assert len(found) == 4
+    assert {path.name for path in folder.iterdir()} == {"mlruns", "params.yaml"}
+    assert not list(folder.glob("mlruns/.*"))
+
+
+def test_the_database_and_the_artifacts_are_under_mlruns(project: Path) -> None:
+    Path("reports").mkdir()
+    Path("reports/metrics.json").write_text("{}")
+    Path("dvc.lock").write_text("stages: {}")
+    before = set(project.iterdir())
+    run = ResultRun(parameters(), DIGEST)
+    with run.active():
+        run.complete("a note", parameters().data, DIGEST)
+    artifacts = {path.name for path in (project / "mlruns/artifacts").rglob("*.*")}
+    assert artifacts == {"params.yaml", "dvc.lock", "metrics.json"}
+    assert set(project.iterdir()) == before
+
+
+def test_the_environment_names_the_store(
+    folder: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_store, "elsewhere.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/elsewhere.db")
+    run = ResultRun(parameters(), DIGEST)
+    assert MlflowClient(f"sqlite:///{folder}/elsewhere.db").get_run(run.run_id)
+    assert not Path("mlruns").exists()
+
+
+def test_tracking_uri_wins_over_the_environment(
+    folder: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_store, "mine.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/elsewhere.db")
+    run = ResultRun(parameters(uri=f"sqlite:///{folder}/mine.db"), DIGEST)
+    assert MlflowClient(f"sqlite:///{folder}/mine.db").get_run(run.run_id)
+    assert not Path("elsewhere.db").exists()
+
+
+def test_an_experiment_in_dvcs_copy_is_kept_with_the_projects_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # where `dvc exp run --temp` and `--queue` work; DVC removes it afterwards
+    copy = project / ".dvc/tmp/exps/standalone/tmpabc"
+    copy.mkdir(parents=True)
+    first = ResultRun(parameters(), DIGEST)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    assert ResultRun(parameters(), DIGEST).run_id == first.run_id
+    assert not list(copy.iterdir())
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["/proc/no/mlflow.db", "/sys/no/mlflow.db", "params.yaml/mlflow.db", "no_database.db"],
+    ids=["cannot be made", "read-only", "a file in the way", "not a database"],
+)
+def test_a_store_that_cannot_be_used_is_named(place: str, folder: Path) -> None:
+    Path("no_database.db").write_text("this was never a database\n" * 100)
+    uri = f"sqlite:///{place}"
+    with pytest.raises(ThawError) as caught:
+        connect(parameters(uri=uri).tracking)
+    assert uri in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_server_that_does_not_answer_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ThawError, match=f"the MLflow store {uri} cannot be used"):
+            connect(parameters(uri=uri).tracking)
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="this machine gives no mount namespaces")
+def test_a_store_on_read_only_storage_is_refused_at_the_start(project: Path) -> None:
+    read_only = "mount --bind mlruns mlruns && mount -o remount,ro,bind mlruns"
+    done = subprocess.run(
+        [
+            *("unshare", "--map-root-user", "--mount", "sh", "-c"),
+            f'{read_only} && exec "$@"',
+            *("sh", sys.executable, "-c", STAGE, "end", DIGEST),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: tracking: the MLflow store sqlite:///")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_moved_project_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ResultRun(parameters(), DIGEST)
+    (project / "moved").mkdir()
+    Path("mlruns").rename("moved/mlruns")
+    monkeypatch.chdir("moved")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    with pytest.raises(ThawError) as caught:
+        ResultRun(parameters(), DIGEST)
+    message = str(caught.value)
+    assert f"'thaw' keeps its artifacts in {(project / 'mlruns').as_uri()}" in message
+    assert f"not in {project / 'moved/mlruns'}" in message
+    assert "the project was moved; move it back, or choose another experiment" in message
+
+
+def test_an_experiment_that_thaw_did_not_make_is_not_called_moved(project: Path) -> None:
+    # "Default" comes with every MLflow database, with its artifacts in another place
+    with pytest.raises(ThawError, match="'Default'") as caught:
+        connect(parameters(experiment="Default").tracking)
+    assert "moved" not in str(caught.value)
+
+
+def test_a_deleted_experiment_is_refused(project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    client().delete_experiment(run.experiment_id)
+    with pytest.raises(ThawError, match="'thaw' was deleted in MLflow; restore it, or choose"):
+        ResultRun(parameters(), DIGEST)
+
+
+# Which run
+
+
+def test_an_unfinished_run_is_found_again(project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST)
+    second = ResultRun(parameters(), DIGEST)
+    assert second.run_id == first.run_id
+    assert status(second) == "RUNNING"
+    assert tags(second)[KEY] == first.key
+
+
+def test_a_finished_run_is_not_used_again(project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST)
+    with first.active():
+        pass
+    second = ResultRun(parameters(), DIGEST)
+    assert second.run_id != first.run_id
+    assert status(first) == "FINISHED"
+    assert second.key == first.key
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_stopped_run_is_taken_up_again(error: type[BaseException], project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST)
+    with pytest.raises(error), first.stage("unfreeze"):
+        raise error
+    second = ResultRun(parameters(), DIGEST)
+    assert second.run_id == first.run_id
+    assert status(second) == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [("unfreeze", {"lr": 0.5}), ("launch", {"processes": 7}), ("data", {"path": "other"})],
+)
+def test_other_parameters_make_another_run(
+    section: str, values: dict[str, object], project: Path
+) -> None:
+    first = ResultRun(parameters(), DIGEST)
+    other = ResultRun(changed(section, **values), DIGEST)
+    assert other.key != first.key
+    assert other.run_id != first.run_id
+
+
+def test_parameters_that_cannot_change_a_result_keep_the_run(project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST)
+    assert ResultRun(changed("launch", workers=3), DIGEST).run_id == first.run_id
+    assert ResultRun(parameters(system_metrics_seconds=1.0), DIGEST).run_id == first.run_id
+
+
+def test_other_data_or_code_makes_another_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [ResultRun(parameters(), DIGEST), ResultRun(parameters(), "e" * 64)]
+    monkeypatch.setattr(provenance, "code_digest", lambda: "another")
+    runs.append(ResultRun(parameters(), DIGEST))
+    assert len({run.key for run in runs}) == 3
+    assert len({run.run_id for run in runs}) == 3
+
+
+def test_a_run_keeps_its_parameters_and_what_it_was_made_from(project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    kept = client().get_run(run.run_id).data.params
+    assert kept == config.flatten(parameters())
+    assert kept["unfreeze.depth"] == str(parameters().unfreeze.depth)
+    assert tags(run)["thaw.data_digest"] == DIGEST
+    assert tags(run)["thaw.code_digest"] == provenance.code_digest()
+
+
+def test_a_user_without_a_name_can_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as in a container that runs under a user id of its own
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert status(ResultRun(parameters(), DIGEST)) == "RUNNING"
+
+
+# How it ends
+
+
+def test_a_stage_that_ends_well_leaves_the_run_running(project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    with run.stage("unfreeze"):
+        assert status(run) == "RUNNING"
+    assert status(run) == "RUNNING"
+    assert "thaw.stopped_in" not in tags(run)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (KeyboardInterrupt, "KILLED"),
+        (SystemExit, "KILLED"),
+        (ThawError, "FAILED"),
+        (ValueError, "FAILED"),
+    ],
+)
+@pytest.mark.parametrize("active", [False, True], ids=["", "active"])
+def test_a_stage_that_does_not_end_well_says_how_and_where(
+    error: type[BaseException], expected: str, active: bool, project: Path
+) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    with pytest.raises(error), run.stage("unfreeze"), run.active() if active else nullcontext():
+        raise error
+    assert status(run) == expected
+    assert tags(run)["thaw.stopped_in"] == "unfreeze"
+
+
+def test_the_last_stage_ends_the_run(project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    with run.stage("evaluate"), run.active():
+        assert status(run) == "RUNNING"
+    assert status(run) == "FINISHED"
+
+
+def test_a_stage_that_is_told_to_stop_ends_killed(project: Path) -> None:
+    process = start("wait", DIGEST)
+    assert process.stdout is not None
+    run_id = process.stdout.readline().strip()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: the same command continues" in err
+    assert "Traceback" not in err
+    run = client().get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["thaw.stopped_in"] == "unfreeze"
+
+
+def test_a_run_of_a_killed_process_is_marked_at_the_next_start(project: Path) -> None:
+    process = start("wait", DIGEST)
+    assert process.stdout is not None
+    run_id = process.stdout.readline().strip()
+    process.kill()
+    process.communicate(timeout=60)
+    assert client().get_run(run_id).info.status == "RUNNING"
+    ResultRun(parameters(), "another data digest")
+    assert client().get_run(run_id).info.status == "KILLED"
+
+
+def test_a_run_of_a_living_process_is_not_marked(project: Path) -> None:
+    living = ResultRun(parameters(), DIGEST)
+    assert tags(living)[PROCESS] == f"{socket.gethostname()}:{os.getpid()}"
+    ResultRun(parameters(), "another data digest")
+    assert status(living) == "RUNNING"
+
+
+def test_a_run_on_another_machine_is_not_marked(project: Path) -> None:
+    remote = ResultRun(parameters(), DIGEST)
+    remote.tag({PROCESS: f"another-machine:{dead_pid()}"})
+    ResultRun(parameters(), "another data digest")
+    assert status(remote) == "RUNNING"
+
+
+def test_a_run_that_has_ended_keeps_its_status(project: Path) -> None:
+    ended = ResultRun(parameters(), DIGEST)
+    with ended.active():
+        ended.tag({PROCESS: f"{socket.gethostname()}:{dead_pid()}"})
+    ResultRun(parameters(), "another data digest")
+    assert status(ended) == "FINISHED"
+
+
+# What it holds
+
+
+def test_an_epoch_is_logged_under_the_name_of_its_stage(project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    for row in rows(2):
+        run.log_row("unfreeze", row)
+    metrics = client().get_run(run.run_id).data.metrics
+    assert metrics == {
+        "unfreeze/train_loss": 0.5,
+        "unfreeze/val_loss": 1.0,
+        "unfreeze/val_accuracy": 0.9,
+        "unfreeze/lr": 0.01,
+    }
+    assert steps(run, "unfreeze/val_loss") == [0, 1, 2]
+    assert steps(run, "unfreeze/train_loss") == [1, 2]
+
+
+@pytest.mark.parametrize("resumed", [False, True], ids=["same process", "resumed"])
+def test_an_epoch_logged_twice_stands_there_once(resumed: bool, project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    run.log_history("unfreeze", rows(2))
+    if resumed:
+        run = ResultRun(parameters(), DIGEST)
+    run.log_row("unfreeze", rows(2)[2])
+    run.log_history("unfreeze", rows(3))
+    assert steps(run, "unfreeze/val_loss") == [0, 1, 2, 3]
+    assert steps(run, "unfreeze/train_loss") == [1, 2, 3]
+
+
+def test_stages_do_not_hide_each_others_epochs(project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    run.log_history("warmup_head", rows(5))
+    run.log_history("unfreeze", rows(2))
+    assert steps(run, "unfreeze/lr") == [0, 1, 2]
+
+
+def test_a_history_longer_than_a_request_is_logged_whole(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    log_batch = MlflowClient.log_batch
+
+    def counting(*arguments: Any, **options: Any) -> None:
+        sizes.append(len(options.get("metrics", ())))
+        log_batch(*arguments, **options)
+
+    run = ResultRun(parameters(), DIGEST)
+    monkeypatch.setattr(MlflowClient, "log_batch", counting)
+    run.log_history("unfreeze", rows(300))
+    assert steps(run, "unfreeze/val_loss") == list(range(301))
+    assert max(sizes) <= 1000  # what a tracking server takes; sqlite would take more
+
+
+@pytest.mark.parametrize("resumed", [False, True], ids=["same process", "next stage"])
+def test_epochs_that_the_store_missed_are_filled_in_from_the_history(
+    resumed: bool, project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    history = rows(4)
+    for row in history[:2]:
+        run.log_row("unfreeze", row)
+    with sqlite3.connect("mlruns/mlflow.db") as database:
+        database.execute("ALTER TABLE metrics RENAME TO gone")
+    for row in history[2:4]:
+        run.log_row("unfreeze", row)
+    assert capfd.readouterr().err.count("warning: MLflow does not answer") == 1
+    with sqlite3.connect("mlruns/mlflow.db") as database:
+        database.execute("ALTER TABLE gone RENAME TO metrics")
+    assert steps(run, "unfreeze/val_loss") == [0, 1]
+    if resumed:
+        run = ResultRun(parameters(), DIGEST)
+    run.log_history("unfreeze", history)
+    assert steps(run, "unfreeze/val_loss") == [0, 1, 2, 3, 4]
+
+
+def test_a_stage_from_the_cache_names_the_run_that_computed_it(project: Path) -> None:
+    origin = ResultRun(parameters(), DIGEST)
+    origin.computed("unfreeze", "abc")
+    other = ResultRun(changed("evaluate", calibration_bins=3), DIGEST)
+    other.copied("unfreeze", "abc")
+    assert tags(other)["unfreeze.copied_from"] == origin.run_id
+    other.copied("fold_bn", "never seen")
+    assert tags(other)["fold_bn.copied_from"] == "unknown (not in this experiment)"
+
+
+def test_a_stage_that_the_run_computed_itself_is_not_called_copied(project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    run.computed("unfreeze", "abc")
+    run.copied("unfreeze", "abc")
+    assert "unfreeze.copied_from" not in tags(run)
+
+
+def test_a_working_stage_logs_what_the_machine_does(project: Path) -> None:
+    run = ResultRun(parameters(system_metrics_seconds=0.1), DIGEST)
+    with run.stage("unfreeze"):
+        time.sleep(0.5)
+    first = steps(run, "system/cpu_utilization_percentage")
+    assert first
+    with run.stage("fold_bn"):
+        time.sleep(0.5)
+    both = steps(run, "system/cpu_utilization_percentage")
+    assert len(set(both)) == len(both) > len(first)
+
+
+@pytest.mark.parametrize(("source", "name"), [("digits", "digits"), ("folder", "flowers")])
+def test_the_completed_run_names_its_data(source: str, name: str, project: Path) -> None:
+    Path("reports").mkdir()
+    params = changed("data", source=source, path="data/flowers")
+    run = ResultRun(params, DIGEST)
+    with run.active():
+        run.complete("**99 %** test accuracy", params.data, DIGEST)
+    inputs = client().get_run(run.run_id).inputs
+    assert inputs is not None
+    (data,) = inputs.dataset_inputs
+    assert data.dataset.name == name
+    assert DIGEST.startswith(data.dataset.digest)
+    assert tags(run)["thaw.dvc_lock"] == "none"
+    assert tags(run)["mlflow.note.content"] == "**99 %** test accuracy"

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tests import settings
+from thaw.tracking.result_run import PROCESS, ResultRun
+from thaw.tracking.study_run import TRIAL, StudyRun, TrialRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CALLS = ("create_run", "log_batch", "set_terminated")
+ROWS = [{"epoch": epoch, "train_loss": None if epoch == 0 else 0.5, "val_loss": 1 / (epoch + 1)}
+        for epoch in range(3)]  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyRun:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return again()
+
+
+def again() -> StudyRun:
+    return StudyRun(settings.PARAMS, "mine", "data")
+
+
+def trial(
+    number: int = 0, state: str = "complete", why: str = "", begun: int = 1000
+) -> TrialRecord:
+    return TrialRecord(
+        number, "", state, why, {"unfreeze.lr": 0.1}, {"log_loss": 0.3}, ROWS, begun, begun + 1000
+    )
+
+
+def children(run: StudyRun) -> list[Any]:
+    return run._children()
+
+
+def test_a_trial_is_a_child_with_its_values_curve_and_state(run: StudyRun) -> None:
+    run.log_trial(trial(3, "pruned", "it was poor"))
+    (child,) = children(run)
+    assert child.data.tags["mlflow.parentRunId"] == run.run_id
+    assert (child.data.tags["thaw.state"], child.data.tags["thaw.why"]) == ("pruned", "it was poor")
+    assert child.data.params == {"unfreeze.lr": "0.1"}
+    assert (child.info.status, child.info.start_time, child.info.end_time) == (
+        "FINISHED", 1000, 2000,
+    )  # fmt: skip
+    history = run._client.get_metric_history(child.info.run_id, "val_loss")
+    assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+
+
+def test_a_study_that_is_continued_has_one_run_and_repeats_nothing(run: StudyRun) -> None:
+    run.log_trial(trial(0))
+    other = again()
+    assert other.run_id == run.run_id
+    for number in (0, 1):
+        other.log_trial(trial(number))
+    assert Counter(child.data.tags[TRIAL] for child in children(other)) == {"0": 1, "1": 1}
+
+
+LATER = 10**13  # than any run of a test begins
+
+
+def test_a_half_written_child_is_not_taken_for_the_study_s_run(
+    run: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.log_trial(trial(7, begun=LATER))
+    other = again()
+    assert other.run_id == run.run_id
+    assert [child.info.status for child in children(other)] == ["KILLED"]
+
+
+@pytest.mark.parametrize("begun", [1000, LATER])
+def test_the_study_s_run_is_found_behind_more_children_than_a_page_has(
+    begun: int, run: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        run.log_trial(trial(number, begun=begun))
+    real = MlflowClient.search_runs
+
+    def small(*arguments: Any, **named: Any) -> Any:
+        return real(*arguments, **{**named, "max_results": 2})
+
+    monkeypatch.setattr(MlflowClient, "search_runs", small)
+    other = again()
+    assert other.run_id == run.run_id
+    assert other.logged == {0, 1, 2}
+
+
+def test_the_run_of_a_killed_search_is_closed_by_the_next_pipeline(
+    run: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def status() -> str:
+        return str(run._client.get_run(run.run_id).info.status)
+
+    ResultRun(settings.PARAMS, "data")
+    assert status() == "RUNNING"  # this process lives
+    process = run._client.get_run(run.run_id).data.tags[PROCESS]
+    host = process.partition(":")[0]
+    monkeypatch.setattr("thaw.tracking.study_run.this_process", lambda: f"{host}:{2**22 + 1}")
+    again()
+    ResultRun(settings.PARAMS, "data")
+    assert status() == "KILLED"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", CALLS)
+def test_an_interruption_at_any_point_leaves_each_trial_logged_once(
+    call: str, when: str, run: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(MlflowClient, call)
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        if when == "after":
+            real(*arguments, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, call, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.log_trial(trial(7))
+    run.reread()
+    run.log_trial(trial(7))
+    found = children(run)
+    assert [child.data.tags[TRIAL] for child in found if TRIAL in child.data.tags] == ["7"]
+    assert {child.info.status for child in found} <= {"FINISHED", "KILLED"}
+
+
+def test_a_store_that_goes_away_does_not_end_the_search(
+    run: StudyRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(*_: Any, **__: Any) -> None:
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_run", gone)
+        run.log_trial(trial(0))
+        run.log_trial(trial(1))
+        patch.setattr(MlflowClient, "search_runs", gone)
+        run.reread()  # as at the end of the search
+    assert capsys.readouterr().err.count("MLflow does not answer") == 1
+    assert children(run) == []
+    later = again()
+    for number in (0, 1):
+        later.log_trial(trial(number))
+    assert len(children(later)) == 2

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.training import phase
+from thaw.data.loading import ActivationSource
+from thaw.model.batchnorm import fold_all, has_statistics
+from thaw.training.bn_recalibration import recalibrate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.data.loading import ImageSource
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ImageSource:
+    return phase.images(tmp_path / "train")
+
+
+def test_the_statistics_become_those_of_the_data(source: ImageSource) -> None:
+    model = tiny.classifier()
+    assert recalibrate(tiny.runtime(), model, source, seed=0) == 3
+    everything = source.read(torch.arange(len(source)).numpy())
+    inputs = source.finish(everything, torch.arange(len(source)).numpy(), epoch=None)
+    with torch.no_grad():
+        first = model.blocks[0][0](inputs)  # type: ignore[index]
+    norm = model.blocks[0][1]  # type: ignore[index]
+    torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, first.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_no_parameter_changes_and_the_model_is_left_as_it_was(source: ImageSource) -> None:
+    model = tiny.classifier()
+    parameters = {name: value.clone() for name, value in model.named_parameters()}
+    recalibrate(tiny.runtime(), model, source, seed=0)
+    for name, value in model.named_parameters():
+        assert torch.equal(value, parameters[name])
+    assert not any(module.training for module in model.modules())
+    momenta = [getattr(module, "momentum", 0.1) for module in model.modules()]
+    assert set(momenta) == {0.1}
+
+
+def test_batches_of_any_size_count_alike(
+    source: ImageSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for batch in (35, 12):  # 12: three batches of 12, 12 and 11 images
+        monkeypatch.setattr("thaw.training.bn_recalibration._BATCH", batch)
+        model = tiny.classifier()
+        recalibrate(tiny.runtime(), model, source, seed=0)
+        found.append(model.blocks[0][1].running_mean)  # type: ignore[index]
+    torch.testing.assert_close(found[0], found[1], rtol=0.02, atol=0.02)
+
+
+def test_the_variance_between_classes_that_stand_in_order_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("thaw.training.bn_recalibration._BATCH", 12)  # a batch could be one class
+    targets = np.repeat(np.arange(3), 12)
+    noise = np.random.default_rng(0).normal(size=(36, 3, 16, 16))
+    images = (noise + 4 * targets[:, None, None, None]).astype(np.float32)
+    model = tiny.classifier()
+    recalibrate(tiny.runtime(), model, ActivationSource(images, targets), seed=0)
+    with torch.no_grad():
+        first = model.blocks[0][0](torch.from_numpy(images))  # type: ignore[index]
+    norm = model.blocks[0][1]  # type: ignore[index]
+    torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(norm.running_var, first.var((0, 2, 3)), rtol=0.15, atol=0.0)
+
+
+def test_a_folded_model_has_nothing_to_recalibrate(source: ImageSource) -> None:
+    model = tiny.classifier()
+    assert has_statistics(model)
+    fold_all(model)
+    assert not has_statistics(model)
+    assert recalibrate(tiny.runtime(), model, source, seed=0) == 0
