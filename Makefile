@@ -67,5 +67,6 @@ bench-search: $(VENV)/.installed-dev  ## The search against naive trials, with k
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui
 
-clean:  ## Remove what the stages wrote and cached (not the MLflow store, not DVC's cache)
-	rm -rf models/*/ data/prepared .thaw
+clean: $(VENV)/.installed  ## Remove what the stages wrote and cached (not the MLflow store, not DVC's cache)
+	thaw check
+	rm -rf models/warmup_head models/unfreeze models/fold_bn data/prepared .thaw

@@ -25,6 +25,7 @@ SRC = ROOT / "src"
 NO_EFFECT = {
     "errors",
     "config/explanations",
+    "config/overlaps",
     "system/console",
     "system/processes",
     "system/provenance",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from thaw.model.predictor import Predictor
 from thaw.serving.batch_prediction import images_below, predict_folder
 
 COUNT = 20
+THAW = Path(sys.executable).parent / "thaw"
 
 
 @pytest.fixture
@@ -225,7 +227,7 @@ def test_a_killed_command_continues(model: Path, tmp_path: Path) -> None:
     folder.mkdir()
     for number in range(300):
         (folder / f"{number:04d}.png").write_bytes(image(number, size=100))
-    command = [str(Path(sys.executable).parent / "thaw"), "predict", str(model), str(folder)]
+    command = [str(THAW), "predict", str(model), str(folder)]
     command += ["--out", str(out), "--batch-size", "2"]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while not out.exists() or out.stat().st_size < 300:
@@ -240,3 +242,75 @@ def test_a_killed_command_continues(model: Path, tmp_path: Path) -> None:
     found = rows(out)
     assert [row["path"] for row in found] == images_below(folder)[0]
     assert out.read_text().splitlines()[: done - 1] == before
+
+
+# Where the output may not lie
+
+
+@pytest.fixture
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder above the images, with a params.yaml whose data are in data/raw; entered."""
+    root = folder.parent
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", root)
+    (root / "data/raw/red").mkdir(parents=True)
+    (root / "data/raw/red/1.png").write_bytes(image())
+    monkeypatch.chdir(root)
+    return root
+
+
+def contents(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        "images/000.png",
+        "images/new.png",
+        "images/../images/NEW.JPG",
+        "linked/new.png",
+        "data/raw/red/1.png",
+        "data/raw/red/out.csv",
+        "data/prepared/out.csv",
+        "models/unfreeze/out.csv",
+        "reports/evaluate/predictions.csv",
+        ".thaw/out.csv",
+        ".git/out.csv",
+        "params.yaml",
+        "dvc.lock",
+        "labels",
+        "model/out.csv",
+    ],
+)
+def test_an_output_that_would_replace_or_become_an_input_is_refused(
+    model: Path, project: Path, out: str
+) -> None:
+    shutil.copytree(model, project / "model")
+    (project / "linked").symlink_to("images")
+    (project / "labels.json").write_text('{"mine": 1}')
+    before = contents(project)
+    command = [str(THAW), "predict", "model", "images", "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "give another --out" in done.stderr
+    assert contents(project) == before
+
+
+@pytest.mark.parametrize("out", ["images/out.csv", "reports/out.csv", "models/out.csv"])
+def test_an_output_beside_what_is_read_is_written_and_not_read_again(
+    model: Path, project: Path, out: str
+) -> None:
+    for _ in range(2):
+        predict_folder(str(model), Path("images"), Path(out))
+        assert len(rows(project / out)) == COUNT
+
+
+def test_a_table_that_someone_has_changed_is_not_replaced(model: Path, project: Path) -> None:
+    out = project / "out.csv"
+    predict_folder(str(model), Path("images"), out)
+    notes = "".join(f"{line},note\n" for line in out.read_text().splitlines())
+    out.write_text(notes)
+    with pytest.raises(ThawError, match="other columns"):
+        predict_folder(str(model), Path("images"), out)
+    assert out.read_text() == notes

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,11 +11,8 @@ from tests import tf32
 from tests.registry.served import CLASSES, image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving import export_formats
+from thaw.serving import export, export_formats
 from thaw.serving.export import export_model
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +79,36 @@ def test_without_images_there_is_no_proof_and_no_file(model: Path, tmp_path: Pat
     with pytest.raises(ThawError, match="give --images FOLDER"):
         export_model(str(model), "torch-export", tmp_path / "x", None, tmp_path / "nothing")
     assert not (tmp_path / "x").exists()
+
+
+def test_an_export_replaces_an_export_and_no_other_file(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export, "_MOST", 2)
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "photo.png").write_bytes(image())
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    names = (
+        "photo.png",
+        "params.yaml",
+        "model/model.json",
+        "model/x",
+        "models/fold_bn/x",
+        ".git/x",
+    )
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    for out in (*map(Path, names), images / "3.png", images / "new.png"):
+        with pytest.raises(ThawError, match=r"--out: .*give another --out"):
+            export_model("model", "torch-export", out, images, tmp_path)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert len(list(images.iterdir())) == 20
+    for _ in range(2):
+        export_model("model", "torch-export", tmp_path / "x.pt2", images, tmp_path)
+
+
+def test_an_onnx_export_replaces_its_like(model: Path, images: Path, tmp_path: Path) -> None:
+    for package in export_formats.PACKAGES["onnx"]:
+        pytest.importorskip(package)
+    for _ in range(2):
+        export_model(str(model), "onnx", tmp_path / "x.onnx", images, tmp_path)

@@ -361,3 +361,14 @@ def test_the_stage_refuses_a_data_folder_that_is_not_there(tmp_path: Path) -> No
     result = stage(tmp_path, source="folder", path="data/nowhere")
     assert result.returncode == 2
     assert result.stderr == "error: data.path: data/nowhere is not a folder\n"
+
+
+def test_nothing_stays_of_a_run_with_other_settings(tmp_path: Path) -> None:
+    tiny.images(tmp_path / "data" / "raw")
+    assert stage(tmp_path).returncode == 0
+    prepared = tmp_path / "data/prepared"
+    assert (prepared / "digits").is_dir()
+    (prepared / "images.jpeg").write_bytes(b"of another encoding")
+    assert stage(tmp_path, source="folder").returncode == 0
+    names = sorted(path.name for path in prepared.iterdir())
+    assert names == ["images.raw", "index.npy", "manifest.csv", "pack.json"]

@@ -68,7 +68,7 @@ def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
         if key not in launching.ENVIRONMENT and not key.startswith("OMP_")
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", "from thaw.cli import main; main()", "stage", stage],
+        [sys.executable, "-c", "from thaw.cli.main import main; main()", "stage", stage],
         env={**clean, "PYTHONPATH": str(Path("src").resolve()), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from thaw.config import overlaps
 from thaw.config import params as config
 from thaw.errors import ThawError
 from thaw.system import launching
@@ -31,16 +32,23 @@ app = typer.Typer(
 @app.command()
 def stage(name: Annotated[str, typer.Argument(help=", ".join(launching.STAGES))]) -> None:
     """Run one stage, as dvc.yaml does (`dvc repro NAME` also runs what it needs)."""
-    launching.replace_process(name, config.load(config.Params).launch)
+    params = config.load(config.Params)
+    overlaps.refuse_overlaps(params)
+    launching.replace_process(name, params.launch)
 
 
 @app.command()
 def check() -> None:
-    """Check params.yaml, and that the data it names is there."""
-    data = config.load(config.Params).data
+    """Check params.yaml, that its data is there, and that no stage would remove it."""
+    from thaw.ingest.removal import refuse_foreign
+
+    params = config.load(config.Params)
+    data = params.data
     for key, path in (("data.path", data.path), ("data.root", data.root)):
         if not Path(path).exists():
             raise ThawError(f"{config.PARAMS}: {key}: there is no {path}")
+    overlaps.refuse_overlaps(params)
+    refuse_foreign(PREPARED)
     print(f"{config.PARAMS} is valid")  # noqa: T201
 
 
@@ -59,6 +67,7 @@ def probe(
     ),
 ) -> None:
     """Probe every block of the backbone with a linear classifier: which features are general?"""
+    _refuse_picture(picture)
     launching.set_environment()
     from thaw.advice.tables import show_probe
 
@@ -86,6 +95,7 @@ def find_lr(
     ),
 ) -> None:
     """Find a learning rate: train some hundred steps while it rises, keep nothing."""
+    _refuse_picture(picture)
     launching.set_environment()
     from thaw.advice.lr_range import show_rates
 
@@ -253,6 +263,12 @@ def export(
     from thaw.serving.export import export_model
 
     export_model(model, format, out, images, PREPARED)
+
+
+def _refuse_picture(picture: Path) -> None:
+    """Raise if drawing ``picture`` would replace something else than an earlier one."""
+    overlaps.refuse_output(picture, "--picture")
+    overlaps.refuse_to_replace(picture, "--picture", (b"atplotlib",), "a picture of thaw's")
 
 
 def main() -> None:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 
+from thaw.config import overlaps
 from thaw.data.decoding import EXTENSIONS, DecodeError
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
+from thaw.registry.names import PREFIX
 from thaw.serving.model_uri import located
 from thaw.serving.prediction_file import DRIFT, Results
 from thaw.serving.runtimes import use
@@ -59,9 +61,10 @@ def predict_folder(
     """Predict every image below ``folder`` into ``out``, and say what there was.
 
     Raises:
-        ThawError: no such model or folder, or ``out`` holds something else.
+        ThawError: no such model or folder, or ``out`` holds something else or is a bad place.
         ProblemsError: some images cannot be read; all others are predicted.
     """
+    refuse_out(model, folder, out)
     paths, passed = images_below(folder)
     with located(model) as found:
         predictor = Predictor(found.folder)
@@ -83,6 +86,18 @@ def predict_folder(
                 about |= dict(zip(DRIFT, summary.drift, strict=True))
             results.describe(about)
     _tell(out, summary, passed)
+
+
+def refuse_out(model: str, images: Path | None, out: Path) -> None:
+    """Refuse an output that would change the model, or be read as an image of ``images``.
+
+    Raises:
+        ThawError: names the output and where it lies.
+    """
+    inputs = [] if model.startswith(PREFIX) else [("the model", Path(model))]
+    if images is not None and out.name.lower().endswith(EXTENSIONS):
+        inputs.append(("images", images))
+    overlaps.refuse_output(out, "--out", inputs)
 
 
 def predict(

@@ -13,10 +13,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from thaw.config import overlaps
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.batch_prediction import images_below, read_below
+from thaw.serving.batch_prediction import images_below, read_below, refuse_out
 from thaw.serving.export_formats import need, runner, written
 from thaw.serving.model_uri import located
 from thaw.serving.parity import prove
@@ -35,16 +36,20 @@ if TYPE_CHECKING:
 _BATCH = 16
 _ROUNDS = 15
 _MOST = 1000  # images in the proof
+# Of the JSON that `about` becomes: formats.written puts it into every file.
+_MARKS = (b'"digest": "', b'"preprocessing": {')
 
 
 def export_model(model: str, kind: Format, out: Path, folder: Path | None, prepared: Path) -> None:
     """Write ``model`` to ``out``, proved on the images of ``folder``, else on the test split.
 
     Raises:
-        ThawError: no such model or images, a package is missing, or the proof fails: then
-            nothing is written.
+        ThawError: no such model or images, a package is missing, ``out`` is another file or a
+            bad place, or the proof fails: then nothing is written.
     """
     need(kind, f"--format {kind}")
+    refuse_out(model, folder, out)
+    overlaps.refuse_to_replace(out, "--out", _MARKS, "an exported model")
     with located(model) as found:
         predictor = Predictor(found.folder)
     about = {

@@ -91,6 +91,7 @@ class Results:
     def _resume(self) -> set[str]:
         """The paths that have a row."""
         if not self._path.exists():
+            self._check_about()
             return set()
         self._check_owner()
         text = self._path.read_bytes().decode("utf-8", errors="replace")
@@ -100,10 +101,34 @@ class Results:
         if whole and not text.endswith("\n"):
             whole = whole[: -1 if len(rows[-1]) == len(self._columns) else None]
         if whole[:1] != [self._columns]:
+            self._check_torn(text)
             return set()
         if _lines(whole) != text:
             write_whole(self._path, _lines(whole).encode())
         return {row[0] for row in whole[1:]}
+
+    def _check_about(self) -> None:
+        """Raise if the JSON file, which would be replaced, is none of thaw's."""
+        if not self._about.exists():
+            return
+        try:
+            there = json.loads(self._about.read_text(encoding="utf-8"))
+            known = {*self._owner, "complete"} <= set(there)
+        except (OSError, ValueError, TypeError):
+            known = False
+        if not known:
+            raise ThawError(
+                f"{self._about} is there, but not of `thaw predict`, which would write it beside "
+                f"{self._path.name}: give another --out"
+            )
+
+    def _check_torn(self, text: str) -> None:
+        """Raise if ``text``, which would be replaced, is more than the start of a header."""
+        if not _lines([self._columns]).startswith(text):
+            raise ThawError(
+                f"{self._path} has other columns than `thaw predict` writes: give another --out, "
+                "or delete it"
+            )
 
     def _check_owner(self) -> None:
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
+from thaw.config import overlaps
 from thaw.config import params as config
 from thaw.config.params import Data, Prepare, Section
 from thaw.data import manifest
@@ -15,6 +15,7 @@ from thaw.errors import ProblemsError
 from thaw.ingest import report
 from thaw.ingest.checks import class_problems, read_all
 from thaw.ingest.duplicates import near_groups
+from thaw.ingest.removal import clear
 from thaw.ingest.sources import listing
 from thaw.ingest.splits import given_split_problems, split, split_problems
 from thaw.system import project_paths
@@ -111,16 +112,15 @@ def _split(inputs: Inputs, facts: list[Facts], groups: list[str]) -> tuple[list[
 def main() -> None:
     """Read ``params.yaml``, run, and write the report beside the data."""
     die_with_parent()
-    config.load(config.Params)
+    overlaps.refuse_overlaps(config.load(config.Params))
     inputs = config.load(Inputs)
     with only_process(project_paths.SCRATCH / "prepare.lock", "the stage prepare"):
         _prepare(inputs)
 
 
 def _prepare(inputs: Inputs) -> None:
-    # DVC has removed it; a run by hand must not leave files of other settings behind.
-    shutil.rmtree(project_paths.PREPARED, ignore_errors=True)
-    project_paths.PREPARED.mkdir(parents=True)
+    # Files of other settings must not stay. DVC leaves the folder alone (`persist` in dvc.yaml).
+    clear(project_paths.PREPARED)
     found = listing(inputs.data, project_paths.PREPARED / "digits")
     content = run(inputs, found, project_paths.PREPARED)
     folder = project_paths.REPORTS / "prepare"

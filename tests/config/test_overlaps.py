@@ -1,0 +1,400 @@
+"""No input may overlap with what the project writes or removes: by `thaw check` and the stages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests import tiny
+from tests.project import ROOT, Project
+from thaw.advice.linear_probes import Probe
+from thaw.config import overlaps
+from thaw.errors import ThawError
+from thaw.evaluation.probe_plot import draw
+from thaw.system import launching, project_paths
+
+THAW = Path(sys.executable).parent / "thaw"
+CHECKED = [("check",), ("stage", "prepare"), ("stage", "warmup_head"), ("stage", "evaluate")]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml and an empty data/raw, which is entered."""
+    folder = tmp_path / "project"
+    (folder / "data/raw").mkdir(parents=True)
+    shutil.copy(ROOT / "params.yaml", folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return folder
+
+
+def edit(**values: str) -> None:
+    """Set parameters: ``edit(data__path="x")`` sets ``data.path``."""
+    yaml, path = YAML(), Path("params.yaml")
+    content = yaml.load(path)
+    for name, value in values.items():
+        section, key = name.split("__")
+        content[section][key] = value
+    yaml.dump(content, path)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below ``folder`` but the stage's lock, by its path."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "prepare.lock"
+    }
+
+
+def thaw(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([THAW, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def assert_refused(folder: Path, *named: str, verbs: list[tuple[str, ...]] = CHECKED) -> None:
+    """Every verb ends with code 2 and names ``named``; every file below ``folder`` stays."""
+    before = contents(folder)
+    assert sum(name.endswith(".png") for name in before) >= 36
+    for verb in verbs:
+        done = thaw(*verb)
+        assert done.returncode == 2, (verb, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert all(name in done.stderr for name in named), done.stderr
+        assert contents(folder) == before
+
+
+def assert_lost_nothing(folder: Path, *named: str) -> None:
+    """The same for the two verbs that matter most: `thaw check` and the stage that removes."""
+    assert_refused(folder, *named, verbs=CHECKED[:2])
+
+
+# Paths that overlap, by any spelling
+
+
+def test_images_in_the_prepared_data_are_refused_by_every_verb_and_stay(project: Path) -> None:
+    tiny.images(project / "data/prepared/mine")
+    edit(data__source="folder", data__path="data/prepared/mine")
+    assert_refused(
+        project,
+        "error: params.yaml: data.path: data/prepared/mine lies in data/prepared, which the stage "
+        "prepare writes or removes",
+    )
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "data/prepared",
+        "./data/prepared/",
+        "data/../data/prepared/mine",
+        "data/raw/../prepared/mine/.",
+        "data//prepared//mine//",
+        "{project}/data/prepared/mine",
+        "../project/data/prepared/mine",
+    ],
+)
+def test_other_spellings_of_the_same_folder_are_refused(project: Path, spelling: str) -> None:
+    tiny.images(project / "data/prepared/mine")
+    edit(data__source="folder", data__path=spelling.format(project=project))
+    assert_lost_nothing(project, "data.path", "data/prepared, which the stage prepare")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "models/unfreeze/mine",
+        "models/fold_bn",
+        "reports/prepare/mine",
+        "reports/evaluate/plots/mine",
+        ".thaw/mine",
+        "mlruns/mine",
+        ".dvc/mine",
+        ".git/mine",
+    ],
+)
+def test_images_in_any_other_output_are_refused(project: Path, place: str) -> None:
+    tiny.images(project / place)
+    edit(data__source="folder", data__path=place)
+    assert_lost_nothing(project, f"data.path: {place}")
+
+
+@pytest.mark.parametrize("parent", [".", "data", "models", "reports", "..", "/"])
+def test_a_folder_that_contains_an_output_is_refused(project: Path, parent: str) -> None:
+    tiny.images(project / "data/raw/mine")
+    (project / "models").mkdir()
+    (project / "reports").mkdir()
+    edit(data__source="folder", data__path=parent)
+    assert_lost_nothing(project, f"data.path: {parent} ", "contains")
+
+
+def test_a_link_to_a_folder_in_an_output_is_refused_with_where_it_leads(project: Path) -> None:
+    real = tiny.images(project / "data/prepared/mine")
+    (project / "photos").symlink_to("data/prepared/mine")
+    edit(data__source="folder", data__path="photos")
+    assert_lost_nothing(project, f"data.path: photos ({real}) lies in data/prepared")
+
+
+@pytest.mark.parametrize("output", ["data/prepared", "models/unfreeze", "reports/prepare", ".thaw"])
+def test_an_output_that_is_a_link_to_the_images_is_refused(project: Path, output: str) -> None:
+    images = tiny.images(project.parent / "photos")
+    (project / output).parent.mkdir(exist_ok=True)
+    (project / output).symlink_to(images)
+    edit(data__source="folder", data__path="../photos")
+    assert_lost_nothing(images, f"data.path: ../photos is {output} ({images})")
+
+
+def test_a_link_inside_an_output_that_leads_into_the_images_is_refused(project: Path) -> None:
+    images = tiny.images(project / "data/raw")
+    (project / "reports/prepare").mkdir(parents=True)
+    (project / "reports/prepare/samples.png").symlink_to(images / "red/003.png")
+    edit(data__source="folder")
+    assert_lost_nothing(project, "data.path: data/raw contains reports/prepare/samples.png")
+
+
+def test_the_prepared_data_as_a_link_elsewhere_are_refused(project: Path) -> None:
+    tiny.images(project / "data/raw")
+    other = tiny.images(project.parent / "other")
+    (project / "data/prepared").symlink_to(other)
+    edit(data__source="folder")
+    assert_lost_nothing(project.parent, f"data/prepared is a link to {other}")
+    assert (project / "data/prepared").is_symlink()
+
+
+def test_the_same_folder_by_another_name_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stand in for a bind mount, or for a file system without case: another path, one inode."""
+    (project / "data/prepared/mine").mkdir(parents=True)
+    (project / "data/prepared").rename(project / "data/PREPARED")
+    (project / "data/prepared").mkdir()
+    stat = os.stat
+
+    def one_inode(path: str | Path, **options: bool) -> os.stat_result:
+        return stat(os.fspath(path).replace("data/prepared", "data/PREPARED"), **options)
+
+    assert overlaps.relation_of(Path("data/PREPARED/mine"), Path("data/prepared")) is None
+    monkeypatch.setattr(os, "stat", one_inode)
+    assert overlaps.relation_of(Path("data/PREPARED/mine"), Path("data/prepared")) == "lies in"
+    assert overlaps.relation_of(Path("data/PREPARED"), Path("data/prepared")) == "is"
+    assert overlaps.relation_of(Path("data/PREPARED"), Path("data/prepared/x")) == "contains"
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount on Linux"
+)
+def test_a_mounted_folder_is_refused(project: Path) -> None:
+    tiny.images(project / "data/prepared/mine")
+    mounted = project.parent / "mounted"
+    mounted.mkdir()
+    edit(data__source="folder", data__path="../mounted/mine")
+    mount = f"mount --bind {project}/data/prepared {mounted} && exec {THAW} stage prepare"
+    before = contents(project)
+    command = ["unshare", "--mount", "sh", "-c", mount]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if "error:" not in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    assert done.returncode == 2
+    assert "data.path: ../mounted/mine lies in data/prepared" in done.stderr
+    assert contents(project) == before
+
+
+# CSV files and weights
+
+
+@pytest.mark.parametrize("path", ["data/prepared/mine.csv", "reports/prepare/report.json"])
+def test_a_csv_file_in_an_output_is_refused(project: Path, path: str) -> None:
+    tiny.images(project / "data/raw")
+    (project / path).parent.mkdir(parents=True)
+    (project / path).write_text("path,label\nred/000.png,red\n")
+    edit(data__source="csv", data__path=path)
+    assert_lost_nothing(project, f"data.path: {path} lies in")
+
+
+@pytest.mark.parametrize("path", ["dvc.lock", "dvc.yaml", "params.yaml"])
+def test_a_csv_file_that_is_a_file_of_the_project_is_refused(project: Path, path: str) -> None:
+    tiny.images(project / "data/raw")
+    edit(data__source="csv", data__path="linked.csv")
+    (project / path).touch()
+    (project / "linked.csv").hardlink_to(project / path)
+    assert_lost_nothing(project, f"data.path: linked.csv is {path}")
+
+
+@pytest.mark.parametrize("root", ["data/prepared/mine", "models/unfreeze/mine", ".", "data"])
+def test_the_root_of_a_csv_source_is_refused(project: Path, root: str) -> None:
+    tiny.images(project / "data/prepared/mine")
+    tiny.images(project / "models/unfreeze/mine")
+    (project / "images.csv").write_text("path,label\nred/000.png,red\n")
+    edit(data__source="csv", data__path="images.csv", data__root=root)
+    assert_lost_nothing(project, f"data.root: {root} ")
+
+
+@pytest.mark.parametrize("place", ["models/fold_bn/merged", "data/prepared", ".thaw"])
+def test_a_weights_file_in_an_output_is_refused(project: Path, place: str) -> None:
+    tiny.images(project / "data/raw")
+    (project / place).mkdir(parents=True)
+    (project / place / "model.safetensors").write_bytes(b"weights")
+    edit(data__source="folder", backbone__weights=f"{place}/model.safetensors")
+    assert_refused(project, f"backbone.weights: {place}/model.safetensors lies in")
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///data/raw/mlflow.db", "data/raw/store"])
+def test_a_tracking_store_among_the_images_is_refused(project: Path, uri: str) -> None:
+    tiny.images(project / "data/raw")
+    edit(data__source="folder", tracking__uri=uri)
+    assert_lost_nothing(project, "data.path: data/raw contains data/raw/", "MLflow")
+
+
+def test_all_overlaps_are_told_at_once(project: Path) -> None:
+    tiny.images(project / "data/prepared/mine")
+    edit(data__path="data/prepared/mine", data__root=".", backbone__weights="mlruns/x.pth")
+    lines = thaw("stage", "prepare").stderr.splitlines()
+    assert [line.removeprefix("error: ").split(": ")[1] for line in lines] == [
+        "data.path",
+        "data.root",
+        "backbone.weights",
+    ]
+
+
+# Files that thaw did not write
+
+
+def test_images_that_were_put_beside_the_prepared_data_stay(project: Path) -> None:
+    tiny.images(project / "data/raw")
+    edit(data__source="folder")
+    assert thaw("stage", "prepare").returncode == 0
+    assert thaw("check").returncode == 0
+    tiny.images(project / "data/prepared/mine")
+    assert_lost_nothing(
+        project, "data/prepared holds 36 files that thaw did not write", "mine/blue/000.png"
+    )
+
+
+def test_a_class_that_is_a_link_into_the_prepared_data_stays(project: Path) -> None:
+    tiny.images(project / "data/raw")
+    mine = tiny.images(project / "data/prepared/mine")
+    (project / "data/raw/more").symlink_to(mine / "red")
+    edit(data__source="folder")
+    assert_lost_nothing(project, "data/prepared holds 36 files that thaw did not write")
+
+
+def test_make_clean_removes_the_outputs_and_none_of_the_users_files(project: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, project)
+    (project / ".venv").mkdir()
+    (project / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    (project / ".venv/.installed").touch()
+    mine = tiny.images(project / "models/mine")
+    outputs = [project / name for name in ("models/unfreeze", "data/prepared", ".thaw")]
+    for folder in outputs:
+        folder.mkdir(parents=True)
+    edit(data__path="data/prepared/photos")
+    photos = tiny.images(project / "data/prepared/photos")
+    assert subprocess.run(["make", "clean"], timeout=120).returncode == 2
+    assert all(folder.is_dir() for folder in outputs)
+    shutil.move(photos, project / "photos")
+    edit(data__path="photos")
+    assert subprocess.run(["make", "clean"], timeout=120).returncode == 0
+    assert not any(folder.exists() for folder in outputs)
+    assert len(list(mine.rglob("*.png"))) == len(list(project.glob("photos/*/*.png"))) == 36
+
+
+# What stays valid
+
+
+@pytest.mark.parametrize(
+    "path", ["data/raw", "data/prepared2", "photos", "../photos", "models/photos", "reports/photos"]
+)
+def test_folders_that_overlap_with_nothing_are_valid(project: Path, path: str) -> None:
+    images = tiny.images(project / path)
+    before = contents(images)
+    edit(data__source="folder", data__path=path, backbone__weights="models/mine.pth")
+    assert thaw("check").stdout == "params.yaml is valid\n"
+    for _ in range(2):  # the second run finds the files of the first
+        done = thaw("stage", "prepare")
+        assert done.returncode == 0, done.stderr
+    assert contents(images) == before
+
+
+def test_a_data_folder_on_another_disk_is_valid(project: Path) -> None:
+    shutil.move(project / "data", project.parent / "disk")
+    (project / "data").symlink_to(project.parent / "disk")
+    tiny.images(project.parent / "disk/raw")
+    edit(data__source="folder")
+    assert thaw("check").returncode == 0
+    assert thaw("stage", "prepare").returncode == 0
+
+
+def test_the_digits_are_written_again_over_those_of_before(project: Path) -> None:
+    for _ in range(2):
+        done = thaw("stage", "prepare")
+        assert done.returncode == 0, done.stderr
+    assert thaw("check").returncode == 0
+
+
+# The list of outputs, and DVC
+
+
+def test_every_output_of_dvc_yaml_and_of_the_stages_is_known() -> None:
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    assert set(stages) == set(launching.STAGES)
+    entries = [
+        entry
+        for stage in stages.values()
+        for kind in ("outs", "metrics", "plots")
+        for entry in stage.get(kind, [])
+    ]
+    written = [Path(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]
+    assert len(written) >= 15
+    known = [place.path for place in overlaps.OUTPUTS]
+    for path in [*written, project_paths.PREPARED, project_paths.SCRATCH]:
+        assert any(path.is_relative_to(place) for place in known), path
+
+
+def test_dvc_does_not_remove_images_behind_a_link_or_beside_the_prepared_data(
+    tmp_path: Path,
+) -> None:
+    project = Project(tmp_path)
+    tiny.images(tmp_path / "data/prepared/mine")
+    before = contents(tmp_path / "data/prepared")
+    (tmp_path / "photos").symlink_to("data/prepared/mine")
+    project.set(data__source="folder", data__path="photos")
+    assert "data.path: photos" in project.run("dvc", "repro", "prepare", code=255)
+    assert contents(tmp_path / "data/prepared") == before
+    project.set(data__source="digits", data__path="data/raw")
+    output = project.run("dvc", "repro", "prepare", code=255)
+    assert "data/prepared holds 36 files that thaw did not write" in output
+    assert contents(tmp_path / "data/prepared") == before
+
+
+@pytest.mark.parametrize("option", ["models/unfreeze/x", "dvc.lock", ".git/x", "data/raw/red/x"])
+def test_an_output_of_a_verb_may_not_lie_there(project: Path, option: str) -> None:
+    with pytest.raises(ThawError, match=f"--out: {option} (is|lies in) .*give another --out"):
+        overlaps.refuse_output(Path(option), "--out")
+
+
+@pytest.mark.parametrize("verb", ["probe", "find-lr"])
+def test_a_picture_replaces_no_other_file(project: Path, verb: str) -> None:
+    images = tiny.images(project / "data/raw")
+    holiday = shutil.copy(images / "red/000.png", project / "holiday.png")
+    before = contents(project)
+    for picture in (images / "red/000.png", images / "red/new.png", holiday, "params.yaml"):
+        done = thaw(verb, "--picture", str(picture))
+        assert done.returncode == 2
+        assert "error: --picture: " in done.stderr
+        assert "give another --picture" in done.stderr
+    assert contents(project) == before
+
+
+def test_a_picture_replaces_an_earlier_one(project: Path) -> None:
+    picture = project / "reports/probe.png"
+    block = [Probe((number,), 8, 0.5, 0.1) for number in (1, 2)]
+    draw(block, block[:1], picture)
+    overlaps.refuse_output(picture, "--picture")
+    overlaps.refuse_to_replace(picture, "--picture", (b"atplotlib",), "a picture")
