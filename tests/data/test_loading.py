@@ -27,6 +27,8 @@ from thaw.errors import ThawError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from thaw.config.params import Augment
 
 CPU = torch.device("cpu")
@@ -289,3 +291,25 @@ def test_activations_come_as_they_are(shape: tuple[int, ...], workers: int) -> N
 def test_no_prepared_data_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ThawError, match=r"nothing holds no prepared data: run `dvc repro`"):
         Prepared(tmp_path / "nothing")
+
+
+def test_a_batch_is_read_in_parts_where_its_images_are_large(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = prepared.images("train", PREPROCESSING)
+    places = np.arange(len(images))
+    whole, held = images.read(places), []
+    resize = Preprocessing.resize
+
+    def counted(self: Preprocessing, part: list[NDArray[np.uint8]]) -> torch.Tensor:
+        held.append(sum(image.shape[0] * image.shape[1] for image in part))
+        return resize(self, part)
+
+    monkeypatch.setattr(Preprocessing, "resize", counted)
+    monkeypatch.setattr("thaw.data.loading._MOST_READ", 1000)
+    in_parts = images.read(places)
+    assert torch.equal(in_parts, whole)
+    assert in_parts.is_contiguous(memory_format=torch.channels_last)
+    assert len(held) > 3
+    assert max(held) <= 1200  # two images, one of them larger than the mean
+    assert images.read(places[:0]).shape == (0, 3, 16, 16)

@@ -153,3 +153,11 @@ def test_the_digest_is_that_of_the_images_file(tmp_path: Path, encoding: Encodin
     store = packed(tmp_path, noise(), encoding)
     content = (tmp_path / f"images.{encoding}").read_bytes()
     assert store.settings["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_picture_of_a_long_image_is_smaller_and_that_of_another_the_image(tmp_path: Path) -> None:
+    images = [np.full((16, 1600, 3), 90, np.uint8), *noise()]
+    store = packed(tmp_path, images, "raw")
+    assert store.picture(0).shape == (10, 1024, 3)
+    assert (store.picture(0) == 90).all()
+    assert np.array_equal(store.picture(1), images[1])

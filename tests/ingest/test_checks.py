@@ -162,6 +162,54 @@ def test_a_link_to_nothing_is_named(tmp_path: Path, target: str) -> None:
     assert line.startswith(str(tmp_path / "cat" / "loop.png"))
 
 
+def test_a_link_to_itself_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    link = tmp_path / "cat" / "loop.png"
+    link.symlink_to("loop.png")
+    (line,) = problems(list_folder(tmp_path))
+    if sys.version_info < (3, 13):  # from then on, the system's own words
+        assert line == f"{link}: a link to itself"
+
+
+def test_an_image_of_a_shape_that_shows_nothing_is_a_problem_with_its_reason(
+    tmp_path: Path,
+) -> None:
+    save(tmp_path / "cat" / "good.png")
+    for width, height in ((1, 20_000), (900_000, 1)):
+        Image.new("L", (width, height)).save(tmp_path / "cat" / f"{width}.png")
+    lines = problems(list_folder(tmp_path))
+    assert [line.split(":")[0].split("/")[-1] for line in lines] == ["1.png", "900000.png"]
+    for line, shape in zip(lines, ("1 x 20000", "900000 x 1"), strict=True):
+        assert f"{shape} pixels: one side is more than 100 times the other" in line
+
+
+def test_an_image_longer_than_a_jpeg_may_be_is_a_problem_where_it_is_packed_as_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "cat").mkdir()
+    Image.new("L", (65_501, 700)).save(tmp_path / "cat" / "long.png")
+    large = {"short_side": 700, "max_megapixels": 100.0}
+    as_jpeg = settings.prepare(encoding="jpeg", **large)
+    (line,) = read_all(list_folder(tmp_path), as_jpeg)
+    assert isinstance(line, str)
+    assert "65501 x 700 pixels at prepare.short_side, and a JPEG has at most 65500" in line
+    (item,) = read_all(list_folder(tmp_path), settings.prepare(encoding="raw", **large))
+    assert not isinstance(item, str)
+
+
+def test_an_error_of_thaws_own_is_not_taken_for_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "cat" / "1.png")
+
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr("thaw.ingest.checks.decode", failing)
+    with pytest.raises(RuntimeError, match="something else"):
+        problems(list_folder(tmp_path))
+
+
 @pytest.mark.parametrize("path", ["/etc/hostname", "../secret.png", "cat/../../secret.png"])
 def test_a_row_that_leads_out_of_the_data_folder_is_refused(tmp_path: Path, path: str) -> None:
     save(tmp_path / "secret.png")

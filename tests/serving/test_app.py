@@ -5,6 +5,8 @@ import json
 import math
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.data.peak import environment
+from tests.data.pictures import plain
+from tests.project import ROOT
 from tests.registry.served import CLASSES, image, model_directory, text, uniform
 from tests.serving.service import metric, running
 from thaw.model import directory
@@ -143,6 +148,25 @@ def test_an_image_of_many_pixels_is_refused_by_its_header(url: str) -> None:
     answer = post(url, data=buffer.getvalue(), headers=PNG)
     assert_refused(answer, 400, said)
     assert "prepare" not in answer.text  # the knob is not the client's
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel keeps the mark")
+def test_thin_images_are_refused_with_a_reason_and_take_little_memory(
+    model: Path, tmp_path: Path
+) -> None:
+    # the last one has few pixels, and would have many when it is enlarged
+    shapes = [(1, 200_000), (200_000, 1), (1, 1_000_000), (900_000, 1), (3000, 256), (1, 100)]
+    files = [tmp_path / f"{width}x{height}.png" for width, height in shapes]
+    for file, shape in zip(files, shapes, strict=True):
+        file.write_bytes(plain("PNG", "L", *shape))
+    command = [sys.executable, "-m", "tests.serving.peak", str(model), *map(str, files)]
+    done = subprocess.run(command, capture_output=True, check=True, cwd=ROOT, env=environment())
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert [status for status, _, _ in told] == [400, 400, 400, 400, 200, 200]
+    for (width, height), (_, answer, _) in zip(shapes[:4], told, strict=False):
+        said = f"image 0: {width} x {height} pixels: one side is more than 100 times the other"
+        assert answer["error"].startswith(said)
+    assert max(megabytes for _, _, megabytes in told) < 300
 
 
 def test_a_body_that_never_says_how_long_it_is_is_cut_off(url: str) -> None:

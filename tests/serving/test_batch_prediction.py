@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.data.pictures import plain
 from tests.registry.served import CLASSES, image, uniform
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
@@ -106,6 +107,36 @@ def test_what_cannot_be_read_is_listed_and_the_rest_predicted(
     assert set(json.loads((tmp_path / "out.csv.json").read_text())["unreadable"]) == {
         name.strip("'") for name in problems
     }
+
+
+def test_thin_images_and_links_to_themselves_are_listed_each_with_its_own_reason(
+    model: Path, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "thin.png").write_bytes(plain("PNG", "L", 1, 200_000))
+    (folder / "wide.png").write_bytes(plain("PNG", "L", 900_000, 1))
+    (folder / "long.png").write_bytes(plain("PNG", "L", 4000, 40))
+    (folder / "loop.png").symlink_to("loop.png")
+    out = tmp_path / "out.csv"
+    with pytest.raises(ProblemsError) as caught:
+        predict_folder(str(model), folder, out)
+    reasons = dict(line.split(": ", 1) for line in caught.value.problems)
+    assert list(reasons) == ["'loop.png'", "'thin.png'", "'wide.png'"]
+    assert "1 x 200000 pixels: one side is more than 100 times" in reasons["'thin.png'"]
+    assert "900000 x 1 pixels: one side is more than 100 times" in reasons["'wide.png'"]
+    if sys.version_info < (3, 13):  # from then on, it is no file
+        assert reasons["'loop.png'"] == "a link to itself"
+    assert len(rows(out)) == COUNT + 1
+
+
+def test_an_error_of_thaws_own_is_not_taken_for_a_link(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Predictor, "read", failing)
+    with pytest.raises(RuntimeError, match="something else"):
+        predict_folder(str(model), folder, tmp_path / "out.csv")
 
 
 def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(

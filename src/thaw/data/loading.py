@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from thaw.data.packed_store import PackedStore
     from thaw.data.preprocessing import Preprocessing
 
+_MOST_READ = 2**25  # packed pixels that are read before they are resized
+
 
 @dataclass(frozen=True)
 class Share:
@@ -117,7 +119,14 @@ class ImageSource:
 
     def read(self, places: NDArray[np.int64]) -> Tensor:
         """The resized images, uint8 (N, 3, S, S)."""
-        return self.preprocessing.resize([self._store.read(int(i)) for i in self.ids[places]])
+        ids = self.ids[places]
+        # Thin images are large in the store: a batch of them is not read as a whole.
+        pixels = self._store.shapes(ids).prod(axis=1).sum()
+        parts = np.array_split(ids, max(1, min(len(ids), -(-pixels // _MOST_READ))))
+        resized = [
+            self.preprocessing.resize([self._store.read(int(i)) for i in part]) for part in parts
+        ]
+        return resized[0] if len(resized) == 1 else torch.cat(resized)
 
     def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
         """Augmented (in training) and normalised float32, channels_last."""

@@ -32,6 +32,19 @@ if TYPE_CHECKING:
 INDEX = "index.npy"
 SETTINGS = "pack.json"
 JPEG_QUALITY = 95
+_LONGEST_JPEG = 65_500  # pixels; libjpeg writes no longer side
+_LONGEST_PICTURE = 1024  # pixels, in a figure that holds dozens
+
+
+def pack_problem(pixels: NDArray[np.uint8], config: Prepare) -> str | None:
+    """Return why the image (H, W, 3) cannot be packed as ``config`` says; None where it can."""
+    height, width, _ = pixels.shape
+    if config.encoding != "jpeg" or max(height, width) <= _LONGEST_JPEG:
+        return None
+    return (
+        f"{width} x {height} pixels at prepare.short_side, and a JPEG has at most {_LONGEST_JPEG} "
+        "on a side: crop it, lower prepare.short_side, or set prepare.encoding to raw"
+    )
 
 
 class PackWriter:
@@ -141,3 +154,9 @@ class PackedStore:
         if self._is_raw:
             return np.array(content).reshape(height, width, 3)
         return np.asarray(Image.open(io.BytesIO(content.tobytes())))
+
+    def picture(self, image_id: int) -> NDArray[np.uint8]:
+        """Return the image for a figure: smaller, where it is very long."""
+        image = Image.fromarray(self.read(image_id))
+        image.thumbnail((_LONGEST_PICTURE, _LONGEST_PICTURE))
+        return np.asarray(image)

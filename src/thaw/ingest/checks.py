@@ -5,17 +5,19 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from thaw.data.decoding import DecodeError, decode
+from thaw.data.packed_store import pack_problem
 from thaw.ingest.duplicates import difference_hash
+from thaw.system.files import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     import numpy as np
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-_IN_FLIGHT = 256  # decoded images that may wait for the writer: bounds the memory
+_IN_FLIGHT = 4  # decoded images a core that may wait for the writer: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,20 @@ class Facts:
 def read_all(found: Listing, config: Prepare) -> Iterator[tuple[Facts, Pixels] | str]:
     """Decode every sample, in order, on all cores; a problem comes as its line of text."""
     root = found.root.resolve()
-    samples = iter(found.samples)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        # Pillow and hashlib release the GIL, so threads are enough and copy nothing.
-        while chunk := list(islice(samples, _IN_FLIGHT)):
-            yield from pool.map(lambda sample: _read(found.root, root, sample, config), chunk)
+    cores = os.cpu_count() or 1
+    waiting: deque[Future[tuple[Facts, Pixels] | str]] = deque()
+    # Pillow and hashlib release the GIL, so threads are enough and copy nothing.
+    with ThreadPoolExecutor(max_workers=cores) as pool:
+        try:
+            for sample in found.samples:
+                waiting.append(pool.submit(_read, found.root, root, sample, config))
+                if len(waiting) > _IN_FLIGHT * cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _read(
@@ -62,7 +73,7 @@ def _read(
     path = root / sample.path
     try:
         sample.path.encode("utf-8")
-        if not path.resolve().is_relative_to(resolved_root):
+        if not resolved(path).is_relative_to(resolved_root):
             return f"{path}: leads out of the data folder {root}"
         if path.exists() and not path.is_file():
             return f"{path}: not a file"
@@ -72,14 +83,14 @@ def _read(
         return f"{path!r}: the file's name is not valid UTF-8"
     except ValueError as error:
         return f"{str(path)!r}: {error}"
-    except RuntimeError:
-        return f"{path}: a link to itself"
     except OSError as error:
         return f"{path}: {error.strerror or error}"
     except DecodeError as error:
         return f"{path}: {error}"
+    if problem := pack_problem(image.pixels, config):
+        return f"{path}: {problem}"
     pixels = hashlib.sha256(repr(image.pixels.shape).encode())
-    pixels.update(image.pixels.tobytes())
+    pixels.update(image.pixels.ravel().data)
     facts = Facts(
         sample=sample,
         digest=hashlib.sha256(content).hexdigest(),

@@ -24,6 +24,7 @@ from thaw.serving.model_uri import located
 from thaw.serving.prediction_file import DRIFT, Results
 from thaw.serving.runtimes import use
 from thaw.system.console import progress, say, warn
+from thaw.system.files import resolved
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def read_below(root: Path, predictor: Predictor, path: str) -> Tensor | str:
     """The image at ``path`` below ``root``, which is resolved; or why there is none."""
     try:
         path.encode("utf-8")
-        whole = (root / path).resolve()
+        whole = resolved(root / path)
         if not whole.is_relative_to(root):
             return "leads out of the folder"
         if not whole.is_file():
@@ -180,8 +181,6 @@ def read_below(root: Path, predictor: Predictor, path: str) -> Tensor | str:
         return predictor.read(whole.read_bytes())
     except UnicodeEncodeError:
         return "the file's name is not valid UTF-8"
-    except RuntimeError:
-        return "a link to itself"
     except OSError as error:
         return error.strerror or str(error)
     except DecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import contextmanager, suppress
@@ -12,6 +13,18 @@ from thaw.errors import ThawError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def resolved(path: Path) -> Path:
+    """Return ``path`` with its links followed.
+
+    Raises:
+        OSError: a link leads back to itself.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError:  # so Python says it before 3.13
+        raise OSError(errno.ELOOP, "a link to itself") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -56,7 +56,8 @@ def run_main(main: Callable[[], None]) -> NoReturn:
     try:
         main()
     except ThawError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        # One write: several processes may report the same error at the same time.
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(EXIT_CODE)
     except KeyboardInterrupt:
         print("interrupted: the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from tests.data.peak import PREPROCESSING, environment, rise
+from tests.data.pictures import ORIENTATION, encoded, noise, plain
+from tests.project import ROOT
+from thaw.data import decoding as decoding
+from thaw.data.decoding import DecodeError, decode
+from thaw.data.limits import MOST_PIXELS, STRIP_PIXELS
+
+MOST_MEGABYTES = 300
+
+# Of what version 84b98db decoded, before images were turned and converted in strips.
+GOLDEN = {
+    ("PNG", "RGB", None): "4783214e7f0fcd58",
+    ("PNG", "L", None): "3763976cd0deb562",
+    ("PNG", "RGBA", None): "dd36f97681c55bb1",
+    ("PNG", "LA", None): "68dc0de59a03bd6e",
+    ("PNG", "P", None): "670260dcd57e5e85",
+    ("PNG", "1", None): "7539a36ae54ffd17",
+    ("PNG", "I;16", None): "bb717c0697eb2d69",
+    ("PNG", "P", 7): "a34d7320c87ef276",
+    ("PNG", "L", 9): "2cfd7bf69f229e43",
+    ("TIFF", "CMYK", None): "64e186efc0c31ea0",
+    ("TIFF", "RGB", None): "b80de3c19b97624d",
+    ("TIFF", "I;16", None): "054c2d5f2e36ed72",
+    ("GIF", "P", 3): "6d2db4a74109b233",
+    ("BMP", "RGB", None): "1bb469e24f6d9908",
+}
+SHAPES = [(37, 53), (400, 700), (1500, 40), (60, 2000)]
+
+
+@pytest.mark.parametrize("strip", [2**12, STRIP_PIXELS])
+@pytest.mark.parametrize("case", GOLDEN)
+def test_pixels_are_bit_for_bit_those_of_before(
+    case: tuple[str, str, int | None], strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "STRIP_PIXELS", strip)
+    kind, mode, transparency = case
+    digest = hashlib.sha256()
+    turns = (0,) if kind in {"GIF", "BMP"} else (0, 3, 5, 6, 7, 8)  # those two have no EXIF tag
+    for shape, turn, side in product(SHAPES, turns, (32, 256)):
+        content = encoded(kind, mode, shape, turn, transparency)
+        image = decode(content, short_side=side, max_megapixels=100.0)
+        about = (image.pixels.shape, image.width, image.height, image.conversions)
+        digest.update(repr(about).encode() + image.pixels.tobytes())
+    assert digest.hexdigest()[:16] == GOLDEN[case]
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("size", "crop_pct", "shape"),
+    [
+        # ordinary ones, which are resized as a whole
+        (224, 0.875, (256, 384)),
+        (224, 0.875, (256, 256)),
+        (224, 1.0, (500, 281)),
+        (32, 1.0, (8, 8)),
+        # of which only rows and columns near the centre are kept at a time
+        (224, 0.875, (256, 25_600)),
+        (224, 0.875, (20_000, 256)),
+        (224, 0.875, (1, 100)),
+        (224, 0.875, (99, 1)),
+        (384, 1.0, (3, 299)),
+        (64, 0.02, (30, 50)),
+    ],
+)
+def test_the_centre_is_bit_for_bit_that_of_the_whole_image_resized(
+    mode: str, size: int, crop_pct: float, shape: tuple[int, int]
+) -> None:
+    pixels = noise(*shape, 3)
+    changes = {"image_size": size, "crop_pct": crop_pct, "interpolation": mode}
+    scale = round(size / crop_pct) / min(shape)
+    whole = resize(
+        torch.from_numpy(pixels).permute(2, 0, 1)[None],
+        [max(size, round(side * scale)) for side in shape],
+        interpolation=InterpolationMode(mode),
+        antialias=True,
+    )
+    found = PREPROCESSING.model_copy(update=changes).resize([pixels])
+    expected = center_crop(whole, [size, size])
+    if mode == "bilinear" and "AVX" not in torch.backends.cpu.get_cpu_capability():
+        assert (found.int() - expected.int()).abs().max() <= 1
+    else:
+        assert torch.equal(found, expected)
+
+
+def test_many_images_of_one_shape_are_resized_in_parts_to_the_same_bits() -> None:
+    images = [noise(8, 40 + seed % 2, 3) for seed in range(150)]
+    assert 256 * 1280 * len(images) / 2 > MOST_PIXELS
+    together = PREPROCESSING.resize(images)
+    for place in (0, 1, 77, 149):
+        assert torch.equal(PREPROCESSING.resize([images[place]])[0], together[place])
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 101), (10_100, 100), (40, 4001), (200_000, 1)])
+def test_an_image_of_a_shape_that_shows_nothing_is_refused(width: int, height: int) -> None:
+    said = rf"{width} x {height} pixels: one side is more than 100 times the other"
+    with pytest.raises(DecodeError, match=said):
+        decode(plain("PNG", "L", width, height), short_side=256, max_megapixels=100.0)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"])
+def test_the_longest_shape_that_is_accepted_can_be_decoded_and_resized(kind: str) -> None:
+    content = plain(kind, "RGB", 100 * 60, 60)
+    image = decode(content, short_side=48, max_megapixels=100.0)
+    assert image.pixels.shape == (48, 4800, 3)
+    assert PREPROCESSING.resize([image.pixels]).shape == (1, 3, 224, 224)
+
+
+def test_a_lack_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decoding, "_convert", lacking)
+    with pytest.raises(DecodeError, match="not enough memory"):
+        decode(plain("PNG", "L", 8, 8), short_side=256, max_megapixels=100.0)
+
+
+# Memory
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel keeps the mark")
+
+
+@linux
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        (1, 30_000),
+        (1, 200_000),
+        (200_000, 1),
+        (1, 1_000_000),
+        (40_000_000, 1),
+        (300_000, 256),
+        (90_000, 1000),
+        (256, 25_600),
+        (25_600, 256),
+    ],
+)
+def test_a_thin_image_takes_little_memory(width: int, height: int) -> None:
+    megabytes, said = _measured(plain("PNG", "L", width, height))
+    assert megabytes < MOST_MEGABYTES
+    refused = max(width, height) > 100 * min(width, height)
+    assert ("more than 100 times" in said) == refused
+    assert refused or said == "(1, 3, 224, 224)"
+
+
+@linux
+@pytest.mark.parametrize(
+    ("kind", "mode", "orientation"),
+    [
+        ("PNG", "RGB", 0),
+        ("PNG", "RGB", 6),
+        ("PNG", "RGBA", 0),
+        ("PNG", "P", 8),
+        ("PNG", "I;16", 0),
+        ("PNG", "L", 3),
+        ("TIFF", "CMYK", 0),
+        ("GIF", "P", 0),
+        ("JPEG", "RGB", 6),
+    ],
+)
+def test_50_megapixels_take_little_more_than_pillow_keeps_them_in(
+    kind: str, mode: str, orientation: int
+) -> None:
+    options: dict[str, Any] = {"compression": "tiff_deflate"} if kind == "TIFF" else {}
+    if orientation:
+        options["exif"] = Image.Exif()
+        options["exif"][ORIENTATION] = orientation
+    content = plain(kind, mode, 7071, 7071, **options)
+    assert len(content) < 1e6
+    megabytes, said = _measured(content)
+    assert said == "(1, 3, 224, 224)"
+    assert megabytes < MOST_MEGABYTES
+
+
+@linux
+@pytest.mark.parametrize("shape", [(1, 1_000_000), (1_000_000, 1), (256, 60_000)])
+def test_a_thin_image_in_an_older_pack_takes_little_memory(shape: tuple[int, int]) -> None:
+    pixels = np.full((*shape, 3), (10, 128, 250), np.uint8)
+    found: list[torch.Tensor] = []
+    assert rise(lambda: found.append(PREPROCESSING.resize([pixels]))) < MOST_MEGABYTES
+    assert (found[0] == torch.tensor([10, 128, 250]).view(1, 3, 1, 1)).all()
+
+
+def _measured(content: bytes) -> tuple[float, str]:
+    """Megabytes that a process takes to decode and resize, and what came of it."""
+    command = [sys.executable, "-m", "tests.data.peak"]
+    done = subprocess.run(
+        command, input=content, capture_output=True, check=True, cwd=ROOT, env=environment()
+    )
+    megabytes, said = done.stdout.decode().strip().split(" ", 1)
+    return float(megabytes), said
