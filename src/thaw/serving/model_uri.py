@@ -67,7 +67,8 @@ def tracking() -> config.Tracking:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         raise ThawError(
-            f"{config.PARAMS} is not in {Path.cwd()}: run thaw in the project's folder, or set "
+            f"{Path.cwd()} is not a project of thaw (it has no {config.PARAMS}): change to the "
+            "folder of a project, create one with `thaw init DIR`, or set "
             "MLFLOW_TRACKING_URI"
         )
     return config.Tracking(

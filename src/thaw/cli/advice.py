@@ -1,0 +1,66 @@
+"""Verbs that measure the data and the backbone before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from thaw.cli.project_folder import PREPARED, require_project
+from thaw.config import overlaps
+from thaw.system import launching
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this module to ``app``."""
+    for verb in (probe, advise, find_lr):
+        app.command()(verb)
+
+
+def probe(
+    picture: Annotated[Path, typer.Option(help="The picture of the result.")] = Path(
+        "reports/probe.png"
+    ),
+) -> None:
+    """Probe every block of the backbone with a linear classifier: which features are general?"""
+    require_project()
+    _refuse_picture(picture)
+    launching.set_environment()
+    from thaw.advice.tables import show_probe
+
+    show_probe(PREPARED, picture)
+
+
+def advise(
+    apply: Annotated[bool, typer.Option("--apply", help="Write them to params.yaml.")] = False,
+) -> None:
+    """Recommend training parameters for this data, with the measurements behind them."""
+    require_project()
+    launching.set_environment()
+    from thaw.advice.tables import show_advice
+
+    show_advice(PREPARED, apply=apply)
+
+
+def find_lr(
+    phase: Annotated[
+        Literal["warmup_head", "unfreeze"], typer.Argument(help="The stage.")
+    ] = "unfreeze",
+    picture: Annotated[Path, typer.Option(help="The picture of the result.")] = Path(
+        "reports/rates.png"
+    ),
+) -> None:
+    """Find a learning rate: train some hundred steps while it rises, keep nothing."""
+    require_project()
+    _refuse_picture(picture)
+    launching.set_environment()
+    from thaw.advice.lr_range import show_rates
+
+    show_rates(phase, PREPARED, Path("models"), picture)
+
+
+def _refuse_picture(picture: Path) -> None:
+    """Raise if drawing ``picture`` would replace a file that is not an earlier picture."""
+    overlaps.refuse_output(picture, "--picture")
+    overlaps.refuse_to_replace(picture, "--picture", (b"atplotlib",), "a picture of thaw's")

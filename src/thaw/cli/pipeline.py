@@ -1,0 +1,56 @@
+"""Verbs of the pipeline: run a stage, check the parameters, show the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thaw.cli.project_folder import PREPARED, load_params
+from thaw.config import overlaps
+from thaw.config import params as config
+from thaw.errors import ThawError
+from thaw.system import launching
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this module to ``app``."""
+    for verb in (stage, check, backbones, report):
+        app.command()(verb)
+
+
+def stage(name: Annotated[str, typer.Argument(help=", ".join(launching.STAGES))]) -> None:
+    """Run one stage, as dvc.yaml does (`dvc repro NAME` also runs what it needs)."""
+    params = load_params()
+    overlaps.refuse_overlaps(params)
+    launching.replace_process(name, params.launch)
+
+
+def check() -> None:
+    """Check params.yaml, that its data is there, and that no stage would remove it."""
+    from thaw.ingest.removal import refuse_foreign
+
+    params = load_params()
+    data = params.data
+    for key, path in (("data.path", data.path), ("data.root", data.root)):
+        if not Path(path).exists():
+            raise ThawError(f"{config.PARAMS}: {key}: there is no {path}")
+    overlaps.refuse_overlaps(params)
+    refuse_foreign(PREPARED)
+    typer.echo(f"{config.PARAMS} is valid")
+
+
+def backbones() -> None:
+    """List the backbones that can be cut into blocks."""
+    from thaw.model import zoo
+
+    typer.echo("\n".join(zoo.names()))
+
+
+def report() -> None:
+    """Show the result of the last `dvc repro`: scores, registered version, next commands."""
+    params = load_params()
+    from thaw.evaluation import summary
+
+    summary.show(params, Path("reports"))

@@ -1,0 +1,34 @@
+"""The check that a verb runs in a project's folder, and the paths that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thaw.config import params as config
+from thaw.errors import ThawError
+
+PREPARED = Path("data/prepared")
+MODEL_HELP = "The registered model; by default the one in params.yaml."
+
+
+def load_params() -> config.Params:
+    """Return the parameters of the project in the working directory.
+
+    Raises:
+        ThawError: the working directory is not a project, or its ``params.yaml`` is not valid.
+    """
+    require_project()
+    return config.load(config.Params)
+
+
+def require_project() -> None:
+    """Check that the working directory is a project.
+
+    Raises:
+        ThawError: there is no ``params.yaml``.
+    """
+    if not config.PARAMS.exists():
+        raise ThawError(
+            f"{Path.cwd()} is not a project of thaw (it has no {config.PARAMS}): change to the "
+            "folder of a project, or create one with `thaw init DIR`"
+        )

@@ -1,0 +1,44 @@
+"""The verb that searches for better parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from thaw.cli.project_folder import PREPARED, require_project
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this module to ``app``."""
+    app.command()(search)
+
+
+def search(
+    trials: Annotated[
+        int, typer.Option(min=1, help="Number of trials of the study, over all its runs.")
+    ] = 50,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that run trials; without a GPU, one per core.")
+    ] = 1,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Run no trial; write the best values to params.yaml.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Run no trial; show the study.")] = False,
+    study: Annotated[
+        str, typer.Option(help="Name of the study; by default that of these parameters.")
+    ] = "",
+    trial: Annotated[
+        int | None, typer.Option(help="With --apply: this trial instead of the best.")
+    ] = None,
+) -> None:
+    """Search for better parameters; continue where the last search ended."""
+    require_project()
+    from thaw.search import commands
+
+    if apply:
+        commands.apply(PREPARED, study, trial)
+    elif show:
+        commands.show(PREPARED, study)
+    else:
+        commands.run(PREPARED, trials, workers, study)

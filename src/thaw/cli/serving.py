@@ -1,0 +1,89 @@
+"""Verbs that use a trained model: predict a folder, serve over HTTP, export."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from thaw.cli.project_folder import PREPARED, require_project
+from thaw.registry.names import PREFIX
+from thaw.system import launching
+
+_MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder."
+_Runtime = Annotated[
+    Literal["torch", "onnx"],
+    typer.Option(help="ONNX Runtime is faster on CPUs; it takes the extra `export`."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this module to ``app``."""
+    for verb in (predict, serve, export):
+        app.command()(verb)
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
+    folder: Annotated[Path, typer.Argument(help="The images, in this folder and all below it.")],
+    out: Annotated[Path, typer.Option(help="The CSV file to write, one row per image.")] = Path(
+        "predictions.csv"
+    ),
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    runtime: _Runtime = "torch",
+) -> None:
+    """Classify every image of a folder; the same command continues after an interruption."""
+    _require_registry(model)
+    launching.set_environment()
+    from thaw.serving.batch_prediction import predict_folder
+
+    predict_folder(model, folder, out, batch_size, runtime)
+
+
+def serve(
+    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
+    host: Annotated[str, typer.Option(help="0.0.0.0 for all machines.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 8000,
+    max_batch: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
+    queue: Annotated[int, typer.Option(min=1, help="Images that may wait; then 429.")] = 128,
+    max_megabytes: Annotated[float, typer.Option(help="Limit for a request.")] = 20.0,
+    max_megapixels: Annotated[float, typer.Option(help="Limit for an image.")] = 50.0,
+    timeout: Annotated[float, typer.Option(help="Seconds until an answer.")] = 30.0,
+    poll: Annotated[float, typer.Option(help="Seconds between two checks of the alias.")] = 10.0,
+    runtime: _Runtime = "torch",
+) -> None:
+    """Serve a model over HTTP, with a page to try it on."""
+    _require_registry(model)
+    launching.set_environment()
+    from thaw.serving.server import serve as run
+    from thaw.serving.settings import Settings
+
+    settings = Settings(max_batch, queue, max_megabytes, max_megapixels, timeout, poll, runtime)
+    run(model, host, port, settings)
+
+
+def export(
+    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    format: Annotated[  # noqa: A002  (the option's name)
+        Literal["onnx", "torch-export"], typer.Option(help="The format to write.")
+    ] = "onnx",
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Images for the comparison; by default the test split."),
+    ] = None,
+) -> None:
+    """Write a model for other runtimes, and prove that it computes the same."""
+    _require_registry(model)
+    launching.set_environment()
+    from thaw.serving.export import export_model
+
+    export_model(model, format, out, images, PREPARED)
+
+
+def _require_registry(model: str) -> None:
+    """Raise if ``model`` is in a registry that nothing here names."""
+    if model.startswith(PREFIX) and not os.environ.get("MLFLOW_TRACKING_URI"):
+        require_project()

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.verbs import edit, error, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_check_accepts_a_valid_params_yaml(project: Path) -> None:
+    assert run("check") == "params.yaml is valid\n"
+
+
+@pytest.mark.parametrize("key", ["path", "root"])
+def test_check_names_a_data_folder_that_does_not_exist(key: str, project: Path) -> None:
+    edit(project / "params.yaml", f"  {key}: data/raw", f"  {key}: data/photos")
+    assert error("check") == f"params.yaml: data.{key}: there is no data/photos"
+
+
+@pytest.mark.parametrize("verb", [("check",), ("stage", "prepare"), ("stage", "unfreeze")])
+def test_a_misspelled_parameter_is_refused_with_the_nearest_name(
+    verb: tuple[str, ...], project: Path
+) -> None:
+    edit(project / "params.yaml", "  depth: 9 ", "  dept: 9 ")
+    message = error(*verb)
+    assert "params.yaml: unfreeze.dept is unknown; did you mean unfreeze.depth?" in message
+
+
+def test_a_mistyped_value_is_refused_with_its_key(project: Path) -> None:
+    edit(project / "params.yaml", "seed: 0 ", "seed: zero ")
+    message = error("stage", "prepare")
+    assert message == "params.yaml: seed: input should be a valid integer, but it is 'zero'"
+
+
+def test_an_unknown_stage_is_refused(project: Path) -> None:
+    assert error("stage", "train").startswith("there is no stage 'train': choose from prepare,")
+
+
+def test_a_report_before_the_first_run_names_the_command(project: Path) -> None:
+    message = error("report")
+    assert message == "there is no reports/prepare/report.json yet: run `dvc repro` first"
+
+
+def test_backbones_are_listed_one_per_line() -> None:
+    lines = run("backbones").splitlines()
+    assert {"timm/tf_efficientnet_lite0", "torchvision/resnet18"} <= set(lines)
+    assert all(line.count("/") == 1 for line in lines if line != "lenet5")
