@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-serving bench-method bench-batchnorm bench-search bench-promotion ui clean
+.PHONY: help run test test-gpu soak check format bench ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -32,37 +32,29 @@ run: $(VENV)/.installed  ## Install, run the whole pipeline (dvc repro), show wh
 	dvc repro
 	@thaw report
 
-test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite
-	pytest
+test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite, one process per core
+	pytest -n auto --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/.installed-dev  ## Lint, types, import rules
+test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
+	pytest -m gpu
+
+soak: $(VENV)/.installed-dev  ## Run the exhaustive tests: all kill points, bit flips and backbones (hours)
+	pytest -m soak --timeout 7200
+
+check: $(VENV)/.installed-dev  ## Lint, types, import rules, structure, language
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
+	python -m tools.check_structure
+	python -m tools.check_language
 
 format: $(VENV)/.installed-dev  ## Format the code and fix what can be fixed
 	ruff format .
 	ruff check --fix .
 
-bench: $(VENV)/.installed-dev  ## Measure the figures the docs quote (some minutes)
-	python -m benchmarks.spine
-
-bench-method: $(VENV)/.installed-bench  ## thaw against the plain ways, on clip art and digits (about an hour)
-	python -m benchmarks.method
-
-bench-batchnorm: $(VENV)/.installed-dev  ## BatchNorm policies against batch sizes (about ten minutes)
-	python -m benchmarks.batchnorm
-
-bench-serving: $(VENV)/.installed-dev  ## Measure `thaw serve`, `thaw predict` and drift (a quarter of an hour)
-	python -m benchmarks.serving
-	python -m benchmarks.drift
-
-bench-promotion: $(VENV)/.installed-dev  ## Measure the gate and racing promotions (about an hour)
-	python -m benchmarks.promotion
-
-bench-search: $(VENV)/.installed-dev  ## The search against naive trials, with killed workers (some hours)
-	python -m benchmarks.search
+bench: $(VENV)/.installed-$(if $(filter method,$(TARGETS)),bench,dev)  ## Measure figures of the docs: make bench TARGETS="pipeline"; alone it lists the targets
+	@python -m benchmarks $(TARGETS)
 
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui

@@ -1,16 +1,64 @@
+"""Options and fixtures of all tests: markers, the device, a clean environment for each module."""
+
 from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from thaw.system import launching
 
-# Tests work on tiny tensors: a second thread only waits, and on busy cores it waits long.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Tests compute on tiny tensors: more threads cost time, most of all beside other test processes.
 torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the GPUs, except from `pytest -m gpu`.
+
+    Tests compute on the CPU on every machine, so that their numbers do not depend on the device.
+    Tests with the marker ``gpu`` choose the GPU.
+    """
+    if "gpu" not in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect `soak`, skip `gpu` without a GPU, and put files with slow tests first."""
+    if "soak" not in config.option.markexpr:
+        soak = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soak)
+        items[:] = [item for item in items if item not in set(soak)]
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a GPU; run `pytest -m gpu` on one"))
+    # Several processes (`-n`) take one file after the other: the longest must not come last.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _clean_process() -> Iterator[None]:
+    """Restore the working directory and what MLflow writes into the environment."""
+    folder = Path.cwd()
+    before = {key: value for key, value in os.environ.items() if key.startswith("MLFLOW_")}
+    yield
+    os.chdir(folder)
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)
+    for key in [key for key in os.environ if key.startswith("MLFLOW_")]:
+        del os.environ[key]
+    os.environ.update(before)
 
 
 @pytest.fixture
 def tuned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stages' environment: a verb that misses it starts itself anew, and the tests with it."""
+    """Set the environment of the stages, without which a verb starts its process again."""
     for name, value in launching.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)

@@ -376,7 +376,7 @@ def test_a_knob_does_not_change_what_another_draws() -> None:
     assert (flipped - brighter).abs().max() < 0.02
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("knob", sorted(KNOBS.keys() - {"noise"}))  # a GPU's noise is its own
 def test_a_gpu_changes_images_as_a_cpu_does(knob: str) -> None:
     images = inputs(9, 24)
@@ -386,7 +386,7 @@ def test_a_gpu_changes_images_as_a_cpu_does(knob: str) -> None:
     assert differing.double().mean() < 0.01  # a threshold may fall to the other side
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_an_image_is_changed_alike_in_any_batch_on_a_gpu() -> None:
     images, names = inputs(9, 24).cuda(), ids(9)
     whole = augment(images, names, 3, 7, ALL)

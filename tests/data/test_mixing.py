@@ -183,7 +183,7 @@ def test_a_split_of_one_image_is_mixed_with_itself() -> None:
     assert targets.tolist() == [[0, 0, 1, 0, 0]]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_gpu_mixes_as_a_cpu_does() -> None:
     how = mixing(**BOTH)
     both = how.with_partners(np.arange(COUNT))

@@ -1,0 +1,65 @@
+"""Run benchmarks by name: `make bench TARGETS="pipeline drift"`. Without a name, list them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import NamedTuple
+
+
+class Target(NamedTuple):
+    """A benchmark: its module, its usual duration on two cores, and what it measures."""
+
+    module: str
+    duration: str
+    measures: str
+
+
+TARGETS = {
+    "pipeline": Target(
+        "spine", "5 min", "dvc repro on the digits: accuracy, times, cached and compiled passes"
+    ),
+    "method": Target(
+        "method", "60 min", "thaw against logistic regression, plain fine-tuning and fastai"
+    ),
+    "batchnorm": Target("batchnorm", "10 min", "BatchNorm policies at several batch sizes"),
+    "search": Target("search", "3 h", "hyperparameter search against uncached trials; kills"),
+    "promotion": Target("promotion", "60 min", "error rates of the gate; racing promotions"),
+    "serving": Target("serving", "10 min", "throughput and latency of thaw serve and predict"),
+    "drift": Target("drift", "5 min", "drift scores of shifted digits"),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmarks in ``arguments`` one after another; list all if there is none.
+
+    Arguments that start with ``-`` are passed to the benchmark before them.
+    """
+    if not arguments:
+        print('Targets, for make bench TARGETS="...":\n')
+        for name, target in TARGETS.items():
+            print(f"  {name:10} {target.measures} (about {target.duration})")
+        return 0
+    unknown = [name for name in arguments if not name.startswith("-") and name not in TARGETS]
+    if unknown:
+        print(f"no benchmark {unknown[0]!r}: choose from {', '.join(TARGETS)}", file=sys.stderr)
+        return 2
+    for command in _commands(arguments):
+        code = subprocess.run([sys.executable, "-m", *command]).returncode
+        if code:
+            return code
+    return 0
+
+
+def _commands(arguments: list[str]) -> list[list[str]]:
+    commands: list[list[str]] = []
+    for argument in arguments:
+        if argument in TARGETS:
+            commands.append([f"benchmarks.{TARGETS[argument].module}"])
+        else:
+            commands[-1].append(argument)
+    return commands
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
