@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.data.loading import shuffled
 from thaw.data.prepared import Prepared
 from thaw.model import zoo
@@ -43,7 +44,7 @@ class Setting:
     """The data, the network with its pretrained weights, and the parameters of this folder."""
 
     def __init__(self) -> None:
-        self.params = config.load(config.Params)
+        self.params = load(Params)
         self.data = Prepared(Path("data/prepared"))
         self.runtime = start(self.params.launch)
         self.classifier, self.spec = begin(self.params, self.params.head, self.data, "")
@@ -193,7 +194,7 @@ def fastai(setting: Setting, epochs: int) -> dict[str, Any]:
 
 def timing(size: int) -> dict[str, Any]:
     """Seconds an image of ``size`` pixels, in a training step of the whole network."""
-    backbone, _ = zoo.load(config.load(config.Params).backbone)
+    backbone, _ = zoo.load(load(Params).backbone)
     network = nn.Sequential(*backbone.blocks).to(memory_format=torch.channels_last).train()
     images = torch.randn(_BATCH, 3, size, size).contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters())

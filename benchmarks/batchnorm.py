@@ -32,8 +32,9 @@ from rich.console import Console
 
 from benchmarks import clipart, shifted, tables
 from tests.project import ROOT
-from thaw.config import params as config
-from thaw.config.params import Data
+from thaw.config.data_sections import Data
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.ingest.sources import list_folder
@@ -51,7 +52,6 @@ from thaw.training.runtime import logits, start
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thaw.config.params import Params
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan
@@ -164,7 +164,7 @@ def measure(
 ) -> None:
     """Warm one head up, and fine-tune copies of it."""
     with tempfile.TemporaryDirectory() as folder:
-        params = config.load(config.Params, ROOT / "params.yaml")
+        params = load(Params, ROOT / "params.yaml")
         size = params.backbone.model_copy(update={"image_size": _PIXELS})
         params = params.model_copy(update={"seed": seed, "backbone": size})
         source = _SETS[name](seed)

@@ -30,7 +30,8 @@ from rich.console import Console
 from benchmarks import clipart, shifted, tables
 from benchmarks.children import child
 from tests.project import ROOT, Project
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,7 +122,7 @@ def estimate(jobs: Iterable[Job], epochs: int) -> float:
 
 def all_epochs(epochs: int) -> int:
     """Epochs of the whole network, in unfreeze and in fold_bn."""
-    params = config.load(config.Params, ROOT / "params.yaml")
+    params = load(Params, ROOT / "params.yaml")
     return (epochs or params.unfreeze.epochs) + params.fold_bn.epochs
 
 
@@ -163,11 +164,11 @@ def pipeline(project: Project, epochs: int, *, advised: bool) -> dict[str, Any]:
     path = project.folder / "params.yaml"
     if advised:
         project.run("thaw", "advise", "--apply")
-        advice = config.load(config.Params, path)
+        advice = load(Params, path)
         most = all_epochs(epochs) - advice.fold_bn.epochs
         project.set(unfreeze__epochs=min(advice.unfreeze.epochs, most))
     project.run("dvc", "repro")
-    params = config.load(config.Params, path)
+    params = load(Params, path)
     report = json.loads((project.folder / "reports/fold_bn/report.json").read_text())
     test = json.loads((project.folder / "reports/evaluate/metrics.json").read_text())["test"]
     return {

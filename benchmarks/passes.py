@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.model import directory
@@ -43,7 +44,7 @@ _ROUNDS = 5
 
 def main() -> None:
     """Measure, and print one line of JSON."""
-    params = config.load(config.Params)
+    params = load(Params)
     runtime = start(params.launch)
     data = Prepared(Path("data/prepared"))
     classifier, spec = directory.load(Path("models/warmup_head"))

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests import settings, tiny
-from thaw.config.params import Promote
+from thaw.config.promotion_sections import Promote
 from thaw.data.loading import ActivationSource
 from thaw.evaluation.metrics import score
 from thaw.model import zoo

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from thaw.config import params as config
+from thaw.config.loading import load
 from thaw.config.params import Params
+from thaw.config.search_sections import Range
 from thaw.data.packed_store import PackedStore
 from thaw.model.classifier import Classifier
 from thaw.search import search_space, storage, study, study_log, trial, trial_context
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Augment
+    from thaw.config.data_sections import Augment
     from thaw.data.loading import ImageSource
 
 PREPARED = Path("data/prepared")
@@ -128,8 +129,8 @@ def _files() -> set[Path]:
 
 def parameters(depth: int, **changes: Any) -> Params:
     """Those of the folder, searched over depths up to ``depth``; ``changes`` are of ``search``."""
-    params = config.load(Params)
-    wanted = config.Range(low=0, high=depth, log=False) if depth else [0]
+    params = load(Params)
+    wanted = Range(low=0, high=depth, log=False) if depth else [0]
     whole = {**params.search.space, "unfreeze.depth": wanted}
     search = params.search.model_copy(update={"space": whole, "confirm_seeds": 0, **changes})
     params = params.model_copy(update={"search": search})

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.model import zoo
 
 _STEPS, _BATCH = 20, 16
@@ -18,7 +19,7 @@ _STEPS, _BATCH = 20, 16
 
 def main() -> None:
     """Measure, and print one line."""
-    backbone, _ = zoo.load(config.load(config.Params, Path("params.yaml")).backbone)
+    backbone, _ = zoo.load(load(Params, Path("params.yaml")).backbone)
     network = nn.Sequential(*backbone.blocks).to(memory_format=torch.channels_last).train()
     images = torch.randn(_BATCH, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters())

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.project import ROOT
-from thaw.config import params as config
-from thaw.config.params import Augment, Backbone, Head, Prepare, Regularize, Training
+from thaw.config.data_sections import Augment, Prepare
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.config.section import Section
+from thaw.config.training_sections import Regularize, Training
 
-S = TypeVar("S", bound=config.Section)
+if TYPE_CHECKING:
+    from thaw.config.model_sections import Backbone, Head
 
-PARAMS = config.load(config.Params, ROOT / "params.yaml")
+S = TypeVar("S", bound=Section)
+
+PARAMS = load(Params, ROOT / "params.yaml")
 
 
 def backbone(name: str, **changes: Any) -> Backbone:

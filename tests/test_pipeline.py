@@ -9,11 +9,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.code_deps import ROOT, closure, module_file, needed, source
-from thaw.config.params import Launch
+from thaw.config.training_sections import Launch
 from thaw.system import launching
 
 if TYPE_CHECKING:
-    from thaw.config.params import Section
+    from thaw.config.section import Section
 
 PIPELINE: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]

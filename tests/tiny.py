@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from tests import settings
-from thaw.config.params import Launch
+from thaw.config.training_sections import Launch
 from thaw.model import head
 from thaw.model.classifier import Classifier
 from thaw.training.runtime import Runtime, start

@@ -10,8 +10,9 @@ from thaw.advice import auto_values as module
 from thaw.advice.auto_values import SMALL_BATCH, policy, resolve
 from thaw.advice.opened_project import open_model
 from thaw.advice.recommendation import FAR, LARGE
-from thaw.config import params as config
 from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.model.batchnorm import fold_all
 
 if TYPE_CHECKING:
@@ -144,4 +145,4 @@ def test_blocks_by_number_leave_nothing_to_advise(project: Path) -> None:
 
 
 def test_the_section_is_the_projects(project: Path) -> None:
-    assert resolved(opened(depth=1)).settings == config.load(config.Params).unfreeze
+    assert resolved(opened(depth=1)).settings == load(Params).unfreeze

@@ -9,8 +9,9 @@ from tests import settings
 from tests.project import ROOT
 from thaw.advice.linear_probes import Probe
 from thaw.advice.recommendation import FAR, LARGE, ROBUST, Facts, advise
-from thaw.config import params as config
 from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +121,7 @@ def test_advice_leaves_nothing_of_an_earlier_one(before: str, after: str, tmp_pa
         path.write_text((ROOT / "params.yaml").read_text())
         for step in steps:
             write_values(advise(step).values, path)
-        found.append(config.load(config.Params, path))
+        found.append(load(Params, path))
     assert found[0] == found[1]
 
 

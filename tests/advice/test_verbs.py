@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from thaw.cli.main import app
-from thaw.config import params as config
 from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def thaw(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def params() -> dict[str, Any]:
-    return config.load(config.Params).model_dump()
+    return load(Params).model_dump()
 
 
 def test_probe_shows_and_draws_every_block(

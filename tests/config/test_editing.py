@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.project import ROOT
-from thaw.config import params as config
 from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.config.values import flatten
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
@@ -50,13 +52,13 @@ def test_a_value_changes_and_nothing_else(params: Path, key: str, value: Any, wr
         assert old.partition("#")[2] == new.partition("#")[2]  # the comment
         room = len(new.partition("#")[0].rstrip()) < old.find("#")
         assert not room or new.find("#") == old.find("#")  # in its column
-    assert str(config.flatten(config.load(config.Params, params))[key]) == str(value)
+    assert str(flatten(load(Params, params))[key]) == str(value)
 
 
 def test_several_at_once_and_the_ones_that_changed_are_named(params: Path) -> None:
     values = {"unfreeze.lr": 0.5, "head.hidden": [64, 32], "seed": 0, "warmup_head.lr": 0.1}
     assert write_values(values, params) == ["unfreeze.lr", "head.hidden", "warmup_head.lr"]
-    loaded = config.load(config.Params, params)
+    loaded = load(Params, params)
     assert (loaded.unfreeze.lr, loaded.head.hidden, loaded.warmup_head.lr) == (0.5, [64, 32], 0.1)
 
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from thaw.config import params as config
-from thaw.config.params import Backbone, Params, Section
+from thaw.config.loading import load
+from thaw.config.model_sections import Backbone
+from thaw.config.params import Params
+from thaw.config.section import Section
+from thaw.config.values import flatten, result_digest
 from thaw.errors import ProblemsError, ThawError
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -32,12 +35,12 @@ def edited(folder: Path, key: str, *instead: str) -> Path:
 def complaint(path: Path) -> list[str]:
     """The lines of the error that reading ``path`` gives."""
     with pytest.raises(ThawError) as caught:
-        config.load(Params, path)
+        load(Params, path)
     return str(caught.value).splitlines()
 
 
 def test_the_shipped_file_is_valid() -> None:
-    assert config.load(Params, SHIPPED).model_dump().keys() == Params.model_fields.keys()
+    assert load(Params, SHIPPED).model_dump().keys() == Params.model_fields.keys()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_right_name(
     tmp_path: Path, key: str, extra: str, right: str
 ) -> None:
     name = key.rpartition(".")[2]
-    value = config.flatten(config.load(Params, SHIPPED))[key]
+    value = flatten(load(Params, SHIPPED))[key]
     path = edited(tmp_path, key, f"{name}: {value or repr(value)}", extra)
     assert complaint(path) == [f"{path}: {right}"]
 
@@ -190,7 +193,7 @@ def test_a_folder_in_its_place_is_one_line_that_names_it(tmp_path: Path) -> None
 def test_an_exponent_without_a_point_is_a_float(tmp_path: Path, text: str) -> None:
     # YAML 1.1, which DVC and PyYAML follow in part, reads 1e-3 as text.
     path = edited(tmp_path, "warmup_head.lr", f"lr: {text}")
-    assert config.load(Params, path).warmup_head.lr == 0.001
+    assert load(Params, path).warmup_head.lr == 0.001
 
 
 def test_a_schema_of_some_sections_reads_only_those(tmp_path: Path) -> None:
@@ -199,8 +202,8 @@ def test_a_schema_of_some_sections_reads_only_those(tmp_path: Path) -> None:
         backbone: Backbone
 
     path = edited(tmp_path, "unfreeze.depth", "depth: wrong")
-    inputs = config.load(Inputs, path)
-    whole = config.load(Params, SHIPPED)
+    inputs = load(Inputs, path)
+    whole = load(Params, SHIPPED)
     assert (inputs.seed, inputs.backbone) == (whole.seed, whole.backbone)
 
 
@@ -211,7 +214,7 @@ def leaves() -> list[tuple[str, str]]:
     """
     return [
         (key.rpartition(".")[0], key.rpartition(".")[2])
-        for key in config.flatten(config.load(Params, SHIPPED))
+        for key in flatten(load(Params, SHIPPED))
         if not key.startswith("search.space.")
     ]
 
@@ -234,9 +237,9 @@ NO_EFFECT_SECTIONS = {"tracking", "promote", "search"}
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # a choice that is none
 @pytest.mark.parametrize(("section", "key"), leaves())
 def test_the_result_digest_changes_with_what_can_change_a_result(section: str, key: str) -> None:
-    params = config.load(Params, SHIPPED)
+    params = load(Params, SHIPPED)
     path = [part for part in [*section.split("."), key] if part]
-    same = config.result_digest(changed(params, *path)) == config.result_digest(params)
+    same = result_digest(changed(params, *path)) == result_digest(params)
     left_out = section.split(".")[0] in NO_EFFECT_SECTIONS
     assert same == (left_out or (section, key) in NO_EFFECT)
 
@@ -245,13 +248,13 @@ def test_the_result_digest_is_of_values_not_of_their_spelling(tmp_path: Path) ->
     digests = set()
     for text in ("1", "1.0", "1e0  # a comment"):
         path = edited(tmp_path, "regularize.clip_norm", f"clip_norm: {text}")
-        digests.add(config.result_digest(config.load(Params, path)))
+        digests.add(result_digest(load(Params, path)))
     assert len(digests) == 1
 
 
 def test_flatten_names_every_value_once() -> None:
-    params = config.load(Params, SHIPPED)
-    flat = config.flatten(params)
+    params = load(Params, SHIPPED)
+    flat = flatten(params)
     assert flat["unfreeze.lr_decay"] == str(params.unfreeze.lr_decay)
     assert flat["head.hidden"] == str(params.head.hidden)
     assert flat["seed"] == str(params.seed)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from thaw.config.params import Augment
+    from thaw.config.data_sections import Augment
 
 # Each random change of one image, as strong as a test can see it.
 KNOBS: dict[str, float] = {

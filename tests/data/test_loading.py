@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Augment
+    from thaw.config.data_sections import Augment
 
 CPU = torch.device("cpu")
 NONE = settings.augment(flip=0.0, rotate=0.0, shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0)

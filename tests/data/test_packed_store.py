@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Prepare
+    from thaw.config.data_sections import Prepare
 
     Images = list[NDArray[np.uint8]]
 

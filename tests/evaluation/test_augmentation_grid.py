@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Augment
+    from thaw.config.data_sections import Augment
 
 COLOURS = [(250, 20, 30), (20, 250, 30), (10, 20, 250), (240, 240, 10)]
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.evaluation.summary import show
 
-PARAMS = config.load(config.Params, Path(__file__).parents[2] / "params.yaml")
+PARAMS = load(Params, Path(__file__).parents[2] / "params.yaml")
 
 PHASE = {"epochs": 8, "best_epoch": 6, "start_val_loss": 2.31, "val_loss": 0.4567}
 REPORTS: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests import settings
 from tests.promotion.test_gate import CHAMPION, ORIGIN, SPREAD, judged, scored
-from thaw.config.params import Promote
+from thaw.config.promotion_sections import Promote
 
 
 def decide() -> dict[str, list[dict[str, Any]]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thaw.config.params import Data
+from thaw.config.data_sections import Data
 from thaw.errors import ThawError
 from thaw.ingest.sources import Listing, Sample, list_csv, list_folder, listing
 

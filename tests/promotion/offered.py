@@ -11,7 +11,7 @@ from torch import nn
 
 from tests import settings
 from tests.registry.served import CLASSES, image, model_directory
-from thaw.config.params import Params, Promote
+from thaw.config.promotion_sections import Promote
 from thaw.data import manifest
 from thaw.data.manifest import Row
 from thaw.data.packed_store import PackWriter
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow.tracking import MlflowClient
+
+    from thaw.config.params import Params
 
 IMAGES = 240
 LOCK = "stages:\n  prepare:\n    outs:\n    - {{path: data/prepared, hash: md5, md5: {}}}\n"

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests import settings
-from thaw.config.params import Promote
+from thaw.config.promotion_sections import Promote
 from thaw.evaluation.metrics import score
 from thaw.promotion import gate_report
 from thaw.promotion.gate import Origin, Rule, judge

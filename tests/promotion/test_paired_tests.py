@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from thaw.config.params import Metric
+from thaw.config.promotion_sections import Metric
 from thaw.evaluation.metrics import score
 from thaw.promotion.paired_tests import (
     FEWEST,

@@ -29,7 +29,7 @@ from thaw.system import provenance
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config.params import Launch
+    from thaw.config.training_sections import Launch
     from thaw.promotion.gate_report import Report
     from thaw.promotion.promote import Offer
 

@@ -22,7 +22,7 @@ from thaw.tracking.result_run import connect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from thaw.config.params import Tracking
+    from thaw.config.result_sections import Tracking
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from mlflow.artifacts import download_artifacts
 from mlflow.tracking import MlflowClient
 
 from tests.registry.served import image, model_directory, text
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.registry.names import DIGEST, GATE, PARENTS, TEST_DIGEST
@@ -43,7 +44,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.uri = f"sqlite:///{folder / 'mlruns/mlflow.db'}"
-        tracking = config.load(config.Params, ROOT / "params.yaml").tracking
+        tracking = load(Params, ROOT / "params.yaml").tracking
         self.client, self.experiment = connect(tracking.model_copy(update={"uri": self.uri}))
         self.model = folder / "fold_bn" / "merged"
         self.digest = model_directory(self.model).digest

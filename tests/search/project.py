@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests import settings, tiny
 from tests.project import ROOT
-from thaw.config import params as config
 from thaw.config.editing import write_values
+from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.ingest.sources import list_folder
@@ -56,12 +56,12 @@ def make(folder: Path, **changes: Any) -> Params:
     root = tiny.images(folder / "data" / "raw", each=16)
     inputs = prepare.Inputs(
         seed=0,
-        data=config.load(Params).data,
+        data=load(Params).data,
         prepare=settings.prepare(val_fraction=0.25, test_fraction=0.1, short_side=16),
     )
     PREPARED.mkdir(parents=True)
     prepare.run(inputs, list_folder(root), PREPARED)
-    return config.load(Params)
+    return load(Params)
 
 
 def opened(params: Params) -> Ground:

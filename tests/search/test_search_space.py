@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests import settings
-from thaw.config.params import Params, Range
+from thaw.config.search_sections import Range
 from thaw.errors import ThawError
 from thaw.search import search_space
+
+if TYPE_CHECKING:
+    from thaw.config.params import Params
 
 BLOCKS = 9
 

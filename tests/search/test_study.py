@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 import pytest
@@ -11,13 +12,15 @@ from optuna.trial import TrialState
 
 from tests import settings
 from tests.search import project
-from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import commands, confirmation, search_space, storage, study, tables
 from thaw.search.study_definition import Question
 from thaw.search.study_log import record
 from thaw.search.trial import Result
 from thaw.search.worker import Worker
+
+if TYPE_CHECKING:
+    from thaw.config.params import Params
 
 RESULT = Result(0.5, 0.8, 0.7, None, 1, [], 0.1)
 
@@ -296,10 +299,11 @@ def test_a_full_disk_ends_the_worker_and_not_the_trial(
 
 _TAKER = """
 import sys
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.search import storage, study
 from tests.search import project
-params = config.load(config.Params)
+params = load(Params)
 asked = project.question(params)
 connected = storage.connect("")
 main = study.open_study(asked, connected, worker=int(sys.argv[1]))
@@ -443,9 +447,10 @@ def test_the_values_of_the_winner_are_written_and_nothing_else(params: Params) -
     after = Path("params.yaml").read_text().splitlines()
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
     assert len(changed) <= len(best)
-    from thaw.config import params as config
+    from thaw.config.loading import load
+    from thaw.config.params import Params
 
-    now = config.load(Params)
+    now = load(Params)
     for key, value in best.items():
         assert search_space.value_of(now, key) == (
             value if key != "unfreeze.lr" else pytest.approx(value)

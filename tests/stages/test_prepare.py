@@ -17,7 +17,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tests import settings, tiny
-from thaw.config.params import Data
+from thaw.config.data_sections import Data
 from thaw.data import manifest
 from thaw.data.packed_store import PackedStore
 from thaw.errors import ProblemsError

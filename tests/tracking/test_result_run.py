@@ -16,7 +16,9 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.config.values import flatten
 from thaw.errors import ThawError
 from thaw.system import provenance
 from thaw.tracking.result_run import KEY, PROCESS, ResultRun, connect, store_uri
@@ -25,7 +27,6 @@ from thaw.training.history import Row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thaw.config.params import Params
 
 ROOT = Path(__file__).parents[2]
 DIGEST = "d" * 64
@@ -40,12 +41,14 @@ CAN_MOUNT = (
 # A stage in a process of its own; what it does is the first argument, its data the second.
 STAGE = """
 import os, sys, time
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.config.values import flatten
 from thaw.system.processes import run_main
 from thaw.tracking.result_run import ResultRun
 
 def main():
-    run = ResultRun(config.load(config.Params), sys.argv[2])
+    run = ResultRun(load(Params), sys.argv[2])
     with run.stage("unfreeze"):
         print(run.run_id, flush=True)
         if sys.argv[1] == "wait":
@@ -85,7 +88,7 @@ def project(folder: Path, empty_store: Path) -> Path:
 
 
 def parameters(**tracking: object) -> Params:
-    params = config.load(config.Params, ROOT / "params.yaml")
+    params = load(Params, ROOT / "params.yaml")
     return params.model_copy(update={"tracking": params.tracking.model_copy(update=tracking)})
 
 
@@ -328,7 +331,7 @@ def test_other_data_or_code_makes_another_run(
 def test_a_run_keeps_its_parameters_and_what_it_was_made_from(project: Path) -> None:
     run = ResultRun(parameters(), DIGEST)
     kept = client().get_run(run.run_id).data.params
-    assert kept == config.flatten(parameters())
+    assert kept == flatten(parameters())
     assert kept["unfreeze.depth"] == str(parameters().unfreeze.depth)
     assert tags(run)["thaw.data_digest"] == DIGEST
     assert tags(run)["thaw.code_digest"] == provenance.code_digest()

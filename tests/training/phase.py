@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests import settings, tiny
-from thaw.config.params import Launch, Regularize, Training
+from thaw.config.training_sections import Launch, Regularize, Training
 from thaw.data.loading import ImageSource
 from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.data.preprocessing import Preprocessing

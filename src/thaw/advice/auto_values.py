@@ -12,7 +12,8 @@ from thaw.system.console import say
 
 if TYPE_CHECKING:
     from thaw.advice.recommendation import Advice
-    from thaw.config.params import Params, Unfreeze
+    from thaw.config.params import Params
+    from thaw.config.training_sections import Unfreeze
     from thaw.data.prepared import Prepared
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier

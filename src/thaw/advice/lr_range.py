@@ -16,7 +16,8 @@ from thaw.training.lr_range_test import find
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config.params import Augment, Training, Unfreeze
+    from thaw.config.data_sections import Augment
+    from thaw.config.training_sections import Training, Unfreeze
     from thaw.model.freeze_plan import Plan
 
 Phase = Literal["warmup_head", "unfreeze"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thaw.config import params as config
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.model import directory
 from thaw.registry.starting_model import begin, parent_of
@@ -15,7 +16,6 @@ from thaw.training.runtime import start
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config.params import Params
     from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
     from thaw.training.activation_cache import Cache
@@ -45,7 +45,7 @@ def open_start(prepared: Path, *, taps: bool) -> Opened:
     Raises:
         ThawError: there is no prepared data, or no such backbone.
     """
-    params = config.load(config.Params)
+    params = load(Params)
     data = Prepared(prepared)
     head = params.head if taps else params.head.model_copy(update={"taps": []})
     classifier, spec = begin(params, head, data, parent_of(params))
@@ -58,7 +58,7 @@ def open_model(prepared: Path, folder: Path) -> Opened:
     Raises:
         ThawError: there is no prepared data, or no model.
     """
-    params = config.load(config.Params)
+    params = load(Params)
     classifier, spec = directory.load(folder)
     return Opened(params, _alone(params), Prepared(prepared), classifier, spec)
 

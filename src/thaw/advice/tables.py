@@ -10,8 +10,8 @@ from rich.table import Table
 from thaw.advice.measurements import measure
 from thaw.advice.opened_project import open_start
 from thaw.advice.recommendation import Advice, Facts, advise
-from thaw.config import params as config
 from thaw.config.editing import write_values
+from thaw.config.loading import PARAMS_FILE
 from thaw.evaluation.probe_plot import draw
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def show_advice(prepared: Path, *, apply: bool) -> None:
     if apply:
         changed = write_values(advice.values)
         said = ", ".join(changed) if changed else "nothing: they stood there already"
-        _console.print(f"\nwritten into {config.PARAMS}: {said}", highlight=False)
+        _console.print(f"\nwritten into {PARAMS_FILE}: {said}", highlight=False)
     else:
-        _console.print(f"\n`thaw advise --apply` writes them into {config.PARAMS}")
+        _console.print(f"\n`thaw advise --apply` writes them into {PARAMS_FILE}")
 
 
 def _print_values(advice: Advice) -> None:

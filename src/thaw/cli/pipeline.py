@@ -9,7 +9,7 @@ import typer
 
 from thaw.cli.project_folder import PREPARED, load_params
 from thaw.config import overlaps
-from thaw.config import params as config
+from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
 from thaw.system import launching
 
@@ -35,10 +35,10 @@ def check() -> None:
     data = params.data
     for key, path in (("data.path", data.path), ("data.root", data.root)):
         if not Path(path).exists():
-            raise ThawError(f"{config.PARAMS}: {key}: there is no {path}")
+            raise ThawError(f"{PARAMS_FILE}: {key}: there is no {path}")
     overlaps.refuse_overlaps(params)
     refuse_foreign(PREPARED)
-    typer.echo(f"{config.PARAMS} is valid")
+    typer.echo(f"{PARAMS_FILE} is valid")
 
 
 def backbones() -> None:

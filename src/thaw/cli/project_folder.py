@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thaw.config import params as config
+from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.params import Params
 from thaw.errors import ThawError
 
 PREPARED = Path("data/prepared")
 MODEL_HELP = "The registered model; by default the one in params.yaml."
 
 
-def load_params() -> config.Params:
+def load_params() -> Params:
     """Return the parameters of the project in the working directory.
 
     Raises:
         ThawError: the working directory is not a project, or its ``params.yaml`` is not valid.
     """
     require_project()
-    return config.load(config.Params)
+    return load(Params)
 
 
 def require_project() -> None:
@@ -27,8 +28,8 @@ def require_project() -> None:
     Raises:
         ThawError: there is no ``params.yaml``.
     """
-    if not config.PARAMS.exists():
+    if not PARAMS_FILE.exists():
         raise ThawError(
-            f"{Path.cwd()} is not a project of thaw (it has no {config.PARAMS}): change to the "
+            f"{Path.cwd()} is not a project of thaw (it has no {PARAMS_FILE}): change to the "
             "folder of a project, or create one with `thaw init DIR`"
         )

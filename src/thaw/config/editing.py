@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node
 
-from thaw.config import params as config
+from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.params import Params
+from thaw.config.values import flatten
 from thaw.errors import ThawError
 from thaw.system.files import write_whole
 
@@ -23,7 +25,7 @@ _PLAIN = re.compile(r"[A-Za-z][\w./-]*")
 _TRUTH = {"no", "yes", "on", "off", "true", "false", "null"}  # to some reader of YAML, no strings
 
 
-def write_values(values: Mapping[str, Any], path: Path = config.PARAMS) -> list[str]:
+def write_values(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> list[str]:
     """Put ``values`` (by dotted key) into ``path``; the keys whose value changed.
 
     Comments, order and blank lines stay; a comment keeps its column where there is room.
@@ -31,7 +33,7 @@ def write_values(values: Mapping[str, Any], path: Path = config.PARAMS) -> list[
     Raises:
         ThawError: a key is not there, or the result would not be valid; nothing is written then.
     """
-    before = config.flatten(config.load(config.Params, path))
+    before = flatten(load(Params, path))
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     root = YAML().compose("".join(lines))
     # from the end, so that the places of what comes before stay true
@@ -42,7 +44,7 @@ def write_values(values: Mapping[str, Any], path: Path = config.PARAMS) -> list[
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
     try:
-        after = config.flatten(config.load(config.Params, part))
+        after = flatten(load(Params, part))
     except ThawError as error:
         raise ThawError(str(error).replace(part.name, path.name)) from None
     finally:

@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
-from thaw.config import params as config
+from thaw.config.data_sections import Data
+from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.model_sections import Backbone
+from thaw.config.section import Section
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from thaw.config.params import Params
 
 Relation = Literal["is", "lies in", "contains"]
 _SQLITE = "sqlite:///"
@@ -47,16 +52,16 @@ OUTPUTS = (
     Place(Path("dvc.lock"), "DVC"),
     Place(Path("dvc.yaml"), "DVC"),
     Place(Path(".git"), "git"),
-    Place(config.PARAMS, "`thaw search --apply`"),
+    Place(PARAMS_FILE, "`thaw search --apply`"),
 )
 
 
-class _Inputs(config.Section):
-    data: config.Data
-    backbone: config.Backbone
+class _Inputs(Section):
+    data: Data
+    backbone: Backbone
 
 
-def refuse_overlaps(params: config.Params) -> None:
+def refuse_overlaps(params: Params) -> None:
     """Refuse parameters that name as an input what the project writes or removes.
 
     Raises:
@@ -68,7 +73,7 @@ def refuse_overlaps(params: config.Params) -> None:
     ]
     places = [*OUTPUTS, *_linked(STAGE_OUTPUTS), *stores]
     found = (_overlap(key, path, places) for key, path in _read(params))
-    if lines := [f"{config.PARAMS}: {line}" for line in found if line]:
+    if lines := [f"{PARAMS_FILE}: {line}" for line in found if line]:
         raise ThawError("\n".join(lines))
 
 
@@ -155,7 +160,7 @@ def _overlap(key: str, path: Path, places: Iterable[Place]) -> str | None:
     return None
 
 
-def _read(params: config.Params | _Inputs) -> list[tuple[str, Path]]:
+def _read(params: Params | _Inputs) -> list[tuple[str, Path]]:
     """Return what is read, by its key. The name of pretrained weights is a path to nothing."""
     return [
         ("data.path", Path(params.data.path)),
@@ -167,7 +172,7 @@ def _read(params: config.Params | _Inputs) -> list[tuple[str, Path]]:
 def _read_here() -> list[tuple[str, Path]]:
     """The same of this folder's ``params.yaml``; nothing where there is none that can be read."""
     try:
-        return _read(config.load(_Inputs))
+        return _read(load(_Inputs))
     except ThawError:
         return []
 

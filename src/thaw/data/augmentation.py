@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Augment
+    from thaw.config.data_sections import Augment
 
 # A new draw comes at the end of its stream: one in between would change those after it.
 _STREAM = 1

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Augment
+    from thaw.config.data_sections import Augment
     from thaw.data.packed_store import PackedStore
     from thaw.data.preprocessing import Preprocessing
 

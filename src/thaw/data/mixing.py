@@ -18,7 +18,7 @@ from thaw.data.augmentation import uniform
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.config.params import Augment
+    from thaw.config.data_sections import Augment
 
 _STREAM = 2
 _DRAWS = ("partner", "kind", "share", "x", "y")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Prepare
+    from thaw.config.data_sections import Prepare
 
 INDEX = "index.npy"
 SETTINGS = "pack.json"

@@ -14,7 +14,7 @@ from thaw.system import provenance
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config.params import Augment
+    from thaw.config.data_sections import Augment
     from thaw.data.preprocessing import Preprocessing
 
 

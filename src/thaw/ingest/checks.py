@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thaw.config.params import Prepare
+    from thaw.config.data_sections import Prepare
     from thaw.ingest.sources import Listing, Sample
 
     Pixels = NDArray[np.uint8]

@@ -17,7 +17,7 @@ from thaw.errors import ThawError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thaw.config.params import Data
+    from thaw.config.data_sections import Data
 
 SPLITS = ("train", "val", "test")
 

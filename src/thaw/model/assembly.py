@@ -13,7 +13,7 @@ from thaw.model import head
 from thaw.model.classifier import AveragePool, Classifier, averaged
 
 if TYPE_CHECKING:
-    from thaw.config.params import Head
+    from thaw.config.model_sections import Head
     from thaw.model.zoo import Backbone
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from thaw.config.params import Head
+from thaw.config.model_sections import Head
 from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
 from thaw.model import batchnorm, zoo

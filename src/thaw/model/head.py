@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from thaw.config.params import Head
+    from thaw.config.model_sections import Head
 
 
 class RowBatchNorm(nn.BatchNorm1d):

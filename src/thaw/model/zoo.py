@@ -20,7 +20,7 @@ from thaw.model.block_chain import CutError
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
-    from thaw.config import params as config
+    from thaw.config import model_sections
     from thaw.model.block_chain import Chain, Layout, Normal
 
 _OWN = "lenet5"
@@ -61,7 +61,7 @@ def build(name: str) -> Backbone:
         return _backbone(name, _make(name, tag=None))
 
 
-def load(config: config.Backbone, *, seed: int = 0) -> tuple[Backbone, str]:
+def load(config: model_sections.Backbone, *, seed: int = 0) -> tuple[Backbone, str]:
     """The backbone with its weights, and their digest (SHA-256).
 
     ``config.weights`` is ``packaged``; ``pretrained`` or the name of one of the library's
@@ -79,7 +79,7 @@ def load(config: config.Backbone, *, seed: int = 0) -> tuple[Backbone, str]:
     return backbone, weights.digest(nn.ModuleList(backbone.blocks).state_dict())
 
 
-def check(config: config.Backbone) -> None:
+def check(config: model_sections.Backbone) -> None:
     """That nothing which makes new weights is asked for where there are weights to start from.
 
     Also for weights that this module does not load: those of a registered model.
@@ -105,7 +105,7 @@ class _Made:
     chain: Chain
 
 
-def _with_weights(config: config.Backbone) -> _Made:
+def _with_weights(config: model_sections.Backbone) -> _Made:
     name, chosen = config.name, config.weights
     if chosen == "packaged" and name != PACKAGED:
         raise ThawError(
@@ -124,7 +124,7 @@ def _with_weights(config: config.Backbone) -> _Made:
     return made
 
 
-def _from_scratch(config: config.Backbone, seed: int) -> _Made:
+def _from_scratch(config: model_sections.Backbone, seed: int) -> _Made:
     with torch.random.fork_rng():  # what the libraries draw themselves
         torch.manual_seed(seed)
         made = _make(config.name, tag=None)
@@ -203,7 +203,7 @@ def _backbone(name: str, made: _Made) -> Backbone:
         raise _uncut(name, made.network, error) from error
 
 
-def _prove(config: config.Backbone, made: _Made, backbone: Backbone) -> None:
+def _prove(config: model_sections.Backbone, made: _Made, backbone: Backbone) -> None:
     try:
         block_chain.prove(made.network, made.chain, backbone.blocks, config.image_size)
     except CutError as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Measured, Metric, Promote
+    from thaw.config.promotion_sections import Measured, Metric, Promote
     from thaw.promotion.scoring import Scored
 
 ARTIFACT = "artifact"

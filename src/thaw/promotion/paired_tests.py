@@ -17,7 +17,7 @@ from scipy.stats import binom, norm
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.config.params import Metric
+    from thaw.config.promotion_sections import Metric
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]

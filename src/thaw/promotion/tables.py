@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thaw.config.params import Params, Tracking
+    from thaw.config.params import Params
+    from thaw.config.result_sections import Tracking
 
 _ALIAS = re.compile(r"[A-Za-z][\w-]*")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # by MLflow, which would refuse to move it

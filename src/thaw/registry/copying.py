@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-    from thaw.config.params import Tracking
+    from thaw.config.result_sections import Tracking
     from thaw.registry.fetch import Version
 
 _NAME = re.compile(r"[\w .-]+")

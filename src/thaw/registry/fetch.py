@@ -23,7 +23,7 @@ from thaw.registry.names import DIGEST, PREFIX
 from thaw.tracking.result_run import store_uri
 
 if TYPE_CHECKING:
-    from thaw.config.params import Tracking
+    from thaw.config.result_sections import Tracking
 
 LOADER = "thaw.registry.pyfunc"  # the only module that an artifact may name as its loader
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")

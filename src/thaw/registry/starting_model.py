@@ -18,7 +18,8 @@ from thaw.registry.names import PREFIX
 from thaw.training.precision import strict_float32
 
 if TYPE_CHECKING:
-    from thaw.config.params import Head, Params
+    from thaw.config.model_sections import Head
+    from thaw.config.params import Params
     from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
 

@@ -14,8 +14,8 @@ from rich.live import Live
 from thaw.advice.opened_project import open_start
 from thaw.advice.recommendation import advise
 from thaw.advice.tables import facts_of
-from thaw.config import params as config
 from thaw.config.editing import write_values
+from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
@@ -43,7 +43,7 @@ def run(prepared: Path, trials: int, workers: int, name: str) -> None:
     Raises:
         ThawError: the space, the storage or the data cannot be used; a worker failed.
     """
-    params = config.load(Params)
+    params = load(Params)
     question = _checked(params, prepared)
     connected = storage.connect(params.search.storage)
     with storage.answering(params.search.storage):
@@ -84,7 +84,7 @@ def _work(
 
 def show(prepared: Path, name: str) -> None:
     """Print the study as it stands, running or not."""
-    params = config.load(Params)
+    params = load(Params)
     question = _question(params, prepared)
     connected = storage.connect(params.search.storage)
     _print(study.existing(question, connected, name), question, connected)
@@ -96,7 +96,7 @@ def apply(prepared: Path, name: str, number: int | None) -> None:
     Raises:
         ThawError: there is no such study or complete trial, or with two objectives no number.
     """
-    params = config.load(Params)
+    params = load(Params)
     question = _question(params, prepared)
     connected = storage.connect(params.search.storage)
     main = study.existing(question, connected, name)
@@ -116,7 +116,7 @@ def apply(prepared: Path, name: str, number: int | None) -> None:
         raise ThawError(f"the study {main.study_name} has no complete trial {number}")
     changed = write_values(study.values_of(complete[number], question.dimensions))
     said = ", ".join(changed) if changed else "nothing: they stood there already"
-    _console.print(f"written into {config.PARAMS}: {said}", highlight=False, soft_wrap=True)
+    _console.print(f"written into {PARAMS_FILE}: {said}", highlight=False, soft_wrap=True)
 
 
 def _question(params: Params, prepared: Path) -> Question:
@@ -207,4 +207,4 @@ def _print(main: optuna.Study, question: Question, connected: RDBStorage) -> Non
         values = study.values_of(found[0].trial, question.dimensions)
         _console.print(tables.values_text(values), highlight=False, markup=False, soft_wrap=True)
         if json.loads(found[0].trial.user_attrs.get("result", "{}")):
-            _console.print(f"\n`thaw search --apply` writes them into {config.PARAMS}")
+            _console.print(f"\n`thaw search --apply` writes them into {PARAMS_FILE}")

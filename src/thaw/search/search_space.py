@@ -15,7 +15,9 @@ from optuna.distributions import (
 )
 from pydantic import ValidationError
 
-from thaw.config.params import Params, Range, flatten
+from thaw.config.params import Params
+from thaw.config.search_sections import Range
+from thaw.config.values import flatten
 from thaw.errors import ProblemsError, ThawError
 
 if TYPE_CHECKING:

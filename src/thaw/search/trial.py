@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.config.params import Augment, Params
+    from thaw.config.data_sections import Augment
+    from thaw.config.params import Params
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan

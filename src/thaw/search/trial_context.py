@@ -28,7 +28,9 @@ from thaw.training.runtime import start
 if TYPE_CHECKING:
     import torch
 
-    from thaw.config.params import Augment, Head, Params
+    from thaw.config.data_sections import Augment
+    from thaw.config.model_sections import Head
+    from thaw.config.params import Params
     from thaw.data.loading import ImageSource
     from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec

@@ -19,7 +19,7 @@ import torch
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from thaw.config import params as config
+from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import confirmation, search_space, storage, study, trial, trial_context
@@ -161,7 +161,7 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt_once)
     signal.signal(signal.SIGINT, _interrupt_once)
-    params = config.load(Params)
+    params = load(Params)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     opened = trial_context.opened(params, arguments.prepared)
     question = Question.of(params, opened.data.manifest.digest, opened.parent)

@@ -9,7 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from thaw.config import params as config
+from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.result_sections import Tracking
+from thaw.config.section import Section
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry.names import PREFIX
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Section(config.Section):
-    tracking: config.Tracking
+class _Section(Section):
+    tracking: Tracking
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,22 @@ def current(model: str) -> str:
     return resolve(model, tracking()).uri
 
 
-def tracking() -> config.Tracking:
+def tracking() -> Tracking:
     """Where the registry is: as ``params.yaml`` says, or where there is none, the environment.
 
     Raises:
         ThawError: neither says it.
     """
-    if config.PARAMS.exists():
-        return config.load(_Section).tracking
+    if PARAMS_FILE.exists():
+        return load(_Section).tracking
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         raise ThawError(
-            f"{Path.cwd()} is not a project of thaw (it has no {config.PARAMS}): change to the "
+            f"{Path.cwd()} is not a project of thaw (it has no {PARAMS_FILE}): change to the "
             "folder of a project, create one with `thaw init DIR`, or set "
             "MLFLOW_TRACKING_URI"
         )
-    return config.Tracking(
-        uri=uri, experiment="thaw", registered_model="-", system_metrics_seconds=5.0
-    )
+    return Tracking(uri=uri, experiment="thaw", registered_model="-", system_metrics_seconds=5.0)
 
 
 def _local(model: str) -> Path:

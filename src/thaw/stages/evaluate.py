@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from thaw.config import params as config
-from thaw.config.params import Augment, Evaluate, Launch, Section, Tracking
+from thaw.config.data_sections import Augment
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.config.result_sections import Evaluate, Tracking
+from thaw.config.section import Section
+from thaw.config.training_sections import Launch
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.evaluation import plots
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Params
     from thaw.data.loading import ImageSource
     from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
@@ -228,8 +231,8 @@ def _example(result: Result, data: Prepared) -> bytes:
 def main() -> None:
     """Score, write, record."""
     die_with_parent()
-    params = config.load(config.Params)
-    inputs = config.load(Inputs)
+    params = load(Params)
+    inputs = load(Inputs)
     runtime = start(inputs.launch)
     data = Prepared(project_paths.PREPARED)
     folder = project_paths.REPORTS / "evaluate"

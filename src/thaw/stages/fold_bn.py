@@ -9,7 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from thaw.config.params import Augment, FoldBn
+from thaw.config.data_sections import Augment
+from thaw.config.training_sections import FoldBn
 from thaw.data.loading import batches, shares
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory

@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thaw.config import overlaps
-from thaw.config import params as config
-from thaw.config.params import Data, Prepare, Section
+from thaw.config.data_sections import Data, Prepare
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.config.section import Section
 from thaw.data import manifest
 from thaw.data.manifest import Row
 from thaw.data.packed_store import PackedStore, PackWriter
@@ -112,8 +114,8 @@ def _split(inputs: Inputs, facts: list[Facts], groups: list[str]) -> tuple[list[
 def main() -> None:
     """Read ``params.yaml``, run, and write the report beside the data."""
     die_with_parent()
-    overlaps.refuse_overlaps(config.load(config.Params))
-    inputs = config.load(Inputs)
+    overlaps.refuse_overlaps(load(Params))
+    inputs = load(Inputs)
     with only_process(project_paths.SCRATCH / "prepare.lock", "the stage prepare"):
         _prepare(inputs)
 

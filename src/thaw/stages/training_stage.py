@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
-from thaw.config import params as config
-from thaw.config.params import Launch, Params, Regularize, Section
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.config.section import Section
+from thaw.config.training_sections import Launch, Regularize
+from thaw.config.values import NO_EFFECT
 from thaw.data.prepared import Prepared
 from thaw.model import directory
 from thaw.model.freeze_plan import apply
@@ -27,7 +30,8 @@ from thaw.training.runtime import start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thaw.config.params import Augment, Training
+    from thaw.config.data_sections import Augment
+    from thaw.config.training_sections import Training
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
@@ -162,8 +166,8 @@ def describe(progress: Progress) -> dict[str, Any]:
 def training(stage: str, schema: type[I], parent: str = "") -> Iterator[Work[I]]:
     """Open all that a training stage needs; ``parent`` digests the model it starts from."""
     die_with_parent()
-    params = config.load(Params)
-    inputs = config.load(schema)
+    params = load(Params)
+    inputs = load(schema)
     runtime = start(inputs.launch)
     with contextlib.ExitStack() as stack:
         if runtime.is_main:
@@ -172,7 +176,7 @@ def training(stage: str, schema: type[I], parent: str = "") -> Iterator[Work[I]]
         data = Prepared(project_paths.PREPARED)
         # The same key, the same bits: what a checkpoint with another one reached is of no use.
         key = provenance.key(
-            inputs.model_dump(exclude=config.NO_EFFECT),
+            inputs.model_dump(exclude=NO_EFFECT),
             data.digest,
             parent,
             provenance.code_digest(),

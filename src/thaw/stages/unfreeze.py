@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thaw.advice.auto_values import Resolved, resolve
-from thaw.config.params import Augment, Unfreeze
+from thaw.config.data_sections import Augment
+from thaw.config.training_sections import Unfreeze
 from thaw.model import directory
 from thaw.stages.training_stage import TrainingInputs, Work, training
 from thaw.system import project_paths

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from thaw.config import params as config
-from thaw.config.params import Backbone, Head, WarmupHead
+from thaw.config.loading import load
+from thaw.config.model_sections import Backbone, Head
+from thaw.config.params import Params
+from thaw.config.training_sections import WarmupHead
 from thaw.model.freeze_plan import last_blocks
 from thaw.registry.starting_model import begin, parent_of
 from thaw.stages.training_stage import TrainingInputs, Work, training
@@ -81,7 +83,7 @@ def _row(
 
 def main() -> None:
     """Build, run, write the model directory and the history."""
-    parent = parent_of(config.load(config.Params))
+    parent = parent_of(load(Params))
     with training("warmup_head", Inputs, parent) as work:
         classifier, spec = build(work, parent)
         progress = run(work, classifier, spec)

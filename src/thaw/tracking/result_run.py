@@ -28,7 +28,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from thaw.config import params as config
+from thaw.config.values import flatten, result_digest
 from thaw.errors import ThawError
 from thaw.system import provenance
 from thaw.system.console import warn
@@ -36,7 +36,9 @@ from thaw.system.console import warn
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thaw.config.params import Data, Params, Tracking
+    from thaw.config.data_sections import Data
+    from thaw.config.params import Params
+    from thaw.config.result_sections import Tracking
     from thaw.training.history import Row
 
 STORE = Path("mlruns")
@@ -152,7 +154,7 @@ class ResultRun:
         """Find the unfinished run of these parameters, data and code, or create it."""
         self._tracking = params.tracking
         self._client, self.experiment_id = connect(params.tracking)
-        parts = (config.result_digest(params), data_digest, provenance.code_digest())
+        parts = (result_digest(params), data_digest, provenance.code_digest())
         self.key = provenance.key(*parts)
         self._live = True
         with _answering(store_uri(params.tracking)):
@@ -185,7 +187,7 @@ class ResultRun:
             tags["thaw.git_dirty"] = str(state[1]).lower()
         name = f"{backbone}-depth{params.unfreeze.depth}-{self.key[:7]}"
         run = self._client.create_run(self.experiment_id, tags=tags, run_name=name)
-        values = [Param(key, value) for key, value in config.flatten(params).items()]
+        values = [Param(key, value) for key, value in flatten(params).items()]
         self._client.log_batch(run.info.run_id, params=values)
         return run
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from thaw.config import params as config
+from thaw.config.values import flatten
 from thaw.system import provenance
 from thaw.system.console import warn
 from thaw.tracking.result_run import PROCESS, connect, this_process, user
@@ -92,7 +92,7 @@ class StudyRun:
         if state := provenance.git_state():
             tags["mlflow.source.git.commit"] = state[0]
         run = self._client.create_run(self._experiment, tags=tags, run_name=f"search {study}")
-        self._write(run.info.run_id, config.flatten(params), [], {})
+        self._write(run.info.run_id, flatten(params), [], {})
         return str(run.info.run_id)
 
     def reread(self) -> None:

@@ -11,7 +11,7 @@ from thaw.system.launching import ENVIRONMENT
 from thaw.tracking.result_run import connect, store_uri
 
 if TYPE_CHECKING:
-    from thaw.config.params import Tracking
+    from thaw.config.result_sections import Tracking
 
 
 def replace_by_ui(tracking: Tracking, port: int) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thaw.config.params import Regularize, Training
+    from thaw.config.training_sections import Regularize, Training
     from thaw.data.loading import Batch
     from thaw.model.classifier import Classifier
     from thaw.training.runtime import Runtime

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.config.params import Regularize, Training
+    from thaw.config.training_sections import Regularize, Training
     from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
     from thaw.training.checkpoints import Checkpoints

@@ -17,7 +17,7 @@ from thaw.training.learner import Learner, NotFiniteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thaw.config.params import Regularize, Training
+    from thaw.config.training_sections import Regularize, Training
     from thaw.data.loading import Batch, Source
     from thaw.model.classifier import Classifier
     from thaw.training.runtime import Runtime

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Regularize
+    from thaw.config.training_sections import Regularize
 
 
 class Loss:

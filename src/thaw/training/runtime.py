@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.params import Launch
+    from thaw.config.training_sections import Launch
 
 _SCORE_BATCH = 128
 
