@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -43,6 +44,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path not in slow)
 
 
+def pytest_collection_finish() -> None:
+    """Exclude all imported objects from garbage collection.
+
+    Training calls ``gc.collect()``. It takes more than a second where several hundred thousand
+    objects of imported libraries are examined.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _clean_process() -> Iterator[None]:
     """Restore the working directory and what MLflow writes into the environment."""
@@ -55,6 +66,8 @@ def _clean_process() -> Iterator[None]:
     for key in [key for key in os.environ if key.startswith("MLFLOW_")]:
         del os.environ[key]
     os.environ.update(before)
+    gc.collect()
+    gc.freeze()  # also what this module has imported
 
 
 @pytest.fixture

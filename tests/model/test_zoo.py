@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -60,6 +60,34 @@ FAMILIES: list[tuple[str, int, int, int, Layout]] = [
     ("timm/swin_tiny_patch4_window7_224", 64, 5, 768, "NHWC"),
 ]
 
+# One or two of each way to cut a network; the others run in `make soak`.
+SAMPLE = {
+    "lenet5",
+    "torchvision/googlenet",
+    "torchvision/resnet18",
+    "torchvision/mobilenet_v3_small",
+    "torchvision/shufflenet_v2_x0_5",
+    "torchvision/swin_t",
+    "timm/test_efficientnet",
+    "timm/tf_efficientnet_lite0",
+    "timm/test_resnet",
+    "timm/test_convnext",
+    "timm/test_byobnet",
+    "timm/test_nfnet",
+    "timm/test_vit",
+    "timm/test_vit3",
+    "timm/swin_tiny_patch4_window7_224",
+    "torchvision/resnet50",
+}
+
+
+def sampled(families: list[Any]) -> list[Any]:
+    """Return one parameter set per family; those outside of ``SAMPLE`` are marked ``soak``."""
+    return [
+        pytest.param(*family, marks=() if family[0] in SAMPLE else pytest.mark.soak)
+        for family in families
+    ]
+
 
 # Larger ones, whose gradients would take long: the logits alone.
 LARGE: list[tuple[str, int]] = [
@@ -101,7 +129,7 @@ def features(backbone: Backbone, images: Tensor) -> Tensor:
 # Cutting.
 
 
-@pytest.mark.parametrize(("name", "size", "blocks", "width", "layout"), FAMILIES)
+@pytest.mark.parametrize(("name", "size", "blocks", "width", "layout"), sampled(FAMILIES))
 def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
     name: str, size: int, blocks: int, width: int, layout: Layout
 ) -> None:
@@ -144,7 +172,7 @@ def drawn(name: str) -> zoo._Made:
     return made
 
 
-@pytest.mark.parametrize(("name", "size"), [(name, size) for name, size, *_ in FAMILIES])
+@pytest.mark.parametrize(("name", "size"), sampled([family[:2] for family in FAMILIES]))
 def test_nor_does_running_what_is_frozen_with_its_batch_norms_merged(name: str, size: int) -> None:
     torch.manual_seed(0)
     made = zoo._make(name, tag=None)
@@ -160,7 +188,7 @@ def test_nor_does_running_what_is_frozen_with_its_batch_norms_merged(name: str, 
     assert float((found - expected).abs().max()) < 1e-5 * scale
 
 
-@pytest.mark.parametrize(("name", "size"), LARGE)
+@pytest.mark.parametrize(("name", "size"), sampled(LARGE))
 def test_nor_does_it_change_those_of_larger_networks(name: str, size: int) -> None:
     made = drawn(name)
     backbone = zoo._backbone(name, made)
