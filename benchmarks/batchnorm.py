@@ -32,7 +32,6 @@ from rich.console import Console
 
 from benchmarks import clipart, shifted, tables
 from tests.project import ROOT
-from thaw.config.data_sections import Data
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.loading import ImageSource
@@ -43,11 +42,14 @@ from thaw.model.freeze_plan import BatchNormPolicy, apply, last_blocks
 from thaw.registry.starting_model import begin
 from thaw.stages import prepare
 from thaw.system.launching import ENVIRONMENT
-from thaw.training.activation_cache import cache_of, sources
+from thaw.training.activation_cache import cache_of
 from thaw.training.bn_recalibration import recalibrate
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.loop import fit
+from thaw.training.observer import Observer
+from thaw.training.phase_inputs import phase_inputs
 from thaw.training.runtime import logits, start
+from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan
     from thaw.training.history import Row
-    from thaw.training.loop import Progress
+    from thaw.training.progress import Progress
     from thaw.training.runtime import Runtime
 
 POLICIES = get_args(BatchNormPolicy)
@@ -135,20 +137,11 @@ class Bench:
         settings = self.params.warmup_head.model_copy(update=changes)
         cache = cache_of(self.folder, self.data, self.preprocessing, self.params.launch.cache_gb)
         train = self.images("train", _TRAINING)
-        at_cut = sources(self.runtime, classifier, train, val, plan.cut, cache)
+        inputs = phase_inputs(self.runtime, classifier, train, val, plan.cut, cache)
         with tempfile.TemporaryDirectory() as folder:
-            return fit(
-                self.runtime,
-                classifier,
-                *at_cut.pair,
-                settings,
-                self.params.regularize,
-                seed=self.params.seed,
-                lr_decay=1.0,
-                cut=at_cut.cut,
-                checkpoints=Checkpoints(Path(folder), "bench"),
-                log=log,
-            )
+            setup = TrainingSetup(settings, self.params.regularize, self.params.seed)
+            observer = Observer(Checkpoints(Path(folder), "bench"), log)
+            return fit(self.runtime, classifier, inputs, setup, observer)
 
     def recalibrated(self, classifier: Classifier, images: ImageSource) -> tuple[float, float]:
         """Accuracy and loss with the statistics of the training images; the classifier stays."""
@@ -168,12 +161,7 @@ def measure(
         size = params.backbone.model_copy(update={"image_size": _PIXELS})
         params = params.model_copy(update={"seed": seed, "backbone": size})
         source = _SETS[name](seed)
-        inputs = prepare.Inputs(
-            seed=seed,
-            data=Data(source="folder", path=str(source), root=str(source)),
-            prepare=params.prepare,
-        )
-        prepare.run(inputs, list_folder(source), Path(folder))
+        prepare.run(params, list_folder(source), Path(folder))
         data = Prepared(Path(folder))
         warmed, spec = begin(params, params.head, data, "")
         bench = Bench(params, start(params.launch), data, spec.preprocessing, Path(folder))

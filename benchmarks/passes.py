@@ -25,10 +25,13 @@ from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.model import directory
 from thaw.model.freeze_plan import apply, last_blocks
-from thaw.training.activation_cache import cache_of, sources
+from thaw.training.activation_cache import cache_of
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.loop import fit
+from thaw.training.observer import Observer
+from thaw.training.phase_inputs import PhaseInputs, phase_inputs
 from thaw.training.runtime import forward_all, start
+from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,38 +64,27 @@ def main() -> None:
         for _ in forward_all(runtime, classifier, source, ""):
             pass
 
-    def trained(
-        depth: int, epochs: int, inputs: tuple[Source, Source], cut: int, folder: Path
-    ) -> None:
+    def trained(depth: int, epochs: int, inputs: PhaseInputs, folder: Path) -> None:
         apply(classifier, last_blocks(depth, len(classifier.blocks), "train"))
         settings = params.warmup_head if depth == 0 else params.unfreeze
-        fit(
-            runtime,
-            classifier,
-            *inputs,
-            settings.model_copy(update={"epochs": epochs, "patience": epochs}),
-            params.regularize,
-            seed=0,
-            lr_decay=1.0,
-            cut=cut,
-            checkpoints=Checkpoints(folder, "bench"),
-            log=lambda _: None,
-        )
+        settings = settings.model_copy(update={"epochs": epochs, "patience": epochs})
+        setup = TrainingSetup(settings, params.regularize, seed=0)
+        fit(runtime, classifier, inputs, setup, Observer(Checkpoints(folder, "bench")))
 
     def warmup(folder: Path) -> None:
         cache = cache_of(folder, data, preprocessing, params.launch.cache_gb)
-        given = sources(runtime, classifier, train, val, depth, cache)
-        trained(0, 20, given.pair, given.cut, folder)
+        given = phase_inputs(runtime, classifier, train, val, depth, cache)
+        trained(0, 20, given, folder)
 
-    images: tuple[Source, Source] = (train, val)
+    images = PhaseInputs(train, val, 0)
     works: dict[str, Callable[[Path], None]] = {
         "forward": lambda _: forward(train),
         "validation": lambda _: forward(val),
         "warmup": warmup,
     }
     if "training" in sys.argv[3:]:
-        works["naive_epoch"] = lambda folder: trained(0, 1, images, 0, folder)
-        works["training"] = lambda folder: trained(depth, 1, images, 0, folder)
+        works["naive_epoch"] = lambda folder: trained(0, 1, images, folder)
+        works["training"] = lambda folder: trained(depth, 1, images, folder)
     forward(train)
     rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(_ROUNDS)]
     result = {name: statistics.median(one[name] for one in rounds) for name in works}

@@ -40,6 +40,9 @@ from thaw.tracking.result_run import connect
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.linear_heads import fit
 from thaw.training.loop import fit as fit_loop
+from thaw.training.observer import Observer
+from thaw.training.phase_inputs import PhaseInputs
+from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -159,19 +162,10 @@ def retrained(
         for places in (split.pool[VAL:], split.pool[:VAL])
     )
     with contextlib.redirect_stderr(io.StringIO()):  # a line an epoch
-        fit_loop(
-            tiny.runtime(),
-            classifier,
-            train,
-            val,
-            settings.training(epochs=10, batch_size=64, lr=0.002),
-            settings.regularize(),
-            seed=seed,
-            lr_decay=1.0,
-            cut=1,
-            checkpoints=Checkpoints(folder, "head"),
-            log=lambda _: None,
-        )
+        inputs = PhaseInputs(train, val, 1)
+        training = settings.training(epochs=10, batch_size=64, lr=0.002)
+        setup = TrainingSetup(training, settings.regularize(), seed)
+        fit_loop(tiny.runtime(), classifier, inputs, setup, Observer(Checkpoints(folder, "head")))
     with torch.inference_mode():
         logits = classifier.head(torch.from_numpy(features[split.test])).double()
     probabilities: NDArray[np.float64] = logits.softmax(dim=1).numpy()

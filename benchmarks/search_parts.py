@@ -28,8 +28,9 @@ from thaw.model.classifier import Classifier
 from thaw.search import search_space, storage, study, study_log, trial, trial_context
 from thaw.search.study_definition import Question
 from thaw.search.worker import Worker
-from thaw.training.activation_cache import FOLDER, AtCut
+from thaw.training.activation_cache import FOLDER
 from thaw.training.history import Row
+from thaw.training.phase_inputs import PhaseInputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,11 +77,11 @@ class SharesHeads(trial_context.Ground):
         cut: int,  # noqa: ARG002
         params: Params,
         augmentation: Augment | None,
-    ) -> AtCut:
+    ) -> PhaseInputs:
         """The images themselves."""
         preprocessing = self.spec.preprocessing
         train = self.data.images("train", preprocessing, params.seed, augmentation)
-        return AtCut((train, self.data.images("val", preprocessing)), 0)
+        return PhaseInputs(train, self.data.images("val", preprocessing), 0)
 
 
 @dataclass

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
 from tests import tiny
 from tests.project import ROOT
-from thaw.advice.opened_project import open_start
 from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.context import open_context
 from thaw.model import directory, initialization, zoo
+from thaw.registry.starting_model import starting_model
 from thaw.stages import prepare
 from thaw.training.bn_recalibration import recalibrate
+
+if TYPE_CHECKING:
+    from thaw.context import Context
+    from thaw.model.classifier import Classifier
+    from thaw.model.directory import Spec
 
 PREPARED = Path("data/prepared")
 MODELS = Path("models")
@@ -43,7 +52,23 @@ def make(folder: Path) -> None:
     made = zoo._make(NAME, tag=None)
     initialization.scratch(made.network, "he", seed=0)
     save_file(made.network.state_dict(), "weights.safetensors")
-    it = open_start(PREPARED, taps=True)
-    images = it.data.images("train", it.spec.preprocessing)
-    recalibrate(it.runtime, it.classifier, images, seed=0)
-    directory.save(it.classifier, it.spec, MODELS / "warmup_head")
+    context = open_context(load(Params), PREPARED, single_process=True)
+    classifier, spec = starting_model(context)
+    images = context.data.images("train", spec.preprocessing)
+    recalibrate(context.runtime, classifier, images, seed=0)
+    directory.save(classifier, spec, MODELS / "warmup_head")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The project and the model of its head warm-up."""
+
+    context: Context
+    classifier: Classifier
+    spec: Spec
+
+
+def open_model() -> Opened:
+    """Open the project in the working directory, with the model of its head warm-up."""
+    context = open_context(load(Params), PREPARED, single_process=True)
+    return Opened(context, *directory.load(MODELS / "warmup_head"))

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from torch import nn
 
-from tests.advice.project import BLOCKS, MODELS, PREPARED
+from tests.advice.project import BLOCKS, open_model
 from thaw.advice import auto_values as module
 from thaw.advice.auto_values import SMALL_BATCH, policy, resolve
-from thaw.advice.opened_project import open_model
 from thaw.advice.recommendation import FAR, LARGE
 from thaw.config.editing import write_values
 from thaw.config.loading import load
@@ -18,8 +17,8 @@ from thaw.model.batchnorm import fold_all
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.advice.project import Opened
     from thaw.advice.auto_values import Resolved
-    from thaw.advice.opened_project import Opened
 
 
 @pytest.mark.parametrize(
@@ -47,12 +46,11 @@ def test_where_nothing_is_against_it_the_advice_holds() -> None:
 def opened(**values: Any) -> Opened:
     """The project's model, with other parameters of unfreeze."""
     write_values({f"unfreeze.{key}": value for key, value in values.items()})
-    return open_model(PREPARED, MODELS / "warmup_head")
+    return open_model()
 
 
 def resolved(it: Opened) -> Resolved:
-    preprocessing = it.spec.preprocessing
-    return resolve(it.runtime, it.classifier, it.data, preprocessing, it.params, it.cache)
+    return resolve(it.context, it.classifier, it.spec.preprocessing)
 
 
 def move(it: Opened) -> None:

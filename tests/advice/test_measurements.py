@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.advice.project import BLOCKS, CLASSES, MODELS, PREPARED
+from tests.advice.project import BLOCKS, CLASSES, open_model
 from thaw.advice import linear_probes
 from thaw.advice.measurements import measure, shift_of
-from thaw.advice.opened_project import open_model
+from thaw.config.editing import write_values
 from thaw.model.batchnorm import fold_all
 
 if TYPE_CHECKING:
@@ -15,30 +15,18 @@ if TYPE_CHECKING:
     import pytest
     from numpy.typing import NDArray
 
-    from thaw.advice.opened_project import Opened
+    from tests.advice.project import Opened
     from thaw.advice.recommendation import Facts
 
 
-def opened() -> Opened:
-    return open_model(PREPARED, MODELS / "warmup_head")
-
-
-def measured(it: Opened, *, from_scratch: bool = False) -> Facts:
-    return measure(
-        it.runtime,
-        it.classifier,
-        it.data,
-        it.spec.preprocessing,
-        it.cache,
-        seed=0,
-        from_scratch=from_scratch,
-    )
+def measured(it: Opened) -> Facts:
+    return measure(it.context, it.classifier, it.spec.preprocessing)
 
 
 def test_the_facts_are_those_of_the_training_images(project: Path) -> None:
-    it = opened()
+    it = open_model()
     facts = measured(it)
-    assert facts.images == len(it.data.manifest.ids("train"))
+    assert facts.images == len(it.context.data.manifest.ids("train"))
     assert (facts.classes, facts.blocks) == (CLASSES, BLOCKS)
     assert [probe.blocks for probe in facts.single] == [(n + 1,) for n in range(BLOCKS)]
     assert len(facts.joined) == BLOCKS - 1
@@ -49,14 +37,15 @@ def test_the_facts_are_those_of_the_training_images(project: Path) -> None:
 
 
 def test_from_scratch_no_shift_is_measured(project: Path) -> None:
-    facts = measured(opened(), from_scratch=True)
+    write_values({"backbone.weights": "none"})
+    facts = measured(open_model())
     assert (facts.shift, facts.from_scratch) == (None, True)
 
 
 def test_without_batch_norm_there_is_no_shift(project: Path) -> None:
-    it = opened()
+    it = open_model()
     fold_all(it.classifier)
-    assert shift_of(it.runtime, it.classifier, it.data, it.spec.preprocessing) is None
+    assert shift_of(it.context, it.classifier, it.spec.preprocessing) is None
 
 
 def test_copies_of_a_file_are_one_group_and_the_test_split_is_left_out(
@@ -77,7 +66,7 @@ def test_copies_of_a_file_are_one_group_and_the_test_split_is_left_out(
         return linear_probes.probe_all(features, widths, targets, groups, seed, show=show)
 
     monkeypatch.setattr("thaw.advice.measurements.probe_all", noted)
-    it = opened()
+    it = open_model()
     measured(it)
-    rows = it.data.manifest.rows
+    rows = it.context.data.manifest.rows
     assert sorted(seen[0]) == sorted(row.digest for row in rows if row.split != "test")

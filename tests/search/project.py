@@ -54,13 +54,10 @@ def make(folder: Path, **changes: Any) -> Params:
     Path("params.yaml").write_text(text)
     write_values({**SMALL, **{f"search.{key}": value for key, value in changes.items()}})
     root = tiny.images(folder / "data" / "raw", each=16)
-    inputs = prepare.Inputs(
-        seed=0,
-        data=load(Params).data,
-        prepare=settings.prepare(val_fraction=0.25, test_fraction=0.1, short_side=16),
-    )
+    settled = settings.prepare(val_fraction=0.25, test_fraction=0.1, short_side=16)
+    params = load(Params).model_copy(update={"seed": 0, "prepare": settled})
     PREPARED.mkdir(parents=True)
-    prepare.run(inputs, list_folder(root), PREPARED)
+    prepare.run(params, list_folder(root), PREPARED)
     return load(Params)
 
 

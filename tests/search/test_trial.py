@@ -12,7 +12,7 @@ from thaw.data.loading import ActivationSource
 from thaw.search import search_space, trial
 from thaw.search.cached_views import Views
 from thaw.search.trial_context import HEADS, Ground, load_head
-from thaw.training.activation_cache import AtCut
+from thaw.training.phase_inputs import PhaseInputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,10 +38,12 @@ def with_batch_norm(params: Params) -> Ground:
 def uncached(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every epoch reads the images, as the naive way does."""
 
-    def images(_: Ground, classifier: Any, cut: int, params: Params, augmentation: Any) -> AtCut:
+    def images(
+        _: Ground, classifier: Any, cut: int, params: Params, augmentation: Any
+    ) -> PhaseInputs:
         preprocessing = ground.spec.preprocessing
         train = ground.data.images("train", preprocessing, params.seed, augmentation)
-        return AtCut((train, ground.data.images("val", preprocessing)), 0)
+        return PhaseInputs(train, ground.data.images("val", preprocessing), 0)
 
     monkeypatch.setattr(Ground, "inputs", images)
 

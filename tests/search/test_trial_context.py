@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from thaw.config.params import Params
     from thaw.search.trial_context import Ground
-    from thaw.training.activation_cache import AtCut
+    from thaw.training.phase_inputs import PhaseInputs
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     return made.model_copy(update={"augment": settings.augment(rotate=6.0)})
 
 
-def open_at(ground: Ground, params: Params, cut: int) -> AtCut:
+def open_at(ground: Ground, params: Params, cut: int) -> PhaseInputs:
     return ground.inputs(ground.classifier(params), cut, params, params.augment)
 
 

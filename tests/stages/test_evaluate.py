@@ -9,6 +9,7 @@ import torch
 
 from tests import settings, tf32, tiny
 from tests.stages import small
+from thaw.context import Context
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model import directory
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.stages.evaluate import Inputs, Result
+    from thaw.stages.evaluate import Result
+    from thaw.training.runtime import Runtime
 
 SEED = 4
 SOME = {"flip": 0.5, "rotate": 20.0, "noise": 0.1}
@@ -40,21 +42,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         history.write([history.Row(0, None, 1.0, 0.5, 0.0)], folder / project_paths.HISTORY)
 
 
-def inputs(views: int, **augment: float) -> Inputs:
-    params = settings.PARAMS
-    return evaluate.Inputs(
-        seed=SEED,
-        augment=settings.augment(**augment),
-        launch=params.launch,
-        evaluate=params.evaluate.model_copy(update={"tta_views": views}),
-        tracking=params.tracking,
+def scored(views: int, augment: dict[str, float], runtime: Runtime | None = None) -> Result:
+    params = settings.PARAMS.model_copy(
+        update={
+            "seed": SEED,
+            "augment": settings.augment(**augment),
+            "evaluate": settings.PARAMS.evaluate.model_copy(update={"tta_views": views}),
+        }
     )
-
-
-def scored(views: int, **augment: float) -> Result:
-    return evaluate.run(inputs(views, **augment), tiny.runtime(), Prepared(project_paths.PREPARED))[
-        0
-    ]
+    context = Context(params, Prepared(project_paths.PREPARED), runtime or tiny.runtime())
+    return evaluate.run(context, *directory.load(evaluate.MODEL))
 
 
 def by_hand(epoch: int | None, **augment: float) -> NDArray[np.float64]:
@@ -69,15 +66,15 @@ def by_hand(epoch: int | None, **augment: float) -> NDArray[np.float64]:
 
 
 def test_without_views_there_are_plain_scores_alone() -> None:
-    result = scored(0, **SOME)
+    result = scored(0, SOME)
     assert result.tta is None
     np.testing.assert_allclose(result.probabilities, by_hand(None), atol=1e-5)
 
 
 def test_the_scores_under_bf16_are_those_without_it() -> None:
-    expected = scored(1, **SOME)
+    expected = scored(1, SOME)
     with tiny.bf16_runtime() as runtime:
-        found, _ = evaluate.run(inputs(1, **SOME), runtime, Prepared(project_paths.PREPARED))
+        found = scored(1, SOME, runtime)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     assert found.scores.summary == expected.scores.summary
     assert found.tta is not None
@@ -88,16 +85,16 @@ def test_the_scores_under_bf16_are_those_without_it() -> None:
 def test_the_scores_on_a_device_that_rounds_to_tf32_are_those_of_a_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = scored(0)
+    expected = scored(0, {})
     tf32.simulate(monkeypatch)
-    np.testing.assert_array_equal(scored(0).probabilities, expected.probabilities)
+    np.testing.assert_array_equal(scored(0, {}).probabilities, expected.probabilities)
 
 
 @pytest.mark.parametrize("views", [1, 3])
 def test_views_are_averaged_with_the_plain_image(views: int) -> None:
-    result = scored(views, **SOME)
+    result = scored(views, SOME)
     np.testing.assert_allclose(result.probabilities, by_hand(None), atol=1e-5)
-    assert result.scores.summary == scored(0).scores.summary
+    assert result.scores.summary == scored(0, {}).scores.summary
     seen = [by_hand(epoch, **SOME) for epoch in (None, *range(1, views + 1))]
     likelihoods = np.mean(seen, axis=0)[np.arange(15), result.targets]
     assert result.tta is not None
@@ -110,7 +107,7 @@ def test_views_are_averaged_with_the_plain_image(views: int) -> None:
 
 def test_views_are_never_mixed_with_other_images() -> None:
     mixed, plain = (
-        scored(2, **SOME, **alphas).tta for alphas in ({"mixup": 1.0, "cutmix": 1.0}, {})
+        scored(2, {**SOME, **alphas}).tta for alphas in ({"mixup": 1.0, "cutmix": 1.0}, {})
     )
     assert mixed is not None
     assert plain is not None
@@ -120,12 +117,12 @@ def test_views_are_never_mixed_with_other_images() -> None:
 @pytest.mark.parametrize("augment", [{}, {"mixup": 0.2}])
 def test_views_that_would_all_be_equal_are_refused(augment: dict[str, float]) -> None:
     with pytest.raises(ThawError, match=r"params\.yaml: evaluate\.tta_views: .*set tta_views to 0"):
-        scored(2, **augment)
+        scored(2, augment)
 
 
 def test_both_scores_are_written_beside_each_other() -> None:
-    data = Prepared(project_paths.PREPARED)
-    result, spec = evaluate.run(inputs(2, **SOME), tiny.runtime(), data)
+    data, spec = Prepared(project_paths.PREPARED), directory.read_spec(evaluate.MODEL)
+    result = scored(2, SOME)
     folder = project_paths.REPORTS / "evaluate"
     evaluate.write(result, spec, data, folder)
     found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +8,17 @@ import torch
 
 from tests import settings, tf32, tiny
 from tests.stages import small
+from thaw.context import Context
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
 from thaw.stages import fold_bn
-from thaw.stages.fold_bn import proof
-from thaw.stages.training_stage import Work
+from thaw.stages.fold_bn import check_logits
 from thaw.system import project_paths
-from thaw.training.checkpoints import Checkpoints
+from thaw.training.observer import Observer
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from thaw.training.runtime import Runtime
@@ -39,29 +36,22 @@ def moved(by: float) -> torch.Tensor:
 
 
 def test_a_move_within_the_tolerance_is_told_over_the_logits_scale() -> None:
-    found = proof(LOGITS, moved(0.0078125), 0.002, "fold")
+    found = check_logits(LOGITS, moved(0.0078125), 0.002, "fold")
     assert found == {"fold_largest_move": 0.0078125, "fold_relative_move": 0.0078125 / 4}
 
 
 @pytest.mark.parametrize("by", [0.01, -0.01, math.nan, math.inf])
 def test_a_larger_move_is_refused_with_its_numbers(by: float) -> None:
-    with pytest.raises(ThawError, match=r"the merge moved a logit by .*fold_bn.tolerance = 0.002"):
-        proof(LOGITS, moved(by), 0.002, "merge")
+    message = r"the merge changed a logit by .*fold_bn.tolerance = 0.002"
+    with pytest.raises(ThawError, match=message):
+        check_logits(LOGITS, moved(by), 0.002, "merge")
 
 
 def test_where_all_logits_are_zero_nothing_may_move_at_all() -> None:
     zeros = torch.zeros(2, 2)
-    assert proof(zeros, zeros, 0.001, "fold")["fold_relative_move"] == 0
+    assert check_logits(zeros, zeros, 0.001, "fold")["fold_relative_move"] == 0
     with pytest.raises(ThawError):
-        proof(zeros, zeros + 0.002, 0.001, "fold")
-
-
-class NoTracking:
-    """An MLflow run that nothing is logged to."""
-
-    def log_row(self, *_: object) -> None: ...
-
-    def computed(self, *_: object) -> None: ...
+        check_logits(zeros, zeros + 0.002, 0.001, "fold")
 
 
 @pytest.fixture
@@ -81,36 +71,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def run_stage(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Run the stage in this process, but for MLflow; its report."""
-    params = settings.PARAMS
+def run_stage(runtime: Runtime) -> dict[str, Any]:
+    """Run the stage in this process and return its report."""
     changes = {"epochs": 2, "recalibrate": True}
-    config = fold_bn.Inputs(
-        seed=params.seed,
-        launch=params.launch,
-        regularize=settings.regularize(),
-        augment=settings.augment(),
-        fold_bn=params.fold_bn.model_copy(update=changes),
+    params = settings.PARAMS.model_copy(
+        update={
+            "regularize": settings.regularize(),
+            "augment": settings.augment(),
+            "fold_bn": settings.PARAMS.fold_bn.model_copy(update=changes),
+        }
     )
-    tracking: Any = NoTracking()
-    checkpoints = Checkpoints(project_paths.SCRATCH / "checkpoints", "key")
-    data = Prepared(project_paths.PREPARED)
-    work = Work("fold_bn", config, params, data, runtime, checkpoints, tracking)
-
-    @contextlib.contextmanager
-    def training(*_: object) -> Iterator[Work[fold_bn.Inputs]]:
-        yield work
-
-    monkeypatch.setattr(fold_bn, "training", training)
-    fold_bn.main()
-    report: dict[str, Any] = json.loads(
-        (project_paths.REPORTS / "fold_bn" / project_paths.REPORT).read_text()
-    )
-    return report
+    context = Context(params, Prepared(project_paths.PREPARED), runtime)
+    classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
+    return fold_bn.run(context, classifier, spec, Observer()).report
 
 
-def proved(report: dict[str, Any]) -> bool:
-    """Whether both proofs are there, with moves that float32 rounding explains."""
+def changes_no_logit(report: dict[str, Any]) -> bool:
+    """Return whether both checks are reported, with changes that float32 rounding explains."""
     moves = [report["fold_relative_move"], report["merge_relative_move"]]
     return bool(max(moves) <= 2e-5 and report["merged"] > 0)
 
@@ -128,12 +105,10 @@ def fold_moves_a_logit(runtime: Runtime) -> float:
 
 
 @pytest.mark.usefixtures("project")
-def test_the_stage_proves_the_fold_and_the_merge_under_bf16(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_stage_proves_the_fold_and_the_merge_under_bf16() -> None:
     with tiny.bf16_runtime() as runtime:
         assert fold_moves_a_logit(runtime) > settings.PARAMS.fold_bn.tolerance
-        assert proved(run_stage(runtime, monkeypatch))
+        assert changes_no_logit(run_stage(runtime))
 
 
 @pytest.mark.usefixtures("project")
@@ -142,15 +117,13 @@ def test_the_stage_proves_them_on_a_device_that_rounds_to_tf32(
 ) -> None:
     tf32.simulate(monkeypatch)
     assert fold_moves_a_logit(tiny.runtime()) > settings.PARAMS.fold_bn.tolerance
-    assert proved(run_stage(tiny.runtime(), monkeypatch))
+    assert changes_no_logit(run_stage(tiny.runtime()))
 
 
 @pytest.mark.usefixtures("project")
-def test_the_recalibrated_loss_under_bf16_is_the_one_without_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    expected = run_stage(tiny.runtime(), monkeypatch)
+def test_the_recalibrated_loss_under_bf16_is_the_one_without_it() -> None:
+    expected = run_stage(tiny.runtime())
     with tiny.bf16_runtime() as runtime:
-        found = run_stage(runtime, monkeypatch)
+        found = run_stage(runtime)
     for key in ("recalibration_kept", "recalibrated_val_loss"):
         assert found[key] == expected[key]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,19 +17,20 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tests import settings, tiny
-from thaw.config.data_sections import Data
 from thaw.data import manifest
 from thaw.data.packed_store import PackedStore
 from thaw.errors import ProblemsError
 from thaw.ingest.sources import list_csv, list_folder
 from thaw.stages import prepare
-from thaw.stages.prepare import Inputs
+
+if TYPE_CHECKING:
+    from thaw.config.params import Params
 
 SPLITS = ("train", "val", "test")
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
-def inputs(seed: int = 0, **changes: Any) -> Inputs:
+def params(seed: int = 0, **changes: Any) -> Params:
     values: dict[str, Any] = {
         "val_fraction": 0.25,
         "test_fraction": 0.34,
@@ -37,10 +38,8 @@ def inputs(seed: int = 0, **changes: Any) -> Inputs:
         "encoding": "raw",
         "max_megapixels": 1.0,
     }
-    return Inputs(
-        seed=seed,
-        data=Data(source="folder", path="not read", root="not read"),
-        prepare=settings.prepare(**{**values, **changes}),
+    return settings.PARAMS.model_copy(
+        update={"seed": seed, "prepare": settings.prepare(**{**values, **changes})}
     )
 
 
@@ -64,7 +63,7 @@ def given_split(root: Path) -> Path:
 def complaint(root: Path, folder: Path) -> list[str]:
     """The problems that preparing ``root`` gives."""
     with pytest.raises(ProblemsError) as caught:
-        prepare.run(inputs(), list_folder(root), folder)
+        prepare.run(params(), list_folder(root), folder)
     return caught.value.problems
 
 
@@ -73,7 +72,7 @@ def complaint(root: Path, folder: Path) -> list[str]:
 
 def test_every_image_is_in_the_manifest_and_in_the_store(tmp_path: Path) -> None:
     root, folder = tiny.images(tmp_path / "raw"), out(tmp_path)
-    prepare.run(inputs(), list_folder(root), folder)
+    prepare.run(params(), list_folder(root), folder)
     found, store = manifest.read(folder), PackedStore(folder)
     assert found.classes == ["blue", "green", "red"]
     assert len(found.rows) == len(store) == 36
@@ -87,7 +86,7 @@ def test_every_image_is_in_the_manifest_and_in_the_store(tmp_path: Path) -> None
 def test_the_report_tells_what_the_manifest_says(tmp_path: Path) -> None:
     root, folder = tiny.images(tmp_path / "raw"), out(tmp_path)
     (root / "blue" / ".DS_Store").write_bytes(b"")
-    report = prepare.run(inputs(), list_folder(root), folder)
+    report = prepare.run(params(), list_folder(root), folder)
     found = manifest.read(folder)
     assert report["digest"] == found.digest
     assert report["splits"] == {split: len(found.ids(split)) for split in SPLITS}
@@ -101,7 +100,7 @@ def test_the_same_images_give_the_same_bytes(tmp_path: Path, encoding: str) -> N
     root = tiny.images(tmp_path / "raw")
     first, second = out(tmp_path, "first"), out(tmp_path, "second")
     for folder in (first, second):
-        prepare.run(inputs(encoding=encoding), list_folder(root), folder)
+        prepare.run(params(encoding=encoding), list_folder(root), folder)
     names = sorted(path.name for path in first.iterdir())
     assert names == ["images." + encoding, "index.npy", "manifest.csv", "pack.json"]
     for name in names:
@@ -111,20 +110,20 @@ def test_the_same_images_give_the_same_bytes(tmp_path: Path, encoding: str) -> N
 def test_the_seed_changes_the_split_and_nothing_else(tmp_path: Path) -> None:
     root = tiny.images(tmp_path / "raw")
     first, second = out(tmp_path, "first"), out(tmp_path, "second")
-    prepare.run(inputs(seed=0), list_folder(root), first)
-    prepare.run(inputs(seed=1), list_folder(root), second)
+    prepare.run(params(seed=0), list_folder(root), first)
+    prepare.run(params(seed=1), list_folder(root), second)
     assert (first / "images.raw").read_bytes() == (second / "images.raw").read_bytes()
     assert (first / "manifest.csv").read_bytes() != (second / "manifest.csv").read_bytes()
 
 
 def test_a_changed_image_changes_the_digest_of_the_data(tmp_path: Path) -> None:
     root = tiny.images(tmp_path / "raw")
-    before = prepare.run(inputs(), list_folder(root), out(tmp_path, "before"))
+    before = prepare.run(params(), list_folder(root), out(tmp_path, "before"))
     path = root / "red" / "003.png"
     pixels = np.array(Image.open(path))
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(path)
-    after = prepare.run(inputs(), list_folder(root), out(tmp_path, "after"))
+    after = prepare.run(params(), list_folder(root), out(tmp_path, "after"))
     assert before["digest"] != after["digest"]
 
 
@@ -134,7 +133,7 @@ def test_any_name_comes_through_to_the_manifest(tmp_path: Path) -> None:
         Image.new("RGB", (9, 9), (number, 0, 0)).save(root / "🦊 naïve" / name)
     listed = list_folder(root)
     folder = out(tmp_path)
-    prepare.run(inputs(), listed, folder)
+    prepare.run(params(), listed, folder)
     found = [(row.path, row.label) for row in manifest.read(folder).rows]
     assert found == [(sample.path, sample.label) for sample in listed.samples]
 
@@ -148,7 +147,7 @@ def test_copies_never_stand_in_two_splits(tmp_path: Path) -> None:
         shutil.copy(path, path.with_name(f"copy of {path.name}"))
         Image.open(path).save(path.with_suffix(".bmp"))  # other bytes, the same pixels
     folder = out(tmp_path)
-    report = prepare.run(inputs(), list_folder(root), folder)
+    report = prepare.run(params(), list_folder(root), folder)
     places: dict[bytes, set[str]] = defaultdict(set)
     for row in manifest.read(folder).rows:
         pixels = np.asarray(Image.open(root / row.path)).tobytes()
@@ -184,13 +183,13 @@ def places_of_versions(folder: Path) -> Counter[int]:
 
 def test_near_duplicates_never_stand_in_two_splits(tmp_path: Path) -> None:
     root, folder = near_duplicates(tmp_path / "raw"), out(tmp_path)
-    report = prepare.run(inputs(near_duplicates=6), list_folder(root), folder)
+    report = prepare.run(params(near_duplicates=6), list_folder(root), folder)
     assert places_of_versions(folder) == {1: 24}
     assert report["near_duplicates"]["groups"] == 24
     assert report["near_duplicates"]["label_conflict_groups"] == 0
     assert report["splits"] == {"train": 40, "val": 24, "test": 32}
     apart = out(tmp_path, "apart")
-    report = prepare.run(inputs(), list_folder(root), apart)
+    report = prepare.run(params(), list_folder(root), apart)
     assert report["near_duplicates"] is None
     assert places_of_versions(apart)[1] < 12
 
@@ -200,7 +199,7 @@ def test_a_near_duplicate_with_another_label_is_told_and_goes_where_its_like_goe
 ) -> None:
     root, folder = near_duplicates(tmp_path / "raw"), out(tmp_path)
     shutil.move(root / "red" / "03 small.png", root / "blue" / "99.png")
-    report = prepare.run(inputs(near_duplicates=6), list_folder(root), folder)
+    report = prepare.run(params(near_duplicates=6), list_folder(root), folder)
     (names,) = report["near_duplicates"]["label_conflicts"]
     assert "blue/99.png (blue)" in names
     assert "red/03.png (red)" in names
@@ -210,9 +209,9 @@ def test_a_near_duplicate_with_another_label_is_told_and_goes_where_its_like_goe
 
 def test_a_class_of_nothing_but_near_duplicates_is_refused_with_the_reason(tmp_path: Path) -> None:
     root = near_duplicates(tmp_path / "raw", each=2)
-    prepare.run(inputs(), list_folder(root), out(tmp_path))
+    prepare.run(params(), list_folder(root), out(tmp_path))
     with pytest.raises(ProblemsError) as caught:
-        prepare.run(inputs(near_duplicates=6), list_folder(root), out(tmp_path, "near"))
+        prepare.run(params(near_duplicates=6), list_folder(root), out(tmp_path, "near"))
     blue, red, reason = caught.value.problems
     assert blue.startswith("class 'blue' has 2 distinct images")
     assert red.startswith("class 'red' has 2 distinct images")
@@ -221,7 +220,7 @@ def test_a_class_of_nothing_but_near_duplicates_is_refused_with_the_reason(tmp_p
 
 def test_a_split_that_the_folders_bring_is_kept(tmp_path: Path) -> None:
     root, folder = given_split(tmp_path / "raw"), out(tmp_path)
-    report = prepare.run(inputs(), list_folder(root), folder)
+    report = prepare.run(params(), list_folder(root), folder)
     assert report["splits"] == {"train": 36, "val": 9, "test": 9}
     for row in manifest.read(folder).rows:
         assert row.path.split("/")[:2] == [row.split, row.label]
@@ -237,7 +236,7 @@ def test_a_split_that_a_csv_brings_is_kept(tmp_path: Path) -> None:
     with (tmp_path / "images.csv").open("w", newline="") as stream:
         rows = [(path, path.split("/")[0], split) for path, split in given.items()]
         csv.writer(stream).writerows([("path", "label", "split"), *rows])
-    prepare.run(inputs(), list_csv(tmp_path / "images.csv", root), folder)
+    prepare.run(params(), list_csv(tmp_path / "images.csv", root), folder)
     assert {row.path: row.split for row in manifest.read(folder).rows} == given
 
 
@@ -245,7 +244,7 @@ def test_a_given_split_is_kept_where_it_leaks_and_the_leak_is_told(tmp_path: Pat
     root = given_split(tmp_path / "raw")
     shutil.copy(root / "train" / "red" / "000.png", root / "test" / "red" / "leaked.png")
     folder = out(tmp_path)
-    report = prepare.run(inputs(), list_folder(root), folder)
+    report = prepare.run(params(), list_folder(root), folder)
     assert report["images_in_two_splits"] == 1
     assert "test/red/leaked.png" in report["duplicates"][0]
     splits = {row.path: row.split for row in manifest.read(folder).rows}
@@ -319,10 +318,10 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 def stage(folder: Path, **data: str) -> subprocess.CompletedProcess[str]:
     """Run the stage in ``folder``, as DVC does."""
-    params = YAML(typ="safe").load(SHIPPED)
-    params["data"].update(data)
+    content = YAML(typ="safe").load(SHIPPED)
+    content["data"].update(data)
     with (folder / "params.yaml").open("w") as stream:
-        YAML(typ="safe").dump(params, stream)
+        YAML(typ="safe").dump(content, stream)
     command = [sys.executable, "-m", "thaw.stages.prepare"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 

@@ -28,7 +28,10 @@ from thaw.system.launching import accelerate_command
 from thaw.training import loop
 from thaw.training.activation_cache import Cache, cached
 from thaw.training.checkpoints import Checkpoints
+from thaw.training.observer import Observer
+from thaw.training.phase_inputs import PhaseInputs
 from thaw.training.runtime import Runtime, forward_all, logits, start
+from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
     from thaw.training.history import Row
-    from thaw.training.loop import Progress
+    from thaw.training.progress import Progress
 
 SEED = 3
 TRAIN, VAL, BATCH = 35, 13, 8  # five batches an epoch, the last of three images
@@ -172,19 +175,10 @@ def fit(
 ) -> Progress:
     """Fit as a stage does; checkpoints are in ``folder/checkpoints``."""
     torch.set_num_threads(1)  # two would wait for each other longer than so small a network runs
-    return loop.fit(
-        runtime or tiny.runtime(),
-        classifier,
-        *sources,
-        training,
-        regularize,
-        gradual_epochs=gradual,
-        seed=SEED,
-        lr_decay=0.5,
-        cut=cut,
-        checkpoints=Checkpoints(folder / "checkpoints", "key"),
-        log=log,
-    )
+    setup = TrainingSetup(training, regularize, SEED, lr_decay=0.5, gradual_epochs=gradual)
+    observer = Observer(Checkpoints(folder / "checkpoints", "key"), log)
+    inputs = PhaseInputs(*sources, cut)
+    return loop.fit(runtime or tiny.runtime(), classifier, inputs, setup, observer)
 
 
 def fit_variant(

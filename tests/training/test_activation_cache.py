@@ -21,7 +21,8 @@ from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model.classifier import Lower, Pooled
-from thaw.training.activation_cache import AtCut, Cache, cache_of, cached, sources
+from thaw.training.activation_cache import Cache, cache_of, cached
+from thaw.training.phase_inputs import PhaseInputs, phase_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +85,7 @@ def test_cached_activations_train_to_the_weights_that_images_train_to(
     made = []
     for folder, use in ((tmp_path / "images", 0), (tmp_path / "cached", cut)):
         model = phase.model(3 - cut, batch_norm)
-        given = sources(tiny.runtime(), model, train, val, use, cache)
+        given = phase_inputs(tiny.runtime(), model, train, val, use, cache)
         progress = phase.fit(folder, model, given.pair, cut=given.cut)
         made.append((phase.state(model), [row.val_loss for row in progress.history]))
     (images, image_losses), (activations, activation_losses) = made
@@ -96,7 +97,7 @@ def test_cached_activations_train_to_the_weights_that_images_train_to(
 def test_both_splits_are_cached_and_enter_at_the_cut(
     cache: Cache, train: ImageSource, val: ImageSource
 ) -> None:
-    made = sources(tiny.runtime(), phase.model(1), train, val, 2, cache)
+    made = phase_inputs(tiny.runtime(), phase.model(1), train, val, 2, cache)
     assert made.cut == 2
     assert [type(source) for source in made.pair] == [ActivationSource, ActivationSource]
     assert [len(source) for source in made.pair] == [phase.TRAIN, phase.VAL]
@@ -109,8 +110,8 @@ def test_a_tap_below_the_cut_lowers_it(
 ) -> None:
     model = phase.model(1)
     model.taps = taps
-    assert sources(tiny.runtime(), model, train, val, 2, cache).cut == taps[0] - 1
-    assert sources(tiny.runtime(), model, train, val, 3, cache).cut == 3  # all taps are pooled
+    assert phase_inputs(tiny.runtime(), model, train, val, 2, cache).cut == taps[0] - 1
+    assert phase_inputs(tiny.runtime(), model, train, val, 3, cache).cut == 3  # all taps are pooled
 
 
 @pytest.mark.parametrize("augmented", [False, True])
@@ -119,7 +120,8 @@ def test_nothing_is_cached_where_every_epoch_differs_or_nothing_is_frozen(
 ) -> None:
     train = phase.images(tmp_path / "some", augmented=augmented)
     cut = 2 if augmented else 0
-    assert sources(tiny.runtime(), phase.model(3), train, val, cut, cache) == AtCut((train, val), 0)
+    found = phase_inputs(tiny.runtime(), phase.model(3), train, val, cut, cache)
+    assert found == PhaseInputs(train, val, 0)
     assert not cache.folder.exists()
 
 

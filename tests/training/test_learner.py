@@ -13,6 +13,7 @@ from thaw.data.loading import ActivationSource, Batch
 from thaw.errors import ThawError
 from thaw.training import regularization
 from thaw.training.learner import Learner, NotFiniteError, _derived_seed
+from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,10 +31,8 @@ def batch(count: int = 6) -> Batch:
 
 def learner(model: Classifier, **changes: Any) -> Learner:
     training = phase.config(optimizer="sgd", lr=RATE, weight_decay=0.0)
-    made = Learner(
-        tiny.runtime(), model, np.arange(6) % 3, training, settings.regularize(**changes),
-        seed=phase.SEED, lr_decay=1.0, cut=0,
-    )  # fmt: skip
+    setup = TrainingSetup(training, settings.regularize(**changes), phase.SEED)
+    made = Learner(tiny.runtime(), model, np.arange(6) % 3, setup, 0)
     made.network.train()
     return made
 
@@ -177,10 +176,8 @@ def test_what_is_off_costs_no_operation() -> None:
     for changes in ({}, {"l1": 0.1}, {"l2_sp": 0.1}, {"gradient_noise": 0.1}):
         model = phase.model(0)
         training = phase.config(optimizer="adamw")
-        made = Learner(
-            tiny.runtime(), model, source.targets, training, settings.regularize(**changes),
-            seed=0, lr_decay=1.0, cut=3,
-        )  # fmt: skip
+        setup = TrainingSetup(training, settings.regularize(**changes), 0)
+        made = Learner(tiny.runtime(), model, source.targets, setup, 3)
         inputs = source.read(np.arange(8))
         given = Batch(inputs, torch.arange(8) % 3, torch.ones(8), np.arange(8), 8)
         made.learn(given, 1, 0, 0)

@@ -9,6 +9,9 @@ from tests import settings, tiny
 from tests.training import phase
 from thaw.errors import ThawError
 from thaw.training import lr_range_test
+from thaw.training.lr_range_test import Sweep
+from thaw.training.phase_inputs import PhaseInputs
+from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +27,9 @@ def train(tmp_path: Path) -> ImageSource:
 
 
 def find(model: Classifier, train: ImageSource, **changes: Any) -> Rates:
-    return lr_range_test.find(
-        tiny.runtime(), model, train, phase.config(), settings.regularize(),
-        seed=phase.SEED, lr_decay=0.5, cut=0, **changes,
-    )  # fmt: skip
+    setup = TrainingSetup(phase.config(), settings.regularize(), phase.SEED, lr_decay=0.5)
+    inputs = PhaseInputs(train, train, 0)
+    return lr_range_test.find(tiny.runtime(), model, inputs, setup, Sweep(**changes))
 
 
 def test_the_rate_rises_by_the_same_factor_over_as_many_epochs_as_it_takes(

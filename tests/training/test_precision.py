@@ -16,6 +16,7 @@ from thaw.training.activation_cache import Cache, cached
 from thaw.training.learner import Learner
 from thaw.training.precision import is_strict, strict_float32
 from thaw.training.runtime import logits
+from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,10 +184,8 @@ def test_a_network_that_accelerate_prepared_is_scored_in_float32_too(source: Ima
     with tiny.bf16_runtime() as runtime:
         classifier = phase.model(depth=3)
         classifier.load_state_dict(tiny.classifier().state_dict())
-        learner = Learner(
-            runtime, classifier, source.targets, phase.config(), phase.PLAIN.regularize,
-            seed=0, lr_decay=1.0, cut=0,
-        )  # fmt: skip
+        setup = TrainingSetup(phase.config(), phase.PLAIN.regularize, 0)
+        learner = Learner(runtime, classifier, source.targets, setup, 0)
         with strict_float32():
             assert torch.equal(logits(runtime, learner.whole, source, ""), expected)
 

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from thaw.advice.recommendation import Advice
     from thaw.config.params import Params
     from thaw.config.training_sections import Unfreeze
+    from thaw.context import Context
     from thaw.data.prepared import Prepared
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
-    from thaw.training.activation_cache import Cache
-    from thaw.training.runtime import Runtime
 
 # Images a device and step below which a batch's own statistics are too noisy. Wu & He 2018 (Group
 # Normalization, figure 1) see BatchNorm's error rise slightly at 8 images, and steeply below.
@@ -34,26 +33,18 @@ class Resolved:
     report: dict[str, Any]
 
 
-def resolve(
-    runtime: Runtime,
-    classifier: Classifier,
-    data: Prepared,
-    preprocessing: Preprocessing,
-    params: Params,
-    cache: Cache,
-) -> Resolved:
+def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Resolved:
     """Take the advice where ``depth`` is ``auto``, and choose the BatchNorm policy where it is.
 
     Where ``blocks`` names what trains, ``depth`` is not read, and nothing is advised.
     """
+    params, runtime, data = context.params, context.runtime, context.data
     from_scratch = params.backbone.weights == "none"
     report: dict[str, Any] = {}
     settings = params.unfreeze
     otherwise: BatchNormPolicy = "train"
     if settings.depth == "auto" and not settings.blocks:
-        facts = measure(
-            runtime, classifier, data, preprocessing, cache, params.seed, from_scratch=from_scratch
-        )
+        facts = measure(context, classifier, preprocessing)
         advice = advise(facts)
         settings, otherwise = _taken(advice, params, show=runtime.is_main)
         report["advice"] = advice.case
@@ -61,7 +52,7 @@ def resolve(
     if settings.batch_norm != "auto":
         return Resolved(settings, replace(plan, batch_norm=settings.batch_norm), report)
     # a new backbone's statistics are of no data that this could be far from
-    shift = None if from_scratch else shift_of(runtime, classifier, data, preprocessing)
+    shift = None if from_scratch else shift_of(context, classifier, preprocessing)
     share = settings.batch_size // params.launch.processes
     is_all = len(plan.trainable) == plan.blocks
     chosen = policy(share, shift, relearnt=is_all and _is_much(data), otherwise=otherwise)

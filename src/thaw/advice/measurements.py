@@ -16,30 +16,22 @@ from thaw.training.activation_cache import cached
 from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
-    from thaw.data.prepared import Prepared
+    from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
-    from thaw.training.activation_cache import Cache
-    from thaw.training.runtime import Runtime
 
 # Images that the shift of the statistics is measured on: medians over channels need few.
 _SHIFT_IMAGES = 256
 
 
-def measure(
-    runtime: Runtime,
-    classifier: Classifier,
-    data: Prepared,
-    preprocessing: Preprocessing,
-    cache: Cache,
-    seed: int,
-    *,
-    from_scratch: bool = False,
-) -> Facts:
-    """Probe every block on the training and validation images; the test split is not touched.
+def measure(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Facts:
+    """Probe every block on the training and validation images; the test split is not read.
 
-    Of a backbone ``from_scratch`` no shift is measured: it has seen no data to be far from.
+    Of a backbone that starts from scratch no shift is measured: it has seen no data.
     """
+    runtime, data, seed = context.runtime, context.data, context.params.seed
+    from_scratch = context.params.backbone.weights == "none"
+    cache = context.cache(preprocessing)
     pooled = Pooled(classifier, preprocessing.image_size)
     features, targets, groups = [], [], []
     for split in ("train", "val"):
@@ -64,20 +56,21 @@ def measure(
         blocks=len(classifier.blocks),
         single=single,
         joined=joined,
-        shift=None if from_scratch else shift_of(runtime, classifier, data, preprocessing),
+        shift=None if from_scratch else shift_of(context, classifier, preprocessing),
         told_apart=told_apart(both, splits, digests, seed),
         from_scratch=from_scratch,
     )
 
 
 def shift_of(
-    runtime: Runtime, classifier: Classifier, data: Prepared, preprocessing: Preprocessing
+    context: Context, classifier: Classifier, preprocessing: Preprocessing
 ) -> float | None:
     """How far the training images' statistics are from those the backbone expects.
 
     None where it has no BatchNorm to expect any. Over some training images, the same in every
     process.
     """
+    runtime, data = context.runtime, context.data
     before = expected(classifier.blocks)
     if not before:
         return None

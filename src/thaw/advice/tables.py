@@ -8,11 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from thaw.advice.measurements import measure
-from thaw.advice.opened_project import open_start
 from thaw.advice.recommendation import Advice, Facts, advise
 from thaw.config.editing import write_values
-from thaw.config.loading import PARAMS_FILE
+from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.params import Params
+from thaw.context import open_context
 from thaw.evaluation.probe_plot import draw
+from thaw.registry.starting_model import starting_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,16 +24,9 @@ _console = Console()
 
 def facts_of(prepared: Path) -> Facts:
     """Measure the prepared data with the backbone that ``params.yaml`` names."""
-    it = open_start(prepared, taps=False)
-    return measure(
-        it.runtime,
-        it.classifier,
-        it.data,
-        it.spec.preprocessing,
-        it.cache,
-        it.params.seed,
-        from_scratch=it.params.backbone.weights == "none",
-    )
+    context = open_context(load(Params), prepared, single_process=True)
+    classifier, spec = starting_model(context, all_blocks=True)
+    return measure(context, classifier, spec.preprocessing)
 
 
 def show_probe(prepared: Path, picture: Path) -> None:

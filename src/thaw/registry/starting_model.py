@@ -20,6 +20,7 @@ from thaw.training.precision import strict_float32
 if TYPE_CHECKING:
     from thaw.config.model_sections import Head
     from thaw.config.params import Params
+    from thaw.context import Context
     from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
 
@@ -36,6 +37,20 @@ def parent_of(params: Params) -> str:
     from thaw.registry.fetch import resolve  # imports MLflow, in every process
 
     return resolve(weights, params.tracking).uri
+
+
+def starting_model(context: Context, *, all_blocks: bool = False) -> tuple[Classifier, Spec]:
+    """Return the model that the head warm-up of an opened project starts with, and its spec.
+
+    With ``all_blocks``, its head reads the last block, whatever ``head.taps`` says, so that no
+    block is left out.
+
+    Raises:
+        ThawError: there is no such backbone or registered model.
+    """
+    params = context.params
+    head = params.head.model_copy(update={"taps": []}) if all_blocks else params.head
+    return begin(params, head, context.data, parent_of(params))
 
 
 def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Classifier, Spec]:

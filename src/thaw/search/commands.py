@@ -11,15 +11,15 @@ import optuna
 from rich.console import Console
 from rich.live import Live
 
-from thaw.advice.opened_project import open_start
 from thaw.advice.recommendation import advise
 from thaw.advice.tables import facts_of
 from thaw.config.editing import write_values
 from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.params import Params
+from thaw.context import open_context
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
-from thaw.registry.starting_model import parent_of
+from thaw.registry.starting_model import parent_of, starting_model
 from thaw.search import confirmation, search_space, storage, study, study_log, tables
 from thaw.search.study_definition import Question
 from thaw.search.worker_pool import Crew
@@ -127,8 +127,9 @@ def _question(params: Params, prepared: Path) -> Question:
 def _checked(params: Params, prepared: Path) -> Question:
     """What ``params.yaml`` asks, held against the backbone."""
     question = _question(params, prepared)
-    opened = open_start(prepared, taps=False)
-    search_space.check(params, question.dimensions, len(opened.classifier.blocks))
+    context = open_context(params, prepared, single_process=True)
+    classifier, _ = starting_model(context, all_blocks=True)
+    search_space.check(params, question.dimensions, len(classifier.blocks))
     return question
 
 

@@ -8,29 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from thaw.advice.auto_values import resolve
+from thaw.context import Context
 from thaw.evaluation.latency import latency
 from thaw.evaluation.metrics import score
 from thaw.model.classifier import Upper
-from thaw.model.freeze_plan import apply
 from thaw.search.trial_context import load_head, save_head
 from thaw.stages import unfreeze, warmup_head
-from thaw.stages.training_stage import I, Work
-from thaw.training.checkpoints import Checkpoints
+from thaw.training.observer import Observer
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from torch import Tensor
-
-    from thaw.config.data_sections import Augment
     from thaw.config.params import Params
-    from thaw.data.preprocessing import Preprocessing
+    from thaw.context import Phase
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import Plan
     from thaw.search.trial_context import Ground
-    from thaw.training.activation_cache import AtCut
     from thaw.training.history import Row
+    from thaw.training.phase_inputs import PhaseInputs
 
 
 @dataclass(frozen=True)
@@ -53,48 +49,6 @@ class Result:
         return float(getattr(self, name))
 
 
-class NoCheckpoints(Checkpoints):
-    """A trial that was killed begins anew: it is short, and others wait for its disk."""
-
-    def __init__(self) -> None:
-        pass
-
-    def save(
-        self, place: tuple[int, int], tensors: Mapping[str, Tensor], state: Mapping[str, Any]
-    ) -> None:
-        """Nothing is kept."""
-
-    def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """There is none."""
-        return None
-
-    def clear(self) -> None:
-        """There is nothing to clear."""
-
-
-@dataclass(frozen=True)
-class TrialWork(Work[I]):
-    """A training stage within a trial: its inputs are shared, its epochs are reported."""
-
-    ground: Ground
-    report: Callable[[Row], None]
-
-    def inputs(
-        self,
-        classifier: Classifier,
-        preprocessing: Preprocessing,  # noqa: ARG002  (one for all trials)
-        plan: Plan,
-        augmentation: Augment | None = None,
-    ) -> AtCut:
-        """What ``plan`` trains on, as opened for an earlier trial where there was one."""
-        apply(classifier, plan)
-        return self.ground.inputs(classifier, plan.cut, self.params, augmentation)
-
-    def log(self, row: Row) -> None:
-        """Report an epoch."""
-        self.report(row)
-
-
 def run(ground: Ground, params: Params, report: Callable[[Row], None]) -> tuple[Result, Classifier]:
     """Train as ``params`` say; ``report`` gets every epoch of unfreeze in every process.
 
@@ -104,25 +58,17 @@ def run(ground: Ground, params: Params, report: Callable[[Row], None]) -> tuple[
     classifier = ground.classifier(params)
     _, spec = ground.begun(params.head)
     warm_up(ground, params, classifier)
-    inputs = unfreeze.Inputs(
-        seed=params.seed,
-        launch=params.launch,
-        regularize=params.regularize,
-        augment=params.augment,
-        unfreeze=params.unfreeze,
+    context = _context(ground, params)
+    resolved = resolve(context, classifier, spec.preprocessing)
+    progress = unfreeze.run(
+        context, classifier, spec.preprocessing, resolved, Observer(on_epoch=report)
     )
-    work = TrialWork(
-        "unfreeze", inputs, params, ground.data, ground.runtime, NoCheckpoints(), None,
-        ground, report,
-    )  # fmt: skip
-    resolved = unfreeze.resolved_for(work, classifier, spec)
-    progress = unfreeze.run(work, classifier, spec, resolved)
     best = progress.history[progress.best_epoch]
-    at_cut = work.inputs(classifier, spec.preprocessing, resolved.plan, params.augment)
+    inputs = ground.inputs(classifier, resolved.plan.cut, params, params.augment)
     result = Result(
         log_loss=best.val_loss,
         accuracy=best.val_accuracy,
-        macro_f1=_macro_f1(ground, params, classifier, at_cut),
+        macro_f1=_macro_f1(ground, params, classifier, inputs),
         latency_ms=_latency(ground, classifier) if params.search.latency else None,
         best_epoch=progress.best_epoch,
         curve=[asdict(row) for row in progress.history],
@@ -139,30 +85,28 @@ def warm_up(ground: Ground, params: Params, classifier: Classifier) -> None:
         assert found is not None
         classifier.head.load_state_dict(found)
         return
-    inputs = warmup_head.Inputs(
-        seed=params.seed,
-        launch=params.launch,
-        regularize=params.regularize,
-        backbone=params.backbone,
-        head=params.head,
-        warmup_head=params.warmup_head,
-    )
-    work = TrialWork(
-        "warmup_head", inputs, params, ground.data, ground.runtime, NoCheckpoints(), None,
-        ground, lambda _: None,
-    )  # fmt: skip
-    warmup_head.run(work, classifier, ground.begun(params.head)[1])
+    preprocessing = ground.begun(params.head)[1].preprocessing
+    warmup_head.run(_context(ground, params), classifier, preprocessing, Observer())
     if ground.runtime.is_main:
         save_head(path, classifier.head)
+
+
+def _context(ground: Ground, params: Params) -> Context:
+    """Return the context of a trial with ``params``: its inputs are shared with other trials."""
+
+    def open_inputs(context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:
+        return ground.inputs(classifier, phase.plan.cut, context.params, phase.augmentation)
+
+    return Context(params, ground.data, ground.runtime, open_inputs)
 
 
 def _all_have(ground: Ground, found: bool) -> bool:  # noqa: FBT001
     return float(ground.runtime.sum(torch.tensor(float(found)))) == ground.runtime.world
 
 
-def _macro_f1(ground: Ground, params: Params, classifier: Classifier, at_cut: AtCut) -> float:
-    val, classes = at_cut.pair[1], ground.data.manifest.classes
-    outputs = logits(ground.runtime, Upper(classifier, at_cut.cut), val, "macro F1")
+def _macro_f1(ground: Ground, params: Params, classifier: Classifier, inputs: PhaseInputs) -> float:
+    val, classes = inputs.val, ground.data.manifest.classes
+    outputs = logits(ground.runtime, Upper(classifier, inputs.cut), val, "macro F1")
     probabilities = outputs.double().softmax(dim=1).numpy()
     scores = score(probabilities, val.targets, classes, params.evaluate.calibration_bins)
     return scores.summary["macro_f1"]

@@ -22,7 +22,8 @@ from thaw.registry.starting_model import begin, parent_of
 from thaw.search.cached_views import Views
 from thaw.system import provenance
 from thaw.system.files import write_whole
-from thaw.training.activation_cache import FOLDER, AtCut, Cache, cache_of, cached, sources
+from thaw.training.activation_cache import FOLDER, Cache, cache_of, cached
+from thaw.training.phase_inputs import PhaseInputs, phase_inputs
 from thaw.training.runtime import start
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class _Noting(Cache):
 class _Opened:
     """Inputs that are mapped into memory, and the files that they are mapped from."""
 
-    inputs: AtCut
+    inputs: PhaseInputs
     files: list[Path]
 
     def note_use(self) -> None:
@@ -112,7 +113,7 @@ class Ground:
 
     def inputs(
         self, classifier: Classifier, cut: int, params: Params, augmentation: Augment | None
-    ) -> AtCut:
+    ) -> PhaseInputs:
         """The inputs of what trains above ``cut``; those that were used last stay open."""
         if params.unfreeze.epochs == 0:
             augmentation = None  # of what is only scored
@@ -146,7 +147,7 @@ class Ground:
         cache = _Noting(plain.folder, plain.limit, plain.data)
         val = self.data.images("val", self.spec.preprocessing)
         if not train.is_random or not views or cut == 0:
-            inputs = sources(self.runtime, classifier, train, val, cut, cache)
+            inputs = phase_inputs(self.runtime, classifier, train, val, cut, cache)
             return _Opened(inputs, cache.files)
         lower, known = Lower(classifier, cut), dict[nn.Module, str]()
         found = [
@@ -154,7 +155,7 @@ class Ground:
             for epoch in range(1, views + 1)
         ]
         at_cut = cached(self.runtime, lower, val, cache, "val", known=known)
-        inputs = AtCut((Views(found, train.ids, seed), at_cut), cut)
+        inputs = PhaseInputs(Views(found, train.ids, seed), at_cut, cut)
         return _Opened(inputs, cache.files)
 
     def head_path(self, params: Params) -> Path:

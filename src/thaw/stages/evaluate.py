@@ -1,4 +1,4 @@
-"""evaluate: score the test split, draw, complete the MLflow run, register the model."""
+"""The stage evaluate: score the test split, write the reports, register the model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from thaw.config.data_sections import Augment
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.config.result_sections import Evaluate, Tracking
-from thaw.config.section import Section
-from thaw.config.training_sections import Launch
-from thaw.data.prepared import Prepared
+from thaw.context import open_context
 from thaw.errors import ThawError
 from thaw.evaluation import plots
 from thaw.evaluation.metrics import Scores, score
@@ -28,7 +24,7 @@ from thaw.system.files import only_process
 from thaw.system.processes import die_with_parent, run_main
 from thaw.training import history
 from thaw.training.precision import strict_float32
-from thaw.training.runtime import Runtime, logits, start
+from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,23 +32,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from thaw.context import Context
     from thaw.data.loading import ImageSource
+    from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
     from thaw.training.history import Row
+    from thaw.training.runtime import Runtime
 
 TRAINING = ("warmup_head", "unfreeze", "fold_bn")
 MODEL = project_paths.MODELS / "fold_bn" / "merged"
-
-
-class Inputs(Section):
-    """What this stage reads from ``params.yaml``."""
-
-    seed: int
-    augment: Augment
-    launch: Launch
-    evaluate: Evaluate
-    tracking: Tracking
+SECTIONS = ("seed", "augment", "launch", "evaluate", "tracking")
 
 
 @dataclass(frozen=True)
@@ -69,13 +59,16 @@ class Result:
     tta: Scores | None = None
 
 
-def run(inputs: Inputs, runtime: Runtime, data: Prepared) -> tuple[Result, Spec]:
-    """Score the deployment form on the test split."""
-    classifier, spec = directory.load(MODEL)
+def run(context: Context, classifier: Classifier, spec: Spec) -> Result:
+    """Score the deployment form ``classifier`` on the test split.
+
+    Raises:
+        ThawError: the model and the data have different classes, or all test-time views are equal.
+    """
+    data, runtime, settings = context.data, context.runtime, context.params.evaluate
     if spec.classes != data.manifest.classes:
         raise ThawError("the model and the data have different classes: run `dvc repro`")
-    settings = inputs.evaluate
-    source = _views(inputs, data, spec)
+    source = _test_images(context, spec)
     targets = source.targets
     probabilities = _probabilities(runtime, classifier, source, "test split")
     scores = score(probabilities, targets, spec.classes, settings.calibration_bins)
@@ -87,18 +80,19 @@ def run(inputs: Inputs, runtime: Runtime, data: Prepared) -> tuple[Result, Spec]
         ]
         mean = np.mean([probabilities, *views], axis=0)
         tta = score(mean, targets, spec.classes, settings.calibration_bins)
-    return Result(source.ids, targets, probabilities, scores, tta), spec
+    return Result(source.ids, targets, probabilities, scores, tta)
 
 
-def _views(inputs: Inputs, data: Prepared, spec: Spec) -> ImageSource:
-    """The test split: plain, and in an epoch as training would see it, but never mixed."""
-    unmixed = inputs.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
-    if inputs.evaluate.tta_views and not unmixed.active:
+def _test_images(context: Context, spec: Spec) -> ImageSource:
+    """Return the test split: plain, and with an epoch as training augments it, but not mixed."""
+    params = context.params
+    unmixed = params.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+    if params.evaluate.tta_views and not unmixed.active:
         raise ThawError(
             "params.yaml: evaluate.tta_views: the section augment changes no image by itself, "
             "so that all views would be equal: turn some of it on, or set tta_views to 0"
         )
-    return data.images("test", spec.preprocessing, inputs.seed, unmixed)
+    return context.data.images("test", spec.preprocessing, params.seed, unmixed)
 
 
 @strict_float32()
@@ -229,19 +223,17 @@ def _example(result: Result, data: Prepared) -> bytes:
 
 
 def main() -> None:
-    """Score, write, record."""
+    """Load the deployment form, run, write the reports and register the model."""
     die_with_parent()
-    params = load(Params)
-    inputs = load(Inputs)
-    runtime = start(inputs.launch)
-    data = Prepared(project_paths.PREPARED)
+    context = open_context(load(Params), project_paths.PREPARED)
     folder = project_paths.REPORTS / "evaluate"
-    result, spec = run(inputs, runtime, data)
-    if runtime.is_main:
+    classifier, spec = directory.load(MODEL)
+    result = run(context, classifier, spec)
+    if context.runtime.is_main:
         with only_process(project_paths.SCRATCH / "evaluate.lock", "the stage evaluate"):
-            write(result, spec, data, folder)
-            record(params, result, spec, data, folder)
-    runtime.wait()
+            write(result, spec, context.data, folder)
+            record(context.params, result, spec, context.data, folder)
+    context.runtime.wait()
 
 
 if __name__ == "__main__":

@@ -1,23 +1,27 @@
-"""fold_bn: BatchNorm -> trainable affine map -> merged into the convolutions, with the proofs."""
+"""The stage fold_bn: replace BatchNorm by trainable affine maps and merge them for deployment.
+
+Both replacements are checked: the logits of the validation images must stay the same up to
+``fold_bn.tolerance``.
+"""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from thaw.config.data_sections import Augment
-from thaw.config.training_sections import FoldBn
+from thaw.context import Phase
 from thaw.data.loading import batches, shares
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
 from thaw.model.batch_statistics import expected
 from thaw.model.drift import Places, Reference, carried
 from thaw.model.freeze_plan import chosen_blocks
-from thaw.stages.training_stage import TrainingInputs, Work, training
+from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.processes import run_main
@@ -28,151 +32,190 @@ from thaw.training.runtime import logits
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from thaw.context import Context
     from thaw.data.loading import ImageSource
     from thaw.model.batch_statistics import Channels
     from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
-    from thaw.training.loop import Progress
+    from thaw.training.observer import Observer
+    from thaw.training.progress import Progress
 
-_REFERENCE = 1024  # training images that the reference for drift is measured on
+SECTIONS = (*COMMON_SECTIONS, "augment", "fold_bn")
+_REFERENCE_IMAGES = 1024  # training images on which the reference for drift is measured
 
 
-class Inputs(TrainingInputs):
-    """What this stage reads from ``params.yaml``."""
+@dataclass(frozen=True)
+class Result:
+    """The two forms of the model, and what was measured.
 
-    augment: Augment
-    fold_bn: FoldBn
+    ``affine`` has trainable affine maps, ``merged`` is the deployment form. ``reference`` is None
+    if no BatchNorm was folded, and in all processes except the first.
+    """
+
+    affine: tuple[Classifier, Spec]
+    merged: tuple[Classifier, Spec]
+    reference: Reference | None
+    progress: Progress
+    report: dict[str, Any]
+
+
+def run(context: Context, classifier: Classifier, spec: Spec, observer: Observer) -> Result:
+    """Fold, train the affine form and merge it. ``classifier`` becomes the affine form.
+
+    Raises:
+        ThawError: folding or merging changes a logit by more than ``fold_bn.tolerance``.
+    """
+    val = context.data.images("val", spec.preprocessing)
+    report = recalibrate_if_better(context, classifier, spec, val)
+    statistics = expected(classifier)
+    report |= fold(context, classifier, val)
+    progress = train(context, classifier, spec, observer)
+    spec = spec.after("unfreeze", classifier, spec.trained)
+    merged = copy.deepcopy(classifier)
+    merged_spec, statistics, merge_report = merge(context, merged, spec, val, statistics)
+    reference = drift_reference(context, merged, merged_spec, statistics)
+    report |= merge_report
+    if reference:
+        report["shift_of_training"] = reference.shift_of_training
+    return Result((classifier, spec), (merged, merged_spec), reference, progress, report)
 
 
 @strict_float32()
-def recalibrated(
-    work: Work[Inputs], classifier: Classifier, spec: Spec, val: ImageSource
+def recalibrate_if_better(
+    context: Context, classifier: Classifier, spec: Spec, val: ImageSource
 ) -> dict[str, Any]:
-    """Estimate the running statistics anew on the training images; kept where that is better."""
-    if not work.config.fold_bn.recalibrate or not batchnorm.has_statistics(classifier):
+    """Estimate the running statistics on the training images; keep them if the loss falls.
+
+    Returns:
+        The report: whether they were kept, and the validation loss in nats. Empty if
+        recalibration is off or there is no BatchNorm.
+    """
+    params = context.params
+    if not params.fold_bn.recalibrate or not batchnorm.has_statistics(classifier):
         return {}
     before = copy.deepcopy(classifier.state_dict())
-    old = _loss(work, classifier, val, "before recalibration")
-    train = work.data.images("train", spec.preprocessing)
-    recalibrate(work.runtime, classifier, train, work.config.seed)
-    new = _loss(work, classifier, val, "after recalibration")
+    old = _loss(context, classifier, val, "before recalibration")
+    images = context.data.images("train", spec.preprocessing)
+    recalibrate(context.runtime, classifier, images, params.seed)
+    new = _loss(context, classifier, val, "after recalibration")
     is_kept = new < old
     if not is_kept:
         classifier.load_state_dict(before)
-    if work.runtime.is_main:
+    if context.runtime.is_main:
         word = "kept" if is_kept else "dropped"
         say(f"recalibration: validation loss {old:.4f} -> {new:.4f}: {word}")
     return {"recalibration_kept": is_kept, "recalibrated_val_loss": new}
 
 
-def _loss(work: Work[Inputs], classifier: Classifier, val: ImageSource, what: str) -> float:
-    scores = logits(work.runtime, classifier, val, what)
+def _loss(context: Context, classifier: Classifier, val: ImageSource, what: str) -> float:
+    scores = logits(context.runtime, classifier, val, what)
     return float(F.cross_entropy(scores.double(), torch.from_numpy(val.targets)))
 
 
 @strict_float32()
-def fold(work: Work[Inputs], classifier: Classifier, val: ImageSource) -> dict[str, Any]:
-    """Turn every BatchNorm into its affine map, in place, and prove that the logits stay."""
-    before = logits(work.runtime, classifier, val, "logits before the fold")
+def fold(context: Context, classifier: Classifier, val: ImageSource) -> dict[str, Any]:
+    """Replace every BatchNorm by its affine map, in place, and check that the logits stay.
+
+    Raises:
+        ThawError: a logit moves by more than ``fold_bn.tolerance``.
+    """
+    before = logits(context.runtime, classifier, val, "logits before the fold")
     count = batchnorm.fold_all(classifier)
-    after = logits(work.runtime, classifier, val, "logits after the fold")
-    return {"folded": count, **proof(before, after, work.config.fold_bn.tolerance, "fold")}
+    after = logits(context.runtime, classifier, val, "logits after the fold")
+    tolerance = context.params.fold_bn.tolerance
+    return {"folded": count, **check_logits(before, after, tolerance, "fold")}
 
 
-def train(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
-    """Train the affine form on, in place: the blocks that ``unfreeze`` trained, and the head."""
-    config = work.config.fold_bn
+def train(context: Context, classifier: Classifier, spec: Spec, observer: Observer) -> Progress:
+    """Train the head and the blocks that ``unfreeze`` trained, in affine form, in place."""
+    settings = context.params.fold_bn
     plan = chosen_blocks(spec.trained, len(classifier.blocks), "affine")
-    return work.train(
-        classifier,
-        spec.preprocessing,
-        plan,
-        config,
-        lr_decay=config.lr_decay,
-        augmentation=work.config.augment,
+    phase = Phase(
+        plan, settings, spec.preprocessing, context.params.augment, lr_decay=settings.lr_decay
     )
+    return context.train(classifier, phase, observer)
 
 
 @strict_float32()
 def merge(
-    work: Work[Inputs], classifier: Classifier, spec: Spec, val: ImageSource, norms: Channels
+    context: Context, classifier: Classifier, spec: Spec, val: ImageSource, statistics: Channels
 ) -> tuple[Spec, Channels, dict[str, Any]]:
-    """Merge every affine map that follows a convolution into it, in place, with the proof.
+    """Merge every affine map that follows a convolution into it, in place; check the logits.
 
-    ``norms``, what the folded BatchNorms expected, is returned as it is after the merge.
+    ``statistics`` are the mean and standard deviation that each folded BatchNorm expected.
+
+    Returns:
+        The spec of the merged form, ``statistics`` at the places after the merge, the report.
+
+    Raises:
+        ThawError: a logit moves by more than ``fold_bn.tolerance``.
     """
     classifier.eval()
-    before = logits(work.runtime, classifier, val, "logits before the merge")
+    before = logits(context.runtime, classifier, val, "logits before the merge")
     size = spec.preprocessing.image_size
     example = torch.zeros(1, 3, size, size, device=next(classifier.parameters()).device)
     pairs = batchnorm.merge_pairs(classifier, example)
     kept = len(batchnorm.affine_names(classifier)) - len(pairs)
-    norms = carried(norms, classifier, pairs)
+    statistics = carried(statistics, classifier, pairs)
     batchnorm.merge(classifier, pairs)
-    after = logits(work.runtime, classifier, val, "logits after the merge")
-    content: dict[str, Any] = {"merged": len(pairs), "kept_affine": kept}
-    content |= proof(before, after, work.config.fold_bn.tolerance, "merge")
-    return spec.model_copy(update={"merged": [*spec.merged, *pairs]}), norms, content
+    after = logits(context.runtime, classifier, val, "logits after the merge")
+    report: dict[str, Any] = {"merged": len(pairs), "kept_affine": kept}
+    report |= check_logits(before, after, context.params.fold_bn.tolerance, "merge")
+    return spec.model_copy(update={"merged": [*spec.merged, *pairs]}), statistics, report
 
 
 @strict_float32()
-def reference(
-    work: Work[Inputs], classifier: Classifier, spec: Spec, norms: Channels
+def drift_reference(
+    context: Context, classifier: Classifier, spec: Spec, statistics: Channels
 ) -> Reference | None:
-    """What passes through the merged form on training images, for drift to be measured against.
+    """Return the channel statistics of the merged form on training images.
 
-    None where no BatchNorm was folded, and in all processes but the first.
+    They are the reference from which drift is measured. None if no BatchNorm was folded, and in
+    all processes except the first.
     """
-    if not spec.folded or not work.runtime.is_main:
+    if not spec.folded or not context.runtime.is_main:
         return None
-    source = work.data.images("train", spec.preprocessing)
-    chosen = np.linspace(0, len(source) - 1, min(_REFERENCE, len(source))).astype(np.int64)
+    source = context.data.images("train", spec.preprocessing)
+    count = min(_REFERENCE_IMAGES, len(source))
+    chosen = np.linspace(0, len(source) - 1, count).astype(np.int64)
     places = Places.of(spec.folded, spec.merged)
     classifier.eval()
     with places.watched(classifier) as moments, torch.inference_mode():
-        for batch in batches(source, shares(chosen, 128), work.runtime.device):
+        for batch in batches(source, shares(chosen, 128), context.runtime.device):
             classifier(batch.inputs)
-    return Reference({name: (m.mean, m.std) for name, m in moments.items()}, norms)
+    return Reference({name: (m.mean, m.std) for name, m in moments.items()}, statistics)
 
 
-def proof(before: Tensor, after: Tensor, tolerance: float, what: str) -> dict[str, float]:
-    """The largest move of a logit, over the logits' scale (their largest absolute value).
+def check_logits(before: Tensor, after: Tensor, tolerance: float, what: str) -> dict[str, float]:
+    """Return the largest change of a logit, absolute and relative to the largest logit.
 
     Raises:
-        ThawError: it is above ``tolerance``.
+        ThawError: the relative change is above ``tolerance``.
     """
     scale = float(before.abs().max())
     moved = float((after - before).abs().max())
-    # A head that still gives nothing but zeros has no scale; then nothing may move at all.
+    # If all logits are 0, there is no scale, and none of them may change.
     relative = moved / scale if scale else moved
     if not relative <= tolerance:
         raise ThawError(
-            f"the {what} moved a logit by {moved:.3g}, {relative:.3g} of the logits' scale, more "
-            f"than fold_bn.tolerance = {tolerance:g}: what the {what} gives was not written"
+            f"the {what} changed a logit by {moved:.3g}, which is {relative:.3g} of the largest "
+            f"logit and more than fold_bn.tolerance = {tolerance:g}: no model was written"
         )
     return {f"{what}_largest_move": moved, f"{what}_relative_move": relative}
 
 
 def main() -> None:
-    """Fold, train on, write the affine form; merge, write the deployment form."""
+    """Load the model of unfreeze, run, and write the affine and the merged form."""
     parent = directory.read_spec(project_paths.MODELS / "unfreeze")
-    with training("fold_bn", Inputs, parent.digest) as work:
+    with training_stage("fold_bn", SECTIONS, parent.digest) as stage:
         classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
-        val = work.data.images("val", spec.preprocessing)
-        content = recalibrated(work, classifier, spec, val)
-        norms = expected(classifier)
-        content |= fold(work, classifier, val)
-        progress = train(work, classifier, spec)
-        spec = spec.after("unfreeze", classifier, spec.trained)
-        affine = work.save_model(classifier, spec, "affine")
-        spec, norms, merged = merge(work, classifier, affine, val, norms)
-        kept = reference(work, classifier, spec, norms)
-        spec = work.save_model(classifier, spec, "merged", kept)
-        if kept:
-            merged["shift_of_training"] = kept.shift_of_training
-        if work.runtime.is_main:
-            say(f"folded {content['folded']} BatchNorms, merged {merged['merged']}")
-        work.finish(spec, progress, content | merged)
+        result = run(stage.context, classifier, spec, stage.observer)
+        stage.save_model(*result.affine, "affine")
+        spec = stage.save_model(*result.merged, "merged", result.reference)
+        if stage.context.runtime.is_main:
+            report = result.report
+            say(f"folded {report['folded']} BatchNorms, merged {report['merged']}")
+        stage.finish(spec, result.progress, result.report)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""prepare: images -> manifest, packed store and data report. Knows nothing about any model."""
+"""The stage prepare: write the manifest, the packed images and the data report."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thaw.config import overlaps
-from thaw.config.data_sections import Data, Prepare
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.config.section import Section
 from thaw.data import manifest
 from thaw.data.manifest import Row
 from thaw.data.packed_store import PackedStore, PackWriter
@@ -28,29 +26,25 @@ from thaw.system.processes import die_with_parent, run_main
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.config.data_sections import Prepare
     from thaw.ingest.checks import Facts
     from thaw.ingest.sources import Listing
 
 
-class Inputs(Section):
-    """What this stage reads from ``params.yaml``."""
-
-    seed: int
-    data: Data
-    prepare: Prepare
+SECTIONS = ("seed", "data", "prepare")
 
 
-def run(inputs: Inputs, found: Listing, folder: Path) -> dict[str, Any]:
+def run(params: Params, found: Listing, folder: Path) -> dict[str, Any]:
     """Check every image of ``found``, split, and pack into ``folder``; the data report.
 
     Raises:
         ProblemsError: all that is wrong with the data, each with its file.
     """
-    facts, problems = _pack(inputs.prepare, found, folder)
+    facts, problems = _pack(params.prepare, found, folder)
     problems += class_problems(found)
     groups = [fact.group for fact in facts]
-    near = _near(inputs.prepare, facts)
-    splits, split_trouble = _split(inputs, facts, near or groups)
+    near = _near(params.prepare, facts)
+    splits, split_trouble = _split(params, facts, near or groups)
     problems += split_trouble
     if problems:
         raise ProblemsError("the data cannot be used", problems)
@@ -89,7 +83,7 @@ def _near(config: Prepare, facts: list[Facts]) -> list[str] | None:
     return near_groups(groups, [fact.hash for fact in facts], config.near_duplicates)
 
 
-def _split(inputs: Inputs, facts: list[Facts], groups: list[str]) -> tuple[list[str], list[str]]:
+def _split(params: Params, facts: list[Facts], groups: list[str]) -> tuple[list[str], list[str]]:
     """The split of each image, as the source brings it or drawn; or what is wrong with it."""
     labels = [fact.sample.label for fact in facts]
     given = [fact.sample.split for fact in facts]
@@ -97,16 +91,16 @@ def _split(inputs: Inputs, facts: list[Facts], groups: list[str]) -> tuple[list[
         splits = [name or "train" for name in given]
         return splits, given_split_problems(labels, splits)
     if problems := split_problems(labels, groups):
-        if inputs.prepare.near_duplicates:
+        if params.prepare.near_duplicates:
             problems.append("(near-duplicates count as one image: prepare.near_duplicates)")
         return [], problems
-    fractions = inputs.prepare
+    fractions = params.prepare
     splits = split(
         labels,
         groups,
         val_fraction=fractions.val_fraction,
         test_fraction=fractions.test_fraction,
-        seed=inputs.seed,
+        seed=params.seed,
     )
     return splits, []
 
@@ -114,17 +108,17 @@ def _split(inputs: Inputs, facts: list[Facts], groups: list[str]) -> tuple[list[
 def main() -> None:
     """Read ``params.yaml``, run, and write the report beside the data."""
     die_with_parent()
-    overlaps.refuse_overlaps(load(Params))
-    inputs = load(Inputs)
+    params = load(Params)
+    overlaps.refuse_overlaps(params)
     with only_process(project_paths.SCRATCH / "prepare.lock", "the stage prepare"):
-        _prepare(inputs)
+        _prepare(params)
 
 
-def _prepare(inputs: Inputs) -> None:
+def _prepare(params: Params) -> None:
     # Files of other settings must not stay. DVC leaves the folder alone (`persist` in dvc.yaml).
     clear(project_paths.PREPARED)
-    found = listing(inputs.data, project_paths.PREPARED / "digits")
-    content = run(inputs, found, project_paths.PREPARED)
+    found = listing(params.data, project_paths.PREPARED / "digits")
+    content = run(params, found, project_paths.PREPARED)
     folder = project_paths.REPORTS / "prepare"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / project_paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")

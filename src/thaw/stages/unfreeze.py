@@ -1,76 +1,66 @@
-"""unfreeze: the last blocks and the head train jointly, at a very low learning rate."""
+"""The stage unfreeze: train the last blocks and the head together, at a low learning rate."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from thaw.advice.auto_values import Resolved, resolve
-from thaw.config.data_sections import Augment
-from thaw.config.training_sections import Unfreeze
+from thaw.context import Phase
 from thaw.model import directory
-from thaw.stages.training_stage import TrainingInputs, Work, training
+from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.processes import run_main
 
 if TYPE_CHECKING:
+    from thaw.context import Context
+    from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
-    from thaw.training.loop import Progress
+    from thaw.training.observer import Observer
+    from thaw.training.progress import Progress
+
+SECTIONS = (*COMMON_SECTIONS, "augment", "unfreeze")
 
 
-class Inputs(TrainingInputs):
-    """What this stage reads from ``params.yaml``."""
+def run(
+    context: Context,
+    classifier: Classifier,
+    preprocessing: Preprocessing,
+    resolved: Resolved,
+    observer: Observer,
+) -> Progress:
+    """Train the head and the blocks of the resolved plan, in place.
 
-    augment: Augment
-    unfreeze: Unfreeze
-
-
-def resolved_for(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Resolved:
-    """What trains and how, with nothing left to ``auto``."""
-    return resolve(
-        work.runtime,
-        classifier,
-        work.data,
-        spec.preprocessing,
-        work.params,
-        work.cache(spec.preprocessing),
-    )
-
-
-def run(work: Work[Inputs], classifier: Classifier, spec: Spec, resolved: Resolved) -> Progress:
-    """Train what the plan says and the head, in place.
-
-    The warm-up's model is epoch 0: where no epoch beats it on the validation loss, it stands.
+    The model of the head warm-up is epoch 0. It is kept if no epoch has a lower validation loss.
     """
     settings = resolved.settings
-    return work.train(
-        classifier,
-        spec.preprocessing,
+    phase = Phase(
         resolved.plan,
         settings,
+        preprocessing,
+        context.params.augment,
         lr_decay=settings.lr_decay,
         gradual_epochs=settings.gradual_epochs,
-        augmentation=work.config.augment,
     )
+    return context.train(classifier, phase, observer)
 
 
 def main() -> None:
-    """Load the warm-up's model, run, write the model directory and the history."""
+    """Load the model of the head warm-up, run, and write the model directory and the history."""
     parent = directory.read_spec(project_paths.MODELS / "warmup_head")
-    with training("unfreeze", Inputs, parent.digest) as work:
+    with training_stage("unfreeze", SECTIONS, parent.digest) as stage:
+        context = stage.context
         classifier, spec = directory.load(project_paths.MODELS / "warmup_head")
-        resolved = resolved_for(work, classifier, spec)
-        work.draw(spec.preprocessing, work.config.augment, "augmented.png")
-        progress = run(work, classifier, spec, resolved)
-        stands = progress.best_epoch == 0
-        if stands and work.runtime.is_main:
-            say("no epoch beat the warm-up's model on the validation loss: it stands")
+        resolved = resolve(context, classifier, spec.preprocessing)
+        stage.draw_augmented(spec.preprocessing, context.params.augment, "augmented.png")
+        progress = run(context, classifier, spec.preprocessing, resolved, stage.observer)
+        is_unchanged = progress.best_epoch == 0
+        if is_unchanged and context.runtime.is_main:
+            say("no epoch has a lower validation loss than the head warm-up: its model is kept")
         trained = sorted(index + 1 for index in resolved.plan.trainable)
-        spec = work.save_model(classifier, spec.after("warmup_head", classifier, trained))
-        work.finish(
-            spec, progress, {"warmup_head_stands": stands, "blocks": trained, **resolved.report}
-        )
+        spec = stage.save_model(classifier, spec.after("warmup_head", classifier, trained))
+        report = {"warmup_head_stands": is_unchanged, "blocks": trained, **resolved.report}
+        stage.finish(spec, progress, report)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""warmup_head: a new head on the frozen backbone, so that its first gradients wreck nothing."""
+"""The stage warmup_head: train a new head on the frozen backbone.
+
+The backbone is frozen so that gradients of the randomly initialised head do not damage its
+pretrained weights.
+"""
 
 from __future__ import annotations
 
@@ -9,85 +13,87 @@ import torch
 import torch.nn.functional as F
 
 from thaw.config.loading import load
-from thaw.config.model_sections import Backbone, Head
 from thaw.config.params import Params
-from thaw.config.training_sections import WarmupHead
+from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.registry.starting_model import begin, parent_of
-from thaw.stages.training_stage import TrainingInputs, Work, training
+from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system.processes import run_main
 from thaw.training import linear_heads
 from thaw.training.history import Row
 from thaw.training.layerwise_pretraining import pretrain
-from thaw.training.loop import Progress
+from thaw.training.progress import Progress
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
-    from thaw.data.loading import Source
+    from thaw.context import Context
+    from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.model.directory import Spec
+    from thaw.training.observer import Observer
+    from thaw.training.phase_inputs import PhaseInputs
+    from thaw.training.runtime import Runtime
+
+SECTIONS = (*COMMON_SECTIONS, "backbone", "head", "warmup_head")
 
 
-class Inputs(TrainingInputs):
-    """What this stage reads from ``params.yaml``."""
+def build(context: Context, parent: str) -> tuple[Classifier, Spec]:
+    """Return the backbone with a new head, and its spec.
 
-    backbone: Backbone
-    head: Head
-    warmup_head: WarmupHead
-
-
-def build(work: Work[Inputs], parent: str) -> tuple[Classifier, Spec]:
-    """The backbone with a new head, and its description; ``parent`` is a registered version."""
-    classifier, spec = begin(work.params, work.config.head, work.data, parent)
-    if epochs := work.config.backbone.layerwise_epochs:
-        source = work.data.images("train", spec.preprocessing)
-        pretrain(work.runtime, classifier.blocks, source, epochs, work.config.seed)
+    ``parent`` is the registered model version to start from, or "" for a backbone of the zoo.
+    """
+    params = context.params
+    classifier, spec = begin(params, params.head, context.data, parent)
+    if epochs := params.backbone.layerwise_epochs:
+        source = context.data.images("train", spec.preprocessing)
+        pretrain(context.runtime, classifier.blocks, source, epochs, params.seed)
     return classifier, spec
 
 
-def run(work: Work[Inputs], classifier: Classifier, spec: Spec) -> Progress:
-    """Train the head alone, in place, on features that are computed once."""
-    settings = work.config.warmup_head
+def run(
+    context: Context, classifier: Classifier, preprocessing: Preprocessing, observer: Observer
+) -> Progress:
+    """Train only the head, in place, on features that are computed once."""
+    params = context.params
     plan = last_blocks(0, len(classifier.blocks))
-    if settings.fit == "gradient":
-        return work.train(classifier, spec.preprocessing, plan, settings)
-    pair = work.inputs(classifier, spec.preprocessing, plan).pair
-    balanced = work.config.regularize.class_weights == "balanced"
-    rows = [_row(work, classifier, pair, 0)]
+    phase = Phase(plan, params.warmup_head, preprocessing)
+    if params.warmup_head.fit == "gradient":
+        return context.train(classifier, phase, observer)
+    inputs = context.inputs(classifier, phase)
+    rows = [_score(context.runtime, classifier, inputs, 0)]
     linear_heads.fit_head(
-        classifier.head, settings.fit, *pair, balanced=balanced, show=work.runtime.is_main
+        classifier.head,
+        params.warmup_head.fit,
+        *inputs.pair,
+        balanced=params.regularize.class_weights == "balanced",
+        show=context.runtime.is_main,
     )
-    rows.append(_row(work, classifier, pair, 1))
+    rows.append(_score(context.runtime, classifier, inputs, 1))
     for row in rows:
-        work.log(row)
+        observer.on_epoch(row)
     return Progress(epoch=1, best_epoch=1, history=rows)
 
 
-def _row(
-    work: Work[Inputs],
-    classifier: Classifier,
-    pair: tuple[Source, Source],
-    epoch: int,
-) -> Row:
-    """The head as it stands: its losses and its validation accuracy."""
-    train, val = (logits(work.runtime, classifier.head, source, "head") for source in pair)
-    targets = [torch.from_numpy(source.targets) for source in pair]
+def _score(runtime: Runtime, classifier: Classifier, inputs: PhaseInputs, epoch: int) -> Row:
+    """Return losses and validation accuracy of the current head as the row of ``epoch``."""
+    train, val = (logits(runtime, classifier.head, source, "head") for source in inputs.pair)
+    targets = [torch.from_numpy(source.targets) for source in inputs.pair]
     return Row(
         epoch=epoch,
         train_loss=float(F.cross_entropy(train.double(), targets[0])) if epoch else None,
         val_loss=float(F.cross_entropy(val.double(), targets[1])),
-        val_accuracy=float(np.mean(val.argmax(1).numpy() == pair[1].targets)),
+        val_accuracy=float(np.mean(val.argmax(1).numpy() == inputs.val.targets)),
         lr=0.0,
     )
 
 
 def main() -> None:
-    """Build, run, write the model directory and the history."""
+    """Build the model, run, and write the model directory and the history."""
     parent = parent_of(load(Params))
-    with training("warmup_head", Inputs, parent) as work:
-        classifier, spec = build(work, parent)
-        progress = run(work, classifier, spec)
-        work.finish(work.save_model(classifier, spec), progress, {})
+    with training_stage("warmup_head", SECTIONS, parent) as stage:
+        classifier, spec = build(stage.context, parent)
+        progress = run(stage.context, classifier, spec.preprocessing, stage.observer)
+        stage.finish(stage.save_model(classifier, spec), progress, {})
 
 
 if __name__ == "__main__":

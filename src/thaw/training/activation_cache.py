@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from thaw.data.loading import ImageSource, Source
     from thaw.data.prepared import Prepared
     from thaw.data.preprocessing import Preprocessing
-    from thaw.model.classifier import Classifier
     from thaw.training.runtime import Runtime
 
 FOLDER = Path(".thaw/activations")
@@ -112,39 +111,6 @@ def cache_of(folder: Path, data: Prepared, preprocessing: Preprocessing, gigabyt
     settings = preprocessing.model_dump(mode="json")
     identity = provenance.key(data.digest, settings, provenance.code_digest())
     return Cache(folder, gigabytes * 1e9, identity)
-
-
-@dataclass(frozen=True)
-class AtCut:
-    """Training and validation inputs, and the cut in the block list that they enter at."""
-
-    pair: tuple[Source, Source]
-    cut: int
-
-
-def sources(
-    runtime: Runtime,
-    classifier: Classifier,
-    train: ImageSource,
-    val: ImageSource,
-    cut: int,
-    cache: Cache,
-) -> AtCut:
-    """The inputs of a phase whose blocks below ``cut`` are frozen.
-
-    Cached activations where every epoch would compute the same ones; the images themselves where
-    nothing is frozen or augmentation changes them in every epoch.
-    """
-    cut = classifier.readable(cut)
-    if cut == 0 or train.is_random:
-        return AtCut((train, val), 0)
-    lower = Lower(classifier, cut)
-    known: dict[nn.Module, str] = {}
-    made = [
-        cached(runtime, lower, source, cache, split, known=known)
-        for split, source in (("train", train), ("val", val))
-    ]
-    return AtCut((made[0], made[1]), cut)
 
 
 def cached(

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thaw.config.training_sections import Regularize, Training
     from thaw.data.loading import Batch
     from thaw.model.classifier import Classifier
     from thaw.training.runtime import Runtime
+    from thaw.training.setup import TrainingSetup
 
 
 # Weights of a head times images, up to which a step of it takes longer on two threads than on one.
@@ -45,17 +45,14 @@ class Learner:
         runtime: Runtime,
         classifier: Classifier,
         targets: NDArray[np.int64],
-        config: Training,
-        settings: Regularize,
-        *,
-        seed: int,
-        lr_decay: float,
+        setup: TrainingSetup,
         cut: int,
     ) -> None:
         """``targets`` are those of the training split; ``cut`` is where batches enter."""
+        config, settings, seed = setup.settings, setup.regularize, setup.seed
         classifier.to(runtime.device)
         groups = optimizers.parameter_groups(
-            classifier, lr=config.lr, lr_decay=lr_decay, weight_decay=config.weight_decay
+            classifier, lr=config.lr, lr_decay=setup.lr_decay, weight_decay=config.weight_decay
         )
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
         # Filling up every batch, not the last alone, would cost more than it is worth.

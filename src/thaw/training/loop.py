@@ -24,89 +24,60 @@ from thaw.training.checkpoints import join, split
 from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import Row
 from thaw.training.learner import Learner, NotFiniteError
+from thaw.training.progress import Progress
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from torch import Tensor
 
-    from thaw.config.training_sections import Regularize, Training
-    from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
-    from thaw.training.checkpoints import Checkpoints
+    from thaw.training.observer import Observer
+    from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.runtime import Runtime
+    from thaw.training.setup import TrainingSetup
 
 # Seconds of training below which a checkpoint at an epoch's end costs more than it saves.
 _WORTH_SAVING = 1.0
 
 
-@dataclass
-class Progress:
-    """Where a training phase stands: with the tensors, all that a checkpoint holds."""
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    best_epoch: int = 0
-    history: list[Row] = field(default_factory=list)
-
-    @property
-    def best_loss(self) -> float:
-        """The validation loss of the best epoch so far."""
-        return self.history[self.best_epoch].val_loss
-
-
 def fit(
     runtime: Runtime,
     classifier: Classifier,
-    train: Source,
-    val: Source,
-    config: Training,
-    regularize: Regularize,
-    *,
-    seed: int,
-    lr_decay: float,
-    cut: int,
-    checkpoints: Checkpoints,
-    log: Callable[[Row], None],
-    gradual_epochs: int = 0,
+    inputs: PhaseInputs,
+    setup: TrainingSetup,
+    observer: Observer,
 ) -> Progress:
-    """Train what the classifier's plan leaves trainable, and keep the best epoch.
+    """Train what the plan of ``classifier`` lets train, in place, and keep the best epoch.
 
-    ``train`` and ``val`` give activations at ``cut``. The model as it comes in is epoch 0: where
-    no epoch has a lower validation loss, it stands. Resumes from ``checkpoints``. ``log`` gets
-    every new row as it is made, in every process; what it raises ends the phase. With
-    ``gradual_epochs`` only the plan's block next to the head trains at first, and one more after
-    each so many epochs; patience begins anew with each.
+    The model as it comes in is epoch 0. If no epoch has a lower validation loss, its weights are
+    restored. If ``observer`` has checkpoints, training resumes from the newest one. With
+    ``gradual_epochs``, only the block next to the head trains at first, and one more block after
+    each that many epochs; the patience starts anew with each.
 
     Raises:
         NotFiniteError: the validation loss or a gradient is not finite.
     """
     assert classifier.plan is not None
-    learner = Learner(
-        runtime, classifier, train.targets, config, regularize,
-        seed=seed, lr_decay=lr_decay, cut=cut,
-    )  # fmt: skip
+    learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
+    ema = setup.regularize.ema
     phase = _Phase(
         runtime=runtime,
         classifier=classifier,
-        gradual=Gradual(classifier.plan, gradual_epochs),
+        gradual=Gradual(classifier.plan, setup.gradual_epochs),
         learner=learner,
-        train=train,
-        val=val,
-        config=config,
-        seed=seed,
-        checkpoints=checkpoints,
+        inputs=inputs,
+        setup=setup,
+        observer=observer,
         best=trainable_state.copy(now),
-        average=trainable_state.Average(now, regularize.ema) if regularize.ema else None,
+        average=trainable_state.Average(now, ema) if ema else None,
     )
-    phase.start(log)
+    phase.start()
     while phase.goes_on():
         phase.one_epoch()
-        phase.score(log, train_loss=phase.progress.loss_sum / len(train))
+        phase.score(train_loss=phase.progress.loss_sum / len(inputs.train))
         if time.monotonic() - phase.saved_at > _WORTH_SAVING:
             phase.save()
     trainable_state.load(classifier, phase.best)
@@ -122,22 +93,21 @@ class _Phase:
     classifier: Classifier
     gradual: Gradual
     learner: Learner
-    train: Source
-    val: Source
-    config: Training
-    seed: int
-    checkpoints: Checkpoints
+    inputs: PhaseInputs
+    setup: TrainingSetup
+    observer: Observer
     best: dict[str, Tensor]
     average: trainable_state.Average | None
     progress: Progress = field(default_factory=Progress)
     saved_at: float = field(default_factory=time.monotonic)
 
-    def start(self, log: Callable[[Row], None]) -> None:
+    def start(self) -> None:
         """Continue from the last checkpoint, or score the model as it came."""
-        found = self.checkpoints.latest()
+        checkpoints = self.observer.checkpoints
+        found = checkpoints.latest() if checkpoints is not None else None
         if found is None:
-            self.score(log, train_loss=None)
-            shortfall = self.gradual.shortfall(self.config.epochs)
+            self.score(train_loss=None)
+            shortfall = self.gradual.shortfall(self.setup.settings.epochs)
             if self.runtime.is_main and shortfall:
                 warn(shortfall)
             return
@@ -149,18 +119,18 @@ class _Phase:
         """Whether there is an epoch left, and a reason to hope for it."""
         done = self.progress.epoch
         stale = done - max(self.progress.best_epoch, self.gradual.last_thaw(done))
-        return done < self.config.epochs and stale < self.config.patience
+        return done < self.setup.settings.epochs and stale < self.setup.settings.patience
 
     def one_epoch(self) -> None:
         """Train to the end of the epoch that ``progress`` stands in."""
         state, runtime, learner = self.progress, self.runtime, self.learner
         epoch = state.epoch + 1
-        order = shuffled(len(self.train), self.seed, epoch)
-        parts = runtime.shares(order, self.config.batch_size)
+        order = shuffled(len(self.inputs.train), self.setup.seed, epoch)
+        parts = runtime.shares(order, self.setup.settings.batch_size)
         before = (epoch - 1) * len(parts)
-        total = len(parts) * self.config.epochs
-        loaded = runtime.load(self.train, parts[state.step :], epoch)
-        title = f"epoch {epoch}/{self.config.epochs}"
+        total = len(parts) * self.setup.settings.epochs
+        loaded = runtime.load(self.inputs.train, parts[state.step :], epoch)
+        title = f"epoch {epoch}/{self.setup.settings.epochs}"
         self._thaw()
         learner.network.train()
         for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
@@ -185,10 +155,10 @@ class _Phase:
             optimizers.forget_idle_steps(self.learner.optimizer)
 
     def _set_rate(self, step: int, total: int) -> None:
-        config = self.config
+        config = self.setup.settings
         self.learner.set_rate(schedule.factor(step, total, config.warmup_fraction, config.schedule))
 
-    def score(self, log: Callable[[Row], None], train_loss: float | None) -> None:
+    def score(self, train_loss: float | None) -> None:
         """Score the validation split, close the epoch, keep the weights if they are the best.
 
         What is scored and kept is the moving average of the weights, where there is one.
@@ -205,10 +175,10 @@ class _Phase:
             trained_to = "" if train_loss is None else f"train loss {train_loss:.4f}  "
             mark = "  best" if state.best_epoch == row.epoch else ""
             say(
-                f"epoch {row.epoch}/{self.config.epochs}  {trained_to}val loss "
+                f"epoch {row.epoch}/{self.setup.settings.epochs}  {trained_to}val loss "
                 f"{row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}{mark}"
             )
-        log(row)
+        self.observer.on_epoch(row)
 
     def _averaged(self) -> AbstractContextManager[None]:
         if self.average is None:
@@ -216,8 +186,8 @@ class _Phase:
         return self.average.in_place(self.runtime, self.classifier, self.gradual.final)
 
     def _row(self, train_loss: float | None) -> Row:
-        scores = logits(self.runtime, self.learner.whole, self.val, "validation")
-        targets = torch.from_numpy(self.val.targets)
+        scores = logits(self.runtime, self.learner.whole, self.inputs.val, "validation")
+        targets = torch.from_numpy(self.inputs.val.targets)
         rate = self.learner.optimizer.param_groups[0]["lr"]
         row = Row(
             epoch=self.progress.epoch + (train_loss is not None),
@@ -238,7 +208,8 @@ class _Phase:
     def save(self) -> None:
         """Write a checkpoint, from the first process."""
         self.saved_at = time.monotonic()
-        if not self.runtime.is_main:
+        checkpoints = self.observer.checkpoints
+        if not self.runtime.is_main or checkpoints is None:
             return
         parts = {
             "now": self._trained(),
@@ -247,7 +218,7 @@ class _Phase:
             "optimizer": optimizers.state(self.learner.optimizer),
         }
         state = self.progress
-        self.checkpoints.save((state.epoch, state.step), join(parts), asdict(state))
+        checkpoints.save((state.epoch, state.step), join(parts), asdict(state))
 
     def restore(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
         """Continue from a checkpoint."""

@@ -17,14 +17,32 @@ from thaw.training.learner import Learner, NotFiniteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thaw.config.training_sections import Regularize, Training
     from thaw.data.loading import Batch, Source
     from thaw.model.classifier import Classifier
+    from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.runtime import Runtime
+    from thaw.training.setup import TrainingSetup
 
 _SMOOTHING = 0.9
 _EXPLODED = 4.0  # times the lowest smoothed loss
 _FEWEST = 10  # steps from which a slope says something
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The learning rates of a range test: ``steps`` of them, from ``low`` to ``high``."""
+
+    steps: int = 100
+    low: float = 1e-6
+    high: float = 1.0
+
+    def rate(self, step: int) -> float:
+        """Return the rate of ``step`` (0 .. steps - 1)."""
+        growth = self.high / self.low
+        return self.low * float(growth ** (step / (self.steps - 1)))
+
+
+DEFAULT_SWEEP = Sweep()
 
 
 @dataclass(frozen=True)
@@ -44,18 +62,11 @@ class Rates:
 def find(
     runtime: Runtime,
     classifier: Classifier,
-    train: Source,
-    config: Training,
-    regularize: Regularize,
-    *,
-    seed: int,
-    lr_decay: float,
-    cut: int,
-    steps: int = 100,
-    low: float = 1e-6,
-    high: float = 1.0,
+    inputs: PhaseInputs,
+    setup: TrainingSetup,
+    sweep: Sweep = DEFAULT_SWEEP,
 ) -> Rates:
-    """Train what the plan leaves trainable while the rate rises from ``low`` to ``high``.
+    """Train what the plan lets train while the rate rises as ``sweep`` says.
 
     The rate rises by the same factor in each step; a block's is lower by ``lr_decay``, as in
     training. It ends early where the loss is 4 times the lowest. The classifier comes out as it
@@ -67,19 +78,17 @@ def find(
     Source: Smith 2017; the suggestions are those of fastai's ``lr_find``.
     """
     assert classifier.plan is not None
-    learner = Learner(
-        runtime, classifier, train.targets, config, regularize,
-        seed=seed, lr_decay=lr_decay, cut=cut,
-    )  # fmt: skip
+    learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
     before = trainable_state.copy(now)
     learner.network.train()
     rates: list[float] = []
     losses: list[float] = []
     average = 0.0
-    for number, (epoch, step, batch) in enumerate(_batches(runtime, train, config, seed, steps)):
-        rate = low * (high / low) ** (number / (steps - 1))
-        learner.set_rate(rate / config.lr)
+    batches = _batches(runtime, inputs.train, setup, sweep.steps)
+    for number, (epoch, step, batch) in enumerate(batches):
+        rate = sweep.rate(number)
+        learner.set_rate(rate / setup.settings.lr)
         try:
             loss = learner.learn(batch, epoch, step, number) / batch.total
         except NotFiniteError:
@@ -116,12 +125,13 @@ def suggest(rates: list[float], losses: list[float]) -> Rates:
 
 
 def _batches(
-    runtime: Runtime, train: Source, config: Training, seed: int, steps: int
+    runtime: Runtime, train: Source, setup: TrainingSetup, steps: int
 ) -> Iterator[tuple[int, int, Batch]]:
     """The first ``steps`` batches of a training, as (epoch, step, batch)."""
     left = steps
     for epoch in count(1):
-        parts = runtime.shares(shuffled(len(train), seed, epoch), config.batch_size)[:left]
+        parts = runtime.shares(shuffled(len(train), setup.seed, epoch), setup.settings.batch_size)
+        parts = parts[:left]
         for step, batch in enumerate(runtime.load(train, parts, epoch)):
             yield epoch, step, batch
         left -= len(parts)

@@ -1,0 +1,116 @@
+"""An opened project: parameters, prepared data, processes and devices, activation cache.
+
+Stages, verbs and search trials compute from a :class:`Context`. It reads files of the project but
+writes none, except for the activation cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thaw.data.prepared import Prepared
+from thaw.model.freeze_plan import apply
+from thaw.training.activation_cache import FOLDER, cache_of
+from thaw.training.loop import fit
+from thaw.training.phase_inputs import phase_inputs
+from thaw.training.runtime import start
+from thaw.training.setup import TrainingSetup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from thaw.config.data_sections import Augment
+    from thaw.config.params import Params
+    from thaw.config.training_sections import Training
+    from thaw.data.preprocessing import Preprocessing
+    from thaw.model.classifier import Classifier
+    from thaw.model.freeze_plan import Plan
+    from thaw.training.activation_cache import Cache
+    from thaw.training.observer import Observer
+    from thaw.training.phase_inputs import PhaseInputs
+    from thaw.training.progress import Progress
+    from thaw.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training phase: what trains (``plan``), how, and on which images.
+
+    ``augmentation`` changes the training images; None leaves them as they are.
+    """
+
+    plan: Plan
+    settings: Training
+    preprocessing: Preprocessing
+    augmentation: Augment | None = None
+    lr_decay: float = 1.0
+    gradual_epochs: int = 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """An opened project.
+
+    ``open_inputs`` returns the inputs of a phase. A search passes a function that shares the
+    opened inputs between its trials.
+    """
+
+    params: Params
+    data: Prepared
+    runtime: Runtime
+    open_inputs: Callable[[Context, Classifier, Phase], PhaseInputs] | None = None
+
+    def cache(self, preprocessing: Preprocessing) -> Cache:
+        """Return the activation cache for the prepared data under ``preprocessing``."""
+        return cache_of(FOLDER, self.data, preprocessing, self.params.launch.cache_gb)
+
+    def inputs(self, classifier: Classifier, phase: Phase) -> PhaseInputs:
+        """Apply the plan of ``phase`` to ``classifier`` and return the inputs to train on."""
+        apply(classifier, phase.plan)
+        open_inputs = self.open_inputs or compute_inputs
+        return open_inputs(self, classifier, phase)
+
+    def setup(self, phase: Phase) -> TrainingSetup:
+        """Return the settings of ``phase`` with the project's regularisation and seed."""
+        return TrainingSetup(
+            phase.settings,
+            self.params.regularize,
+            self.params.seed,
+            phase.lr_decay,
+            phase.gradual_epochs,
+        )
+
+    def train(self, classifier: Classifier, phase: Phase, observer: Observer) -> Progress:
+        """Train what the plan of ``phase`` lets train, in place.
+
+        Raises:
+            NotFiniteError: the validation loss or a gradient is not finite.
+        """
+        inputs = self.inputs(classifier, phase)
+        return fit(self.runtime, classifier, inputs, self.setup(phase), observer)
+
+
+def open_context(params: Params, prepared: Path, *, single_process: bool = False) -> Context:
+    """Open the project in the processes that are running.
+
+    With ``single_process``, ``launch.processes`` is taken as 1: a verb runs in one process.
+
+    Raises:
+        ThawError: there is no prepared data, or another number of processes runs.
+    """
+    launch = params.launch
+    if single_process:
+        launch = launch.model_copy(update={"processes": 1})
+    data = Prepared(prepared)
+    return Context(params, data, start(launch))
+
+
+def compute_inputs(context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:
+    """Return the inputs of ``phase`` from the activation cache, filling it first if needed."""
+    preprocessing, seed = phase.preprocessing, context.params.seed
+    train = context.data.images("train", preprocessing, seed, phase.augmentation)
+    val = context.data.images("val", preprocessing)
+    cache = context.cache(preprocessing)
+    return phase_inputs(context.runtime, classifier, train, val, phase.plan.cut, cache)

@@ -1,0 +1,28 @@
+"""What a training phase reports to while it runs: checkpoints and a callback for each epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thaw.training.checkpoints import Checkpoints
+    from thaw.training.history import Row
+
+
+def ignore_epoch(row: Row) -> None:
+    """Do nothing with the row of an epoch."""
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Where a phase saves its state, and the function that gets the row of every epoch.
+
+    Without ``checkpoints`` nothing is saved and nothing is resumed. ``on_epoch`` is called in
+    every process; an exception that it raises ends the phase.
+    """
+
+    checkpoints: Checkpoints | None = None
+    on_epoch: Callable[[Row], None] = ignore_epoch

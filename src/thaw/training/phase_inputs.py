@@ -1,0 +1,56 @@
+"""The inputs of a training phase: cached activations at its cut, or the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thaw.model.classifier import Lower
+from thaw.training.activation_cache import cached
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from thaw.data.loading import ImageSource, Source
+    from thaw.model.classifier import Classifier
+    from thaw.training.activation_cache import Cache
+    from thaw.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class PhaseInputs:
+    """Training and validation inputs, and the cut in the block list at which they enter."""
+
+    train: Source
+    val: Source
+    cut: int
+
+    @property
+    def pair(self) -> tuple[Source, Source]:
+        """The training and the validation inputs."""
+        return self.train, self.val
+
+
+def phase_inputs(
+    runtime: Runtime,
+    classifier: Classifier,
+    train: ImageSource,
+    val: ImageSource,
+    cut: int,
+    cache: Cache,
+) -> PhaseInputs:
+    """Return the inputs of a phase whose blocks below ``cut`` are frozen.
+
+    They are cached activations where every epoch would compute the same ones. They are the images
+    where nothing is frozen, or where augmentation changes the images in every epoch.
+    """
+    cut = classifier.readable(cut)
+    if cut == 0 or train.is_random:
+        return PhaseInputs(train, val, 0)
+    lower = Lower(classifier, cut)
+    known: dict[nn.Module, str] = {}
+    return PhaseInputs(
+        cached(runtime, lower, train, cache, "train", known=known),
+        cached(runtime, lower, val, cache, "val", known=known),
+        cut,
+    )

@@ -1,0 +1,25 @@
+"""How far a training phase has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thaw.training.history import Row
+
+
+@dataclass
+class Progress:
+    """Where a training phase stands: with the tensors, all that a checkpoint holds."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best_epoch: int = 0
+    history: list[Row] = field(default_factory=list)
+
+    @property
+    def best_loss(self) -> float:
+        """The validation loss of the best epoch so far."""
+        return self.history[self.best_epoch].val_loss

@@ -1,0 +1,24 @@
+"""How a training phase trains: its settings, apart from the model and the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thaw.config.training_sections import Regularize, Training
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """The settings of one training phase.
+
+    ``lr_decay`` is the factor between the learning rates of neighbouring blocks. With
+    ``gradual_epochs`` above 0, one more block starts to train after each that many epochs.
+    """
+
+    settings: Training
+    regularize: Regularize
+    seed: int
+    lr_decay: float = 1.0
+    gradual_epochs: int = 0
