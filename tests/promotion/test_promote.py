@@ -24,6 +24,7 @@ from thaw.promotion.ledger import ConflictError, Ledger
 from thaw.promotion.ledger_rows import Intent, reigns
 from thaw.promotion.rollback import rollback
 from thaw.promotion.status import standings
+from thaw.registry.copying import copy
 from thaw.system import provenance
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def test_an_equal_model_is_let_through_and_a_rollback_brings_the_first_back(shop
     assert tags["gate.against"] == "1"
     rollback(shop.ledger(name), "a bad night")
     assert shop.aliases(name) == {"champion": 1}
-    first, second = shop.ledger(name).rows()
+    start, first, second = shop.ledger(name).rows()
+    assert start.intent == Intent("first", None, 1, None, "first version, no gate")
     assert first.intent == Intent("promotion", 1, 2, 1, found.summary, tags["gate.report"])
     assert second.intent == Intent("rollback", 2, 1, None, "a bad night")
     assert "@" in first.who
@@ -104,7 +106,7 @@ def test_a_worse_model_is_refused_and_the_refusal_is_kept(shop: Shop) -> None:
     assert {rule.name for rule in found.failed} >= {"accuracy: not worse", "classes"}
     assert shop.aliases(name) == {"champion": 1, "challenger": 2}
     assert shop.tags(name, 2)["gate"] == "refused"
-    (row,) = shop.ledger(name).rows()
+    _, row = shop.ledger(name).rows()
     assert row.intent.kind == "refusal"
     entry = shop.client.get_model_version(name, "2")
     assert str(entry.description).startswith("**Gate: refused**")
@@ -142,7 +144,7 @@ def test_force_needs_a_reason_and_is_kept_as_such(local: Shop) -> None:
     found = offer(local, name, force=True, reason="the customer insists")
     assert found.verdict == "forced"
     assert local.aliases(name) == {"champion": 2, "previous": 1}
-    (row,) = local.ledger(name).rows()
+    _, row = local.ledger(name).rows()
     assert row.intent.forced
     assert row.intent.why.startswith("the customer insists (")
     assert local.tags(name, 2)["gate.reason"] == "the customer insists"
@@ -161,29 +163,117 @@ def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> N
     assert local.aliases(name) == {"champion": 1, "challenger": 2, "staging": 2}
 
 
-@pytest.mark.parametrize("by", ["alias", "version"])
+@pytest.mark.parametrize("by", ["alias", "version", "alias and tag", "version over REST"])
 @pytest.mark.parametrize("promoted", [False, True])
 def test_a_champion_that_was_removed_does_not_open_the_door(
-    local: Shop, by: str, promoted: bool
+    request: pytest.FixtureRequest, by: str, promoted: bool
 ) -> None:
+    shop: Shop = request.getfixturevalue("remote" if "REST" in by else "local")
     name = f"robbed-{by}-{promoted}"
     for quality in ("good", "same", "bad"):
-        local.register(name, quality)
+        shop.register(name, quality)
     if promoted:
-        offer(local, name, 2)
-    champion = local.aliases(name)["champion"]
-    if by == "alias":
-        local.client.delete_registered_model_alias(name, "champion")
+        offer(shop, name, 2)
+    champion = shop.aliases(name)["champion"]
+    if "tag" in by:
+        shop.client.delete_model_version_tag(name, str(champion), "gate")
+    if "alias" in by:
+        shop.client.delete_registered_model_alias(name, "champion")
+        happened = f"the champion alias was removed from version {champion}"
     else:
-        local.client.delete_model_version(name, str(champion))
-    if by == "version" and not promoted:  # nobody is left who was let in
-        assert not promotion.look(local.ledger(name)).is_robbed
-        return
-    with pytest.raises(ThawError, match=r"alias was removed, .*: `thaw rollback` puts it back, or"):
-        offer(local, name, 3)
+        shop.client.delete_model_version(name, str(champion))
+        happened = f"version {champion}, the last champion, was deleted"
+    left = champion if "alias" in by else champion - 1
+    way = f"`thaw rollback --model {name}` makes version {left} the champion again"
+    if not left:
+        way = "there is no earlier champion to go back to"
+    with pytest.raises(ThawError) as refused:
+        offer(shop, name, 3)
+    assert str(refused.value) == (
+        f"{name}: {happened}, so that there is nothing to compare with: {way}; "
+        f'`thaw promote 3 --model {name} --force --reason "..."` promotes without a comparison'
+    )
+    assert "champion" not in shop.aliases(name)
+    assert shop.register(name, "bad") == 4
+    assert shop.aliases(name)["challenger"] == 4
+    assert "champion" not in shop.aliases(name)
+    if left:
+        rollback(shop.ledger(name), "")
+        assert shop.aliases(name)["champion"] == left
+    else:
+        with pytest.raises(ThawError, match="there is no previous champion to go back to"):
+            rollback(shop.ledger(name), "")
+
+
+def test_a_model_whose_versions_were_all_deleted_had_a_champion(local: Shop) -> None:
+    name = "emptied"
+    for version in (1, 2):
+        assert local.register(name) == version
+    for version in (1, 2):
+        local.client.delete_model_version(name, str(version))
+    assert local.register(name, "bad") == 3
+    assert local.aliases(name) == {"challenger": 3}
+    with pytest.raises(ThawError, match="version 1, the last champion, was deleted"):
+        offer(local, name)
+    assert offer(local, name, force=True, reason="a new start").verdict == "forced"
+    assert local.aliases(name) == {"champion": 3}
+
+
+def test_a_champion_put_there_by_hand_is_known_once_it_was_compared_with(local: Shop) -> None:
+    name = "copied-by-hand"
+    local.register("source-by-hand")
+    local.register("source-by-hand", "bad")
+    for version in (1, 2):
+        copy(f"models:/source-by-hand/{version}", name, local.params.tracking)
+    local.client.set_registered_model_alias(name, "champion", "1")
+    assert offer(local, name, 2).verdict == "refused"
+    local.client.delete_registered_model_alias(name, "champion")
+    with pytest.raises(ThawError, match="the champion alias was removed from version 1, so that"):
+        offer(local, name, 2)
+
+
+def test_a_copied_model_never_had_a_champion(local: Shop) -> None:
+    name = "copied-anew"
+    local.register("source-anew")
+    local.register("source-anew", "same")
+    for version in (1, 2):
+        copy(f"models:/source-anew/{version}", name, local.params.tracking)
+    local.client.delete_model_version(name, "1")
+    assert local.register(name) == 3
     assert "champion" not in local.aliases(name)
-    rollback(local.ledger(name), "")
-    assert local.aliases(name)["champion"] == (1 if by == "version" else champion)
+    found = offer(local, name, 2)
+    assert found.verdict == "passed"
+    assert found.notes[:1] == [
+        "there is no champion yet: floors, ceilings and provenance alone decide"
+    ]
+    assert local.aliases(name)["champion"] == 2
+
+
+def test_a_model_that_was_deleted_and_created_again_is_a_new_one(shop: Shop) -> None:
+    name = "recreated"
+    for quality in ("good", "same"):
+        shop.register(name, quality)
+    offer(shop, name, 2)
+    old = len(shop.ledger(name).rows())
+    late = examined(shop, name, 1)
+    shop.client.delete_registered_model(name)
+    assert shop.register(name, "same") == 1
+    assert shop.aliases(name) == {"champion": 1}
+    (row,) = shop.ledger(name).rows()
+    assert (row.intent.kind, row.number) == ("first", old + 1)
+    with pytest.raises(ThawError, match="there is no previous champion"):
+        rollback(shop.ledger(name), "")
+    with pytest.raises(ConflictError):  # it judged a version of the earlier model
+        promotion.decide(*late)
+    shop.client.delete_registered_model(name)
+    shop.register("source-again")
+    copy("models:/source-again/1", name, shop.params.tracking)
+    found = offer(shop, name, 1)
+    assert found.verdict == "passed"
+    assert any("deleted and created again: it is a new model" in note for note in found.notes)
+    assert [row.intent.kind for row in shop.ledger(name).all_rows()] == [
+        "first", "promotion", "first", "promotion",
+    ]  # fmt: skip
 
 
 def test_past_a_removed_champion_goes_force_alone_and_is_kept_as_such(local: Shop) -> None:
@@ -377,7 +467,7 @@ def test_a_champion_that_changed_meanwhile_is_a_conflict(shop: Shop) -> None:
     shop.client.set_registered_model_alias(name, "champion", "1")
     with pytest.raises(ConflictError):
         promotion.decide(*by_hand)
-    assert kinds(shop, name) == ["promotion"]
+    assert kinds(shop, name) == ["first", "promotion"]
 
 
 def test_a_refusal_in_between_is_no_conflict(shop: Shop) -> None:
@@ -388,7 +478,7 @@ def test_a_refusal_in_between_is_no_conflict(shop: Shop) -> None:
     assert offer(shop, name, 3).verdict == "refused"
     promotion.decide(*slow)
     assert shop.aliases(name)["champion"] == 2
-    assert kinds(shop, name) == ["refusal", "promotion"]
+    assert kinds(shop, name) == ["first", "refusal", "promotion"]
 
 
 class Killed(BaseException):

@@ -93,7 +93,8 @@ def test_a_rollback_onto_what_was_put_there_by_hand_gives_it_no_leave(shop: Shop
 def test_since_when_a_version_stands_there(shop: Shop) -> None:
     ledger = versions(shop, "since", 3)
     found = seen(shop, "since")
-    assert found["champion"].since == found["champion"].created
+    (first,) = ledger.rows()
+    assert found["champion"].since == datetime.fromisoformat(first.when)
     assert found["challenger"].since is None
     moved(ledger, 2)
     found = seen(shop, "since")
@@ -130,6 +131,38 @@ def test_rollbacks_go_back_and_back_and_over_what_was_deleted(shop: Shop) -> Non
         rollback(ledger, "")
 
 
+def test_the_history_tells_of_a_deleted_champion_and_of_a_new_model(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracking, name = shop.params.tracking, "anew"
+    versions(shop, name, 2)
+    shop.client.delete_model_version(name, "1")
+    tables.status(tracking, name)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "anew has no champion: version 1, the last champion, was deleted, so that" in printed
+    shop.client.delete_registered_model(name)
+    versions(shop, name, 1)
+    assert seen(shop, name)["champion"].gate == "first, no gate"
+    tables.history(tracking, name, "champion")
+    printed = capsys.readouterr().out
+    old, new = printed.split("new model")
+    assert "first" in old
+    assert "first" in new
+    tables.status(tracking, name)
+    assert "has no champion" not in capsys.readouterr().out
+    shop.client.delete_registered_model(name)
+    shop.client.create_registered_model(name)
+    tables.history(tracking, name, "champion")
+    assert capsys.readouterr().out.count("new model") == 2
+
+
+def test_a_first_champion_whose_tag_was_deleted_is_known_by_the_history(shop: Shop) -> None:
+    versions(shop, "untagged", 1)
+    shop.client.delete_model_version_tag("untagged", "1", "gate")
+    champion = seen(shop, "untagged")["champion"]
+    assert (champion.gate, champion.wrong) == ("first, no gate", False)
+
+
 def test_another_alias_has_a_history_of_its_own(shop: Shop) -> None:
     versions(shop, "aliases", 2)
     staging = type(shop.ledger("aliases"))(shop.client, "aliases", "staging")
@@ -137,15 +170,19 @@ def test_another_alias_has_a_history_of_its_own(shop: Shop) -> None:
     moved(staging, 1)
     assert rollback(staging, "").to == 2
     assert len(staging.rows()) == 3
-    assert shop.ledger("aliases").rows() == []
+    assert [row.intent.kind for row in shop.ledger("aliases").rows()] == ["first"]
     assert shop.aliases("aliases") == {"champion": 1, "challenger": 2, "staging": 2}
 
 
 def test_what_the_verbs_print(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     tracking = shop.params.tracking
     versions(shop, "printed", 2)
-    tables.history(tracking, "printed", "champion")
+    tables.history(tracking, "printed", "staging")
     assert "nobody was promoted or refused yet" in capsys.readouterr().out
+    tables.history(tracking, "printed", "champion")
+    printed = capsys.readouterr().out
+    assert "nobody was promoted" not in printed
+    assert "first" in printed
     moved(shop.ledger("printed"), 2)
     tables.rollback(tracking, "printed", "champion", "why not")
     assert "printed version 1 is the champion again (it was version 2)" in capsys.readouterr().out

@@ -89,6 +89,14 @@ def test_a_copy_on_a_server_brings_the_run_and_its_files(
     assert fetch(Version("again", again.version), tmp_path / "again").is_dir()
 
 
+def test_a_registered_model_is_copied_within_a_server(server: str, tmp_path: Path) -> None:
+    there = Shop(tmp_path, server)
+    there.register("served")
+    assert copy("models:/served/1", "served-again", there.params.tracking).version == 1
+    (tmp_path / "copy").mkdir()
+    assert fetch(Version("served-again", 1), tmp_path / "copy").is_dir()
+
+
 def test_a_copy_never_has_the_verdict_of_the_other_models_gate(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

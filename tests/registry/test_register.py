@@ -18,6 +18,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
+from thaw.promotion.ledger import Ledger
 from thaw.registry.names import DIGEST, GATE, PARENTS, TEST_DIGEST
 from thaw.registry.register import Registered, register
 from thaw.tracking.result_run import connect
@@ -127,7 +128,16 @@ def test_other_weights_of_the_same_run_are_another_version(store: Store) -> None
 
 
 @pytest.mark.parametrize(
-    "step", ["create_registered_model", "create_model_version", "set_registered_model_alias"]
+    "step",
+    [
+        "finalize_logged_model",
+        "create_registered_model",
+        "create_model_version",
+        "set_model_version_tag",
+        "create_experiment",
+        "set_registered_model_alias",
+        "set_experiment_tag",
+    ],
 )
 def test_a_registration_that_was_killed_is_taken_up_where_it_stopped(
     step: str, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +154,30 @@ def test_a_registration_that_was_killed_is_taken_up_where_it_stopped(
     assert store.versions(name) == [1]
     assert len(store.logged(run_id)) == 1
     assert store.aliases(name) == {"champion": 1}
+    (row,) = Ledger(store.client, name).settle()
+    assert (row.intent.kind, row.intent.to, row.state) == ("first", 1, "done")
+
+
+def test_a_first_version_that_was_deleted_before_it_was_champion_stops_no_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.register("never")
+    store.client.delete_model_version("never", "1")
+    assert store.register("never") == Registered("never", 2, "challenger")
+
+
+def test_a_version_that_was_deleted_is_registered_anew(store: Store) -> None:
+    run_id = store.new_run()
+    store.register("anew", run_id)
+    store.client.delete_model_version("anew", "1")
+    assert store.register("anew", run_id) == Registered("anew", 2, "challenger")
+    assert len(store.logged(run_id)) == 1
 
 
 def test_the_scores_stand_once_with_the_run_and_with_the_version(store: Store) -> None:

@@ -192,13 +192,14 @@ def test_a_stage_that_breaks_is_an_exit_code_and_the_stages_own_traceback(
 def test_the_cores_are_shared_out_among_the_processes(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configure(processes=3)
     started: list[list[str]] = []
     # The only way to see the command without starting three processes.
     monkeypatch.setattr(os, "execvpe", lambda _, command, __: started.append(command))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(launching, "die_with_starter", lambda: None)
-    launching.replace_process("unfreeze", settings.PARAMS.launch)
+    launching.replace_process(
+        "unfreeze", settings.PARAMS.launch.model_copy(update={"processes": 3})
+    )
     (command,) = started
     assert command[command.index("--num_cpu_threads_per_process") + 1] == "2"
     assert command[command.index("--num_processes") + 1] == "3"

@@ -21,7 +21,7 @@ from thaw.config.params import Params
 from thaw.config.values import flatten
 from thaw.errors import ThawError
 from thaw.system import provenance
-from thaw.tracking.result_run import KEY, PROCESS, ResultRun, connect, store_uri
+from thaw.tracking.result_run import KEY, PROCESS, RESULT, ResultRun, connect, store_uri
 from thaw.training.history import Row
 
 if TYPE_CHECKING:
@@ -289,6 +289,66 @@ def test_a_finished_run_is_not_used_again(project: Path) -> None:
     assert second.key == first.key
 
 
+@pytest.mark.parametrize("end", ["finished", "killed"])
+def test_the_run_of_a_result_is_found_again(end: str, project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST, "weights")
+    with first.active():
+        first.log_history("unfreeze", rows(2))
+    if end == "killed":
+        client().set_terminated(first.run_id, "KILLED")
+    again = ResultRun(parameters(), DIGEST, "weights")
+    assert again.run_id == first.run_id
+    with again.active():
+        again.log_history("unfreeze", rows(2))
+    assert status(again) == "FINISHED"
+    assert steps(again, "unfreeze/val_loss") == [0, 1, 2]
+
+
+def test_another_result_with_the_same_key_is_another_run(project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST, "weights")
+    second = ResultRun(parameters(), DIGEST, "other weights")  # as on another machine
+    assert second.key == first.key
+    assert second.run_id != first.run_id
+    assert tags(first)[RESULT] == "weights"
+    assert tags(second)[RESULT] == "other weights"
+
+
+def test_a_repeated_training_of_a_finished_result_leaves_one_run(project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST, "weights")
+    with first.active():
+        pass
+    training = ResultRun(parameters(), DIGEST)
+    assert training.run_id != first.run_id
+    assert status(first) == "FINISHED"  # as long as it is not known what the training ends with
+    assert ResultRun(parameters(), DIGEST, "weights").run_id == first.run_id
+    found = client().search_runs([first.experiment_id])
+    assert [run.info.run_id for run in found] == [first.run_id]
+
+
+def test_a_repeated_training_on_another_machine_is_not_removed(project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST, "weights")
+    with first.active():
+        pass
+    training = ResultRun(parameters(), DIGEST)
+    training.tag({PROCESS: f"another-machine:{dead_pid()}"})
+    ResultRun(parameters(), DIGEST, "weights")
+    assert client().get_run(training.run_id).info.lifecycle_stage == "active"
+
+
+def test_a_result_that_was_committed_later_names_the_commit(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = [("a" * 40, True), ("b" * 40, True), ("c" * 40, False), ("d" * 40, False)]
+    named = []
+    for state in git:
+        monkeypatch.setattr(provenance, "git_state", lambda state=state: state)
+        run = ResultRun(parameters(), DIGEST, "weights")
+        found = tags(run)
+        named.append((found["mlflow.source.git.commit"][0], found["thaw.git_dirty"]))
+    assert named == [("a", "true"), ("a", "true"), ("c", "false"), ("c", "false")]
+    assert tags(run)["thaw.git_started"] == f"{'a' * 40} with changes"
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_a_stopped_run_is_taken_up_again(error: type[BaseException], project: Path) -> None:
     first = ResultRun(parameters(), DIGEST)
@@ -308,6 +368,13 @@ def test_other_parameters_make_another_run(
 ) -> None:
     first = ResultRun(parameters(), DIGEST)
     other = ResultRun(changed(section, **values), DIGEST)
+    assert other.key != first.key
+    assert other.run_id != first.run_id
+
+
+def test_another_seed_makes_another_run_of_the_same_weights(project: Path) -> None:
+    first = ResultRun(parameters(), DIGEST, "weights")
+    other = ResultRun(parameters().model_copy(update={"seed": 7}), DIGEST, "weights")
     assert other.key != first.key
     assert other.run_id != first.run_id
 

@@ -98,13 +98,13 @@ def _provenance(settings: Promote, origin: Origin) -> Iterator[Rule]:
     if wanted.committed:
         known = bool(origin.commit) and origin.dirty in {"true", "false"}
         passed = known and origin.dirty == "false"
-        sentence = "code and parameters were committed when the run started"
+        sentence = "code and parameters that made it are committed"
         if not known:
             sentence = "the run does not say which commit it was made from"
         elif not passed:
             sentence = (
                 "code or parameters had changes that were not committed: commit them, then "
-                "`dvc repro -s -f evaluate` makes a version whose run says so"
+                "`dvc repro -s -f evaluate` notes the commit on the run"
             )
         yield Rule("committed", origin.commit[:12] or "unknown", "", "a commit", passed, sentence)
     if wanted.data:

@@ -4,11 +4,16 @@ MLflow's aliases have no compare-and-swap, but the name of an experiment is uniq
 and over REST. So row n of the history is the experiment ``promotion/MODEL/ALIAS/n``, made in one
 step with tags that say what is intended: whoever makes the row may move the alias, all others see
 that it is there. A change whose process died is carried out by the next one that looks.
+
+The rows outlive the versions that they are about, and the registered model. A model that was
+deleted and created again is a new model: each row has the creation timestamp of its model, and rows
+of an earlier one decide nothing.
 """
 
 from __future__ import annotations
 
 import uuid
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlflow.entities import ViewType
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlflow.entities import Experiment
+    from mlflow.entities.model_registry import RegisteredModel
     from mlflow.tracking import MlflowClient
 
     from thaw.promotion.ledger_rows import Intent, Row
@@ -45,14 +51,25 @@ class Ledger:
         self._key = f"{name}/{alias}"
         self._prefix = f"promotion/{self._key}/"
 
+    @cached_property
+    def created(self) -> int:
+        """The creation timestamp (ms) of the registered model, as it was at the first look."""
+        return created(self.client, self.name)
+
     def rows(self) -> list[Row]:
-        """All rows in their order, which is that of their numbers, not of any clock."""
-        return sorted(
-            (ledger_rows.read(found) for found in self._experiments()), key=lambda row: row.number
-        )
+        """Return the rows of the registered model in the order of their numbers, not of a clock."""
+        return [row for row in self.all_rows() if row.model == self.created]
+
+    def all_rows(self) -> list[Row]:
+        """Return also the rows of earlier models of this name, which were deleted."""
+        found = (ledger_rows.read(one, self.created) for one in self._experiments())
+        return sorted(found, key=lambda row: row.number)
 
     def first(self) -> int | None:
-        """The version that became the champion without a gate, for somebody had to be."""
+        """Return the first champion where no row says it, as in histories of older versions.
+
+        Known by its tag, as long as it was not deleted.
+        """
         if self.alias != CHAMPION:
             return None
         try:
@@ -92,6 +109,8 @@ class Ledger:
     def _append(self, intent: Intent, seen: Sequence[Row]) -> Row:
         nonce = uuid.uuid4().hex
         number = max((row.number for row in seen), default=0)
+        if created(self.client, self.name) != self.created:
+            raise ConflictError(self.name, self.alias)
         while True:
             number += 1
             if intent.kind != "refusal" and self.standing() != intent.origin:
@@ -99,15 +118,16 @@ class Ledger:
             try:
                 self.client.create_experiment(
                     f"{self._prefix}{number}",
-                    tags=ledger_rows.tags(intent, self._key, self.alias, nonce),
+                    tags=ledger_rows.tags(intent, self._key, self.alias, nonce, self.created),
                 )
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            row = ledger_rows.read(self.client.get_experiment_by_name(f"{self._prefix}{number}"))
+            found = self.client.get_experiment_by_name(f"{self._prefix}{number}")
+            row = ledger_rows.read(found, self.created)
             if row.nonce == nonce:  # also where a retried request met what it had made itself
                 return row
-            if row.changes and intent.kind != "refusal":
+            if row.model == self.created and row.changes and intent.kind != "refusal":
                 raise ConflictError(self.name, self.alias)
 
     def _carry_out(self, row: Row) -> None:
@@ -173,13 +193,25 @@ def aliases(client: MlflowClient, name: str) -> dict[str, int]:
     Raises:
         ThawError: there is no such model.
     """
+    return {alias: int(number) for alias, number in _model(client, name).aliases.items()}
+
+
+def created(client: MlflowClient, name: str) -> int:
+    """Return the creation timestamp (ms) of a registered model, by which it is told from others.
+
+    Raises:
+        ThawError: there is no such model.
+    """
+    return int(_model(client, name).creation_timestamp or 0)
+
+
+def _model(client: MlflowClient, name: str) -> RegisteredModel:
     try:
-        found = client.get_registered_model(name).aliases
+        return client.get_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise ThawError(f"there is no registered model {name!r}: run `dvc repro` first") from None
-    return {alias: int(number) for alias, number in found.items()}
 
 
 def exists(client: MlflowClient, name: str, number: int) -> bool:

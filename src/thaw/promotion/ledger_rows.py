@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from mlflow.entities import Experiment
 
-Kind = Literal["promotion", "rollback", "refusal"]
+Kind = Literal["first", "promotion", "rollback", "refusal"]
 State = Literal["open", "done", "void"]
 LEDGER = "thaw.ledger"
 STATE = "thaw.state"
 NONCE = "thaw.nonce"
+MODEL = "thaw.model_created"
 _FIELDS = ("kind", "when", "who", "origin", "to", "previous", "why", "report", "forced")
 _LONGEST = 5000  # characters of an experiment's tag
 
@@ -27,7 +28,8 @@ _LONGEST = 5000  # characters of an experiment's tag
 class Intent:
     """What a row is about: the alias goes from version ``origin`` to ``to``, or stays.
 
-    ``previous`` is the version that stood there before ``to`` did, for a rollback to find.
+    ``previous`` is the version that stood there before ``to`` did, for a rollback to find. The
+    kind ``first`` is the first version of a model, which needs no gate.
     """
 
     kind: Kind
@@ -41,7 +43,11 @@ class Intent:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the history; ``when`` is UTC (ISO 8601), ``number`` counts from 1."""
+    """A row of the history; ``when`` is UTC (ISO 8601), ``number`` counts from 1.
+
+    ``model`` is the creation timestamp (ms) of the registered model that the row is about, 0 where
+    that is not known. A model that was deleted and created again has another one.
+    """
 
     number: int
     intent: Intent
@@ -50,6 +56,7 @@ class Row:
     state: State
     experiment_id: str
     nonce: str
+    model: int
 
     @property
     def changes(self) -> bool:
@@ -57,7 +64,7 @@ class Row:
         return self.intent.kind != "refusal" and self.state != "void"
 
 
-def tags(intent: Intent, ledger: str, alias: str, nonce: str) -> dict[str, str]:
+def tags(intent: Intent, ledger: str, alias: str, nonce: str, model: int) -> dict[str, str]:
     """The tags that a new row has from its first moment."""
     state = "done" if intent.kind == "refusal" else "open"
     values = {
@@ -76,14 +83,19 @@ def tags(intent: Intent, ledger: str, alias: str, nonce: str) -> dict[str, str]:
         LEDGER: ledger,
         STATE: state,
         NONCE: nonce,
+        MODEL: str(model),
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.note.content": f"{intent.kind} of @{alias}: {moved}. {intent.why}"[:_LONGEST],
         **{f"thaw.{name}": values[name] for name in _FIELDS},
     }
 
 
-def read(found: Experiment | None) -> Row:
-    """The row that an experiment keeps."""
+def read(found: Experiment | None, created: int) -> Row:
+    """Return the row that an experiment keeps.
+
+    ``created`` is the creation timestamp (ms) of the registered model as it is now. A row that
+    names no model is about this one if it was not made before.
+    """
     assert found is not None  # nobody removes a row
     tags = {name: found.tags.get(f"thaw.{name}", "") for name in _FIELDS}
     intent = Intent(
@@ -103,6 +115,7 @@ def read(found: Experiment | None) -> Row:
         state=cast("State", found.tags[STATE]),
         experiment_id=found.experiment_id,
         nonce=found.tags[NONCE],
+        model=int(found.tags.get(MODEL) or (created if _made(found) >= created else 0)),
     )
 
 
@@ -117,9 +130,29 @@ def expected(rows: Sequence[Row], first: int | None) -> int | None:
     return first if change is None else change.intent.to
 
 
+def last_known(rows: Sequence[Row], first: int | None) -> int | None:
+    """Return the version that was last seen on the alias, also by hand; None without one.
+
+    A version that was deleted since counts.
+    """
+    for row in reversed(rows):
+        if row.changes:
+            return row.intent.to
+        if row.intent.origin is not None:
+            return row.intent.origin
+    return first
+
+
+def without_gate(rows: Sequence[Row], first: int | None) -> int | None:
+    """Return the version that became the champion as the first one."""
+    found = (row.intent.to for row in rows if row.changes and row.intent.kind == "first")
+    return next(found, first)
+
+
 def let_in(rows: Sequence[Row], first: int | None) -> set[int]:
     """The versions that a gate let through to the alias, and the one that needed none."""
-    promoted = {row.intent.to for row in rows if row.changes and row.intent.kind == "promotion"}
+    kinds = {"promotion", "first"}
+    promoted = {row.intent.to for row in rows if row.changes and row.intent.kind in kinds}
     return promoted if first is None else promoted | {first}
 
 
@@ -152,6 +185,10 @@ def _after(stack: list[int], intent: Intent, known: set[int]) -> list[int]:
         if number in known and stack[-1:] != [number]:
             stack = [*stack, number]
     return stack
+
+
+def _made(found: Experiment) -> int:
+    return found.creation_time or 0
 
 
 def _text(number: int | None) -> str:

@@ -15,11 +15,12 @@ from thaw.promotion import gate_report, report_storage
 from thaw.promotion.gate import Origin, Rule, judge
 from thaw.promotion.gate_report import Report
 from thaw.promotion.ledger import Ledger, aliases
-from thaw.promotion.ledger_rows import Intent, before, expected, let_in
+from thaw.promotion.ledger_rows import Intent, before, expected, last_known, let_in
+from thaw.promotion.lost_champion import explained
 from thaw.promotion.scoring import score_version
 from thaw.registry import names
 from thaw.registry.fetch import Version, resolve
-from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS
+from thaw.registry.names import CHALLENGER, PREVIOUS
 from thaw.system import dvc_lock, provenance
 from thaw.tracking.result_run import connect, user
 from thaw.training.runtime import start
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from thaw.promotion.ledger_rows import Row
 
 _NOBODY = "there is no champion yet: floors, ceilings and provenance alone decide"
+_RECREATED = (
+    "the registered model was deleted and created again: it is a new model, and the champions of "
+    "the earlier one do not count (`thaw history`)"
+)
 _AGAIN = "it was scored again on the one that is here"
 
 
@@ -42,7 +47,7 @@ _AGAIN = "it was scored again on the one that is here"
 class Offer:
     """A version for an alias, and what stood there when the offer was made.
 
-    ``first`` is the version that became the champion without a gate, if it is still there.
+    ``first`` is the first champion where only a tag says it.
     """
 
     ledger: Ledger
@@ -53,8 +58,8 @@ class Offer:
 
     @property
     def is_robbed(self) -> bool:
-        """Whether somebody should stand there, and nobody does: there is nothing to compare."""
-        return self.against is None and expected(self.rows, self.first) is not None
+        """Whether nobody stands there, but somebody once did: there is nothing to compare."""
+        return self.against is None and last_known(self.rows, self.first) is not None
 
     @property
     def is_by_hand(self) -> bool:
@@ -76,8 +81,8 @@ def promote(
 
     Raises:
         ConflictError: the alias was moved while the gate was at work.
-        ThawError: there is no such version, it stands there already, the alias was removed, or
-            force has no reason.
+        ThawError: there is no such version, it stands there already, the alias or its version was
+            removed, or force has no reason.
     """
     if force and not reason.strip():
         raise ThawError('--force needs a reason: --force --reason "..."')
@@ -198,12 +203,7 @@ def _run_tags(client: MlflowClient, run_id: str | None) -> dict[str, str]:
 
 
 def _robbed(offer: Offer) -> str:
-    ledger = offer.ledger
-    other = "" if ledger.alias == CHAMPION else f" --alias {ledger.alias}"
-    return (
-        f"the {ledger.alias} alias was removed, so that nothing can be compared: "
-        f"`thaw rollback{other}` puts it back, or --force --reason"
-    )
+    return explained(offer.ledger, offer.rows, str(offer.version))
 
 
 def _comparison(offer: Offer) -> list[Rule]:
@@ -223,8 +223,11 @@ def _comparison(offer: Offer) -> list[Rule]:
 
 
 def _notes(offer: Offer, champions: list[ModelVersion], test_here: str) -> list[str]:
+    if not champions and offer.is_robbed:
+        return []
     if not champions:
-        return [] if offer.is_robbed else [_NOBODY]
+        is_new = len(offer.ledger.all_rows()) > len(offer.ledger.rows())
+        return [_NOBODY, _RECREATED] if is_new else [_NOBODY]
     version, tagged = champions[0].version, champions[0].tags.get(names.TEST_DIGEST, "")
     notes = []
     if offer.is_by_hand:

@@ -9,7 +9,10 @@ from thaw.promotion.ledger import exists
 from thaw.promotion.ledger_rows import Intent, reigns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thaw.promotion.ledger import Ledger
+    from thaw.promotion.ledger_rows import Row
 
 
 def rollback(ledger: Ledger, reason: str) -> Intent:
@@ -21,11 +24,7 @@ def rollback(ledger: Ledger, reason: str) -> Intent:
     """
     rows = ledger.settle()
     standing = ledger.standing()
-    stack = reigns(rows, ledger.first())
-    if stack and stack[-1] == standing:
-        stack.pop()
-    while stack and not exists(ledger.client, ledger.name, stack[-1]):
-        stack.pop()
+    stack = earlier(ledger, rows, standing)
     if not stack:
         raise ThawError(
             f"{ledger.name}: there is no previous {ledger.alias} to go back to (`thaw history`)"
@@ -34,3 +33,13 @@ def rollback(ledger: Ledger, reason: str) -> Intent:
     intent = Intent("rollback", standing, stack[-1], previous, why=reason)
     ledger.record(intent, rows)
     return intent
+
+
+def earlier(ledger: Ledger, rows: Sequence[Row], standing: int | None) -> list[int]:
+    """Return the versions that a rollback can go back through; it goes to the last one."""
+    stack = reigns(rows, ledger.first())
+    if stack and stack[-1] == standing:
+        stack.pop()
+    while stack and not exists(ledger.client, ledger.name, stack[-1]):
+        stack.pop()
+    return stack

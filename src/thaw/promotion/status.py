@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thaw.promotion.ledger import Ledger, aliases, unsettled
-from thaw.promotion.ledger_rows import expected, last_change, let_in
+from thaw.promotion.ledger_rows import expected, last_change, let_in, without_gate
 from thaw.registry import names
 from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS, gate_tag
 
@@ -27,7 +27,7 @@ _METRICS = ("accuracy", "macro_f1", "log_loss", "ece", "worst_class_recall")
 
 @dataclass(frozen=True)
 class _History:
-    """The rows of an alias, and the version that needed no gate."""
+    """The rows of an alias, and the first champion where only a tag says it."""
 
     rows: Sequence[Row]
     first: int | None
@@ -90,11 +90,14 @@ def _gate(entry: ModelVersion, alias: str, history: _History | None) -> tuple[st
         for tag in (names.GATE, names.GATE_WHEN, names.GATE_REASON)
     )
     said = " ".join(part for part in (verdict, when[:16]) if part) or "not offered yet"
+    number = int(entry.version)
+    is_first = history is not None and number == without_gate(history.rows, history.first)
+    if is_first and not verdict:  # its tag was removed; the history has it
+        said = names.FIRST
     if verdict == names.FORCED:
         said += f": {reason}"
     if history is None:  # the challenger
         return said, False
-    number = int(entry.version)
     if number not in let_in(history.rows, history.first):
         return f"moved by hand: no gate let it through ({said})", True
     last = expected(history.rows, history.first)
@@ -135,12 +138,19 @@ def status_table(name: str, found: Sequence[Standing], now: datetime) -> Table:
     return table
 
 
-def history_table(name: str, alias: str, rows: Sequence[Row]) -> Table:
-    """The table that `thaw history` prints."""
+def history_table(name: str, alias: str, rows: Sequence[Row], model: int) -> Table:
+    """Return the table that `thaw history` prints; ``rows`` also of earlier models of the name.
+
+    ``model`` is the creation timestamp (ms) of the registered model as it is now.
+    """
     table = Table(title=Text(f"{name} @{alias}"), title_style="bold")
     for column in ("", "when (UTC)", "who", "what", "from", "to", "why, report"):
         table.add_column(column, overflow="fold")
+    before = rows[0].model if rows else model
     for row in rows:
+        if row.model != before:
+            table.add_row(*_new_model(row.model))
+        before = row.model
         intent = row.intent
         what: str = "forced promotion" if intent.forced else intent.kind
         if row.state == "void":
@@ -155,7 +165,15 @@ def history_table(name: str, alias: str, rows: Sequence[Row]) -> Table:
             "\n".join(part for part in (intent.why, intent.report) if part),
         )
         table.add_row(*map(Text, cells))
+    if before != model:
+        table.add_row(*_new_model(model))
     return table
+
+
+def _new_model(created: int) -> tuple[str, ...]:
+    when = datetime.fromtimestamp(created / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    why = "the registered model was deleted and created again: no row above counts any more"
+    return "", when, "", "new model", "", "", why
 
 
 def age(then: datetime, now: datetime) -> str:

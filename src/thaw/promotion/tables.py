@@ -70,22 +70,27 @@ def history(tracking: Tracking, name: str, alias: str) -> None:
 
     with _told(tracking):
         ledger = _ledger(tracking, name, alias)
-        ledger.standing()  # says so where there is no such model
-        rows = ledger.settle()
+        ledger.settle()  # says so where there is no such model
+        rows, model = ledger.all_rows(), ledger.created
     if not rows:
         _say(f"{name}: nobody was promoted or refused yet (`thaw promote`)")
         return
-    _console.print(history_table(name, alias, rows))
+    _console.print(history_table(name, alias, rows, model))
 
 
 def status(tracking: Tracking, name: str) -> None:
     """Print every alias."""
+    from thaw.promotion.lost_champion import explained
     from thaw.promotion.status import standings, status_table
 
     with _told(tracking):
         client, _ = connect(tracking)
         found = standings(client, name)
+        ledger = Ledger(client, name)
+        lost = explained(ledger, ledger.rows())
     _console.print(status_table(name, found, datetime.now(UTC)))
+    if lost:
+        _say(f"{name} has no champion: {lost}")
 
 
 def copy(tracking: Tracking, source: str, name: str, to_uri: str) -> None:

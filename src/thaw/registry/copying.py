@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from thaw.errors import ThawError
 from thaw.registry import names
 from thaw.registry.fetch import fetch, resolve
-from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM
+from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
 from thaw.tracking.result_run import connect, store_uri
 
 if TYPE_CHECKING:
@@ -90,8 +90,13 @@ def _within(client: MlflowClient, found: Version, entry: ModelVersion, name: str
         entry.run_id,
         _tags(entry, found),
         description=entry.description,
-        model_id=entry.model_id,
+        model_id=entry.model_id or _model_id(str(entry.source)),
     )
+
+
+def _model_id(source: str) -> str | None:
+    """Return the id of the logged model in ``models:/ID``: a server's answer leaves it out."""
+    return source.removeprefix(PREFIX) if source.startswith(PREFIX) else None
 
 
 def _make_model(client: MlflowClient, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 import mlflow
 import pandas as pd
 from mlflow.entities import LoggedModelStatus
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from thaw.errors import ThawError
+from thaw.promotion.ledger import ConflictError, Ledger
+from thaw.promotion.ledger_rows import Intent
 from thaw.registry import pyfunc
 from thaw.registry.names import CHALLENGER, CHAMPION, DIGEST, FIRST, GATE, PARENTS, TEST_DIGEST
 
@@ -48,14 +51,16 @@ def register(
 ) -> Registered:
     """Log the model directory ``folder`` to the active run and register it as ``name``.
 
-    The first version becomes the champion, a later one the challenger. Every step is taken once:
-    what an earlier, killed try of this run has done already is found again. ``digest`` is the
-    model directory's; ``example`` is an encoded image, kept as the input example; ``parents`` the
-    line of models it came from; ``test_digest`` names the test split of the scores.
+    The first version of a model becomes the champion, a later one the challenger, also where the
+    champion or its alias was removed. Every step is taken once: what an earlier try of this run has
+    done already is found again, and a model that a killed one logged in part is removed. ``digest``
+    is the model directory's; ``example`` is an encoded image, kept as the input example;
+    ``parents`` the line of models it came from; ``test_digest`` names the test split of the scores.
     """
     client = MlflowClient()
     run = mlflow.active_run()
     assert run is not None
+    _remove_partial(client, run)
     model = _logged(run, digest) or _log(folder, digest, example)
     there = {metric.key for metric in model.metrics or []}
     metrics = {f"test/{key}": value for key, value in scores.items()}
@@ -73,12 +78,23 @@ def register(
 
 def _logged(run: Run, digest: str) -> LoggedModel | None:
     """The model that an earlier try of this run logged."""
-    models = mlflow.search_logged_models(
+    models = (model for model in _models(run) if model.status == LoggedModelStatus.READY)
+    return next((model for model in models if model.tags.get(DIGEST) == digest), None)
+
+
+def _remove_partial(client: MlflowClient, run: Run) -> None:
+    """Remove models whose logging was killed: only one process at a time registers for a run."""
+    for model in _models(run):
+        if model.status != LoggedModelStatus.READY and DIGEST in model.tags:
+            client.delete_logged_model(model.model_id)
+
+
+def _models(run: Run) -> list[LoggedModel]:
+    return mlflow.search_logged_models(
         [run.info.experiment_id],
-        f"source_run_id = '{run.info.run_id}' AND tags.`{DIGEST}` = '{digest}'",
+        f"source_run_id = '{run.info.run_id}'",
         output_format="list",
     )
-    return next((model for model in models if model.status == LoggedModelStatus.READY), None)
 
 
 def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
@@ -119,15 +135,17 @@ def _source(model: LoggedModel) -> str:
 
 
 def _give_alias(client: MlflowClient, found: ModelVersion) -> str:
-    try:
-        champion = client.get_model_version_by_alias(found.name, CHAMPION)
-    except MlflowException:
-        champion = None
-    is_first = champion is None and int(found.version) == 1
-    if champion is not None and int(champion.version) == int(found.version):
+    ledger, number = Ledger(client, found.name), int(found.version)
+    with contextlib.suppress(ThawError):  # a change to a version that was deleted: it is void now
+        ledger.settle()
+    rows, standing = ledger.settle(), ledger.standing()
+    # only of a new model: later a removed champion would be replaced without a gate
+    if number == 1 and standing is None and not rows:
+        client.set_model_version_tag(found.name, found.version, GATE, FIRST)
+        with contextlib.suppress(ConflictError):  # somebody else was faster, see who stands there
+            ledger.record(Intent("first", None, number, None, why="first version, no gate"), rows)
+        standing = ledger.standing()
+    if standing == number:
         return CHAMPION
-    alias = CHAMPION if is_first else CHALLENGER
-    if is_first:  # somebody must be: what came after it went through the gate
-        client.set_model_version_tag(found.name, str(found.version), GATE, FIRST)
-    client.set_registered_model_alias(found.name, alias, str(found.version))
-    return alias
+    client.set_registered_model_alias(found.name, CHALLENGER, str(number))
+    return CHALLENGER

@@ -171,7 +171,7 @@ def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: P
     from thaw.tracking.result_run import ResultRun
 
     digests = {parent.stage: parent.digest for parent in spec.parents} | {"fold_bn": spec.digest}
-    tracked = ResultRun(params, data.manifest.digest)
+    tracked = ResultRun(params, data.manifest.digest, spec.digest)
     with tracked.stage("evaluate"), tracked.active():
         for stage, rows in _histories().items():
             tracked.log_history(stage, rows)

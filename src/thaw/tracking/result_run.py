@@ -1,4 +1,4 @@
-"""The MLflow run: one a pipeline result, found again by its key.
+"""The MLflow run: one a pipeline result, found again by its key and the digest of its model.
 
 All stages of one ``dvc repro``, and a resumed one, write to the same run, live. The durable
 record is each stage's ``history.csv``: should the tracking server go away in mid-run, training
@@ -34,7 +34,7 @@ from thaw.system import provenance
 from thaw.system.console import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from thaw.config.data_sections import Data
     from thaw.config.params import Params
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 STORE = Path("mlruns")
 KEY = "thaw.key"
 PROCESS = "thaw.system.processes"
+RESULT = "thaw.result"  # the digest of the model that a run ended, or is about to end, with
+COMMIT, DIRTY = "mlflow.source.git.commit", "thaw.git_dirty"
+STARTED_AT = "thaw.git_started"  # what those two were, where the commit came later
 _MADE = "thaw.made"  # on an experiment
 _OPEN = ("RUNNING", "FAILED", "KILLED")
 _BATCH = 1000  # metrics in one log_batch: the server's own limit
@@ -147,29 +150,73 @@ def user() -> str:
         return str(os.getuid())
 
 
+def _is_dead(tags: Mapping[str, str]) -> bool:
+    """Return whether the process of a run was on this machine and is gone."""
+    host, _, pid = tags.get(PROCESS, "").rpartition(":")
+    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+
+
+def _committed_later(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of the commit, where a run began before its code was committed.
+
+    Its key has the digests of the code and the parameters: they are those that are committed now.
+    """
+    state = provenance.git_state()
+    if state is None or state[1] or tags.get(DIRTY) == "false":
+        return {}
+    started = f"{tags[COMMIT]} with changes" if COMMIT in tags else "no git checkout"
+    return {COMMIT: state[0], DIRTY: "false", STARTED_AT: started}
+
+
 class ResultRun:
     """The run of one pipeline result."""
 
-    def __init__(self, params: Params, data_digest: str) -> None:
-        """Find the unfinished run of these parameters, data and code, or create it."""
+    def __init__(self, params: Params, data_digest: str, result: str = "") -> None:
+        """Find the run of these parameters, data and code, or create it.
+
+        A stage that trains continues an unfinished run. The last stage knows the digest of the
+        model, ``result``: it finds the run of that very result, also one that is finished, so that
+        a repeated stage adds no second one. A run that a repeated training made meanwhile is
+        removed.
+        """
         self._tracking = params.tracking
         self._client, self.experiment_id = connect(params.tracking)
         parts = (result_digest(params), data_digest, provenance.code_digest())
         self.key = provenance.key(*parts)
         self._live = True
         with _answering(store_uri(params.tracking)):
-            run = self._find() or self._create(params, data_digest)
+            run = self._find(result) or self._create(params, data_digest)
             self.run_id: str = run.info.run_id
             self._logged = {m.key: m.step for m in run.data._metric_objs}  # the last step of each
             self._client.update_run(self.run_id, status="RUNNING")
-            self.tag({PROCESS: this_process()})
+            tags = {PROCESS: this_process(), **_committed_later(run.data.tags)}
+            self.tag({**tags, RESULT: result} if result else tags)
+            self._remove_repetitions(result)
             self._close_dead_runs()
 
-    def _find(self) -> Run | None:
-        found = self._client.search_runs(
+    def _find(self, result: str) -> Run | None:
+        found = self._of_key()
+        unfinished = [run for run in found if run.info.status in _OPEN]
+        if not result:
+            return next(iter(unfinished), None)
+        ended = [run for run in found if run.data.tags.get(RESULT) == result]
+        begun = [run for run in unfinished if RESULT not in run.data.tags]
+        return next(iter([*reversed(ended), *begun]), None)
+
+    def _of_key(self) -> list[Run]:
+        """Return the runs with this key, newest first."""
+        found: list[Run] = self._client.search_runs(
             [self.experiment_id], f"tags.`{KEY}` = '{self.key}'", order_by=["start_time DESC"]
         )
-        return next((run for run in found if run.info.status in _OPEN), None)
+        return found
+
+    def _remove_repetitions(self, result: str) -> None:
+        """Remove other unfinished runs of this result: the same training, done once more here."""
+        for run in self._of_key() if result else []:
+            tags, other = run.data.tags, run.info.run_id != self.run_id
+            is_done = _is_dead(tags) or tags.get(PROCESS) == this_process()
+            if other and is_done and run.info.status in _OPEN and RESULT not in tags:
+                self._client.delete_run(run.info.run_id)
 
     def _create(self, params: Params, data_digest: str) -> Run:
         backbone = params.backbone.name.rsplit("/", 1)[-1]
@@ -183,8 +230,8 @@ class ResultRun:
             "thaw.code_digest": provenance.code_digest(),
         }
         if state := provenance.git_state():
-            tags["mlflow.source.git.commit"] = state[0]
-            tags["thaw.git_dirty"] = str(state[1]).lower()
+            tags[COMMIT] = state[0]
+            tags[DIRTY] = str(state[1]).lower()
         name = f"{backbone}-depth{params.unfreeze.depth}-{self.key[:7]}"
         run = self._client.create_run(self.experiment_id, tags=tags, run_name=name)
         values = [Param(key, value) for key, value in flatten(params).items()]
@@ -197,9 +244,7 @@ class ResultRun:
             [self.experiment_id], "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY
         )
         for run in running:
-            host, _, pid = run.data.tags.get(PROCESS, "").rpartition(":")
-            is_dead = host == socket.gethostname() and not psutil.pid_exists(int(pid))
-            if is_dead and run.info.run_id != self.run_id:
+            if _is_dead(run.data.tags) and run.info.run_id != self.run_id:
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
     def tag(self, tags: dict[str, str]) -> None:
