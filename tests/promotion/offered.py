@@ -17,7 +17,7 @@ from thaw.data.manifest import Row
 from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model import directory
-from thaw.promotion.ledger import Ledger, aliases
+from thaw.registry.ledger import Ledger, aliases
 from thaw.registry.register import register
 from thaw.system import dvc_lock, provenance
 from thaw.tracking.result_run import connect

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.tracking import MlflowClient
 
-from thaw.promotion.ledger import ConflictError, Ledger
-from thaw.promotion.ledger_rows import Intent
+from thaw.registry.ledger import ConflictError, Ledger
+from thaw.registry.ledger_rows import Intent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

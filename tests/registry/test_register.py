@@ -18,7 +18,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.promotion.ledger import Ledger
+from thaw.registry.ledger import Ledger
 from thaw.registry.names import DIGEST, GATE, PARENTS, TEST_DIGEST
 from thaw.registry.register import Registered, register
 from thaw.tracking.result_run import connect

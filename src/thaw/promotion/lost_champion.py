@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thaw.promotion.ledger import exists
-from thaw.promotion.ledger_rows import last_known
+from thaw.registry.ledger import exists
+from thaw.registry.ledger_rows import last_known
 from thaw.promotion.rollback import earlier
 from thaw.registry.names import CHAMPION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thaw.promotion.ledger import Ledger
-    from thaw.promotion.ledger_rows import Row
+    from thaw.registry.ledger import Ledger
+    from thaw.registry.ledger_rows import Row
 
 
 def explained(ledger: Ledger, rows: Sequence[Row], offered: str = "VERSION") -> str:

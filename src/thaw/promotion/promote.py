@@ -14,8 +14,8 @@ from thaw.errors import ThawError
 from thaw.promotion import gate_report, report_storage
 from thaw.promotion.gate import Origin, Rule, judge
 from thaw.promotion.gate_report import Report
-from thaw.promotion.ledger import Ledger, aliases
-from thaw.promotion.ledger_rows import Intent, before, expected, last_known, let_in
+from thaw.registry.ledger import Ledger, aliases
+from thaw.registry.ledger_rows import Intent, before, expected, last_known, let_in
 from thaw.promotion.lost_champion import explained
 from thaw.promotion.scoring import score_version
 from thaw.registry import names
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from thaw.config.params import Params
-    from thaw.promotion.ledger_rows import Row
+    from thaw.registry.ledger_rows import Row
 
 _NOBODY = "there is no champion yet: floors, ceilings and provenance alone decide"
 _RECREATED = (

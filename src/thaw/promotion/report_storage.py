@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from thaw.promotion import gate_report
-from thaw.promotion.ledger import ConflictError
+from thaw.registry.ledger import ConflictError
 from thaw.registry import names
 from thaw.registry.names import gate_tag
 

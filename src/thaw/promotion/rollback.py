@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
-from thaw.promotion.ledger import exists
-from thaw.promotion.ledger_rows import Intent, reigns
+from thaw.registry.ledger import exists
+from thaw.registry.ledger_rows import Intent, reigns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thaw.promotion.ledger import Ledger
-    from thaw.promotion.ledger_rows import Row
+    from thaw.registry.ledger import Ledger
+    from thaw.registry.ledger_rows import Row
 
 
 def rollback(ledger: Ledger, reason: str) -> Intent:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from thaw.promotion.ledger import Ledger, aliases, unsettled
-from thaw.promotion.ledger_rows import expected, last_change, let_in, without_gate
+from thaw.registry.ledger import Ledger, aliases, unsettled
+from thaw.registry.ledger_rows import expected, last_change, let_in, without_gate
 from thaw.registry import names
 from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS, gate_tag
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-    from thaw.promotion.ledger_rows import Row
+    from thaw.registry.ledger_rows import Row
 
 _METRICS = ("accuracy", "macro_f1", "log_loss", "ece", "worst_class_recall")
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from thaw.errors import ThawError
-from thaw.promotion.ledger import Ledger
+from thaw.registry.ledger import Ledger
 from thaw.registry.names import REFUSED
 from thaw.tracking.result_run import connect, store_uri
 

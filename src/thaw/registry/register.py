@@ -14,8 +14,8 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.tracking import MlflowClient
 
 from thaw.errors import ThawError
-from thaw.promotion.ledger import ConflictError, Ledger
-from thaw.promotion.ledger_rows import Intent
+from thaw.registry.ledger import ConflictError, Ledger
+from thaw.registry.ledger_rows import Intent
 from thaw.registry import pyfunc
 from thaw.registry.names import CHALLENGER, CHAMPION, DIGEST, FIRST, GATE, PARENTS, TEST_DIGEST
 

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
 from thaw.promotion import ledger_rows
-from thaw.promotion.ledger_rows import last_change
+from thaw.registry.ledger_rows import last_change
 from thaw.registry.names import CHALLENGER, CHAMPION, FIRST, GATE, PREVIOUS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
     from mlflow.tracking import MlflowClient
 
-    from thaw.promotion.ledger_rows import Intent, Row
+    from thaw.registry.ledger_rows import Intent, Row
 
 
 class ConflictError(ThawError):
