@@ -32,9 +32,9 @@ from thaw.model.head import build
 from thaw.promotion import gate_report
 from thaw.promotion.gate import Origin, judge
 from thaw.promotion.gate_report import Report
-from thaw.registry.ledger import ConflictError, Ledger
 from thaw.promotion.promote import Offer, decide
 from thaw.promotion.scoring import Scored
+from thaw.registry.ledger import ConflictError, Ledger
 from thaw.system.console import progress
 from thaw.tracking.result_run import connect
 from thaw.training.checkpoints import Checkpoints

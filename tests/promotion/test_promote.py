@@ -20,11 +20,11 @@ from thaw.cli import main as cli
 from thaw.errors import ThawError
 from thaw.promotion import promote as promotion
 from thaw.promotion import tables
-from thaw.registry.ledger import ConflictError, Ledger
-from thaw.registry.ledger_rows import Intent, reigns
 from thaw.promotion.rollback import rollback
 from thaw.promotion.status import standings
 from thaw.registry.copying import copy
+from thaw.registry.ledger import ConflictError, Ledger
+from thaw.registry.ledger_rows import Intent, reigns
 from thaw.system import provenance
 
 if TYPE_CHECKING:

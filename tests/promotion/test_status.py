@@ -10,10 +10,10 @@ import pytest
 from tests.promotion.offered import Shop
 from thaw.errors import ThawError
 from thaw.promotion import tables
-from thaw.registry.ledger import Ledger, unsettled
-from thaw.registry.ledger_rows import Intent, reigns
 from thaw.promotion.rollback import rollback
 from thaw.promotion.status import Standing, age, standings
+from thaw.registry.ledger import Ledger, unsettled
+from thaw.registry.ledger_rows import Intent, reigns
 from thaw.registry.names import gate_tag
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thaw.promotion.rollback import earlier
 from thaw.registry.ledger import exists
 from thaw.registry.ledger_rows import last_known
-from thaw.promotion.rollback import earlier
 from thaw.registry.names import CHAMPION
 
 if TYPE_CHECKING:

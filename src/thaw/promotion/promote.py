@@ -14,12 +14,12 @@ from thaw.errors import ThawError
 from thaw.promotion import gate_report, report_storage
 from thaw.promotion.gate import Origin, Rule, judge
 from thaw.promotion.gate_report import Report
-from thaw.registry.ledger import Ledger, aliases
-from thaw.registry.ledger_rows import Intent, before, expected, last_known, let_in
 from thaw.promotion.lost_champion import explained
 from thaw.promotion.scoring import score_version
 from thaw.registry import names
 from thaw.registry.fetch import Version, resolve
+from thaw.registry.ledger import Ledger, aliases
+from thaw.registry.ledger_rows import Intent, before, expected, last_known, let_in
 from thaw.registry.names import CHALLENGER, PREVIOUS
 from thaw.system import dvc_lock, provenance
 from thaw.tracking.result_run import connect, user

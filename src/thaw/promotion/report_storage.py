@@ -7,8 +7,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from thaw.promotion import gate_report
-from thaw.registry.ledger import ConflictError
 from thaw.registry import names
+from thaw.registry.ledger import ConflictError
 from thaw.registry.names import gate_tag
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from thaw.registry import names
 from thaw.registry.ledger import Ledger, aliases, unsettled
 from thaw.registry.ledger_rows import expected, last_change, let_in, without_gate
-from thaw.registry import names
 from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS, gate_tag
 
 if TYPE_CHECKING:

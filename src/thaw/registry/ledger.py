@@ -20,7 +20,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
-from thaw.promotion import ledger_rows
+from thaw.registry import ledger_rows
 from thaw.registry.ledger_rows import last_change
 from thaw.registry.names import CHALLENGER, CHAMPION, FIRST, GATE, PREVIOUS
 

@@ -14,9 +14,9 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.tracking import MlflowClient
 
 from thaw.errors import ThawError
+from thaw.registry import pyfunc
 from thaw.registry.ledger import ConflictError, Ledger
 from thaw.registry.ledger_rows import Intent
-from thaw.registry import pyfunc
 from thaw.registry.names import CHALLENGER, CHAMPION, DIGEST, FIRST, GATE, PARENTS, TEST_DIGEST
 
 if TYPE_CHECKING:
