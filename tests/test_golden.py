@@ -66,7 +66,12 @@ def test_augmented_and_mixed_pixels_are_those_of_before() -> None:
 def test_the_gate_decides_as_before_on_fixed_predictions() -> None:
     found = decisions.decide()
     for name, rules in golden("decisions.json").items():
-        assert found[name] == rules, name
+        assert _without_text(found[name]) == _without_text(rules), name
+
+
+def _without_text(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out the wording, which may change; numbers and outcomes may not."""
+    return [{k: v for k, v in rule.items() if k not in {"sentence", "needed"}} for rule in rules]
 
 
 @pytest.mark.parametrize("name", cases.CASES)
