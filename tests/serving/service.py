@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import requests
 import uvicorn
 
-from thaw.serving.app import build
-from thaw.serving.model_reloading import load
+from thaw.serving.app import create_app
+from thaw.serving.served_model import load_served_model
 from thaw.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def running(asked: str, **changes: Any) -> Iterator[str]:
     """The address of a service that answers with ``asked``."""
     settings = Settings(**{"poll": 0.05, **changes})
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        app = build(asked, load(asked, settings.max_megapixels, settings.runtime), settings)
+        app = create_app(asked, load_served_model(asked, settings), settings)
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=10)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -17,7 +17,8 @@ from tests.data.pictures import plain
 from tests.registry.served import CLASSES, image, uniform
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.batch_prediction import images_below, predict_folder
+from thaw.serving.batch_prediction import predict_folder
+from thaw.serving.image_files import find_images
 
 COUNT = 20
 THAW = Path(sys.executable).parent / "thaw"
@@ -45,7 +46,7 @@ def test_every_image_has_the_row_that_the_model_gives_it(
     out = tmp_path / "out.csv"
     predict_folder(str(model), folder, out, batch_size=7)
     found = rows(out)
-    assert [row["path"] for row in found] == images_below(folder)[0]
+    assert [row["path"] for row in found] == find_images(folder).paths
     contents = [(folder / row["path"]).read_bytes() for row in found]
     expected = Predictor(model).probabilities(contents)
     given = torch.tensor([[float(row[f"p_{label}"]) for label in CLASSES] for row in found])
@@ -167,7 +168,7 @@ def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(
     (tmp_path / "only").mkdir()
     (tmp_path / "only/linked").symlink_to(folder)
     with pytest.raises(ProblemsError, match=r"holds no image(.|\n)*'linked': a link to a folder"):
-        images_below(tmp_path / "only")
+        find_images(tmp_path / "only")
 
 
 def test_a_name_that_is_no_utf_8_is_listed(model: Path, folder: Path, tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_a_probability_that_is_not_finite_is_no_row(
     model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = Predictor.forward
-    second = images_below(folder)[0][1]
+    second = find_images(folder).paths[1]
 
     def broken(self: Predictor, images: torch.Tensor, *, watch: bool = False) -> torch.Tensor:
         found = forward(self, images, watch=watch).clone()
@@ -230,7 +231,7 @@ def test_the_drift_score_stays_until_there_is_another(watched: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("asked", "below", "reason"),
     [
-        ("nothing", "images", "nothing is no model"),
+        ("nothing", "images", "nothing is not a model"),
         ("images", "images", r"is no model directory: it has no model\.json"),
         ("models:/x", "images", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
         (None, "nothing", "nothing is not a folder"),
@@ -271,7 +272,7 @@ def test_a_killed_command_continues(model: Path, tmp_path: Path) -> None:
     before = out.read_text().splitlines()[: done - 1]
     subprocess.run(command, check=True)
     found = rows(out)
-    assert [row["path"] for row in found] == images_below(folder)[0]
+    assert [row["path"] for row in found] == find_images(folder).paths
     assert out.read_text().splitlines()[: done - 1] == before
 
 

@@ -37,7 +37,7 @@ def test_the_file_alone_gives_the_models_probabilities_for_any_batch(
     export_model(str(model), kind, out, images, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]
     predictor = Predictor(model)
-    run = export_formats.runner(kind, out.read_bytes(), 1)
+    run = export_formats.load_exported(kind, out.read_bytes(), 1)
     for count in (1, 2, 7):
         inputs = torch.cat([predictor.read(image(seed)) for seed in range(count)])
         torch.testing.assert_close(run(inputs), predictor.forward(inputs), rtol=0, atol=1e-5)
@@ -85,7 +85,7 @@ def test_an_export_replaces_an_export_and_no_other_file(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(export, "_MOST", 2)
+    monkeypatch.setattr(export, "_MAX_IMAGES", 2)
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "photo.png").write_bytes(image())
     (tmp_path / "params.yaml").write_text("seed: 0\n")

@@ -10,7 +10,7 @@ from tests import tf32
 from tests.registry.served import image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.parity import Proof, prove
+from thaw.serving.parity import Comparison, compare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def test_a_model_that_computes_something_else_is_not_proved(model: Path) -> None:
     predictor = Predictor(model)
     batches = [torch.cat([predictor.read(image(seed)) for seed in range(4)])]
-    assert prove(predictor.forward, predictor.forward, batches).holds
-    assert not prove(predictor.forward, predictor.forward, []).holds
+    assert compare(predictor.forward, predictor.forward, batches).is_equal
+    assert not compare(predictor.forward, predictor.forward, []).is_equal
     for other in (
         lambda inputs: predictor.forward(inputs) + 2e-4,
         lambda inputs: predictor.forward(inputs).flip(1),
         lambda inputs: predictor.forward(inputs) * np.nan,
     ):
-        assert not prove(predictor.forward, other, batches).holds
+        assert not compare(predictor.forward, other, batches).is_equal
 
 
 @pytest.mark.parametrize("rounding", ["tf32", "bf16"])
@@ -42,13 +42,13 @@ def test_the_proof_runs_in_float32_whatever_is_set_around_it(
         assert not torch.allclose(
             predictor.forward(batches[0]).float(), expected, rtol=0, atol=1e-5
         )
-        proof = prove(predictor.forward, lambda _: expected, batches)
-    assert proof.holds
-    assert proof.largest_move == 0
+        proof = compare(predictor.forward, lambda _: expected, batches)
+    assert proof.is_equal
+    assert proof.largest_difference == 0
 
 
 def test_a_proof_that_fails_says_by_how_much_and_what_follows() -> None:
-    Proof(images=4, largest_move=1e-5, changed=0).check("nothing is written")
-    message = r"over 4 images a probability moved by up to 0\.02 .* 1 labels changed; it stays"
+    Comparison(images=4, largest_difference=1e-5, changed_labels=0).check("nothing is written")
+    message = r"over 4 images a probability differs by up to 0\.02 .* 1 labels changed; it stays"
     with pytest.raises(ThawError, match=message):
-        Proof(images=4, largest_move=0.02, changed=1).check("it stays")
+        Comparison(images=4, largest_difference=0.02, changed_labels=1).check("it stays")

@@ -8,7 +8,7 @@ import torch
 
 from tests import tiny
 from thaw.errors import ThawError
-from thaw.serving.prediction_file import Results
+from thaw.serving.prediction_file import PredictionFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,8 @@ ROWS = torch.tensor([[0.25, 0.75], [0.9, 0.1]])
 NAMES = ['a,"b".png', "line\nbreak ü.png"]
 
 
-def opened(path: Path, **changes: str) -> Results:
-    return Results(path, {**OWNER, **changes}, CLASSES)
+def opened(path: Path, **changes: str) -> PredictionFile:
+    return PredictionFile(path, {**OWNER, **changes}, CLASSES)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_file_of_somebody_elses_is_left_alone(tmp_path: Path, about: str | Non
     path.write_text("dear diary\n")
     if about is not None:
         path.with_name("mine.csv.json").write_text(about)
-    with pytest.raises(ThawError, match="is there, but not of `thaw predict`"):
+    with pytest.raises(ThawError, match="was not written by `thaw predict`"):
         opened(path)
     assert path.read_text() == "dear diary\n"
 

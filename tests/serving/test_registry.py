@@ -16,7 +16,7 @@ from tests.serving.service import metric, running
 from thaw.errors import ThawError
 from thaw.registry.register import register
 from thaw.serving.batch_prediction import predict_folder
-from thaw.serving.model_uri import located, tracking
+from thaw.serving.model_uri import local_model, registry_settings
 from thaw.tracking.result_run import connect
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _never(*_: object, **__: object) -> None:
 
 
 def client() -> MlflowClient:
-    return connect(tracking())[0]
+    return connect(registry_settings())[0]
 
 
 def test_a_registered_model_predicts_a_folder(digests: list[str], tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_registered_model_predicts_a_folder(digests: list[str], tmp_path: Path
 
 
 def test_what_was_fetched_is_gone_afterwards(digests: list[str]) -> None:
-    with located("models:/dev@champion") as found:
+    with local_model("models:/dev@champion") as found:
         assert found.name == "models:/dev/1"
         assert found.folder.is_dir()
     assert not found.folder.exists()

@@ -17,7 +17,7 @@ from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving import export_formats, runtimes
 from thaw.serving.batch_prediction import predict_folder
-from thaw.serving.prediction_file import FEW
+from thaw.serving.prediction_file import FIRST_COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ pytest.importorskip("onnxscript")
 def exported(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The graph of ``model``, made in this process: a new one imports torch anew."""
     content = runtimes._export(model)
-    monkeypatch.setattr(runtimes, "_exported", lambda _: content)
+    monkeypatch.setattr(runtimes, "_export_in_process", lambda _: content)
 
 
 def read(predictor: Predictor, count: int) -> torch.Tensor:
@@ -39,7 +39,7 @@ def read(predictor: Predictor, count: int) -> torch.Tensor:
 
 def test_onnx_runtime_computes_the_model_and_torch_what_is_watched(watched: Path) -> None:
     alone, predictor = Predictor(watched), Predictor(watched)
-    runtimes.use("onnx", predictor, watched)
+    runtimes.use_runtime("onnx", predictor, watched)
     asked: list[int] = []
     run = predictor.elsewhere
     assert run is not None
@@ -74,13 +74,13 @@ def test_onnx_runtime_is_held_against_the_model_in_float32(
     tf32.simulate(monkeypatch)
     monkeypatch.setattr("thaw.serving.parity.TOLERANCE", 1e-5)
     predictor = Predictor(model)
-    runtimes.use("onnx", predictor, model)
+    runtimes.use_runtime("onnx", predictor, model)
     assert predictor.elsewhere is not None
 
 
 def test_torch_is_left_as_it_is(model: Path) -> None:
     predictor = Predictor(model)
-    runtimes.use("torch", predictor, model)
+    runtimes.use_runtime("torch", predictor, model)
     assert predictor.elsewhere is None
 
 
@@ -109,7 +109,9 @@ def test_a_folder_is_predicted_alike_and_the_file_says_by_what(model: Path, tmp_
         predict_folder(str(model), folder, out, runtime=runtime)
         lines = [line.split(",") for line in out.read_text().splitlines()[1:]]
         labels.append([line[:2] for line in lines])
-        probabilities.append([[float(value) for value in line[len(FEW) :]] for line in lines])
+        probabilities.append(
+            [[float(value) for value in line[len(FIRST_COLUMNS) :]] for line in lines]
+        )
         assert json.loads(out.with_name(f"{out.name}.json").read_text())["runtime"] == runtime
     assert len(labels[0]) == 5
     assert labels[0] == labels[1]
@@ -124,10 +126,12 @@ def test_a_graph_of_another_model_never_answers(
     other.mkdir()
     model_directory(other, seed=1)
     content = runtimes._export(other)
-    monkeypatch.setattr(runtimes, "_exported", lambda _: content)
+    monkeypatch.setattr(runtimes, "_export_in_process", lambda _: content)
     predictor = Predictor(model)
-    with pytest.raises(ThawError, match=r"another one: over 72 images .*--runtime torch"):
-        runtimes.use("onnx", predictor, model)
+    with pytest.raises(
+        ThawError, match=r"differs from the model: over 72 images .*--runtime torch"
+    ):
+        runtimes.use_runtime("onnx", predictor, model)
     assert predictor.elsewhere is None
 
 
@@ -137,7 +141,7 @@ def test_a_missing_package_is_a_line_that_names_the_extra(
     monkeypatch.setitem(export_formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
     message = r"--runtime onnx needs onnx_that_is_not_there: pip install .*\[export\]"
     with pytest.raises(ThawError, match=message):
-        runtimes.use("onnx", Predictor(model), model)
+        runtimes.use_runtime("onnx", Predictor(model), model)
 
 
 def killed(_: Path) -> NoReturn:
@@ -148,4 +152,4 @@ def killed(_: Path) -> NoReturn:
 def test_an_export_that_is_killed_is_a_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "_export", killed)
     with pytest.raises(ThawError, match="exports the model for ONNX Runtime was killed"):
-        runtimes.use("onnx", Predictor(model), model)
+        runtimes.use_runtime("onnx", Predictor(model), model)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+from thaw.system.timing import median_milliseconds
 
 if TYPE_CHECKING:
     from thaw.data.loading import ImageSource
@@ -23,10 +23,5 @@ def latency(runtime: Runtime, classifier: Classifier, source: ImageSource) -> fl
     place = np.zeros(1, dtype=np.int64)
     inputs = source.finish(source.read(place).to(runtime.device), place, None)
     classifier.eval()
-    taken = []
     with torch.inference_mode(), runtime.autocast():
-        for _ in range(_FIRST + _ROUNDS):
-            begin = time.perf_counter()
-            classifier(inputs).cpu()
-            taken.append(time.perf_counter() - begin)
-    return statistics.median(taken[_FIRST:]) * 1000
+        return median_milliseconds(lambda: classifier(inputs).cpu(), _ROUNDS, _FIRST)

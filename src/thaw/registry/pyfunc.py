@@ -7,8 +7,6 @@ never opened as a path or a URL.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 
+from thaw.data.base64_images import decode_base64
 from thaw.data.decoding import DecodeError
 from thaw.model.predictor import Predictor
 
@@ -75,11 +74,10 @@ class ServedClassifier:
 
 def _bytes(place: int, text: Any) -> bytes:
     try:
-        # `base64 FILE` breaks its lines; anything else that is not of the alphabet is refused
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+        return decode_base64(text)
+    except ValueError as error:
         raise MlflowException(
-            f"image {place}: not base64", error_code=INVALID_PARAMETER_VALUE
+            f"image {place}: {error}", error_code=INVALID_PARAMETER_VALUE
         ) from None
 
 

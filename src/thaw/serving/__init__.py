@@ -1,1 +1,1 @@
-"""Registered models at work: predictions for a folder, a service, exports."""
+"""Use registered models: batch prediction, the HTTP service, and export."""

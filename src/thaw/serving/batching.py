@@ -1,10 +1,11 @@
-"""Concurrent requests -> batches: images are decoded in threads, and computed in a thread a core.
+"""Combine the images of concurrent requests into batches.
 
-A forward pass on one core leaves nobody waiting: one on all cores would wait at every layer for
-the core that decodes at that moment. A request that is alone in the house gets all cores.
+Images are decoded in a pool of threads. Forward passes run in as many threads as there are cores,
+each on one core: a forward pass on all cores would wait at every layer for the core that decodes
+at that moment. The images of a request that is alone are computed on all cores.
 
-A batch is what is there when a thread is free. It waits only for images that are being decoded at
-that moment, so that a single request never waits.
+A batch consists of the images that are decoded when a thread is free. It waits only for images that
+are being decoded at that moment, so a single request never waits.
 """
 
 from __future__ import annotations
@@ -27,46 +28,49 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.serving.model_reloading import Model
-    from thaw.serving.service_metrics import Meters
+    from thaw.serving.budget import Budget
+    from thaw.serving.served_model import ServedModel
+    from thaw.serving.service_metrics import ServiceMetrics
 
-_LINGER = 0.01  # seconds that a batch waits for images which are being decoded
-
-
-class BusyError(Exception):
-    """As many images as may wait are waiting."""
+_MAX_WAIT = 0.01  # seconds that a batch waits for images which are being decoded
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The probabilities (classes,) and whose they are."""
+class ImageProbabilities:
+    """The probability of each class for one image, and the model that computed them."""
 
-    model: Model
+    model: ServedModel
     probabilities: list[float]
 
     @property
     def label(self) -> str:
-        """The likeliest class."""
+        """The class with the highest probability."""
         return self.model.predictor.classes[self.probabilities.index(max(self.probabilities))]
 
 
 @dataclass(eq=False)
 class _Item:
-    model: Model
+    """One image of a request: its model, its encoded content, its answer, its pixels."""
+
+    model: ServedModel
     content: bytes
-    future: asyncio.Future[Prediction]
+    future: asyncio.Future[ImageProbabilities]
     image: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-class Engine:
-    """Computes what ``model`` says now; ``most`` images may be in the house at a time."""
+class BatchingEngine:
+    """Threads that decode images and compute batches with ``model``, which may be replaced.
 
-    def __init__(self, model: Model, meters: Meters, *, max_batch: int, most: int) -> None:
+    ``admitted`` counts the images of all requests in progress.
+    """
+
+    def __init__(
+        self, model: ServedModel, metrics: ServiceMetrics, admitted: Budget, max_batch: int
+    ) -> None:
         self.model = model
-        self._meters = meters
+        self._metrics = metrics
+        self._admitted = admitted
         self._max_batch = max_batch
-        self._most = most
-        self._inside = 0
         self._decoding = 0
         self._lock = threading.Lock()
         self._ready: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -81,31 +85,15 @@ class Engine:
 
     @property
     def is_alive(self) -> bool:
-        """Whether images are still computed."""
+        """Return whether all threads run."""
         return all(thread.is_alive() for thread in self._threads)
 
-    def admit(self, images: int) -> None:
-        """Let ``images`` more in; :meth:`leave` must follow.
+    async def predict(self, images: Sequence[bytes], timeout: float) -> list[ImageProbabilities]:
+        """Return the predictions for the encoded images of one request, all by one model.
 
         Raises:
-            BusyError: there is no room for them.
-        """
-        if self._inside + images > self._most:
-            raise BusyError
-        self._inside += images
-        self._meters.waiting.set(self._inside)
-
-    def leave(self, images: int) -> None:
-        """``images`` are answered."""
-        self._inside -= images
-        self._meters.waiting.set(self._inside)
-
-    async def predict(self, images: Sequence[bytes], timeout: float) -> list[Prediction]:
-        """The predictions of one request's images, by one model.
-
-        Raises:
-            DecodeError: some image cannot be decoded; its place is named.
-            TimeoutError: it took longer than ``timeout`` seconds.
+            DecodeError: an image cannot be decoded; the message gives its position.
+            TimeoutError: the answer took longer than ``timeout`` seconds.
         """
         model = self.model
         items = [_Item(model, content, self._loop.create_future()) for content in images]
@@ -122,7 +110,7 @@ class Engine:
                 future.cancel()
 
     def close(self) -> None:
-        """Compute what is there, then stop."""
+        """Compute the images that are waiting, then stop all threads."""
         self._pool.shutdown()
         self._ready.put(None)
         for thread in self._threads:
@@ -134,16 +122,17 @@ class Engine:
                 item.image = item.model.predictor.read(item.content)
                 self._ready.put(item)
         except Exception as error:
-            told = DecodeError(f"image {place}: {error}") if _is_users(error) else error
-            self._answer([(item, told)])
+            if isinstance(error, DecodeError):
+                error = DecodeError(f"image {place}: {error}")
+            self._answer([(item, error)])
         finally:
             with self._lock:
                 self._decoding -= 1
 
     def _run(self) -> None:
-        held: list[_Item] = []
+        left_over: list[_Item] = []
         while True:
-            batch, held = self._batch(held)
+            batch, left_over = self._next_batch(left_over)
             if not batch:
                 return
             alive = [item for item in batch if not item.future.cancelled()]
@@ -154,25 +143,21 @@ class Engine:
             except Exception as error:
                 self._answer([(item, error) for item in alive])
 
-    def _batch(self, held: list[_Item]) -> tuple[list[_Item], list[_Item]]:
-        """The next images of one model, none at the end; and one of another, if it came next.
+    def _next_batch(self, left_over: list[_Item]) -> tuple[list[_Item], list[_Item]]:
+        """Return the next batch, and the item after it if that belongs to another model.
 
-        ``held`` is what was left of the time before.
+        ``left_over`` is the second value of the previous call. The batch is empty when the engine
+        is closed.
         """
-        first = held[0] if held else self._ready.get()
+        first = left_over[0] if left_over else self._ready.get()
         if first is None:
-            self._ready.put(None)  # for the other threads
+            self._ready.put(None)  # stops the other threads, too
             return [], []
         batch = [first]
-        end = time.monotonic() + _LINGER
+        end = time.monotonic() + _MAX_WAIT
         while len(batch) < self._max_batch:
-            wait = end - time.monotonic() if self._decoding else 0.0
             try:
-                item = (
-                    self._ready.get(timeout=max(0.0, wait))
-                    if wait > 0
-                    else self._ready.get_nowait()
-                )
+                item = self._next_item(end)
             except queue.Empty:
                 break
             if item is None:
@@ -183,18 +168,26 @@ class Engine:
             batch.append(item)
         return batch, []
 
-    def _compute(self, batch: Sequence[_Item]) -> list[Prediction]:
+    def _next_item(self, end: float) -> _Item | None:
+        """Return the next decoded image; wait for it until ``end`` while images are decoded."""
+        wait = end - time.monotonic() if self._decoding else 0.0
+        if wait > 0:
+            return self._ready.get(timeout=wait)
+        return self._ready.get_nowait()
+
+    def _compute(self, batch: Sequence[_Item]) -> list[ImageProbabilities]:
         model, start = batch[0].model, time.perf_counter()
         inputs = torch.cat([item.image for item in batch])
-        torch.set_num_threads(cores() if self._inside <= len(batch) else 1)  # of this thread alone
+        is_alone = self._admitted.used <= len(batch)
+        torch.set_num_threads(cores() if is_alone else 1)  # a setting of this thread
         probabilities = model.predictor.forward(inputs, watch=True)
         if not bool(probabilities.isfinite().all()):
             raise ArithmeticError(f"{model.name} gave a probability that is not finite")
-        self._meters.forward.observe(time.perf_counter() - start)
-        self._meters.batch.observe(len(batch))
-        return [Prediction(model, row) for row in probabilities.tolist()]
+        self._metrics.forward_seconds.observe(time.perf_counter() - start)
+        self._metrics.batch_images.observe(len(batch))
+        return [ImageProbabilities(model, row) for row in probabilities.tolist()]
 
-    def _answer(self, answers: Sequence[tuple[_Item, Prediction | Exception]]) -> None:
+    def _answer(self, answers: Sequence[tuple[_Item, ImageProbabilities | Exception]]) -> None:
         def set_all() -> None:
             for item, answer in answers:
                 if item.future.done():
@@ -206,7 +199,3 @@ class Engine:
 
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(set_all)
-
-
-def _is_users(error: Exception) -> bool:
-    return isinstance(error, DecodeError)

@@ -1,9 +1,7 @@
-"""`thaw export`: a file for another runtime, the proof that it computes the same, and how fast."""
+"""Export a model to a file for another runtime (`thaw export`)."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,13 +15,14 @@ from thaw.config import overlaps
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.batch_prediction import images_below, read_below, refuse_out
-from thaw.serving.export_formats import need, runner, written
-from thaw.serving.model_uri import located
-from thaw.serving.parity import prove
+from thaw.serving.export_formats import check_packages, export, load_exported
+from thaw.serving.image_files import find_images, read_image, refuse_output
+from thaw.serving.model_uri import local_model
+from thaw.serving.parity import compare
 from thaw.system.console import progress, say
 from thaw.system.files import write_whole
 from thaw.system.processes import cores
+from thaw.system.timing import median_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,89 +32,88 @@ if TYPE_CHECKING:
 
     from thaw.serving.export_formats import Format
 
-_BATCH = 16
+    Compute = Callable[[Tensor], Tensor]
+
+_BATCH_SIZE = 16
+_MAX_IMAGES = 1000  # in the comparison
 _ROUNDS = 15
-_MOST = 1000  # images in the proof
-# Of the JSON that `about` becomes: formats.written puts it into every file.
+_WARM_UP = 2
+# Parts of the JSON that export_formats.export writes into every file.
 _MARKS = (b'"digest": "', b'"preprocessing": {')
 
 
-def export_model(model: str, kind: Format, out: Path, folder: Path | None, prepared: Path) -> None:
-    """Write ``model`` to ``out``, proved on the images of ``folder``, else on the test split.
+def export_model(
+    model_uri: str, kind: Format, out: Path, folder: Path | None, prepared: Path
+) -> None:
+    """Write a model to ``out``, after a comparison on real images.
+
+    The images are those of ``folder``, by default those of the test split in ``prepared``.
 
     Raises:
-        ThawError: no such model or images, a package is missing, ``out`` is another file or a
-            bad place, or the proof fails: then nothing is written.
+        ThawError: there is no such model or no image, a package is missing, ``out`` must not be
+            replaced, or the exported model differs. Then nothing is written.
     """
-    need(kind, f"--format {kind}")
-    refuse_out(model, folder, out)
+    check_packages(kind, f"--format {kind}")
+    refuse_output(model_uri, folder, out)
     overlaps.refuse_to_replace(out, "--out", _MARKS, "an exported model")
-    with located(model) as found:
-        predictor = Predictor(found.folder)
+    with local_model(model_uri) as model:
+        predictor = Predictor(model.folder)
     about = {
-        "model": found.name,
+        "model": model.name,
         "digest": predictor.spec.digest,
         "classes": predictor.classes,
         "preprocessing": predictor.spec.preprocessing.model_dump(),
     }
     batches = list(_real_images(predictor, folder, prepared))
-    content = written(predictor, kind, about)
-    run = runner(kind, content, torch.get_num_threads())
-    proof = prove(predictor.forward, run, progress(batches, "comparing", len(batches)))
-    proof.check("nothing was written")
+    content = export(predictor, kind, about)
+    compute = load_exported(kind, content, torch.get_num_threads())
+    comparison = compare(predictor.forward, compute, progress(batches, "comparing", len(batches)))
+    comparison.check("nothing was written")
     write_whole(out, content)
-    _show(kind, found.name, predictor, run, torch.cat(batches)[:_BATCH])
+    _show_latency({model.name: predictor.forward, kind: compute}, torch.cat(batches)[:_BATCH_SIZE])
     say(
-        f"{out}: {len(content) / 1e6:.1f} MB; equal on {proof.images} images: no label changed, "
-        f"no probability moved by more than {proof.largest_move:.1g}"
+        f"{out}: {len(content) / 1e6:.1f} MB; equal on {comparison.images} images: no label "
+        f"changed, no probability differs by more than {comparison.largest_difference:.1g}"
     )
 
 
 def _real_images(predictor: Predictor, folder: Path | None, prepared: Path) -> Iterator[Tensor]:
-    """Batches of resized images, uint8 (N, 3, S, S), evenly spaced over what there is.
+    """Yield batches of resized images, uint8 (N, 3, S, S), evenly spaced over the images.
 
     Raises:
         ThawError: there are none.
     """
-    if folder is None:
-        if not prepared.is_dir():
-            raise ThawError(f"{prepared} is not there to prove the export on: give --images FOLDER")
-        source = Prepared(prepared).images("test", predictor.spec.preprocessing)
-        chosen = _spaced(len(source))
-        for start in range(0, len(chosen), _BATCH):
-            yield source.read(chosen[start : start + _BATCH])
+    if folder is not None:
+        yield from _images_of_folder(predictor, folder)
         return
-    paths, _ = images_below(folder)
-    chosen_paths = [paths[place] for place in _spaced(len(paths))]
-    root = folder.resolve()
+    if not prepared.is_dir():
+        raise ThawError(f"{prepared} is missing, so there is no test split: give --images FOLDER")
+    source = Prepared(prepared).images("test", predictor.spec.preprocessing)
+    chosen = _evenly_spaced(len(source))
+    for start in range(0, len(chosen), _BATCH_SIZE):
+        yield source.read(chosen[start : start + _BATCH_SIZE])
+
+
+def _images_of_folder(predictor: Predictor, folder: Path) -> Iterator[Tensor]:
+    paths = find_images(folder).paths
+    chosen = [paths[place] for place in _evenly_spaced(len(paths))]
     with ThreadPoolExecutor(cores()) as pool:
-        read = list(pool.map(partial(read_below, root, predictor), chosen_paths))
+        read = list(pool.map(partial(read_image, folder.resolve(), predictor), chosen))
     images = [image for image in read if not isinstance(image, str)]
     if not images:
         raise ThawError(f"{folder}: no image could be read")
-    for start in range(0, len(images), _BATCH):
-        yield torch.cat(images[start : start + _BATCH])
+    for start in range(0, len(images), _BATCH_SIZE):
+        yield torch.cat(images[start : start + _BATCH_SIZE])
 
 
-def _spaced(count: int) -> np.typing.NDArray[np.int64]:
-    return np.linspace(0, count - 1, min(_MOST, count)).astype(np.int64)
+def _evenly_spaced(count: int) -> np.typing.NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(_MAX_IMAGES, count)).astype(np.int64)
 
 
-def _show(
-    kind: Format, name: str, predictor: Predictor, run: Callable[[Tensor], Tensor], images: Tensor
-) -> None:
-    table = Table("", "1 image, ms", f"{len(images)} images, ms an image")
-    for title, compute in ((name, predictor.forward), (kind, run)):
-        one, many = latency(compute, images[:1]), latency(compute, images)
-        table.add_row(title, f"{one:.2f}", f"{many / len(images):.2f}")
+def _show_latency(models: dict[str, Compute], images: Tensor) -> None:
+    table = Table("", "1 image, ms", f"{len(images)} images, ms per image")
+    for name, compute in models.items():
+        one = median_milliseconds(partial(compute, images[:1]), _ROUNDS, _WARM_UP)
+        batch = median_milliseconds(partial(compute, images), _ROUNDS, _WARM_UP)
+        table.add_row(name, f"{one:.2f}", f"{batch / len(images):.2f}")
     Console().print(table)
-
-
-def latency(compute: Callable[[Tensor], Tensor], images: Tensor) -> float:
-    """The median time of a call, in milliseconds."""
-    seconds = []
-    for _ in range(_ROUNDS + 2):
-        start = time.perf_counter()
-        compute(images)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[2:]) * 1e3

@@ -1,4 +1,4 @@
-"""A model as a graph for other runtimes: one file, any batch size."""
+"""Convert a model to one file for another runtime; the file takes any batch size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _INPUT, _OUTPUT, _ABOUT = "images", "probabilities", "thaw"
 
 
 class Graph(nn.Module):
-    """What is exported: resized images, uint8 (N, 3, S, S) in RGB -> probabilities (N, classes)."""
+    """The exported computation: uint8 RGB images (N, 3, S, S) to probabilities (N, classes)."""
 
     mean: Tensor
     std: Tensor
@@ -44,17 +44,19 @@ class Graph(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise, classify, softmax."""
+        """Normalise, classify and apply softmax."""
         inputs = (images.float() / 255 - self.mean) / self.std
         probabilities: Tensor = self.classifier(inputs).softmax(dim=1)
         return probabilities
 
 
-def need(kind: Format, option: str) -> None:
-    """Check that what ``kind`` takes is installed; ``option`` is what asks for it.
+def check_packages(kind: Format, option: str) -> None:
+    """Check that the packages that ``kind`` needs are installed.
+
+    ``option`` is the command-line option that needs them.
 
     Raises:
-        ThawError: names the packages, and the extra that brings them.
+        ThawError: packages are missing; the message names them and the extra to install.
     """
     missing = [name for name in PACKAGES[kind] if importlib.util.find_spec(name) is None]
     if missing:
@@ -64,19 +66,19 @@ def need(kind: Format, option: str) -> None:
         )
 
 
-def written(predictor: Predictor, kind: Format, about: dict[str, Any]) -> bytes:
-    """The file, with ``about`` inside it as JSON under the key ``thaw``."""
+def export(predictor: Predictor, kind: Format, about: dict[str, Any]) -> bytes:
+    """Return the content of the file; ``about`` is in it as JSON under the key ``thaw``."""
     size = predictor.spec.preprocessing.image_size
-    # Two images: of one, the exporter would make a constant.
+    # Two images, because the exporter would make a batch size of one a constant.
     example = (torch.zeros(2, 3, size, size, dtype=torch.uint8),)
     shapes = {"images": {0: torch.export.Dim("batch", min=1, max=4096)}}
     with _quiet(), torch.no_grad():
         program = torch.export.export(Graph(predictor).eval(), example, dynamic_shapes=shapes)
-        return (_onnx if kind == "onnx" else _torch)(program, json.dumps(about))
+        return (_onnx if kind == "onnx" else _torch_export)(program, json.dumps(about))
 
 
-def runner(kind: Format, content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
-    """What computes the file that :func:`written` made: images -> probabilities."""
+def load_exported(kind: Format, content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
+    """Return a function that computes what :func:`export` wrote: images to probabilities."""
     if kind == "torch-export":
         module = torch.export.load(io.BytesIO(content)).module()
 
@@ -107,7 +109,7 @@ def _onnx(program: torch.export.ExportedProgram, about: str) -> bytes:
         verbose=False,
     )
     assert exported is not None
-    # One file: by default the weights come to lie beside it.
+    # By default the weights are written to a second file.
     with TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")  # noqa: PTH118
         exported.save(path, external_data=False)
@@ -118,7 +120,7 @@ def _onnx(program: torch.export.ExportedProgram, about: str) -> bytes:
     return content
 
 
-def _torch(program: torch.export.ExportedProgram, about: str) -> bytes:
+def _torch_export(program: torch.export.ExportedProgram, about: str) -> bytes:
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={f"{_ABOUT}.json": about})
     return buffer.getvalue()
@@ -126,7 +128,7 @@ def _torch(program: torch.export.ExportedProgram, about: str) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters tell their steps, and warn of what they then do right."""
+    """Silence the exporters: they log their steps, and warn of cases that they handle."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

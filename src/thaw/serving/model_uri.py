@@ -1,4 +1,4 @@
-"""A model by its name: a version in the registry, or a model directory on this disk."""
+"""Find a model by its URI: a version in the registry, or a model directory on this disk."""
 
 from __future__ import annotations
 
@@ -20,52 +20,54 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Section(Section):
+class _TrackingSection(Section):
     tracking: Tracking
 
 
 @dataclass(frozen=True)
-class Located:
-    """A model directory, and what it is called: ``models:/NAME/NUMBER``, or its path."""
+class LocalModel:
+    """A model directory on this disk; ``name`` is ``models:/NAME/NUMBER`` or the folder's path."""
 
     name: str
     folder: Path
 
 
 @contextmanager
-def located(model: str) -> Iterator[Located]:
-    """The directory of ``model``; a registered one is fetched, and gone afterwards.
+def local_model(model_uri: str, tracking: Tracking | None = None) -> Iterator[LocalModel]:
+    """Provide the directory of a model; a registered model is fetched and deleted afterwards.
+
+    ``tracking`` names the registry; by default :func:`registry_settings` does.
 
     Raises:
-        ThawError: it is not there, or not what was registered.
+        ThawError: the model does not exist, or differs from what was registered.
     """
-    if not model.startswith(PREFIX):
-        yield Located(model, _local(model))
+    if not model_uri.startswith(PREFIX):
+        yield LocalModel(model_uri, _existing_folder(model_uri))
         return
     from thaw.registry.fetch import fetch, resolve  # imports MLflow
 
     with TemporaryDirectory(prefix="thaw-") as scratch:
-        version = resolve(model, tracking())
-        yield Located(version.uri, fetch(version, Path(scratch)))
+        version = resolve(model_uri, tracking or registry_settings())
+        yield LocalModel(version.uri, fetch(version, Path(scratch)))
 
 
-def current(model: str) -> str:
-    """What ``model`` stands for now: the version of an alias, the digest of a directory."""
-    if not model.startswith(PREFIX):
-        return directory.read_spec(Path(model)).digest
+def resolve_version(model_uri: str) -> str:
+    """Return what ``model_uri`` names now: a registered version, or the digest of a directory."""
+    if not model_uri.startswith(PREFIX):
+        return directory.read_spec(Path(model_uri)).digest
     from thaw.registry.fetch import resolve
 
-    return resolve(model, tracking()).uri
+    return resolve(model_uri, registry_settings()).uri
 
 
-def tracking() -> Tracking:
-    """Where the registry is: as ``params.yaml`` says, or where there is none, the environment.
+def registry_settings() -> Tracking:
+    """Return the registry of ``params.yaml``; outside of a project, that of the environment.
 
     Raises:
-        ThawError: neither says it.
+        ThawError: neither ``params.yaml`` nor ``MLFLOW_TRACKING_URI`` is there.
     """
     if PARAMS_FILE.exists():
-        return load(_Section).tracking
+        return load(_TrackingSection).tracking
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         raise ThawError(
@@ -76,11 +78,11 @@ def tracking() -> Tracking:
     return Tracking(uri=uri, experiment="thaw", registered_model="-", system_metrics_seconds=5.0)
 
 
-def _local(model: str) -> Path:
-    folder = Path(model)
+def _existing_folder(model_uri: str) -> Path:
+    folder = Path(model_uri)
     if not folder.is_dir():
         raise ThawError(
-            f"{model} is no model: give models:/NAME@ALIAS, models:/NAME/VERSION or the folder of "
-            "a model (models/fold_bn/merged)"
+            f"{model_uri} is not a model: give models:/NAME@ALIAS, models:/NAME/VERSION or the "
+            "folder of a model (models/fold_bn/merged)"
         )
     return folder

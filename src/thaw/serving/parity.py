@@ -1,4 +1,4 @@
-"""Whether an exported model computes what the registered one does."""
+"""Prove that an exported model computes the same as the registered model."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ TOLERANCE = 1e-4  # of a probability
 
 
 @dataclass(frozen=True)
-class Proof:
-    """How far a probability moved at most over so many images, and how many labels changed."""
+class Comparison:
+    """The largest difference of a probability, and the number of changed labels, over images."""
 
     images: int
-    largest_move: float
-    changed: int
+    largest_difference: float
+    changed_labels: int
 
     @property
-    def holds(self) -> bool:
-        """Whether the two are the same model."""
-        return self.images > 0 and self.changed == 0 and self.largest_move <= TOLERANCE
+    def is_equal(self) -> bool:
+        """Return whether the models are equal within the tolerance, over at least one image."""
+        return self.images > 0 and self.changed_labels == 0 and self.largest_difference <= TOLERANCE
 
-    def check(self, otherwise: str) -> None:
-        """Whether it holds.
+    def check(self, consequence: str) -> None:
+        """Raise if the models differ; the message ends with ``consequence``.
 
         Raises:
-            ThawError: it does not; ``otherwise`` says what follows.
+            ThawError: the models differ.
         """
-        if not self.holds:
+        if not self.is_equal:
             raise ThawError(
-                f"the exported model is another one: over {self.images} images a probability "
-                f"moved by up to {self.largest_move:.2g} (allowed: {TOLERANCE:g}), and "
-                f"{self.changed} labels changed; {otherwise}"
+                f"the exported model differs from the model: over {self.images} images a "
+                f"probability differs by up to {self.largest_difference:.2g} (allowed: "
+                f"{TOLERANCE:g}), and {self.changed_labels} labels changed; {consequence}"
             )
 
 
 @strict_float32()
-def prove(
+def compare(
     model: Callable[[Tensor], Tensor],
     exported: Callable[[Tensor], Tensor],
     batches: Iterable[Tensor],
-) -> Proof:
-    """Compare the probabilities (N, classes) of the two on batches of uint8 (N, 3, S, S).
+) -> Comparison:
+    """Compare the probabilities (N, classes) of two models on batches of uint8 (N, 3, S, S).
 
-    Both compute in float32: neither in TF32 nor under autocast.
+    Both compute in float32, without TF32 and autocast.
     """
     count, largest, changed = 0, 0.0, 0
     for images in batches:
         expected, computed = model(images), exported(images)
-        moved = (computed - expected).abs().nan_to_num(nan=torch.inf)
+        difference = (computed - expected).abs().nan_to_num(nan=torch.inf)
         count += len(images)
-        largest = max(largest, float(moved.max()))
+        largest = max(largest, float(difference.max()))
         changed += int((computed.argmax(1) != expected.argmax(1)).sum())
-    return Proof(count, largest, changed)
+    return Comparison(count, largest, changed)

@@ -1,6 +1,7 @@
-"""The predictions of a folder as they grow: a CSV file, and a JSON file that says whose they are.
+"""Write predictions to a CSV file, and to a JSON file beside it that describes them.
 
-A killed run leaves whole rows and perhaps a torn one; the next run drops that and goes on.
+A killed run leaves complete rows and perhaps an incomplete last one. The next run removes the
+incomplete row and continues.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FEW = ("path", "label", "probability")
-DRIFT = ("drift", "drift_images")  # in the JSON file: the score, and how many images it is over
+FIRST_COLUMNS = ("path", "label", "probability")
+DRIFT = ("drift", "drift_images")  # keys in the JSON file: the score, the images that it covers
 
 
-class Results:
-    """``path`` and, beside it, ``path.json``; a context manager that keeps the CSV file open.
+class PredictionFile:
+    """The CSV file ``path`` and the JSON file ``path.json``; a context manager.
+
+    ``owner`` identifies the predictions (model digest, folder). ``done`` are the paths that have a
+    row already.
 
     Raises:
-        ThawError: the file that is there holds the predictions of another model or folder, or is
-            none of thaw's.
+        ThawError: ``path`` exists, and holds the predictions of another model or folder, or was
+            not written by ``thaw predict``.
     """
 
     def __init__(self, path: Path, owner: dict[str, Any], classes: Sequence[str]) -> None:
@@ -38,13 +42,13 @@ class Results:
         self._owner = owner
         self._classes = classes
         self._drift: dict[str, Any] = dict.fromkeys(DRIFT)
-        self._columns = [*FEW, *(f"p_{label}" for label in classes)]
+        self._columns = [*FIRST_COLUMNS, *(f"p_{label}" for label in classes)]
         self.done = self._resume()
         if not self.done:
             write_whole(path, _lines([self._columns]).encode())
         self.describe({"complete": False})
 
-    def __enter__(self) -> Results:
+    def __enter__(self) -> PredictionFile:
         self._stream = self._path.open("a", newline="", encoding="utf-8")
         return self
 
@@ -54,10 +58,10 @@ class Results:
         self._stream.close()
 
     def add(self, paths: Sequence[str], probabilities: Tensor) -> None:
-        """A row for each of ``paths``, from its probabilities (N, classes); on the disk at once.
+        """Append a row for each of ``paths`` from its probabilities (N, classes), and flush.
 
         Raises:
-            ThawError: the disk is full.
+            ThawError: the file cannot be written, for example because the disk is full.
         """
         best = probabilities.max(dim=1)
         text = _lines(
@@ -75,40 +79,41 @@ class Results:
             self._stream.flush()
         except OSError as error:
             raise ThawError(
-                f"{self._path}: could not be written: {error.strerror}; the same command continues"
+                f"{self._path} cannot be written: {error.strerror}; run the same command again to "
+                "continue"
             ) from error
 
     def describe(self, summary: dict[str, Any]) -> None:
-        """Write the JSON file: whose predictions these are, and ``summary``.
+        """Write the JSON file from the owner and ``summary``.
 
-        A drift score that an earlier run left stays where ``summary`` has none.
+        The drift score of an earlier run is kept if ``summary`` has none.
         """
         about = {**self._owner, **self._drift, **summary}
         content = json.dumps(about, indent=2, ensure_ascii=False)
-        # a file's name that is no UTF-8 is kept as JSON's own escapes
+        # a file name that is not UTF-8 is written with JSON's escapes
         write_whole(self._about, f"{content}\n".encode(errors="backslashreplace"))
 
     def _resume(self) -> set[str]:
-        """The paths that have a row."""
+        """Remove an incomplete last row; return the paths that have a row."""
         if not self._path.exists():
             self._check_about()
             return set()
         self._check_owner()
         text = self._path.read_bytes().decode("utf-8", errors="replace")
         rows = list(csv.reader(io.StringIO(text, newline="")))
-        # A row is whole where its line is: a torn last number would still be a number.
-        whole = [row for row in rows if len(row) == len(self._columns)]
-        if whole and not text.endswith("\n"):
-            whole = whole[: -1 if len(rows[-1]) == len(self._columns) else None]
-        if whole[:1] != [self._columns]:
+        # A row is complete only if its line ends: the first digits of a number are a number, too.
+        complete = [row for row in rows if len(row) == len(self._columns)]
+        if complete and not text.endswith("\n"):
+            complete = complete[: -1 if len(rows[-1]) == len(self._columns) else None]
+        if complete[:1] != [self._columns]:
             self._check_torn(text)
             return set()
-        if _lines(whole) != text:
-            write_whole(self._path, _lines(whole).encode())
-        return {row[0] for row in whole[1:]}
+        if _lines(complete) != text:
+            write_whole(self._path, _lines(complete).encode())
+        return {row[0] for row in complete[1:]}
 
     def _check_about(self) -> None:
-        """Raise if the JSON file, which would be replaced, is none of thaw's."""
+        """Raise if the JSON file, which would be replaced, was not written by ``thaw predict``."""
         if not self._about.exists():
             return
         try:
@@ -118,7 +123,7 @@ class Results:
             known = False
         if not known:
             raise ThawError(
-                f"{self._about} is there, but not of `thaw predict`, which would write it beside "
+                f"{self._about} was not written by `thaw predict`, which would replace it for "
                 f"{self._path.name}: give another --out"
             )
 
@@ -136,7 +141,7 @@ class Results:
             differing = [key for key, value in self._owner.items() if there.get(key) != value]
         except (OSError, ValueError, AttributeError):
             raise ThawError(
-                f"{self._path} is there, but not of `thaw predict` (it has no {self._about.name}): "
+                f"{self._path} was not written by `thaw predict` (it has no {self._about.name}): "
                 "give another --out, or delete it"
             ) from None
         if differing:

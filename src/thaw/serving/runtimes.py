@@ -1,7 +1,7 @@
-"""What computes a model: torch, or ONNX Runtime, which is faster on CPUs.
+"""Choose what computes a model: torch, or ONNX Runtime, which is faster on CPUs.
 
-The graph is made of the checked model directory each time, so that nothing is served that the
-registry does not know, and is held against the model before it answers.
+The ONNX graph is exported from the verified model directory at each start, and compared with the
+model before it is used. So nothing is served that the registry does not know.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch.nn.functional import interpolate
 
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.export_formats import need, runner, written
-from thaw.serving.parity import prove
+from thaw.serving.export_formats import check_packages, export, load_exported
+from thaw.serving.parity import compare
 from thaw.system.console import say
 
 if TYPE_CHECKING:
@@ -27,50 +27,58 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Runtime = Literal["torch", "onnx"]
-_BATCHES = (1, 2, 5, 16)  # of the proof
-_COARSE = (4, 12, 36)  # sides of the noise that its images are enlarged from
+# Noise images of the comparison: batch sizes, and the sides of the grids that are enlarged.
+_BATCH_SIZES = (1, 2, 5, 16)
+_GRID_SIDES = (4, 12, 36)
 
 
-def use(runtime: Runtime, predictor: Predictor, folder: Path) -> None:
-    """Have ``runtime`` compute ``predictor``, the model directory ``folder``.
+def use_runtime(runtime: Runtime, predictor: Predictor, folder: Path) -> None:
+    """Make ``runtime`` compute ``predictor``, which was loaded from the model directory ``folder``.
 
-    ONNX Runtime computes in the thread that asks, as several may at once.
+    ONNX Runtime computes in the thread that calls it. Several threads may call it at once.
 
     Raises:
-        ThawError: a package is missing, or the exported model is another one.
+        ThawError: a package is missing, or the exported model differs from the model.
     """
     if runtime == "torch":
         return
-    need("onnx", "--runtime onnx")
-    say("exporting the model for ONNX Runtime, which takes some ten seconds")
-    run = runner("onnx", _exported(folder), threads=1)
+    check_packages("onnx", "--runtime onnx")
+    say("exporting the model for ONNX Runtime; this takes about ten seconds")
+    compute = load_exported("onnx", _export_in_process(folder), threads=1)
     size = predictor.spec.preprocessing.image_size
-    prove(predictor.forward, run, _noise(size)).check("--runtime torch computes the model itself")
-    predictor.elsewhere = run
+    comparison = compare(predictor.forward, compute, _noise_images(size))
+    comparison.check("use --runtime torch")
+    predictor.elsewhere = compute
 
 
-def _exported(folder: Path) -> bytes:
-    """The graph, made in a process of its own.
+def _export_in_process(folder: Path) -> bytes:
+    """Return the ONNX graph, exported in a process of its own.
 
-    It takes seconds of Python, and silences logs and warnings of all threads meanwhile.
+    The export takes seconds of Python, and disables logs and warnings of all threads meanwhile.
+
+    Raises:
+        ThawError: the process was killed.
     """
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             return pool.submit(_export, folder).result()
     except BrokenProcessPool:
-        raise ThawError("the process that exports the model for ONNX Runtime was killed") from None
+        raise ThawError(
+            "the process that exports the model for ONNX Runtime was killed; it may "
+            "need more memory"
+        ) from None
 
 
 def _export(folder: Path) -> bytes:
     predictor = Predictor(folder)
-    return written(predictor, "onnx", {"digest": predictor.spec.digest})
+    return export(predictor, "onnx", {"digest": predictor.spec.digest})
 
 
-def _noise(size: int) -> Iterator[Tensor]:
-    """Batches of images (N, 3, S, S), uint8, from coarse to fine."""
+def _noise_images(size: int) -> Iterator[Tensor]:
+    """Yield batches of images (N, 3, S, S), uint8, from coarse to fine noise."""
     generator = torch.Generator().manual_seed(0)
-    for count in _BATCHES:
-        for coarse in _COARSE:
-            field = torch.rand(count, 3, coarse, coarse, generator=generator)
-            yield interpolate(field, size=(size, size), mode="bilinear").mul_(255).to(torch.uint8)
+    for count in _BATCH_SIZES:
+        for side in _GRID_SIDES:
+            grid = torch.rand(count, 3, side, side, generator=generator)
+            yield interpolate(grid, size=(size, size), mode="bilinear").mul_(255).to(torch.uint8)

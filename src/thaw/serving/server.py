@@ -1,4 +1,4 @@
-"""`thaw serve`: the service under uvicorn."""
+"""Run the service under uvicorn (`thaw serve`)."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from thaw.serving.app import build
-from thaw.serving.model_reloading import load
+from thaw.serving.app import create_app
+from thaw.serving.served_model import load_served_model
 from thaw.system.console import say
 
 if TYPE_CHECKING:
     from thaw.serving.settings import Settings
 
-_SWITCH = 0.0005  # seconds: the forward pass needs the interpreter again after every layer
-_CONNECTIONS = 1024
+# Seconds after which a thread gives the interpreter to another. A forward pass needs it after every
+# layer, and the default of 5 ms would make it wait for the threads that decode.
+_SWITCH_INTERVAL = 0.0005
+_MAX_CONNECTIONS = 1024
 
 
-def serve(asked: str, host: str, port: int, settings: Settings) -> None:
-    """Serve what ``asked`` stands for, until a signal; requests in work are answered first.
+def serve(model_uri: str, host: str, port: int, settings: Settings) -> None:
+    """Serve a model until a signal arrives; requests in progress are answered first.
 
     Raises:
-        ThawError: it is not there, or not what was registered.
+        ThawError: the model does not exist, or differs from what was registered.
     """
-    model = load(asked, settings.max_megapixels, settings.runtime)
+    model = load_served_model(model_uri, settings)
     say(f"{model.name} ({model.digest[:12]}) on http://{host}:{port}")
-    sys.setswitchinterval(_SWITCH)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     config = uvicorn.Config(
-        build(asked, model, settings),
+        create_app(model_uri, model, settings),
         host=host,
         port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS,
+        limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=int(settings.timeout) + 1,
     )
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after the shutdown
         uvicorn.Server(config).run()

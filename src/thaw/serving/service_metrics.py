@@ -1,4 +1,4 @@
-"""What `/metrics` tells Prometheus."""
+"""Prometheus metrics of the service."""
 
 from __future__ import annotations
 
@@ -7,54 +7,68 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 if TYPE_CHECKING:
-    from thaw.serving.model_reloading import Model
+    from thaw.serving.served_model import ServedModel
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-class Meters:
-    """The service's counters, in a registry of their own: a process may have several services."""
+class ServiceMetrics:
+    """Counters and gauges in a registry of their own, because one process may run two services."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        to = self.registry
-        self.requests = Counter("thaw_requests", "Requests answered", ["status"], registry=to)
-        self.seconds = Histogram(
-            "thaw_request_seconds", "Time to an answer", buckets=_SECONDS, registry=to
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "thaw_requests", "Requests to /predict, by status", ["status"], registry=registry
         )
-        self.forward = Histogram(
-            "thaw_forward_seconds", "Time of a forward pass", buckets=_SECONDS, registry=to
+        self.request_seconds = Histogram(
+            "thaw_request_seconds",
+            "Seconds from a request to /predict to its answer",
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self.batch = Histogram(
-            "thaw_batch_images", "Images in a forward pass", buckets=_BATCHES, registry=to
+        self.forward_seconds = Histogram(
+            "thaw_forward_seconds",
+            "Seconds of a forward pass",
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self.waiting = Gauge(
-            "thaw_waiting_images", "Images read, decoded or computed now", registry=to
+        self.batch_images = Histogram(
+            "thaw_batch_images",
+            "Images in a forward pass",
+            buckets=_BATCH_SIZES,
+            registry=registry,
+        )
+        self.waiting_images = Gauge(
+            "thaw_waiting_images", "Images of the requests in progress", registry=registry
         )
         self.predicted = Counter(
-            "thaw_predicted", "Images by predicted class", ["label"], registry=to
+            "thaw_predicted", "Images by predicted class", ["label"], registry=registry
         )
         self.drift = Gauge(
-            "thaw_drift", "0: as the training images; 1: a standard deviation off", registry=to
+            "thaw_drift",
+            "Drift score: 0 as the training images, 1 one standard deviation away",
+            registry=registry,
         )
         self.drift_images = Gauge(
-            "thaw_drift_images", "Images that thaw_drift is over", registry=to
+            "thaw_drift_images", "Images that the drift score covers", registry=registry
         )
-        self.reloads = Counter("thaw_reloads", "Models that took over", registry=to)
-        self.failures = Counter(
-            "thaw_reload_failures", "Models that could not take over", registry=to
+        self.reloads = Counter(
+            "thaw_reloads", "Times that a new model replaced the old one", registry=registry
         )
-        self.model = Info("thaw_model", "The model that answers", registry=to)
+        self.reload_failures = Counter(
+            "thaw_reload_failures", "Failed attempts to load a new model", registry=registry
+        )
+        self.model = Info("thaw_model", "The model that answers", registry=registry)
 
-    def serve(self, model: Model) -> None:
-        """``model`` answers from now on."""
+    def show_model(self, model: ServedModel) -> None:
+        """Report ``model`` as the one that answers, and reset the drift score."""
         self.model.info({"name": model.name, "digest": model.digest})
         self.drift.set(float("nan"))
         self.drift_images.set(0)
 
-    def drifted(self, model: Model) -> None:
-        """Show the drift score of what ``model`` saw."""
+    def update_drift(self, model: ServedModel) -> None:
+        """Read the drift score of ``model``; it is NaN until there are enough images."""
         drift = model.predictor.drift
         if drift is not None:
             self.drift_images.set(drift.images)
@@ -62,5 +76,5 @@ class Meters:
             self.drift.set(float("nan") if score is None else score)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What the service is told on the command line."""
+"""Settings of the service, as given on the command line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """The limits; what may be waited for is in seconds, ``queue`` in images.
+    """Limits and runtime of the service.
 
-    ``bodies`` is in megabytes: of all requests inside together, or of one that is larger.
+    ``max_batch``: images in a forward pass.
+    ``queue``: images of all requests in progress.
+    ``max_megabytes``: megabytes of one request.
+    ``max_megapixels``: megapixels of one image, read from its header.
+    ``timeout``: seconds for the body of a request, and again for its answer.
+    ``poll``: seconds between checks whether the alias moved.
+    ``bodies``: megabytes of the bodies of all requests in progress, at least one request.
     """
 
     max_batch: int = 32
@@ -24,3 +30,13 @@ class Settings:
     poll: float = 10.0
     runtime: Runtime = "torch"
     bodies: float = 256.0
+
+    @property
+    def max_request_bytes(self) -> int:
+        """The largest body of one request, in bytes."""
+        return int(self.max_megabytes * 1e6)
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest sum of the bodies of all requests in progress, in bytes."""
+        return int(max(self.bodies, self.max_megabytes) * 1e6)

@@ -1,0 +1,106 @@
+"""Find and read the images below a folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thaw.config import overlaps
+from thaw.data.decoding import EXTENSIONS, DecodeError
+from thaw.errors import ProblemsError, ThawError
+from thaw.registry.names import PREFIX
+from thaw.system.files import resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from thaw.model.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """Images below a folder, and what was skipped there.
+
+    ``paths`` are relative to the folder and sorted. ``other_files`` is the number of files whose
+    names are not those of images. ``skipped_folders`` are pairs (path, reason).
+    """
+
+    paths: list[str]
+    other_files: int
+    skipped_folders: list[tuple[str, str]]
+
+
+def find_images(folder: Path) -> FoundImages:
+    """Find the images below ``folder`` by their names.
+
+    Hidden files and folders are ignored. Links to folders are not followed.
+
+    Raises:
+        ThawError: ``folder`` is not a folder, or has no image.
+    """
+    if not folder.is_dir():
+        raise ThawError(f"{folder} is not a folder")
+    images: list[str] = []
+    other_files = 0
+    skipped: list[tuple[str, str]] = []
+
+    def relative(path: str | Path) -> str:
+        return Path(path).relative_to(folder).as_posix()
+
+    def skip_unreadable(error: OSError) -> None:
+        skipped.append((relative(error.filename), f"the folder cannot be read: {error.strerror}"))
+
+    for parent, folders, files in os.walk(folder, onerror=skip_unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
+        skipped.extend((relative(link), "a link to a folder is not followed") for link in links)
+        visible = [name for name in files if not name.startswith(".")]
+        found = [name for name in visible if name.lower().endswith(EXTENSIONS)]
+        images.extend(relative(Path(parent, name)) for name in found)
+        other_files += len(visible) - len(found)
+    if not images:
+        reason = f"{folder} holds no image ({', '.join(EXTENSIONS)})"
+        raise ProblemsError(reason, problem_lines(skipped)) if skipped else ThawError(reason)
+    return FoundImages(sorted(images), other_files, skipped)
+
+
+def read_image(root: Path, predictor: Predictor, path: str) -> Tensor | str:
+    """Return the image at ``path`` below ``root`` as uint8 (1, 3, S, S), or why it has none.
+
+    ``root`` must be resolved. Files outside of it are not read.
+    """
+    try:
+        path.encode("utf-8")
+        file = resolved(root / path)
+        if not file.is_relative_to(root):
+            return "leads out of the folder"
+        if not file.is_file():
+            return "not a file"
+        return predictor.read(file.read_bytes())
+    except UnicodeEncodeError:
+        return "the file's name is not valid UTF-8"
+    except OSError as error:
+        return error.strerror or str(error)
+    except DecodeError as error:
+        return str(error)
+
+
+def problem_lines(problems: Iterable[tuple[str, str]]) -> list[str]:
+    """Return one line for each pair (path, reason)."""
+    return [f"{path!r}: {reason}" for path, reason in problems]
+
+
+def refuse_output(model_uri: str, images: Path | None, out: Path) -> None:
+    """Refuse an output that would change the model, or be read as an image of ``images``.
+
+    Raises:
+        ThawError: ``out`` is such a path; the message names both paths.
+    """
+    inputs = [] if model_uri.startswith(PREFIX) else [("the model", Path(model_uri))]
+    if images is not None and out.name.lower().endswith(EXTENSIONS):
+        inputs.append(("images", images))
+    overlaps.refuse_output(out, "--out", inputs)

@@ -1,0 +1,65 @@
+"""The pages for people: one to try the model, and the documentation of the API.
+
+Browsers load no file from other hosts: the files of Swagger UI come from the package
+``fastapi-offline``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
+
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+SWAGGER_FILES = "/docs/files"
+
+
+def add_pages(app: FastAPI) -> None:
+    """Add ``/`` and ``/docs`` to ``app``; its OpenAPI schema is at ``/openapi.json``."""
+    index = files("thaw.serving").joinpath("page.html").read_text(encoding="utf-8")
+    with as_file(files("fastapi_offline").joinpath("static")) as folder:
+        app.mount(SWAGGER_FILES, StaticFiles(directory=folder))
+    _add_page(app, "/", index, f"'{_hash_of(index, 'style')}'")
+    # Swagger UI sets style attributes, which only 'unsafe-inline' allows. It allows no script.
+    _add_page(app, "/docs", _swagger_html(app.title), "'self' 'unsafe-inline'", "'self'")
+
+
+def _add_page(app: FastAPI, path: str, page: str, styles: str, scripts: str = "") -> None:
+    """Serve ``page``, with a policy that lets a browser run only the page's own script."""
+    policy = (
+        f"default-src 'none'; script-src {scripts} '{_hash_of(page, 'script')}'; "
+        f"style-src {styles}; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    )
+    response = HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+    async def show() -> HTMLResponse:
+        return response
+
+    app.add_api_route(path, show, include_in_schema=False)
+
+
+def _swagger_html(title: str) -> str:
+    relative = SWAGGER_FILES.removeprefix("/")  # so that it works behind a proxy with a path
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title=title,
+        swagger_js_url=f"{relative}/swagger-ui-bundle.js",
+        swagger_css_url=f"{relative}/swagger-ui.css",
+        swagger_favicon_url="data:,",
+    )
+    return bytes(page.body).decode()
+
+
+def _hash_of(page: str, tag: str) -> str:
+    """Return the hash of the page's only inline ``tag``, as a Content-Security-Policy names it."""
+    (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

@@ -1,0 +1,52 @@
+"""The model that the service answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw.model.predictor import Predictor
+from thaw.serving.model_uri import local_model, resolve_version
+from thaw.serving.runtimes import use_runtime
+
+if TYPE_CHECKING:
+    from thaw.serving.settings import Settings
+
+_DRIFT_WINDOW = 512  # the drift score covers this many images, or up to twice as many
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A loaded model.
+
+    ``name`` is ``models:/NAME/NUMBER`` or a folder. ``version`` changes when the URI that was
+    asked for leads to another model.
+    """
+
+    name: str
+    version: str
+    predictor: Predictor
+
+    @property
+    def digest(self) -> str:
+        """The digest of the model directory."""
+        return self.predictor.spec.digest
+
+
+def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
+    """Load the model that ``model_uri`` names now, and run it once.
+
+    Raises:
+        ThawError: the model does not exist, or differs from what was registered.
+    """
+    version = resolve_version(model_uri)
+    with local_model(model_uri) as found:
+        predictor = Predictor(
+            found.folder, window=_DRIFT_WINDOW, max_megapixels=settings.max_megapixels
+        )
+        use_runtime(settings.runtime, predictor, found.folder)
+    size = predictor.spec.preprocessing.image_size
+    predictor.forward(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    return ServedModel(found.name, version, predictor)
