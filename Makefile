@@ -28,6 +28,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	@touch $@
 
 run: $(VENV)/.installed  ## Install, run the whole pipeline (dvc repro), show what came out
+	thaw upgrade
 	thaw check
 	dvc repro
 	@thaw report

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from thaw.system import tool_lock
+
 ROOT = Path(__file__).parent.parent
-_COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "src", "data/raw", "mlruns")
+_COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "data/raw", "mlruns")
 _BIN = Path(sys.executable).parent
 
 
@@ -32,6 +34,7 @@ class Project:
                 shutil.copy(source, target)
         (folder / ".dvc").mkdir()
         shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
+        tool_lock.write(tool_lock.installed(), folder / tool_lock.LOCK)
         self.run("git", "init", "--quiet")
         self.run("git", "add", "--all")
         identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")

@@ -12,12 +12,12 @@ from thaw import __version__
 from thaw.cli.main import app
 
 VERBS = {
-    "stage", "check", "backbones", "report", "probe", "advise", "find-lr", "search", "promote",
-    "rollback", "history", "status", "copy", "ui", "predict", "serve", "export",
+    "upgrade", "stage", "check", "backbones", "report", "probe", "advise", "find-lr", "search",
+    "promote", "rollback", "history", "status", "copy", "ui", "predict", "serve", "export",
 }  # fmt: skip
 OUTSIDE = [
-    ("stage", "prepare"), ("check",), ("report",), ("probe",), ("advise",), ("find-lr",),
-    ("search",), ("promote",), ("rollback",), ("history",), ("status",),
+    ("upgrade",), ("stage", "prepare"), ("check",), ("report",), ("probe",), ("advise",),
+    ("find-lr",), ("search",), ("promote",), ("rollback",), ("history",), ("status",),
     ("copy", "models:/a/1", "b"), ("ui",), ("predict", "models:/a@champion", "."),
     ("serve", "models:/a@champion"), ("export", "models:/a@champion", "--out", "a.onnx"),
 ]  # fmt: skip

@@ -18,7 +18,8 @@ from thaw.advice.linear_probes import Probe
 from thaw.config import overlaps
 from thaw.errors import ThawError
 from thaw.evaluation.probe_plot import draw
-from thaw.system import launching, project_paths
+from thaw.system import project_paths, tool_lock
+from thaw.system.stage_names import STAGES
 
 THAW = Path(sys.executable).parent / "thaw"
 CHECKED = [("check",), ("stage", "prepare"), ("stage", "warmup_head"), ("stage", "evaluate")]
@@ -30,6 +31,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     (folder / "data/raw").mkdir(parents=True)
     shutil.copy(ROOT / "params.yaml", folder)
+    tool_lock.write(tool_lock.installed(), folder / tool_lock.LOCK)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return folder
@@ -343,7 +345,7 @@ def test_the_digits_are_written_again_over_those_of_before(project: Path) -> Non
 
 def test_every_output_of_dvc_yaml_and_of_the_stages_is_known() -> None:
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-    assert set(stages) == set(launching.STAGES)
+    assert set(stages) == set(STAGES)
     entries = [
         entry
         for stage in stages.values()

@@ -15,6 +15,7 @@ from tests.golden.cases import BASE
 from tests.project import ROOT, environment
 from thaw.config.editing import write_values
 from thaw.stages import fold_bn, prepare, unfreeze, warmup_head
+from thaw.system import tool_lock
 from thaw.training import history
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def run_by_command(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Train all phases of a case as ``dvc.yaml`` does and return its losses and digests."""
     shutil.rmtree("models", ignore_errors=True)
     set_params(changes)
+    tool_lock.write(tool_lock.installed())
     for stage in TRAINING:
         command = [str(Path(sys.executable).with_name("thaw")), "stage", stage]
         done = subprocess.run(command, env=environment(), capture_output=True, text=True)

@@ -20,7 +20,8 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.values import flatten
 from thaw.errors import ThawError
-from thaw.system import provenance
+from thaw.system import code_digests, provenance
+from thaw.tracking import result_run
 from thaw.tracking.result_run import KEY, PROCESS, RESULT, ResultRun, connect, store_uri
 from thaw.training.history import Row
 
@@ -389,7 +390,7 @@ def test_other_data_or_code_makes_another_run(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [ResultRun(parameters(), DIGEST), ResultRun(parameters(), "e" * 64)]
-    monkeypatch.setattr(provenance, "code_digest", lambda: "another")
+    monkeypatch.setattr(result_run, "result_code_digest", lambda: "another")
     runs.append(ResultRun(parameters(), DIGEST))
     assert len({run.key for run in runs}) == 3
     assert len({run.run_id for run in runs}) == 3
@@ -401,7 +402,7 @@ def test_a_run_keeps_its_parameters_and_what_it_was_made_from(project: Path) -> 
     assert kept == flatten(parameters())
     assert kept["unfreeze.depth"] == str(parameters().unfreeze.depth)
     assert tags(run)["thaw.data_digest"] == DIGEST
-    assert tags(run)["thaw.code_digest"] == provenance.code_digest()
+    assert tags(run)["thaw.code_digest"] == code_digests.result_code_digest()
 
 
 def test_a_user_without_a_name_can_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from thaw.cli.project_folder import PREPARED, load_params
 from thaw.config import overlaps
 from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
-from thaw.system import launching
+from thaw.system import launching, tool_lock
+from thaw.system.stage_names import STAGES
 
 
 def register(app: typer.Typer) -> None:
@@ -20,10 +21,14 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def stage(name: Annotated[str, typer.Argument(help=", ".join(launching.STAGES))]) -> None:
+def stage(name: Annotated[str, typer.Argument(help=", ".join(STAGES))]) -> None:
     """Run one stage, as dvc.yaml does (`dvc repro NAME` also runs what it needs)."""
     params = load_params()
+    if name not in STAGES:
+        raise ThawError(f"there is no stage {name!r}: choose from {', '.join(STAGES)}")
     overlaps.refuse_overlaps(params)
+    tool_lock.refuse_other_code(name)
+    tool_lock.forget_kept(name)
     launching.replace_process(name, params.launch)
 
 

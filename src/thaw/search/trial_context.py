@@ -21,6 +21,7 @@ from thaw.model.classifier import Lower
 from thaw.registry.starting_model import begin, parent_of
 from thaw.search.cached_views import Views
 from thaw.system import provenance
+from thaw.system.code_digests import code_digests
 from thaw.system.files import write_whole
 from thaw.training.activation_cache import FOLDER, Cache, cache_of, cached
 from thaw.training.phase_inputs import PhaseInputs, phase_inputs
@@ -164,7 +165,8 @@ class Ground:
         parts = (params.head, params.warmup_head, params.regularize)
         key = provenance.key(
             self.cache.data, params.seed, backbone, *(part.model_dump() for part in parts),
-            params.backbone.model_dump(), params.launch.mixed_precision, provenance.code_digest(),
+            params.backbone.model_dump(), params.launch.mixed_precision,
+            code_digests()["warmup_head"],
         )  # fmt: skip
         return HEADS / f"{key[:40]}.safetensors"
 

@@ -15,6 +15,7 @@ from thaw.config.values import NO_EFFECT
 from thaw.context import Context, open_context
 from thaw.model import directory
 from thaw.system import project_paths, provenance
+from thaw.system.code_digests import code_digests
 from thaw.system.console import warn
 from thaw.system.files import only_process
 from thaw.system.processes import die_with_parent
@@ -134,6 +135,6 @@ def _checkpoints(name: str, context: Context, sections: Sequence[str], parent: s
     """
     values = context.params.model_dump(include=set(sections), exclude=NO_EFFECT)
     key = provenance.key(
-        values, context.data.digest, parent, provenance.code_digest(), torch.__version__
+        values, context.data.digest, parent, code_digests()[name], torch.__version__
     )
     return Checkpoints(project_paths.SCRATCH / "checkpoints" / name, key[:16], warn)

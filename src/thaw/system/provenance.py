@@ -5,23 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from functools import cache
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-PACKAGE = Path(__file__).parents[1]
-_SOURCES = ("src", "params.yaml", "dvc.yaml")
-
-
-@cache
-def code_digest() -> str:
-    """SHA-256 over the package's source files: the code that is running."""
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(str(path.relative_to(PACKAGE)).encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+_SOURCES = ("src", "params.yaml", "dvc.yaml", "thaw.lock")
 
 
 def key(*parts: object) -> str:

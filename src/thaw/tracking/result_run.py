@@ -31,6 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from thaw.config.values import flatten, result_digest
 from thaw.errors import ThawError
 from thaw.system import provenance
+from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class ResultRun:
         """
         self._tracking = params.tracking
         self._client, self.experiment_id = connect(params.tracking)
-        parts = (result_digest(params), data_digest, provenance.code_digest())
+        parts = (result_digest(params), data_digest, result_code_digest())
         self.key = provenance.key(*parts)
         self._live = True
         with _answering(store_uri(params.tracking)):
@@ -227,7 +228,7 @@ class ResultRun:
             "mlflow.source.type": "PROJECT",
             "mlflow.user": user(),
             "thaw.data_digest": data_digest,
-            "thaw.code_digest": provenance.code_digest(),
+            "thaw.code_digest": result_code_digest(),
         }
         if state := provenance.git_state():
             tags[COMMIT] = state[0]

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from thaw.config.values import flatten
 from thaw.system import provenance
+from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
 from thaw.tracking.result_run import PROCESS, connect, this_process, user
 
@@ -87,7 +88,7 @@ class StudyRun:
             "mlflow.source.type": "PROJECT",
             "mlflow.user": user(),
             "thaw.data_digest": data_digest,
-            "thaw.code_digest": provenance.code_digest(),
+            "thaw.code_digest": result_code_digest(),
         }
         if state := provenance.git_state():
             tags["mlflow.source.git.commit"] = state[0]

@@ -23,6 +23,7 @@ from thaw.data.loading import ActivationSource
 from thaw.errors import ThawError
 from thaw.model.classifier import Lower
 from thaw.system import provenance
+from thaw.system.code_digests import code_digests
 from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _digest(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
 def cache_of(folder: Path, data: Prepared, preprocessing: Preprocessing, gigabytes: float) -> Cache:
     """The cache for ``data``, preprocessed so by this very code."""
     settings = preprocessing.model_dump(mode="json")
-    identity = provenance.key(data.digest, settings, provenance.code_digest())
+    identity = provenance.key(data.digest, settings, code_digests()["activations"])
     return Cache(folder, gigabytes * 1e9, identity)
 
 

@@ -1,0 +1,1 @@
+"""Projects: their creation, and their upgrade to another version of thaw."""

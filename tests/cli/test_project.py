@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.cli.verbs import error, run
+from thaw.system import tool_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_stage_whose_code_is_not_the_locked_one_names_thaw_upgrade(project: Path) -> None:
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, stages={**lock.stages, "prepare": "0" * 64}))
+    assert error("stage", "prepare").endswith("run `thaw upgrade`")
+
+
+def test_upgrade_writes_the_lock_and_names_the_stages_that_run_again(project: Path) -> None:
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, stages={**lock.stages, "fold_bn": "0" * 64}))
+    assert "fold_bn" in run("upgrade", "--dry-run")
+    assert tool_lock.read() != lock
+    assert "fold_bn" in run("upgrade")
+    assert tool_lock.read() == lock
+    assert "no stage" in run("upgrade")
