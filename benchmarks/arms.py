@@ -46,7 +46,7 @@ class Setting:
     def __init__(self) -> None:
         self.params = load(Params)
         self.data = Prepared(Path("data/prepared"))
-        self.runtime = start(self.params.launch)
+        self.runtime = start(self.params.launch, self.params.resources)
         self.classifier, self.spec = begin(self.params, self.params.head, self.data, "")
         self.targets = {
             split: self.data.images(split, self.spec.preprocessing).targets for split in SPLITS

@@ -135,7 +135,7 @@ class Bench:
         """Train as thaw's stages do, from cached activations where the plan has any."""
         apply(classifier, plan)
         settings = self.params.warmup_head.model_copy(update=changes)
-        cache = cache_of(self.folder, self.data, self.preprocessing, self.params.launch.cache_gb)
+        cache = cache_of(self.folder, self.data, self.preprocessing, self.params.resources.cache_gb)
         train = self.images("train", _TRAINING)
         inputs = phase_inputs(self.runtime, classifier, train, val, plan.cut, cache)
         with tempfile.TemporaryDirectory() as folder:
@@ -164,7 +164,9 @@ def measure(
         prepare.run(params, list_folder(source), Path(folder))
         data = Prepared(Path(folder))
         warmed, spec = begin(params, params.head, data, "")
-        bench = Bench(params, start(params.launch), data, spec.preprocessing, Path(folder))
+        bench = Bench(
+            params, start(params.launch, params.resources), data, spec.preprocessing, Path(folder)
+        )
         blocks = len(warmed.blocks)
         bench.train(warmed, last_blocks(0, blocks), bench.images("val"))
         test = bench.images("test", _TEST)

@@ -48,7 +48,7 @@ _ROUNDS = 5
 def main() -> None:
     """Measure, and print one line of JSON."""
     params = load(Params)
-    runtime = start(params.launch)
+    runtime = start(params.launch, params.resources)
     data = Prepared(Path("data/prepared"))
     classifier, spec = directory.load(Path("models/warmup_head"))
     preprocessing = spec.preprocessing.model_copy(update={"image_size": int(sys.argv[2])})
@@ -72,7 +72,7 @@ def main() -> None:
         fit(runtime, classifier, inputs, setup, Observer(Checkpoints(folder, "bench")))
 
     def warmup(folder: Path) -> None:
-        cache = cache_of(folder, data, preprocessing, params.launch.cache_gb)
+        cache = cache_of(folder, data, preprocessing, params.resources.cache_gb)
         given = phase_inputs(runtime, classifier, train, val, depth, cache)
         trained(0, 20, given, folder)
 

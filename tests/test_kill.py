@@ -72,7 +72,7 @@ def test_kills_in_every_stage_leave_the_same_bits(
 ) -> None:
     project = Project(tmp_path_factory.mktemp("killed"))
     project.small()
-    project.set(launch__checkpoint_minutes=1e-6)  # an epoch may be too short to be worth one
+    project.set(resources__checkpoint_minutes=1e-6)  # an epoch may be too short to be worth one
     continued = 0
     for line in KILLED_AT:
         process = project.start("dvc", "repro")

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from tests import settings
-from thaw.config.training_sections import Launch
+from thaw.config.process_sections import Launch, Resources
 from thaw.model import head
 from thaw.model.classifier import Classifier
 from thaw.training.runtime import Runtime, start
@@ -85,14 +85,8 @@ def full_disk() -> Iterator[None]:
 def runtime(precision: Literal["no", "bf16"] = "no") -> Runtime:
     """One process on the CPU, as a stage would start it."""
     return start(
-        Launch(
-            processes=1,
-            threads=1,
-            workers=0,
-            mixed_precision=precision,
-            checkpoint_minutes=60.0,
-            cache_gb=1.0,
-        )
+        Launch(threads=1, mixed_precision=precision),
+        Resources(checkpoint_minutes=60.0, cache_gb=1.0),
     )
 
 

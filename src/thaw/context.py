@@ -64,7 +64,7 @@ class Context:
 
     def cache(self, preprocessing: Preprocessing) -> Cache:
         """Return the activation cache for the prepared data under ``preprocessing``."""
-        return cache_of(FOLDER, self.data, preprocessing, self.params.launch.cache_gb)
+        return cache_of(FOLDER, self.data, preprocessing, self.params.resources.cache_gb)
 
     def inputs(self, classifier: Classifier, phase: Phase) -> PhaseInputs:
         """Apply the plan of ``phase`` to ``classifier`` and return the inputs to train on."""
@@ -104,7 +104,7 @@ def open_context(params: Params, prepared: Path, *, single_process: bool = False
     if single_process:
         launch = launch.model_copy(update={"processes": 1})
     data = Prepared(prepared)
-    return Context(params, data, start(launch))
+    return Context(params, data, start(launch, params.resources))
 
 
 def compute_inputs(context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:

@@ -30,7 +30,7 @@ from thaw.system import provenance
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config.training_sections import Launch
+    from thaw.config.process_sections import Launch, Resources
     from thaw.promotion.gate_report import Report
     from thaw.promotion.promote import Offer
 
@@ -362,7 +362,7 @@ def test_it_is_scored_as_it_is_served(local: Shop, monkeypatch: pytest.MonkeyPat
     local.register(name, "same")
     begun = []
 
-    def start(launch: Launch) -> Any:
+    def start(launch: Launch, resources: Resources) -> Any:
         begun.append(launch)
         raise ThawError("seen")
 

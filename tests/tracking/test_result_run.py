@@ -382,7 +382,7 @@ def test_another_seed_makes_another_run_of_the_same_weights(project: Path) -> No
 
 def test_parameters_that_cannot_change_a_result_keep_the_run(project: Path) -> None:
     first = ResultRun(parameters(), DIGEST)
-    assert ResultRun(changed("launch", workers=3), DIGEST).run_id == first.run_id
+    assert ResultRun(changed("resources", workers=3), DIGEST).run_id == first.run_id
     assert ResultRun(parameters(system_metrics_seconds=1.0), DIGEST).run_id == first.run_id
 
 

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests import settings, tiny
-from thaw.config.training_sections import Launch, Regularize, Training
+from thaw.config.process_sections import Launch, Resources
 from thaw.data.loading import ImageSource
 from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.data.preprocessing import Preprocessing
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from thaw.config.training_sections import Regularize, Training
     from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
     from thaw.training.history import Row
@@ -217,15 +218,12 @@ def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
     return [key for key in first if not torch.equal(first[key], second[key])]
 
 
-def launch(processes: int, checkpoint_minutes: float = 60.0) -> Launch:
-    return Launch(
-        processes=processes,
-        threads=1,
-        workers=0,
-        mixed_precision="no",
-        checkpoint_minutes=checkpoint_minutes,
-        cache_gb=1.0,
-    )
+def launch(processes: int) -> Launch:
+    return Launch(processes=processes, threads=1)
+
+
+def resources(checkpoint_minutes: float = 60.0, workers: int = 0) -> Resources:
+    return Resources(workers=workers, checkpoint_minutes=checkpoint_minutes, cache_gb=1.0)
 
 
 def two_ranks(factory: pytest.TempPathFactory) -> Path:
@@ -308,11 +306,11 @@ class _Rank:
 def _main(out: Path) -> None:
     gc.freeze()  # each thaw collects garbage: what the imports made need not be walked each time
     try:
-        start(launch(processes=1))
+        start(launch(processes=1), resources())
         refusal = "none"
     except ThawError as error:
         refusal = str(error)
-    rank = _Rank(out, start(launch(processes=2, checkpoint_minutes=1e-9)))
+    rank = _Rank(out, start(launch(processes=2), resources(1e-9)))
     (out / f"refusal-{rank.runtime.rank}.txt").write_text(refusal)
     train, val = rank.data("train", TRAIN), rank.data("val", VAL)
     rank.train((train, val))

@@ -149,9 +149,9 @@ def test_the_same_seed_gives_the_same_bits_whatever_loads_and_whatever_ran_befor
     states = []
     for workers in (0, 2):
         torch.manual_seed(workers)
-        launch = phase.launch(1).model_copy(update={"workers": workers})
+        runtime = start(phase.launch(1), phase.resources(workers=workers))
         model = phase.model(3, "train", dropout=0.5)
-        phase.fit(tmp_path / str(workers), model, (train, val), runtime=start(launch))
+        phase.fit(tmp_path / str(workers), model, (train, val), runtime=runtime)
         states.append(phase.state(model))
     assert phase.differing(*states) == []
 
@@ -184,7 +184,7 @@ def test_what_is_not_finite_never_reaches_a_checkpoint(
 ) -> None:
     last = int(shuffled(phase.TRAIN, phase.SEED, epoch=1)[-1])
     sources = poisoned(train, last, math.nan), val
-    runtime = start(phase.launch(1, checkpoint_minutes=1e-9))
+    runtime = start(phase.launch(1), phase.resources(1e-9))
     with pytest.raises(ThawError, match=f"not finite in epoch 1, step {STEPS}"):
         phase.fit(tmp_path, phase.model(3, "train"), sources, runtime=runtime)
     found = Checkpoints(tmp_path / "checkpoints", "key").latest()
@@ -237,7 +237,7 @@ class Training:
         torch.manual_seed(0)  # a new process does not go on where the last one was
         model = phase.model(self.depth, self.policy, dropout=0.5)
         sources = phase.Dying(self.train, train_dies), phase.Dying(self.val, val_dies)
-        runtime = start(phase.launch(1, minutes))
+        runtime = start(phase.launch(1), phase.resources(minutes))
         progress = phase.fit_variant(folder, model, sources, self.variant, runtime, log)
         return phase.state(model), progress.history
 

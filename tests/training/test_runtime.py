@@ -31,7 +31,7 @@ def directly(model: Classifier, source: ImageSource) -> Tensor:
 
 def test_a_process_that_is_alone_but_should_be_two_refuses_to_train() -> None:
     with pytest.raises(ThawError, match=r"launch\.processes is 2, but 1 run.*dvc repro"):
-        start(phase.launch(processes=2))
+        start(phase.launch(processes=2), phase.resources())
 
 
 def test_two_processes_that_should_be_one_refuse_to_train(
@@ -46,7 +46,7 @@ def test_two_processes_that_should_be_one_refuse_to_train(
 def test_half_precision_without_a_gpu_is_refused() -> None:
     launch = phase.launch(processes=1).model_copy(update={"mixed_precision": "fp16"})
     with pytest.raises(ThawError, match=r"mixed_precision: fp16 needs a GPU.*bf16"):
-        start(launch)
+        start(launch, phase.resources())
 
 
 def test_the_one_process_is_the_main_one_and_adds_up_alone() -> None:

@@ -6,49 +6,129 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from thaw.config.section import Fraction, NonNegative, Section, Text
+from thaw.config.parameter import parameter
+from thaw.config.section import Fraction, Probability, Section, Text
+
+_SplitFraction = Annotated[float, Field(gt=0.0, lt=0.5)]
+_Alpha = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
 class Data(Section):
     """Where the labelled images are."""
 
-    source: Literal["digits", "folder", "csv"]
-    path: Text
-    root: Text
+    source: Literal["digits", "folder", "csv"] = parameter(
+        "folder",
+        "Kind of the image source: a folder per class, a CSV file, or the built-in digits.",
+    )
+    path: Text = parameter(
+        "data/raw",
+        "With folder: a folder per class, or the folders train, val and test with a folder per "
+        "class in each. With csv: a file with the columns path,label[,split]. Digits: not read.",
+    )
+    root: Text = parameter(
+        "data/raw", "With csv: the folder that the paths in the file are relative to."
+    )
 
 
 class Prepare(Section):
     """How images are checked, split and packed."""
 
-    val_fraction: Annotated[float, Field(gt=0.0, lt=0.5)]
-    test_fraction: Annotated[float, Field(gt=0.0, lt=0.5)]
-    short_side: Annotated[int, Field(ge=8)]
-    near_duplicates: Annotated[int, Field(ge=0, le=16)]
-    encoding: Literal["raw", "jpeg"]
-    max_megapixels: Annotated[float, Field(gt=0.0, le=178.0)]  # Pillow refuses more by itself
+    val_fraction: _SplitFraction = parameter(
+        0.15,
+        "Share of the images in the validation split, stratified by class. Not read where the "
+        "source brings its own splits.",
+    )
+    test_fraction: _SplitFraction = parameter(
+        0.15,
+        "Share of the images in the test split, stratified by class. Not read where the source "
+        "brings its own splits.",
+    )
+    short_side: Annotated[int, Field(ge=8, le=8192)] = parameter(
+        256,
+        "Larger images are stored with this short side; smaller ones as they are.",
+        unit="pixels",
+    )
+    near_duplicates: Annotated[int, Field(ge=0, le=16)] = parameter(
+        0,
+        "Images whose 64-bit difference hashes differ in at most this many bits stay in one split; "
+        "with 0 only images with equal pixels do.",
+        unit="bits",
+    )
+    encoding: Literal["raw", "jpeg"] = parameter(
+        "raw",
+        "Encoding of the stored images: raw is fastest and takes 3 bytes per pixel; jpeg (quality "
+        "95) takes about a tenth.",
+    )
+    max_megapixels: Annotated[float, Field(gt=0.0, le=178.0)] = parameter(
+        100.0,
+        "An image whose header states more pixels is refused without decoding it.",
+        unit="megapixels",
+        source="Pillow refuses more than 178 megapixels itself.",
+    )
 
 
 class Augment(Section):
     """Random changes of a training image, drawn from (seed, epoch, image id)."""
 
-    crop: Fraction
-    flip: Annotated[float, Field(ge=0.0, le=1.0)]
-    rotate: Annotated[float, Field(ge=0.0, le=180.0)]
-    shift: Fraction
-    zoom: Fraction
-    brightness: Fraction
-    contrast: Fraction
-    saturation: Fraction
-    hue: Annotated[float, Field(ge=0.0, le=0.5)]
-    tint: Fraction
-    randaugment: Annotated[int, Field(ge=0)]
-    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)]
-    noise: NonNegative
-    mixup: NonNegative
-    cutmix: NonNegative
+    crop: Fraction = parameter(
+        0.45,
+        "Largest share of the area that a random crop removes; the window is resized to the input "
+        "size. 0 turns it off.",
+        source="Szegedy et al. 2015; 0.45 suits fine-tuning of similar data (docs/benchmarks.md).",
+    )
+    flip: Probability = parameter(
+        0.5,
+        "Probability of a left-right flip. Use 0 where mirrored images have another meaning.",
+        source="Krizhevsky et al. 2012",
+    )
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = parameter(
+        0.0, "Largest rotation in either direction.", unit="degrees"
+    )
+    shift: Fraction = parameter(0.0, "Largest shift in either direction.", unit="share of the side")
+    zoom: Fraction = parameter(0.0, "Largest zoom in either direction.", unit="share of the scale")
+    brightness: Fraction = parameter(
+        0.0, "Largest change of brightness in either direction.", unit="share of the range"
+    )
+    contrast: Fraction = parameter(
+        0.0, "Largest change of contrast in either direction.", unit="share of the contrast"
+    )
+    saturation: Fraction = parameter(
+        0.0, "Largest change of saturation in either direction.", unit="share of the saturation"
+    )
+    hue: Annotated[float, Field(ge=0.0, le=0.5)] = parameter(
+        0.0, "Largest turn of the hue in either direction.", unit="share of the colour circle"
+    )
+    tint: Fraction = parameter(
+        0.0,
+        "Largest change of contrast and brightness of each colour channel on its own; it colours "
+        "grey pixels, too.",
+        unit="share of the range",
+        source="after the channel shifts of Krizhevsky et al. 2012",
+    )
+    randaugment: Annotated[int, Field(ge=0, le=20)] = parameter(
+        0, "RandAugment operations per image; 2 is usual.", source="Cubuk et al. 2020"
+    )
+    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = parameter(
+        9, "Magnitude of the RandAugment operations.", source="Cubuk et al. 2020"
+    )
+    noise: Annotated[float, Field(ge=0.0, le=10.0)] = parameter(
+        0.0,
+        "Standard deviation of Gaussian noise; pixel values have the range 1.",
+        source="Bishop 1995",
+    )
+    mixup: _Alpha = parameter(
+        0.0,
+        "Alpha of the Beta distribution of the mixing shares; 0.2 is usual, 0 turns it off.",
+        source="Zhang et al. 2018",
+    )
+    cutmix: _Alpha = parameter(
+        0.0,
+        "The same for rectangles. Where mixup is on as well, each image draws one of the two.",
+        source="Yun et al. 2019",
+    )
 
     @property
     def active(self) -> bool:
-        """Whether any image is changed at all."""
+        """Return whether any image is changed at all."""
         values = self.model_dump(exclude={"randaugment_magnitude"})
         return any(value > 0 for value in values.values())

@@ -1,26 +1,49 @@
-"""What is wrong with a parameter, in a line: its full path, what is expected, what it may mean."""
+"""One line for each wrong parameter: its full path, what is expected, what was probably meant."""
 
 from __future__ import annotations
 
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from thaw.config.parameter import section_type
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 # How pydantic marks the types of a union within a location.
 _TYPES = {"int", "constrained-int", "literal['auto']", "Range", "list[any]"}
+_LONGEST = 80  # characters of a value in a message
 
 
 def explain(error: ValidationError, schema: type[BaseModel]) -> list[str]:
-    """A line for each key of ``schema`` that ``error`` complains of."""
+    """Return a line for each key of ``schema`` that ``error`` refuses."""
     return [_line(problem, schema) for problem in _by_key(error.errors())]
 
 
+def shortened(value: Any) -> str:
+    """Return ``value`` as text for a message, without the middle of a long value."""
+    text = repr(value)
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2 - 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def nearest_keys(key: str, schema: type[BaseModel]) -> list[str]:
+    """Return the keys of ``schema`` that the unknown dotted ``key`` may mean; empty if none."""
+    *sections, name = key.split(".")
+    near = difflib.get_close_matches(name, _keys_at(schema, sections), n=1)
+    if near:
+        return [".".join([*sections, *near])]
+    # the right name, or one near it, in another section
+    known = _all_keys(schema)
+    last = {key.rsplit(".", 1)[-1] for key in known}
+    close = difflib.get_close_matches(name, sorted(last), n=1)
+    return [key for key in known if close and key.rsplit(".", 1)[-1] == close[0]]
+
+
 def _by_key(problems: list[Any]) -> list[Any]:
-    """One problem a key: where a key takes two types, pydantic says what is wrong with each."""
+    """Merge the problems of a key: of a union, pydantic reports one for each of its types."""
     merged: dict[tuple[Any, ...], Any] = {}
     for problem in problems:
         location = tuple(part for part in problem["loc"] if part not in _TYPES)
@@ -34,35 +57,38 @@ def _by_key(problems: list[Any]) -> list[Any]:
 
 def _line(problem: Any, schema: type[BaseModel]) -> str:
     location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
+    key, value = shortened_key(".".join(location)), problem["input"]
     if problem["type"] == "extra_forbidden":
         return f"{key} is unknown{_hint(location, schema)}"
     if problem["type"] == "missing":
         return f"{key} is missing"
+    if value is None and key in schema.model_fields and section_type(schema.model_fields[key]):
+        return f"{key} is empty: write `{key}: {{}}` where all of it is default"
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key}: {message}, but it is {problem['input']!r}"
+    return f"{key}: {message}, but it is {shortened(value)}"
+
+
+def shortened_key(key: str) -> str:
+    """Return ``key`` for a message, without the end of a long key."""
+    return key if len(key) <= _LONGEST else f"{key[:_LONGEST]}..."
 
 
 def _hint(location: list[str], schema: type[BaseModel]) -> str:
-    """What the unknown key at ``location`` may have been meant to be."""
-    name, known = location[-1], _all_keys(schema)
-    if name in known and "." in name:
+    """Return what the unknown key at ``location`` may mean, as the end of a sentence."""
+    name = location[-1]
+    if name in _all_keys(schema) and "." in name:
         return "; write it as a section, with the keys indented below it"
-    near = difflib.get_close_matches(name, _keys_at(schema, location[:-1]), n=1)
-    meant = [".".join([*location[:-1], *near])] if near else []
-    if not meant:  # the right key in the wrong section, or near one
-        last = {key.rsplit(".", 1)[-1] for key in known}
-        close = difflib.get_close_matches(name, sorted(last), n=1)
-        meant = [key for key in known if close and key.rsplit(".", 1)[-1] == close[0]]
+    meant = nearest_keys(".".join(location), schema)
     return f"; did you mean {' or '.join(meant)}?" if meant else ""
 
 
 def _keys_at(schema: type[BaseModel], location: list[str]) -> list[str]:
     for part in location:
-        annotation = schema.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        field = schema.model_fields.get(part)
+        section = section_type(field) if field is not None else None
+        if section is None:
             return []
-        schema = annotation
+        schema = section
     return list(schema.model_fields)
 
 
@@ -70,6 +96,6 @@ def _all_keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in schema.model_fields.items():
         keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _all_keys(field.annotation, f"{prefix}{name}.")
+        if section := section_type(field):
+            keys += _all_keys(section, f"{prefix}{name}.")
     return keys

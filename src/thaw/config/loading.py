@@ -1,7 +1,8 @@
-"""Read ``params.yaml`` into typed sections; unknown and mistyped keys are refused."""
+"""Read ``params.yaml`` into typed sections; refuse what is unknown, mistyped or cannot work."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,10 +10,13 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from thaw.config.combinations import impossible_combinations
 from thaw.config.explanations import explain
 from thaw.config.params import Params
+from thaw.config.renames import apply_renames
 from thaw.config.section import Section
 from thaw.errors import ThawError
+from thaw.system.console import warn
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -20,22 +24,45 @@ S = TypeVar("S", bound=Section)
 
 
 def load(schema: type[S], path: Path = PARAMS_FILE) -> S:
-    """Read ``path`` into ``schema``, which may name all or some of the top-level sections.
+    """Read ``path`` into ``schema``, which has all or some of the top-level sections.
+
+    Sections and keys that the file does not have get their defaults. Where ``schema`` has some of
+    the sections only, the others are not checked.
 
     Raises:
-        ThawError: a line for each unknown, missing or mistyped key, with its full path.
+        ThawError: a line for each unknown, mistyped or out-of-range key, with its full path, or
+            for each combination of values that cannot work.
     """
-    content = _read(path)
+    content = read_content(path)
+    for old, new in _renamed(content, path):
+        _warn_once(f"{path}: {old} was renamed to {new}: `thaw upgrade` renames it in the file")
+    return validate(schema, content, path)
+
+
+def validate(schema: type[S], content: dict[str, Any], path: Path = PARAMS_FILE) -> S:
+    """Return ``content``, which was read from ``path``, as ``schema``; see ``load``.
+
+    Raises:
+        ThawError: as for ``load``.
+    """
     if schema is not Params:
         content = {key: content[key] for key in content if key in schema.model_fields}
+        content = {**_default_sections(schema), **content}
     try:
-        return schema.model_validate(content)
+        loaded = schema.model_validate(content)
     except ValidationError as error:
-        lines = explain(error, schema)
-        raise ThawError("\n".join(f"{path}: {line}" for line in lines)) from None
+        raise _refusal(path, explain(error, schema)) from None
+    if isinstance(loaded, Params) and (problems := impossible_combinations(loaded)):
+        raise _refusal(path, problems)
+    return loaded
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_content(path: Path) -> dict[str, Any]:
+    """Return the content of the YAML file ``path``, not yet checked.
+
+    Raises:
+        ThawError: the file is missing, cannot be read, or is not a YAML mapping.
+    """
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -49,3 +76,28 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ThawError(f"{path} must hold sections (key: value), but holds {content!r}")
     return content
+
+
+def _renamed(content: dict[str, Any], path: Path) -> list[tuple[str, str]]:
+    try:
+        return [(old, new) for old, new in apply_renames(content)]
+    except ThawError as error:
+        raise _refusal(path, [str(error)]) from None
+
+
+def _default_sections(schema: type[Section]) -> dict[str, Any]:
+    """Return the defaults of the sections that ``schema`` shares with ``Params``."""
+    return {
+        key: Params.model_fields[key].get_default(call_default_factory=True)
+        for key in schema.model_fields
+        if key in Params.model_fields
+    }
+
+
+def _refusal(path: Path, lines: list[str]) -> ThawError:
+    return ThawError("\n".join(f"{path}: {line}" for line in lines))
+
+
+@cache
+def _warn_once(line: str) -> None:
+    warn(line)

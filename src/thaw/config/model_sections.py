@@ -6,26 +6,72 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from thaw.config.section import Count, Fraction, Section, Text
+from thaw.config.parameter import parameter
+from thaw.config.section import Block, Fraction, Section, Text
+
+_Width = Annotated[int, Field(ge=1, le=65536)]
 
 
 class Backbone(Section):
     """The pretrained network and the input it sees."""
 
-    name: Text
-    weights: Text
-    init: Literal["he", "glorot"]
-    gabor: bool
-    layerwise_epochs: Annotated[int, Field(ge=0)]
-    image_size: Annotated[int, Field(ge=8)]
-    crop_pct: Annotated[float, Field(gt=0.0, le=1.0)]
+    name: Text = parameter(
+        "timm/tf_efficientnet_lite0",
+        "Network; `thaw backbones` lists those that can be cut into blocks.",
+        source="Tan & Le 2019 (EfficientNet-Lite0)",
+    )
+    weights: Text = parameter(
+        "packaged",
+        "packaged (EfficientNet-Lite0, no download), pretrained or the name of weights of the "
+        "library, a .safetensors or .pth file, models:/NAME@ALIAS (a registered model of thaw), "
+        "or none (from scratch).",
+    )
+    init: Literal["he", "glorot"] = parameter(
+        "he",
+        "Initialisation of the weights; read only with weights: none.",
+        source="He et al. 2015; Glorot & Bengio 2010",
+    )
+    gabor: bool = parameter(
+        default=False,
+        description="Start the first convolution as Gabor filters; requires weights: none.",
+        source="Daugman 1985",
+    )
+    layerwise_epochs: Annotated[int, Field(ge=0, le=10_000)] = parameter(
+        0,
+        "Pretrain each block in turn as an autoencoder, without labels; requires weights: none.",
+        unit="epochs per block",
+        source="Bengio et al. 2007",
+    )
+    image_size: Annotated[int, Field(ge=8, le=4096)] = parameter(
+        224, "Side of the square input.", unit="pixels"
+    )
+    crop_pct: Annotated[float, Field(gt=0.0, le=1.0)] = parameter(
+        0.875,
+        "Share of the resized short side that the centre crop keeps; 1.0 keeps all of it.",
+        source="Krizhevsky et al. 2012 (224 of 256 pixels)",
+    )
 
 
 class Head(Section):
     """The small network that is put on the backbone."""
 
-    taps: list[Count]
-    hidden: list[Count]
-    activation: Literal["relu", "gelu", "silu", "tanh"]
-    norm: Literal["none", "batch", "layer"]
-    dropout: Fraction
+    taps: Annotated[list[Block], Field(max_length=1000)] = parameter(
+        [],
+        "Blocks (1 to n) whose pooled outputs the head reads, concatenated; [] is the last block.",
+    )
+    hidden: Annotated[list[_Width], Field(max_length=32)] = parameter(
+        [], "Widths of hidden layers; [] is one linear layer.", unit="neurons"
+    )
+    activation: Literal["relu", "gelu", "silu", "tanh"] = parameter(
+        "relu",
+        "Activation after each hidden layer.",
+        source="Nair & Hinton 2010; Hendrycks & Gimpel 2016; Elfwing et al. 2018",
+    )
+    norm: Literal["none", "batch", "layer"] = parameter(
+        "none",
+        "Normalisation before each activation.",
+        source="Ioffe & Szegedy 2015; Ba et al. 2016",
+    )
+    dropout: Fraction = parameter(
+        0.0, "Dropout on the inputs of each layer of the head.", source="Srivastava et al. 2014"
+    )

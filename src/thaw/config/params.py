@@ -8,28 +8,33 @@ from pydantic import Field
 
 from thaw.config.data_sections import Augment, Data, Prepare
 from thaw.config.model_sections import Backbone, Head
+from thaw.config.parameter import parameter
+from thaw.config.process_sections import Launch, Resources
 from thaw.config.promotion_sections import Promote
 from thaw.config.result_sections import Evaluate, Tracking
 from thaw.config.search_sections import Search
 from thaw.config.section import Section
-from thaw.config.training_sections import FoldBn, Launch, Regularize, Unfreeze, WarmupHead
+from thaw.config.training_sections import FoldBn, Regularize, Unfreeze, WarmupHead
 
 
 class Params(Section):
-    """The whole of ``params.yaml``."""
+    """The whole of ``params.yaml``, in the order in which a user needs the sections."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    data: Data
-    prepare: Prepare
-    backbone: Backbone
-    head: Head
-    augment: Augment
-    regularize: Regularize
-    launch: Launch
-    warmup_head: WarmupHead
-    unfreeze: Unfreeze
-    fold_bn: FoldBn
-    evaluate: Evaluate
-    promote: Promote
-    search: Search
-    tracking: Tracking
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = parameter(
+        0, "Seed of data order, augmentation, dropout and splits."
+    )
+    data: Data = Data()
+    prepare: Prepare = Prepare()
+    backbone: Backbone = Backbone()
+    head: Head = Head()
+    augment: Augment = Augment()
+    regularize: Regularize = Regularize()
+    warmup_head: WarmupHead = WarmupHead()
+    unfreeze: Unfreeze = Unfreeze()
+    fold_bn: FoldBn = FoldBn()
+    evaluate: Evaluate = Evaluate()
+    tracking: Tracking = Tracking()
+    promote: Promote = Promote()
+    search: Search = Search()
+    launch: Launch = Launch()
+    resources: Resources = Resources()

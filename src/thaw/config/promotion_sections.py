@@ -1,4 +1,4 @@
-"""The section ``promote`` of ``params.yaml``."""
+"""The section ``promote`` of ``params.yaml``: the rules of the gate."""
 
 from __future__ import annotations
 
@@ -6,27 +6,52 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from thaw.config.section import Positive, Section
+from thaw.config.parameter import parameter
+from thaw.config.section import Positive, Probability, Section
 
 Metric = Literal["accuracy", "macro_f1", "log_loss", "ece", "worst_class_recall"]
 Measured = Metric | Literal["latency_ms", "size_mb"]
 
 
 class Provenance(Section):
-    """What must be known of how a version was made."""
+    """What must be known about how a version was made."""
 
-    committed: bool
-    data: bool
-    dvc_lock: bool
+    committed: bool = parameter(
+        default=True,
+        description="Code and parameters must have been committed when the run started.",
+    )
+    data: bool = parameter(
+        default=True,
+        description="The run must record its data, and the data must be the data of this project.",
+    )
+    dvc_lock: bool = parameter(
+        default=True,
+        description="dvc.lock must be the one that the run was logged with.",
+    )
 
 
 class Promote(Section):
     """The rules by which a version becomes the champion."""
 
-    floors: dict[Measured, float]
-    ceilings: dict[Measured, float]
-    better: Metric | Literal["none"]
-    not_worse: dict[Metric, Positive]
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
-    class_margin: Annotated[float, Field(ge=0.0, le=1.0)]
-    provenance: Provenance
+    floors: dict[Measured, float] = parameter(
+        {"accuracy": 0.7, "worst_class_recall": 0.4},
+        "Lowest value that passes, by metric, latency_ms (one image at a time) or size_mb.",
+    )
+    ceilings: dict[Measured, float] = parameter(
+        {"ece": 0.2, "latency_ms": 1000.0},
+        "Highest value that passes, by metric, latency_ms (one image at a time) or size_mb.",
+    )
+    better: Metric | Literal["none"] = parameter(
+        "none", "Metric in which a version must be better than the champion."
+    )
+    not_worse: dict[Metric, Positive] = parameter(
+        {"accuracy": 0.02, "log_loss": 0.05},
+        "By metric: how much worse than the champion a version may be.",
+    )
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = parameter(
+        0.95, "Confidence of each paired test (better and not_worse)."
+    )
+    class_margin: Probability = parameter(
+        0.12, "How much lower than the champion's the recall of a class may be."
+    )
+    provenance: Provenance = Provenance()

@@ -6,20 +6,37 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from thaw.config.section import Positive, Section
+from thaw.config.parameter import parameter
+from thaw.config.section import Section
 
 
 class Evaluate(Section):
     """How the test split is scored."""
 
-    calibration_bins: Annotated[int, Field(ge=2)]
-    tta_views: Annotated[int, Field(ge=0)]
+    calibration_bins: Annotated[int, Field(ge=2, le=1000)] = parameter(
+        15, "Bins of the expected calibration error.", source="Guo et al. 2017"
+    )
+    tta_views: Annotated[int, Field(ge=0, le=1000)] = parameter(
+        0,
+        "Augmented views that test-time augmentation averages with the plain image; reported "
+        "beside the plain scores.",
+        unit="views",
+        source="Krizhevsky et al. 2012",
+    )
 
 
 class Tracking(Section):
     """Where MLflow keeps runs and models."""
 
-    uri: str
-    experiment: Annotated[str, StringConstraints(pattern=r"^[\w .@/-]+$")]
-    registered_model: Annotated[str, StringConstraints(pattern=r"^[\w .-]+$")]
-    system_metrics_seconds: Positive
+    uri: str = parameter(
+        "", 'Address of the MLflow store; "" uses MLFLOW_TRACKING_URI, else sqlite in mlruns/.'
+    )
+    experiment: Annotated[str, StringConstraints(pattern=r"^[\w .@/-]+$")] = parameter(
+        "thaw", "MLflow experiment of the runs."
+    )
+    registered_model: Annotated[str, StringConstraints(pattern=r"^[\w .-]+$")] = parameter(
+        "classifier", "Name under which `evaluate` registers the model."
+    )
+    system_metrics_seconds: Annotated[float, Field(gt=0.0, le=86_400.0)] = parameter(
+        5.0, "Time between samples of the system metrics.", unit="seconds"
+    )

@@ -1,4 +1,4 @@
-"""The base class of the sections of ``params.yaml``, and types that they share."""
+"""The base class of the sections of ``params.yaml``, and types that several sections share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
-Count = Annotated[int, Field(ge=1)]
+Block = Annotated[int, Field(ge=1, le=1000)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Section(BaseModel):
-    """A part of ``params.yaml``: no unknown key, no missing key, no silent cast."""
+    """A part of ``params.yaml``: unknown keys, silent casts, NaN and infinity are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

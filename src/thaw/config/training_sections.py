@@ -6,64 +6,170 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from thaw.config.section import Count, Fraction, NonNegative, Positive, Section
+from thaw.config.parameter import parameter
+from thaw.config.section import Block, Fraction, Section
 
-
-class Launch(Section):
-    """How a stage's processes are started."""
-
-    processes: Count
-    threads: Annotated[int, Field(ge=0)]
-    workers: Annotated[int, Field(ge=0)]
-    mixed_precision: Literal["no", "bf16", "fp16"]
-    checkpoint_minutes: Positive
-    cache_gb: NonNegative
+_Epochs = Annotated[int, Field(ge=0, le=100_000)]
+_BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+_Rate = Annotated[float, Field(gt=0.0, le=100.0)]
+_Decay = Annotated[float, Field(gt=0.0, le=1.0)]
+_Penalty = Annotated[float, Field(ge=0.0, le=1000.0)]
+_Tolerance = Annotated[float, Field(gt=0.0, le=1.0)]
+_EPOCHS = "Number of passes over the training split; 0 trains nothing."
+_BATCH = "Images per step, over all processes together."
+_LR_DECAY = "The learning rate of a block is lr * lr_decay ** (its distance from the head)."
+_HOWARD = "Howard & Ruder 2018"
 
 
 class Training(Section):
-    """What every training phase has."""
+    """What every training stage has."""
 
-    epochs: Annotated[int, Field(ge=0)]
-    batch_size: Count
-    optimizer: Literal["adamw", "sgd", "lamb"]
-    lr: Positive
-    schedule: Literal["cosine", "constant"]
-    warmup_fraction: Fraction
-    weight_decay: NonNegative
-    patience: Count
+    epochs: _Epochs = parameter(20, _EPOCHS, unit="epochs")
+    batch_size: _BatchSize = parameter(64, _BATCH, unit="images")
+    optimizer: Literal["adamw", "sgd", "lamb"] = parameter(
+        "adamw",
+        "Optimiser; sgd has Nesterov momentum 0.9.",
+        source="Loshchilov & Hutter 2019; Sutskever et al. 2013; You et al. 2020",
+    )
+    lr: _Rate = parameter(0.002, "Peak learning rate of the head.")
+    schedule: Literal["cosine", "constant"] = parameter(
+        "cosine",
+        "Learning rate after the learning-rate warm-up.",
+        source="Loshchilov & Hutter 2017",
+    )
+    warmup_fraction: Fraction = parameter(
+        0.0,
+        "Share of the steps over which the learning rate rises from 0.",
+        source="Goyal et al. 2017",
+    )
+    weight_decay: _Penalty = parameter(
+        0.01,
+        "Decoupled weight decay; biases and normalisation layers have none.",
+        source="Loshchilov & Hutter 2019",
+    )
+    patience: Annotated[int, Field(ge=1, le=100_000)] = parameter(
+        5,
+        "Epochs without a lower validation loss after which training stops; the best one is kept.",
+        unit="epochs",
+        source="Prechelt 1998",
+    )
 
 
 class Regularize(Section):
-    """What keeps the weights and the loss in bounds, in every training phase."""
+    """Regularisation in every training stage."""
 
-    label_smoothing: Fraction
-    clip_norm: Positive
-    l1: NonNegative
-    l2_sp: NonNegative
-    gradient_noise: NonNegative
-    ema: Fraction
-    class_weights: Literal["none", "balanced"]
+    label_smoothing: Fraction = parameter(
+        0.1,
+        "Share of the target that is spread over all classes.",
+        source="Szegedy et al. 2016",
+    )
+    clip_norm: Annotated[float, Field(gt=0.0, le=1e6)] = parameter(
+        1.0, "Largest norm of the gradient.", source="Pascanu et al. 2013"
+    )
+    l1: _Penalty = parameter(
+        0.0, "Strength of the L1 penalty on weight matrices.", source="Tibshirani 1996"
+    )
+    l2_sp: _Penalty = parameter(
+        0.0,
+        "Strength of the pull of the backbone's weights towards those that the stage started from.",
+        source="Li et al. 2018",
+    )
+    gradient_noise: _Penalty = parameter(
+        0.0,
+        "Variance of the gradient noise at step 0; it falls as 1 / (1 + step) ** 0.55.",
+        source="Neelakantan et al. 2015",
+    )
+    ema: Fraction = parameter(
+        0.0,
+        "Decay of the moving average of the weights, which is scored and kept; 0.999 is usual, 0 "
+        "keeps no average.",
+        source="Polyak & Juditsky 1992",
+    )
+    class_weights: Literal["none", "balanced"] = parameter(
+        "none",
+        "balanced gives each class the same weight in the loss, however many images it has.",
+        source="King & Zeng 2001",
+    )
 
 
 class WarmupHead(Training):
     """Head warm-up: the backbone is frozen, the head trains on cached activations."""
 
-    fit: Literal["gradient", "logistic", "svm"]
+    fit: Literal["gradient", "logistic", "svm"] = parameter(
+        "gradient",
+        "gradient trains the head by its loss; logistic and svm fit one linear layer, with the "
+        "penalty chosen on the validation split.",
+        source="Cox 1958; Cortes & Vapnik 1995; Fan et al. 2008",
+    )
 
 
 class Unfreeze(Training):
     """The last ``depth`` blocks, or those in ``blocks``, and the head train jointly."""
 
-    depth: Annotated[int, Field(ge=0)] | Literal["auto"]
-    blocks: list[Count]
-    gradual_epochs: Annotated[int, Field(ge=0)]
-    lr_decay: Annotated[float, Field(gt=0.0, le=1.0)]
-    batch_norm: Literal["train", "frozen", "fixed", "affine", "auto"]
+    epochs: _Epochs = parameter(7, _EPOCHS, unit="epochs")
+    batch_size: _BatchSize = parameter(16, _BATCH, unit="images")
+    lr: _Rate = parameter(
+        0.0001,
+        "Peak learning rate of the head; the blocks' follow from lr_decay. With depth: auto the "
+        "recommendation replaces it.",
+    )
+    warmup_fraction: Fraction = parameter(
+        0.1,
+        "Share of the steps over which the learning rate rises from 0.",
+        source="Goyal et al. 2017",
+    )
+    depth: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = parameter(
+        "auto",
+        "Trainable blocks, counted from the head; 0 trains the head only. auto takes the "
+        "recommendation of `thaw advise` for this section.",
+        unit="blocks",
+        source="Yosinski et al. 2014",
+    )
+    blocks: Annotated[list[Block], Field(max_length=1000)] = parameter(
+        [],
+        "Trainable blocks (1 to n) instead of depth: surgical fine-tuning.",
+        source="Lee et al. 2023",
+    )
+    gradual_epochs: _Epochs = parameter(
+        0,
+        "Epochs after which one more block becomes trainable, from the head down; 0 trains all at "
+        "once.",
+        unit="epochs",
+        source=_HOWARD,
+    )
+    lr_decay: _Decay = parameter(1.0, _LR_DECAY, source=_HOWARD)
+    batch_norm: Literal["train", "frozen", "fixed", "affine", "auto"] = parameter(
+        "auto",
+        "train normalises by the batch; frozen keeps the running statistics; fixed keeps gamma and "
+        "beta, too; affine folds before training; auto is affine where batches are small or the "
+        "data is far from the pretraining data.",
+        source="Ioffe & Szegedy 2015; Wu & He 2018 (small batches)",
+    )
 
 
 class FoldBn(Training):
     """BatchNorm becomes a trainable affine map, which is then merged."""
 
-    lr_decay: Annotated[float, Field(gt=0.0, le=1.0)]
-    recalibrate: bool
-    tolerance: Positive
+    epochs: _Epochs = parameter(
+        0, "Number of epochs that the affine form trains; 0 only folds and merges.", unit="epochs"
+    )
+    batch_size: _BatchSize = parameter(32, _BATCH, unit="images")
+    lr: _Rate = parameter(
+        0.0001, "Peak learning rate of the head; the blocks' follow from lr_decay."
+    )
+    warmup_fraction: Fraction = parameter(
+        0.1,
+        "Share of the steps over which the learning rate rises from 0.",
+        source="Goyal et al. 2017",
+    )
+    lr_decay: _Decay = parameter(1.0, _LR_DECAY, source=_HOWARD)
+    recalibrate: bool = parameter(
+        default=False,
+        description="Before the fold, estimate the running statistics anew on the training images.",
+        source="Li et al. 2017",
+    )
+    tolerance: _Tolerance = parameter(
+        0.001,
+        "Largest change of a logit that the fold and the merge may cause.",
+        unit="share of the scale of the logits",
+    )

@@ -1,4 +1,4 @@
-"""Values of the parameters by dotted key, and the digest of those that change a result."""
+"""Values of the parameters by dotted key, and the digest of those that can change a result."""
 
 from __future__ import annotations
 
@@ -6,27 +6,54 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from thaw.config.parameter import parameters
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from thaw.config.params import Params
     from thaw.config.section import Section
 
-# What cannot change a result: where it is logged, how fast it is loaded, how often it is saved.
-NO_EFFECT: dict[str, Any] = {
-    "promote": True,
-    "search": True,
-    "tracking": True,
-    "launch": {"workers": True, "checkpoint_minutes": True, "cache_gb": True},
-}
+# Sections that cannot change a result: where it is logged, promoted and searched, how fast it runs.
+WITHOUT_EFFECT = frozenset({"promote", "search", "tracking", "resources"})
 
 
 def result_digest(params: Params) -> str:
-    """SHA-256 of every value that can change a pipeline's result."""
-    content = params.model_dump(exclude=NO_EFFECT)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of every value that can change a pipeline's result."""
+    content = json.dumps(result_values(params), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def result_values(params: Section, sections: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return the values by dotted key that can change a result and are not neutral.
+
+    ``params`` is all of ``params.yaml`` or the inputs of a stage; ``sections`` are top-level keys,
+    by default all. A neutral value is the default that a parameter had at its introduction: it is
+    left out, so that a new parameter with a default changes no digest.
+    """
+    wanted = set(type(params).model_fields if sections is None else sections) - WITHOUT_EFFECT
+    content = params.model_dump()
+    return {
+        parameter.key: value
+        for parameter in parameters(type(params))
+        if parameter.key.split(".")[0] in wanted
+        and (value := value_of(content, parameter.key)) != parameter.neutral
+    }
+
+
+def differing(params: Section) -> dict[str, Any]:
+    """Return the values by dotted key that differ from the defaults."""
+    defaults = type(params)().model_dump()
+    content = params.model_dump()
+    return {
+        parameter.key: value
+        for parameter in parameters(type(params))
+        if (value := value_of(content, parameter.key)) != value_of(defaults, parameter.key)
+    }
 
 
 def flatten(params: Section) -> dict[str, str]:
-    """The values by dotted key, as text: the form in which MLflow keeps parameters."""
+    """Return all values by dotted key as text, which is how MLflow keeps parameters."""
     flat: dict[str, str] = {}
 
     def add(prefix: str, value: Any) -> None:
@@ -38,3 +65,15 @@ def flatten(params: Section) -> dict[str, str]:
 
     add("", params.model_dump())
     return flat
+
+
+def value_of(content: dict[str, Any], key: str) -> Any:
+    """Return the value at the dotted ``key`` of nested dictionaries.
+
+    Raises:
+        KeyError: there is no such key.
+    """
+    value: Any = content
+    for part in key.split("."):
+        value = value[part]
+    return value

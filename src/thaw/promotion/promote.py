@@ -117,7 +117,8 @@ def examine(params: Params, prepared: Path, offer: Offer, *, force: bool, reason
     versions = [offer.version] if offer.against is None else [offer.version, offer.against]
     entries = [_version(params, ledger.client, ledger.name, number) for number in versions]
     # as it is served: in one process, in fp32
-    runtime = start(params.launch.model_copy(update={"processes": 1, "mixed_precision": "no"}))
+    launch = params.launch.model_copy(update={"processes": 1, "mixed_precision": "no"})
+    runtime = start(launch, params.resources)
     scored = [
         score_version(Version(ledger.name, number), data, runtime, bins) for number in versions
     ]

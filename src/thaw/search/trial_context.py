@@ -87,7 +87,7 @@ class Ground:
     @property
     def cache(self) -> Cache:
         """Where activations are kept."""
-        gigabytes = self.params.launch.cache_gb
+        gigabytes = self.params.resources.cache_gb
         return cache_of(FOLDER, self.data, self.spec.preprocessing, gigabytes)
 
     def begun(self, head: Head) -> tuple[Classifier, Spec]:
@@ -177,7 +177,9 @@ def opened(params: Params, prepared: Path) -> Ground:
     Raises:
         ThawError: there is no prepared data, or no such backbone.
     """
-    return Ground(params, start(params.launch), Prepared(prepared), parent_of(params))
+    return Ground(
+        params, start(params.launch, params.resources), Prepared(prepared), parent_of(params)
+    )
 
 
 def save_head(path: Path, head: nn.Module) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thaw.config.training_sections import Launch
+    from thaw.config.process_sections import Launch
 
 _MODULE = "thaw.search.worker"
 _PATIENCE = 60  # seconds that a worker may take to give its trial back

@@ -11,7 +11,7 @@ import torch
 
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.config.values import NO_EFFECT
+from thaw.config.values import result_values
 from thaw.context import Context, open_context
 from thaw.model import directory
 from thaw.system import project_paths, provenance
@@ -133,7 +133,7 @@ def _checkpoints(name: str, context: Context, sections: Sequence[str], parent: s
 
     A checkpoint under another key belongs to another result and cannot be continued.
     """
-    values = context.params.model_dump(include=set(sections), exclude=NO_EFFECT)
+    values = result_values(context.params, sections)
     key = provenance.key(
         values, context.data.digest, parent, code_digests()[name], torch.__version__
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.training_sections import Launch
+    from thaw.config.process_sections import Launch, Resources
 
 _SCORE_BATCH = 128
 
@@ -130,7 +130,7 @@ class Runtime:
         return context
 
 
-def start(launch: Launch) -> Runtime:
+def start(launch: Launch, resources: Resources) -> Runtime:
     """Meet the other processes of this stage.
 
     Raises:
@@ -152,7 +152,7 @@ def start(launch: Launch) -> Runtime:
             f"params.yaml: launch.processes is {launch.processes}, but "
             f"{accelerator.num_processes} run: start stages by `dvc repro` or `thaw stage NAME`"
         )
-    return Runtime(accelerator, launch.workers, launch.checkpoint_minutes * 60)
+    return Runtime(accelerator, resources.workers, resources.checkpoint_minutes * 60)
 
 
 def forward_all(

@@ -1,0 +1,94 @@
+"""Combinations of parameters that cannot work, found before the first stage starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thaw.config.params import Params
+    from thaw.config.training_sections import Training
+
+
+def impossible_combinations(params: Params) -> list[str]:
+    """Return a line for each combination in ``params`` that cannot work on any data."""
+    return [
+        *_backbone(params),
+        *_head(params),
+        *_unfreeze(params),
+        *_batches(params),
+        *_evaluate(params),
+        *_promote(params),
+    ]
+
+
+def _backbone(params: Params) -> Iterator[str]:
+    backbone = params.backbone
+    if backbone.weights == "none":
+        return
+    for key, is_on in (("gabor", backbone.gabor), ("layerwise_epochs", backbone.layerwise_epochs)):
+        if is_on:
+            yield (
+                f"backbone.{key}: it makes new weights, but backbone.weights is "
+                f"{backbone.weights}: set backbone.weights to none, or turn backbone.{key} off"
+            )
+
+
+def _head(params: Params) -> Iterator[str]:
+    fit = params.warmup_head.fit
+    if fit != "gradient" and params.head.hidden:
+        yield (
+            f"warmup_head.fit: {fit} fits one linear layer, but head.hidden is "
+            f"{params.head.hidden}: set head.hidden to [], or warmup_head.fit to gradient"
+        )
+
+
+def _unfreeze(params: Params) -> Iterator[str]:
+    """Blocks above the highest tap are left out of the model, so that they cannot train."""
+    highest, settings = max(params.head.taps, default=0), params.unfreeze
+    if not highest:
+        return
+    if settings.blocks and max(settings.blocks) > highest:
+        yield (
+            f"unfreeze.blocks: block {max(settings.blocks)} is not in the model, whose highest "
+            f"block is the highest of head.taps, {highest}"
+        )
+    if not settings.blocks and settings.depth != "auto" and settings.depth > highest:
+        yield (
+            f"unfreeze.depth: {settings.depth} blocks are more than the model has: its highest "
+            f"block is the highest of head.taps, {highest}"
+        )
+
+
+def _batches(params: Params) -> Iterator[str]:
+    stages: dict[str, Training] = {
+        "warmup_head": params.warmup_head,
+        "unfreeze": params.unfreeze,
+        "fold_bn": params.fold_bn,
+    }
+    for name, stage in stages.items():
+        if stage.epochs and stage.batch_size < params.launch.processes:
+            yield (
+                f"{name}.batch_size: {stage.batch_size} images are fewer than launch.processes, "
+                f"{params.launch.processes}: each process needs one image per step"
+            )
+
+
+def _evaluate(params: Params) -> Iterator[str]:
+    unmixed = params.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+    if params.evaluate.tta_views and not unmixed.active:
+        yield (
+            "evaluate.tta_views: the section augment changes no image by itself, so that all views "
+            "would be equal: turn some of it on, or set evaluate.tta_views to 0"
+        )
+
+
+def _promote(params: Params) -> Iterator[str]:
+    floors, ceilings = params.promote.floors, params.promote.ceilings
+    for name in floors.keys() & ceilings.keys():
+        if floors[name] > ceilings[name]:
+            yield (
+                f"promote.floors.{name}: {floors[name]:g} is above promote.ceilings.{name}, "
+                f"{ceilings[name]:g}: no version can pass"
+            )

@@ -1,0 +1,46 @@
+"""The sections ``launch`` and ``resources`` of ``params.yaml``.
+
+``launch`` can change a result, so the stages depend on it. ``resources`` cannot.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from thaw.config.parameter import parameter
+from thaw.config.section import Section
+
+
+class Launch(Section):
+    """How the processes of a stage are started."""
+
+    processes: Annotated[int, Field(ge=1, le=1024)] = parameter(
+        1, "Training processes, one per device; several on a CPU communicate through gloo."
+    )
+    threads: Annotated[int, Field(ge=0, le=1024)] = parameter(
+        0, "CPU threads per process; 0 divides the cores among the processes."
+    )
+    mixed_precision: Literal["no", "bf16", "fp16"] = parameter(
+        "no", "Precision of training; fp16 requires a GPU."
+    )
+
+
+class Resources(Section):
+    """Memory, disk and loader processes; no value here changes a result."""
+
+    workers: Annotated[int, Field(ge=0, le=256)] = parameter(
+        0, "Loader processes per training process; 0 loads in the training process."
+    )
+    checkpoint_minutes: Annotated[float, Field(gt=0.0, le=10_000.0)] = parameter(
+        5.0,
+        "Time between checkpoints inside an epoch; each epoch ends with one in any case.",
+        unit="minutes",
+    )
+    cache_gb: Annotated[float, Field(ge=0.0, le=1_000_000.0)] = parameter(
+        20.0,
+        "Disk space for cached activations (.thaw/activations); the least recently used are "
+        "deleted first.",
+        unit="GB",
+    )
