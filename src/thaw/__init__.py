@@ -1,3 +1,3 @@
 """Transfer learning for images as a reproducible, tracked, gated workflow."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

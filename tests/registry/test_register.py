@@ -14,6 +14,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.tracking import MlflowClient
 
 from tests.registry.served import image, model_directory, text
+from thaw import __version__
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
@@ -256,7 +257,7 @@ def test_what_computes_the_probabilities_is_pinned_to_what_was_evaluated(artifac
         assert f"{package}=={version(package)}" in lines
 
 
-def test_no_requirement_names_a_strangers_package(artifacts: Path) -> None:
-    # On PyPI, "thaw" is another project; `mlflow models serve` would look for this one there.
+def test_the_requirements_name_thaw_by_its_name_on_pypi(artifacts: Path) -> None:
+    # On PyPI, "thaw" is another project.
     lines = (artifacts / "requirements.txt").read_text().split()
-    assert not [line for line in lines if line.startswith("thaw==")]
+    assert [line for line in lines if "thaw" in line] == [f"thaw-vision=={__version__}"]

@@ -71,7 +71,7 @@ def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
         if key not in launching.ENVIRONMENT and not key.startswith("OMP_")
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", "from thaw.cli.main import main; main()", "stage", stage],
+        [sys.executable, "-P", "-c", "from thaw.cli.main import main; main()", "stage", stage],
         env={**clean, "PYTHONPATH": str(Path("src").resolve()), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -91,7 +91,7 @@ def test_prepare_is_a_single_process_that_takes_the_place_of_the_command(project
     pid, _ = start("prepare")
     (process,) = said("prepare")
     assert process["pid"] == pid
-    assert process["argv"][1:] == ["-m", "thaw.stages.prepare"]
+    assert process["argv"][1:] == ["-P", "-m", "thaw.stages.prepare"]
 
 
 def test_a_stage_gets_the_environment_that_makes_it_fast_and_repeatable(project: Path) -> None:
@@ -122,6 +122,19 @@ def test_a_single_process_takes_the_place_of_the_command(project: Path) -> None:
     (process,) = said("warmup_head")
     assert process["pid"] == pid
     assert process["environment"]["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("stage", "processes"), [("prepare", 1), ("warmup_head", 1), ("warmup_head", 2)]
+)
+def test_a_stage_does_not_import_modules_from_the_folder_of_the_project(
+    stage: str, processes: int, project: Path
+) -> None:
+    configure(processes=processes)
+    for name in ("random.py", "torch.py", "json.py", "accelerate.py"):
+        Path(name).write_text("raise ValueError('a file of the project was imported')\n")
+    start(stage)
+    assert len(said(stage)) == processes
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -13,6 +13,7 @@ import pandas as pd
 from mlflow.entities import LoggedModelStatus
 from mlflow.tracking import MlflowClient
 
+from thaw import __version__
 from thaw.errors import ThawError
 from thaw.registry import pyfunc
 from thaw.registry.ledger import ConflictError, Ledger
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
-# What loads the model; exact, so that a server computes what was evaluated. Thaw itself is not
-# among them: on PyPI that name belongs to another project.
+# The packages that load the model, beside thaw itself. The versions are exact, so that a server
+# computes what was evaluated.
+_DISTRIBUTION = "thaw-vision"  # the name of thaw on PyPI
 _PACKAGES = ("numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
 
 
@@ -104,10 +106,15 @@ def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
         data_path=str(folder),
         signature=pyfunc.signature(),
         input_example=pd.DataFrame({pyfunc.INPUT: [base64.b64encode(example).decode()]}),
-        pip_requirements=[f"{package}=={version(package)}" for package in _PACKAGES],
+        pip_requirements=_requirements(),
         tags={DIGEST: digest},
     )
     return mlflow.get_logged_model(info.model_id)
+
+
+def _requirements() -> list[str]:
+    packages = [f"{package}=={version(package)}" for package in _PACKAGES]
+    return [f"{_DISTRIBUTION}=={__version__}", *packages]
 
 
 def _version(client: MlflowClient, name: str, model: LoggedModel) -> ModelVersion | None:

@@ -71,9 +71,10 @@ class Crew:
     def _start(self, number: int) -> None:
         threads = self.launch.threads or max(1, cores() // (self.count * self.launch.processes))
         environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
+        environment["PYTHONSAFEPATH"] = "1"  # for the processes that Accelerate starts, too
         if self.devices > 1:
             environment["CUDA_VISIBLE_DEVICES"] = self._devices(number)
-        command = [sys.executable, "-m", _MODULE]
+        command = [sys.executable, "-P", "-m", _MODULE]
         if self.launch.processes > 1:
             command = accelerate_command(_MODULE, self.launch, threads)
         command += ["--number", str(number), *self.arguments]

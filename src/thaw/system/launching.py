@@ -52,9 +52,12 @@ def replace_process(stage: str, settings: ProcessSettings) -> None:
     threads = settings.threads or max(1, cores() // settings.processes)
     environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
     environment[LAUNCHER] = str(os.getpid())  # which exec keeps
+    # As the option -P, also for the processes that Accelerate starts: a file of the project such
+    # as random.py must not hide a module of the standard library.
+    environment["PYTHONSAFEPATH"] = "1"
     module = f"thaw.stages.{stage}"
     if stage == "prepare":
-        command = [sys.executable, "-m", module]
+        command = [sys.executable, "-P", "-m", module]
     else:
         command = accelerate_command(module, settings, threads)
     os.execvpe(command[0], command, environment)  # noqa: S606
@@ -79,7 +82,15 @@ def accelerate_command(module: str, settings: ProcessSettings, threads: int) -> 
     own = Path(__file__).with_name("accelerate.yaml")
     return [
         sys.executable,
-        *["-m", "thaw.system.accelerate_launcher", "--module", "--config_file", str(own), *several],
+        *[
+            "-P",
+            "-m",
+            "thaw.system.accelerate_launcher",
+            "--module",
+            "--config_file",
+            str(own),
+            *several,
+        ],
         *["--num_processes", str(settings.processes), "--num_machines", "1"],
         *["--num_cpu_threads_per_process", str(threads)],
         *["--mixed_precision", settings.mixed_precision, "--dynamo_backend", "no"],

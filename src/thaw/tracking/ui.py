@@ -27,5 +27,5 @@ def replace_by_ui(tracking: Tracking, port: int) -> None:
     # Its default of 4 workers and 7 job processes takes 18 s to start and 1.9 GB.
     environment = {**ENVIRONMENT, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, *options]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", uri, *options]
     os.execvpe(command[0], command, environment)  # noqa: S606
