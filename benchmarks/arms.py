@@ -24,7 +24,7 @@ from thaw.config.params import Params
 from thaw.data.loading import shuffled
 from thaw.data.prepared import Prepared
 from thaw.model import zoo
-from thaw.model.classifier import Lower
+from thaw.model.frozen_part import FrozenPart
 from thaw.registry.starting_model import begin
 from thaw.training.runtime import forward_all, logits, start
 
@@ -76,7 +76,7 @@ def logistic(setting: Setting, _: int) -> dict[str, Any]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    network = Lower(setting.classifier, len(setting.classifier.blocks))
+    network = FrozenPart(setting.classifier.part(0, len(setting.classifier.blocks)))
     features = {}
     for split in SPLITS:
         passed = forward_all(setting.runtime, network, setting.source(split), split)

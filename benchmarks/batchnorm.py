@@ -38,7 +38,9 @@ from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.ingest.sources import list_folder
 from thaw.model import batchnorm
-from thaw.model.freeze_plan import BatchNormPolicy, apply, last_blocks
+from thaw.model.batchnorm import fold_blocks
+from thaw.model.freeze_plan import BatchNormPolicy, last_blocks
+from thaw.model.freezing import apply_plan
 from thaw.registry.starting_model import begin
 from thaw.stages import prepare
 from thaw.system.launching import ENVIRONMENT
@@ -133,7 +135,9 @@ class Bench:
         **changes: Any,
     ) -> Progress:
         """Train as thaw's stages do, from cached activations where the plan has any."""
-        apply(classifier, plan)
+        if plan.batch_norm == "affine":
+            fold_blocks(classifier.blocks, plan.trainable)
+        apply_plan(classifier, plan)
         settings = self.params.warmup_head.model_copy(update=changes)
         cache = cache_of(self.folder, self.data, self.preprocessing, self.params.resources.cache_gb)
         train = self.images("train", _TRAINING)

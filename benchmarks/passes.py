@@ -24,7 +24,8 @@ from thaw.config.params import Params
 from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.model import directory
-from thaw.model.freeze_plan import apply, last_blocks
+from thaw.model.freeze_plan import last_blocks
+from thaw.model.freezing import apply_plan
 from thaw.training.activation_cache import cache_of
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.loop import fit
@@ -65,7 +66,7 @@ def main() -> None:
             pass
 
     def trained(depth: int, epochs: int, inputs: PhaseInputs, folder: Path) -> None:
-        apply(classifier, last_blocks(depth, len(classifier.blocks), "train"))
+        apply_plan(classifier, last_blocks(depth, len(classifier.blocks), "train"))
         settings = params.warmup_head if depth == 0 else params.unfreeze
         settings = settings.model_copy(update={"epochs": epochs, "patience": epochs})
         setup = TrainingSetup(settings, params.regularize, seed=0)

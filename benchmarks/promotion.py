@@ -27,7 +27,8 @@ from thaw.data.loading import ActivationSource
 from thaw.evaluation.metrics import score
 from thaw.model import zoo
 from thaw.model.classifier import Classifier
-from thaw.model.freeze_plan import apply, last_blocks
+from thaw.model.freeze_plan import last_blocks
+from thaw.model.freezing import apply_plan
 from thaw.model.head import build
 from thaw.promotion import gate_report
 from thaw.promotion.gate import Origin, judge
@@ -156,7 +157,7 @@ def retrained(
     width = features.shape[1]
     top = build(settings.head(hidden=[64]), width, len(CLASSES), seed)
     classifier = Classifier([torch.nn.Identity()], torch.nn.Identity(), top)
-    apply(classifier, last_blocks(0, 1))
+    apply_plan(classifier, last_blocks(0, 1))
     train, val = (
         ActivationSource(features[places], targets[places])
         for places in (split.pool[VAL:], split.pool[:VAL])

@@ -24,7 +24,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.search_sections import Range
 from thaw.data.packed_store import PackedStore
-from thaw.model.classifier import Classifier
+from thaw.model import frozen_part
 from thaw.search import search_space, storage, study, study_log, trial, trial_context
 from thaw.search.study_definition import Question
 from thaw.search.worker import Worker
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from thaw.config.data_sections import Augment
     from thaw.data.loading import ImageSource
+    from thaw.model.classifier import Classifier
 
 PREPARED = Path("data/prepared")
 FILES = Path(".thaw/naive/images")
@@ -183,14 +184,14 @@ def _naive_seconds(params: Params, values: list[dict[str, Any]], each: int) -> d
     """
     slow = opened(Naive, params)
     seconds = {}
-    merged, Classifier.merged = Classifier.merged, lambda self, *_: self  # type: ignore[method-assign]
+    merged, frozen_part.merged_part = frozen_part.merged_part, lambda part, example: part  # noqa: ARG005
     for depth in sorted({row["unfreeze.depth"] for row in values}):
         chosen = [row for row in values if row["unfreeze.depth"] == depth][:each]
         begun = time.perf_counter()
         for row in chosen:
             trial.run(slow, search_space.changed(params, row), lambda _: None)
         seconds[depth] = (time.perf_counter() - begun) / len(chosen)
-    Classifier.merged = merged  # type: ignore[method-assign]
+    frozen_part.merged_part = merged
     return seconds
 
 

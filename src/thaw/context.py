@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thaw.data.prepared import Prepared
-from thaw.model.freeze_plan import apply
+from thaw.model.batchnorm import fold_blocks
+from thaw.model.freezing import apply_plan
 from thaw.training.activation_cache import FOLDER, cache_of
 from thaw.training.loop import fit
 from thaw.training.phase_inputs import phase_inputs
@@ -67,8 +68,13 @@ class Context:
         return cache_of(FOLDER, self.data, preprocessing, self.params.resources.cache_gb)
 
     def inputs(self, classifier: Classifier, phase: Phase) -> PhaseInputs:
-        """Apply the plan of ``phase`` to ``classifier`` and return the inputs to train on."""
-        apply(classifier, phase.plan)
+        """Apply the plan of ``phase`` to ``classifier`` and return the inputs to train on.
+
+        Under the policy ``affine``, BatchNorm of the blocks that train is folded first.
+        """
+        if phase.plan.batch_norm == "affine":
+            fold_blocks(classifier.blocks, phase.plan.trainable)
+        apply_plan(classifier, phase.plan)
         open_inputs = self.open_inputs or compute_inputs
         return open_inputs(self, classifier, phase)
 

@@ -62,7 +62,7 @@ def test_the_head_reads_what_is_tapped(taps: tuple[int, ...], blocks: int, featu
     assert len(model.blocks) == blocks  # what nothing reads is left out
     assert width(model) == features
     with torch.no_grad():
-        read = model.features(images(), 0)
+        read = model.part(0, len(model.blocks))(images())
         whole = [backbone().blocks[index] for index in range(3)]
         expected, outputs = [], images()
         for number, block in enumerate(whole, start=1):
@@ -79,9 +79,9 @@ def test_a_cut_does_not_change_the_logits_of_a_tapped_model(taps: tuple[int, ...
     nn.init.normal_(next(model.head.parameters()))
     with torch.no_grad():
         for wanted in range(len(model.blocks) + 1):
-            cut = model.readable(wanted)
+            cut = model.outline.readable(wanted)
             assert cut <= wanted
-            found = model.forward_from(model.activations(images(), cut), cut)
+            found = model.part(cut)(model.part(0, cut)(images()))
             assert torch.equal(found, model(images()))
 
 

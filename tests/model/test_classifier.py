@@ -7,11 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from tests import tiny
-from thaw.model.classifier import Classifier, Lower, Upper, evenly
-from thaw.model.freeze_plan import apply, last_blocks
+from thaw.model.freeze_plan import last_blocks
+from thaw.model.freezing import apply_plan
+from thaw.model.frozen_part import FrozenPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from thaw.model.classifier import Classifier
 
 CUTS = range(4)  # tiny.classifier has three blocks
 
@@ -32,44 +35,7 @@ def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
 def test_a_cut_does_not_change_the_logits(cut: int) -> None:
     model = tiny.classifier()
     with torch.no_grad():
-        assert torch.equal(
-            model.forward_from(model.activations(images(), cut), cut), model(images())
-        )
-
-
-@pytest.mark.parametrize("cut", CUTS)
-def test_lower_and_upper_make_the_whole(cut: int) -> None:
-    model = tiny.classifier()
-    with torch.no_grad():
-        made = Upper(model, cut)(Lower(model, cut)(images()))
-        same = model.merged(cut, 0, images()[:1])(images())
-        assert torch.equal(made, same)
-        torch.testing.assert_close(made, model(images()), rtol=1e-5, atol=1e-6)
-
-
-def test_what_is_below_a_cut_runs_merged_and_the_classifier_stays_as_it_is() -> None:
-    model = tiny.classifier()
-    before = state(model)
-    merged = model.merged(2, 1, model.blocks[0](images()[:1]))
-    assert [len(batch_norms(block)) for block in merged.blocks] == [1, 0, 1]
-    assert merged.blocks[0] is model.blocks[0]
-    assert merged.blocks[2] is model.blocks[2]
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize("first", ["inference", "bf16"])
-def test_what_is_merged_at_a_first_call_serves_every_later_one(first: str) -> None:
-    model = tiny.classifier()
-    apply(model, last_blocks(1, 3))
-    lower, upper = Lower(model, 2), Upper(model, 2)
-    with torch.inference_mode() if first == "inference" else torch.autocast("cpu"):
-        lower(images())
-    upper(lower(images())).sum().backward()
-    assert all(
-        p.grad is not None for p in (*model.blocks[2].parameters(), *model.head.parameters())
-    )
-    with torch.no_grad():
-        assert torch.equal(lower(images()), Lower(model, 2)(images()))
+        assert torch.equal(model.part(cut)(model.part(0, cut)(images())), model(images()))
 
 
 @pytest.mark.parametrize(
@@ -78,13 +44,13 @@ def test_what_is_merged_at_a_first_call_serves_every_later_one(first: str) -> No
 def test_activations_are_maps_below_the_last_cut_and_pooled_features_at_it(
     cut: int, shape: tuple[int, ...]
 ) -> None:
-    assert tiny.classifier().activations(images(), cut).shape == shape
+    assert tiny.classifier().part(0, cut)(images()).shape == shape
 
 
 WAKERS: dict[str, Callable[[Classifier], nn.Module]] = {
     "the model": lambda model: model.train(),
-    "the part above a cut": lambda model: Upper(model, 1).train(),
-    "the part below a cut": lambda model: Lower(model, 3).train(),
+    "the part above a cut": lambda model: model.part(1).train(),
+    "the part below a cut": lambda model: FrozenPart(model.part(0, 3)).train(),
     "a wrapper, as a library makes one": lambda model: nn.Sequential(nn.Sequential(model)).train(),
     "evaluation and back": lambda model: model.eval().train(),
 }
@@ -97,21 +63,21 @@ def test_train_called_by_anybody_does_not_wake_a_frozen_block(
 ) -> None:
     model = tiny.classifier()
     cut = 3 - depth
-    apply(model, last_blocks(depth, 3, "train"))
+    apply_plan(model, last_blocks(depth, 3, "train"))
     frozen = model.blocks[:cut]
     before = state(frozen)
     with torch.no_grad():
-        expected = model.activations(images(), cut)
+        expected = model.part(0, cut)(images())
         waker(model)
         model(images() * 3 + 1)  # whatever is awake would move its statistics to these
-        assert torch.equal(model.activations(images(), cut), expected)
+        assert torch.equal(model.part(0, cut)(images()), expected)
     assert all(torch.equal(value, before[key]) for key, value in frozen.state_dict().items())
     assert not any(module.training for block in frozen for module in block.modules())
 
 
 def test_train_wakes_what_the_plan_leaves_trainable() -> None:
     model = tiny.classifier()
-    apply(model, last_blocks(2, 3, "train"))
+    apply_plan(model, last_blocks(2, 3, "train"))
     model.train()
     assert [bn.training for bn in batch_norms(model)] == [False, True, True]
     assert model.head.training
@@ -119,7 +85,7 @@ def test_train_wakes_what_the_plan_leaves_trainable() -> None:
 
 def test_train_leaves_frozen_batch_norm_of_trainable_blocks_asleep() -> None:
     model = tiny.classifier()
-    apply(model, last_blocks(2, 3, "frozen"))
+    apply_plan(model, last_blocks(2, 3, "frozen"))
     model.train()
     assert not any(bn.training for bn in batch_norms(model))
     assert model.blocks[2].training
@@ -130,7 +96,7 @@ def test_dropout_of_a_frozen_block_stays_off_and_that_of_the_head_goes_on() -> N
     first = model.blocks[0]
     assert isinstance(first, nn.Sequential)
     first.append(nn.Dropout(0.5))
-    apply(model, last_blocks(1, 3))
+    apply_plan(model, last_blocks(1, 3))
     model.train()
     modes = [module.training for module in model.modules() if isinstance(module, nn.Dropout)]
     assert modes == [False, True]
@@ -138,7 +104,7 @@ def test_dropout_of_a_frozen_block_stays_off_and_that_of_the_head_goes_on() -> N
 
 def test_evaluation_mode_reaches_everything() -> None:
     model = tiny.classifier()
-    apply(model, last_blocks(2, 3, "train"))
+    apply_plan(model, last_blocks(2, 3, "train"))
     model.train().eval()
     assert not any(module.training for module in model.modules())
 
@@ -154,32 +120,33 @@ def test_train_returns_the_model_itself() -> None:
     assert model.eval() is model
 
 
-@pytest.mark.parametrize("taps", [(), (2, 3)])
-@pytest.mark.parametrize("cut", [1, 2, 3])
-def test_what_is_frozen_is_the_same_to_the_bit_in_a_batch_of_any_size(
-    cut: int, taps: tuple[int, ...]
-) -> None:
-    tiny_model = tiny.classifier()
-    model = Classifier(tiny_model.blocks, tiny_model.pool, nn.Identity(), taps).eval()
-    plan = last_blocks(3 - cut, 3)
-    apply(model, plan)
-    frozen = model.readable(cut)
-    some = images(40)
+def test_a_part_owns_the_modules_of_the_classifier() -> None:
+    model = tiny.classifier()
+    part = model.part(1)
+    assert list(part.blocks) == list(model.blocks[1:])
+    assert part.pool is model.pool
+    assert part.head is model.head
+    names = {name for name, _ in model.part(0, 2).named_parameters()}
+    assert {name.split(".")[0] for name in names} == {"blocks"}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_part_of_a_part_is_the_part_of_the_classifier(cut: int) -> None:
+    model = tiny.classifier()
+    inputs = model.part(0, min(cut, 1))(images())
     with torch.no_grad():
-        whole = Lower(model, frozen)(some)
-        for start, end in ((0, 16), (16, 27), (27, 40), (39, 40)):
-            part = Lower(model, frozen)(some[start:end])
-            assert torch.equal(part, whole[start:end])
+        for end in range(max(cut, 1), 4):
+            found = model.part(min(cut, 1), end)(inputs)
+            lower, upper = (
+                model.part(0, end).part(min(cut, 1), max(cut, 1)),
+                model.part(0, end).part(max(cut, 1)),
+            )
+            assert torch.equal(upper(lower(inputs)), found)
 
 
-def test_filling_up_a_batch_leaves_no_trace() -> None:
-    inputs = images(3)
-    seen = []
-
-    def doubled(batch: Tensor) -> Tensor:
-        seen.append(len(batch))
-        return batch * 2
-
-    assert torch.equal(evenly(doubled, inputs), inputs * 2)
-    assert torch.equal(evenly(doubled, images(32)), images(32) * 2)
-    assert seen == [16, 32]
+def test_pooled_outputs_of_all_blocks_are_put_side_by_side() -> None:
+    model = tiny.classifier()
+    with torch.no_grad():
+        maps = [model.part(0, cut)(images()) for cut in (1, 2)]
+        expected = [*(m.mean((2, 3)) for m in maps), model.part(0, 3)(images())]
+        assert torch.equal(model.pooled_blocks()(images()), torch.cat(expected, dim=1))

@@ -18,7 +18,6 @@ from thaw.model import batchnorm, directory, zoo
 from thaw.model.assembly import assemble
 from thaw.model.classifier import Classifier
 from thaw.model.directory import Parent, Spec
-from thaw.model.freeze_plan import apply, last_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +45,7 @@ def made(
     model.train()(images() * 2 + 1)  # the running statistics are no longer those of a new network
     model.to(memory_format=torch.channels_last).eval()
     if form == "partly affine":
-        apply(model, last_blocks(2, len(model.blocks), "affine"))
+        batchnorm.fold_blocks(model.blocks, range(len(model.blocks) - 2, len(model.blocks)))
     elif form != "original":
         batchnorm.fold_all(model)
     folded = batchnorm.affine_names(model)

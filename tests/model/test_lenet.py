@@ -41,5 +41,5 @@ def test_it_sees_luminance_alone() -> None:
     grey = 0.299 * image[:, 0] + 0.587 * image[:, 1] + 0.114 * image[:, 2]
     with torch.no_grad():
         torch.testing.assert_close(
-            model.activations(image, 4), model.activations(grey[:, None].repeat(1, 3, 1, 1), 4)
+            model.part(0, 4)(image), model.part(0, 4)(grey[:, None].repeat(1, 3, 1, 1))
         )

@@ -22,8 +22,10 @@ from thaw.data.loading import ImageSource
 from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
-from thaw.model.classifier import Lower
-from thaw.model.freeze_plan import BatchNormPolicy, apply, last_blocks
+from thaw.model.batchnorm import fold_blocks
+from thaw.model.freeze_plan import BatchNormPolicy, last_blocks
+from thaw.model.freezing import apply_plan
+from thaw.model.frozen_part import FrozenPart
 from thaw.system.launching import accelerate_command
 from thaw.training import loop
 from thaw.training.activation_cache import Cache, cached
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from thaw.config.training_sections import Regularize, Training
     from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
+    from thaw.model.freeze_plan import Plan
     from thaw.training.history import Row
     from thaw.training.progress import Progress
 
@@ -158,8 +161,15 @@ def model(
     depth: int = 2, batch_norm: BatchNormPolicy = "frozen", dropout: float = 0.0
 ) -> Classifier:
     classifier = tiny.classifier(dropout=dropout)
-    apply(classifier, last_blocks(depth, 3, batch_norm))
+    set_plan(classifier, last_blocks(depth, 3, batch_norm))
     return classifier
+
+
+def set_plan(classifier: Classifier, plan: Plan) -> None:
+    """Fold where the policy is ``affine`` and apply ``plan``, as a training stage does."""
+    if plan.batch_norm == "affine":
+        fold_blocks(classifier.blocks, plan.trainable)
+    apply_plan(classifier, plan)
 
 
 def fit(
@@ -319,7 +329,7 @@ def _main(out: Path) -> None:
     rank.resume("everything", VARIANTS["everything"], EACH_EPOCH, data)
     rank.score(SCORED)
     cache = Cache(out / "activations", 1e9, "data")
-    source = cached(rank.runtime, Lower(tiny.classifier(), 2), train, cache, "train")
+    source = cached(rank.runtime, FrozenPart(tiny.classifier().part(0, 2)), train, cache, "train")
     if rank.runtime.is_main:
         np.save(out / "activations.npy", source.read(np.arange(TRAIN)).numpy())
 

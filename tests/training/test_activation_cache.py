@@ -20,7 +20,7 @@ from thaw.data.manifest import Row
 from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
-from thaw.model.classifier import Lower, Pooled
+from thaw.model.frozen_part import FrozenPart
 from thaw.training.activation_cache import Cache, cache_of, cached
 from thaw.training.phase_inputs import PhaseInputs, phase_inputs
 
@@ -51,7 +51,8 @@ def cache(tmp_path: Path) -> Cache:
 def lower(
     train: Any, cache: Cache, cut: int = 2, model: Classifier | None = None
 ) -> ActivationSource:
-    return cached(tiny.runtime(), Lower(model or tiny.classifier(), cut), train, cache, "train")
+    frozen = FrozenPart((model or tiny.classifier()).part(0, cut))
+    return cached(tiny.runtime(), frozen, train, cache, "train")
 
 
 def files(cache: Cache) -> list[Path]:
@@ -66,7 +67,7 @@ def test_cached_activations_are_those_of_the_network(
     places = np.arange(len(train))
     with torch.no_grad():
         images = train.finish(train.read(places), places, epoch=None)
-        expected = tiny.classifier().activations(images, cut)
+        expected = tiny.classifier().part(0, cut)(images)
     assert expected.shape == (phase.TRAIN, *SHAPES[cut])
     torch.testing.assert_close(source.read(places), expected, rtol=1e-6, atol=1e-6)
     assert np.array_equal(source.targets, train.targets)
@@ -109,7 +110,7 @@ def test_a_tap_below_the_cut_lowers_it(
     cache: Cache, train: ImageSource, val: ImageSource, taps: tuple[int, ...]
 ) -> None:
     model = phase.model(1)
-    model.taps = taps
+    model.outline = replace(model.outline, taps=taps)
     assert phase_inputs(tiny.runtime(), model, train, val, 2, cache).cut == taps[0] - 1
     assert phase_inputs(tiny.runtime(), model, train, val, 3, cache).cut == 3  # all taps are pooled
 
@@ -148,7 +149,7 @@ def test_what_is_kept_at_a_lower_cut_is_not_computed_again(
 def test_what_is_kept_above_a_tap_is_no_start(cache: Cache, train: ImageSource) -> None:
     model = tiny.classifier()
     lower(train, cache, 2, model)
-    model.taps = (2, 3)
+    model.outline = replace(model.outline, taps=(2, 3))
     with pytest.raises(phase.Killed):
         lower(phase.Dying(train, 1), cache, 3, model)
     lower(train, cache, 1, model)
@@ -179,14 +180,14 @@ def test_another_view_of_the_images_is_no_start(
     monkeypatch.setattr(ImageSource, "read", counted)
     for cut, epoch, needed in ((1, 1, True), (2, 1, False), (2, 2, True), (2, None, True)):
         read.clear()
-        cached(runtime, Lower(model, cut), train, cache, "train", epoch)
+        cached(runtime, FrozenPart(model.part(0, cut)), train, cache, "train", epoch)
         assert bool(read) == needed, (cut, epoch)
 
 
 @pytest.mark.parametrize("change", ["a weight", "a statistic", "the cut", "the data", "the split"])
 def test_what_the_activations_depend_on_names_the_file(cache: Cache, change: str) -> None:
     runtime, model, split, cut = tiny.runtime(), tiny.classifier(), "train", 2
-    before = cache.path(runtime, Lower(model, cut), split)
+    before = cache.path(runtime, FrozenPart(model.part(0, cut)), split)
     if change == "a weight":
         next(model.blocks[0].parameters()).data[0, 0, 0, 0] += 1e-6
     elif change == "a statistic":
@@ -194,7 +195,7 @@ def test_what_the_activations_depend_on_names_the_file(cache: Cache, change: str
     elif change == "the data":
         cache = Cache(cache.folder, cache.limit, "other")
     cut, split = (1 if change == "the cut" else 2), ("val" if change == "the split" else split)
-    assert cache.path(runtime, Lower(model, cut), split) != before
+    assert cache.path(runtime, FrozenPart(model.part(0, cut)), split) != before
 
 
 @pytest.mark.parametrize("change", ["a weight", "a statistic"])
@@ -208,10 +209,10 @@ def test_a_tensor_of_the_modules_own_names_the_file_too(cache: Cache, change: st
 
 def test_what_is_above_the_cut_does_not_name_the_file(cache: Cache) -> None:
     model = tiny.classifier()
-    before = cache.path(tiny.runtime(), Lower(model, 2), "train")
+    before = cache.path(tiny.runtime(), FrozenPart(model.part(0, 2)), "train")
     next(model.blocks[2].parameters()).data += 1
     next(model.head.parameters()).data += 1
-    assert cache.path(tiny.runtime(), Lower(model, 2), "train") == before
+    assert cache.path(tiny.runtime(), FrozenPart(model.part(0, 2)), "train") == before
 
 
 def test_the_least_recently_used_go_first(cache: Cache, train: ImageSource) -> None:
@@ -282,17 +283,6 @@ def test_two_processes_cache_what_one_does(
     (made,) = (phase.two_ranks(tmp_path_factory) / "activations").glob("*.npy")
     everything = lower(train, cache).read(np.arange(phase.TRAIN)).numpy()
     np.testing.assert_allclose(np.load(made), everything, rtol=1e-6, atol=1e-6)
-
-
-def test_the_pooled_outputs_of_all_blocks_stand_side_by_side() -> None:
-    model = tiny.classifier()
-    pooled = Pooled(model, 16)
-    images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        maps = [model.activations(images, cut) for cut in (1, 2)]
-        expected = [*(m.mean((2, 3)) for m in maps), model.activations(images, 3)]
-        assert torch.allclose(pooled(images), torch.cat(expected, dim=1))
-    assert pooled.widths == [8, 8, 16]
 
 
 def test_a_full_disk_is_a_line_with_path_and_bytes_and_leaves_nothing(

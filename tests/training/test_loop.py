@@ -14,7 +14,7 @@ from tests import tiny
 from tests.training import phase
 from thaw.data.loading import ActivationSource, ImageSource, shuffled
 from thaw.errors import ThawError
-from thaw.model.classifier import Lower, Upper
+from thaw.model.frozen_part import FrozenPart
 from thaw.training import loop, schedule
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.runtime import logits, start
@@ -55,7 +55,7 @@ def mislabelled(val: ImageSource) -> ImageSource:
 def loss(model: Classifier, source: ImageSource) -> float:
     assert model.plan is not None
     cut = model.plan.cut
-    merged = nn.Sequential(Lower(model, cut), Upper(model, cut))  # as training runs it
+    merged = nn.Sequential(FrozenPart(model.part(0, cut)), model.part(cut))  # as training runs it
     scores = logits(tiny.runtime(), merged, source, "")
     return float(F.cross_entropy(scores.double(), torch.from_numpy(source.targets)))
 

@@ -7,7 +7,8 @@ import torch
 
 from tests import tiny
 from tests.training import phase
-from thaw.model.freeze_plan import Plan, apply
+from thaw.model.freeze_plan import Plan
+from thaw.model.freezing import apply_plan
 from thaw.training import optimizers
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def test_every_trainable_parameter_is_in_exactly_one_group(
 
 def test_the_blocks_of_a_surgical_plan_are_grouped_too() -> None:
     model = tiny.classifier()
-    apply(model, Plan(frozenset({0}), 3))
+    apply_plan(model, Plan(frozenset({0}), 3))
     rates = {name: group["lr"] for group in groups(model) for name in group["names"]}
     assert set(rates) == {
         "head.1.weight",

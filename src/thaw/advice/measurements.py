@@ -11,7 +11,7 @@ from thaw.advice.linear_probes import probe_all, told_apart
 from thaw.advice.recommendation import Facts
 from thaw.data.loading import ImageSource
 from thaw.model.batch_statistics import expected, observed, shift
-from thaw.model.classifier import Pooled
+from thaw.model.classifier import average_positions
 from thaw.training.activation_cache import cached
 from thaw.training.runtime import forward_all
 
@@ -32,7 +32,7 @@ def measure(context: Context, classifier: Classifier, preprocessing: Preprocessi
     runtime, data, seed = context.runtime, context.data, context.params.seed
     from_scratch = context.params.backbone.weights == "none"
     cache = context.cache(preprocessing)
-    pooled = Pooled(classifier, preprocessing.image_size)
+    pooled = classifier.pooled_blocks()
     features, targets, groups = [], [], []
     for split in ("train", "val"):
         source = data.images(split, preprocessing)
@@ -44,7 +44,7 @@ def measure(context: Context, classifier: Classifier, preprocessing: Preprocessi
     splits = np.repeat([0, 1], [len(part) for part in targets])
     single, joined = probe_all(
         both,
-        pooled.widths,
+        _output_widths(classifier, preprocessing.image_size),
         np.concatenate(targets),
         digests,
         seed,
@@ -62,6 +62,20 @@ def measure(context: Context, classifier: Classifier, preprocessing: Preprocessi
     )
 
 
+def _output_widths(classifier: Classifier, image_size: int) -> list[int]:
+    """Return the number of pooled features of each block."""
+    classifier.eval()
+    device = next(classifier.parameters()).device
+    activations = torch.zeros(1, 3, image_size, image_size, device=device)
+    widths = []
+    with torch.no_grad():
+        for block in classifier.blocks:
+            activations = block(activations)
+            widths.append(average_positions(activations, classifier.layout).shape[1])
+        widths[-1] = classifier.pool(activations).shape[1]
+    return widths
+
+
 def shift_of(
     context: Context, classifier: Classifier, preprocessing: Preprocessing
 ) -> float | None:
@@ -77,7 +91,7 @@ def shift_of(
     ids = data.manifest.ids("train")
     some = ids[np.unique(np.linspace(0, len(ids) - 1, _SHIFT_IMAGES).astype(np.int64))]
     source = ImageSource(data.store, some, data.manifest.targets, preprocessing)
-    pooled = Pooled(classifier, preprocessing.image_size)
+    pooled = classifier.pooled_blocks()
     with observed(classifier.blocks, before) as moments:
         for _ in forward_all(runtime, pooled, source, "statistics"):
             pass

@@ -10,7 +10,7 @@ from torch import nn
 
 from thaw.errors import ThawError
 from thaw.model import head
-from thaw.model.classifier import AveragePool, Classifier, averaged
+from thaw.model.classifier import AveragePool, Classifier, average_positions
 
 if TYPE_CHECKING:
     from thaw.config.model_sections import Head
@@ -55,7 +55,7 @@ def trimmed(
 
 
 def _width(backbone: Backbone, tap: int, image_size: int) -> int:
-    return averaged(_outputs(backbone, tap, image_size), backbone.layout).shape[1]
+    return average_positions(_outputs(backbone, tap, image_size), backbone.layout).shape[1]
 
 
 def _outputs(backbone: Backbone, count: int, image_size: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 # Largest difference of a merged block's output, over its scale, that rounding explains.
@@ -74,6 +74,12 @@ def fold_all(module: nn.Module) -> int:
         assert isinstance(bn, _BatchNorm)
         module.set_submodule(name, fold(bn))
     return len(names)
+
+
+def fold_blocks(blocks: nn.ModuleList, indices: Iterable[int]) -> None:
+    """Replace every BatchNorm of the blocks at ``indices`` by its affine map, in place."""
+    for index in indices:
+        fold_all(blocks[index])
 
 
 def has_statistics(module: nn.Module) -> bool:

@@ -12,7 +12,6 @@ from thaw.advice.auto_values import resolve
 from thaw.context import Context
 from thaw.evaluation.latency import latency
 from thaw.evaluation.metrics import score
-from thaw.model.classifier import Upper
 from thaw.search.trial_context import load_head, save_head
 from thaw.stages import unfreeze, warmup_head
 from thaw.training.observer import Observer
@@ -106,7 +105,7 @@ def _all_have(ground: Ground, found: bool) -> bool:  # noqa: FBT001
 
 def _macro_f1(ground: Ground, params: Params, classifier: Classifier, inputs: PhaseInputs) -> float:
     val, classes = inputs.val, ground.data.manifest.classes
-    outputs = logits(ground.runtime, Upper(classifier, inputs.cut), val, "macro F1")
+    outputs = logits(ground.runtime, classifier.part(inputs.cut), val, "macro F1")
     probabilities = outputs.double().softmax(dim=1).numpy()
     scores = score(probabilities, val.targets, classes, params.evaluate.calibration_bins)
     return scores.summary["macro_f1"]

@@ -17,7 +17,7 @@ from torch import nn
 
 from thaw.data.prepared import Prepared
 from thaw.model import head as heads
-from thaw.model.classifier import Lower
+from thaw.model.frozen_part import FrozenPart
 from thaw.registry.starting_model import begin, parent_of
 from thaw.search.cached_views import Views
 from thaw.system import provenance
@@ -119,7 +119,7 @@ class Ground:
         if params.unfreeze.epochs == 0:
             augmentation = None  # of what is only scored
         train = self.data.images("train", self.spec.preprocessing, params.seed, augmentation)
-        cut = classifier.readable(cut)
+        cut = classifier.outline.readable(cut)
         views = min(params.search.views, params.unfreeze.epochs)
         key = provenance.key(
             classifier.taps, cut, train.randomness if train.is_random else 0, views
@@ -150,7 +150,7 @@ class Ground:
         if not train.is_random or not views or cut == 0:
             inputs = phase_inputs(self.runtime, classifier, train, val, cut, cache)
             return _Opened(inputs, cache.files)
-        lower, known = Lower(classifier, cut), dict[nn.Module, str]()
+        lower, known = FrozenPart(classifier.part(0, cut)), dict[nn.Module, str]()
         found = [
             cached(self.runtime, lower, train, cache, "train", epoch, known)
             for epoch in range(1, views + 1)

@@ -21,7 +21,7 @@ from torch import nn
 
 from thaw.data.loading import ActivationSource
 from thaw.errors import ThawError
-from thaw.model.classifier import Lower
+from thaw.model.frozen_part import FrozenPart
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
 from thaw.training.runtime import forward_all
@@ -87,14 +87,20 @@ class Cache:
 
 
 def _digests(module: nn.Module, known: dict[nn.Module, str]) -> list[str]:
-    """A digest of ``module`` without its parts, and of each part: the blocks, where it has any."""
+    """Return a digest of ``module`` without its children, and of each child, block by block.
+
+    A frozen part is identified by the part that it computes, not by its merged copy.
+    """
+    kind = type(module).__name__
+    if isinstance(module, FrozenPart):
+        module = module.part
     parts: list[nn.Module] = []
     for child in module.children():
         parts.extend(child if isinstance(child, nn.ModuleList) else [child])
     for part in parts:
         if part not in known:
             known[part] = _digest(str(part), part.state_dict().items())
-    itself = f"{type(module).__name__}({module.extra_repr()})"
+    itself = f"{kind}({module.extra_repr()})"
     own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
     return [_digest(itself, own), *(known[part] for part in parts)]
 
@@ -174,8 +180,8 @@ def _begun(
     Or all of it, and the images. In mixed precision always so: what is kept is in float32, which
     the next block would add up more exactly than what it was rounded from.
     """
-    if isinstance(module, Lower) and runtime.precision in {"no", "float32"}:
-        for below, rest in module.divided():
+    if isinstance(module, FrozenPart) and runtime.precision in {"no", "float32"}:
+        for below, rest in module.splits():
             path = cache.path(runtime, below, split, *look, known=known)
             with contextlib.suppress(FileNotFoundError):
                 return rest, ActivationSource(np.load(path, mmap_mode="r"), source.targets)

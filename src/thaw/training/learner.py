@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from thaw.errors import ThawError
-from thaw.model.classifier import EVEN, Lower, Upper
+from thaw.model.frozen_part import ROUNDING_MULTIPLE, FrozenPart
 from thaw.training import optimizers, regularization
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Learner:
         )
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
         # Filling up every batch, not the last alone, would cost more than it is worth.
-        self._even = config.batch_size % (EVEN * runtime.world) == 0
+        self._pad_batches = config.batch_size % (ROUNDING_MULTIPLE * runtime.world) == 0
         self._settings, self._seed = settings, seed
         self._loss = regularization.Loss(settings, targets)
         blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
@@ -77,10 +77,12 @@ class Learner:
     def _wrap(self) -> None:
         whole, cut = self._classifier, self._cut
         assert whole.plan is not None
-        frozen = max(cut, whole.readable(whole.plan.cut))
-        self._below = Lower(whole, frozen, cut, even=self._even) if frozen > cut else None
+        frozen = max(cut, whole.outline.readable(whole.plan.cut))
+        self._below: FrozenPart | None = None
+        if frozen > cut:
+            self._below = FrozenPart(whole.part(cut, frozen), pad_batches=self._pad_batches)
         self._frozen = frozen
-        self.network, self.optimizer = self._runtime.prepare(Upper(whole, frozen), self.optimizer)
+        self.network, self.optimizer = self._runtime.prepare(whole.part(frozen), self.optimizer)
 
     @property
     def whole(self) -> nn.Module:
@@ -88,7 +90,7 @@ class Learner:
 
         Accelerate leaves autocast in the ``forward`` of what it prepared.
         """
-        upper = Upper(self._classifier, self._frozen)
+        upper = self._classifier.part(self._frozen)
         return nn.Sequential(self._below, upper) if self._below else upper
 
     def set_rate(self, scale: float) -> None:

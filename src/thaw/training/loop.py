@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from thaw.data.loading import shuffled
-from thaw.model import freeze_plan
+from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
 from thaw.training import optimizers, schedule, trainable_state
 from thaw.training.checkpoints import join, split
@@ -82,7 +82,7 @@ def fit(
             phase.save()
     trainable_state.load(classifier, phase.best)
     if classifier.plan != phase.gradual.final:
-        freeze_plan.apply(classifier, phase.gradual.final)
+        apply_plan(classifier, phase.gradual.final)
     classifier.eval()
     return phase.progress
 
@@ -149,7 +149,7 @@ class _Phase:
         """Let the blocks train whose time has come."""
         plan = self.gradual.plan(self.progress.epoch)
         if plan != self.classifier.plan:
-            freeze_plan.apply(self.classifier, plan)
+            apply_plan(self.classifier, plan)
             self.learner.rewrap()
         if self.gradual.epochs:
             optimizers.forget_idle_steps(self.learner.optimizer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thaw.model.classifier import Lower
+from thaw.model.frozen_part import FrozenPart
 from thaw.training.activation_cache import cached
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def phase_inputs(
     They are cached activations where every epoch would compute the same ones. They are the images
     where nothing is frozen, or where augmentation changes the images in every epoch.
     """
-    cut = classifier.readable(cut)
+    cut = classifier.outline.readable(cut)
     if cut == 0 or train.is_random:
         return PhaseInputs(train, val, 0)
-    lower = Lower(classifier, cut)
+    frozen = FrozenPart(classifier.part(0, cut))
     known: dict[nn.Module, str] = {}
     return PhaseInputs(
-        cached(runtime, lower, train, cache, "train", known=known),
-        cached(runtime, lower, val, cache, "val", known=known),
+        cached(runtime, frozen, train, cache, "train", known=known),
+        cached(runtime, frozen, val, cache, "val", known=known),
         cut,
     )
