@@ -24,7 +24,8 @@ from rich.table import Table
 from tests import settings, tiny
 from thaw.config.promotion_sections import Promote
 from thaw.data.loading import ActivationSource
-from thaw.evaluation.metrics import score
+from thaw.evaluation.scores import score
+from thaw.metrics.predictions import Predictions
 from thaw.model import zoo
 from thaw.model.classifier import Classifier
 from thaw.model.freeze_plan import last_blocks
@@ -175,7 +176,7 @@ def retrained(
 
 def scored(number: int, probabilities: NDArray[np.float64], targets: Ints) -> Scored:
     """As the gate sees it."""
-    scores = score(probabilities, targets, CLASSES, BINS)
+    scores = score(Predictions(probabilities, targets, BINS), CLASSES)
     recalls = {row["class"]: row["recall"] for row in scores.per_class if row["support"]}
     measured = {"latency_ms": 1.0, "size_mb": 1.0}
     return Scored(number, DIGEST, probabilities, {**scores.summary, **measured}, recalls)

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from thaw.evaluation import plots
-from thaw.evaluation.metrics import Scores, score
+from thaw.evaluation.scores import Scores, score
+from thaw.metrics.predictions import Predictions
 from thaw.training.history import Row
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def scores(classes: Sequence[str]) -> Scores:
     targets = np.arange(4 * len(classes)) % len(classes)
     probabilities = generator.dirichlet(np.full(len(classes), 0.3), len(targets))
     probabilities[np.arange(len(targets)), targets] += 0.3
-    return score(probabilities / probabilities.sum(axis=1, keepdims=True), targets, classes, 15)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return score(Predictions(probabilities, targets, bins=15), classes)
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from tests import settings
 from thaw.config.promotion_sections import Promote
-from thaw.evaluation.metrics import score
+from thaw.evaluation.scores import score
+from thaw.metrics.predictions import Predictions
 from thaw.promotion import gate_report
 from thaw.promotion.gate import Origin, Rule, judge
 from thaw.promotion.gate_report import Report
@@ -61,7 +62,7 @@ def probabilities(wrong: list[int], sure: float = 0.9) -> NDArray[np.float64]:
 
 def scored(wrong: list[int], sure: float = 0.9, version: int = 2, **metrics: float) -> Scored:
     made = probabilities(wrong, sure)
-    scores = score(made, TARGETS, CLASSES, 15)
+    scores = score(Predictions(made, TARGETS, 15), CLASSES)
     recalls = {row["class"]: row["recall"] for row in scores.per_class}
     measured = {**scores.summary, "latency_ms": 5.0, "size_mb": 2.0, **metrics}
     return Scored(version, DIGEST, made, measured, recalls)

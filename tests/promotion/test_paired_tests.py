@@ -1,20 +1,19 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from thaw.config.promotion_sections import Metric
-from thaw.evaluation.metrics import score
+from thaw.metrics.registry import METRICS
 from thaw.promotion.paired_tests import (
-    FEWEST,
-    Compared,
+    MIN_IMAGES,
+    Comparison,
     Pair,
     compare,
-    fewest_images,
     mcnemar,
+    min_images,
     not_worse,
 )
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLASSES = list("abcde")
-METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 def model(
@@ -43,28 +41,25 @@ def pair(strong: float, weak: float, images: int = 300, seed: int = 0) -> Pair:
     )
 
 
-def outcome(made: Pair, metric: Metric, margin: float = 0.0) -> Compared:
-    return compare(made, metric, margin=margin, confidence=0.95)
+def outcome(made: Pair, metric: str, margin: float = 0.0) -> Comparison:
+    return compare(made, METRICS[metric], margin=margin, confidence=0.95)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_advantage_is_the_difference_of_the_scores(metric: Metric) -> None:
+def test_the_advantage_is_the_difference_of_the_scores(metric: str) -> None:
     made = pair(2.5, 2.0)
-    own, other = (
-        score(probabilities, made.targets, CLASSES, 15).summary[metric]
-        for probabilities in (made.challenger, made.champion)
-    )
-    expected = other - own if metric in {"log_loss", "ece"} else own - other
+    own, other = (METRICS[metric].value(one) for one in made.predictions())
+    expected = own - other if METRICS[metric].higher_is_better else other - own
     assert outcome(made, metric).advantage == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", [metric for metric in METRICS if metric != "ece"])
-def test_a_much_better_model_is_better_and_a_much_worse_one_worse(metric: Metric) -> None:
+def test_a_much_better_model_is_better_and_a_much_worse_one_worse(metric: str) -> None:
     made = pair(4.0, 1.5)
     assert outcome(made, metric).confidence > 0.99
     swapped = Pair(made.champion, made.challenger, made.targets, 15)
     assert outcome(swapped, metric).confidence < 0.01
-    assert outcome(swapped, metric).doubt > 0.99
+    assert outcome(swapped, metric).confidence_worse > 0.99
     assert outcome(swapped, metric, margin=0.05).confidence < 0.01
 
 
@@ -113,12 +108,12 @@ def test_more_wins_never_hurt_and_more_losses_never_help() -> None:
 
 
 @pytest.mark.parametrize("metric", [metric for metric in METRICS if metric != "accuracy"])
-def test_a_bootstrap_over_few_images_tells_nothing(metric: Metric) -> None:
+def test_a_bootstrap_over_few_images_tells_nothing(metric: str) -> None:
     made = pair(6.0, 0.5, images=25)
     found = outcome(made, metric, margin=0.1)
     assert found.confidence <= 0.5
     assert found.needed is not None
-    assert found.needed >= FEWEST
+    assert found.needed >= MIN_IMAGES
 
 
 def test_equal_predictions_on_few_images_do_not_show_that_a_model_is_not_worse() -> None:
@@ -127,7 +122,7 @@ def test_equal_predictions_on_few_images_do_not_show_that_a_model_is_not_worse()
     assert outcome(made, "accuracy", margin=0.02).confidence < 0.95
     assert outcome(made, "accuracy", margin=0.05).confidence > 0.95
     assert outcome(made, "worst_class_recall", margin=0.05).confidence <= 0.5
-    assert fewest_images("worst_class_recall", 0.05, 0.95) == 59
+    assert min_images(METRICS["worst_class_recall"], 0.05, 0.95) == 59
 
 
 def test_how_many_images_would_tell_falls_with_the_difference() -> None:
@@ -140,5 +135,5 @@ def test_how_many_images_would_tell_falls_with_the_difference() -> None:
 def test_the_same_seed_gives_the_same_confidence() -> None:
     made = pair(2.6, 2.5)
     assert outcome(made, "macro_f1") == outcome(made, "macro_f1")
-    other = compare(made, "macro_f1", margin=0.0, confidence=0.95, seed=1)
+    other = compare(made, METRICS["macro_f1"], margin=0.0, confidence=0.95, seed=1)
     assert other.confidence == pytest.approx(outcome(made, "macro_f1").confidence, abs=0.05)

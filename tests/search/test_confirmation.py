@@ -31,7 +31,7 @@ def searched(folder: Path, **changes: Any) -> Asked:
 
 
 def end(asked: Question, main: optuna.Study, taken: Trial, loss: float) -> None:
-    result = Result(loss, 1 - loss, 1 - loss, None, 1, [], 0.1)
+    result = Result({"log_loss": loss, "accuracy": 1 - loss}, None, 1, [], 0.1)
     study.finish(main, taken, TrialState.COMPLETE, "", result, asked.metrics)
 
 

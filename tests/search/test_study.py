@@ -22,7 +22,7 @@ from thaw.search.worker import Worker
 if TYPE_CHECKING:
     from thaw.config.params import Params
 
-RESULT = Result(0.5, 0.8, 0.7, None, 1, [], 0.1)
+RESULT = Result({"log_loss": 0.5, "accuracy": 0.8, "macro_f1": 0.7}, None, 1, [], 0.1)
 
 
 @pytest.fixture
@@ -35,7 +35,8 @@ def complete(params: Params, trials: int, loss: float = 0.5) -> optuna.Study:
     asked, connected, main = project.new_study(params)
     while (taken := study.claim(main, connected, trials)) is not None:
         study.sample(taken, asked.dimensions)
-        result = Result(loss + 0.1 * taken.number, 0.8, 0.7, None, 1, [], 0.1)
+        metrics = {"log_loss": loss + 0.1 * taken.number, "accuracy": 0.8, "macro_f1": 0.7}
+        result = Result(metrics, None, 1, [], 0.1)
         study.finish(main, taken, TrialState.COMPLETE, "", result, asked.metrics)
     return main
 

@@ -81,9 +81,12 @@ def test_a_trial_reports_what_it_comes_to(params: Params) -> None:
     rows: list[Row] = []
     result, _ = trial.run(project.opened(params), params, rows.append)
     best = min(rows, key=lambda row: row.val_loss)
-    assert (result.log_loss, result.accuracy) == (best.val_loss, best.val_accuracy)
+    assert (result.metrics["log_loss"], result.metrics["accuracy"]) == (
+        best.val_loss,
+        best.val_accuracy,
+    )
     assert result.best_epoch == best.epoch
-    assert 0 <= result.macro_f1 <= 1
+    assert 0 <= result.metrics["macro_f1"] <= 1
     assert result.latency_ms is None
 
 

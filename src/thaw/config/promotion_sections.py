@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
+from thaw.config.metric_names import MetricName, MetricNameOrNone, QuantityName
 from thaw.config.parameter import parameter
 from thaw.config.section import Positive, Probability, Section
-
-Metric = Literal["accuracy", "macro_f1", "log_loss", "ece", "worst_class_recall"]
-Measured = Metric | Literal["latency_ms", "size_mb"]
 
 
 class Provenance(Section):
@@ -33,18 +31,18 @@ class Provenance(Section):
 class Promote(Section):
     """The rules by which a version becomes the champion."""
 
-    floors: dict[Measured, float] = parameter(
+    floors: dict[QuantityName, float] = parameter(
         {"accuracy": 0.7, "worst_class_recall": 0.4},
         "Lowest value that passes, by metric, latency_ms (one image at a time) or size_mb.",
     )
-    ceilings: dict[Measured, float] = parameter(
+    ceilings: dict[QuantityName, float] = parameter(
         {"ece": 0.2, "latency_ms": 1000.0},
         "Highest value that passes, by metric, latency_ms (one image at a time) or size_mb.",
     )
-    better: Metric | Literal["none"] = parameter(
+    better: MetricNameOrNone = parameter(
         "none", "Metric in which a version must be better than the champion."
     )
-    not_worse: dict[Metric, Positive] = parameter(
+    not_worse: dict[MetricName, Positive] = parameter(
         {"accuracy": 0.02, "log_loss": 0.05},
         "By metric: how much worse than the champion a version may be.",
     )

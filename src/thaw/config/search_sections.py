@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from thaw.config.metric_names import MetricName
 from thaw.config.parameter import parameter
 from thaw.config.section import Section
 
@@ -35,7 +36,7 @@ class Search(Section):
         "of choices, or a range {low, high, log}. Trials with equal parameters of head and "
         "warmup_head share the heads they start from.",
     )
-    objective: Literal["log_loss", "accuracy", "macro_f1"] = parameter(
+    objective: MetricName = parameter(
         "log_loss", "Metric of the validation split that the search optimises."
     )
     latency: bool = parameter(

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from thaw.errors import ThawError
+from thaw.metrics.registry import METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +61,10 @@ def show(params: Params, reports: Path) -> None:
     if "tta" in metrics:
         views = f"{params.evaluate.tta_views} augmented views averaged in"
         table.add_row("with augmentation", f"{metrics['tta']['accuracy']:.4f}  ({views})")
-    table.add_row("macro F1, log-loss", f"{scores['macro_f1']:.4f}, {scores['log_loss']:.4f}")
-    table.add_row("ECE, worst recall", f"{scores['ece']:.4f}, {scores['worst_class_recall']:.4f}")
+    others = [metric for metric in METRICS.values() if metric.name != "accuracy"]
+    for pair in (others[start : start + 2] for start in range(0, len(others), 2)):
+        values = ", ".join(f"{scores[metric.name]:.4f}" for metric in pair)
+        table.add_row(", ".join(metric.label for metric in pair), values)
     table.add_section()
     name = escape(f"{registered['name']} version {registered['version']}")
     table.add_row("registered", f"[bold]{name}[/bold] as @{registered['alias']}")

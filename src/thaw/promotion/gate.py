@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thaw.promotion.paired_tests import Compared, Pair, compare
+from thaw.metrics.registry import METRICS
+from thaw.promotion.paired_tests import Comparison, Pair, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from thaw.config.promotion_sections import Measured, Metric, Promote
+    from thaw.config.promotion_sections import Promote
     from thaw.promotion.scoring import Scored
 
 ARTIFACT = "artifact"
@@ -144,7 +145,7 @@ def _same(name: str, recorded: str, here: str, same: str, other: str) -> Rule:
 
 
 def _bound(
-    metric: Measured, challenger: Scored, champion: Scored | None, bound: float, *, floor: bool
+    metric: str, challenger: Scored, champion: Scored | None, bound: float, *, floor: bool
 ) -> Rule:
     value = challenger.metrics.get(metric, math.nan)
     known = math.isfinite(value)
@@ -165,7 +166,7 @@ def _against(
     bins: int,
 ) -> Iterator[Rule]:
     """The rules that compare; a model that could not be scored passes none of them."""
-    margins: dict[Metric, float] = {**settings.not_worse}
+    margins = settings.not_worse
     tests = [(metric, margin, f"{metric}: not worse") for metric, margin in margins.items()]
     if settings.better != "none":
         tests.append((settings.better, 0.0, f"{settings.better}: better"))
@@ -181,7 +182,7 @@ def _against(
             assert challenger.probabilities is not None
             assert champion.probabilities is not None
             pair = Pair(challenger.probabilities, champion.probabilities, targets, bins)
-            found = compare(pair, metric, margin=margin, confidence=settings.confidence)
+            found = compare(pair, METRICS[metric], margin=margin, confidence=settings.confidence)
             passed = found.confidence >= settings.confidence
             sentence = _sentence(found, metric, margin, settings.confidence)
         yield Rule(name, number(own), number(other), needed, passed, sentence)
@@ -204,15 +205,16 @@ def _no_comparison(unscored: Scored | None, metric: str) -> str:
     return f"version {unscored.version} cannot be scored here: {reason}"
 
 
-def _sentence(found: Compared, metric: str, margin: float, confidence: float) -> str:
+def _sentence(found: Comparison, metric: str, margin: float, confidence: float) -> str:
     claim = f"not worse by {number(margin)} or more" if margin else "better"
     shares = f"{found.advantage:+.4f} for the challenger"
     sure = f"{min(found.confidence, 0.9999):.2%} sure that it is {claim}"
     if found.confidence >= confidence:
         return f"{shares}; {sure}"
-    if found.doubt >= confidence:
-        return f"{shares}; it is worse ({min(found.doubt, 0.9999):.2%} sure)"
-    where = "images of the smallest class" if metric == "worst_class_recall" else "images"
+    if found.confidence_worse >= confidence:
+        return f"{shares}; it is worse ({min(found.confidence_worse, 0.9999):.2%} sure)"
+    is_limited = METRICS[metric].limited_by_smallest_class
+    where = "images of the smallest class" if is_limited else "images"
     few = f"{shares}; {sure}: too few images to tell ({found.images} {where}"
     if found.needed is None or found.needed <= found.images:
         return f"{few})"

@@ -12,6 +12,7 @@ from jinja2 import Environment
 from rich.table import Table
 from rich.text import Text
 
+from thaw.metrics.registry import COSTS, METRICS
 from thaw.promotion.gate import ARTIFACT, Rule, number
 from thaw.registry.names import FORCED, PASSED, REFUSED
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from thaw.promotion.scoring import Scored
-
-_METRICS = (
-    "accuracy", "macro_f1", "log_loss", "ece", "worst_class_recall", "latency_ms", "size_mb",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def numbers(challenger: Scored, champion: Scored | None) -> dict[str, tuple[str,
             number(challenger.metrics.get(name, math.nan)),
             number(champion.metrics.get(name, math.nan)) if champion else "",
         )
-        for name in _METRICS
+        for name in (*METRICS, *COSTS)
     }
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.evaluation.latency import latency
-from thaw.evaluation.metrics import score
+from thaw.evaluation.scores import score
+from thaw.metrics.predictions import Predictions
 from thaw.model import directory
 from thaw.registry.fetch import fetch
 from thaw.training.precision import strict_float32
@@ -71,7 +72,7 @@ def _score(
     with strict_float32():
         outputs = logits(runtime, classifier, source, f"version {number} on the test split")
     probabilities: NDArray[np.float64] = outputs.double().softmax(dim=1).numpy()
-    scores = score(probabilities, source.targets, spec.classes, bins)
+    scores = score(Predictions(probabilities, source.targets, bins), spec.classes)
     measured = {
         "latency_ms": latency(runtime, classifier, source),
         "size_mb": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6,

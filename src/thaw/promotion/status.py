@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from thaw.metrics.registry import METRICS
 from thaw.registry import names
 from thaw.registry.ledger import Ledger, aliases, unsettled
 from thaw.registry.ledger_rows import expected, last_change, let_in, without_gate
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from thaw.registry.ledger_rows import Row
-
-_METRICS = ("accuracy", "macro_f1", "log_loss", "ece", "worst_class_recall")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def _standing(
     entry = client.get_model_version(name, str(number))
     history = histories.get(CHAMPION if alias == PREVIOUS else alias)
     gate, wrong = _gate(entry, alias, history)
-    metrics = {key: entry.tags[f"test.{key}"] for key in _METRICS if f"test.{key}" in entry.tags}
+    metrics = {key: entry.tags[f"test.{key}"] for key in METRICS if f"test.{key}" in entry.tags}
     return Standing(
         alias=alias,
         version=number,
@@ -124,11 +123,13 @@ def _created(entry: ModelVersion) -> datetime:
 def status_table(name: str, found: Sequence[Standing], now: datetime) -> Table:
     """The table that `thaw status` prints."""
     table = Table(title=Text(name), title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for column in ("alias", "version", "accuracy", "log-loss", "worst\nrecall", "run", "age"):
+    brief = {name: metric.label for name, metric in METRICS.items() if metric.is_brief}
+    labels = [label.replace(" ", "\n") for label in brief.values()]
+    for column in ("alias", "version", *labels, "run", "age"):
         table.add_column(column, no_wrap=True)  # what gives way on a narrow terminal is the gate
     table.add_column("gate", overflow="fold")
     for one in found:
-        metrics = [one.metrics.get(key) for key in ("accuracy", "log_loss", "worst_class_recall")]
+        metrics = [one.metrics.get(name) for name in brief]
         shown = ["" if value is None else f"{value:.4f}" for value in metrics]
         gate = Text(one.gate, "bold red" if one.wrong else "")
         if one.since:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from optuna.study import StudyDirection
 
+from thaw.metrics.registry import METRICS
 from thaw.search.search_space import Dimension, read
 from thaw.system import provenance
 
@@ -69,7 +70,7 @@ class Question:
     def directions(self) -> list[StudyDirection]:
         """Of the objectives."""
         low, high = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
-        first = low if self.params.search.objective == "log_loss" else high
+        first = high if METRICS[self.params.search.objective].higher_is_better else low
         return [first, low] if self.params.search.latency else [first]
 
     @property

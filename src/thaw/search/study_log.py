@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
+from thaw.metrics.registry import COSTS, METRICS
 from thaw.search import plots
 from thaw.search.confirmation import is_confirmed
 from thaw.search.study import finished, place, values_of
@@ -76,8 +77,10 @@ def record(trial: FrozenTrial, question: Question) -> TrialRecord:
         {"epoch": epoch, "val_loss": abs(value)}
         for epoch, value in sorted(trial.intermediate_values.items())
     ]
-    numbers = ("log_loss", "accuracy", "macro_f1", "latency_ms", "best_epoch", "seconds")
-    metrics = {name: float(result[name]) for name in numbers if result.get(name) is not None}
+    # Studies of thaw 0.1 have the metrics beside the other values.
+    stored = {**result, **result.get("metrics", {})}
+    numbers = (*METRICS, *COSTS, "best_epoch", "seconds")
+    metrics = {name: float(stored[name]) for name in numbers if stored.get(name) is not None}
     why = trial.user_attrs.get("why", "")
     if not why and trial.state == optuna.trial.TrialState.FAIL:
         why = "its worker was killed"

@@ -11,7 +11,9 @@ import torch
 from thaw.advice.auto_values import resolve
 from thaw.context import Context
 from thaw.evaluation.latency import latency
-from thaw.evaluation.metrics import score
+from thaw.evaluation.scores import score
+from thaw.metrics.predictions import Predictions
+from thaw.metrics.registry import METRICS
 from thaw.search.trial_context import load_head, save_head
 from thaw.stages import unfreeze, warmup_head
 from thaw.training.observer import Observer
@@ -30,22 +32,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What a trial came to at its best epoch.
+    """The result of a trial at its best epoch.
 
-    ``curve`` are the rows of unfreeze, ``latency_ms`` (one image) is None unless asked for.
+    ``metrics``: every metric of the registry by name, on the validation split. ``curve``: the rows
+    of unfreeze. ``latency_ms``: for one image, None unless ``search.latency`` is set.
     """
 
-    log_loss: float
-    accuracy: float
-    macro_f1: float
+    metrics: dict[str, float]
     latency_ms: float | None
     best_epoch: int
     curve: list[dict[str, Any]]
     seconds: float
 
     def objective(self, name: str) -> float:
-        """The number of this name."""
-        return float(getattr(self, name))
+        """Return the value of the objective ``name``."""
+        return float(self.metrics[name] if name in self.metrics else getattr(self, name))
 
 
 def run(ground: Ground, params: Params, report: Callable[[Row], None]) -> tuple[Result, Classifier]:
@@ -65,9 +66,11 @@ def run(ground: Ground, params: Params, report: Callable[[Row], None]) -> tuple[
     best = progress.history[progress.best_epoch]
     inputs = ground.inputs(classifier, resolved.plan.cut, params, params.augment)
     result = Result(
-        log_loss=best.val_loss,
-        accuracy=best.val_accuracy,
-        macro_f1=_macro_f1(ground, params, classifier, inputs),
+        metrics={
+            **_metrics(ground, params, classifier, inputs),
+            "log_loss": best.val_loss,
+            "accuracy": best.val_accuracy,
+        },
         latency_ms=_latency(ground, classifier) if params.search.latency else None,
         best_epoch=progress.best_epoch,
         curve=[asdict(row) for row in progress.history],
@@ -103,12 +106,16 @@ def _all_have(ground: Ground, found: bool) -> bool:  # noqa: FBT001
     return float(ground.runtime.sum(torch.tensor(float(found)))) == ground.runtime.world
 
 
-def _macro_f1(ground: Ground, params: Params, classifier: Classifier, inputs: PhaseInputs) -> float:
-    val, classes = inputs.val, ground.data.manifest.classes
-    outputs = logits(ground.runtime, classifier.part(inputs.cut), val, "macro F1")
+def _metrics(
+    ground: Ground, params: Params, classifier: Classifier, inputs: PhaseInputs
+) -> dict[str, float]:
+    """Return every metric of the registry on the validation split."""
+    outputs = logits(ground.runtime, classifier.part(inputs.cut), inputs.val, "validation")
     probabilities = outputs.double().softmax(dim=1).numpy()
-    scores = score(probabilities, val.targets, classes, params.evaluate.calibration_bins)
-    return scores.summary["macro_f1"]
+    bins = params.evaluate.calibration_bins
+    predictions = Predictions(probabilities, inputs.val.targets, bins)
+    summary = score(predictions, ground.data.manifest.classes).summary
+    return {name: summary[name] for name in METRICS}
 
 
 def _latency(ground: Ground, classifier: Classifier) -> float:

@@ -16,7 +16,8 @@ from thaw.config.params import Params
 from thaw.context import open_context
 from thaw.errors import ThawError
 from thaw.evaluation import plots
-from thaw.evaluation.metrics import Scores, score
+from thaw.evaluation.scores import Scores, score
+from thaw.metrics.predictions import Predictions
 from thaw.model import directory
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -71,7 +72,7 @@ def run(context: Context, classifier: Classifier, spec: Spec) -> Result:
     source = _test_images(context, spec)
     targets = source.targets
     probabilities = _probabilities(runtime, classifier, source, "test split")
-    scores = score(probabilities, targets, spec.classes, settings.calibration_bins)
+    scores = score(Predictions(probabilities, targets, settings.calibration_bins), spec.classes)
     tta = None
     if settings.tta_views:
         views = [
@@ -79,7 +80,7 @@ def run(context: Context, classifier: Classifier, spec: Spec) -> Result:
             for epoch in range(1, settings.tta_views + 1)
         ]
         mean = np.mean([probabilities, *views], axis=0)
-        tta = score(mean, targets, spec.classes, settings.calibration_bins)
+        tta = score(Predictions(mean, targets, settings.calibration_bins), spec.classes)
     return Result(source.ids, targets, probabilities, scores, tta)
 
 

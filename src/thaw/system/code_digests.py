@@ -30,10 +30,13 @@ _ROOTS = {stage: (f"stages/{stage}.py",) for stage in STAGES} | {
     "activations": ("training/activation_cache.py", "model/directory.py", "data/prepared.py")
 }
 # Modules that start, report and configure, but do not compute. For the configuration, the values
-# of the parameters count instead.
-_LEFT_OUT = ("cli/", "system/", "config/", "tracking/", "api.py", "context.py", "errors.py")
-# Only evaluate has an MLflow run as its result; for the other stages it is a copy of their files.
-_COUNTED = {"evaluate": ("tracking/",)}
+# of the parameters count instead; it imports the registry of metrics for their names.
+_LEFT_OUT = (
+    "cli/", "system/", "config/", "metrics/", "tracking/", "api.py", "context.py", "errors.py",
+)  # fmt: skip
+# Only evaluate computes metrics and has an MLflow run as its result; for the other stages the run
+# is a copy of their files.
+_COUNTED = {"evaluate": ("metrics/", "tracking/")}
 
 
 @cache

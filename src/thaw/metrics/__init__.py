@@ -1,0 +1,1 @@
+"""Metrics of predictions: their names, directions and functions, defined once."""
