@@ -21,8 +21,8 @@ from torch import nn
 
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.data.loading import shuffled
 from thaw.data.prepared import Prepared
+from thaw.data.random_draws import shuffled
 from thaw.model import zoo
 from thaw.model.frozen_part import FrozenPart
 from thaw.registry.starting_model import begin
@@ -123,7 +123,7 @@ def _plain_at(
     best: tuple[dict[str, Any], dict[str, Tensor]] | None = None
     for epoch in range(1, epochs + 1):
         classifier.train()
-        order = setting.runtime.shares(shuffled(len(train), seed, epoch), _BATCH)
+        order = setting.runtime.batch_parts(shuffled(len(train), seed, epoch), _BATCH)
         for batch in setting.runtime.load(train, order, epoch):
             optimizer.zero_grad()
             loss = F.cross_entropy(classifier(batch.inputs), batch.targets)

@@ -1,4 +1,4 @@
-"""How far a process's memory rises above what it held, by the kernel's own mark (Linux)."""
+"""The rise of a process's resident memory during some work, as the Linux kernel records it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ PREPROCESSING = Preprocessing(
 
 
 def environment() -> dict[str, str]:
-    """For a process that measures: one malloc arena, so that what is freed is freed."""
+    """Return the environment of a measuring process: one malloc arena."""
     return {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
 
 
 def rise(work: Callable[[], object]) -> float:
-    """Megabytes between the resident memory before ``work`` and its peak meanwhile.
+    """Return the megabytes between the resident memory before ``work`` and the peak during it.
 
-    ``ru_maxrss`` of a child begins at its parent's peak: it would hide what is below that.
+    ``ru_maxrss`` is not usable: in a child process it starts at the peak of the parent.
     """
-    Path("/proc/self/clear_refs").write_text("5")  # resets the mark
+    Path("/proc/self/clear_refs").write_text("5")  # reset the recorded peak
     before = _status("VmRSS")
     work()
     return (_status("VmHWM") - before) / 1e6
@@ -48,7 +48,7 @@ def _status(key: str) -> int:
 
 
 def read(content: bytes) -> str:
-    """Decode and resize as a model's input; the shape, or why not."""
+    """Decode and resize ``content`` to a model's input; return the shape or the error."""
     limits = PREPROCESSING.short_side, PREPROCESSING.max_megapixels
     try:
         image = decode(content, short_side=limits[0], max_megapixels=limits[1])
@@ -58,7 +58,7 @@ def read(content: bytes) -> str:
 
 
 if __name__ == "__main__":
-    read(plain("PNG", "RGBA", 400, 300))  # what is imported and allocated once
+    read(plain("PNG", "RGBA", 400, 300))  # imports and allocations that happen once
     content = sys.stdin.buffer.read()
     said: list[str] = []
     print(rise(lambda: said.append(read(content))), *said)

@@ -1,4 +1,4 @@
-"""Encoded images of every kind that is converted, the same bits on every machine."""
+"""Encoded images of every kind that decoding converts, the same bits on every machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORIENTATION = 0x0112  # the EXIF tag
 
 
 def noise(height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Random pixels that depend on the shape alone."""
+    """Return random pixels that depend on the shape only."""
     generator = np.random.default_rng([height, width, channels])
     return generator.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
@@ -27,7 +27,7 @@ def encoded(
     orientation: int = 0,
     transparency: int | None = None,
 ) -> bytes:
-    """An image file of noise; ``orientation`` 0 writes no EXIF tag."""
+    """Return an image file of noise; ``orientation`` 0 writes no EXIF tag."""
     options: dict[str, Any] = {}
     if orientation:
         options["exif"] = Image.Exif()
@@ -40,7 +40,7 @@ def encoded(
 
 
 def plain(kind: str, mode: str, width: int, height: int, **options: Any) -> bytes:
-    """An image file of one colour: few bytes for many pixels."""
+    """Return an image file of one colour: few bytes for many pixels."""
     stream = io.BytesIO()
     Image.new(mode, (width, height)).save(stream, kind, **options)
     return stream.getvalue()

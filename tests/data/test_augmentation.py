@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import settings
-from thaw.data.augmentation import augment, uniform
+from thaw.data.augmentation import augment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,31 +47,6 @@ def ids(count: int) -> NDArray[np.int64]:
 
 def colour(*values: float, count: int = 300, side: int = 8) -> Tensor:
     return torch.tensor(values).view(1, 3, 1, 1).repeat(count, 1, side, side)
-
-
-# Draws
-
-
-def test_an_image_is_drawn_as_it_was_in_earlier_versions() -> None:
-    # Golden: with other numbers, every result of the same seed would be another one.
-    (found,) = uniform(3, 2, np.array([5]), stream=1, count=9)
-    assert found[:4].round(6).tolist() == [0.218445, 0.664327, 0.734893, 0.509832]
-    assert found[4:].round(6).tolist() == [0.940918, 0.188842, 0.731068, 0.702404, 0.678304]
-
-
-def test_more_draws_leave_the_first_as_they_are() -> None:
-    few, many = (uniform(0, 1, ids(5), 1, count) for count in (7, 15))
-    assert np.array_equal(many[:, :7], few)
-
-
-def test_streams_seeds_epochs_and_images_have_nothing_in_common() -> None:
-    drawn = [
-        uniform(seed, epoch, ids(4), stream, 8)
-        for seed in (0, 1, 2)
-        for epoch in (0, 1, 2)
-        for stream in (1, 2)
-    ]
-    assert len(np.unique(drawn)) == np.size(drawn)
 
 
 # Any change

@@ -16,13 +16,13 @@ from torchvision.transforms.v2.functional import center_crop, resize
 from tests.data.peak import PREPROCESSING, environment, rise
 from tests.data.pictures import ORIENTATION, encoded, noise, plain
 from tests.project import ROOT
-from thaw.data import decoding as decoding
+from thaw.data import decoding
 from thaw.data.decoding import DecodeError, decode
 from thaw.data.limits import MOST_PIXELS, STRIP_PIXELS
 
 MOST_MEGABYTES = 300
 
-# Of what version 84b98db decoded, before images were turned and converted in strips.
+# Digests of the pixels as decoded by a version that turned and converted whole images.
 GOLDEN = {
     ("PNG", "RGB", None): "4783214e7f0fcd58",
     ("PNG", "L", None): "3763976cd0deb562",
@@ -42,15 +42,17 @@ GOLDEN = {
 SHAPES = [(37, 53), (400, 700), (1500, 40), (60, 2000)]
 
 
-@pytest.mark.parametrize("strip", [2**12, STRIP_PIXELS])
+@pytest.mark.parametrize(
+    "strip", [2**12, pytest.param(STRIP_PIXELS, marks=pytest.mark.soak)], ids=["small", "default"]
+)
 @pytest.mark.parametrize("case", GOLDEN)
-def test_pixels_are_bit_for_bit_those_of_before(
+def test_pixels_decoded_in_strips_are_bit_for_bit_those_of_whole_images(
     case: tuple[str, str, int | None], strip: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "STRIP_PIXELS", strip)
     kind, mode, transparency = case
     digest = hashlib.sha256()
-    turns = (0,) if kind in {"GIF", "BMP"} else (0, 3, 5, 6, 7, 8)  # those two have no EXIF tag
+    turns = (0,) if kind in {"GIF", "BMP"} else (0, 3, 5, 6, 7, 8)  # these two formats have no EXIF
     for shape, turn, side in product(SHAPES, turns, (32, 256)):
         content = encoded(kind, mode, shape, turn, transparency)
         image = decode(content, short_side=side, max_megapixels=100.0)
@@ -63,12 +65,12 @@ def test_pixels_are_bit_for_bit_those_of_before(
 @pytest.mark.parametrize(
     ("size", "crop_pct", "shape"),
     [
-        # ordinary ones, which are resized as a whole
+        # resized as a whole
         (224, 0.875, (256, 384)),
         (224, 0.875, (256, 256)),
         (224, 1.0, (500, 281)),
         (32, 1.0, (8, 8)),
-        # of which only rows and columns near the centre are kept at a time
+        # resized in parts
         (224, 0.875, (256, 25_600)),
         (224, 0.875, (20_000, 256)),
         (224, 0.875, (1, 100)),
@@ -77,7 +79,7 @@ def test_pixels_are_bit_for_bit_those_of_before(
         (64, 0.02, (30, 50)),
     ],
 )
-def test_the_centre_is_bit_for_bit_that_of_the_whole_image_resized(
+def test_resizing_in_parts_gives_the_bits_of_resizing_the_whole_image(
     mode: str, size: int, crop_pct: float, shape: tuple[int, int]
 ) -> None:
     pixels = noise(*shape, 3)
@@ -105,11 +107,11 @@ def test_many_images_of_one_shape_are_resized_in_parts_to_the_same_bits() -> Non
         assert torch.equal(PREPROCESSING.resize([images[place]])[0], together[place])
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 101), (10_100, 100), (40, 4001), (200_000, 1)])
-def test_an_image_of_a_shape_that_shows_nothing_is_refused(width: int, height: int) -> None:
+def test_an_image_that_is_too_elongated_is_refused(width: int, height: int) -> None:
     said = rf"{width} x {height} pixels: one side is more than 100 times the other"
     with pytest.raises(DecodeError, match=said):
         decode(plain("PNG", "L", width, height), short_side=256, max_megapixels=100.0)
@@ -123,33 +125,38 @@ def test_the_longest_shape_that_is_accepted_can_be_decoded_and_resized(kind: str
     assert PREPROCESSING.resize([image.pixels]).shape == (1, 3, 224, 224)
 
 
-def test_a_lack_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacking(*_: object) -> None:
+def test_a_lack_of_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(decoding, "_convert", lacking)
+    monkeypatch.setattr(decoding, "_convert", fail)
     with pytest.raises(DecodeError, match="not enough memory"):
         decode(plain("PNG", "L", 8, 8), short_side=256, max_megapixels=100.0)
 
 
 # Memory
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel keeps the mark")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="measures memory through /proc")
 
 
 @linux
 @pytest.mark.parametrize(
     ("width", "height"),
     [
-        (1, 30_000),
         (1, 200_000),
-        (200_000, 1),
-        (1, 1_000_000),
-        (40_000_000, 1),
-        (300_000, 256),
-        (90_000, 1000),
         (256, 25_600),
-        (25_600, 256),
+        *(
+            pytest.param(*shape, marks=pytest.mark.soak)
+            for shape in (
+                (1, 30_000),
+                (200_000, 1),
+                (1, 1_000_000),
+                (40_000_000, 1),
+                (300_000, 256),
+                (90_000, 1000),
+                (25_600, 256),
+            )
+        ),
     ],
 )
 def test_a_thin_image_takes_little_memory(width: int, height: int) -> None:
@@ -164,18 +171,23 @@ def test_a_thin_image_takes_little_memory(width: int, height: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "mode", "orientation"),
     [
-        ("PNG", "RGB", 0),
-        ("PNG", "RGB", 6),
-        ("PNG", "RGBA", 0),
         ("PNG", "P", 8),
-        ("PNG", "I;16", 0),
-        ("PNG", "L", 3),
-        ("TIFF", "CMYK", 0),
-        ("GIF", "P", 0),
         ("JPEG", "RGB", 6),
+        *(
+            pytest.param(*case, marks=pytest.mark.soak)
+            for case in (
+                ("PNG", "RGB", 0),
+                ("PNG", "RGB", 6),
+                ("PNG", "RGBA", 0),
+                ("PNG", "I;16", 0),
+                ("PNG", "L", 3),
+                ("TIFF", "CMYK", 0),
+                ("GIF", "P", 0),
+            )
+        ),
     ],
 )
-def test_50_megapixels_take_little_more_than_pillow_keeps_them_in(
+def test_50_megapixels_take_little_more_memory_than_the_image_in_pillow(
     kind: str, mode: str, orientation: int
 ) -> None:
     options: dict[str, Any] = {"compression": "tiff_deflate"} if kind == "TIFF" else {}
@@ -199,7 +211,7 @@ def test_a_thin_image_in_an_older_pack_takes_little_memory(shape: tuple[int, int
 
 
 def _measured(content: bytes) -> tuple[float, str]:
-    """Megabytes that a process takes to decode and resize, and what came of it."""
+    """Return the megabytes that a process needs to decode and resize, and its answer."""
     command = [sys.executable, "-m", "tests.data.peak"]
     done = subprocess.run(
         command, input=content, capture_output=True, check=True, cwd=ROOT, env=environment()

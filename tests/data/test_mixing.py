@@ -37,7 +37,7 @@ def images(places: Ints) -> Tensor:
 
 def mixed(how: Mixing, places: Ints) -> tuple[Tensor, Tensor, Ints]:
     """Mixed images, their targets, and the partners' places."""
-    both = how.with_partners(places)
+    both = how.append_partners(places)
     return *how.mix(images(both), both), both[len(places) :]
 
 
@@ -53,7 +53,7 @@ def shares(how: Mixing, targets: Tensor, partners: Ints) -> NDArray[np.float64]:
 
 def test_partners_come_after_the_images_and_from_the_whole_split() -> None:
     how = mixing(mixup=0.2, count=2000)
-    both = how.with_partners(np.arange(2000))
+    both = how.append_partners(np.arange(2000))
     assert both.dtype == np.int64
     assert both[:2000].tolist() == list(range(2000))
     counts = np.bincount(both[2000:] // 100, minlength=20)
@@ -73,8 +73,8 @@ def test_another_seed_or_epoch_brings_other_partners_and_shares(other: dict[str,
 def test_the_draw_is_by_the_images_id_not_by_its_place() -> None:
     how = mixing(**BOTH)
     turned = Mixing(IDS[::-1].copy(), TARGETS[::-1].copy(), CLASSES, 0, 1, how.config)
-    last = how.with_partners(np.array([COUNT - 1]))[1]
-    assert turned.with_partners(np.array([0]))[1] == last
+    last = how.append_partners(np.array([COUNT - 1]))[1]
+    assert turned.append_partners(np.array([0]))[1] == last
 
 
 # Mixed images
@@ -186,7 +186,7 @@ def test_a_split_of_one_image_is_mixed_with_itself() -> None:
 @pytest.mark.gpu
 def test_a_gpu_mixes_as_a_cpu_does() -> None:
     how = mixing(**BOTH)
-    both = how.with_partners(np.arange(COUNT))
+    both = how.append_partners(np.arange(COUNT))
     found, targets = how.mix(images(both).cuda(), both)
     expected, shared = how.mix(images(both), both)
     torch.testing.assert_close(found.cpu(), expected)

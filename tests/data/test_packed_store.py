@@ -158,6 +158,6 @@ def test_the_digest_is_that_of_the_images_file(tmp_path: Path, encoding: Encodin
 def test_a_picture_of_a_long_image_is_smaller_and_that_of_another_the_image(tmp_path: Path) -> None:
     images = [np.full((16, 1600, 3), 90, np.uint8), *noise()]
     store = packed(tmp_path, images, "raw")
-    assert store.picture(0).shape == (10, 1024, 3)
-    assert (store.picture(0) == 90).all()
-    assert np.array_equal(store.picture(1), images[1])
+    assert store.thumbnail(0).shape == (10, 1024, 3)
+    assert (store.thumbnail(0) == 90).all()
+    assert np.array_equal(store.thumbnail(1), images[1])

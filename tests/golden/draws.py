@@ -11,8 +11,9 @@ import torch
 from tests import settings
 from tests.golden.cases import AUGMENTATION
 from thaw.data.augmentation import augment
-from thaw.data.loading import shares, shuffled
+from thaw.data.loading import batch_parts
 from thaw.data.mixing import Mixing
+from thaw.data.random_draws import shuffled
 from thaw.ingest.splits import split
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def exact() -> dict[str, str]:
         order = shuffled(1000, seed, epoch)
         found[f"order seed {seed} epoch {epoch}"] = digest(order)
         for world in (1, 2, 3):
-            parts = [part for rank in range(world) for part in shares(order, 48, rank, world)]
-            arrays = [array for part in parts for array in (part.places, part.weights)]
+            parts = [part for rank in range(world) for part in batch_parts(order, 48, rank, world)]
+            arrays = [array for part in parts for array in (part.indices, part.weights)]
             found[f"shares seed {seed} epoch {epoch} processes {world}"] = digest(*arrays)
     labels = [f"class {number % 7}" for number in range(700)]
     groups = [f"group {number // 2 if number % 5 == 0 else number}" for number in range(700)]
@@ -66,7 +67,7 @@ def pixels() -> dict[str, list[float]]:
     targets = np.arange(6, dtype=np.int64) % 3
     config = settings.augment(mixup=0.4, cutmix=1.0)
     mixing = Mixing(ids, targets, 3, 5, 1, config)
-    places = mixing.with_partners(np.arange(6))
+    places = mixing.append_partners(np.arange(6))
     mixed, shared = mixing.mix(images[torch.from_numpy(places)], places)
     found["mix images"] = _moments(mixed)
     found["mix targets"] = [float(value) for value in shared.flatten()]

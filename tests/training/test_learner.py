@@ -135,7 +135,7 @@ def test_shares_of_classes_are_targets_as_well() -> None:
         model = phase.model(3, "frozen")
         given = batch()
         targets = F.one_hot(given.targets, 3).float() if soft else given.targets
-        changed = Batch(given.inputs, targets, given.weights, given.places, given.total)
+        changed = Batch(given.inputs, targets, given.weights, given.indices, given.total)
         learner(model, class_weights="balanced").learn(changed, 1, 0, 0)
         moved.append({name: p.detach() for name, p in model.named_parameters()})
     assert_close(moved[1], moved[0])

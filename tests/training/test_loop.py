@@ -12,7 +12,8 @@ from torch import nn
 
 from tests import tiny
 from tests.training import phase
-from thaw.data.loading import ActivationSource, ImageSource, shuffled
+from thaw.data.loading import ActivationSource, ImageSource
+from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
 from thaw.training import loop, schedule

@@ -1,17 +1,18 @@
-"""How large the arrays may become that are made of one image, whatever its shape."""
+"""Limits on the size of the arrays that are made from one image, whatever its shape."""
 
 from __future__ import annotations
 
-MOST_ELONGATED = 100  # longer side over shorter side; above it, no image is accepted
-MOST_PIXELS = 2**22  # that are enlarged at once; what is larger is done in parts
-STRIP_PIXELS = 2**20  # that are turned and converted at once
+MOST_ELONGATED = 100  # longer side over shorter side; images above it are refused
+MOST_PIXELS = 2**22  # pixels that are enlarged at once; larger images are resized in parts
+STRIP_PIXELS = 2**20  # pixels that are turned and converted at once
 
 
 def shape_problem(width: int, height: int) -> str | None:
-    """Return why an image of this shape is refused; None where it is not.
+    """Return the reason to refuse an image of this shape; None if it is accepted.
 
-    A model sees the square in the middle. Above the limit that is less than 1 % of the image, and
-    the packed image, as wide as ``short_side``, would be a hundred times as large as a square one.
+    A model receives the square in the middle. Above the limit, that is less than 1 % of the image.
+    The packed image, whose shorter side is ``short_side``, would be a hundred times as large as a
+    square one.
     """
     if max(width, height) <= MOST_ELONGATED * min(width, height):
         return None

@@ -1,4 +1,4 @@
-"""Batches: which images, in which order, to which process; a pure function of (seed, epoch)."""
+"""Batches: the images of each, their order, and the part of each process."""
 
 from __future__ import annotations
 
@@ -22,59 +22,62 @@ if TYPE_CHECKING:
     from thaw.data.packed_store import PackedStore
     from thaw.data.preprocessing import Preprocessing
 
-_MOST_READ = 2**25  # packed pixels that are read before they are resized
+_MOST_PIXELS_READ = 2**25  # packed pixels that are read before they are resized
 
 
 @dataclass(frozen=True)
-class Share:
-    """One process's part of a batch: places in the source, and a weight of 1 or 0 for each.
+class BatchPart:
+    """The part of one batch that one process computes.
 
-    Every process gets as many places as the others, so that all take part in every
-    step; a place that only fills up has weight 0 and counts nowhere.
+    ``indices`` (N,) are those of the images in their source. ``weights`` (N,) are 1, or 0 for an
+    image that only pads: all processes get equally many images, so that all take part in every
+    step. ``total`` is the number of images of the batch over all processes, without padding.
     """
 
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     weights: NDArray[np.float32]
     total: int
 
 
-def shares(order: NDArray[np.int64], batch_size: int, rank: int = 0, world: int = 1) -> list[Share]:
-    """Cut ``order`` into batches of ``batch_size`` over all processes; the part of ``rank``."""
-    result = []
+def batch_parts(
+    order: NDArray[np.int64], batch_size: int, rank: int = 0, world: int = 1
+) -> list[BatchPart]:
+    """Cut ``order`` into batches of ``batch_size`` over ``world`` processes.
+
+    Returns the part of process ``rank`` of every batch.
+    """
+    parts = []
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        filled = -(-len(batch) // world) * world
-        padded = np.resize(batch, filled)
-        weights = np.zeros(filled, dtype=np.float32)
+        size = -(-len(batch) // world) * world
+        padded = np.resize(batch, size)
+        weights = np.zeros(size, dtype=np.float32)
         weights[: len(batch)] = 1.0
-        result.append(Share(padded[rank::world], weights[rank::world], len(batch)))
-    return result
-
-
-def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """A permutation of 0..count-1 that depends on (seed, epoch) alone."""
-    generator = np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 0])
-    return np.random.Generator(generator).permutation(count)
+        parts.append(BatchPart(padded[rank::world], weights[rank::world], len(batch)))
+    return parts
 
 
 class Source(Protocol):
-    """Inputs and targets by place: images, or activations that were cached at a cut."""
+    """Inputs and targets by index: images, or activations that were cached at a cut."""
 
     targets: NDArray[np.int64]
 
     def __len__(self) -> int: ...
 
-    def read(self, places: NDArray[np.int64]) -> Tensor:
-        """What is loaded, perhaps in another process: (N, ...), as small as possible."""
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return the stored inputs (N, ...), as small as possible; may run in a loader process."""
 
-    def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
-        """What is computed on the device; ``epoch`` is None where nothing may be random."""
+    def finish(self, inputs: Tensor, indices: NDArray[np.int64], epoch: int | None) -> Tensor:
+        """Return the network's inputs, computed on the device.
+
+        Without an ``epoch``, nothing is random.
+        """
 
 
 class ImageSource:
-    """The images of one split, as the network's input (N, 3, S, S).
+    """The images of one split, as inputs of a network (N, 3, S, S).
 
-    ``targets`` are those of all splits, by id; ``classes`` counts theirs unless given.
+    ``ids`` are those of the split; ``targets`` are the class numbers of all splits, by id.
     """
 
     def __init__(
@@ -85,8 +88,6 @@ class ImageSource:
         preprocessing: Preprocessing,
         seed: int = 0,
         augmentation: Augment | None = None,
-        *,
-        classes: int | None = None,
     ) -> None:
         self.ids = ids
         self.targets = targets[ids]
@@ -94,45 +95,45 @@ class ImageSource:
         self._store = store
         self._seed = seed
         self._augmentation = augmentation if augmentation and augmentation.active else None
-        self._classes = classes or int(targets.max(initial=0)) + 1
+        self._classes = int(targets.max(initial=0)) + 1
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def is_random(self) -> bool:
-        """Whether an image looks different in every epoch."""
+        """Return whether an image is changed in another way in every epoch."""
         return self._augmentation is not None
 
     @property
     def randomness(self) -> tuple[Any, ...]:
-        """All that the random changes of an image depend on, beside its id and the epoch."""
+        """Return the values that determine the random changes, besides image id and epoch."""
         changes = self._augmentation.model_dump() if self._augmentation else None
         return (self._seed, changes)
 
     def mixing(self, epoch: int | None) -> Mixing | None:
-        """How images are mixed in ``epoch``, if they are."""
+        """Return the mixing of images in ``epoch``; None if images are not mixed."""
         config = self._augmentation
         if epoch is None or config is None or not (config.mixup or config.cutmix):
             return None
         return Mixing(self.ids, self.targets, self._classes, self._seed, epoch, config)
 
-    def read(self, places: NDArray[np.int64]) -> Tensor:
-        """The resized images, uint8 (N, 3, S, S)."""
-        ids = self.ids[places]
-        # Thin images are large in the store: a batch of them is not read as a whole.
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return the resized images, uint8 (N, 3, S, S)."""
+        ids = self.ids[indices]
+        # Elongated images are large in the store: a batch of them is read in parts.
         pixels = self._store.shapes(ids).prod(axis=1).sum()
-        parts = np.array_split(ids, max(1, min(len(ids), -(-pixels // _MOST_READ))))
+        parts = np.array_split(ids, max(1, min(len(ids), -(-pixels // _MOST_PIXELS_READ))))
         resized = [
             self.preprocessing.resize([self._store.read(int(i)) for i in part]) for part in parts
         ]
         return resized[0] if len(resized) == 1 else torch.cat(resized)
 
-    def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
-        """Augmented (in training) and normalised float32, channels_last."""
+    def finish(self, inputs: Tensor, indices: NDArray[np.int64], epoch: int | None) -> Tensor:
+        """Return augmented (in training) and normalised float32 images, channels_last."""
         images = inputs.float().div_(255)
         if epoch is not None and self._augmentation is not None:
-            images = augment(images, self.ids[places], epoch, self._seed, self._augmentation)
+            images = augment(images, self.ids[indices], epoch, self._seed, self._augmentation)
         images = self.preprocessing.normalize(images)
         return images.contiguous(memory_format=torch.channels_last)
 
@@ -142,17 +143,17 @@ class ActivationSource:
 
     def __init__(self, activations: NDArray[np.float32], targets: NDArray[np.int64]) -> None:
         self.targets = targets
-        self._activations = np.asarray(activations)  # np.memmap would wrap every batch it gives
+        self._activations = np.asarray(activations)  # np.memmap would wrap every batch
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def read(self, places: NDArray[np.int64]) -> Tensor:
-        """The activations, float32 (N, C, H, W) or (N, F)."""
-        return torch.from_numpy(self._activations[places])
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return the activations, float32 (N, C, H, W) or (N, F)."""
+        return torch.from_numpy(self._activations[indices])
 
-    def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:  # noqa: ARG002
-        """As they are, channels_last where they are maps."""
+    def finish(self, inputs: Tensor, indices: NDArray[np.int64], epoch: int | None) -> Tensor:  # noqa: ARG002
+        """Return ``inputs`` unchanged; feature maps in channels_last order."""
         if inputs.ndim == 4:
             return inputs.contiguous(memory_format=torch.channels_last)
         return inputs
@@ -160,61 +161,67 @@ class ActivationSource:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one process gets of one batch; ``total`` counts the whole batch over all processes.
+    """One process's part of a batch, loaded.
 
-    ``targets`` are class numbers (N,), or where images are mixed, the classes' shares (N, classes).
+    ``targets`` are class numbers (N,) or, where images are mixed, the fraction of each class
+    (N, classes). The other fields are those of :class:`BatchPart`.
     """
 
     inputs: Tensor
     targets: Tensor
     weights: Tensor
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     total: int
 
 
 class _Reader(Dataset[Any]):
+    """A source as a data set of torch that reads whole batches."""
+
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def __getitems__(self, places: list[int]) -> Tensor:
-        return self._source.read(np.asarray(places, dtype=np.int64))
+    def __getitems__(self, indices: list[int]) -> Tensor:
+        return self._source.read(np.asarray(indices, dtype=np.int64))
 
 
 def batches(
     source: Source,
-    parts: list[Share],
+    parts: list[BatchPart],
     device: torch.device,
     *,
     workers: int = 0,
     epoch: int | None = None,
 ) -> Iterator[Batch]:
-    """Load ``parts`` of ``source`` onto ``device``, in order; in this process without workers."""
+    """Yield ``parts`` of ``source`` on ``device``, in order.
+
+    ``workers`` is the number of loader processes; with 0, this process loads.
+    """
     # Only images are mixed: activations are cached where nothing is random.
     mixing = source.mixing(epoch) if isinstance(source, ImageSource) else None
-    read = [mixing.with_partners(part.places) if mixing else part.places for part in parts]
-    reader: Iterable[Tensor] = (source.read(places) for places in read)
+    read = [mixing.append_partners(part.indices) if mixing else part.indices for part in parts]
+    reader: Iterable[Tensor] = (source.read(indices) for indices in read)
     if workers:
         reader = DataLoader(
             _Reader(source),
-            batch_sampler=[places.tolist() for places in read],
-            collate_fn=_as_is,
+            batch_sampler=[indices.tolist() for indices in read],
+            collate_fn=_identity,
             num_workers=workers,
             pin_memory=device.type == "cuda",
         )
-    for part, places, loaded in zip(parts, read, reader, strict=True):
-        inputs = source.finish(loaded.to(device, non_blocking=True), places, epoch)
+    for part, indices, loaded in zip(parts, read, reader, strict=True):
+        inputs = source.finish(loaded.to(device, non_blocking=True), indices, epoch)
         if mixing:
-            inputs, targets = mixing.mix(inputs, places)
+            inputs, targets = mixing.mix(inputs, indices)
         else:
-            targets = torch.from_numpy(source.targets[places]).to(device)
+            targets = torch.from_numpy(source.targets[indices]).to(device)
         yield Batch(
             inputs=inputs,
             targets=targets,
             weights=torch.from_numpy(part.weights).to(device),
-            places=part.places,
+            indices=part.indices,
             total=part.total,
         )
 
 
-def _as_is(loaded: Any) -> Any:  # what the reader gives is a batch already
+def _identity(loaded: Any) -> Any:  # the reader returns a whole batch
     return loaded

@@ -1,4 +1,4 @@
-"""The manifest: one row an image, and the classes; what data a result was made from."""
+"""The manifest: one row per image, and the classes. It identifies the data of a result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ FILE = "manifest.csv"
 
 @dataclass(frozen=True)
 class Row:
-    """An image: ``digest`` is the file's SHA-256, ``width`` and ``height`` its own in pixels."""
+    """One image.
+
+    ``digest`` is the SHA-256 of the file. ``width`` and ``height`` are those of the original image
+    in pixels.
+    """
 
     id: int
     path: str
@@ -33,7 +37,10 @@ class Row:
 
 
 class Manifest:
-    """The rows in the order of their ids, which is the order in the packed store."""
+    """The rows in the order of their ids, which is the order of the packed store.
+
+    ``classes`` are the labels, sorted; ``targets`` (N,) the class number of each image.
+    """
 
     def __init__(self, rows: Sequence[Row], digest: str) -> None:
         self.rows = rows
@@ -43,12 +50,12 @@ class Manifest:
         self.targets = np.array([index[row.label] for row in rows], dtype=np.int64)
 
     def ids(self, split: str) -> NDArray[np.int64]:
-        """Ids of the images of ``train``, ``val`` or ``test``, ascending."""
+        """Return the ids of the images of ``train``, ``val`` or ``test``, ascending."""
         return np.array([row.id for row in self.rows if row.split == split], dtype=np.int64)
 
 
 def write(rows: Sequence[Row], folder: Path) -> None:
-    """Write the rows as CSV; names with commas, quotes and newlines come back as they were."""
+    """Write the rows as CSV; names may contain commas, quotes and newlines."""
     with (folder / FILE).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(field.name for field in fields(Row))
@@ -56,9 +63,9 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """Read what :func:`write` wrote; the manifest's digest is the file's SHA-256."""
+    """Read a manifest that :func:`write` wrote; its digest is the SHA-256 of the file."""
     content = (folder / FILE).read_bytes()
-    # newline="" leaves line ends to csv: a quoted name may hold one
+    # With newline="" the csv module handles line ends: a quoted name may contain one.
     lines = io.StringIO(content.decode("utf-8"), newline="")
     rows = [
         Row(

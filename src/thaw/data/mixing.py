@@ -1,6 +1,6 @@
-"""Mixup and CutMix: an image and a random other one of its split become one, and so do targets.
+"""Mixup and CutMix: combine an image, and its target, with another random image of its split.
 
-As an image's own changes, both are drawn from (seed, epoch, image id) alone.
+All draws depend on (seed, epoch, image id) only.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from thaw.data.augmentation import uniform
+from thaw.data.random_draws import Stream, named_uniform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.config.data_sections import Augment
 
-_STREAM = 2
-_DRAWS = ("partner", "kind", "share", "x", "y")
+# New names are appended: an inserted one would change the draws after it.
+_DRAWS = ("partner", "kind", "fraction", "x", "y")
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """How the images of one split, with these ids and targets, are mixed in an epoch."""
+    """The mixing of the images of one split in one epoch.
+
+    ``ids`` (N,) and ``targets`` (N,) are those of the split; ``classes`` is the number of classes.
+    """
 
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
@@ -35,51 +38,52 @@ class Mixing:
     epoch: int
     config: Augment
 
-    def with_partners(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """``places`` (N,) and then those of their partners, anywhere in the split: (2 N,)."""
-        draws = self._draw(places)
-        return np.concatenate([places, (draws["partner"] * len(self.ids)).astype(np.int64)])
+    def append_partners(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return ``indices`` (N,) followed by the indices of their partners: (2 N,)."""
+        draws = self._draw(indices)
+        return np.concatenate([indices, (draws["partner"] * len(self.ids)).astype(np.int64)])
 
-    def mix(self, pairs: Tensor, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Images and their partners (2 N, 3, S, S) at ``places`` (2 N,) -> mixed images, targets.
+    def mix(self, pairs: Tensor, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return mixed images (N, 3, S, S) and their targets (N, classes) float32.
 
-        The targets are the classes' shares in each image, (N, classes) float32, which add up to 1.
+        ``pairs`` (2 N, 3, S, S) and ``indices`` (2 N,) are those of the images followed by those
+        of their partners. The targets are the fraction of each class; a row adds up to 1.
         """
-        count = len(places) // 2
-        kept, share = self._kept(places[:count], pairs.shape[-1])
-        weight = torch.from_numpy(kept).unsqueeze(1).to(pairs.device)
+        count = len(indices) // 2
+        mask, fraction = self._kept(indices[:count], pairs.shape[-1])
+        weight = torch.from_numpy(mask).unsqueeze(1).to(pairs.device)
         mixed = pairs[:count] * weight + pairs[count:] * (1 - weight)
         targets = np.zeros((count, self.classes), dtype=np.float32)
-        rows, (own, others) = np.arange(count), self.targets[places].reshape(2, count)
-        targets[rows, own] = share
-        targets[rows, others] += 1 - share
+        rows, (own, others) = np.arange(count), self.targets[indices].reshape(2, count)
+        targets[rows, own] = fraction
+        targets[rows, others] += 1 - fraction
         return mixed, torch.from_numpy(targets).to(pairs.device)
 
     def _kept(
-        self, places: NDArray[np.int64], side: int
+        self, indices: NDArray[np.int64], side: int
     ) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
-        """What stays of each image: at each of its points (N, S, S), and as a whole (N,).
+        """Return the fraction of each image that is kept: per pixel (N, S, S) and in total (N,).
 
-        Mixup keeps a share lambda ~ Beta(alpha, alpha) everywhere (Zhang et al. 2018). CutMix keeps
-        all but a rectangle with an area of 1 - lambda, cut off at the border (Yun et al. 2019).
+        Mixup keeps a fraction lambda ~ Beta(alpha, alpha) of every pixel (Zhang et al. 2018).
+        CutMix replaces a rectangle with an area of 1 - lambda, cut off at the border (Yun et al.
+        2019).
         """
-        draws, config = self._draw(places), self.config
-        cutmix = draws["kind"] < (
+        draws, config = self._draw(indices), self.config
+        is_cutmix = draws["kind"] < (
             0.5 if config.mixup and config.cutmix else float(config.cutmix > 0)
         )
-        # No uniform draw is a Beta variable, but its quantile is.
-        alpha = np.where(cutmix, config.cutmix, config.mixup)
-        share = betaincinv(alpha, alpha, draws["share"])
-        inside, size = {}, np.sqrt(1 - share)
+        # The quantile function turns a uniform draw into a Beta variable.
+        alpha = np.where(is_cutmix, config.cutmix, config.mixup)
+        fraction = betaincinv(alpha, alpha, draws["fraction"])
+        inside, size = {}, np.sqrt(1 - fraction)
         for axis in ("x", "y"):
             first, last = (np.rint((draws[axis] + half * size) * side) for half in (-0.5, 0.5))
             points = np.arange(side)
             inside[axis] = (points >= first[:, None]) & (points < last[:, None])
         hole = inside["y"][:, :, None] & inside["x"][:, None, :]
-        share = np.where(cutmix, 1 - hole.mean(axis=(1, 2)), share).astype(np.float32)
-        kept = np.where(cutmix[:, None, None], ~hole, share[:, None, None])
-        return kept.astype(np.float32), share
+        fraction = np.where(is_cutmix, 1 - hole.mean(axis=(1, 2)), fraction).astype(np.float32)
+        mask = np.where(is_cutmix[:, None, None], ~hole, fraction[:, None, None])
+        return mask.astype(np.float32), fraction
 
-    def _draw(self, places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        columns = uniform(self.seed, self.epoch, self.ids[places], _STREAM, len(_DRAWS)).T
-        return dict(zip(_DRAWS, columns, strict=True))
+    def _draw(self, indices: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        return named_uniform(self.seed, self.epoch, self.ids[indices], Stream.MIXING, _DRAWS)

@@ -1,9 +1,10 @@
-"""The packed image store: every decoded image in one file, read through a memory map.
+"""The packed image store: all decoded images in one file, read through a memory map.
 
-``images.raw`` holds the images one after the other, H x W x 3 bytes each, or ``images.jpeg``
-the same images as JPEG files; ``index.npy`` holds (offset, length, height, width) for each,
-as int64; ``pack.json`` how they were decoded, so that a served model decodes alike, and the
-SHA-256 of the images' file.
+- ``images.raw``: the images one after the other, H x W x 3 bytes each; or ``images.jpeg``: the same
+  images as JPEG files.
+- ``index.npy``: (offset, length, height, width) of each image, int64.
+- ``pack.json``: the settings of decoding, so that a served model decodes in the same way, and the
+  SHA-256 of the file of images.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
 INDEX = "index.npy"
 SETTINGS = "pack.json"
 JPEG_QUALITY = 95
-_LONGEST_JPEG = 65_500  # pixels; libjpeg writes no longer side
-_LONGEST_PICTURE = 1024  # pixels, in a figure that holds dozens
+_LONGEST_JPEG = 65_500  # pixels on a side; the limit of libjpeg
+_LONGEST_THUMBNAIL = 1024  # pixels on a side
 
 
 def pack_problem(pixels: NDArray[np.uint8], config: Prepare) -> str | None:
-    """Return why the image (H, W, 3) cannot be packed as ``config`` says; None where it can."""
+    """Return why an image (H, W, 3) cannot be packed under ``config``; None if it can."""
     height, width, _ = pixels.shape
     if config.encoding != "jpeg" or max(height, width) <= _LONGEST_JPEG:
         return None
@@ -48,7 +49,7 @@ def pack_problem(pixels: NDArray[np.uint8], config: Prepare) -> str | None:
 
 
 class PackWriter:
-    """Appends images; a context manager that writes the index when all went well."""
+    """A context manager that appends images, and writes the index if no error occurred."""
 
     def __init__(self, folder: Path, config: Prepare) -> None:
         self._folder = folder
@@ -56,15 +57,19 @@ class PackWriter:
         self._rows: list[tuple[int, int, int, int]] = []
         self._offset = 0
         self._digest = hashlib.sha256()
-        for stale in ("raw", "jpeg"):  # of another encoding, packed here before
-            (folder / f"images.{stale}").unlink(missing_ok=True)
+        for encoding in ("raw", "jpeg"):  # remove an earlier pack with another encoding
+            (folder / f"images.{encoding}").unlink(missing_ok=True)
         self._stream = (folder / f"images.{config.encoding}").open("wb")
 
     def __enter__(self) -> PackWriter:
         return self
 
     def add(self, pixels: NDArray[np.uint8]) -> None:
-        """Append an image of (H, W, 3)."""
+        """Append an image (H, W, 3).
+
+        Raises:
+            ThawError: the file cannot be written.
+        """
         height, width, _ = pixels.shape
         if self._config.encoding == "jpeg":
             buffer = io.BytesIO()
@@ -89,7 +94,7 @@ class PackWriter:
         trace: TracebackType | None,
     ) -> None:
         if kind is not None:
-            # Closing flushes, and fails as the write did: the first error is the one to show.
+            # close() flushes and can fail again; the first error is the one to report.
             with suppress(OSError):
                 self._stream.close()
             return
@@ -111,12 +116,15 @@ class PackWriter:
 
 
 class PackedStore:
-    """The images by id. Opens its files when first read, so that it can go to a loader process."""
+    """The packed images by id.
+
+    Files are opened at the first read, so that a store can be sent to a loader process.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    # What was read through the memory map stays behind: each process maps the files itself.
+    # The memory map is not pickled: each process maps the files itself.
     def __getstate__(self) -> dict[str, Path]:
         return {"_folder": self._folder}
 
@@ -136,7 +144,7 @@ class PackedStore:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """``short_side`` and ``max_megapixels``, as the images were decoded with; ``sha256``."""
+        """Return the settings of decoding (``short_side``, ``max_megapixels``) and ``sha256``."""
         settings: dict[str, Any] = json.loads((self._folder / SETTINGS).read_text())
         return settings
 
@@ -144,19 +152,19 @@ class PackedStore:
         return len(self._index)
 
     def shapes(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(height, width) of the packed images, as (N, 2)."""
+        """Return (height, width) of the packed images ``ids`` (N,): (N, 2)."""
         return self._index[ids, 2:]
 
     def read(self, image_id: int) -> NDArray[np.uint8]:
-        """The image as (H, W, 3)."""
+        """Return the image, (H, W, 3)."""
         offset, length, height, width = (int(value) for value in self._index[image_id])
         content = self._bytes[offset : offset + length]
         if self._is_raw:
             return np.array(content).reshape(height, width, 3)
         return np.asarray(Image.open(io.BytesIO(content.tobytes())))
 
-    def picture(self, image_id: int) -> NDArray[np.uint8]:
-        """Return the image for a figure: smaller, where it is very long."""
+    def thumbnail(self, image_id: int) -> NDArray[np.uint8]:
+        """Return the image for a figure, downsized to at most 1024 pixels on a side."""
         image = Image.fromarray(self.read(image_id))
-        image.thumbnail((_LONGEST_PICTURE, _LONGEST_PICTURE))
+        image.thumbnail((_LONGEST_THUMBNAIL, _LONGEST_THUMBNAIL))
         return np.asarray(image)

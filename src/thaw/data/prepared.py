@@ -1,4 +1,4 @@
-"""What ``prepare`` wrote, as the other stages read it."""
+"""The output of the stage prepare, as the other stages read it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,28 @@ if TYPE_CHECKING:
 
 
 class Prepared:
-    """The manifest and the packed images."""
+    """The prepared data: manifest and packed images.
+
+    Raises:
+        ThawError: ``folder`` contains no prepared data.
+    """
 
     def __init__(self, folder: Path) -> None:
         if not (folder / manifest.FILE).exists():
-            raise ThawError(f"{folder} holds no prepared data: run `dvc repro`")
+            raise ThawError(f"{folder} contains no prepared data: run `dvc repro`")
         self.manifest = manifest.read(folder)
         self.store = PackedStore(folder)
 
     @property
     def digest(self) -> str:
-        """Of everything that training reads: ids, labels, splits and packed pixels."""
+        """Return the digest of ids, labels, splits and packed pixels."""
         return provenance.key(self.manifest.digest, self.store.settings["sha256"])
 
     def split_digest(self, split: str) -> str:
-        """SHA-256 over ids, labels and pixels of a split: equal digests, the same test."""
+        """Return the SHA-256 over ids, labels and pixels of a split.
+
+        Scores are comparable if the digests of their test splits are equal.
+        """
         digest = hashlib.sha256()
         for image_id in self.manifest.ids(split):
             pixels = self.store.read(int(image_id))
@@ -49,7 +56,7 @@ class Prepared:
         seed: int = 0,
         augmentation: Augment | None = None,
     ) -> ImageSource:
-        """The images of ``train``, ``val`` or ``test`` as inputs of a network."""
+        """Return the images of ``train``, ``val`` or ``test`` as inputs of a network."""
         return ImageSource(
             self.store,
             self.manifest.ids(split),
@@ -57,5 +64,4 @@ class Prepared:
             preprocessing,
             seed,
             augmentation,
-            classes=len(self.manifest.classes),
         )

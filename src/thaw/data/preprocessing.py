@@ -1,7 +1,7 @@
-"""Packed pixels -> what the network sees.
+"""Preprocessing: from decoded pixels to the input of a network.
 
-The way from decoded pixels to the input is part of a model: it is kept in
-``model.json`` and used alike in training, in evaluation and by what is served.
+It is part of a model: it is stored in ``model.json``, and training, evaluation and serving use the
+same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class Preprocessing(BaseModel):
-    """Decoding limits, resize, centre crop and normalisation of one model's input."""
+    """Decoding limits, resize, centre crop and normalisation of a model's inputs.
+
+    ``mean`` and ``std`` are those of red, green and blue, for values in 0..1.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,70 +40,73 @@ class Preprocessing(BaseModel):
     std: tuple[float, float, float]
 
     def resize(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Images of (H, W, 3) -> uint8 (N, 3, S, S): short side to S / crop_pct, centre crop."""
+        """Resize the short sides of images (H, W, 3) to S / crop_pct and crop the centre.
+
+        Returns uint8 (N, 3, S, S), channels_last.
+        """
         result = torch.empty(
             (len(images), 3, self.image_size, self.image_size),
             dtype=torch.uint8,
             memory_format=torch.channels_last,
         )
         shapes = [image.shape for image in images]
-        # Images of one shape are resized together: the digits cost a call a batch, not one each.
+        # Images of one shape are resized in one call.
         for shape in sorted(set(shapes)):
-            places = [place for place, other in enumerate(shapes) if other == shape]
-            height, width = self._enlarged(*shape[:2])
+            indices = [index for index, other in enumerate(shapes) if other == shape]
+            height, width = self._size_before_crop(*shape[:2])
             step = max(1, MOST_PIXELS // (height * width))
-            for part in (places[start : start + step] for start in range(0, len(places), step)):
-                stacked = torch.from_numpy(np.stack([images[place] for place in part]))
-                result[part] = self._resize_equal(stacked.permute(0, 3, 1, 2))
+            for part in (indices[start : start + step] for start in range(0, len(indices), step)):
+                stacked = torch.from_numpy(np.stack([images[index] for index in part]))
+                result[part] = self._resize_and_crop(stacked.permute(0, 3, 1, 2))
         return result
 
-    def _enlarged(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size of such an image before its centre is cut out."""
+    def _size_before_crop(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of a resized image before the centre crop."""
         scale = round(self.image_size / self.crop_pct) / min(height, width)
         return (
             max(self.image_size, round(height * scale)),
             max(self.image_size, round(width * scale)),
         )
 
-    def _resize_equal(self, images: Tensor) -> Tensor:
-        """Resize images of one shape, and cut out the centre.
+    def _resize_and_crop(self, images: Tensor) -> Tensor:
+        """Resize images of one shape and crop the centre.
 
-        Where the whole would have more than ``MOST_PIXELS``, one axis after the other is resized
-        and cut, which gives the same bits where torch resizes 8-bit images as such. (On a CPU
-        without AVX2, ``bilinear`` does not, and the last bit may be another one.)
+        If the resized images would have more than ``MOST_PIXELS``, one axis after the other is
+        resized and cropped, in parts. The bits are the same where torch resizes 8-bit images in
+        integers. (On a CPU without AVX2 it does not for ``bilinear``; the last bit may differ.)
         """
-        height, width = self._enlarged(*images.shape[-2:])
+        height, width = self._size_before_crop(*images.shape[-2:])
         if height * width <= MOST_PIXELS:
-            return self._center(self._to(images, height, width), self.image_size, self.image_size)
-        images = _less_elongated(images)
-        height, width = self._enlarged(*images.shape[-2:])
+            return self._crop(self._scale(images, height, width), self.image_size, self.image_size)
+        images = _cut_ends(images)
+        height, width = self._size_before_crop(*images.shape[-2:])
         rows = [
-            self._center(self._to(part, part.shape[-2], width), part.shape[-2], self.image_size)
+            self._crop(self._scale(part, part.shape[-2], width), part.shape[-2], self.image_size)
             for part in torch.split(images, max(1, MOST_PIXELS // width), dim=-2)
         ]
         columns = [
-            self._center(self._to(part, height, part.shape[-1]), self.image_size, part.shape[-1])
+            self._crop(self._scale(part, height, part.shape[-1]), self.image_size, part.shape[-1])
             for part in torch.split(torch.cat(rows, dim=-2), max(1, MOST_PIXELS // height), dim=-1)
         ]
         return torch.cat(columns, dim=-1)
 
-    def _to(self, images: Tensor, height: int, width: int) -> Tensor:
+    def _scale(self, images: Tensor, height: int, width: int) -> Tensor:
         mode = InterpolationMode(self.interpolation)
         resized: Tensor = resize(images, [height, width], interpolation=mode, antialias=True)
         return resized
 
     @staticmethod
-    def _center(images: Tensor, height: int, width: int) -> Tensor:
+    def _crop(images: Tensor, height: int, width: int) -> Tensor:
         cropped: Tensor = center_crop(images, [height, width])
         return cropped
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Values in 0..1 (N, 3, S, S) -> mean and standard deviation as in pretraining."""
+        """Return images (N, 3, S, S) with values in 0..1, normalised as in pretraining."""
         mean, std = self._statistics(images.device)
         return (images - mean).div_(std)
 
     def denormalize(self, inputs: Tensor) -> Tensor:
-        """The images that :meth:`normalize` made ``inputs`` of, for people to look at."""
+        """Return the images, values in 0..1, of normalised ``inputs`` (N, 3, S, S)."""
         mean, std = self._statistics(inputs.device)
         return inputs * std + mean
 
@@ -109,8 +115,11 @@ class Preprocessing(BaseModel):
         return mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)
 
 
-def _less_elongated(images: Tensor) -> Tensor:
-    """Cut off the ends of what ``decode`` refuses, and earlier versions had packed."""
+def _cut_ends(images: Tensor) -> Tensor:
+    """Cut off the ends of elongated images.
+
+    ``decode`` refuses such images, but earlier versions packed them.
+    """
     most = MOST_ELONGATED * min(images.shape[-2:])
     for axis in (-2, -1):
         surplus = max(0, images.shape[axis] - most)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from thaw.data.loading import batches, shares
+from thaw.data.loading import batch_parts, batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def augmented(source: ImageSource, path: Path) -> None:
 
 def _seen(source: ImageSource, places: NDArray[np.int64], epoch: int | None) -> NDArray[np.uint8]:
     """The images as the network gets them in ``epoch``, in colours again: (N, S, S, 3)."""
-    (batch,) = batches(source, shares(places, len(places)), torch.device("cpu"), epoch=epoch)
+    (batch,) = batches(source, batch_parts(places, len(places)), torch.device("cpu"), epoch=epoch)
     images: Tensor = source.preprocessing.denormalize(batch.inputs)
     pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
     enlarged = -(-_SMALLEST // pixels.shape[1])

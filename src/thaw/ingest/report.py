@@ -145,7 +145,7 @@ def draw(manifest: Manifest, store: PackedStore, path: Path) -> None:
         for axis in row:
             axis.axis("off")
         for axis, image_id in zip(row, ids, strict=False):
-            axis.imshow(store.picture(int(image_id)))
+            axis.imshow(store.thumbnail(int(image_id)))
         row[0].set_title(
             f"{label}  ({len(ids)} training images)", loc="left", fontsize=9, parse_math=False
         )

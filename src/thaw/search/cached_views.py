@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from thaw.data.augmentation import uniform
+from thaw.data.random_draws import Stream, uniform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.loading import ActivationSource
-
-_STREAM = 11  # of draws; augmentation and mixing have others
 
 
 class Views:
@@ -52,7 +50,7 @@ class Views:
         return self._views[0].finish(found.to(inputs.device), places, epoch)
 
     def _drawn(self, places: NDArray[np.int64], epoch: int) -> Tensor:
-        draws = uniform(self._seed, epoch, self._ids[places], _STREAM, 1)[:, 0]
+        draws = uniform(self._seed, epoch, self._ids[places], Stream.CACHED_VIEWS, 1)[:, 0]
         chosen = (draws * len(self._views)).astype(np.int64)
         found: Tensor | None = None
         for number in np.unique(chosen):

@@ -123,7 +123,7 @@ def write(result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
     plots.per_class(scores.per_class, drawn / "per_class.png")
     plots.reliability(scores.reliability, scores.summary["ece"], drawn / "calibration.png")
     plots.learning_curves(_histories(), drawn / "learning_curves.png")
-    plots.mistakes(data.store.picture, _mistakes(result, spec), drawn / "mistakes.png")
+    plots.mistakes(data.store.thumbnail, _mistakes(result, spec), drawn / "mistakes.png")
 
 
 def _histories() -> dict[str, list[Row]]:

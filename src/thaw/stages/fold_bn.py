@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from thaw.context import Phase
-from thaw.data.loading import batches, shares
+from thaw.data.loading import batch_parts, batches
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
 from thaw.model.batch_statistics import expected
@@ -181,7 +181,7 @@ def drift_reference(
     places = Places.of(spec.folded, spec.merged)
     classifier.eval()
     with places.watched(classifier) as moments, torch.inference_mode():
-        for batch in batches(source, shares(chosen, 128), context.runtime.device):
+        for batch in batches(source, batch_parts(chosen, 128), context.runtime.device):
             classifier(batch.inputs)
     return Reference({name: (m.mean, m.std) for name, m in moments.items()}, statistics)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from thaw.data.loading import shuffled
+from thaw.data.random_draws import shuffled
 from thaw.system.console import progress
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: 
     # Shuffled: ids ascend by class, and the variance within batches of one class each would leave
     # out that between the classes.
     order = shuffled(len(source), seed, 0)
-    parts = runtime.shares(order, -(-len(source) // count))
+    parts = runtime.batch_parts(order, -(-len(source) // count))
     batches = runtime.load(source, parts)
     with torch.no_grad():
         for batch in progress(batches, "statistics", len(parts), show=runtime.is_main):

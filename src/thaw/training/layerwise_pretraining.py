@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thaw.data.loading import shuffled
+from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
 from thaw.system.console import progress, say
 
@@ -96,7 +96,7 @@ class _Phase:
         for epoch in range(1, epochs + 1):
             # its own part of the epochs' numbers, so that no two blocks see the same order
             number = self.place * epochs + epoch
-            parts = runtime.shares(shuffled(len(self.source), self.seed, number), _BATCH)
+            parts = runtime.batch_parts(shuffled(len(self.source), self.seed, number), _BATCH)
             loaded = runtime.load(self.source, parts, number)
             total = 0.0
             for step, batch in enumerate(
@@ -119,7 +119,7 @@ class _Phase:
 
 def _shapes(runtime: Runtime, blocks: nn.ModuleList, source: Source) -> list[torch.Size]:
     """The shape (C, H, W) of the images and of what each block puts out."""
-    (share,) = runtime.shares(np.zeros(1, dtype=np.int64), 1)
+    (share,) = runtime.batch_parts(np.zeros(1, dtype=np.int64), 1)
     activations = next(iter(runtime.load(source, [share]))).inputs
     shapes = [activations.shape[1:]]
     with torch.no_grad():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from thaw.data.loading import shuffled
+from thaw.data.random_draws import shuffled
 from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
 from thaw.training import optimizers, schedule, trainable_state
@@ -126,7 +126,7 @@ class _Phase:
         state, runtime, learner = self.progress, self.runtime, self.learner
         epoch = state.epoch + 1
         order = shuffled(len(self.inputs.train), self.setup.seed, epoch)
-        parts = runtime.shares(order, self.setup.settings.batch_size)
+        parts = runtime.batch_parts(order, self.setup.settings.batch_size)
         before = (epoch - 1) * len(parts)
         total = len(parts) * self.setup.settings.epochs
         loaded = runtime.load(self.inputs.train, parts[state.step :], epoch)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thaw.data.loading import shuffled
+from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
 from thaw.training import trainable_state
 from thaw.training.learner import Learner, NotFiniteError
@@ -130,7 +130,9 @@ def _batches(
     """The first ``steps`` batches of a training, as (epoch, step, batch)."""
     left = steps
     for epoch in count(1):
-        parts = runtime.shares(shuffled(len(train), setup.seed, epoch), setup.settings.batch_size)
+        parts = runtime.batch_parts(
+            shuffled(len(train), setup.seed, epoch), setup.settings.batch_size
+        )
         parts = parts[:left]
         for step, batch in enumerate(runtime.load(train, parts, epoch)):
             yield epoch, step, batch

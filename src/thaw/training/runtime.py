@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from thaw.data.loading import Batch, Share, Source, batches, shares
+from thaw.data.loading import Batch, BatchPart, Source, batch_parts, batches
 from thaw.errors import ThawError
 from thaw.system.console import progress
 from thaw.training.precision import is_strict
@@ -75,11 +75,13 @@ class Runtime:
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
 
-    def shares(self, order: NDArray[np.int64], batch_size: int) -> list[Share]:
+    def batch_parts(self, order: NDArray[np.int64], batch_size: int) -> list[BatchPart]:
         """This process's part of each batch."""
-        return shares(order, batch_size, self.rank, self.world)
+        return batch_parts(order, batch_size, self.rank, self.world)
 
-    def load(self, source: Source, parts: list[Share], epoch: int | None = None) -> Iterator[Batch]:
+    def load(
+        self, source: Source, parts: list[BatchPart], epoch: int | None = None
+    ) -> Iterator[Batch]:
         """The batches of ``parts`` on this process's device."""
         return batches(source, parts, self.device, workers=self.workers, epoch=epoch)
 
@@ -168,13 +170,13 @@ def forward_all(
     where that is on, unless all of it runs inside ``strict_float32``.
     """
     network.to(runtime.device).eval()
-    parts = runtime.shares(np.arange(len(source)), _SCORE_BATCH)
+    parts = runtime.batch_parts(np.arange(len(source)), _SCORE_BATCH)
     loaded = runtime.load(source, parts, epoch)
     for batch in progress(loaded, description, len(parts), show=runtime.is_main):
         with torch.inference_mode(), runtime.autocast():
             outputs = network(batch.inputs).float()
         real = (batch.weights > 0).cpu()
-        yield batch.places[real.numpy()], outputs.cpu()[real]
+        yield batch.indices[real.numpy()], outputs.cpu()[real]
 
 
 def logits(
