@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-import thaw
 from thaw.serving.batching import BatchingEngine
 from thaw.serving.budget import Budget
 from thaw.serving.endpoints import Service, router
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
     from thaw.serving.served_model import ServedModel
     from thaw.serving.settings import Settings
+
+API_VERSION = "1"  # of the requests and responses
 
 
 def create_app(model_uri: str, model: ServedModel, settings: Settings) -> FastAPI:
@@ -52,7 +53,7 @@ def create_app(model_uri: str, model: ServedModel, settings: Settings) -> FastAP
 
     app = FastAPI(
         title="thaw",
-        version=thaw.__version__,
+        version=API_VERSION,
         summary="Classify images with a registered model",
         lifespan=lifespan,
         docs_url=None,

@@ -1,0 +1,67 @@
+"""Encode the kinds of images that the Python API accepts: paths, bytes, PIL images, arrays."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Modes that PNG stores without a loss; other modes are converted to RGB.
+_PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
+_CHANNELS = (3, 4)
+
+
+def encode(image: Any) -> bytes:
+    """Return an image as the content of an image file.
+
+    Paths are read and bytes are returned unchanged. PIL images and uint8 arrays of shape (H, W),
+    (H, W, 3) or (H, W, 4) become PNG files, which loses nothing.
+
+    Raises:
+        ThawError: the file cannot be read, or ``image`` is of another kind.
+    """
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    if isinstance(image, str | Path):
+        try:
+            return Path(image).read_bytes()
+        except OSError as error:
+            raise ThawError(f"{image}: {error.strerror}") from None
+    if isinstance(image, np.ndarray):
+        image = _from_array(image)
+    if isinstance(image, Image.Image):
+        return _as_png(image)
+    raise ThawError(
+        f"an image of type {type(image).__name__}: give a path, bytes, a PIL image or an array"
+    )
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS)
+    if array.dtype != np.uint8 or not is_image or array.size == 0:
+        raise ThawError(
+            f"an array of type {array.dtype} and shape {array.shape}: give uint8 (0 to 255) of "
+            "shape (H, W), (H, W, 3) or (H, W, 4)"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _as_png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    exif = image.getexif()  # holds the orientation
+    if image.mode not in _PNG_MODES:
+        if image.mode == "F":
+            raise ThawError(
+                "a PIL image of mode F: its floating-point pixels have no defined range"
+            )
+        image = image.convert("RGB")
+    image.save(buffer, "PNG", compress_level=1, exif=exif)
+    return buffer.getvalue()

@@ -1,0 +1,126 @@
+"""A model that a Python program loaded, and its predictions as arrays and data frames."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from thaw.data.decoding import DecodeError
+from thaw.errors import ThawError
+from thaw.model.predictor import Predictor
+from thaw.registry.names import PREFIX
+from thaw.serving.image_inputs import encode
+from thaw.serving.model_uri import local_model
+from thaw.system.processes import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pandas as pd
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from thaw.config.result_sections import Tracking
+
+_BATCH_SIZE = 32
+
+
+def load(model_uri: str, tracking: Tracking | None = None) -> LoadedModel:
+    """Load a model directory, or a registered model from the store of ``tracking``.
+
+    Raises:
+        ThawError: the model does not exist, or differs from what was registered.
+    """
+    if not model_uri.startswith(PREFIX):
+        with local_model(model_uri) as found:
+            return LoadedModel(found.name, Predictor(found.folder))
+    from thaw.tracking.store_scope import unchanged_store  # imports MLflow
+
+    with unchanged_store(), local_model(model_uri, tracking) as found:
+        return LoadedModel(found.name, Predictor(found.folder))
+
+
+class LoadedModel:
+    """A model in memory; it computes on the CPU, and several threads may use it at once.
+
+    An image is a path, the bytes of an image file, a PIL image, or a uint8 array of shape (H, W),
+    (H, W, 3) or (H, W, 4).
+    """
+
+    def __init__(self, name: str, predictor: Predictor) -> None:
+        self.name = name
+        self._predictor = predictor
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the class names, in the order of the columns of :meth:`predict_proba`."""
+        return list(self._predictor.classes)
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 digest of the model directory."""
+        return self._predictor.spec.digest
+
+    def __repr__(self) -> str:
+        return f"<LoadedModel {self.name}: {len(self.classes)} classes>"
+
+    def predict_proba(self, images: Iterable[Any]) -> NDArray[np.float32]:
+        """Return the probability of each class for each image, shape (N, classes), 0 to 1.
+
+        Images are read in batches of 32, so ``images`` may be a generator over many files.
+
+        Raises:
+            ThawError: an image cannot be read; the message gives its position, from 0.
+            TypeError: ``images`` is one image and not a list of images.
+
+        Example:
+            >>> model.predict_proba(["kitten.jpg"]).round(2)   # doctest: +SKIP
+            array([[0.97, 0.03]], dtype=float32)
+        """
+        if isinstance(images, str | bytes) or not hasattr(images, "__iter__"):
+            raise TypeError("give a list of images: predict([image])")
+        found = [self._predictor.forward(batch) for batch in self._batches(images)]
+        if not found:
+            return np.empty((0, len(self.classes)), dtype=np.float32)
+        probabilities: NDArray[np.float32] = torch.cat(found).numpy()
+        return probabilities
+
+    def predict(self, images: Iterable[Any]) -> pd.DataFrame:
+        """Return one row per image: ``label``, ``probability``, and ``p_CLASS`` for each class.
+
+        Raises:
+            ThawError: an image cannot be read; the message gives its position, from 0.
+            TypeError: ``images`` is one image and not a list of images.
+
+        Example:
+            >>> model.predict(["kitten.jpg"])                  # doctest: +SKIP
+              label  probability  p_cat  p_dog
+            0   cat         0.97   0.97   0.03
+        """
+        import pandas as pd
+
+        probabilities = self.predict_proba(images)
+        labels = [self.classes[place] for place in probabilities.argmax(axis=1)]
+        columns = [f"p_{label}" for label in self.classes]
+        table = pd.DataFrame(probabilities, columns=columns)
+        table.insert(0, "label", pd.Series(labels, dtype=str))
+        table.insert(1, "probability", probabilities.max(axis=1))
+        return table
+
+    def _batches(self, images: Iterable[Any]) -> Iterator[Tensor]:
+        """Decode on all cores; yield uint8 batches (N, 3, S, S)."""
+        numbered = enumerate(images)
+        with ThreadPoolExecutor(cores()) as pool:
+            while batch := list(islice(numbered, _BATCH_SIZE)):
+                yield torch.cat(list(pool.map(self._read, batch)))
+
+    def _read(self, numbered: tuple[int, Any]) -> Tensor:
+        place, image = numbered
+        try:
+            return self._predictor.read(encode(image))
+        except (DecodeError, ThawError) as error:
+            raise ThawError(f"image {place}: {error}") from None

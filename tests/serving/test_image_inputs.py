@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thaw.data.decoding import decode
+from thaw.errors import ThawError
+from thaw.serving.image_inputs import encode
+
+
+def decoded(content: bytes) -> np.typing.NDArray[np.uint8]:
+    return decode(content, short_side=1000, max_megapixels=1.0).pixels
+
+
+def pixels(*shape: int) -> np.typing.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+
+
+def test_arrays_keep_their_pixels() -> None:
+    colour, grey = pixels(5, 7, 3), pixels(5, 7)
+    np.testing.assert_array_equal(decoded(encode(colour)), colour)
+    np.testing.assert_array_equal(decoded(encode(colour[:, ::-1])), colour[:, ::-1])
+    np.testing.assert_array_equal(decoded(encode(grey)), np.stack([grey] * 3, axis=2))
+
+
+def test_a_pil_image_is_turned_as_its_exif_orientation_says() -> None:
+    image = Image.fromarray(pixels(5, 7, 3))
+    exif = image.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", exif=exif)
+    opened = Image.open(buffer)
+    np.testing.assert_array_equal(decoded(encode(opened)), decoded(buffer.getvalue()))
+    assert decoded(encode(opened)).shape == (7, 5, 3)
+
+
+def test_a_mode_that_png_does_not_have_is_converted() -> None:
+    image = Image.fromarray(pixels(4, 4, 3)).convert("CMYK")
+    np.testing.assert_array_equal(decoded(encode(image)), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (np.zeros((4, 4, 3)), r"array of type float64 and shape \(4, 4, 3\)"),
+        (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\)"),
+        (np.zeros((0, 4), np.uint8), r"shape \(0, 4\)"),
+        (Image.new("F", (4, 4)), "mode F"),
+        (7, "an image of type int"),
+    ],
+)
+def test_values_that_are_not_images_are_refused(image: Any, reason: str) -> None:
+    with pytest.raises(ThawError, match=reason):
+        encode(image)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.registry.served import CLASSES, image
+from thaw.errors import ThawError
+from thaw.model.predictor import Predictor
+from thaw.serving.loaded_model import LoadedModel, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def loaded(model: Path) -> LoadedModel:
+    return load(str(model))
+
+
+def from_bytes(content: bytes, _: Path) -> bytes:
+    return content
+
+
+def from_path(content: bytes, folder: Path) -> Path:
+    (folder / "a.png").write_bytes(content)
+    return folder / "a.png"
+
+
+def from_text(content: bytes, folder: Path) -> str:
+    return str(from_path(content, folder))
+
+
+def from_pil(content: bytes, _: Path) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+def from_array(content: bytes, _: Path) -> np.typing.NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize("convert", [from_bytes, from_path, from_text, from_pil, from_array])
+def test_every_kind_of_image_gives_the_probabilities_of_the_model(
+    convert: Callable[[bytes, Path], Any], loaded: LoadedModel, model: Path, tmp_path: Path
+) -> None:
+    expected = Predictor(model).probabilities([image(1)]).numpy()
+    found = loaded.predict_proba([convert(image(1), tmp_path)])
+    assert found.shape == (1, len(CLASSES))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_table_has_label_probability_and_a_column_for_each_class(loaded: LoadedModel) -> None:
+    images = [image(seed) for seed in range(40)]  # more than one batch
+    table = loaded.predict(content for content in images)
+    probabilities = loaded.predict_proba(images)
+    assert list(table) == ["label", "probability", *(f"p_{name}" for name in CLASSES)]
+    assert list(table["label"]) == [CLASSES[place] for place in probabilities.argmax(axis=1)]
+    np.testing.assert_allclose(table["probability"], probabilities.max(axis=1), atol=1e-5)
+
+
+def test_no_image_gives_an_empty_table(loaded: LoadedModel) -> None:
+    assert loaded.predict_proba([]).shape == (0, len(CLASSES))
+    assert list(loaded.predict([]).columns)[:2] == ["label", "probability"]
+
+
+def test_an_image_that_cannot_be_read_is_named_by_its_position(
+    loaded: LoadedModel, tmp_path: Path
+) -> None:
+    with pytest.raises(ThawError, match="image 1: not an image"):
+        loaded.predict([image(), b"<html>"])
+    missing = str(tmp_path / "missing.png")
+    with pytest.raises(ThawError, match=r"image 0: .*missing\.png: No such file"):
+        loaded.predict([missing])
+
+
+@pytest.mark.parametrize("one", ["a.png", b"x", 7])
+def test_one_image_instead_of_a_list_is_refused(loaded: LoadedModel, one: Any) -> None:
+    with pytest.raises(TypeError, match=r"predict\(\[image\]\)"):
+        loaded.predict_proba(one)
+
+
+def test_the_model_tells_its_name_and_classes(loaded: LoadedModel, model: Path) -> None:
+    assert loaded.classes == CLASSES
+    assert repr(loaded) == f"<LoadedModel {model}: 3 classes>"
+    assert loaded.digest == Predictor(model).spec.digest

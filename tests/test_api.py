@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import doctest
+import inspect
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pytest
+
+import thaw
+from tests import settings
+from tests.project import ROOT
+from tests.project import Project as Clone
+from tests.registry.served import CLASSES, image, model_directory
+from thaw import api
+from thaw.registry.register import register
+from thaw.system.commands import Finished
+from thaw.tracking.result_run import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> thaw.Project:
+    """A project without results, which is not the working directory."""
+    folder, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return thaw.Project(folder)
+
+
+def test_import_thaw_loads_nothing_else() -> None:
+    heavy = "{'torch', 'pandas', 'numpy', 'mlflow', 'pydantic', 'thaw.api', 'PIL'}"
+    code = f"import sys, thaw; print(thaw.__version__, {heavy} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{thaw.__version__} set()"
+
+
+def test_the_public_names_are_those_of_the_type_stub() -> None:
+    stub = (Path(thaw.__file__).parent / "__init__.pyi").read_text()
+    for name in ("load_model", "Project", "ThawError"):
+        assert getattr(thaw, name).__name__ == name
+        assert name in dir(thaw)
+        assert f"import {name} as {name}" in stub
+    with pytest.raises(AttributeError, match="'thaw' has no attribute 'nothing'"):
+        _ = thaw.nothing  # type: ignore[attr-defined]
+
+
+def test_load_model_reads_a_model_directory(tmp_path: Path) -> None:
+    model_directory(tmp_path / "model")
+    model = thaw.load_model(tmp_path / "model")
+    assert model.classes == CLASSES
+    assert model.predict([image()]).shape == (1, 2 + len(CLASSES))
+    with pytest.raises(thaw.ThawError, match="nothing is not a model"):
+        thaw.load_model("nothing")
+
+
+def test_a_folder_without_params_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(thaw.ThawError, match=r"is not a project of thaw .* `thaw init DIR`"):
+        thaw.Project(tmp_path)
+
+
+def test_parameters_of_another_folder_are_read_and_changed(project: thaw.Project) -> None:
+    epochs = project.params.unfreeze.epochs
+    assert project.set({"unfreeze.epochs": epochs + 1}) == ["unfreeze.epochs"]
+    assert project.params.unfreeze.epochs == epochs + 1
+    before = (project.folder / "params.yaml").read_bytes()
+    with pytest.raises(thaw.ThawError, match=r"unfreeze\.epochs"):
+        project.set({"unfreeze.epochs": "many"})
+    assert (project.folder / "params.yaml").read_bytes() == before
+
+
+class Commands:
+    """A replacement of ``run_module`` that records the calls and gives prepared results."""
+
+    def __init__(self, *results: Finished) -> None:
+        self.results = list(results)
+        self.calls: list[tuple[str, list[str], Path]] = []
+
+    def __call__(
+        self, module: str, arguments: Sequence[str], folder: Path, *, show: bool = True
+    ) -> Finished:
+        self.calls.append((module, list(arguments), folder))
+        return self.results.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({}, ["repro"]),
+        ({"stage": "prepare"}, ["repro", "prepare"]),
+        ({"force": True}, ["repro", "--force"]),
+        ({"stage": "evaluate", "force": True}, ["repro", "--force", "--single-item", "evaluate"]),
+    ],
+)
+def test_run_calls_dvc_in_the_folder_of_the_project(
+    options: dict[str, Any],
+    arguments: list[str],
+    project: thaw.Project,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands = Commands(Finished(0, ""))
+    monkeypatch.setattr(api, "run_module", commands)
+    assert project.run(**options) is None
+    assert commands.calls == [("dvc", arguments, project.folder)]
+
+
+def test_a_stage_that_fails_raises_its_reason(
+    project: thaw.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = "Running stage\nerror: there is no image\nERROR: failed to reproduce 'prepare'\n"
+    monkeypatch.setattr(api, "run_module", Commands(Finished(255, output)))
+    with pytest.raises(thaw.ThawError, match=r"^there is no image\nERROR: failed"):
+        project.run()
+
+
+def test_promote_tells_whether_the_alias_was_moved(
+    project: thaw.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = Commands(
+        Finished(0, "passed"), Finished(1, "refused"), Finished(2, "error: no such version")
+    )
+    monkeypatch.setattr(api, "run_module", commands)
+    assert project.promote(3, reason="better") == api.Promotion(promoted=True, report="passed")
+    assert not project.promote(force=True, reason="r", alias="beta").promoted
+    with pytest.raises(thaw.ThawError, match=r"^no such version$"):
+        project.promote()
+    assert [arguments for _, arguments, _ in commands.calls[:2]] == [
+        ["promote", "3", "--to", "champion", "--reason", "better"],
+        ["promote", "--to", "beta", "--reason", "r", "--force"],
+    ]
+
+
+def test_status_and_models_come_from_the_store_of_the_project(
+    project: thaw.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = project.params.tracking.registered_model
+    uri = f"sqlite:///{project.folder / 'mlruns/mlflow.db'}"
+    tracking = settings.PARAMS.tracking.model_copy(update={"uri": uri})
+    _, experiment = connect(tracking)
+    spec = model_directory(tmp_path / "model")
+    with mlflow.start_run(experiment_id=experiment):
+        register(name, tmp_path / "model", spec.digest, image(), {"accuracy": 0.5})
+    mlflow.set_tracking_uri("http://127.0.0.1:1")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # MLflow has set it
+    status = project.status()
+    assert status.loc["champion", "version"] == 1
+    assert status.loc["champion", "accuracy"] == 0.5
+    assert project.load_model().digest == spec.digest
+    assert project.load_model(1).name == f"models:/{name}/1"
+    with pytest.raises(thaw.ThawError, match="unknown"):
+        project.load_model("unknown")
+    assert mlflow.get_tracking_uri() == "http://127.0.0.1:1"
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+@pytest.mark.slow
+def test_the_notebook_does_the_whole_job_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone = Clone(tmp_path / "project")
+    clone.small()
+    monkeypatch.setenv("THAW_PROJECT", str(clone.folder))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path(str(ROOT / "examples/notebook.py"))
+    project, result = names["project"], names["result"]
+    assert project.folder == clone.folder
+    assert project.last_result == result
+    metrics = json.loads((clone.folder / "reports/evaluate/metrics.json").read_text())
+    assert result.metrics == metrics["test"]
+    assert names["accuracy"] == pytest.approx(result.metrics["accuracy"])
+    assert project.status().loc["champion", "version"] == result.version
+    assert "test accuracy" in capsys.readouterr().out
+    run_examples(project)
+
+
+def run_examples(project: thaw.Project) -> None:
+    """Run the examples of the docstrings on ``project``; their results depend on the data."""
+    model = project.load_model("champion")
+    Path("photo.jpg").write_bytes(image())
+    names = {"model": model, "project": project, "thaw": Examples(project)}
+    documented = [api.load_model, api.Project, *(m for _, m in inspect.getmembers(api.Project))]
+    sources = [doc for found in documented if (doc := inspect.getdoc(found)) and ">>>" in doc]
+    examples = [example for doc in sources for example in doctest.DocTestParser().get_examples(doc)]
+    assert len(examples) >= 8
+    for example in examples:
+        if "import" not in example.source:
+            exec(example.source, names)
+
+
+class Examples:
+    """The names of ``thaw`` in the examples, on the project of the test."""
+
+    def __init__(self, project: thaw.Project) -> None:
+        self._project = project
+
+    def Project(self, _: str) -> thaw.Project:  # noqa: N802
+        return self._project
+
+    def load_model(self, _: str) -> Any:
+        return self._project.load_model("champion")
