@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.children import answer, child, start
 from benchmarks.search_parts import PRUNERS
 from tests.project import Project
-from tests.search import kills
+from tests.search import killing
 from thaw.search.trial_context import HEADS
 from thaw.training.activation_cache import FOLDER
 
@@ -154,15 +154,15 @@ def deaths(trials: int, workers: int, count: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
         project.small()
-        kills.head_only(project)
+        killing.search_heads_only(project)
         project.set(search__confirm_seeds=0)
         project.run("dvc", "repro", "prepare")
-        outcome = kills.run_and_kill(project, trials, workers, count, kills.anywhere)
-    lost, twice = trials - outcome.ended, outcome.most - 1
+        outcome = killing.run_and_kill(project, trials, workers, count, killing.all_workers)
+    lost, twice = trials - outcome.trials_with_result, outcome.most_results_of_a_trial - 1
     yield (
         f"{workers} workers, {trials} trials, {outcome.killed} SIGKILLs",
         "none lost or twice",
-        f"{lost} lost, {twice} twice ({outcome.attempts} attempts, {outcome.children} logged)",
+        f"{lost} lost, {twice} twice ({outcome.attempts} attempts, {outcome.child_runs} logged)",
     )
 
 

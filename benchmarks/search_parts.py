@@ -25,8 +25,9 @@ from thaw.config.params import Params
 from thaw.config.search_sections import Range
 from thaw.data.packed_store import PackedStore
 from thaw.model import frozen_part
-from thaw.search import search_space, storage, study, study_log, trial, trial_context
-from thaw.search.study_definition import Question
+from thaw.search import attempt, storage, study, study_log, trial, trial_context
+from thaw.search.parameter_values import with_values
+from thaw.search.study_definition import StudyDefinition
 from thaw.search.worker import Worker
 from thaw.training.activation_cache import FOLDER
 from thaw.training.history import Row
@@ -146,9 +147,9 @@ def opened(kind: type[trial_context.Ground], params: Params) -> trial_context.Gr
     return kind(made.params, made.runtime, made.data, made.parent)
 
 
-def question_of(made: trial_context.Ground) -> Question:
+def definition_of(made: trial_context.Ground) -> StudyDefinition:
     """What its parameters ask of its data."""
-    return Question.of(made.params, made.data.manifest.digest, made.parent)
+    return StudyDefinition.from_params(made.params, made.data.manifest.digest, made.parent)
 
 
 def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, dict[str, float]]:
@@ -163,14 +164,16 @@ def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, dict[str,
     for pruner in PRUNERS:
         made = opened(Timed, parameters(depth, pruner=pruner))
         assert isinstance(made, Timed)
-        question, connected = question_of(made), storage.connect("")
+        definition, connected = definition_of(made), storage.connect("")
         trial.warm_up = made.warm_up
         begun = time.perf_counter()
-        Worker(made, question, connected).work(f"{name}-{pruner}", 0, trials)
+        Worker(made, definition, connected).work(f"{name}-{pruner}", 0, trials)
         found[pruner] = {"seconds": time.perf_counter() - begun, "cold": made.cold}
         trial.warm_up = WARM_UP
-        done = study.open_study(question, connected, f"{name}-{pruner}").get_trials(deepcopy=False)
-        values[pruner] = [study.values_of(each, question.dimensions) for each in done]
+        done = study.open_study(definition, connected, f"{name}-{pruner}").get_trials(
+            deepcopy=False
+        )
+        values[pruner] = [attempt.values_of(each, definition.dimensions) for each in done]
     seconds = _naive_seconds(parameters(depth), [*chain(*values.values())], naive)
     for pruner, rows in values.items():
         found[pruner]["naive"] = fmean(seconds[row["unfreeze.depth"]] for row in rows)
@@ -189,7 +192,7 @@ def _naive_seconds(params: Params, values: list[dict[str, Any]], each: int) -> d
         chosen = [row for row in values if row["unfreeze.depth"] == depth][:each]
         begun = time.perf_counter()
         for row in chosen:
-            trial.run(slow, search_space.changed(params, row), lambda _: None)
+            trial.run(slow, with_values(params, row), lambda _: None)
         seconds[depth] = (time.perf_counter() - begun) / len(chosen)
     frozen_part.merged_part = merged
     return seconds
@@ -205,10 +208,12 @@ def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
     for name, pruner in (("cached", "hyperband"), ("naive", "none")):
         params = parameters(depth, pruner=pruner).model_copy(update={"seed": seed})
         made = opened(SharesHeads if name == "naive" else trial_context.Ground, params)
-        question, connected = question_of(made), storage.connect("")
+        definition, connected = definition_of(made), storage.connect("")
         label = f"{name}-{seed}-{time.time_ns()}"
-        Worker(made, question, connected).work(label, 0, trials)
-        found[name] = study.ranked(study.open_study(question, connected, label))[0].values[0]
+        Worker(made, definition, connected).work(label, 0, trials)
+        found[name] = study.ranked_trials(study.open_study(definition, connected, label))[0].values[
+            0
+        ]
     return found
 
 
@@ -229,7 +234,7 @@ def overhead(trials: int) -> dict[str, float]:
     """Seconds a trial that Optuna and MLflow take: trials that only report seven epochs."""
     params = parameters(4)
     made = trial_context.opened(params, PREPARED)
-    question, connected = question_of(made), storage.connect("")
+    definition, connected = definition_of(made), storage.connect("")
     name = f"overhead-{time.time_ns()}"
     rows = [Row(epoch, 0.5, 1 / (epoch + 1), 0.5, 0.001) for epoch in range(8)]
 
@@ -242,13 +247,13 @@ def overhead(trials: int) -> dict[str, float]:
 
     trial.run = instead  # type: ignore[assignment]
     begun = time.perf_counter()
-    Worker(made, question, connected).work(name, 0, trials)
+    Worker(made, definition, connected).work(name, 0, trials)
     optuna_seconds = (time.perf_counter() - begun) / trials
-    logged = study_log.Log(
-        params, study.open_study(question, connected, name), question, Path(".thaw/plots")
+    logged = study_log.StudyLog(
+        study.open_study(definition, connected, name), definition, Path(".thaw/plots")
     )
     begun = time.perf_counter()
-    logged.update(say_each=False)
+    logged.update(print_each=False)
     return {"optuna": optuna_seconds, "mlflow": (time.perf_counter() - begun) / trials}
 
 

@@ -1,4 +1,4 @@
-"""A small project that can be searched in seconds: LeNet-5 on three colours."""
+"""A small project that can be searched in seconds: LeNet-5 on images of three colours."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.ingest.sources import list_folder
-from thaw.search import storage, study, trial_context
-from thaw.search.study_definition import Question
+from thaw.search import attempt, storage, study, trial_context, trial_queue
+from thaw.search.study_definition import StudyDefinition
+from thaw.search.trial import Result
 from thaw.stages import prepare
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.storages import RDBStorage
+    from optuna.trial import Trial
 
+    from thaw.search.storage import HeartbeatStorage
     from thaw.search.trial_context import Ground
 
 PREPARED = Path("data/prepared")
@@ -43,9 +45,9 @@ SPACE = {
 
 
 def make(folder: Path, **changes: Any) -> Params:
-    """Write ``params.yaml`` and the prepared data into ``folder``, which is the current one.
+    """Write ``params.yaml`` and the prepared data into ``folder``, the current folder.
 
-    ``changes`` are of ``search``.
+    ``changes`` are values of the section ``search``.
     """
     text = (ROOT / "params.yaml").read_text()
     begin = text.index("  space:")
@@ -65,11 +67,59 @@ def opened(params: Params) -> Ground:
     return trial_context.opened(params, PREPARED)
 
 
-def question(params: Params) -> Question:
-    return Question.of(params, Prepared(PREPARED).manifest.digest, "")
+def definition_of(params: Params) -> StudyDefinition:
+    return StudyDefinition.from_params(params, Prepared(PREPARED).manifest.digest, "")
 
 
-def new_study(params: Params) -> tuple[Question, RDBStorage, optuna.Study]:
-    asked = question(params)
-    connected = storage.connect(params.search.storage)
-    return asked, connected, study.open_study(asked, connected)
+class Search:
+    """The study of ``params`` and its storage, with trials that train nothing."""
+
+    def __init__(self, params: Params, name: str = "", worker: int = 0) -> None:
+        self.definition = definition_of(params)
+        self.storage: HeartbeatStorage = storage.connect(params.search.storage)
+        self.study: optuna.Study = study.open_study(self.definition, self.storage, name, worker)
+
+    def run(self, trials: int, objective: trial_queue.Objective | None = None) -> int | None:
+        """Run the next trial, by default one that completes."""
+        return trial_queue.run_next(
+            self.study, self.storage, trials, objective or self.complete_trial
+        )
+
+    def run_all(self, trials: int) -> None:
+        while self.run(trials) is not None:
+            pass
+
+    def draw(self, trial: Trial) -> dict[str, Any]:
+        for dimension in self.definition.dimensions:
+            dimension.suggest(trial)
+        return attempt.values_of(trial, self.definition.dimensions)
+
+    def complete_trial(self, trial: Trial) -> list[float]:
+        self.draw(trial)
+        return store_result(trial, self.definition, loss=0.5 + 0.1 * trial.number)
+
+    def kill_worker_in_next_trial(self, trials: int) -> None:
+        """Start a trial and leave it as a killed worker does: running, without heartbeats."""
+        try:
+            self.run(trials, self._killed)
+        except SystemExit:
+            return
+        raise AssertionError("there was no trial")
+
+    def _killed(self, trial: Trial) -> list[float]:
+        self.draw(trial)
+        raise SystemExit
+
+    def make_stale(self) -> None:
+        """Let all trials that run count as stale when the next trial is taken."""
+        self.storage.grace_period = -1
+
+    def states(self) -> list[str]:
+        return [trial.state.name for trial in self.study.get_trials(deepcopy=False)]
+
+
+def store_result(trial: Trial, definition: StudyDefinition, loss: float) -> list[float]:
+    """Store a result with this validation loss; return the values of the objectives."""
+    result = Result({"log_loss": loss, "accuracy": 1 - loss}, None, 1, [], 0.1)
+    trial.set_user_attr(attempt.RESULT, json.dumps(vars(result)))
+    return [result.objective(name) for name in definition.metrics]

@@ -1,83 +1,79 @@
 from __future__ import annotations
 
 import contextlib
-from types import SimpleNamespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
 from tests.search import project
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.search import commands, storage, study
+from thaw.search import attempt, commands, storage
+from thaw.search.parameter_values import value_of
+from thaw.search.study import ranked_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    from thaw.config.params import Params
 
 
-@pytest.fixture
-def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(commands, "facts_of", lambda _: None)
-    advised = SimpleNamespace(values={"unfreeze.lr": 0.005})
-    monkeypatch.setattr(commands, "advise", lambda _: advised)
-    return project.make(tmp_path)
-
-
-def test_the_advice_is_tried_as_soon_as_there_is_room(params: Params) -> None:
-    asked, connected, main = project.new_study(params)
-    named = []
-    for trials in (1, 1, 2, 50):
-        commands._begin(main, connected, asked, project.PREPARED, trials)
-        if (taken := study.claim(main, connected, trials)) is not None:
-            named.append(taken.user_attrs.get("name"))
-    assert named == ["params.yaml", "advice", None]
-
-
-class BrokenCrew:
-    """Workers in whose time the storage breaks."""
+class PoolWithBrokenStorage:
+    """Workers during whose run the database loses a table."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
     @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         yield
 
-    def is_working(self) -> bool:
+    def is_running(self) -> bool:
         with storage.connect("").engine.begin() as connection:
             connection.execute(text("DROP TABLE trials"))
         return True
 
 
-def test_a_storage_that_stops_answering_is_one_line_and_ends_the_run(
+def test_a_storage_that_stops_answering_ends_the_run_with_one_line(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "Crew", BrokenCrew)
+    monkeypatch.setattr(commands, "WorkerPool", PoolWithBrokenStorage)
+    monkeypatch.setattr(commands, "enqueue_first_trials", lambda *_: None)
     with pytest.raises(ThawError, match=r"search\.storage: .* stopped answering: ") as raised:
         commands.run(project.PREPARED, 2, 1, "")
     assert "\n" not in str(raised.value)
-    (run,) = MlflowClient("sqlite:///mlruns/mlflow.db").search_runs(["1"])
+    (run,) = MlflowClient(f"sqlite:///{Path.cwd()}/mlruns/mlflow.db").search_runs(["1"])
     assert run.info.status == "FAILED"
 
 
-def test_a_server_that_does_not_give_the_lock_is_one_line() -> None:
-    def refused() -> None:
-        raise OperationalError("SELECT", {}, Exception("server closed the connection\nat once"))
+def test_apply_writes_the_values_of_the_winner_and_nothing_else(params: Params) -> None:
+    search = project.Search(params)
+    search.run_all(3)
+    best = attempt.values_of(ranked_trials(search.study)[0], search.definition.dimensions)
+    before = Path("params.yaml").read_text().splitlines()
+    commands.apply(project.PREPARED, "", None)
+    after = Path("params.yaml").read_text().splitlines()
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert len(changed) <= len(best)
+    written = load(Params)
+    for key, value in best.items():
+        expected = pytest.approx(value) if key == "unfreeze.lr" else value
+        assert value_of(written, key) == expected
 
-    gone: Any = SimpleNamespace(
-        url="postgresql://me:secret@host/x", engine=SimpleNamespace(begin=refused)
-    )
-    with (
-        pytest.raises(ThawError, match=r"stopped answering: .*closed the connection") as raised,
-        storage.alone(gone),
-    ):
-        pass
-    assert "secret" not in str(raised.value)
-    assert "\n" not in str(raised.value)
+
+def test_a_trial_that_does_not_exist_cannot_be_applied(params: Params) -> None:
+    project.Search(params).run_all(2)
+    with pytest.raises(ThawError, match="has no complete trial 7"):
+        commands.apply(project.PREPARED, "", 7)
+
+
+def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("  latency: false", "  latency: true"))
+    search = project.Search(load(Params))
+    search.run(1, lambda trial: [search.draw(trial)["unfreeze.lr"], 0.1])
+    with pytest.raises(ThawError, match="--trial NUMBER"):
+        commands.apply(project.PREPARED, "", None)
+    commands.apply(project.PREPARED, "", 0)

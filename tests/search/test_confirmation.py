@@ -1,89 +1,114 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import optuna
 import pytest
-from optuna.trial import TrialState
 
 from tests.search import project
-from thaw.search import confirmation, study, tables
-from thaw.search.trial import Result
+from thaw.search import attempt, confirmation, tables, trial_queue
+from thaw.search.parameter_values import with_values
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import optuna
-    from optuna.storages import RDBStorage
-    from optuna.trial import Trial
-
-    from thaw.search.study_definition import Question
-
-Asked = tuple["Question", "RDBStorage", "optuna.Study"]
+    from thaw.config.params import Params
 
 
-def searched(folder: Path, **changes: Any) -> Asked:
-    """A study of three trials, the first of which is the best, confirmed on two seeds."""
-    asked, connected, main = project.new_study(project.make(folder, **changes))
-    while (taken := study.claim(main, connected, 3)) is not None:
-        study.sample(taken, asked.dimensions)
-        end(asked, main, taken, 0.1 * taken.number)
-    return asked, connected, main
+def searched(params: Params) -> project.Search:
+    """Return a study of three trials whose losses are 0, 0.1 and 0.2."""
+    search = project.Search(params)
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        search.draw(trial)
+        return project.store_result(trial, search.definition, 0.1 * trial.number)
+
+    while search.run(3, objective) is not None:
+        pass
+    return search
 
 
-def end(asked: Question, main: optuna.Study, taken: Trial, loss: float) -> None:
-    result = Result({"log_loss": loss, "accuracy": 1 - loss}, None, 1, [], 0.1)
-    study.finish(main, taken, TrialState.COMPLETE, "", result, asked.metrics)
+def open_again(search: project.Search) -> optuna.Study:
+    return confirmation.open_confirmation(search.study, search.definition, search.storage)
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def run_all(search: project.Search, again: optuna.Study, objective: trial_queue.Objective) -> None:
+    while trial_queue.run_next(again, search.storage, 0, objective) is not None:
+        pass
 
 
-def waiting(main: optuna.Study) -> int:
-    return len(main.get_trials(states=(TrialState.WAITING,)))
+def waiting(study: optuna.Study) -> int:
+    return len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))
+
+
+def is_confirmed(search: project.Search) -> bool:
+    found = confirmation.candidates(search.study, search.definition, search.storage)
+    return confirmation.is_confirmed(found, search.definition)
+
+
+def test_the_runner_up_has_other_values_than_the_best_trial(params: Params) -> None:
+    search = project.Search(params)
+    for depth in (1, 1, 2):
+        values: dict[str, object] = {
+            "head.hidden": [],
+            "unfreeze.depth": depth,
+            "unfreeze.lr": 0.001,
+        }
+        trial_queue.enqueue(search.study, search.definition.dimensions, "x", values)
+    search.run_all(3)  # the loss rises with the number
+    found = confirmation.finalists(search.study, search.definition.dimensions)
+    assert [trial.number for trial in found] == [0, 2]
 
 
 @pytest.mark.parametrize("objective", ["log_loss", "accuracy"])
-def test_who_diverges_on_a_new_seed_has_lost(objective: str, here: Path) -> None:
-    asked, connected, main = searched(here, objective=objective)
-    again = confirmation.open_confirm(main, asked, connected)
-    while (taken := study.claim(again, connected, 0)) is not None:
-        if taken.user_attrs["of"] == 0 and taken.number == 0:
-            study.finish(again, taken, TrialState.PRUNED, "the gradient is not finite")
-        else:
-            end(asked, again, taken, 0.4 if taken.user_attrs["of"] else 0.1)
-    found = confirmation.contenders(main, asked, connected)
-    assert confirmation.is_confirmed(found, asked)
+def test_a_trial_that_diverges_on_a_new_seed_has_lost(objective: str, params: Params) -> None:
+    search = searched(with_values(params, {"search.objective": objective}))
+    again = open_again(search)
+
+    def train(trial: optuna.Trial) -> list[float]:
+        is_best = trial.user_attrs[attempt.CONFIRMED_TRIAL] == 0
+        if is_best and trial.number == 0:
+            raise optuna.TrialPruned("the gradient is not finite")
+        return project.store_result(trial, search.definition, 0.1 if is_best else 0.4)
+
+    run_all(search, again, train)
+    found = confirmation.candidates(search.study, search.definition, search.storage)
+    assert confirmation.is_confirmed(found, search.definition)
     assert [each.trial.number for each in found] == [1, 0]
-    line = tables.verdict(found, objective, confirmed=True)
+    line = tables.winner_line(found, objective, confirmed=True)
     assert line.startswith("winner: trial 1")
     assert line.endswith("runner-up: trial 0 with none (it diverged on a seed)")
 
 
-def test_a_run_that_failed_is_queued_again_some_times(here: Path) -> None:
-    asked, connected, main = searched(here)
-    for attempt in range(5):
-        again = confirmation.open_confirm(main, asked, connected)
-        assert waiting(again) == {0: 4, 1: 1, 2: 1}.get(attempt, 0)
-        while (taken := study.claim(again, connected, 0)) is not None:
-            values = study.values_of(taken, [])
-            if taken.user_attrs["of"] == 0 and values["seed"] == 1:
-                study.finish(again, taken, TrialState.FAIL, "its worker was killed")
-            else:
-                end(asked, again, taken, 0.3)
-    assert not confirmation.is_confirmed(confirmation.contenders(main, asked, connected), asked)
+def test_a_failed_trial_is_added_again_up_to_three_times(params: Params) -> None:
+    search = searched(params)
+
+    def train(trial: optuna.Trial) -> list[float]:
+        is_best = trial.user_attrs[attempt.CONFIRMED_TRIAL] == 0
+        if is_best and attempt.values_of(trial, [])["seed"] == 1:
+            return [float("nan")]  # a failure for Optuna
+        return project.store_result(trial, search.definition, 0.3)
+
+    for expected in (4, 1, 1, 0, 0):
+        again = open_again(search)
+        assert waiting(again) == expected
+        run_all(search, again, train)
+    assert not is_confirmed(search)
 
 
-def test_an_interrupted_run_waits_and_is_no_failure(here: Path) -> None:
-    asked, connected, main = searched(here)
+def test_an_interrupted_trial_waits_and_does_not_count_as_failed(params: Params) -> None:
+    search = searched(params)
+
+    def interrupt(_: optuna.Trial) -> list[float]:
+        raise KeyboardInterrupt
+
+    def train(trial: optuna.Trial) -> list[float]:
+        return project.store_result(trial, search.definition, 0.3)
+
     for _ in range(5):
-        again = confirmation.open_confirm(main, asked, connected)
-        assert study.claim(again, connected, 0) is not None
-        study.give_back(again, connected, "interrupted")
-    again = confirmation.open_confirm(main, asked, connected)
+        again = open_again(search)
+        with pytest.raises(KeyboardInterrupt):
+            trial_queue.run_next(again, search.storage, 0, interrupt)
+        trial_queue.requeue_lost(again, search.storage)
+    again = open_again(search)
     assert waiting(again) == 4
-    while (taken := study.claim(again, connected, 0)) is not None:
-        end(asked, again, taken, 0.3)
-    assert confirmation.is_confirmed(confirmation.contenders(main, asked, connected), asked)
+    run_all(search, again, train)
+    assert is_confirmed(search)

@@ -9,22 +9,15 @@ import torch
 from tests import settings, tiny
 from tests.search import project
 from thaw.data.loading import ActivationSource
-from thaw.search import search_space, trial
+from thaw.search import trial
 from thaw.search.cached_views import Views
+from thaw.search.parameter_values import with_values
 from thaw.search.trial_context import HEADS, Ground, load_head
 from thaw.training.phase_inputs import PhaseInputs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.config.params import Params
     from thaw.training.history import Row
-
-
-@pytest.fixture
-def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    monkeypatch.chdir(tmp_path)
-    return project.make(tmp_path)
 
 
 def with_batch_norm(params: Params) -> Ground:
@@ -61,9 +54,7 @@ def test_cached_training_ends_with_the_weights_of_uncached_training(
     depth: int, batch_norm: str, augmented: bool, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     augment = settings.augment(**({"rotate": 10.0, "flip": 0.5} if augmented else {}))
-    params = search_space.changed(
-        params, {"unfreeze.depth": depth, "unfreeze.batch_norm": batch_norm}
-    )
+    params = with_values(params, {"unfreeze.depth": depth, "unfreeze.batch_norm": batch_norm})
     params = params.model_copy(update={"augment": augment})
     with_cache = trained(with_batch_norm(params), params)
     for path in HEADS.iterdir():
@@ -103,12 +94,12 @@ def test_one_head_is_the_warm_start_of_every_depth(params: Params) -> None:
     first = {}
     for depth in (0, 1, 2):
         rows: list[Row] = []
-        trial.run(ground, search_space.changed(params, {"unfreeze.depth": depth}), rows.append)
+        trial.run(ground, with_values(params, {"unfreeze.depth": depth}), rows.append)
         first[depth] = rows[0].val_loss
     assert len(list(HEADS.iterdir())) == 1
     assert first[0] == pytest.approx(first[1], abs=1e-6)
     assert first[0] == pytest.approx(first[2], abs=1e-6)
-    trial.run(ground, search_space.changed(params, {"head.hidden": [8]}), lambda _: None)
+    trial.run(ground, with_values(params, {"head.hidden": [8]}), lambda _: None)
     assert len(list(HEADS.iterdir())) == 2
 
 
@@ -133,16 +124,14 @@ def test_what_is_frozen_is_not_computed_twice(
 
     monkeypatch.setattr("thaw.data.loading.ImageSource.read", never)
     other = project.opened(params)  # another worker, or tomorrow
-    trial.run(other, search_space.changed(params, {"unfreeze.lr": 0.005}), lambda _: None)
+    trial.run(other, with_values(params, {"unfreeze.lr": 0.005}), lambda _: None)
 
 
 def test_a_trial_leaves_the_shared_backbone_as_it_was(params: Params) -> None:
     ground = with_batch_norm(params)
     shared = ground.begun(params.head)[0]
     before = {key: value.clone() for key, value in shared.state_dict().items()}
-    trial.run(
-        ground, search_space.changed(params, {"unfreeze.batch_norm": "train"}), lambda _: None
-    )
+    trial.run(ground, with_values(params, {"unfreeze.batch_norm": "train"}), lambda _: None)
     assert all(torch.equal(before[key], value) for key, value in shared.state_dict().items())
 
 

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    monkeypatch.chdir(tmp_path)
-    made = project.make(tmp_path)
-    return made.model_copy(update={"augment": settings.augment(rotate=6.0)})
+def params(params: Params) -> Params:
+    return params.model_copy(update={"augment": settings.augment(rotate=6.0)})
 
 
 def open_at(ground: Ground, params: Params, cut: int) -> PhaseInputs:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import settings
-from thaw.search.worker_pool import Crew
+from thaw.search.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         ("GPU-a,GPU-b,GPU-c,GPU-d", 4, 2, ["GPU-a,GPU-b", "GPU-c,GPU-d", "GPU-a,GPU-b"]),
     ],
 )
-def test_a_worker_gets_devices_among_those_that_the_user_lets_it_see(
+def test_workers_share_the_devices_that_the_user_made_visible(
     visible: str | None,
     devices: int,
     processes: int,
@@ -32,5 +32,5 @@ def test_a_worker_gets_devices_among_those_that_the_user_lets_it_see(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     launch = settings.PARAMS.launch.model_copy(update={"processes": processes})
-    crew = Crew(3, launch, tmp_path, [], devices)
-    assert [crew._devices(number) for number in range(3)] == expected
+    pool = WorkerPool(3, launch, tmp_path, [], devices)
+    assert [pool._visible_devices(number) for number in range(3)] == expected

@@ -30,10 +30,18 @@ def again() -> StudyRun:
 
 
 def trial(
-    number: int = 0, state: str = "complete", why: str = "", begun: int = 1000
+    number: int = 0, state: str = "complete", reason: str = "", started: int = 1000
 ) -> TrialRecord:
     return TrialRecord(
-        number, "", state, why, {"unfreeze.lr": 0.1}, {"log_loss": 0.3}, ROWS, begun, begun + 1000
+        number,
+        "",
+        state,
+        reason,
+        {"unfreeze.lr": 0.1},
+        {"log_loss": 0.3},
+        ROWS,
+        started,
+        started + 1000,
     )
 
 
@@ -75,18 +83,18 @@ def test_a_half_written_child_is_not_taken_for_the_study_s_run(
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", killed)
         with pytest.raises(KeyboardInterrupt):
-            run.log_trial(trial(7, begun=LATER))
+            run.log_trial(trial(7, started=LATER))
     other = again()
     assert other.run_id == run.run_id
     assert [child.info.status for child in children(other)] == ["KILLED"]
 
 
-@pytest.mark.parametrize("begun", [1000, LATER])
+@pytest.mark.parametrize("started", [1000, LATER])
 def test_the_study_s_run_is_found_behind_more_children_than_a_page_has(
-    begun: int, run: StudyRun, monkeypatch: pytest.MonkeyPatch
+    started: int, run: StudyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3):
-        run.log_trial(trial(number, begun=begun))
+        run.log_trial(trial(number, started=started))
     real = MlflowClient.search_runs
 
     def small(*arguments: Any, **named: Any) -> Any:

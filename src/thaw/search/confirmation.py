@@ -1,6 +1,6 @@
-"""The best trial is called the winner only after it has beaten the runner-up on new seeds.
+"""Confirmation: the best trial and the runner-up train again on new seeds; the better mean wins.
 
-The best of many trials was lucky as well: its own value is not what it is judged by.
+The best of many trials was also lucky, so its own value cannot tell how good it is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from thaw.search import storage as storages
-from thaw.search.study import CONFIRM, ranked, root, values_of
+from thaw.search import attempt
+from thaw.search.storage import exclusive_lock
+from thaw.search.study import CONFIRMATION_SUFFIX, ranked_trials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,113 +26,139 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
-    from thaw.search.search_space import Dimension
-    from thaw.search.study_definition import Question
+    from thaw.search.dimension import Dimension
+    from thaw.search.study_definition import StudyDefinition
 
-
-_ATTEMPTS = 3  # at a seed whose trial failed: its worker was killed twice, say
+_MAX_FAILURES = 3  # of one trial at one seed, over all runs of the command
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A trial and what it came to on the new seeds; where it diverged, the worst there is."""
+class Candidate:
+    """A trial and its values on the new seeds; infinitely bad where training diverged."""
 
     trial: FrozenTrial
     values: list[float]
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """The mean over the seeds; NaN if there is none yet."""
         return float(np.mean(self.values)) if self.values else float("nan")
 
     @property
     def spread(self) -> float:
-        """The standard deviation over the seeds; 0 of a single one, or where it diverged."""
-        has_one = len(self.values) > 1 and math.isfinite(self.mean)
-        return float(np.std(self.values, ddof=1)) if has_one else 0.0
+        """The standard deviation over the seeds; 0 for a single seed or if training diverged."""
+        has_spread = len(self.values) > 1 and math.isfinite(self.mean)
+        return float(np.std(self.values, ddof=1)) if has_spread else 0.0
 
 
-def pair(study: optuna.Study, dimensions: Sequence[Dimension]) -> list[FrozenTrial]:
-    """The best trial, and the best one of other values: the runner-up."""
-    best = ranked(study)
-    others = [
-        trial
-        for trial in best[1:]
-        if values_of(trial, dimensions) != values_of(best[0], dimensions)
-    ]
-    return [*best[:1], *others[:1]]
+def finalists(study: optuna.Study, dimensions: Sequence[Dimension]) -> list[FrozenTrial]:
+    """Return the best trial and the best one with other values, the runner-up."""
+    ranked = ranked_trials(study)
+    best_values = attempt.values_of(ranked[0], dimensions) if ranked else {}
+    others = [trial for trial in ranked[1:] if attempt.values_of(trial, dimensions) != best_values]
+    return [*ranked[:1], *others[:1]]
 
 
-def open_confirm(study: optuna.Study, question: Question, storage: RDBStorage) -> optuna.Study:
-    """The study that the contenders train again in; what is missing waits in it."""
-    name = study.study_name + CONFIRM
-    with storages.alone(storage):
-        made = optuna.create_study(
+def open_confirmation(
+    study: optuna.Study, definition: StudyDefinition, storage: RDBStorage
+) -> optuna.Study:
+    """Return the study that trains the finalists again; add the trials that it lacks."""
+    with exclusive_lock(storage):
+        confirmation = optuna.create_study(
             storage=storage,
-            study_name=name,
-            directions=question.directions,
+            study_name=study.study_name + CONFIRMATION_SUFFIX,
+            directions=definition.directions,
             load_if_exists=True,
             pruner=optuna.pruners.NopPruner(),
         )
-        there = _settled(made)
-        for seed in _seeds(question):
-            for trial in pair(study, question.dimensions):
-                if (trial.number, seed) in there:
-                    continue
-                values = {**values_of(trial, question.dimensions), "seed": seed}
-                attributes = {"name": "confirm", "of": trial.number, "beside": json.dumps(values)}
-                waiting = optuna.create_trial(state=TrialState.WAITING, user_attrs=attributes)
-                made.add_trial(waiting)
-    return made
+        settled = _settled_runs(confirmation)
+        for seed in _new_seeds(definition):
+            for trial in finalists(study, definition.dimensions):
+                if (trial.number, seed) not in settled:
+                    _enqueue(confirmation, trial, seed, definition.dimensions)
+    return confirmation
 
 
-def contenders(study: optuna.Study, question: Question, storage: RDBStorage) -> list[Contender]:
-    """The best trial and the runner-up with what they came to, the winner first."""
-    name = study.study_name + CONFIRM
-    sign = 1 if question.directions[0] == StudyDirection.MINIMIZE else -1
-    done: dict[tuple[int, int], float] = {}
-    if name in optuna.get_all_study_names(storage):
-        confirm = optuna.load_study(study_name=name, storage=storage)
-        # Nothing is pruned here for being poor: what is pruned has diverged.
-        ended = confirm.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        worst = sign * math.inf
-        done = {
-            _run(trial): trial.values[0] if trial.state == TrialState.COMPLETE else worst
-            for trial in ended
-        }
+def candidates(
+    study: optuna.Study, definition: StudyDefinition, storage: RDBStorage
+) -> list[Candidate]:
+    """Return the finalists with their values on the new seeds, the winner first.
+
+    Until all seeds have run (:func:`is_confirmed`), the order is that of the study.
+    """
+    sign = 1 if definition.directions[0] == StudyDirection.MINIMIZE else -1
+    values = _confirmed_values(study, storage, diverged=sign * math.inf)
+    seeds = _new_seeds(definition)
     found = [
-        Contender(
+        Candidate(
             trial,
-            [done[trial.number, seed] for seed in _seeds(question) if (trial.number, seed) in done],
+            [values[trial.number, seed] for seed in seeds if (trial.number, seed) in values],
         )
-        for trial in pair(study, question.dimensions)
+        for trial in finalists(study, definition.dimensions)
     ]
-    if is_confirmed(found, question):
-        found.sort(key=lambda contender: sign * contender.mean)
+    if is_confirmed(found, definition):
+        found.sort(key=lambda candidate: sign * candidate.mean)
     return found
 
 
-def is_confirmed(found: Sequence[Contender], question: Question) -> bool:
-    """Whether all contenders have trained on all new seeds."""
-    seeds = len(_seeds(question))
+def is_confirmed(found: Sequence[Candidate], definition: StudyDefinition) -> bool:
+    """Return whether all candidates have a value on each new seed."""
+    seeds = len(_new_seeds(definition))
     return bool(found) and seeds > 0 and all(len(each.values) == seeds for each in found)
 
 
-def _seeds(question: Question) -> list[int]:
-    """Seeds that no trial was chosen by."""
-    params = question.params
+def _new_seeds(definition: StudyDefinition) -> list[int]:
+    """Return ``search.confirm_seeds`` seeds other than the one that chose the trials."""
+    params = definition.params
     return [params.seed + number for number in range(1, params.search.confirm_seeds + 1)]
 
 
-def _settled(confirm: optuna.Study) -> set[tuple[int, int]]:
-    """The runs that have ended or will end, and those that have failed too often."""
-    trials = confirm.get_trials(deepcopy=False)
-    alive = {_run(trial) for trial in trials if trial.state != TrialState.FAIL}
-    failed = {(_run(trial), root(trial)) for trial in trials if trial.state == TrialState.FAIL}
-    often = Counter(run for run, _ in failed)
-    return alive | {run for run, count in often.items() if count >= _ATTEMPTS}
+def _enqueue(
+    confirmation: optuna.Study, trial: FrozenTrial, seed: int, dimensions: Sequence[Dimension]
+) -> None:
+    values = {**attempt.values_of(trial, dimensions), "seed": seed}
+    attributes = {
+        attempt.NAME: "confirm",
+        attempt.CONFIRMED_TRIAL: trial.number,
+        attempt.FIXED_VALUES: json.dumps(values),
+    }
+    waiting = optuna.create_trial(state=TrialState.WAITING, user_attrs=attributes)
+    confirmation.add_trial(waiting)
 
 
-def _run(trial: FrozenTrial) -> tuple[int, int]:
-    beside: dict[str, Any] = json.loads(trial.user_attrs["beside"])
-    return int(trial.user_attrs["of"]), int(beside["seed"])
+def _settled_runs(confirmation: optuna.Study) -> set[tuple[int, int]]:
+    """Return the (trial, seed) pairs that need no new trial.
+
+    They have ended, are running or waiting, or have failed too often.
+    """
+    trials = confirmation.get_trials(deepcopy=False)
+    active = {_run_of(trial) for trial in trials if trial.state != TrialState.FAIL}
+    failed = {
+        (_run_of(trial), attempt.first_attempt(trial))
+        for trial in trials
+        if trial.state == TrialState.FAIL
+    }
+    failures = Counter(run for run, _ in failed)
+    return active | {run for run, count in failures.items() if count >= _MAX_FAILURES}
+
+
+def _confirmed_values(
+    study: optuna.Study, storage: RDBStorage, diverged: float
+) -> dict[tuple[int, int], float]:
+    """Return the objective by (trial, seed); ``diverged`` where training diverged."""
+    name = study.study_name + CONFIRMATION_SUFFIX
+    if name not in optuna.get_all_study_names(storage):
+        return {}
+    confirmation = optuna.load_study(study_name=name, storage=storage)
+    # This study prunes no trial for a poor loss: a pruned one has diverged.
+    ended = confirmation.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return {
+        _run_of(trial): trial.values[0] if trial.state == TrialState.COMPLETE else diverged
+        for trial in ended
+    }
+
+
+def _run_of(trial: FrozenTrial) -> tuple[int, int]:
+    """Return the number of the trial that is trained again, and the seed."""
+    values: dict[str, Any] = json.loads(trial.user_attrs[attempt.FIXED_VALUES])
+    return int(trial.user_attrs[attempt.CONFIRMED_TRIAL]), int(values["seed"])

@@ -1,4 +1,4 @@
-"""The pictures of a study: as Optuna draws them, in one page that needs no network, and as PNG."""
+"""Optuna's plots of a study: as PNG files and in one HTML page that needs no network."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from optuna.trial import TrialState
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     import optuna
+    from optuna.trial import FrozenTrial
 
 PAGE = "search.html"
 _DEPTH, _RATE = "unfreeze.depth", "unfreeze.lr"
 
 
 def draw(study: optuna.Study, folder: Path, metric: str) -> list[str]:
-    """Write the page and the pictures into ``folder``; the names of what could be drawn.
+    """Write the plots into ``folder`` and return their names.
 
-    Two complete trials are the fewest that any picture shows.
+    Every plot needs at least two complete trials; with fewer nothing is written.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < 2:
         return []
     import matplotlib as mpl
+    from optuna import visualization as plotly_plots
+    from optuna.visualization import matplotlib as png_plots
 
     mpl.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,13 +39,13 @@ def draw(study: optuna.Study, folder: Path, metric: str) -> list[str]:
     sections: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, html, picture in _plots(study, complete, metric):
-            # Too few trials for it, or a parameter that never changed: there is nothing to see.
+        for name, function, arguments in _plots(study, complete[0], metric):
+            # Some plots need more trials, or a parameter with several values: leave them out.
             with contextlib.suppress(ValueError, RuntimeError, ZeroDivisionError):
-                figure = html()
-                whole = not sections  # plotly's own code once, in the first
-                sections.append(figure.to_html(full_html=False, include_plotlyjs=whole))
-                _save(picture(), folder / f"{name}.png")
+                figure = getattr(plotly_plots, function)(study, **arguments)
+                is_first = not sections  # plotly's JavaScript is needed once
+                sections.append(figure.to_html(full_html=False, include_plotlyjs=is_first))
+                _save(getattr(png_plots, function)(study, **arguments), folder / f"{name}.png")
                 drawn.append(name)
     body = "\n".join(sections)
     title = f"thaw search: {study.study_name}"
@@ -52,47 +55,28 @@ def draw(study: optuna.Study, folder: Path, metric: str) -> list[str]:
 
 
 def _plots(
-    study: optuna.Study, complete: list[Any], metric: str
-) -> Iterator[tuple[str, Callable[[], Any], Callable[[], Any]]]:
-    """(name, how plotly draws it, how matplotlib does)."""
-    from optuna import visualization as html
-    from optuna.visualization import matplotlib as png
+    study: optuna.Study, example: FrozenTrial, metric: str
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield name, function in Optuna's plotting modules, and arguments of each plot.
 
-    several = len(study.directions) > 1
-    target = {"target": lambda trial: trial.values[0]} if several else {}
-    common: dict[str, Any] = {**target, "target_name": metric}
-    names = ["history", "importances", "slice", "parallel_coordinates"]
-    functions = [
-        "plot_optimization_history", "plot_param_importances", "plot_slice",
-        "plot_parallel_coordinate",
-    ]  # fmt: skip
-    for name, function in zip(names, functions, strict=True):
-        yield (
-            name,
-            _call(getattr(html, function), study, common),
-            _call(getattr(png, function), study, common),
-        )
-    if {_DEPTH, _RATE} <= set(complete[0].params):
-        chosen = {**common, "params": [_DEPTH, _RATE]}
-        yield (
-            "contour",
-            _call(html.plot_contour, study, chosen),
-            _call(png.plot_contour, study, chosen),
-        )
-    if several:
-        yield (
-            "pareto_front",
-            _call(html.plot_pareto_front, study, {}),
-            _call(png.plot_pareto_front, study, {}),
-        )
-
-
-def _call(function: Any, study: optuna.Study, arguments: dict[str, Any]) -> Callable[[], Any]:
-    return lambda: function(study, **arguments)
+    ``example`` is a complete trial: it tells which parameters the space has.
+    """
+    has_two_objectives = len(study.directions) > 1
+    arguments: dict[str, Any] = {"target_name": metric}
+    if has_two_objectives:
+        arguments["target"] = lambda trial: trial.values[0]
+    yield "history", "plot_optimization_history", arguments
+    yield "importances", "plot_param_importances", arguments
+    yield "slice", "plot_slice", arguments
+    yield "parallel_coordinates", "plot_parallel_coordinate", arguments
+    if {_DEPTH, _RATE} <= set(example.params):
+        yield "contour", "plot_contour", {**arguments, "params": [_DEPTH, _RATE]}
+    if has_two_objectives:
+        yield "pareto_front", "plot_pareto_front", {}
 
 
 def _save(axes: Any, path: Path) -> None:
-    """``axes`` is one of matplotlib's, or an array of them."""
+    """Write the figure of ``axes`` (one of matplotlib's Axes, or an array of them)."""
     from matplotlib import pyplot
 
     first = axes.flat[0] if hasattr(axes, "flat") else axes

@@ -1,144 +1,180 @@
-"""Where studies are kept: any database that Optuna knows; by default sqlite under ``mlruns/``."""
+"""The database of the studies: any that Optuna supports, by default sqlite in ``mlruns/``."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from filelock import FileLock
+from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from sqlalchemy import event, text
+from sqlalchemy import Column, Integer, MetaData, Table, event, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy.engine import Engine
+
 FOLDER = Path("mlruns")
-# A worker writes a sign of life every so many seconds; without one for GRACE, it was killed.
-HEARTBEAT = 5
-GRACE = 20
+HEARTBEAT_INTERVAL = 5  # seconds between two heartbeats of a running trial
+GRACE_PERIOD = 20  # seconds without a heartbeat after which a trial counts as stale
+MAX_RETRIES = 1  # of a trial whose worker was killed
 _SQLITE = "sqlite:///"
+# thaw's own table of one row. Workers on several machines lock this row; see exclusive_lock.
+_LOCK_TABLE = Table("thaw_lock", MetaData(), Column("id", Integer, primary_key=True))
+
+
+class HeartbeatStorage(RDBStorage):
+    """An Optuna storage that reports when a heartbeat is recorded and tolerates failed ones.
+
+    ``Study.optimize`` records heartbeats in a thread. If one raised there, the thread would end
+    and a healthy trial would be declared stale. The next heartbeat replaces a failed one.
+    """
+
+    def __init__(self, url: str, connect_args: dict[str, Any]) -> None:
+        super().__init__(
+            url,
+            # pre-ping: after a restart of the database its old connections are not used again
+            engine_kwargs={"pool_pre_ping": True, "connect_args": connect_args},
+            heartbeat_interval=HEARTBEAT_INTERVAL,
+            grace_period=GRACE_PERIOD,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
+        )
+        self._recorded = threading.Event()
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Record a heartbeat of a running trial; do nothing if the database does not answer."""
+        with contextlib.suppress(StorageInternalError):
+            super().record_heartbeat(trial_id)
+            self._recorded.set()
+
+    def forget_heartbeat(self) -> None:
+        """Make :meth:`wait_for_heartbeat` wait for a heartbeat that comes after this call."""
+        self._recorded.clear()
+
+    def wait_for_heartbeat(self) -> None:
+        """Wait until a heartbeat is recorded.
+
+        Raises:
+            StorageInternalError: the database recorded none within the grace period.
+        """
+        if not self._recorded.wait(GRACE_PERIOD):
+            raise StorageInternalError(f"no heartbeat was recorded within {GRACE_PERIOD} s")
 
 
 def url_of(storage: str) -> str:
-    """``search.storage``, or the project's own database."""
+    """Return ``search.storage``, or the URL of the project's own database if it is empty."""
     return storage or f"{_SQLITE}{(FOLDER / 'search.db').resolve()}"
 
 
-def connect(storage: str) -> RDBStorage:
-    """Open the database, which is made at its first use.
+def connect(storage: str) -> HeartbeatStorage:
+    """Open the database ``storage`` (a URL, or "" for the project's own); create missing tables.
 
     Raises:
-        ThawError: it does not answer, cannot be written, or needs a driver that is not there.
+        ThawError: it does not answer, cannot be written, or its driver is not installed.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     url = url_of(storage)
     try:
-        if not url.startswith(_SQLITE):
-            return _open(url, {"connect_timeout": 10})
-        path = Path(url.removeprefix(_SQLITE))
-        if not storage:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {path.parent}")
-        # Several processes that make the tables at once leave a database that none can use.
-        with FileLock(path.with_suffix(".lock")):
-            _make_fast(path)
-            opened = _open(url, {"timeout": 60})
-        event.listen(opened.engine, "connect", _without_waiting)
-        opened.engine.dispose()
-    except (SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError) as error:
+        if url.startswith(_SQLITE):
+            return _open_sqlite(Path(url.removeprefix(_SQLITE)), make_folder=not storage)
+        opened = HeartbeatStorage(url, {"connect_timeout": 10})
+        _create_lock_row(opened.engine)
+    except (SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, OptunaError) as error:
         raise ThawError(
-            f"search.storage: {_shown(url)} cannot be used: {_reason(error)}"
-        ) from error
-    except optuna.exceptions.OptunaError as error:
-        raise ThawError(
-            f"search.storage: {_shown(url)} cannot be used: {_reason(error)}"
+            f"search.storage: {_without_password(url)} cannot be used: {_reason(error)}"
         ) from error
     return opened
 
 
 @contextlib.contextmanager
-def alone(storage: RDBStorage) -> Iterator[None]:
-    """No other process of any machine is in here: to count trials and take one is one step.
+def exclusive_lock(storage: RDBStorage) -> Iterator[None]:
+    """Exclude all other workers of all machines, so that counting and taking a trial is one step.
 
-    In sqlite, nothing keeps two processes from taking the same waiting trial (``SELECT ... FOR
-    UPDATE`` has no effect there): a file's lock does. Elsewhere, a row's lock.
+    sqlite has no row locks (it ignores ``SELECT ... FOR UPDATE``): there, a file is locked.
 
     Raises:
-        ThawError: the storage stopped answering.
+        ThawError: the database stopped answering.
     """
     url = str(storage.url)
-    with answering(url):
+    with explain_failures(url):
         if url.startswith(_SQLITE):
-            with FileLock(Path(url.removeprefix(_SQLITE)).with_suffix(".lock")):
+            with _file_lock(Path(url.removeprefix(_SQLITE))):
                 yield
             return
         with storage.engine.begin() as connection:
-            connection.execute(text("SELECT version_info_id FROM version_info FOR UPDATE"))
+            connection.execute(select(_LOCK_TABLE.c.id).with_for_update())
             yield
 
 
 @contextlib.contextmanager
-def answering(storage: str) -> Iterator[None]:
-    """A storage that stops answering within this is one line.
+def explain_failures(storage: str) -> Iterator[None]:
+    """Replace errors of the database within the block by a message of one line.
 
     Raises:
-        ThawError: it did.
+        ThawError: the database stopped answering.
     """
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except (SQLAlchemyError, StorageInternalError) as error:
         raise ThawError(
-            f"search.storage: {_shown(url_of(storage))} stopped answering: {_reason(error)}; the "
-            "same command continues the search"
+            f"search.storage: {_without_password(url_of(storage))} stopped answering: "
+            f"{_reason(error)}; the same command continues the search"
         ) from error
 
 
-def never_begun(storage: RDBStorage, study_id: int) -> list[int]:
-    """The ids of the running trials of a study that have shown no sign of life, ever.
-
-    Optuna never takes such a trial for dead, however long ago it was.
-    """
-    query = text(
-        "SELECT trial_id FROM trials WHERE study_id = :study AND state = 'RUNNING' "
-        "AND trial_id NOT IN (SELECT trial_id FROM trial_heartbeats)"
-    )
-    with storage.engine.connect() as connection:
-        return [int(row[0]) for row in connection.execute(query, {"study": study_id})]
-
-
-def _open(url: str, arguments: dict[str, Any]) -> RDBStorage:
-    return RDBStorage(
-        url,
-        # pre-ping: after a restart of the database, its old connections are not used again
-        engine_kwargs={"pool_pre_ping": True, "connect_args": arguments},
-        heartbeat_interval=HEARTBEAT,
-        grace_period=GRACE,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
-    )
+def _open_sqlite(path: Path, *, make_folder: bool) -> HeartbeatStorage:
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}")
+    # Processes that create the tables at the same time leave a database that none can use.
+    with _file_lock(path):
+        _use_write_ahead_log(path)
+        opened = HeartbeatStorage(f"{_SQLITE}{path}", {"timeout": 60})
+    event.listen(opened.engine, "connect", _relax_synchronous)
+    opened.engine.dispose()
+    return opened
 
 
-def _make_fast(path: Path) -> None:
-    """A write-ahead log: readers do not wait for writers. The file remembers it."""
+def _file_lock(path: Path) -> FileLock:
+    return FileLock(path.with_suffix(".lock"))
+
+
+def _use_write_ahead_log(path: Path) -> None:
+    """Set the journal mode in which readers do not wait for writers; the file stores it."""
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _without_waiting(connection: Any, _: Any) -> None:
-    # With a write-ahead log, a power cut may then lose the last trial, and nothing else.
+def _relax_synchronous(connection: Any, _: Any) -> None:
+    # With a write-ahead log, a power failure may then lose the last trial, and nothing else.
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _shown(url: str) -> str:
+def _create_lock_row(engine: Engine) -> None:
+    """Create the table with its row; another process may do the same at the same time."""
+    try:
+        _LOCK_TABLE.create(engine, checkfirst=True)
+    except SQLAlchemyError:
+        if not inspect(engine).has_table(_LOCK_TABLE.name):
+            raise
+    with contextlib.suppress(IntegrityError), engine.begin() as connection:
+        if connection.execute(select(_LOCK_TABLE.c.id)).first() is None:
+            connection.execute(_LOCK_TABLE.insert().values(id=1))
+
+
+def _without_password(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
     except SQLAlchemyError:
@@ -146,6 +182,6 @@ def _shown(url: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    cause = error.__cause__ if isinstance(error, optuna.exceptions.OptunaError) else None
+    cause = error.__cause__ if isinstance(error, OptunaError) else None
     lines = str(cause or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

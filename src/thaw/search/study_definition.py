@@ -1,4 +1,4 @@
-"""What a study asks: the best values of a space, for these other parameters and this data."""
+"""The definition of a study: what is searched, from which parameters, on which data."""
 
 from __future__ import annotations
 
@@ -8,67 +8,76 @@ from typing import TYPE_CHECKING
 from optuna.study import StudyDirection
 
 from thaw.metrics.registry import METRICS
-from thaw.search.search_space import Dimension, read
+from thaw.search import search_space
 from thaw.system import provenance
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
+    from thaw.search.dimension import Dimension
 
-# What a trial's result depends on beside its values; threads may differ from machine to machine.
-_BASE = {"seed", "data", "prepare", "backbone", "head", "augment", "regularize", "warmup_head",
-         "unfreeze"}  # fmt: skip
+# The sections on which a trial's result depends. Of `launch`, only the precision counts: the
+# number of threads may differ from machine to machine.
+_SECTIONS = {"seed", "data", "prepare", "backbone", "head", "augment", "regularize", "warmup_head",
+             "unfreeze"}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked: the parameters beside the space, the space, the objectives, the data.
+class StudyDefinition:
+    """The parameters outside of the space, the space, the objectives, the data.
 
-    ``parent`` is the registered version that ``backbone.weights`` stood for, "" where it is none.
+    ``data_digest`` is the digest of the prepared data. ``parent`` is the URI of the registered
+    version that ``backbone.weights`` resolves to, "" if it is no registered model.
     """
 
     params: Params
     dimensions: list[Dimension]
-    data: str
+    data_digest: str
     parent: str
 
     @classmethod
-    def of(cls, params: Params, data_digest: str, parent: str) -> Question:
-        """The question that ``params.yaml`` asks of this data."""
-        return cls(params, read(params), data_digest, parent)
+    def from_params(cls, params: Params, data_digest: str, parent: str) -> StudyDefinition:
+        """Return the definition that ``params`` give.
+
+        Raises:
+            ThawError: ``search.space`` is not valid.
+        """
+        return cls(params, search_space.read(params), data_digest, parent)
 
     @property
     def key(self) -> str:
-        """Trials of equal keys can be compared."""
-        base = self.params.model_dump(include=_BASE)
+        """A digest; trials are comparable if their studies have the same key."""
+        fixed = self.params.model_dump(include=_SECTIONS)
         for dimension in self.dimensions:
             *sections, name = dimension.key.split(".")
-            place = base
-            for section in sections:
-                place = place[section]
-            del place[name]
+            section = fixed
+            for part in sections:
+                section = section[part]
+            del section[name]
         search = self.params.search
-        if self.parent:  # an alias that moves is another backbone
-            base["backbone"]["weights"] = self.parent
-        if self._is_augmented:
-            base["views"] = search.views
+        if self.parent:  # an alias may point to another version later
+            fixed["backbone"]["weights"] = self.parent
+        if self._has_augmented_trials:
+            fixed["views"] = search.views
         space = {dimension.key: repr(dimension.distribution) for dimension in self.dimensions}
         precision = self.params.launch.mixed_precision
-        return provenance.key(base, space, search.objective, search.latency, precision, self.data)
+        return provenance.key(
+            fixed, space, search.objective, search.latency, precision, self.data_digest
+        )
 
     @property
-    def _is_augmented(self) -> bool:
-        """Whether some trial sees augmented images: which ones, depends on ``search.views``."""
-        searched = any(dimension.key.startswith("augment.") for dimension in self.dimensions)
-        return searched or self.params.augment.active
+    def _has_augmented_trials(self) -> bool:
+        """Whether ``search.views`` has an effect: some trial trains on augmented images."""
+        is_searched = any(dimension.key.startswith("augment.") for dimension in self.dimensions)
+        return is_searched or self.params.augment.active
 
     @property
     def name(self) -> str:
-        """The study's own name, where the user gives none."""
+        """The name of the study if the user gives none."""
         return f"{self.params.tracking.experiment}-{self.key[:8]}"
 
     @property
     def directions(self) -> list[StudyDirection]:
-        """Of the objectives."""
+        """The direction of each objective, in the order of :attr:`metrics`."""
         low, high = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
         first = high if METRICS[self.params.search.objective].higher_is_better else low
         return [first, low] if self.params.search.latency else [first]
@@ -76,5 +85,5 @@ class Question:
     @property
     def metrics(self) -> list[str]:
         """The names of the objectives."""
-        names = [self.params.search.objective]
-        return [*names, "latency_ms"] if self.params.search.latency else list(names)
+        objective = self.params.search.objective
+        return [objective, "latency_ms"] if self.params.search.latency else [objective]

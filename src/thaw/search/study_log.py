@@ -1,4 +1,4 @@
-"""From Optuna's trials to MLflow's runs, by the one process that watches the workers."""
+"""The MLflow runs of a study, written from Optuna's trials by the process that runs the workers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-import optuna
+from optuna.trial import TrialState
 
 from thaw.metrics.registry import COSTS, METRICS
-from thaw.search import plots
+from thaw.search import attempt, plots
 from thaw.search.confirmation import is_confirmed
-from thaw.search.study import finished, place, values_of
+from thaw.search.study import finished_trials
 from thaw.system.console import say
 from thaw.tracking.study_run import StudyRun, TrialRecord
 
@@ -19,92 +19,98 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import optuna
     from optuna.trial import FrozenTrial
 
-    from thaw.config.params import Params
-    from thaw.search.confirmation import Contender
-    from thaw.search.study_definition import Question
+    from thaw.search.confirmation import Candidate
+    from thaw.search.study_definition import StudyDefinition
+
+_LOGGED = (*METRICS, *COSTS, "best_epoch", "seconds")  # as metrics of the child run
 
 
-class Log:
-    """The MLflow runs of this project's trials in a study; those of other machines are theirs."""
+class StudyLog:
+    """The MLflow runs of the trials that this project ran; other machines log their own."""
 
     def __init__(
-        self, params: Params, study: optuna.Study, question: Question, folder: Path
+        self, study: optuna.Study, definition: StudyDefinition, plots_folder: Path
     ) -> None:
-        """``folder`` is where pictures are drawn."""
-        self._study, self._question, self._folder = study, question, folder
-        self._run = StudyRun(params, study.study_name, question.data)
-        self._said = {trial.number for trial in finished(study)}
+        self._study, self._definition, self._folder = study, definition, plots_folder
+        self._run = StudyRun(definition.params, study.study_name, definition.data_digest)
+        self._printed = {trial.number for trial in finished_trials(study)}
 
-    def update(self, *, say_each: bool) -> None:
-        """Log what has finished since the last time."""
-        for trial in finished(self._study):
-            if say_each and trial.number not in self._said:
-                self._said.add(trial.number)
-                say(_line(trial, self._question))
-            if trial.user_attrs.get("place") == place():
-                self._run.log_trial(record(trial, self._question))
+    def update(self, *, print_each: bool) -> None:
+        """Log the trials that have finished since the last call."""
+        for trial in finished_trials(self._study):
+            if print_each and trial.number not in self._printed:
+                self._printed.add(trial.number)
+                say(_line(trial, self._definition))
+            if trial.user_attrs.get(attempt.LOCATION) == attempt.location():
+                self._run.log_trial(record_of(trial, self._definition))
 
-    def finish(self, status: str, found: Sequence[Contender]) -> None:
-        """Log the rest, the pictures and the verdict."""
+    def finish(self, status: str, found: Sequence[Candidate]) -> None:
+        """Log the remaining trials, the plots and the winner; end the run with ``status``."""
         self._run.reread()
-        self.update(say_each=False)
-        plots.draw(self._study, self._folder, self._question.metrics[0])
-        metrics, tags = {}, {}
-        if found:
-            best = found[0]
-            metrics["best"] = float(best.trial.values[0])
-            tags["thaw.best_trial"] = str(best.trial.number)
-            if is_confirmed(found, self._question):
-                metrics |= {"winner_mean": best.mean, "winner_spread": best.spread}
-                tags["thaw.winner"] = str(best.trial.number)
-                for other in found[1:]:
-                    metrics |= {"runner_up_mean": other.mean, "runner_up_spread": other.spread}
-        # Who diverged on a new seed has no mean.
-        metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        self.update(print_each=False)
+        plots.draw(self._study, self._folder, self._definition.metrics[0])
+        metrics, tags = _outcome(found, self._definition)
         self._run.finish(status, metrics, tags, self._folder)
 
-    def give_up(self) -> None:
-        """Log that the search failed, and nothing that the storage would have to tell."""
+    def fail(self) -> None:
+        """End the run as failed, without reading the storage."""
         self._run.finish("FAILED", {}, {}, self._folder)
 
 
-def record(trial: FrozenTrial, question: Question) -> TrialRecord:
-    """``trial`` as it is logged."""
-    result: dict[str, Any] = json.loads(trial.user_attrs.get("result", "{}"))
+def record_of(trial: FrozenTrial, definition: StudyDefinition) -> TrialRecord:
+    """Return ``trial`` in the form in which MLflow logs it."""
+    result: dict[str, Any] = json.loads(trial.user_attrs.get(attempt.RESULT, "{}"))
+    # In studies of thaw 0.1 the metrics stand beside the other values.
+    numbers = {**result, **result.get("metrics", {})}
     reported = [
         {"epoch": epoch, "val_loss": abs(value)}
         for epoch, value in sorted(trial.intermediate_values.items())
     ]
-    # Studies of thaw 0.1 have the metrics beside the other values.
-    stored = {**result, **result.get("metrics", {})}
-    numbers = (*METRICS, *COSTS, "best_epoch", "seconds")
-    metrics = {name: float(stored[name]) for name in numbers if stored.get(name) is not None}
-    why = trial.user_attrs.get("why", "")
-    if not why and trial.state == optuna.trial.TrialState.FAIL:
-        why = "its worker was killed"
-    begun, ended = trial.datetime_start, trial.datetime_complete
+    reason = trial.user_attrs.get(attempt.REASON, "")
+    if not reason and trial.state == TrialState.FAIL:
+        reason = "its worker was killed"
+    started, ended = trial.datetime_start, trial.datetime_complete
     return TrialRecord(
         number=trial.number,
-        name=str(trial.user_attrs.get("name", "")),
+        name=str(trial.user_attrs.get(attempt.NAME, "")),
         state=trial.state.name.lower(),
-        why=str(why),
-        values=values_of(trial, question.dimensions),
-        metrics=metrics,
+        reason=str(reason),
+        values=attempt.values_of(trial, definition.dimensions),
+        metrics={name: float(numbers[name]) for name in _LOGGED if numbers.get(name) is not None},
         curve=result.get("curve", reported),
-        begun=int(begun.timestamp() * 1000) if begun else 0,
+        started=int(started.timestamp() * 1000) if started else 0,
         ended=int(ended.timestamp() * 1000) if ended else 0,
     )
 
 
-def _line(trial: FrozenTrial, question: Question) -> str:
-    entry = record(trial, question)
-    values = ", ".join(f"{key} {value}" for key, value in entry.values.items())
-    came = entry.why
-    if trial.values and trial.state == optuna.trial.TrialState.COMPLETE:
-        came = ", ".join(
+def _outcome(
+    found: Sequence[Candidate], definition: StudyDefinition
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the metrics and tags of the study's run."""
+    if not found:
+        return {}, {}
+    best = found[0]
+    metrics = {"best": float(best.trial.values[0])}
+    tags = {"thaw.best_trial": str(best.trial.number)}
+    if is_confirmed(found, definition):
+        metrics |= {"winner_mean": best.mean, "winner_spread": best.spread}
+        tags["thaw.winner"] = str(best.trial.number)
+        for other in found[1:]:
+            metrics |= {"runner_up_mean": other.mean, "runner_up_spread": other.spread}
+    # A candidate that diverged on a new seed has no finite mean.
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}, tags
+
+
+def _line(trial: FrozenTrial, definition: StudyDefinition) -> str:
+    record = record_of(trial, definition)
+    values = ", ".join(f"{key} {value}" for key, value in record.values.items())
+    outcome = record.reason
+    if trial.values and trial.state == TrialState.COMPLETE:
+        outcome = ", ".join(
             f"{name} {value:.4f}"
-            for name, value in zip(question.metrics, trial.values, strict=True)
+            for name, value in zip(definition.metrics, trial.values, strict=True)
         )
-    return f"trial {trial.number} {entry.state}: {came} ({values})"
+    return f"trial {trial.number} {record.state}: {outcome} ({values})"

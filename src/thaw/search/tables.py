@@ -1,4 +1,4 @@
-"""What a person sees of a search: the best trials, how many there are, who won."""
+"""Tables and lines that `thaw search` prints: best trials, counts, the winner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from thaw.search.study import ranked, root, values_of
+from thaw.search import attempt
+from thaw.search.study import ranked_trials
+from thaw.search.trial_queue import latest_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,40 +23,39 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from rich.console import RenderableType
 
-    from thaw.search.confirmation import Contender
-    from thaw.search.search_space import Dimension
-    from thaw.search.study_definition import Question
+    from thaw.search.confirmation import Candidate
+    from thaw.search.dimension import Dimension
+    from thaw.search.study_definition import StudyDefinition
 
-_ROWS = 10
+_ROWS = 10  # of the table of the best trials
 
 
-def best_trials(study: optuna.Study, question: Question) -> RenderableType:
-    """The best trials and a line of counts; with two objectives, the Pareto front."""
+def best_trials(study: optuna.Study, definition: StudyDefinition) -> RenderableType:
+    """Return a table of the best trials (of the Pareto front, for two objectives) and counts."""
     several = len(study.directions) > 1
-    shown = front(study) if several else ranked(study)[:_ROWS]
+    shown = pareto_front(study) if several else ranked_trials(study)[:_ROWS]
     table = Table(title=escape(f"search {study.study_name}"))
     table.add_column("trial", justify="right")
-    for name in question.metrics:
+    for name in definition.metrics:
         table.add_column(name, justify="right")
     table.add_column("epoch", justify="right")
-    for dimension in question.dimensions:
+    for dimension in definition.dimensions:
         table.add_column(escape(dimension.key), justify="right")
     table.add_column("")
     for trial in shown:
-        table.add_row(*_row(trial, question.dimensions))
+        table.add_row(*_row(trial, definition.dimensions))
     return Group(table, Text(counts(study)))
 
 
-def front(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that none beats in both objectives, by the first one."""
+def pareto_front(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that no other beats in both objectives, sorted by the first one."""
     return sorted(study.best_trials, key=lambda trial: trial.values[0])
 
 
 def counts(study: optuna.Study) -> str:
-    """How many trials there are, in which states; another attempt at a trial is no trial."""
-    trials = study.get_trials(deepcopy=False)
-    last = {root(trial): trial for trial in trials}  # by number: the latest attempt wins
-    states = [trial.state for trial in last.values()]
+    """Return how many trials there are in each state; a trial counts once, as its last attempt."""
+    latest = latest_attempts(study)
+    states = [trial.state for trial in latest]
     parts = [
         f"{states.count(state)} {word}"
         for state, word in (
@@ -66,13 +67,13 @@ def counts(study: optuna.Study) -> str:
         )
         if state in states
     ]
-    again = len(trials) - len(last)
-    retried = f"; {again} tried again" if again else ""
-    return f"{len(last)} trials: {', '.join(parts)}{retried}"
+    retries = len(study.get_trials(deepcopy=False)) - len(latest)
+    note = f"; {retries} tried again" if retries else ""
+    return f"{len(latest)} trials: {', '.join(parts)}{note}"
 
 
-def verdict(found: Sequence[Contender], metric: str, *, confirmed: bool) -> str:
-    """Who won, in a line or two."""
+def winner_line(found: Sequence[Candidate], metric: str, *, confirmed: bool) -> str:
+    """Return which trial won and by how much, or which is best so far."""
     if not found:
         return "no trial is complete yet"
     if not confirmed:
@@ -83,34 +84,34 @@ def verdict(found: Sequence[Contender], metric: str, *, confirmed: bool) -> str:
         )
     first = found[0]
     seeds = f"over {len(first.values)} new seeds"
-    line = f"winner: trial {first.trial.number} with {metric} {_spread(first)} {seeds}"
+    line = f"winner: trial {first.trial.number} with {metric} {_mean_text(first)} {seeds}"
     if len(found) == 1:
         return f"{line} (there is no runner-up)"
     other = found[1]
     gap = abs(first.mean - other.mean)
     close = gap < max(first.spread, other.spread)
     note = "; the gap is within the spread of seeds" if close else ""
-    return f"{line}; runner-up: trial {other.trial.number} with {_spread(other)}{note}"
+    return f"{line}; runner-up: trial {other.trial.number} with {_mean_text(other)}{note}"
 
 
 def values_text(values: dict[str, Any]) -> str:
-    """The values as lines of ``key: value``."""
+    """Return ``values`` as indented lines of ``key: value``."""
     return "\n".join(f"  {key}: {_short(value)}" for key, value in values.items())
 
 
-def _spread(contender: Contender) -> str:
-    if not math.isfinite(contender.mean):
+def _mean_text(candidate: Candidate) -> str:
+    if not math.isfinite(candidate.mean):
         return "none (it diverged on a seed)"
-    return f"{contender.mean:.4f} ± {contender.spread:.4f}"
+    return f"{candidate.mean:.4f} ± {candidate.spread:.4f}"
 
 
 def _row(trial: FrozenTrial, dimensions: Sequence[Dimension]) -> list[str]:
-    result = json.loads(trial.user_attrs["result"])
-    values = values_of(trial, dimensions)
+    result = json.loads(trial.user_attrs[attempt.RESULT])
+    values = attempt.values_of(trial, dimensions)
     cells = [str(trial.number), *(f"{value:.4f}" for value in trial.values)]
     cells.append(str(result["best_epoch"]))
     cells += [escape(_short(values.get(dimension.key, ""))) for dimension in dimensions]
-    return [*cells, str(trial.user_attrs.get("name", ""))]
+    return [*cells, str(trial.user_attrs.get(attempt.NAME, ""))]
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The processes that run trials: started, watched, replaced when killed, ended together."""
+"""The worker processes of a search: started, watched, replaced when killed, stopped together."""
 
 from __future__ import annotations
 
@@ -21,66 +21,69 @@ if TYPE_CHECKING:
     from thaw.config.process_sections import Launch
 
 _MODULE = "thaw.search.worker"
-_PATIENCE = 60  # seconds that a worker may take to give its trial back
-_MOST_DEATHS = 20  # of one worker's place, before something is wrong beside the trials
+_STOP_TIMEOUT = 60  # seconds in which a worker may put its trial back into the queue
+_MAX_DEATHS = 20  # of one worker, after which the cause is not in the trials
 
 
 @dataclass
-class Crew:
-    """``count`` workers on one study; their output goes into ``folder``."""
+class WorkerPool:
+    """``count`` workers on one study; worker N writes its output to ``folder/worker-N.log``.
+
+    ``arguments`` are those of ``thaw.search.worker``. ``devices`` is the number of visible GPUs.
+    """
 
     count: int
     launch: Launch
     folder: Path
     arguments: list[str]
     devices: int = 0
-    _running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def at_work(self) -> Iterator[Crew]:
-        """The workers run within this; what is left of them is ended, and waited for."""
+    def running(self) -> Iterator[WorkerPool]:
+        """Start the workers for the block; at its end stop those that still run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             for number in range(self.count):
                 self._start(number)
             yield self
         finally:
-            self._end()
+            self._stop()
 
-    def is_working(self) -> bool:
-        """Whether any still works; one that was killed is replaced.
+    def is_running(self) -> bool:
+        """Return whether any worker still runs; start those again that were killed.
 
         Raises:
-            ThawError: a worker failed by itself; what it said is passed on.
+            ThawError: a worker failed by itself; the message is the worker's own.
         """
-        for number, process in list(self._running.items()):
+        for number, process in list(self._processes.items()):
             code = process.poll()
             if code is None:
                 continue
-            del self._running[number]
+            del self._processes[number]
             if code == 0:
                 continue
             self._deaths[number] = self._deaths.get(number, 0) + 1
             was_killed = code < 0 or code > 128
-            if not was_killed or self._deaths[number] > _MOST_DEATHS:
-                raise ThawError(self._last_words(number, code))
+            if not was_killed or self._deaths[number] > _MAX_DEATHS:
+                raise ThawError(self._failure_message(number, code))
             self._start(number)
-        return bool(self._running)
+        return bool(self._processes)
 
     def _start(self, number: int) -> None:
         threads = self.launch.threads or max(1, cores() // (self.count * self.launch.processes))
         environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
-        environment["PYTHONSAFEPATH"] = "1"  # for the processes that Accelerate starts, too
+        environment["PYTHONSAFEPATH"] = "1"  # also for the processes that Accelerate starts
         if self.devices > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = self._devices(number)
+            environment["CUDA_VISIBLE_DEVICES"] = self._visible_devices(number)
         command = [sys.executable, "-P", "-m", _MODULE]
         if self.launch.processes > 1:
             command = accelerate_command(_MODULE, self.launch, threads)
         command += ["--number", str(number), *self.arguments]
-        with self._log(number).open("ab") as log:
-            # In a session of its own: ctrl-C reaches it through this process, once.
-            self._running[number] = subprocess.Popen(
+        with self._log_file(number).open("ab") as log:
+            # A new session: ctrl-C reaches the worker only through this process, once.
+            self._processes[number] = subprocess.Popen(
                 command,
                 env=environment,
                 stdout=log,
@@ -89,31 +92,31 @@ class Crew:
                 preexec_fn=die_with_parent,
             )
 
-    def _devices(self, number: int) -> str:
-        """The devices of this worker, among those that the user lets this process see."""
+    def _visible_devices(self, number: int) -> str:
+        """Return the devices of worker ``number``, among those that this process may use."""
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         names = visible.split(",") if visible else [str(index) for index in range(self.devices)]
         each = self.launch.processes
         return ",".join(names[(number * each + rank) % self.devices] for rank in range(each))
 
-    def _end(self) -> None:
-        for process in self._running.values():
+    def _stop(self) -> None:
+        for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
-        for process in self._running.values():
+        for process in self._processes.values():
             try:
-                process.wait(_PATIENCE)
+                process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
-        self._running.clear()
+        self._processes.clear()
 
-    def _log(self, number: int) -> Path:
+    def _log_file(self, number: int) -> Path:
         return self.folder / f"worker-{number}.log"
 
-    def _last_words(self, number: int, code: int) -> str:
-        path = self._log(number)
+    def _failure_message(self, number: int, code: int) -> str:
+        path = self._log_file(number)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        if code == EXIT_CODE and said:
-            return said[-1]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        if code == EXIT_CODE and errors:
+            return errors[-1]
         last = next((line for line in reversed(lines) if line.strip()), "nothing")
-        return f"worker {number} ended with exit code {code}; it said: {last} ({path})"
+        return f"worker {number} ended with exit code {code}; its last output: {last} ({path})"

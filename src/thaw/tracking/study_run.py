@@ -1,4 +1,4 @@
-"""A search in MLflow: one parent run a study, one child run a trial, each written in one batch."""
+"""A search in MLflow: one parent run per study, one child run per trial, written when it ends."""
 
 from __future__ import annotations
 
@@ -27,54 +27,57 @@ if TYPE_CHECKING:
 STUDY = "thaw.study"
 TRIAL = "thaw.trial"
 _PARENT = "mlflow.parentRunId"
-_BATCH = 1000  # metrics, and _PARAMS params, in one log_batch: the server's own limits
-_PARAMS = 100
+_MAX_METRICS, _MAX_PARAMS = 1000, 100  # in one log_batch: limits of the MLflow server
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as it is logged; times are milliseconds since 1970, rows have an ``epoch``."""
+    """A finished trial as MLflow logs it.
+
+    ``name`` is its origin, such as "advice", or ""; ``reason`` is why it was pruned or failed.
+    ``started`` and ``ended`` are milliseconds since 1970. Each row of ``curve`` has an ``epoch``.
+    """
 
     number: int
     name: str
     state: str
-    why: str
+    reason: str
     values: Mapping[str, Any]
     metrics: Mapping[str, float]
     curve: Sequence[Mapping[str, Any]]
-    begun: int
+    started: int
     ended: int
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class StudyRun:
-    """The parent run of a study; where MLflow fails, the search goes on without it."""
+    """The parent run of a study. If MLflow fails, the search continues without it."""
 
     def __init__(self, params: Params, study: str, data_digest: str) -> None:
-        """Find the run of ``study``, or create it."""
+        """Find the run of ``study`` or create it, and set it to RUNNING."""
         self._client, self._experiment = connect(params.tracking)
         self.run_id = self._find(study) or self._create(params, study, data_digest)
         self._study = study
-        self._live = True
+        self._is_available = True
         self.logged: set[int] = set()
         self._reread()
-        # Should it be killed, the next run of a pipeline closes its run: tracking.py.
+        # If this process is killed, the next pipeline run closes this run: result_run.py.
         self._client.set_tag(self.run_id, PROCESS, this_process())
         self._client.update_run(self.run_id, status="RUNNING")
 
     def _find(self, study: str) -> str | None:
-        """The run of ``study``: it is older than its children, which have its tag as well."""
+        """Return the id of the parent run; its children have the tag too, but are younger."""
         found = self._search(f"tags.`{STUDY}` = '{study}'", "start_time ASC")
         own = (run.info.run_id for run in found if _PARENT not in run.data.tags)
         return next(own, None)
 
-    def _search(self, wanted: str, order: str) -> Iterator[Run]:
-        """The runs of the experiment that are as ``wanted``, page by page."""
+    def _search(self, condition: str, order: str) -> Iterator[Run]:
+        """Yield the runs of the experiment that meet ``condition``, page by page."""
         token = None
         while True:
             page = self._client.search_runs(
-                [self._experiment], wanted, order_by=[order], page_token=token
+                [self._experiment], condition, order_by=[order], page_token=token
             )
             yield from page
             token = page.token
@@ -97,23 +100,24 @@ class StudyRun:
         return str(run.info.run_id)
 
     def reread(self) -> None:
-        """Take from MLflow which trials are logged: an interruption may have come in between.
+        """Ask MLflow which trials are logged; needed after an interruption.
 
-        A child that it left half-written has no number yet: it is closed, and logged anew.
+        A child run that was only half-written has no trial number: it is closed as killed, and
+        the trial is logged again.
         """
-        if self._live:
-            with self._or_without():
+        if self._is_available:
+            with self._continue_without():
                 self._reread()
 
     @contextlib.contextmanager
-    def _or_without(self) -> Iterator[None]:
+    def _continue_without(self) -> Iterator[None]:
         try:
             yield
         except (MlflowException, OSError) as error:
-            self._live = False
+            self._is_available = False
             warn(
-                f"MLflow does not answer ({error}); the search goes on, and the same command logs "
-                "the rest later"
+                f"MLflow does not answer ({error}); the search continues, and the same command "
+                "logs the rest later"
             )
 
     def _reread(self) -> None:
@@ -121,18 +125,18 @@ class StudyRun:
         self.logged = {int(run.data.tags[TRIAL]) for run in children if TRIAL in run.data.tags}
         for run in children:
             if run.info.status == "RUNNING":
-                whole = TRIAL in run.data.tags
-                status = _STATUS[run.data.tags["thaw.state"]] if whole else "KILLED"
+                is_complete = TRIAL in run.data.tags
+                status = _STATUS[run.data.tags["thaw.state"]] if is_complete else "KILLED"
                 self._client.set_terminated(run.info.run_id, status)
 
     def _children(self) -> list[Run]:
         return list(self._search(f"tags.`{_PARENT}` = '{self.run_id}'", "start_time ASC"))
 
     def log_trial(self, trial: TrialRecord) -> None:
-        """One child run, whole."""
-        if not self._live or trial.number in self.logged:
+        """Log a finished trial as a child run, unless it is logged already."""
+        if not self._is_available or trial.number in self.logged:
             return
-        with self._or_without():
+        with self._continue_without():
             self._log_trial(trial)
 
     def _log_trial(self, trial: TrialRecord) -> None:
@@ -142,12 +146,12 @@ class StudyRun:
             "mlflow.user": user(),
             "mlflow.source.name": "thaw search",
             "thaw.state": trial.state,
-            **({"thaw.why": trial.why} if trial.why else {}),
+            **({"thaw.why": trial.reason} if trial.reason else {}),
             **trial.tags,
         }
         name = f"trial {trial.number}{f' ({trial.name})' if trial.name else ''}"
         run = self._client.create_run(
-            self._experiment, start_time=trial.begun, tags=tags, run_name=name
+            self._experiment, start_time=trial.started, tags=tags, run_name=name
         )
         metrics = [Metric(key, value, trial.ended, 0) for key, value in trial.metrics.items()]
         metrics += [
@@ -157,7 +161,7 @@ class StudyRun:
             if key != "epoch" and value is not None
         ]
         params = {key: str(value) for key, value in trial.values.items()}
-        # The number last: a child that a kill left half-written is not taken for a whole one.
+        # The number comes last: a child run without it is known to be half-written.
         self._write(run.info.run_id, params, metrics, {TRIAL: str(trial.number)})
         status = _STATUS[trial.state]
         self._client.set_terminated(run.info.run_id, status, end_time=trial.ended)
@@ -168,21 +172,21 @@ class StudyRun:
     ) -> None:
         values = [Param(key, value) for key, value in params.items()]
         marks = [RunTag(key, value) for key, value in tags.items()]
-        while len(values) > _PARAMS or len(metrics) > _BATCH:
-            self._client.log_batch(run_id, metrics[:_BATCH], values[:_PARAMS])
-            metrics, values = metrics[_BATCH:], values[_PARAMS:]
+        while len(values) > _MAX_PARAMS or len(metrics) > _MAX_METRICS:
+            self._client.log_batch(run_id, metrics[:_MAX_METRICS], values[:_MAX_PARAMS])
+            metrics, values = metrics[_MAX_METRICS:], values[_MAX_PARAMS:]
         self._client.log_batch(run_id, metrics, values, marks)
 
     def finish(
         self, status: str, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path
     ) -> None:
-        """Log what the search came to, with the pictures in ``folder``; ends the run."""
-        if not self._live:
+        """Log the result of the search and the plots in ``folder``, and end the run."""
+        if not self._is_available:
             return
         now = int(time.time() * 1000)
         with contextlib.suppress(MlflowException, OSError):
             marks = [RunTag(key, value) for key, value in tags.items()]
-            # Steps count trials, so that a search that is continued makes a curve.
+            # The step is the number of trials, so that a continued search gives a curve.
             step = len(self.logged)
             numbers = [Metric(key, value, now, step) for key, value in metrics.items()]
             self._client.log_batch(self.run_id, numbers, [], marks)

@@ -1,4 +1,4 @@
-"""A search whose workers are killed while it runs, as one command."""
+"""A search in a project's folder whose workers are killed while it runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
 from thaw.search import storage
-from thaw.search.study import CONFIRM, root
+from thaw.search.attempt import WORKER, first_attempt
+from thaw.search.study import CONFIRMATION_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,21 +26,23 @@ if TYPE_CHECKING:
 
     from tests.project import Project
 
+    Victims = Callable[[Project, list[FrozenTrial]], list[psutil.Process]]
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """A search's trials, those that ended well, how often at most, MLflow's child runs."""
+    """Counts of a search's study and of its MLflow runs."""
 
     killed: int
     trials: int
-    ended: int
-    most: int
+    trials_with_result: int
+    most_results_of_a_trial: int
     attempts: int
-    children: int
+    child_runs: int
 
 
-def head_only(project: Project) -> None:
-    """Trials of a fraction of a second."""
+def search_heads_only(project: Project) -> None:
+    """Change the space so that a trial takes a fraction of a second."""
     text = (project.folder / "params.yaml").read_text()
     depth = "    unfreeze.depth: {low: 0, high: 9, log: false}"
     assert depth in text
@@ -48,7 +51,7 @@ def head_only(project: Project) -> None:
 
 
 def workers_of(project: Project) -> list[psutil.Process]:
-    """The search's workers that run in the project's folder."""
+    """Return the worker processes that run in the project's folder."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -61,21 +64,22 @@ def workers_of(project: Project) -> list[psutil.Process]:
 
 
 def study_of(project: Project) -> optuna.Study:
-    """The only search's study."""
-    # As thaw opens it: whoever opens it at the same time by Optuna alone makes the same tables.
+    """Return the study of the project's first search."""
+    # Opened by thaw's function: Optuna's own could create the same tables at the same time.
     opened = storage.connect(f"sqlite:///{project.folder}/mlruns/search.db")
-    names = [name for name in optuna.get_all_study_names(opened) if not name.endswith(CONFIRM)]
-    return optuna.load_study(study_name=names[0], storage=opened)
+    names = optuna.get_all_study_names(opened)
+    main = [name for name in names if not name.endswith(CONFIRMATION_SUFFIX)]
+    return optuna.load_study(study_name=main[0], storage=opened)
 
 
-def in_a_trial(project: Project, running: list[FrozenTrial]) -> list[psutil.Process]:
-    """The workers that have said which trial they run."""
-    pids = {trial.user_attrs.get("worker") for trial in running}
+def workers_in_a_trial(project: Project, running: list[FrozenTrial]) -> list[psutil.Process]:
+    """Return the workers that have claimed one of the ``running`` trials."""
+    pids = {trial.user_attrs[WORKER]["pid"] for trial in running if WORKER in trial.user_attrs}
     return [worker for worker in workers_of(project) if worker.pid in pids]
 
 
-def anywhere(project: Project, _: list[FrozenTrial]) -> list[psutil.Process]:
-    """The workers, whatever they do: as they start, take a trial, tell its result."""
+def all_workers(project: Project, _: list[FrozenTrial]) -> list[psutil.Process]:
+    """Return the workers in any state: starting, taking a trial, storing a result."""
     return workers_of(project)
 
 
@@ -84,11 +88,12 @@ def run_and_kill(
     trials: int,
     workers: int,
     kills: int,
-    victims: Callable[[Project, list[FrozenTrial]], list[psutil.Process]] = in_a_trial,
+    victims: Victims = workers_in_a_trial,
+    chance: random.Random | None = None,
 ) -> Outcome:
-    """Search, and SIGKILL one of the ``victims``, ``kills`` times over the search."""
+    """Run a search and SIGKILL one of the ``victims`` ``kills`` times, spread over the search."""
     process = project.start("thaw", "search", "--trials", str(trials), "--workers", str(workers))
-    chance = random.Random(0)
+    chance = chance or random.Random(0)
     killed = 0
     while killed < kills and process.poll() is None:
         time.sleep(0.1)
@@ -96,7 +101,7 @@ def run_and_kill(
             continue
         try:
             study = study_of(project)
-        except (IndexError, KeyError):  # not made yet
+        except (IndexError, KeyError):  # not created yet
             continue
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         done = len(study.get_trials(deepcopy=False)) - len(running)
@@ -107,14 +112,14 @@ def run_and_kill(
                 killed += 1
     output, _ = process.communicate(timeout=3000)
     assert process.returncode == 0, output
-    return judge(project, killed)
+    return outcome_of(project, killed)
 
 
-def judge(project: Project, killed: int) -> Outcome:
-    """Count what the storage and MLflow hold."""
+def outcome_of(project: Project, killed: int) -> Outcome:
+    """Count trials in the storage and runs in MLflow; no trial may have two runs."""
     trials = study_of(project).get_trials(deepcopy=False)
-    well = [trial for trial in trials if trial.state in {TrialState.COMPLETE, TrialState.PRUNED}]
-    each = Counter(root(trial) for trial in well)
+    ended = [trial for trial in trials if trial.state in {TrialState.COMPLETE, TrialState.PRUNED}]
+    results = Counter(first_attempt(trial) for trial in ended)
     client = MlflowClient(f"sqlite:///{project.folder}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("thaw")
     assert experiment is not None
@@ -123,9 +128,9 @@ def judge(project: Project, killed: int) -> Outcome:
     assert len(numbers) == len(set(numbers)), "a trial was logged twice"
     return Outcome(
         killed=killed,
-        trials=len({root(trial) for trial in trials}),
-        ended=len(each),
-        most=max(each.values()),
+        trials=len({first_attempt(trial) for trial in trials}),
+        trials_with_result=len(results),
+        most_results_of_a_trial=max(results.values()),
         attempts=len(trials),
-        children=len(numbers),
+        child_runs=len(numbers),
     )

@@ -1,0 +1,72 @@
+"""The first trials of a study: ``params.yaml`` as it is, then with the values of `thaw advise`.
+
+With both among the trials, the best trial is never worse than either.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thaw.advice.recommendation import advise
+from thaw.advice.tables import facts_of
+from thaw.search import attempt
+from thaw.search.parameter_values import value_of
+from thaw.search.storage import exclusive_lock
+from thaw.search.trial_queue import enqueue, latest_attempts
+from thaw.system.console import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import optuna
+    from optuna.storages import RDBStorage
+
+    from thaw.search.study_definition import StudyDefinition
+
+CURRENT, ADVICE = "params.yaml", "advice"  # their names
+
+
+def enqueue_first_trials(
+    study: optuna.Study,
+    storage: RDBStorage,
+    definition: StudyDefinition,
+    prepared: Path,
+    trials: int,
+) -> None:
+    """Add the first trials that the study lacks, as long as it has fewer than ``trials``."""
+    if not _missing(study, trials):
+        return
+    say("measuring the data for advice")
+    advised = advise(facts_of(prepared)).values
+    with exclusive_lock(storage):
+        missing = _missing(study, trials)  # again: another machine may have added them
+        for name, values in first_trials(definition, advised):
+            if name in missing:
+                enqueue(study, definition.dimensions, name, values)
+
+
+def first_trials(
+    definition: StudyDefinition, advised: dict[str, object]
+) -> list[tuple[str, dict[str, object]]]:
+    """Return the names and values of the first trials.
+
+    An advised value outside of the space is replaced by the nearest one inside, if there is one.
+    """
+    params = definition.params
+    current = {d.key: value_of(params, d.key) for d in definition.dimensions}
+    nearest = {d.key: d.nearest(advised[d.key]) for d in definition.dimensions if d.key in advised}
+    searched = {key: value for key, value in nearest.items() if value is not None}
+    fixed = {key: value for key, value in advised.items() if key not in nearest}
+    values = {**current, **fixed, **searched}
+    # A head with hidden layers can only be trained by its gradient.
+    has_hidden_layers = bool(values.get("head.hidden", params.head.hidden))
+    if has_hidden_layers and fixed.get("warmup_head.fit", "gradient") != "gradient":
+        del values["warmup_head.fit"]
+    return [(CURRENT, current), (ADVICE, values)]
+
+
+def _missing(study: optuna.Study, trials: int) -> list[str]:
+    """Return the names of the first trials that are missing and fit into ``trials``."""
+    present = {trial.user_attrs.get(attempt.NAME) for trial in study.get_trials(deepcopy=False)}
+    room = max(0, trials - len(latest_attempts(study)))
+    return [name for name in (CURRENT, ADVICE) if name not in present][:room]

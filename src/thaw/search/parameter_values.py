@@ -1,0 +1,41 @@
+"""Values of parameters by dotted key, such as ``unfreeze.lr``: read them, replace them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from thaw.config.params import Params
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def value_of(params: Params, key: str) -> Any:
+    """Return the value of the dotted ``key``."""
+    value: Any = params
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def with_values(params: Params, values: Mapping[str, Any]) -> Params:
+    """Return a copy of ``params`` with ``values``, by dotted key.
+
+    Raises:
+        ThawError: there is no such key, or it does not take the value.
+    """
+    content = params.model_dump()
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        section = content
+        for part in sections:
+            section = section[part]
+        section[name] = value
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ThawError(f"{problem['msg']}, but it is {problem['input']!r}") from None

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import optuna
+import pytest
+from sqlalchemy import create_engine, inspect, select
+from sqlalchemy.exc import OperationalError
+
+from thaw.errors import ThawError
+from thaw.search import storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////dev/null/search.db",
+        "sqlite:////no/such/folder/search.db",
+        "nonsense",
+        "postgresql://h:1/x",
+        "what://x",
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_reported_in_one_line(url: str) -> None:
+    with pytest.raises(ThawError, match=r"^search\.storage: .* cannot be used: ") as raised:
+        storage.connect(url)
+    assert "\n" not in str(raised.value)
+
+
+def test_messages_do_not_contain_the_password() -> None:
+    with pytest.raises(ThawError) as raised:
+        storage.connect("postgresql://me:secret@localhost:1/x")
+    assert "secret" not in str(raised.value)
+
+
+def test_the_lock_excludes_others_and_is_free_after_the_block(tmp_path: Path) -> None:
+    opened = storage.connect(f"sqlite:///{tmp_path}/search.db")
+    inside: list[str] = []
+
+    def enter() -> None:
+        with storage.exclusive_lock(opened):
+            inside.append("other")
+
+    other = threading.Thread(target=enter)
+    with storage.exclusive_lock(opened):
+        other.start()
+        time.sleep(0.2)
+        inside.append("first")
+    other.join(10)
+    assert inside == ["first", "other"]
+
+
+def test_a_server_that_refuses_the_lock_is_reported_in_one_line() -> None:
+    def refuse() -> None:
+        raise OperationalError("SELECT", {}, Exception("server closed the connection\nat once"))
+
+    closed: Any = SimpleNamespace(
+        url="postgresql://me:secret@host/x", engine=SimpleNamespace(begin=refuse)
+    )
+    with (
+        pytest.raises(ThawError, match=r"stopped answering: .*closed the connection") as raised,
+        storage.exclusive_lock(closed),
+    ):
+        pass
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_lock_of_a_server_is_one_row_however_often_it_is_created(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/other.db")
+    for _ in range(3):
+        storage._create_lock_row(engine)
+    assert inspect(engine).get_table_names() == ["thaw_lock"]
+    with engine.begin() as connection:
+        assert connection.execute(select(storage._LOCK_TABLE)).all() == [(1,)]
+
+
+def test_a_failed_heartbeat_does_not_end_the_heartbeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "HEARTBEAT_INTERVAL", 1)
+    opened = storage.connect(f"sqlite:///{tmp_path}/search.db")
+    real = optuna.storages.RDBStorage.record_heartbeat
+    calls: list[int] = []
+
+    def fail_at_first(self: Any, trial_id: int) -> None:
+        calls.append(trial_id)
+        if len(calls) == 1:
+            raise optuna.exceptions.StorageInternalError("the server restarts")
+        real(self, trial_id)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "record_heartbeat", fail_at_first)
+    study = optuna.create_study(storage=opened)
+
+    def wait(_: optuna.Trial) -> float:
+        opened.wait_for_heartbeat()
+        return 0.0
+
+    opened.forget_heartbeat()
+    study.optimize(wait, n_trials=1)
+    assert len(calls) == 2
+    assert study.trials[0].value == 0.0
