@@ -96,7 +96,8 @@ def test_a_trial_that_diverges_has_a_reason_and_the_search_continues(
     def enqueue(search: project.Search) -> None:
         trial_queue.enqueue(search.study, search.definition.dimensions, "wild", {
             "head.hidden": [], "unfreeze.depth": 2, "unfreeze.lr": 0.01,
-            "unfreeze.optimizer": "sgd", "unfreeze.weight_decay": 1e30,
+            "unfreeze.optimizer": "sgd", "unfreeze.weight_decay": 1000, "unfreeze.epochs": 100,
+            "unfreeze.patience": 100,
         })  # fmt: skip
 
     search = work(without_confirmation(params, latency=latency), 2, enqueue)
