@@ -12,8 +12,9 @@ from thaw import __version__
 from thaw.cli.main import app
 
 VERBS = {
-    "upgrade", "stage", "check", "backbones", "report", "probe", "advise", "find-lr", "search",
-    "promote", "rollback", "history", "status", "copy", "ui", "predict", "serve", "export",
+    "init", "upgrade", "stage", "check", "backbones", "report", "probe", "advise", "find-lr",
+    "search", "promote", "rollback", "history", "status", "copy", "ui", "predict", "serve",
+    "export",
 }  # fmt: skip
 OUTSIDE = [
     ("upgrade",), ("stage", "prepare"), ("check",), ("report",), ("probe",), ("advise",),

@@ -3,11 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tests import tiny
 from tests.cli.verbs import error, run
 from thaw.system import tool_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def test_a_stage_whose_code_is_not_the_locked_one_names_thaw_upgrade(project: Path) -> None:
@@ -24,3 +27,21 @@ def test_upgrade_writes_the_lock_and_names_the_stages_that_run_again(project: Pa
     assert "fold_bn" in run("upgrade")
     assert tool_lock.read() == lock
     assert "no stage" in run("upgrade")
+
+
+def test_init_prints_what_it_found_and_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.images(tmp_path / "photos", each=3, size=24)
+    output = run("init", "flowers", "--images", "photos")
+    assert "9 images in 3 classes: blue 3, green 3, red 3" in output
+    assert "median 24" in output
+    assert "cd flowers && " in output
+
+
+def test_init_without_images_says_where_to_put_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "put the images into data/raw" in run("init", "flowers")

@@ -1,0 +1,82 @@
+"""A first look at a set of images: classes, counts, splits and sizes."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from thaw.config.data_sections import Data
+from thaw.errors import ThawError
+from thaw.ingest.checks import class_problems
+from thaw.ingest.sources import listing
+
+if TYPE_CHECKING:
+    from thaw.ingest.sources import Listing
+
+_MOST_HEADERS = 400  # images whose size is read
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a set of images before they are prepared.
+
+    Attributes:
+        data: The section ``data`` that names the images.
+        counts: The number of images of each class.
+        splits: The number of images of each split that the source brings; empty if none.
+        short_sides: Of a sample of the images, in pixels.
+        problems: What ``prepare`` will refuse.
+    """
+
+    data: Data
+    counts: dict[str, int]
+    splits: dict[str, int] = field(default_factory=dict)
+    short_sides: list[int] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def median_side(self) -> int | None:
+        """Return the median short side in pixels; None if no image could be read."""
+        return int(statistics.median_low(self.short_sides)) if self.short_sides else None
+
+
+def survey(path: Path) -> Survey:
+    """Look at the images that ``path`` names: a folder, or a CSV file with paths and labels.
+
+    The paths in a CSV file start at its folder.
+
+    Raises:
+        ThawError: there is no such folder or file, or the CSV file is not valid.
+    """
+    if not path.exists():
+        raise ThawError(f"--images: there is no {path}")
+    is_csv = path.is_file()
+    root = path.parent if is_csv else path
+    data = Data(source="csv" if is_csv else "folder", path=str(path), root=str(root))
+    found = listing(data, Path())
+    counts = Counter(sample.label for sample in found.samples)
+    return Survey(
+        data,
+        {label: counts[label] for label in found.classes},
+        dict(Counter(sample.split for sample in found.samples if sample.split)),
+        _short_sides(found),
+        [*found.problems, *class_problems(found)],
+    )
+
+
+def _short_sides(found: Listing) -> list[int]:
+    """Return the short sides of a sample of the images, in pixels, read from their headers."""
+    step = max(1, len(found.samples) // _MOST_HEADERS)
+    sides = []
+    for sample in found.samples[::step]:
+        try:
+            with Image.open(found.root / sample.path) as image:
+                sides.append(min(image.size))
+        except (OSError, ValueError, Image.DecompressionBombError):
+            continue  # `prepare` names every image that cannot be read
+    return sides

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.project import ROOT
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.errors import ThawError
+from thaw.projects.creation import create_project, template
+from thaw.system import tool_lock
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder, which is entered."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    return tiny.images(folder / "photos", each=4, size=40)
+
+
+def params(project: str) -> Params:
+    return load(Params, Path(project) / "params.yaml")
+
+
+def dvc(project: Path, *arguments: str) -> str:
+    done = subprocess.run(["dvc", *arguments], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_new_project_has_all_that_dvc_repro_needs(photos: Path) -> None:
+    create_project(Path("flowers"), Path("photos"))
+    project = Path("flowers")
+    assert params("flowers").data.path == str(photos)
+    assert params("flowers").tracking.registered_model == "flowers"
+    assert tool_lock.read(project / "thaw.lock") == tool_lock.installed()
+    assert set(dvc(project, "stage", "list", "--name-only").split()) == set(
+        tool_lock.installed().stages
+    )
+
+
+def test_dvc_yaml_is_the_same_in_every_project() -> None:
+    assert template("dvc.yaml") == (ROOT / "dvc.yaml").read_text()
+
+
+def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:
+    create_project(Path("flowers"), None)
+    project = Path("flowers")
+    tiny.images(project / "data/raw", each=1)
+    for name in ("mlruns/mlflow.db", ".thaw/x.npy", "reports/probe.png", "predictions.csv"):
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    listed = subprocess.run(
+        ["git", "ls-files", "--others", "--cached", "--exclude-standard"],
+        cwd=project, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert set(listed) == {
+        ".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "README.md", "dvc.yaml",
+        "params.yaml", "thaw.lock", "mlruns/README.md", "data/raw/README.md",
+    }  # fmt: skip
+
+
+def test_images_inside_the_project_are_named_by_a_relative_path(folder: Path) -> None:
+    tiny.images(folder / "flowers/pictures", each=3)
+    create_project(Path("flowers"), Path("flowers/pictures"))
+    assert params("flowers").data.path == "pictures"
+    assert "/pictures/*" in Path("flowers/.gitignore").read_text()
+
+
+def test_images_in_data_raw_are_found_without_an_option(folder: Path) -> None:
+    tiny.images(folder / "flowers/data/raw", each=3)
+    found = create_project(Path("flowers"), None)
+    assert found is not None
+    assert found.counts == {"blue": 3, "green": 3, "red": 3}
+
+
+def test_a_folder_that_is_a_project_is_refused(photos: Path) -> None:
+    create_project(Path("flowers"), photos)
+    with pytest.raises(ThawError, match=r"flowers is a project already .* `thaw upgrade`"):
+        create_project(Path("flowers"), photos)
+
+
+@pytest.mark.parametrize("name", [".gitignore", "mlruns/README.md", ".dvcignore"])
+def test_no_file_is_overwritten(name: str, photos: Path) -> None:
+    path = Path("flowers", name)
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    before = sorted(Path("flowers").rglob("*"))
+    with pytest.raises(ThawError, match="nothing is overwritten"):
+        create_project(Path("flowers"), photos)
+    assert sorted(Path("flowers").rglob("*")) == before
+    assert path.read_text() == "mine"
+
+
+def test_an_existing_readme_stays(photos: Path) -> None:
+    Path("flowers").mkdir()
+    Path("flowers/README.md").write_text("mine")
+    create_project(Path("flowers"), photos)
+    assert Path("flowers/README.md").read_text() == "mine"
+
+
+def test_images_that_contain_the_project_are_refused_and_nothing_is_left(photos: Path) -> None:
+    with pytest.raises(ThawError, match=r"data.path: .* contains "):
+        create_project(photos / "project", photos)
+    assert not (photos / "project").exists()
+
+
+def test_images_that_do_not_exist_are_refused_and_nothing_is_left() -> None:
+    with pytest.raises(ThawError, match="--images: there is no "):
+        create_project(Path("flowers"), Path("photos"))
+    assert not Path("flowers").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_one_line() -> None:
+    Path("locked").mkdir(mode=0o500)
+    with pytest.raises(ThawError, match="cannot create a project here"):
+        create_project(Path("locked/flowers"), None)

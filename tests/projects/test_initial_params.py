@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.project import ROOT
+from thaw.config.data_sections import Data
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.projects.image_survey import Survey
+from thaw.projects.initial_params import initial_params, model_name, params_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATA = Data(source="folder", path="photos", root="photos")
+
+
+def made(side: int) -> Params:
+    """Return the parameters for images with a short side of ``side`` pixels."""
+    return initial_params("flowers", DATA, Survey(DATA, {"a": 3, "b": 3}, short_sides=[side]))
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "crop"),
+    [(8, 64, 1.0), (40, 64, 1.0), (100, 128, 1.0), (220, 224, 1.0), (600, 224, 0.875)],
+)
+def test_the_image_size_follows_the_images(side: int, size: int, crop: float) -> None:
+    backbone = made(side).backbone
+    assert (backbone.image_size, backbone.crop_pct) == (size, crop)
+
+
+def test_the_written_file_loads_as_the_same_parameters(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(params_text(made(40)))
+    assert load(Params, path) == made(40)
+
+
+def test_the_file_has_every_section_that_dvc_tracks_and_at_most_40_lines() -> None:
+    text = params_text(made(40))
+    assert len(text.splitlines()) <= 40
+    stages: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    tracked = {name for stage in stages.values() for name in stage["params"] if type(name) is str}
+    assert tracked <= set(YAML(typ="safe").load(text))
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("flowers", "flowers"),
+        ("my flowers!", "my-flowers"),
+        ("Öl 2", "Öl-2"),
+        ("...", "classifier"),
+    ],
+)
+def test_the_model_is_named_after_the_folder(folder: str, name: str) -> None:
+    assert model_name(folder) == name
