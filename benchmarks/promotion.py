@@ -156,7 +156,7 @@ def retrained(
     ``seed`` draws its first weights and the order; the images are the same.
     """
     width = features.shape[1]
-    top = build(settings.head(hidden=[64]), width, len(CLASSES), seed)
+    top = build(settings.head_spec(hidden=[64]), width, len(CLASSES), seed)
     classifier = Classifier([torch.nn.Identity()], torch.nn.Identity(), top)
     apply_plan(classifier, last_blocks(0, 1))
     train, val = (

@@ -15,9 +15,9 @@ from tests import settings
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm, directory, zoo
 from thaw.model.assembly import assemble
-from thaw.model.directory import Parent, Spec
 from thaw.model.drift import Places, Reference
 from thaw.model.predictor import Predictor
+from thaw.model.spec import ModelSpec, Parent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def lite0(folder: Path, classes: int = 10) -> None:
     backbone, digest = zoo.load(
         settings.backbone("timm/tf_efficientnet_lite0", weights="packaged", image_size=_SIZE)
     )
-    head = settings.head()
+    head = settings.head_spec()
     model = assemble(backbone, head, classes, image_size=_SIZE)
     for parameter in model.head.parameters():
         nn.init.normal_(parameter, std=0.05)
@@ -53,7 +53,7 @@ def lite0(folder: Path, classes: int = 10) -> None:
         mean=backbone.mean,
         std=backbone.std,
     )
-    spec = Spec(
+    spec = ModelSpec(
         backbone=backbone.name,
         head=head,
         classes=[f"class {number}" for number in range(classes)],

@@ -10,6 +10,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.section import Section
 from thaw.config.training_sections import Regularize, Training
+from thaw.model.head import HeadSpec
 
 if TYPE_CHECKING:
     from thaw.config.model_sections import Backbone, Head
@@ -27,6 +28,11 @@ def backbone(name: str, **changes: Any) -> Backbone:
 def head(**changes: Any) -> Head:
     """One linear layer on the last block, unless changed."""
     return _changed(PARAMS.head, changes)
+
+
+def head_spec(**changes: Any) -> HeadSpec:
+    """Return the spec of :func:`head`."""
+    return HeadSpec.model_validate(head(**changes).model_dump())
 
 
 def augment(**changes: Any) -> Augment:

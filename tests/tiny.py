@@ -37,7 +37,7 @@ def classifier(classes: int = 3, seed: int = 0, dropout: float = 0.0) -> Classif
     torch.manual_seed(seed)
     blocks = [block(3, 8, 2), block(8, 8), block(8, 16, 2)]
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
-    top = head.build(settings.head(hidden=[], dropout=dropout), 16, classes, seed)
+    top = head.build(settings.head_spec(hidden=[], dropout=dropout), 16, classes, seed)
     for parameter in top.parameters():
         nn.init.normal_(parameter, std=0.3)
     model = Classifier(blocks, pool, top)

@@ -22,7 +22,7 @@ from thaw.training.bn_recalibration import recalibrate
 if TYPE_CHECKING:
     from thaw.context import Context
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
+    from thaw.model.spec import ModelSpec
 
 PREPARED = Path("data/prepared")
 MODELS = Path("models")
@@ -65,7 +65,7 @@ class Opened:
 
     context: Context
     classifier: Classifier
-    spec: Spec
+    spec: ModelSpec
 
 
 def open_model() -> Opened:

@@ -32,7 +32,7 @@ def backbone() -> zoo.Backbone:
 
 
 def classifier(*taps: int) -> Classifier:
-    config = settings.head(taps=list(taps))
+    config = settings.head_spec(taps=list(taps))
     return assemble(backbone(), config, 3, image_size=SIZE).eval()
 
 

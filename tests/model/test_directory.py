@@ -17,7 +17,7 @@ from thaw.errors import ThawError
 from thaw.model import batchnorm, directory, zoo
 from thaw.model.assembly import assemble
 from thaw.model.classifier import Classifier
-from thaw.model.directory import Parent, Spec
+from thaw.model.spec import ModelSpec, Parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +34,11 @@ def images() -> Tensor:
 
 def made(
     form: str = "original", hidden: list[int] | None = None, taps: tuple[int, ...] = ()
-) -> tuple[Classifier, Spec]:
+) -> tuple[Classifier, ModelSpec]:
     """A model in evaluation mode, as stages leave one, and the spec that describes it."""
     backbone, _ = zoo.load(settings.backbone(BACKBONE))
     torch.manual_seed(0)
-    config = settings.head(hidden=hidden or [], dropout=0.1, taps=list(taps))
+    config = settings.head_spec(hidden=hidden or [], dropout=0.1, taps=list(taps))
     model = assemble(backbone, config, len(CLASSES), image_size=phase.PREPROCESSING.image_size)
     for parameter in model.head.parameters():
         nn.init.normal_(parameter, std=0.1)
@@ -51,7 +51,7 @@ def made(
     folded = batchnorm.affine_names(model)
     pairs = batchnorm.merge_pairs(model, images()[:1]) if form == "merged" else []
     batchnorm.merge(model, pairs)
-    spec = Spec(
+    spec = ModelSpec(
         backbone=BACKBONE,
         head=config,
         classes=CLASSES,
@@ -116,7 +116,7 @@ def test_a_backbone_from_a_model_keeps_its_form_under_a_new_head(tmp_path: Path,
     child = Classifier(parent.blocks, parent.pool, nn.Linear(parent.head[-1].in_features, 5))  # type: ignore[index]
     batchnorm.fold_all(child)  # as fold_bn does later
     described = spec.after("warmup_head", child, [1]).model_copy(
-        update={"classes": list("abcde"), "head": settings.head()}
+        update={"classes": list("abcde"), "head": settings.head_spec()}
     )
     child.head = nn.Sequential(nn.Dropout(0.0), child.head)
     directory.save(child.eval(), described, tmp_path)
@@ -299,7 +299,7 @@ class Marker:
 def test_one_file_too_many_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
     marker = tmp_path / "marker"
     (folder / name).write_bytes(pickle.dumps(Marker(marker)))
-    with pytest.raises(ThawError, match=rf"does not belong to a model: '{re.escape(name)}'"):
+    with pytest.raises(ThawError, match=rf"do not belong to a model: '{re.escape(name)}'"):
         directory.load(folder)
     assert not marker.exists()
 

@@ -17,7 +17,7 @@ SIZES: list[tuple[list[int], int]] = [
 
 def build(hidden: list[int], seed: int = 0, dropout: float = 0.5) -> nn.Sequential:
     return head.build(
-        settings.head(hidden=hidden, dropout=dropout), features=16, classes=3, seed=seed
+        settings.head_spec(hidden=hidden, dropout=dropout), features=16, classes=3, seed=seed
     )
 
 
@@ -67,7 +67,7 @@ NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerN
 
 
 def normalised(norm: str, activation: str = "relu", hidden: tuple[int, ...] = (32, 8)) -> nn.Module:
-    settled = settings.head(hidden=list(hidden), norm=norm, activation=activation, dropout=0.5)
+    settled = settings.head_spec(hidden=list(hidden), norm=norm, activation=activation, dropout=0.5)
     return head.build(settled, features=16, classes=3)
 
 

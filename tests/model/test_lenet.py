@@ -10,7 +10,7 @@ from thaw.model.classifier import Classifier
 
 def lenet(size: int = 32) -> Classifier:
     backbone, _ = zoo.load(settings.backbone("lenet5", image_size=size))
-    top = head.build(settings.head(), backbone.features, 10)
+    top = head.build(settings.head_spec(), backbone.features, 10)
     return Classifier(backbone.blocks, backbone.pool, top)
 
 

@@ -15,9 +15,9 @@ from tests import settings
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm, directory, head, zoo
 from thaw.model.classifier import Classifier
-from thaw.model.directory import Parent, Spec
 from thaw.model.drift import Places, Reference
 from thaw.model.predictor import Predictor
+from thaw.model.spec import ModelSpec, Parent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 CLASSES = ["cat", "dog", "yak"]
 
 
-def model_directory(folder: Path, seed: int = 0) -> Spec:
+def model_directory(folder: Path, seed: int = 0) -> ModelSpec:
     """Write the smallest network that the zoo can cut, untrained, as a model directory."""
     backbone, _ = zoo.load(settings.backbone("timm/test_efficientnet"), seed=seed)
-    top = head.build(settings.head(), backbone.features, len(CLASSES), seed)
+    top = head.build(settings.head_spec(), backbone.features, len(CLASSES), seed)
     torch.manual_seed(seed)
     for parameter in top.parameters():  # a new head gives every class the same probability
         nn.init.normal_(parameter)
-    spec = Spec(
+    spec = ModelSpec(
         backbone=backbone.name,
-        head=settings.head(),
+        head=settings.head_spec(),
         blocks=len(backbone.blocks),
         classes=CLASSES,
         preprocessing=Preprocessing(

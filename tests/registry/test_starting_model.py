@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from thaw.config.params import Params
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
+    from thaw.model.spec import ModelSpec
 
 BACKBONE = "timm/test_efficientnet"
 
@@ -70,7 +70,7 @@ def test_the_cut_is_proved_in_float32(
     assert seen == [(False, False)]
 
 
-def registered(folder: Path, form: str) -> tuple[Classifier, Spec]:
+def registered(folder: Path, form: str) -> tuple[Classifier, ModelSpec]:
     """Version 1 of `dev`, in the form that `fold_bn` left it in, or not folded at all."""
     model_directory(folder / "plain")
     classifier, spec = directory.load(folder / "plain")

@@ -14,7 +14,7 @@ from thaw.data.manifest import Row
 from thaw.data.packed_store import PackWriter
 from thaw.model import directory, zoo
 from thaw.model.assembly import assemble
-from thaw.model.directory import Parent, Spec
+from thaw.model.spec import ModelSpec, Parent
 from thaw.system import project_paths
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ CLASSES = ["blue", "green", "red"]
 def save_model(folder: Path, size: int = 16) -> None:
     """Write a small network whose statistics are those under which images differ."""
     torch.manual_seed(0)
-    backbone, head = zoo.load(settings.backbone(BACKBONE))[0], settings.head()
-    spec = Spec(
+    backbone, head = zoo.load(settings.backbone(BACKBONE))[0], settings.head_spec()
+    spec = ModelSpec(
         backbone=BACKBONE,
         head=head,
         classes=CLASSES,

@@ -121,7 +121,7 @@ def test_balanced_classes_raise_the_rare_one() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_head_gets_the_linear_map(kind: Kind) -> None:
     train, val = split(120), split(90, seed=1)
-    top = head.build(settings.head(dropout=0.5), features=7, classes=3).eval()
+    top = head.build(settings.head_spec(dropout=0.5), features=7, classes=3).eval()
     found = fit_head(top, kind, source(train), source(val), balanced=False)
     with torch.no_grad():
         logits = top(torch.from_numpy(val[0])).numpy()
@@ -129,7 +129,7 @@ def test_the_head_gets_the_linear_map(kind: Kind) -> None:
 
 
 def test_a_hidden_layer_is_refused() -> None:
-    top = head.build(settings.head(hidden=[4]), features=7, classes=3)
+    top = head.build(settings.head_spec(hidden=[4]), features=7, classes=3)
     data = source(split(30))
     with pytest.raises(ThawError, match=r"warmup_head\.fit: svm .* head\.hidden must be \[\]"):
         fit_head(top, "svm", data, data, balanced=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from thaw.context import Context
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
+    from thaw.model.spec import ModelSpec
 
 PhaseName = Literal["warmup_head", "unfreeze"]
 _console = Console()
@@ -51,7 +51,7 @@ def show_rates(phase: PhaseName, prepared: Path, models: Path, picture: Path) ->
     _console.print(f"drawn: {picture}", highlight=False)
 
 
-def _unfreeze_phase(context: Context, classifier: Classifier, spec: Spec) -> Phase:
+def _unfreeze_phase(context: Context, classifier: Classifier, spec: ModelSpec) -> Phase:
     """Return the phase that the stage unfreeze would train, without any ``auto``."""
     resolved = resolve(context, classifier, spec.preprocessing)
     return Phase(

@@ -1,4 +1,4 @@
-"""A backbone and a head -> a classifier; also how a model directory is rebuilt."""
+"""Assemble a classifier from a backbone and a head, for a new model or to rebuild a saved one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from thaw.model import head
 from thaw.model.classifier import AveragePool, Classifier, average_positions
 
 if TYPE_CHECKING:
-    from thaw.config.model_sections import Head
+    from thaw.model.head import HeadSpec
     from thaw.model.zoo import Backbone
 
 
 def assemble(
-    backbone: Backbone, config: Head, classes: int, *, image_size: int, seed: int = 0
+    backbone: Backbone, spec: HeadSpec, classes: int, *, image_size: int, seed: int = 0
 ) -> Classifier:
-    """The classifier; blocks above the highest of ``config.taps`` are left out.
+    """Return the classifier; blocks above the highest of ``spec.taps`` are left out.
 
     Raises:
         ThawError: a tap is beyond the backbone.
     """
-    taps = sorted(set(config.taps)) or [len(backbone.blocks)]
+    taps = sorted(set(spec.taps)) or [len(backbone.blocks)]
     if taps[-1] > len(backbone.blocks):
         raise ThawError(
             f"params.yaml: head.taps: {taps[-1]} is beyond the backbone's "
@@ -33,12 +33,12 @@ def assemble(
         )
     backbone = first_blocks(backbone, taps[-1], image_size)
     lower = [_width(backbone, tap, image_size) for tap in taps[:-1]]
-    top = head.build(config, sum(lower) + backbone.features, classes, seed)
+    top = head.build(spec, sum(lower) + backbone.features, classes, seed)
     return Classifier(backbone.blocks, backbone.pool, top, taps, backbone.layout)
 
 
 def first_blocks(backbone: Backbone, count: int, image_size: int) -> Backbone:
-    """The backbone without the blocks after the first ``count``; averaging is then its pool."""
+    """Return the backbone with its first ``count`` blocks; if some are left out, it averages."""
     if count == len(backbone.blocks):
         return backbone
     return trimmed(backbone, backbone.blocks[:count], AveragePool(backbone.layout), image_size)
@@ -47,7 +47,7 @@ def first_blocks(backbone: Backbone, count: int, image_size: int) -> Backbone:
 def trimmed(
     backbone: Backbone, blocks: list[nn.Module], pool: nn.Module, image_size: int
 ) -> Backbone:
-    """The backbone with other ``blocks`` and another ``pool``."""
+    """Return the backbone with other ``blocks`` and another ``pool``."""
     made = replace(backbone, blocks=blocks, pool=pool)
     with torch.no_grad():
         width = pool.eval()(_outputs(made, len(blocks), image_size)).shape[1]
@@ -59,7 +59,7 @@ def _width(backbone: Backbone, tap: int, image_size: int) -> int:
 
 
 def _outputs(backbone: Backbone, count: int, image_size: int) -> torch.Tensor:
-    """What the first ``count`` blocks make of an empty image."""
+    """Return the output of the first ``count`` blocks for an image of zeros."""
     outputs = torch.zeros(1, 3, image_size, image_size)
     with torch.no_grad():
         for block in backbone.blocks[:count]:

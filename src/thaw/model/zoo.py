@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import nn
@@ -20,10 +20,37 @@ from thaw.model.block_chain import CutError
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
-    from thaw.config import model_sections
     from thaw.model.block_chain import Chain, Layout, Normal
 
 _OWN = "lenet5"
+
+
+class BackboneSettings(Protocol):
+    """What the zoo needs to know of a backbone; the section ``backbone`` has all of it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the network, as :func:`names` lists it."""
+
+    @property
+    def weights(self) -> str:
+        """The origin of the weights: see :func:`load`."""
+
+    @property
+    def init(self) -> initialization.Init:
+        """The distribution of new weights."""
+
+    @property
+    def gabor(self) -> bool:
+        """Whether the first convolution starts as Gabor filters."""
+
+    @property
+    def layerwise_epochs(self) -> int:
+        """The number of epochs for which each block is pretrained; 0 is none."""
+
+    @property
+    def image_size(self) -> int:
+        """The side of the input images in pixels."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +88,7 @@ def build(name: str) -> Backbone:
         return _backbone(name, _make(name, tag=None))
 
 
-def load(config: model_sections.Backbone, *, seed: int = 0) -> tuple[Backbone, str]:
+def load(config: BackboneSettings, *, seed: int = 0) -> tuple[Backbone, str]:
     """The backbone with its weights, and their digest (SHA-256).
 
     ``config.weights`` is ``packaged``; ``pretrained`` or the name of one of the library's
@@ -79,7 +106,7 @@ def load(config: model_sections.Backbone, *, seed: int = 0) -> tuple[Backbone, s
     return backbone, weights.digest(nn.ModuleList(backbone.blocks).state_dict())
 
 
-def check(config: model_sections.Backbone) -> None:
+def check(config: BackboneSettings) -> None:
     """That nothing which makes new weights is asked for where there are weights to start from.
 
     Also for weights that this module does not load: those of a registered model.
@@ -105,7 +132,7 @@ class _Made:
     chain: Chain
 
 
-def _with_weights(config: model_sections.Backbone) -> _Made:
+def _with_weights(config: BackboneSettings) -> _Made:
     name, chosen = config.name, config.weights
     if chosen == "packaged" and name != PACKAGED:
         raise ThawError(
@@ -124,7 +151,7 @@ def _with_weights(config: model_sections.Backbone) -> _Made:
     return made
 
 
-def _from_scratch(config: model_sections.Backbone, seed: int) -> _Made:
+def _from_scratch(config: BackboneSettings, seed: int) -> _Made:
     with torch.random.fork_rng():  # what the libraries draw themselves
         torch.manual_seed(seed)
         made = _make(config.name, tag=None)
@@ -203,7 +230,7 @@ def _backbone(name: str, made: _Made) -> Backbone:
         raise _uncut(name, made.network, error) from error
 
 
-def _prove(config: model_sections.Backbone, made: _Made, backbone: Backbone) -> None:
+def _prove(config: BackboneSettings, made: _Made, backbone: Backbone) -> None:
     try:
         block_chain.prove(made.network, made.chain, backbone.blocks, config.image_size)
     except CutError as error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
+    from thaw.model.spec import ModelSpec
     from thaw.registry.fetch import Version
     from thaw.training.runtime import Runtime
 
@@ -60,7 +61,7 @@ def _score(
     number: int,
     folder: Path,
     classifier: Classifier,
-    spec: directory.Spec,
+    spec: ModelSpec,
     data: Prepared,
     runtime: Runtime,
     bins: int,

@@ -24,6 +24,7 @@ from thaw.tracking.result_run import store_uri
 
 if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
+    from thaw.model.spec import ModelSpec
 
 LOADER = "thaw.registry.pyfunc"  # the only module that an artifact may name as its loader
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -115,7 +116,7 @@ def fetch(version: Version, folder: Path) -> Path:
     return model
 
 
-def _refuse_changed(version: Version, model: Path, spec: directory.Spec) -> None:
+def _refuse_changed(version: Version, model: Path, spec: ModelSpec) -> None:
     """Refuse files that are not those of the spec, also where they are only copied on."""
     for name, digest in spec.files.items():
         path = model / name

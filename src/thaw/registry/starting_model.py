@@ -13,7 +13,8 @@ from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
 from thaw.model import directory, zoo
 from thaw.model.assembly import assemble, trimmed
-from thaw.model.directory import Parent, Spec
+from thaw.model.head import HeadSpec
+from thaw.model.spec import ModelSpec, Parent
 from thaw.registry.names import PREFIX
 from thaw.training.precision import strict_float32
 
@@ -39,7 +40,7 @@ def parent_of(params: Params) -> str:
     return resolve(weights, params.tracking).uri
 
 
-def starting_model(context: Context, *, all_blocks: bool = False) -> tuple[Classifier, Spec]:
+def starting_model(context: Context, *, all_blocks: bool = False) -> tuple[Classifier, ModelSpec]:
     """Return the model that the head warm-up of an opened project starts with, and its spec.
 
     With ``all_blocks``, its head reads the last block, whatever ``head.taps`` says, so that no
@@ -53,7 +54,12 @@ def starting_model(context: Context, *, all_blocks: bool = False) -> tuple[Class
     return begin(params, head, context.data, parent_of(params))
 
 
-def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Classifier, Spec]:
+def head_spec(head: Head) -> HeadSpec:
+    """Return the section ``head`` of ``params.yaml`` as a model stores it."""
+    return HeadSpec.model_validate(head.model_dump())
+
+
+def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Classifier, ModelSpec]:
     """The classifier that training starts with, and its description."""
     if parent:
         backbone, spec = _registered(params, head, data, parent)
@@ -63,7 +69,7 @@ def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Clas
         spec = _spec(params, head, data, backbone, [Parent(stage="backbone", digest=digest)])
     classifier = assemble(
         backbone,
-        head,
+        spec.head,
         len(spec.classes),
         image_size=spec.preprocessing.image_size,
         seed=params.seed,
@@ -87,7 +93,7 @@ def _names_in(classifier: Classifier, names: list[str]) -> set[str]:
 
 def _registered(
     params: Params, head: Head, data: Prepared, parent: str
-) -> tuple[zoo.Backbone, Spec]:
+) -> tuple[zoo.Backbone, ModelSpec]:
     """The backbone of a registered model: its blocks, its BatchNorm form and its parents.
 
     Raises:
@@ -120,11 +126,11 @@ def _registered(
 
 def _spec(
     params: Params, head: Head, data: Prepared, backbone: zoo.Backbone, parents: list[Parent]
-) -> Spec:
+) -> ModelSpec:
     settings = data.store.settings
-    return Spec(
+    return ModelSpec(
         backbone=backbone.name,
-        head=head,
+        head=head_spec(head),
         classes=data.manifest.classes,
         preprocessing=Preprocessing(
             short_side=int(settings["short_side"]),

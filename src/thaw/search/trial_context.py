@@ -18,7 +18,7 @@ from torch import nn
 from thaw.data.prepared import Prepared
 from thaw.model import head as heads
 from thaw.model.frozen_part import FrozenPart
-from thaw.registry.starting_model import begin, parent_of
+from thaw.registry.starting_model import begin, head_spec, parent_of
 from thaw.search.cached_views import Views
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.data.loading import ImageSource
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
+    from thaw.model.spec import ModelSpec
     from thaw.training.runtime import Runtime
 
 _OPEN = 4  # inputs that stay open: a file that is removed keeps its disk as long as it is mapped
@@ -76,11 +76,11 @@ class Ground:
     runtime: Runtime
     data: Prepared
     parent: str
-    _begun: dict[str, tuple[Classifier, Spec]] = field(default_factory=dict)
+    _begun: dict[str, tuple[Classifier, ModelSpec]] = field(default_factory=dict)
     _opened: dict[str, _Opened] = field(default_factory=dict)
 
     @property
-    def spec(self) -> Spec:
+    def spec(self) -> ModelSpec:
         """What ``params.yaml`` itself would train."""
         return self.begun(self.params.head)[1]
 
@@ -90,7 +90,7 @@ class Ground:
         gigabytes = self.params.resources.cache_gb
         return cache_of(FOLDER, self.data, self.spec.preprocessing, gigabytes)
 
-    def begun(self, head: Head) -> tuple[Classifier, Spec]:
+    def begun(self, head: Head) -> tuple[Classifier, ModelSpec]:
         """The backbone as these taps cut it, with some head; never trained."""
         key = json.dumps(head.taps)
         if key not in self._begun:
@@ -109,7 +109,7 @@ class Ground:
         shared = [whole.head, *whole.blocks[:frozen]]
         made = copy.deepcopy(whole, {id(module): module for module in shared})
         classes = len(spec.classes)
-        made.head = heads.build(params.head, first.in_features, classes, params.seed)
+        made.head = heads.build(head_spec(params.head), first.in_features, classes, params.seed)
         return made
 
     def inputs(

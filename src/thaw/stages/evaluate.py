@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from thaw.data.loading import ImageSource
     from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
+    from thaw.model.spec import ModelSpec
     from thaw.training.history import Row
     from thaw.training.runtime import Runtime
 
@@ -60,7 +60,7 @@ class Result:
     tta: Scores | None = None
 
 
-def run(context: Context, classifier: Classifier, spec: Spec) -> Result:
+def run(context: Context, classifier: Classifier, spec: ModelSpec) -> Result:
     """Score the deployment form ``classifier`` on the test split.
 
     Raises:
@@ -84,7 +84,7 @@ def run(context: Context, classifier: Classifier, spec: Spec) -> Result:
     return Result(source.ids, targets, probabilities, scores, tta)
 
 
-def _test_images(context: Context, spec: Spec) -> ImageSource:
+def _test_images(context: Context, spec: ModelSpec) -> ImageSource:
     """Return the test split: plain, and with an epoch as training augments it, but not mixed."""
     params = context.params
     unmixed = params.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
@@ -109,7 +109,7 @@ def _probabilities(
     return probabilities
 
 
-def write(result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
+def write(result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
     """Write metrics, tables and pictures into ``folder``."""
     scores = result.scores
     drawn = folder / "plots"
@@ -133,7 +133,7 @@ def _histories() -> dict[str, list[Row]]:
     }
 
 
-def _predictions(result: Result, spec: Spec, data: Prepared) -> list[dict[str, object]]:
+def _predictions(result: Result, spec: ModelSpec, data: Prepared) -> list[dict[str, object]]:
     rows = []
     for image_id, target, row in zip(result.ids, result.targets, result.probabilities, strict=True):
         predicted = int(row.argmax())
@@ -150,7 +150,7 @@ def _predictions(result: Result, spec: Spec, data: Prepared) -> list[dict[str, o
     return rows
 
 
-def _mistakes(result: Result, spec: Spec) -> list[tuple[int, str, str, float]]:
+def _mistakes(result: Result, spec: ModelSpec) -> list[tuple[int, str, str, float]]:
     predicted = result.probabilities.argmax(axis=1)
     return [
         (int(result.ids[i]), spec.classes[result.targets[i]], spec.classes[predicted[i]], float(p))
@@ -166,7 +166,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         writer.writerows(rows)
 
 
-def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: Path) -> None:
+def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
     """Complete the MLflow run from the files, and register the model."""
     from thaw.registry.register import register
     from thaw.tracking.result_run import ResultRun
@@ -203,7 +203,7 @@ def record(params: Params, result: Result, spec: Spec, data: Prepared, folder: P
     say(f"registered {registered.name} version {registered.version} as @{registered.alias}")
 
 
-def _note(result: Result, spec: Spec, views: int) -> str:
+def _note(result: Result, spec: ModelSpec, views: int) -> str:
     scores = result.scores.summary
     tta = ""
     if result.tta:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from thaw.data.loading import ImageSource
     from thaw.model.batch_statistics import Channels
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
+    from thaw.model.spec import ModelSpec
     from thaw.training.observer import Observer
     from thaw.training.progress import Progress
 
@@ -52,14 +52,14 @@ class Result:
     if no BatchNorm was folded, and in all processes except the first.
     """
 
-    affine: tuple[Classifier, Spec]
-    merged: tuple[Classifier, Spec]
+    affine: tuple[Classifier, ModelSpec]
+    merged: tuple[Classifier, ModelSpec]
     reference: Reference | None
     progress: Progress
     report: dict[str, Any]
 
 
-def run(context: Context, classifier: Classifier, spec: Spec, observer: Observer) -> Result:
+def run(context: Context, classifier: Classifier, spec: ModelSpec, observer: Observer) -> Result:
     """Fold, train the affine form and merge it. ``classifier`` becomes the affine form.
 
     Raises:
@@ -82,7 +82,7 @@ def run(context: Context, classifier: Classifier, spec: Spec, observer: Observer
 
 @strict_float32()
 def recalibrate_if_better(
-    context: Context, classifier: Classifier, spec: Spec, val: ImageSource
+    context: Context, classifier: Classifier, spec: ModelSpec, val: ImageSource
 ) -> dict[str, Any]:
     """Estimate the running statistics on the training images; keep them if the loss falls.
 
@@ -126,7 +126,9 @@ def fold(context: Context, classifier: Classifier, val: ImageSource) -> dict[str
     return {"folded": count, **check_logits(before, after, tolerance, "fold")}
 
 
-def train(context: Context, classifier: Classifier, spec: Spec, observer: Observer) -> Progress:
+def train(
+    context: Context, classifier: Classifier, spec: ModelSpec, observer: Observer
+) -> Progress:
     """Train the head and the blocks that ``unfreeze`` trained, in affine form, in place."""
     settings = context.params.fold_bn
     plan = chosen_blocks(spec.trained, len(classifier.blocks), "affine")
@@ -138,8 +140,12 @@ def train(context: Context, classifier: Classifier, spec: Spec, observer: Observ
 
 @strict_float32()
 def merge(
-    context: Context, classifier: Classifier, spec: Spec, val: ImageSource, statistics: Channels
-) -> tuple[Spec, Channels, dict[str, Any]]:
+    context: Context,
+    classifier: Classifier,
+    spec: ModelSpec,
+    val: ImageSource,
+    statistics: Channels,
+) -> tuple[ModelSpec, Channels, dict[str, Any]]:
     """Merge every affine map that follows a convolution into it, in place; check the logits.
 
     ``statistics`` are the mean and standard deviation that each folded BatchNorm expected.
@@ -166,7 +172,7 @@ def merge(
 
 @strict_float32()
 def drift_reference(
-    context: Context, classifier: Classifier, spec: Spec, statistics: Channels
+    context: Context, classifier: Classifier, spec: ModelSpec, statistics: Channels
 ) -> Reference | None:
     """Return the channel statistics of the merged form on training images.
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from thaw.config.data_sections import Augment
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
     from thaw.model.drift import Reference
+    from thaw.model.spec import ModelSpec
     from thaw.tracking.result_run import ResultRun
     from thaw.training.progress import Progress
 
@@ -64,8 +64,12 @@ class TrainingStage:
             augmented(source, folder / picture)
 
     def save_model(
-        self, classifier: Classifier, spec: Spec, name: str = "", reference: Reference | None = None
-    ) -> Spec:
+        self,
+        classifier: Classifier,
+        spec: ModelSpec,
+        name: str = "",
+        reference: Reference | None = None,
+    ) -> ModelSpec:
         """Write a model directory below ``models/STAGE``, in the first process.
 
         Returns:
@@ -75,7 +79,7 @@ class TrainingStage:
             return spec
         return directory.save(classifier, spec, project_paths.MODELS / self.name / name, reference)
 
-    def finish(self, spec: Spec, progress: Progress, report: dict[str, Any]) -> None:
+    def finish(self, spec: ModelSpec, progress: Progress, report: dict[str, Any]) -> None:
         """Write the history and the report, and remove the checkpoints."""
         runtime = self.context.runtime
         if runtime.is_main:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
-    from thaw.model.directory import Spec
+    from thaw.model.spec import ModelSpec
     from thaw.training.observer import Observer
     from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.runtime import Runtime
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SECTIONS = (*COMMON_SECTIONS, "backbone", "head", "warmup_head")
 
 
-def build(context: Context, parent: str) -> tuple[Classifier, Spec]:
+def build(context: Context, parent: str) -> tuple[Classifier, ModelSpec]:
     """Return the backbone with a new head, and its spec.
 
     ``parent`` is the registered model version to start from, or "" for a backbone of the zoo.

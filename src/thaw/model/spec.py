@@ -1,0 +1,139 @@
+"""The schema of ``model.json``, its format number, and the migration of older formats.
+
+The schema belongs to the model and not to ``params.yaml``: a new parameter with a default changes
+neither the files of a registered model nor its digest. ``tests/formats/`` keeps model directories
+of every format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from thaw.data.preprocessing import Preprocessing
+from thaw.model import batchnorm
+from thaw.model.head import HeadSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import nn
+
+FORMAT: Literal[3] = 3
+
+
+# A file by any other name, or in another place, is refused when the spec is read.
+FileName = Literal["model.safetensors", "statistics.safetensors"]
+
+
+class Parent(BaseModel):
+    """A model or weights that a model was made from; ``stage`` names the origin."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: str
+    digest: str
+
+
+class ModelSpec(BaseModel):
+    """The content of ``model.json``: what is needed to rebuild a model besides its weights.
+
+    ``trained`` are the numbers (1 .. ``blocks``) of the blocks that the last phase trained.
+    ``folded`` are the names of BatchNorms that became affine maps, ``merged`` the pairs
+    (convolution, affine map) that were merged. ``files`` has the SHA-256 of every other file of the
+    directory. ``digest`` is the SHA-256 of ``model.json`` itself without this key; it identifies
+    the whole model, also in the registry. A spec that was read from an older format keeps the
+    digest of its file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[3] = FORMAT
+    backbone: str
+    head: HeadSpec
+    classes: list[str]
+    preprocessing: Preprocessing
+    blocks: int
+    trained: list[int] = []
+    folded: list[str] = []
+    merged: list[tuple[str, str]] = []
+    parents: list[Parent]
+    files: dict[FileName, str] = {}
+    digest: str = ""
+
+    @property
+    def batch_norm(self) -> str:
+        """The form of BatchNorm: ``original``, ``affine`` or ``merged``."""
+        return "merged" if self.merged else "affine" if self.folded else "original"
+
+    @property
+    def lineage(self) -> str:
+        """The parents, oldest first, each with the first 12 digits of its digest."""
+        return " > ".join(f"{parent.stage} {parent.digest[:12]}" for parent in self.parents)
+
+    def sealed(self, files: Mapping[FileName, str]) -> ModelSpec:
+        """Return the spec with the digests of the other files and its own."""
+        content = {**self.model_dump(mode="json"), "files": dict(files)}
+        return self.model_copy(update={"files": dict(files), "digest": digest_of(content)})
+
+    def after(self, stage: str, classifier: nn.Module, trained: Sequence[int]) -> ModelSpec:
+        """Return the spec of ``classifier``, which was made from the model that ``stage`` wrote.
+
+        ``trained`` are the numbers (1 .. n) of the blocks that trained.
+        """
+        new = [name for name in batchnorm.affine_names(classifier) if name not in self.folded]
+        return self.model_copy(
+            update={
+                "trained": list(trained),
+                "folded": [*self.folded, *new],
+                "parents": [*self.parents, Parent(stage=stage, digest=self.digest)],
+            }
+        )
+
+
+class ChangedError(ValueError):
+    """The content of ``model.json`` does not have the digest that stands in it."""
+
+
+def parse(text: str) -> ModelSpec:
+    """Return the spec in ``text``, the content of a ``model.json`` of any known format.
+
+    Raises:
+        ChangedError: the content was changed after it was written.
+        ValueError: it is not JSON, of an unknown format, or does not follow the schema.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004  (what the caller catches)
+    known = [*MIGRATIONS, FORMAT]
+    if content.get("format") not in known:
+        raise ValueError(
+            f"its format is {content.get('format')!r}, but this version of thaw reads the formats "
+            f"{', '.join(map(str, known))}: a newer format needs a newer version of thaw"
+        )
+    if digest_of(content) != content.get("digest"):
+        raise ChangedError
+    while content["format"] != FORMAT:
+        content = MIGRATIONS[content["format"]](content)
+    return ModelSpec.model_validate_json(json.dumps(content))
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of everything in ``content`` but ``digest``, as JSON with sorted keys."""
+    without = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(without, sort_keys=True).encode()).hexdigest()
+
+
+def _migrate_2_to_3(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of format 2 as format 3.
+
+    Format 2 stored the section ``head`` of ``params.yaml``; its keys are those of ``HeadSpec``.
+    """
+    return {**content, "format": 3}
+
+
+# Older format -> the function that returns its content in the next format.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: _migrate_2_to_3}

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from thaw.config.model_sections import Head
+from thaw.config.params import Params
+from thaw.model import spec as module
+from thaw.model.head import ACTIVATIONS, HeadSpec
+from thaw.model.spec import FORMAT, MIGRATIONS, ChangedError, ModelSpec, digest_of, parse
+from thaw.registry.starting_model import head_spec
+
+FORMATS = Path(__file__).parents[1] / "formats"
+OLD = FORMATS / "2" / "one_tap_merged" / "model.json"
+
+
+def sealed(**changes: Any) -> str:
+    """Return the old ``model.json`` with ``changes`` and the digest that belongs to them."""
+    content = {**json.loads(OLD.read_text()), **changes}
+    return json.dumps({**content, "digest": digest_of(content)})
+
+
+def test_a_spec_of_format_2_becomes_one_of_format_3_with_the_digest_of_its_file() -> None:
+    content = json.loads(OLD.read_text())
+    found = parse(OLD.read_text())
+    assert (found.format, found.digest) == (FORMAT, content["digest"])
+    assert found.head == HeadSpec(taps=[3])
+    kept = found.model_dump(mode="json", exclude={"format"})
+    assert kept == {key: value for key, value in content.items() if key != "format"}
+
+
+def test_every_older_format_has_one_migration_and_a_folder_of_models() -> None:
+    assert sorted(MIGRATIONS) == list(range(min(MIGRATIONS), FORMAT))
+    folders = {int(path.name) for path in FORMATS.iterdir() if path.name.isdigit()}
+    assert folders == {*MIGRATIONS, FORMAT}
+
+
+@pytest.mark.parametrize("number", [1, FORMAT + 1, "2", None])
+def test_an_unknown_format_is_refused_with_the_known_ones(number: object) -> None:
+    with pytest.raises(ValueError, match="reads the formats 2, 3: a newer format needs a newer"):
+        parse(sealed(format=number))
+
+
+def test_a_changed_spec_is_refused() -> None:
+    with pytest.raises(ChangedError):
+        parse(OLD.read_text().replace("one", "two").replace("red", "rose"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"colour": "red"}, {"classes": "blue"}, {"head": {"dropout": 2.0}}]
+)
+def test_a_spec_that_does_not_follow_the_schema_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        parse(sealed(**changes))
+
+
+def test_sealing_a_spec_twice_gives_the_same_digest() -> None:
+    found = parse(OLD.read_text())
+    once = found.sealed(found.files)
+    assert once.sealed(found.files) == once
+    assert parse(once.model_dump_json()) == once
+
+
+def test_a_new_head_parameter_with_a_default_leaves_old_models_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class LaterHead(HeadSpec):
+        scale: float = 1.0
+
+    class LaterSpec(ModelSpec):
+        head: LaterHead
+
+    texts = [path.read_text() for path in FORMATS.rglob("model.json")]
+    before = [parse(text) for text in texts]
+    monkeypatch.setattr(module, "ModelSpec", LaterSpec)
+    after = [parse(text) for text in texts]
+    assert [spec.digest for spec in after] == [spec.digest for spec in before]
+    assert all(isinstance(spec, LaterSpec) and spec.head.scale == 1.0 for spec in after)
+
+
+def test_every_head_that_the_configuration_allows_can_be_stored() -> None:
+    assert set(HeadSpec.model_fields) == set(Head.model_fields)
+    for name in ("activation", "norm"):
+        allowed = get_args(Head.model_fields[name].annotation)
+        assert allowed == get_args(HeadSpec.model_fields[name].annotation)
+    assert tuple(ACTIVATIONS) == get_args(HeadSpec.model_fields["activation"].annotation)
+    assert head_spec(Params.model_fields["head"].annotation.model_validate({})) == HeadSpec()  # type: ignore[union-attr]
