@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from filelock import FileLock
 
+from tests.project import Project
 from thaw.system import launching
 
 if TYPE_CHECKING:
@@ -75,3 +77,22 @@ def tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the environment of the stages, without which a verb starts its process again."""
     for name, value in launching.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def short_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after `dvc repro` with the parameters of ``Project.small``, to read only.
+
+    All processes of a test session (`-n`) share it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    done = shared / "short-pipeline-done"
+    with FileLock(shared / "short-pipeline.lock"):
+        project = Project(shared / "short-pipeline")
+        if not done.exists():
+            project.small()
+            project.run("dvc", "repro")
+            done.touch()
+    return project

@@ -23,7 +23,12 @@ class Project:
     """The copy: edit its parameters, run commands in it."""
 
     def __init__(self, folder: Path) -> None:
+        """Open the project in ``folder``; copy it there first if the folder is empty."""
         self.folder = folder
+        if not (folder / ".git").exists():
+            self._copy(folder)
+
+    def _copy(self, folder: Path) -> None:
         for name in _COPIED:
             source, target = ROOT / name, folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ def test_nothing_to_do_does_nothing(project: Project, client: MlflowClient) -> N
 def test_another_rate_reuses_what_does_not_depend_on_it(
     project: Project, client: MlflowClient
 ) -> None:
-    project.set(unfreeze__lr=0.0005)
+    project.set(unfreeze__lr=0.0005, unfreeze__epochs=1, fold_bn__epochs=0)
     output = project.run("dvc", "repro")
     for stage in ("prepare", "warmup_head"):
         assert f"Stage '{stage}' didn't change, skipping" in output

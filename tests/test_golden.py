@@ -15,10 +15,11 @@ import pytest
 
 from tests.golden import cases, decisions, draws, stages
 from tests.golden.machine import machine
-from tests.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.project import Project
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -89,12 +90,9 @@ def test_two_processes_end_at_the_same_bits(name: str, project: None) -> None:
 
 @pytest.mark.slow
 def test_a_short_pipeline_on_the_digits_makes_the_same_models(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_pipeline: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = Project(tmp_path)
-    short.small()
-    short.run("dvc", "repro")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(short_pipeline.folder)
     found, expected = stages.digits_results(), PIPELINE["models"]
     assert found["facts"] == expected["facts"]
     if machine() == PIPELINE["machine"]:

@@ -1,10 +1,11 @@
-"""Killed anywhere, continued to the same bits; nobody lives on as an orphan."""
+"""`dvc repro` is interrupted in every way, and continued. Nothing of the result may change."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,10 +17,12 @@ from tests.project import Project
 if TYPE_CHECKING:
     import subprocess
 
+    from mlflow.entities import Run
+
 pytestmark = pytest.mark.slow
 
-# A line of `dvc repro` after which DVC is killed: something in every stage.
-KILLED_AT = (
+# Lines of `dvc repro` after which DVC is killed: at least one in each stage.
+KILL_POINTS = (
     "Running stage 'prepare'",
     "Running stage 'warmup_head'",
     "epoch 2/4",
@@ -31,15 +34,29 @@ KILLED_AT = (
 )
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("undisturbed"))
+@dataclass
+class Interrupted:
+    """A pipeline that was interrupted four times and continued to its end, and what was seen."""
+
+    project: Project
+    orphans: list[psutil.Process]  # trainers that outlived a killed DVC
+    ctrl_c_code: int
+    ctrl_c_output: str
+    ctrl_c_status: str  # of the MLflow run, after ctrl-C
+    refusal: str  # output of a second trainer beside a running one
+    killed_trainer_code: int  # of `dvc repro`, when its trainer was killed
+    continued: int  # how often a training continued from a checkpoint
+
+
+def _small_project(folder_factory: pytest.TempPathFactory, name: str) -> Project:
+    project = Project(folder_factory.mktemp(name))
     project.small()
-    project.run("dvc", "repro")
+    project.set(resources__checkpoint_minutes=1e-6)  # without a limit, short epochs save nothing
     return project
 
 
 def _read_until(process: subprocess.Popen[str], line: str) -> str:
+    """Return the output up to ``line``."""
     assert process.stdout is not None
     seen = ""
     for read in process.stdout:
@@ -50,6 +67,7 @@ def _read_until(process: subprocess.Popen[str], line: str) -> str:
 
 
 def _trainers(project: Project) -> list[psutil.Process]:
+    """Return the processes of stages that run in the project's folder."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -62,34 +80,104 @@ def _trainers(project: Project) -> list[psutil.Process]:
     return found
 
 
-def _gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=30)
-    return not alive
+def _orphans(project: Project) -> list[psutil.Process]:
+    """Return the stages that still run after some time."""
+    _, alive = psutil.wait_procs(_trainers(project), timeout=30)
+    return alive
 
 
-def test_kills_in_every_stage_leave_the_same_bits(
-    undisturbed: Project, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    project = Project(tmp_path_factory.mktemp("killed"))
-    project.small()
-    project.set(resources__checkpoint_minutes=1e-6)  # an epoch may be too short to be worth one
-    continued = 0
-    for line in KILLED_AT:
-        process = project.start("dvc", "repro")
-        seen = _read_until(process, line)
-        continued += "continuing after epoch" in seen
-        time.sleep(0.2)
-        process.send_signal(signal.SIGKILL)  # DVC alone: its children must follow by themselves
-        process.wait()
-        assert _gone(_trainers(project)), "a trainer outlived the killed DVC"
-    output = project.run("dvc", "repro")
-    continued += "continuing after epoch" in output
-    assert continued >= 3
-    assert project.digests() == undisturbed.digests()
+def _kill_dvc(project: Project, line: str) -> str:
+    """Start `dvc repro`, kill DVC alone with SIGKILL after ``line``; return the output."""
+    process = project.start("dvc", "repro")
+    seen = _read_until(process, line)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return seen
+
+
+def _run(project: Project) -> tuple[MlflowClient, Run]:
+    """Return the only MLflow run of the project."""
     client = MlflowClient(f"sqlite:///{project.folder}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("thaw")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
+    return client, run
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
+    project = _small_project(tmp_path_factory, "interrupted")
+    outputs = [_kill_dvc(project, "epoch 2/4")]
+    orphans = _orphans(project)
+
+    process = project.start("dvc", "repro")
+    outputs.append(_read_until(process, "epoch 1/3"))
+    os.killpg(process.pid, signal.SIGINT)  # as ctrl-C in a terminal
+    ctrl_c_output, _ = process.communicate(timeout=60)
+    ctrl_c_code = process.returncode
+    orphans += _orphans(project)
+    status = _run(project)[1].info.status
+
+    process = project.start("dvc", "repro")
+    outputs.append(_read_until(process, "val loss"))
+    trainers = _trainers(project)
+    for trainer in trainers:
+        trainer.suspend()  # so that it cannot end before the second one has started
+    refusal = project.run("thaw", "stage", "unfreeze", code=2)
+    for trainer in trainers:
+        trainer.kill()
+    outputs.append(process.communicate()[0])
+
+    outputs.append(_kill_dvc(project, "Running stage 'evaluate'"))
+    orphans += _orphans(project)
+    outputs.append(project.run("dvc", "repro"))
+    return Interrupted(
+        project=project,
+        orphans=orphans,
+        ctrl_c_code=ctrl_c_code,
+        ctrl_c_output=ctrl_c_output,
+        ctrl_c_status=status,
+        refusal=refusal,
+        killed_trainer_code=process.returncode,
+        continued=sum("continuing after epoch" in output for output in outputs),
+    )
+
+
+def test_an_interrupted_pipeline_ends_with_the_same_bits(
+    interrupted: Interrupted, short_pipeline: Project
+) -> None:
+    assert interrupted.continued >= 2
+    assert interrupted.project.digests() == short_pipeline.digests()
+
+
+def test_no_trainer_outlives_a_killed_dvc(interrupted: Interrupted) -> None:
+    assert interrupted.orphans == []
+
+
+def test_ctrl_c_ends_the_pipeline_and_says_how_to_continue(interrupted: Interrupted) -> None:
+    assert interrupted.ctrl_c_code != 0
+    assert "Traceback" not in interrupted.ctrl_c_output
+    assert "continues from the last checkpoint" in interrupted.ctrl_c_output
+    assert interrupted.ctrl_c_status == "KILLED"
+
+
+def test_a_second_trainer_refuses_and_names_the_first(interrupted: Interrupted) -> None:
+    assert "the stage unfreeze is already running as process" in interrupted.refusal
+
+
+def test_a_killed_trainer_is_a_failed_stage(interrupted: Interrupted) -> None:
+    assert interrupted.killed_trainer_code != 0
+
+
+def test_an_interrupted_pipeline_is_one_run_without_repeated_metrics(
+    interrupted: Interrupted,
+) -> None:
+    _assert_one_run_without_repeated_metrics(interrupted.project)
+
+
+def _assert_one_run_without_repeated_metrics(project: Project) -> None:
+    client, run = _run(project)
     assert run.info.status == "FINISHED"
     for key in run.data.metrics:
         if not key.startswith("system/"):
@@ -97,46 +185,19 @@ def test_kills_in_every_stage_leave_the_same_bits(
             assert len(steps) == len(set(steps)), f"{key} was logged twice"
 
 
-def test_ctrl_c_stops_cleanly_a_killed_trainer_is_a_failed_stage_and_both_are_continued(
-    undisturbed: Project, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.soak
+def test_kills_at_all_points_leave_the_same_bits(
+    short_pipeline: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    project = Project(tmp_path_factory.mktemp("interrupted"))
-    project.small()
-    process = project.start("dvc", "repro")
-    _read_until(process, "epoch 1/3")
-    os.killpg(process.pid, signal.SIGINT)  # what a terminal's ctrl-C does
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "Traceback" not in output
-    assert "continues from the last checkpoint" in output
-    assert _gone(_trainers(project))
-    client = MlflowClient(f"sqlite:///{project.folder}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name("thaw")
-    assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "KILLED"
-    process = project.start("dvc", "repro")
-    _read_until(process, "val loss")
-    for trainer in _trainers(project):
-        trainer.kill()
-    process.communicate()
-    assert process.returncode != 0
-    project.run("dvc", "repro")
-    assert project.digests() == undisturbed.digests()
-
-
-def test_a_second_trainer_refuses_and_names_the_first(
-    undisturbed: Project, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    project = Project(tmp_path_factory.mktemp("second"))
-    project.small()
-    process = project.start("dvc", "repro")
-    _read_until(process, "epoch 1/3")
-    refused = project.run("thaw", "stage", "unfreeze", code=2)
-    assert "the stage unfreeze is already running as process" in refused
-    process.communicate()
-    assert process.returncode == 0
-    assert project.digests() == undisturbed.digests()
+    project = _small_project(tmp_path_factory, "killed")
+    outputs = []
+    for line in KILL_POINTS:
+        outputs.append(_kill_dvc(project, line))
+        assert _orphans(project) == [], "a trainer outlived the killed DVC"
+    outputs.append(project.run("dvc", "repro"))
+    assert sum("continuing after epoch" in output for output in outputs) >= 3
+    assert project.digests() == short_pipeline.digests()
+    _assert_one_run_without_repeated_metrics(project)
 
 
 def test_two_processes_train_through_the_whole_pipeline(
@@ -144,6 +205,6 @@ def test_two_processes_train_through_the_whole_pipeline(
 ) -> None:
     project = Project(tmp_path_factory.mktemp("two"))
     project.small()
-    project.set(launch__processes=2)
+    project.set(launch__processes=2, warmup_head__epochs=1, unfreeze__epochs=1, fold_bn__epochs=1)
     output = project.run("dvc", "repro")
     assert "registered classifier version 1" in output
