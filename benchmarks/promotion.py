@@ -38,7 +38,7 @@ from thaw.promotion.promote import Offer, decide
 from thaw.promotion.scoring import Scored
 from thaw.registry.ledger import ConflictError, Ledger
 from thaw.system.console import progress
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.linear_heads import fit
 from thaw.training.loop import fit as fit_loop

@@ -21,7 +21,7 @@ from tests.registry.served import CLASSES, image, model_directory
 from thaw import api
 from thaw.registry.register import register
 from thaw.system.commands import Finished
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

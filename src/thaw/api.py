@@ -233,7 +233,7 @@ class Project:
             ThawError: there is no registered model yet, or the store does not answer.
         """
         from thaw.promotion.status import standings
-        from thaw.tracking.result_run import connect
+        from thaw.tracking.store import connect
         from thaw.tracking.store_scope import unchanged_store
 
         tracking = self._tracking

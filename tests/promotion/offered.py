@@ -20,7 +20,7 @@ from thaw.model import directory
 from thaw.registry.ledger import Ledger, aliases
 from thaw.registry.register import register
 from thaw.system import dvc_lock, provenance
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from pathlib import Path

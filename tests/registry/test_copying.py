@@ -13,7 +13,7 @@ from thaw.promotion.status import standings
 from thaw.registry import copying
 from thaw.registry.copying import Copied, copy
 from thaw.registry.fetch import Version, fetch
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 
 GATE = {"gate": "passed", "gate.when": "2026-01-01"}
 

@@ -17,7 +17,7 @@ from thaw.registry import pyfunc
 from thaw.registry.fetch import LOADER, Version, fetch, resolve
 from thaw.registry.names import DIGEST
 from thaw.registry.register import register
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

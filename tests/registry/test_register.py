@@ -22,7 +22,7 @@ from thaw.model.predictor import Predictor
 from thaw.registry.ledger import Ledger
 from thaw.registry.names import DIGEST, GATE, PARENTS, TEST_DIGEST
 from thaw.registry.register import Registered, register
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from thaw.errors import ThawError
 from thaw.model import batchnorm, block_chain, directory
 from thaw.registry.register import register
 from thaw.registry.starting_model import begin, parent_of
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from thaw.errors import ThawError
 from thaw.registry.register import register
 from thaw.serving.batch_prediction import predict_folder
 from thaw.serving.model_uri import local_model, registry_settings
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,9 @@ from thaw.config.values import flatten
 from thaw.errors import ThawError
 from thaw.system import code_digests, provenance
 from thaw.tracking import result_run
-from thaw.tracking.result_run import KEY, PROCESS, RESULT, ResultRun, connect, store_uri
+from thaw.tracking.result_run import KEY, RESULT, ResultRun
+from thaw.tracking.run_owner import PROCESS
+from thaw.tracking.store import connect, store_uri
 from thaw.training.history import Row
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests import settings
-from thaw.tracking.result_run import PROCESS, ResultRun
+from thaw.tracking.result_run import ResultRun
+from thaw.tracking.run_owner import PROCESS
 from thaw.tracking.study_run import TRIAL, StudyRun, TrialRecord
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from thaw.registry.ledger import Ledger, aliases
 from thaw.registry.ledger_rows import Intent, before, expected, last_known, let_in
 from thaw.registry.names import CHALLENGER, PREVIOUS
 from thaw.system import dvc_lock, provenance
-from thaw.tracking.result_run import connect, user
+from thaw.tracking.run_owner import user
+from thaw.tracking.store import connect
 from thaw.training.runtime import start
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from rich.text import Text
 from thaw.errors import ThawError
 from thaw.registry.ledger import Ledger
 from thaw.registry.names import REFUSED
-from thaw.tracking.result_run import connect, store_uri
+from thaw.tracking.store import connect, store_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

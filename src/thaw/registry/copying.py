@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
-from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
 from thaw.registry import names
 from thaw.registry.fetch import fetch, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
-from thaw.tracking.result_run import connect, store_uri
+from thaw.tracking.batches import log_in_batches
+from thaw.tracking.store import connect, store_uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[\w .-]+")
 _COPIED_RUN = "thaw.copied_run"
 _LEFT_OUT = ("mlflow.log-model.history", "thaw.system.processes")
-_BATCH = 100  # parameters or tags in one log_batch
-_METRICS = 1000
 
 
 @dataclass(frozen=True)
@@ -166,13 +164,7 @@ def _run(client: MlflowClient, target: MlflowClient, experiment: str, run: Run) 
         target.delete_run(half.info.run_id)
     made = target.create_run(experiment, tags={_COPIED_RUN: old}, run_name=run.info.run_name)
     new = made.info.run_id
-    tags = [RunTag(k, v) for k, v in run.data.tags.items() if k not in _LEFT_OUT]
-    params = [Param(k, v) for k, v in run.data.params.items()]
+    tags = {key: value for key, value in run.data.tags.items() if key not in _LEFT_OUT}
     metrics = [m for key in run.data.metrics for m in client.get_metric_history(old, key)]
-    for start in range(0, len(tags), _BATCH):
-        target.log_batch(new, tags=tags[start : start + _BATCH])
-    for start in range(0, len(params), _BATCH):
-        target.log_batch(new, params=params[start : start + _BATCH])
-    for start in range(0, len(metrics), _METRICS):
-        target.log_batch(new, metrics=metrics[start : start + _METRICS])
+    log_in_batches(target, new, metrics=metrics, params=run.data.params, tags=tags)
     return made

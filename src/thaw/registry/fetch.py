@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry.names import DIGEST, PREFIX
-from thaw.tracking.result_run import store_uri
+from thaw.tracking.store import connect_read_only
 
 if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
@@ -54,7 +52,7 @@ def resolve(uri: str, tracking: Tracking) -> Version:
     match = _URI.fullmatch(uri)
     if match is None:
         raise ThawError(f"{uri}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
-    client = _reader(tracking)
+    client = connect_read_only(tracking)
     name = match["name"]
     try:
         if match["alias"]:
@@ -66,23 +64,6 @@ def resolve(uri: str, tracking: Tracking) -> Version:
     except (SQLAlchemyError, OSError) as error:
         raise ThawError(f"{uri}: {str(error).splitlines()[0]}") from error
     return Version(name, int(found.version))
-
-
-def _reader(tracking: Tracking) -> MlflowClient:
-    """A client of the store; ``connect`` would make the store, the experiment and a lock file."""
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    uri = store_uri(tracking)
-    local = uri.removeprefix("sqlite:///")
-    if local != uri and not Path(local).exists():
-        raise ThawError(f"tracking: there is no MLflow store {uri}: run `dvc repro` first")
-    mlflow.set_tracking_uri(uri)
-    try:
-        return MlflowClient(uri)
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise ThawError(f"tracking: the MLflow store {uri} cannot be used: {reason}") from error
 
 
 def fetch(version: Version, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
-from thaw.tracking.result_run import user
+from thaw.tracking.run_owner import user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,14 +7,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from thaw.config.values import flatten
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
-from thaw.tracking.result_run import PROCESS, connect, this_process, user
+from thaw.tracking.batches import log_in_batches
+from thaw.tracking.run_owner import PROCESS, this_process, user
+from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 STUDY = "thaw.study"
 TRIAL = "thaw.trial"
 _PARENT = "mlflow.parentRunId"
-_MAX_METRICS, _MAX_PARAMS = 1000, 100  # in one log_batch: limits of the MLflow server
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
 
 
@@ -96,7 +97,7 @@ class StudyRun:
         if state := provenance.git_state():
             tags["mlflow.source.git.commit"] = state[0]
         run = self._client.create_run(self._experiment, tags=tags, run_name=f"search {study}")
-        self._write(run.info.run_id, flatten(params), [], {})
+        log_in_batches(self._client, run.info.run_id, params=flatten(params))
         return str(run.info.run_id)
 
     def reread(self) -> None:
@@ -162,20 +163,11 @@ class StudyRun:
         ]
         params = {key: str(value) for key, value in trial.values.items()}
         # The number comes last: a child run without it is known to be half-written.
-        self._write(run.info.run_id, params, metrics, {TRIAL: str(trial.number)})
+        number = {TRIAL: str(trial.number)}
+        log_in_batches(self._client, run.info.run_id, metrics=metrics, params=params, tags=number)
         status = _STATUS[trial.state]
         self._client.set_terminated(run.info.run_id, status, end_time=trial.ended)
         self.logged.add(trial.number)
-
-    def _write(
-        self, run_id: str, params: Mapping[str, str], metrics: list[Metric], tags: dict[str, str]
-    ) -> None:
-        values = [Param(key, value) for key, value in params.items()]
-        marks = [RunTag(key, value) for key, value in tags.items()]
-        while len(values) > _MAX_PARAMS or len(metrics) > _MAX_METRICS:
-            self._client.log_batch(run_id, metrics[:_MAX_METRICS], values[:_MAX_PARAMS])
-            metrics, values = metrics[_MAX_METRICS:], values[_MAX_PARAMS:]
-        self._client.log_batch(run_id, metrics, values, marks)
 
     def finish(
         self, status: str, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path
@@ -185,11 +177,10 @@ class StudyRun:
             return
         now = int(time.time() * 1000)
         with contextlib.suppress(MlflowException, OSError):
-            marks = [RunTag(key, value) for key, value in tags.items()]
             # The step is the number of trials, so that a continued search gives a curve.
             step = len(self.logged)
             numbers = [Metric(key, value, now, step) for key, value in metrics.items()]
-            self._client.log_batch(self.run_id, numbers, [], marks)
+            log_in_batches(self._client, self.run_id, metrics=numbers, tags=tags)
             if folder.is_dir():
                 self._client.log_artifacts(self.run_id, str(folder), "search")
             self._client.set_terminated(self.run_id, status)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.system.launching import ENVIRONMENT
-from thaw.tracking.result_run import connect, store_uri
+from thaw.tracking.store import connect, store_uri
 
 if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking

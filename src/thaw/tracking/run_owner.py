@@ -1,0 +1,37 @@
+"""The process that writes an MLflow run, and the user who started it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROCESS = "thaw.system.processes"  # the tag of a run that holds ``this_process``
+
+
+def this_process() -> str:
+    """Return host name and process id, as the tag ``PROCESS`` holds them."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def is_dead(tags: Mapping[str, str]) -> bool:
+    """Return whether a run with these ``tags`` belongs to a process of this machine that ended.
+
+    MLflow keeps the run of a killed process in the state RUNNING.
+    """
+    host, _, pid = tags.get(PROCESS, "").rpartition(":")
+    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+
+
+def user() -> str:
+    """Return the name of the user of this process, or the user id if it has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, which is common in containers
+        return str(os.getuid())

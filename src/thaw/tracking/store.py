@@ -1,0 +1,138 @@
+"""The connection to the MLflow store: its address, its first creation, and the experiment."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import mlflow
+from filelock import FileLock
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thaw.config.result_sections import Tracking
+
+STORE = Path("mlruns")
+_CREATED_BY_THAW = "thaw.made"  # tag of an experiment
+
+
+def store_uri(tracking: Tracking) -> str:
+    """Return ``tracking.uri``, else ``MLFLOW_TRACKING_URI``, else SQLite in ``mlruns/``."""
+    local = f"sqlite:///{_project_folder() / STORE / 'mlflow.db'}"
+    return tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
+
+
+def _project_folder() -> Path:
+    """Return the project's folder, also in the copy in which `dvc exp run --temp` works."""
+    here = Path.cwd().resolve()
+    exps = next((p for p in here.parents if p.parts[-3:] == (".dvc", "tmp", "exps")), None)
+    return exps.parents[2] if exps else here
+
+
+def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
+    """Return a client of the store and the id of the experiment; create both if needed.
+
+    Raises:
+        ThawError: the store does not answer, cannot be written, or belongs to another folder.
+    """
+    configure_mlflow()
+    uri = store_uri(tracking)
+    mlflow.set_tracking_uri(uri)
+    with store_errors(uri):
+        if uri.startswith("sqlite:///"):
+            path = Path(uri.removeprefix("sqlite:///"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Several processes that open a new database at once corrupt it (mlflow#19943).
+            with FileLock(path.with_suffix(".lock")):
+                _create_database(path)
+                client = MlflowClient(uri)
+                return client, _experiment_id(client, tracking.experiment, path.parent)
+        client = MlflowClient(uri)
+        return client, _experiment_id(client, tracking.experiment, None)
+
+
+def connect_read_only(tracking: Tracking) -> MlflowClient:
+    """Return a client of an existing store. Unlike ``connect``, create and write nothing.
+
+    Raises:
+        ThawError: there is no such store, or it does not answer.
+    """
+    configure_mlflow()
+    uri = store_uri(tracking)
+    local = uri.removeprefix("sqlite:///")
+    if local != uri and not Path(local).exists():
+        raise ThawError(f"tracking: there is no MLflow store {uri}: run `dvc repro` first")
+    mlflow.set_tracking_uri(uri)
+    with store_errors(uri):
+        return MlflowClient(uri)
+
+
+def configure_mlflow() -> None:
+    """Turn off log lines and progress bars of MLflow that do not help a user."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+@contextlib.contextmanager
+def store_errors(uri: str) -> Iterator[None]:
+    """Raise ThawError with one line, instead of the error of the store at ``uri``.
+
+    Raises:
+        ThawError: the store raised an error.
+    """
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ThawError(f"tracking: the MLflow store {uri} cannot be used: {reason}") from error
+
+
+def _create_database(path: Path) -> None:
+    """Create the database under another name and rename it, so that a kill leaves no half of it."""
+    if path.exists():
+        return
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    MlflowClient(f"sqlite:///{part}").search_experiments(max_results=1)
+    part.replace(path)
+
+
+def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:
+    """Return the id of the experiment ``name``; ``folder`` is the one of a local store."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = _artifacts_uri(folder, name) if folder else None
+        # Without the first tag, MLflow's pages open on the view for generative AI.
+        tags = {"mlflow.experimentKind": "custom_model_development", _CREATED_BY_THAW: "true"}
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+    if found.lifecycle_stage != "active":
+        raise ThawError(
+            f"tracking.experiment: {name!r} was deleted in MLflow; restore it, or choose another"
+        )
+    # MLflow stores absolute paths of artifacts: a moved project would write to its old folder.
+    if folder and found.artifact_location != _artifacts_uri(folder, name):
+        if _CREATED_BY_THAW not in found.tags:
+            raise ThawError(
+                f"tracking.experiment: {name!r} was not made by thaw and keeps its artifacts in "
+                f"{found.artifact_location}: choose another name"
+            )
+        raise ThawError(
+            f"tracking.experiment: {name!r} keeps its artifacts in {found.artifact_location}, "
+            f"not in {folder}: the project was moved; move it back, or choose another experiment"
+        )
+    return str(found.experiment_id)
+
+
+def _artifacts_uri(folder: Path, name: str) -> str:
+    return (folder / "artifacts" / quote(name, safe="")).resolve().as_uri()
