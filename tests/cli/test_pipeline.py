@@ -14,10 +14,22 @@ def test_check_accepts_a_valid_params_yaml(project: Path) -> None:
     assert run("check") == "params.yaml is valid\n"
 
 
-@pytest.mark.parametrize("key", ["path", "root"])
-def test_check_names_a_data_folder_that_does_not_exist(key: str, project: Path) -> None:
+@pytest.mark.parametrize(("source", "key"), [("folder", "path"), ("csv", "path"), ("csv", "root")])
+def test_check_names_a_data_folder_that_does_not_exist(
+    source: str, key: str, project: Path
+) -> None:
+    edit(project / "params.yaml", "  source: digits", f"  source: {source}")
     edit(project / "params.yaml", f"  {key}: data/raw", f"  {key}: data/photos")
     assert error("check") == f"params.yaml: data.{key}: there is no data/photos"
+
+
+def test_check_explains_why_an_unused_folder_must_exist(project: Path) -> None:
+    edit(project / "params.yaml", "  source: digits", "  source: folder")
+    edit(project / "params.yaml", "  root: data/raw", "  root: data/photos")
+    assert error("check") == (
+        "params.yaml: data.root: there is no data/photos; the source folder does not read it, but "
+        "DVC requires that it exists: set it to data/raw"
+    )
 
 
 @pytest.mark.parametrize("verb", [("check",), ("stage", "prepare"), ("stage", "unfreeze")])

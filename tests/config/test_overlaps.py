@@ -274,7 +274,7 @@ def test_images_that_were_put_beside_the_prepared_data_stay(project: Path) -> No
     assert thaw("check").returncode == 0
     tiny.images(project / "data/prepared/mine")
     assert_lost_nothing(
-        project, "data/prepared holds 36 files that thaw did not write", "mine/blue/000.png"
+        project, "data/prepared contains 36 files that thaw did not write", "mine/blue/000.png"
     )
 
 
@@ -283,7 +283,7 @@ def test_a_class_that_is_a_link_into_the_prepared_data_stays(project: Path) -> N
     mine = tiny.images(project / "data/prepared/mine")
     (project / "data/raw/more").symlink_to(mine / "red")
     edit(data__source="folder")
-    assert_lost_nothing(project, "data/prepared holds 36 files that thaw did not write")
+    assert_lost_nothing(project, "data/prepared contains 36 files that thaw did not write")
 
 
 def test_make_clean_removes_the_outputs_and_none_of_the_users_files(project: Path) -> None:
@@ -371,7 +371,7 @@ def test_dvc_does_not_remove_images_behind_a_link_or_beside_the_prepared_data(
     assert contents(tmp_path / "data/prepared") == before
     project.set(data__source="digits", data__path="data/raw")
     output = project.run("dvc", "repro", "prepare", code=255)
-    assert "data/prepared holds 36 files that thaw did not write" in output
+    assert "data/prepared contains 36 files that thaw did not write" in output
     assert contents(tmp_path / "data/prepared") == before
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from thaw.config.data_sections import Augment
 
-# Each random change of one image, as strong as a test can see it.
-KNOBS: dict[str, float] = {
+# Each random change of one image, strong enough to be measured.
+STRENGTHS: dict[str, float] = {
     "crop": 0.5,
     "flip": 0.5,
     "rotate": 20.0,
@@ -30,7 +30,7 @@ KNOBS: dict[str, float] = {
     "randaugment": 2,
     "noise": 0.1,
 }
-ALL = settings.augment(**KNOBS, randaugment_magnitude=15)
+ALL = settings.augment(**STRENGTHS, randaugment_magnitude=15)
 
 
 def only(**changes: float) -> Augment:
@@ -49,13 +49,13 @@ def colour(*values: float, count: int = 300, side: int = 8) -> Tensor:
     return torch.tensor(values).view(1, 3, 1, 1).repeat(count, 1, side, side)
 
 
-# Any change
+# All changes
 
 
 @pytest.mark.parametrize("side", [15, 16, 224])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("config", [only(rotate=20.0, zoom=0.2), ALL], ids=["some", "all"])
-def test_an_image_is_changed_alike_in_any_batch(
+def test_an_image_is_changed_in_the_same_way_in_any_batch(
     side: int, layout: torch.memory_format, config: Augment
 ) -> None:
     images = inputs(9, side).contiguous(memory_format=layout)
@@ -69,7 +69,7 @@ def test_an_image_is_changed_alike_in_any_batch(
         assert torch.equal(alone[0], whole[place])
 
 
-def test_an_image_is_changed_alike_in_a_batch_of_any_size() -> None:
+def test_an_image_is_changed_in_the_same_way_in_a_batch_of_any_size() -> None:
     images, names = inputs(67, 9), ids(67)
     whole = augment(images, names, 3, 7, ALL)
     for size in (2, 3, 8, 16, 31, 64):
@@ -78,26 +78,26 @@ def test_an_image_is_changed_alike_in_a_batch_of_any_size() -> None:
             assert torch.equal(augment(images[part], names[part], 3, 7, ALL), whole[part])
 
 
-def test_a_repeated_image_is_changed_alike() -> None:
+def test_a_repeated_image_is_changed_in_the_same_way() -> None:
     found = augment(inputs(1).expand(3, -1, -1, -1), np.array([5, 5, 6]), 0, 0, ALL)
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
 
 
 @pytest.mark.parametrize(("seed", "epoch"), [(1, 0), (0, 1), (1, 1)])
-def test_another_seed_or_epoch_changes_images_otherwise(seed: int, epoch: int) -> None:
+def test_another_seed_or_epoch_changes_images_in_another_way(seed: int, epoch: int) -> None:
     images = inputs(4)
     first = augment(images, ids(4), 0, 0, ALL)
     other = augment(images, ids(4), epoch, seed, ALL)
     assert all(not torch.equal(one, two) for one, two in zip(first, other, strict=True))
 
 
-def test_seed_and_epoch_are_not_mixed_up() -> None:
+def test_exchanging_seed_and_epoch_changes_the_images() -> None:
     images = inputs(2)
     assert not torch.equal(augment(images, ids(2), 2, 1, ALL), augment(images, ids(2), 1, 2, ALL))
 
 
-def test_torchs_own_random_state_changes_nothing_and_is_left_as_it_was() -> None:
+def test_the_random_state_of_torch_has_no_effect_and_is_not_changed() -> None:
     images = inputs(4)
     torch.manual_seed(1)
     first = augment(images, ids(4), 0, 0, ALL)
@@ -108,15 +108,15 @@ def test_torchs_own_random_state_changes_nothing_and_is_left_as_it_was() -> None
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_all_zeros_is_the_identity() -> None:
+def test_strengths_of_zero_change_nothing() -> None:
     images = inputs(4)
     assert torch.equal(augment(images, ids(4), 3, 7, only()), images)
     assert not only().active
 
 
-@pytest.mark.parametrize("knob", KNOBS)
-def test_each_knob_alone_changes_images_and_keeps_their_range(knob: str) -> None:
-    config = only(**{knob: KNOBS[knob]})
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_each_parameter_alone_changes_images_and_keeps_their_range(name: str) -> None:
+    config = only(**{name: STRENGTHS[name]})
     images = inputs(8)
     found = augment(images, ids(8), 0, 0, config)
     assert config.active
@@ -138,7 +138,7 @@ def test_flip_1_mirrors_every_image_exactly(side: int) -> None:
     assert torch.equal(augment(images, ids(4), 0, 0, only(flip=1.0)), images.flip(-1))
 
 
-def test_flip_mirrors_its_share_of_the_images() -> None:
+def test_flip_mirrors_the_given_fraction_of_the_images() -> None:
     images = inputs(400, 8)
     found = augment(images, ids(400), 0, 0, only(flip=0.3))
     mirrored = [torch.equal(one, two) for one, two in zip(found, images.flip(-1), strict=True)]
@@ -148,14 +148,14 @@ def test_flip_mirrors_its_share_of_the_images() -> None:
 
 
 def dot(side: int, down: int, across: int) -> Tensor:
-    """A bright blob on black, whose place can be measured."""
+    """Return images of a bright blob on black, whose position can be measured."""
     rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     blob = torch.exp(-((rows - down) ** 2 + (columns - across) ** 2) / 8.0)
     return blob.expand(1, 3, side, side)
 
 
 def places(images: Tensor) -> NDArray[np.float64]:
-    """(down, across) of the blob in each image, from the centre, in pixels."""
+    """Return (down, across) of the blob in each image, from the centre, in pixels."""
     side = images.shape[-1]
     axis = torch.arange(side) - (side - 1) / 2
     weights = images[:, 0] / images[:, 0].sum(dim=(1, 2), keepdim=True)
@@ -164,7 +164,7 @@ def places(images: Tensor) -> NDArray[np.float64]:
     return np.asarray(torch.stack([down, across], dim=1), dtype=np.float64)
 
 
-def test_rotation_turns_about_the_centre_by_up_to_its_degrees_either_way() -> None:
+def test_rotate_turns_about_the_centre_by_up_to_the_given_angle_in_both_directions() -> None:
     images = dot(65, 32, 48).expand(300, -1, -1, -1)
     found = places(augment(images, ids(300), 0, 0, only(rotate=30.0)))
     angles = np.degrees(np.arctan2(found[:, 0], found[:, 1]))
@@ -174,7 +174,7 @@ def test_rotation_turns_about_the_centre_by_up_to_its_degrees_either_way() -> No
     assert angles.max() > 25
 
 
-def test_shift_moves_by_up_to_its_share_of_the_side_either_way() -> None:
+def test_shift_moves_by_up_to_the_given_fraction_of_the_side_in_both_directions() -> None:
     images = dot(65, 32, 32).expand(300, -1, -1, -1)
     found = places(augment(images, ids(300), 0, 0, only(shift=0.2)))
     for axis in (0, 1):
@@ -184,14 +184,14 @@ def test_shift_moves_by_up_to_its_share_of_the_side_either_way() -> None:
     assert abs(np.mean(found[:, 0] * found[:, 1])) < 0.2 * found[:, 0].std() * found[:, 1].std()
 
 
-def test_zoom_scales_by_up_to_its_share_either_way() -> None:
+def test_zoom_enlarges_and_shrinks_by_up_to_the_given_fraction() -> None:
     images = dot(65, 32, 48).expand(300, -1, -1, -1)
     found = places(augment(images, ids(300), 0, 0, only(zoom=0.25)))[:, 1] / 16
     assert found.min() == pytest.approx(1 / 1.25, abs=0.03)
     assert found.max() == pytest.approx(1.25, abs=0.03)
 
 
-def test_brightness_moves_the_mean_by_up_to_its_share_either_way() -> None:
+def test_brightness_moves_the_mean_by_up_to_the_given_amount_in_both_directions() -> None:
     images = inputs(1).mul(0.2).add(0.4).expand(300, -1, -1, -1)
     moved = augment(images, ids(300), 0, 0, only(brightness=0.3)) - images
     assert moved.flatten(1).std(dim=1).max() < 1e-6
@@ -199,7 +199,7 @@ def test_brightness_moves_the_mean_by_up_to_its_share_either_way() -> None:
     assert moved.max() == pytest.approx(0.3, abs=0.02)
 
 
-def test_contrast_scales_about_the_images_own_mean() -> None:
+def test_contrast_scales_about_the_mean_of_the_image() -> None:
     images = inputs(1).mul(0.2).add(0.4).expand(300, -1, -1, -1)
     found = augment(images, ids(300), 0, 0, only(contrast=0.3))
     gains = found.flatten(1).std(dim=1) / images.flatten(1).std(dim=1)
@@ -209,7 +209,7 @@ def test_contrast_scales_about_the_images_own_mean() -> None:
 
 
 def ramps(side: int) -> Tensor:
-    """Red grows from left to right, green from top to bottom: a colour says where it was."""
+    """Return an image whose colour gives the position: red grows to the right, green downwards."""
     axis = (torch.arange(side) + 0.5) / side
     red, green = axis.expand(side, side), axis.unsqueeze(1).expand(side, side)
     return torch.stack([red, green, torch.zeros(side, side)]).unsqueeze(0)
@@ -235,7 +235,7 @@ def test_a_crop_is_a_window_of_the_image(crop: float) -> None:
         assert place.std() == pytest.approx(12**-0.5, abs=0.03)
 
 
-def test_a_crops_aspect_ratio_is_log_uniform_where_it_fits() -> None:
+def test_the_aspect_ratio_of_a_crop_is_log_uniform_where_it_fits() -> None:
     found = augment(ramps(33).expand(900, -1, -1, -1), ids(900), 0, 0, only(crop=0.9))
     width = (found[:, 0, 16, 24] - found[:, 0, 16, 8]).double().numpy() / 16 * 33
     height = (found[:, 1, 24, 16] - found[:, 1, 8, 16]).double().numpy() / 16 * 33
@@ -244,7 +244,7 @@ def test_a_crops_aspect_ratio_is_log_uniform_where_it_fits() -> None:
     assert logs.std() == pytest.approx(np.log(4 / 3) / 3**0.5, abs=0.01)
 
 
-def test_a_crop_is_turned_about_its_own_centre() -> None:
+def test_a_crop_is_rotated_about_its_own_centre() -> None:
     images = ramps(33).expand(50, -1, -1, -1)
     cropped = augment(images, ids(50), 0, 0, only(crop=0.6))
     turned = augment(images, ids(50), 0, 0, only(crop=0.6, rotate=5.0))
@@ -257,18 +257,18 @@ def luminance(images: Tensor) -> Tensor:
     return (images * torch.tensor([0.213, 0.715, 0.072]).view(1, 3, 1, 1)).sum(dim=1)
 
 
-@pytest.mark.parametrize("knob", [{"saturation": 0.9}, {"hue": 0.5}])
-def test_colours_change_but_neither_greys_nor_luminance(knob: dict[str, float]) -> None:
+@pytest.mark.parametrize("name", [{"saturation": 0.9}, {"hue": 0.5}])
+def test_saturation_and_hue_change_neither_greys_nor_luminance(name: dict[str, float]) -> None:
     greys = inputs(20)[:, :1].expand(-1, 3, -1, -1)
-    torch.testing.assert_close(augment(greys, ids(20), 0, 0, only(**knob)), greys)
+    torch.testing.assert_close(augment(greys, ids(20), 0, 0, only(**name)), greys)
     images = inputs(20) * 0.1 + 0.45  # so that nothing is cut off at 0 and 1
-    found = augment(images, ids(20), 0, 0, only(**knob))
+    found = augment(images, ids(20), 0, 0, only(**name))
     # the standard gives the matrices to three decimals
     torch.testing.assert_close(luminance(found), luminance(images), rtol=0, atol=2e-4)
     assert (found - images).abs().flatten(1).max(dim=1).values.min() > 1e-4
 
 
-def test_saturation_scales_colour_by_up_to_its_share_either_way() -> None:
+def test_saturation_scales_colour_by_up_to_the_given_fraction() -> None:
     images = colour(0.6, 0.4, 0.5)
     found = augment(images, ids(300), 0, 0, only(saturation=0.4))
     gains = (found[:, 0] - luminance(found)) / (images[:, 0] - luminance(images))
@@ -277,19 +277,21 @@ def test_saturation_scales_colour_by_up_to_its_share_either_way() -> None:
 
 
 @pytest.mark.parametrize(("hue", "largest"), [(0.05, {0}), (0.4, {0, 1, 2}), (0.5, {0, 1, 2})])
-def test_hue_turns_colours_by_up_to_its_share_of_the_circle(hue: float, largest: set[int]) -> None:
+def test_hue_rotates_colours_by_up_to_the_given_fraction_of_the_circle(
+    hue: float, largest: set[int]
+) -> None:
     found = augment(colour(0.6, 0.45, 0.45), ids(300), 0, 0, only(hue=hue))
     assert set(found[:, :, 0, 0].argmax(dim=1).tolist()) == largest
 
 
-def test_half_a_turn_of_the_hue_is_the_opposite_colour() -> None:
+def test_a_hue_rotation_by_half_a_circle_gives_the_opposite_colour() -> None:
     images = colour(0.6, 0.45, 0.5)
     found = augment(images, ids(300), 0, 0, only(hue=0.5))
     opposite = 2 * luminance(images).unsqueeze(1) - images
     assert (found - opposite).abs().flatten(1).max(dim=1).values.min() < 0.01
 
 
-def test_tint_moves_each_channel_by_itself_and_colours_greys() -> None:
+def test_tint_changes_each_channel_on_its_own_and_colours_greys() -> None:
     greys = (inputs(300)[:, :1] * 0.2 + 0.4).expand(-1, 3, -1, -1)
     found = augment(greys, ids(300), 0, 0, only(tint=0.2))
     moved = found.mean(dim=(2, 3)) - greys.mean(dim=(2, 3))
@@ -301,7 +303,7 @@ def test_tint_moves_each_channel_by_itself_and_colours_greys() -> None:
     assert gains.max() == pytest.approx(1.2, abs=0.01)
 
 
-def test_noise_is_gaussian_and_another_in_each_image_and_epoch() -> None:
+def test_noise_is_gaussian_and_differs_between_images_and_epochs() -> None:
     images = torch.full((20, 3, 32, 32), 0.5)
     first, other = (augment(images, ids(20), e, 0, only(noise=0.05)) - 0.5 for e in (0, 1))
     assert first.mean() == pytest.approx(0, abs=0.001)
@@ -312,7 +314,7 @@ def test_noise_is_gaussian_and_another_in_each_image_and_epoch() -> None:
 
 
 @pytest.mark.parametrize("values", [(1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.2, 0.9, 0.5)])
-def test_randaugment_moves_no_foreign_colour_in_and_leaves_no_line(
+def test_randaugment_adds_no_other_colour_and_no_line_at_the_border(
     values: tuple[float, float, float],
 ) -> None:
     images = colour(*values, count=100, side=24)
@@ -321,7 +323,7 @@ def test_randaugment_moves_no_foreign_colour_in_and_leaves_no_line(
     assert spread.max() < 1e-5
 
 
-def test_randaugment_does_as_many_operations_as_it_should() -> None:
+def test_randaugment_applies_the_given_number_of_operations() -> None:
     images = inputs(1, 24).expand(200, -1, -1, -1)
     moved = [
         (augment(images, ids(200), 0, 0, only(randaugment=n, randaugment_magnitude=9)) != images)
@@ -344,7 +346,7 @@ def test_randaugment_is_stronger_with_a_larger_magnitude() -> None:
     assert strong.abs().mean() > 2 * weak.abs().mean()
 
 
-def test_a_knob_does_not_change_what_another_draws() -> None:
+def test_one_parameter_does_not_change_the_draws_of_another() -> None:
     images = inputs(50, 8)
     flipped = augment(images, ids(50), 0, 0, only(flip=0.5))
     brighter = augment(images, ids(50), 0, 0, only(flip=0.5, brightness=0.01))
@@ -352,17 +354,17 @@ def test_a_knob_does_not_change_what_another_draws() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("knob", sorted(KNOBS.keys() - {"noise"}))  # a GPU's noise is its own
-def test_a_gpu_changes_images_as_a_cpu_does(knob: str) -> None:
+@pytest.mark.parametrize("name", sorted(STRENGTHS.keys() - {"noise"}))  # a GPU's noise is its own
+def test_a_gpu_changes_images_in_the_same_way_as_a_cpu(name: str) -> None:
     images = inputs(9, 24)
-    config = only(**{knob: KNOBS[knob]})
+    config = only(**{name: STRENGTHS[name]})
     found = augment(images.cuda(), ids(9), 0, 0, config).cpu()
     differing = (found - augment(images, ids(9), 0, 0, config)).abs() > 1e-3
     assert differing.double().mean() < 0.01  # a threshold may fall to the other side
 
 
 @pytest.mark.gpu
-def test_an_image_is_changed_alike_in_any_batch_on_a_gpu() -> None:
+def test_an_image_is_changed_in_the_same_way_in_any_batch_on_a_gpu() -> None:
     images, names = inputs(9, 24).cuda(), ids(9)
     whole = augment(images, names, 3, 7, ALL)
     for place in range(9):

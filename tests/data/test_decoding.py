@@ -37,7 +37,7 @@ def noise(height: int, width: int) -> Pixels:
 
 
 def photograph(height: int, width: int) -> Image.Image:
-    """Smooth colours, as JPEG keeps them."""
+    """Return an image of smooth colours, which JPEG changes little."""
     down, across = np.mgrid[0:height, 0:width]
     pixels = np.stack(
         [255 * down / height, 255 * across / width, 128 + 60 * np.sin(down / 40 + across / 25)], -1
@@ -50,7 +50,7 @@ def plain(mode: str, colour: Any) -> Image.Image:
 
 
 def palette() -> Image.Image:
-    """The left half index 0, red; the right half index 1, green."""
+    """Return an image whose left half is index 0, red, and whose right half is index 1, green."""
     image = Image.fromarray(np.repeat([[0, 1]], 4, axis=1).astype(np.uint8).repeat(8, axis=0))
     image = image.convert("P")
     image.putpalette([255, 0, 0, 0, 255, 0])
@@ -93,7 +93,7 @@ def test_16_bits_are_divided_so_that_white_stays_white() -> None:
         ((0, 0, 0, 128), (127, 127, 127)),
     ],
 )
-def test_a_cmyk_jpeg_has_the_colours_that_were_printed(
+def test_a_cmyk_jpeg_is_converted_to_its_rgb_colours(
     ink: tuple[int, ...], light: tuple[int, ...]
 ) -> None:
     image = read(encoded(plain("CMYK", ink), "JPEG", quality=100))
@@ -157,7 +157,7 @@ def test_one_bit_is_black_and_white() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
-def test_rgb_comes_as_it_is(kind: str) -> None:
+def test_rgb_pixels_are_unchanged(kind: str) -> None:
     pixels = noise(9, 7)
     options = {"lossless": True} if kind == "WEBP" else {}
     image = read(encoded(Image.fromarray(pixels), kind, **options))
@@ -165,13 +165,13 @@ def test_rgb_comes_as_it_is(kind: str) -> None:
     assert (image.width, image.height, image.conversions) == (7, 9, ())
 
 
-def test_floating_point_is_refused_with_a_remedy() -> None:
-    with pytest.raises(DecodeError, match="save it with 8 or 16 bits"):
+def test_floating_point_pixels_are_refused_with_advice() -> None:
+    with pytest.raises(DecodeError, match="save the image with 8 or 16 bits"):
         read(encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
-def test_an_animation_gives_its_first_frame(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_decoded(kind: str) -> None:
     red, blue = plain("RGB", "red"), plain("RGB", "blue")
     image = read(encoded(red, kind, save_all=True, append_images=[blue]))
     assert np.abs(image.pixels.astype(int) - (255, 0, 0)).max() <= 2  # WebP is lossy here
@@ -193,7 +193,7 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_the_exif_orientation_is_followed(orientation: int) -> None:
+def test_the_image_is_turned_by_its_exif_orientation(orientation: int) -> None:
     stored = noise(5, 7)
     image = read(encoded(Image.fromarray(stored), "PNG", exif=exif(orientation)))
     upright = UPRIGHT[orientation](stored)
@@ -203,7 +203,7 @@ def test_the_exif_orientation_is_followed(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 300])
-def test_an_orientation_that_means_nothing_changes_nothing(orientation: int) -> None:
+def test_an_undefined_exif_orientation_is_ignored(orientation: int) -> None:
     stored = noise(5, 7)
     image = read(encoded(Image.fromarray(stored), "PNG", exif=exif(orientation)))
     assert np.array_equal(image.pixels, stored)
@@ -211,7 +211,7 @@ def test_an_orientation_that_means_nothing_changes_nothing(orientation: int) -> 
     assert image.conversions == ()
 
 
-def test_an_orientation_that_is_no_number_changes_nothing() -> None:
+def test_an_exif_orientation_that_is_not_a_number_is_ignored() -> None:
     stored = noise(5, 7)
     # A TIFF header, and a directory with one entry of type ASCII.
     entry = struct.pack("<HHI4s", ORIENTATION, 2, 2, b"6\0")
@@ -220,7 +220,7 @@ def test_an_orientation_that_is_no_number_changes_nothing() -> None:
     assert np.array_equal(image.pixels, stored)
 
 
-def test_a_large_rotated_photograph_is_downsized_and_keeps_its_own_size() -> None:
+def test_a_large_rotated_photograph_is_downsized_and_its_original_size_is_reported() -> None:
     image = read(encoded(photograph(600, 900), "JPEG", exif=exif(6)), short_side=100)
     assert image.pixels.shape == (150, 100, 3)
     assert (image.width, image.height) == (600, 900)
@@ -243,7 +243,7 @@ def test_a_large_jpeg_is_downsized_to_exactly_the_short_side(
     assert (image.height, image.width) == shape
 
 
-def test_a_jpeg_decoded_at_a_part_of_its_size_looks_like_the_whole() -> None:
+def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_like_the_full_decode() -> None:
     whole = photograph(1000, 1500)
     quick = read(encoded(whole, "JPEG", quality=95), short_side=100).pixels.astype(int)
     slow = read(encoded(whole, "PNG"), short_side=100).pixels.astype(int)
@@ -261,7 +261,7 @@ def test_a_very_thin_image_is_downsized_to_the_short_side() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
-def test_the_first_of_several_frames_is_taken_and_the_others_not_walked_through(
+def test_only_the_first_of_several_frames_is_read(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [plain("RGB", colour) for colour in ("red", "blue", "green", "white")]
@@ -278,11 +278,11 @@ def test_the_first_of_several_frames_is_taken_and_the_others_not_walked_through(
     assert read(encoded(frames[0], kind)).conversions in {(), ("P to RGB",)}
 
 
-# What is refused
+# Refusals
 
 
 def claiming(kind: str, width: int, height: int) -> bytes:
-    """A file of some hundred bytes whose header says ``width`` x ``height``."""
+    """Return a file of some hundred bytes whose header states ``width`` x ``height``."""
     content = encoded(plain("RGB", "red"), kind)
     if kind == "PNG":
         header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
@@ -297,16 +297,14 @@ def claiming(kind: str, width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("width", "height"), [(10_001, 10_000), (14_000, 14_000), (60_000, 60_000)]
 )
-def test_too_many_megapixels_are_refused_from_the_header(
-    kind: str, width: int, height: int
-) -> None:
+def test_too_many_megapixels_are_refused_by_the_header(kind: str, width: int, height: int) -> None:
     content = claiming(kind, width, height)
     assert len(content) < 1000
     with pytest.raises(DecodeError, match=r"more than prepare\.max_megapixels = 100"):
         read(content, max_megapixels=100.0)
 
 
-def test_the_limit_of_megapixels_is_the_callers() -> None:
+def test_the_caller_sets_the_limit_of_megapixels() -> None:
     content = encoded(photograph(100, 101), "PNG")
     with pytest.raises(DecodeError, match=r"101 x 100 pixels, more than .* = 0\.01"):
         read(content, max_megapixels=0.01)
@@ -338,7 +336,7 @@ def test_a_jpeg_without_its_last_byte_is_refused() -> None:
         pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an", id="EPS"),
     ],
 )
-def test_what_is_no_image_is_refused(content: bytes, why: str) -> None:
+def test_a_file_that_is_not_an_image_is_refused(content: bytes, why: str) -> None:
     with pytest.raises(DecodeError, match=why):
         read(content)
 

@@ -130,7 +130,7 @@ def test_loader_processes_give_the_same_batches(
 
 
 @pytest.mark.parametrize("augmentation", [SOME, MIXED])
-def test_an_image_looks_the_same_whatever_batch_and_process_it_is_in(
+def test_an_image_is_the_same_in_any_batch_and_process(
     prepared: Prepared, augmentation: Augment
 ) -> None:
     source = prepared.images("train", PREPROCESSING, 3, augmentation)

@@ -35,13 +35,13 @@ def row(number: int, path: str = "a/1.png", label: str = "a", split: str = "trai
         "'",
     ],
 )
-def test_any_name_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
+def test_any_name_is_read_back_unchanged(tmp_path: Path, name: str) -> None:
     rows = [row(0, f"{name}/{name}.png", name), row(1, "b/1.png", "b", "test")]
     manifest.write(rows, tmp_path)
     assert list(manifest.read(tmp_path).rows) == rows
 
 
-def test_classes_are_sorted_and_targets_are_their_places(tmp_path: Path) -> None:
+def test_classes_are_sorted_and_targets_are_their_indices(tmp_path: Path) -> None:
     labels = ["b", "a", "10", "2", "a"]
     manifest.write([row(number, label=label) for number, label in enumerate(labels)], tmp_path)
     found = manifest.read(tmp_path)

@@ -30,19 +30,19 @@ def mixing(seed: int = 0, epoch: int = 1, count: int = COUNT, **alphas: Any) -> 
 
 
 def images(places: Ints) -> Tensor:
-    """Each place has a colour of its own in all of its points."""
+    """Return images of one colour each, a different one for each index."""
     colours = torch.rand(10_000, 3, generator=torch.Generator().manual_seed(0))[places]
     return colours.view(-1, 3, 1, 1).repeat(1, 1, SIDE, SIDE)
 
 
 def mixed(how: Mixing, places: Ints) -> tuple[Tensor, Tensor, Ints]:
-    """Mixed images, their targets, and the partners' places."""
+    """Return mixed images, their targets, and the indices of the partners."""
     both = how.append_partners(places)
     return *how.mix(images(both), both), both[len(places) :]
 
 
-def shares(how: Mixing, targets: Tensor, partners: Ints) -> NDArray[np.float64]:
-    """The own class's share, where the partner is of another class; else NaN."""
+def own_fractions(how: Mixing, targets: Tensor, partners: Ints) -> NDArray[np.float64]:
+    """Return the fraction of the own class; NaN where the partner is of the same class."""
     count = len(how.targets)
     own = targets[torch.arange(count), torch.from_numpy(how.targets)].double().numpy()
     return np.where(how.targets != how.targets[partners], own, np.nan)
@@ -51,7 +51,7 @@ def shares(how: Mixing, targets: Tensor, partners: Ints) -> NDArray[np.float64]:
 # Partners
 
 
-def test_partners_come_after_the_images_and_from_the_whole_split() -> None:
+def test_partners_follow_the_images_and_come_from_the_whole_split() -> None:
     how = mixing(mixup=0.2, count=2000)
     both = how.append_partners(np.arange(2000))
     assert both.dtype == np.int64
@@ -63,14 +63,14 @@ def test_partners_come_after_the_images_and_from_the_whole_split() -> None:
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 2}])
-def test_another_seed_or_epoch_brings_other_partners_and_shares(other: dict[str, Any]) -> None:
+def test_another_seed_or_epoch_gives_other_partners_and_fractions(other: dict[str, Any]) -> None:
     places = np.arange(COUNT)
     one, two = (mixed(how, places) for how in (mixing(**BOTH), mixing(**other, **BOTH)))
     assert (one[2] != two[2]).mean() > 0.8
     assert not torch.equal(one[1], two[1])
 
 
-def test_the_draw_is_by_the_images_id_not_by_its_place() -> None:
+def test_draws_depend_on_the_image_id_and_not_on_its_index() -> None:
     how = mixing(**BOTH)
     turned = Mixing(IDS[::-1].copy(), TARGETS[::-1].copy(), CLASSES, 0, 1, how.config)
     last = how.append_partners(np.array([COUNT - 1]))[1]
@@ -81,7 +81,7 @@ def test_the_draw_is_by_the_images_id_not_by_its_place() -> None:
 
 
 @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, BOTH])
-def test_an_image_is_mixed_alike_in_any_batch(alphas: dict[str, Any]) -> None:
+def test_an_image_is_mixed_in_the_same_way_in_any_batch(alphas: dict[str, Any]) -> None:
     how = mixing(**alphas)
     whole, targets, _ = mixed(how, np.arange(COUNT))
     for size in (1, 3, 8, 17):
@@ -92,7 +92,7 @@ def test_an_image_is_mixed_alike_in_any_batch(alphas: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, BOTH])
-def test_targets_are_the_shares_of_the_two_classes_in_the_image(alphas: dict[str, Any]) -> None:
+def test_targets_are_the_fractions_of_the_two_classes_in_the_image(alphas: dict[str, Any]) -> None:
     places = np.arange(COUNT)
     found, targets, partners = mixed(mixing(**alphas), places)
     assert targets.shape == (COUNT, CLASSES)
@@ -110,19 +110,19 @@ def test_targets_are_the_shares_of_the_two_classes_in_the_image(alphas: dict[str
         torch.testing.assert_close(means[place], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_mixup_is_the_same_everywhere_in_an_image() -> None:
+def test_mixup_uses_one_fraction_for_all_pixels_of_an_image() -> None:
     found, _, _ = mixed(mixing(mixup=0.4), np.arange(COUNT))
     assert torch.equal(found, found[:, :, :1, :1].expand_as(found))
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
-def test_mixups_shares_are_of_the_beta_distribution(alpha: float) -> None:
+def test_the_fractions_of_mixup_have_the_beta_distribution(alpha: float) -> None:
     how = mixing(mixup=alpha, count=3000)
-    found = shares(how, *mixed(how, np.arange(3000))[1:])
+    found = own_fractions(how, *mixed(how, np.arange(3000))[1:])
     assert kstest(found[~np.isnan(found)], "beta", (alpha, alpha)).pvalue > 0.001
 
 
-def test_cutmix_takes_one_rectangle_from_the_partner_and_nothing_else() -> None:
+def test_cutmix_replaces_exactly_one_rectangle_by_that_of_the_partner() -> None:
     places = np.arange(COUNT)
     found, _, partners = mixed(mixing(cutmix=1.0), places)
     own, other = images(places), images(partners)
@@ -140,7 +140,7 @@ def test_cutmix_takes_one_rectangle_from_the_partner_and_nothing_else() -> None:
     assert max(sizes) > 0.5
 
 
-def test_cutmixs_rectangle_has_its_centre_anywhere_and_is_square_but_at_the_border() -> None:
+def test_the_rectangle_of_cutmix_is_a_square_cut_off_at_the_border() -> None:
     how = mixing(cutmix=1.0, count=3000)
     places = np.arange(3000)
     found, _, partners = mixed(how, places)
@@ -155,9 +155,9 @@ def test_cutmixs_rectangle_has_its_centre_anywhere_and_is_square_but_at_the_bord
 
 
 @pytest.mark.parametrize("alpha", [0.5, 2.0])
-def test_cutmixs_areas_follow_from_the_beta_distribution(alpha: float) -> None:
+def test_the_areas_of_cutmix_follow_from_the_beta_distribution(alpha: float) -> None:
     how = mixing(cutmix=alpha, count=3000)
-    found = shares(how, *mixed(how, np.arange(3000))[1:])
+    found = own_fractions(how, *mixed(how, np.arange(3000))[1:])
     generator = np.random.default_rng(0)
     side = np.sqrt(1 - generator.beta(alpha, alpha, 100_000))
     centres = generator.random((2, 100_000))
@@ -168,7 +168,7 @@ def test_cutmixs_areas_follow_from_the_beta_distribution(alpha: float) -> None:
         assert np.nanquantile(found, quantile) == pytest.approx(wanted, abs=0.03)
 
 
-def test_with_both_each_image_gets_one_of_the_two() -> None:
+def test_with_mixup_and_cutmix_each_image_gets_one_of_the_two() -> None:
     how = mixing(**BOTH, count=1000)
     found, _, _ = mixed(how, np.arange(1000))
     uniform = (found == found[:, :, :1, :1]).flatten(1).all(dim=1).double().mean()
@@ -184,7 +184,7 @@ def test_a_split_of_one_image_is_mixed_with_itself() -> None:
 
 
 @pytest.mark.gpu
-def test_a_gpu_mixes_as_a_cpu_does() -> None:
+def test_a_gpu_mixes_in_the_same_way_as_a_cpu() -> None:
     how = mixing(**BOTH)
     both = how.append_partners(np.arange(COUNT))
     found, targets = how.mix(images(both).cuda(), both)

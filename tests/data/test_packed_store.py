@@ -36,7 +36,7 @@ def noise() -> Images:
 
 
 def smooth() -> Images:
-    """Like noise, but as a photograph: neighbours are alike."""
+    """Return a smooth random image: neighbouring pixels are similar, as in a photograph."""
     images = []
     for number, (height, width) in enumerate(SHAPES):
         down, across = np.mgrid[0:height, 0:width]
@@ -53,7 +53,7 @@ def packed(folder: Path, images: Images, encoding: Encoding) -> PackedStore:
     return PackedStore(folder)
 
 
-def test_raw_images_come_back_to_the_bit_in_any_order(tmp_path: Path) -> None:
+def test_raw_images_are_read_bit_for_bit_in_any_order(tmp_path: Path) -> None:
     images = noise()
     store = packed(tmp_path, images, "raw")
     assert len(store) == len(images)
@@ -61,7 +61,7 @@ def test_raw_images_come_back_to_the_bit_in_any_order(tmp_path: Path) -> None:
         assert np.array_equal(store.read(number), images[number])
 
 
-def test_jpeg_images_come_back_nearly_the_same(tmp_path: Path) -> None:
+def test_jpeg_images_are_read_nearly_unchanged(tmp_path: Path) -> None:
     images = smooth()
     store = packed(tmp_path, images, "jpeg")
     for number in (3, 0, 5, 1, 4, 2):
@@ -92,7 +92,7 @@ def test_shapes_are_known_without_reading(tmp_path: Path, encoding: Encoding) ->
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
-def test_a_store_goes_to_another_process_before_and_after_it_was_read(
+def test_a_store_can_be_pickled_before_and_after_the_first_read(
     tmp_path: Path, encoding: Encoding
 ) -> None:
     store = packed(tmp_path, noise(), encoding)
@@ -103,20 +103,20 @@ def test_a_store_goes_to_another_process_before_and_after_it_was_read(
     assert np.array_equal(used.read(2), first)
 
 
-def test_what_goes_to_another_process_holds_no_images(tmp_path: Path) -> None:
+def test_a_pickled_store_contains_no_images(tmp_path: Path) -> None:
     store = packed(tmp_path, [np.zeros((500, 500, 3), np.uint8)], "raw")
     store.read(0)
     assert len(pickle.dumps(store)) < 10_000
 
 
-def test_changing_what_was_read_does_not_change_the_store(tmp_path: Path) -> None:
+def test_changing_a_read_image_does_not_change_the_store(tmp_path: Path) -> None:
     images = noise()
     store = packed(tmp_path, images, "raw")
     store.read(0)[:] = 0
     assert np.array_equal(store.read(0), images[0])
 
 
-def test_the_store_keeps_how_images_were_decoded(tmp_path: Path) -> None:
+def test_the_store_keeps_the_settings_of_decoding(tmp_path: Path) -> None:
     kept = packed(tmp_path, [], "raw").settings
     assert (kept["short_side"], kept["max_megapixels"]) == (64, 2.5)
 
@@ -155,7 +155,9 @@ def test_the_digest_is_that_of_the_images_file(tmp_path: Path, encoding: Encodin
     assert store.settings["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_a_picture_of_a_long_image_is_smaller_and_that_of_another_the_image(tmp_path: Path) -> None:
+def test_the_thumbnail_of_a_long_image_is_smaller_and_that_of_a_small_one_is_the_image(
+    tmp_path: Path,
+) -> None:
     images = [np.full((16, 1600, 3), 90, np.uint8), *noise()]
     store = packed(tmp_path, images, "raw")
     assert store.thumbnail(0).shape == (10, 1024, 3)

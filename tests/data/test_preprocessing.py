@@ -43,13 +43,13 @@ def planes(image: Pixels) -> Tensor:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_image_of_the_right_size_stays_as_it_is(mode: str) -> None:
+def test_an_image_of_the_input_size_is_unchanged(mode: str) -> None:
     image = noise(32, 32)
     assert torch.equal(preprocessing(interpolation=mode).resize([image])[0], planes(image))
 
 
 @pytest.mark.parametrize("shape", [(32, 64), (64, 32), (32, 33), (45, 32)])
-def test_the_centre_is_cut_out_of_an_image_that_is_not_square(shape: tuple[int, int]) -> None:
+def test_the_centre_of_an_image_that_is_not_square_is_cropped(shape: tuple[int, int]) -> None:
     image = noise(*shape)
     top, left = (round((side - 32) / 2) for side in shape)
     expected = planes(image[top : top + 32, left : left + 32])
@@ -92,7 +92,7 @@ def test_any_shape_becomes_a_square_of_the_same_colour(shape: tuple[int, int], m
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("crop_pct", [0.875, 1.0])
-def test_images_of_mixed_shapes_give_the_same_as_one_at_a_time(mode: str, crop_pct: float) -> None:
+def test_images_of_mixed_shapes_are_resized_as_if_one_at_a_time(mode: str, crop_pct: float) -> None:
     shapes = [(8, 8), (30, 50), (8, 8), (50, 30), (200, 100), (8, 8), (30, 50), (28, 28)]
     images = [noise(*shape, seed=seed) for seed, shape in enumerate(shapes)]
     together = preprocessing(interpolation=mode, crop_pct=crop_pct)
@@ -113,13 +113,13 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation() -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_denormalize_gives_the_images_back() -> None:
+def test_denormalize_inverts_normalize() -> None:
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     found = preprocessing().denormalize(preprocessing().normalize(images))
     torch.testing.assert_close(found, images)
 
 
-def test_preprocessing_comes_back_from_json() -> None:
+def test_preprocessing_survives_json() -> None:
     original = preprocessing(interpolation="bicubic", crop_pct=0.875)
     assert Preprocessing.model_validate_json(original.model_dump_json()) == original
 

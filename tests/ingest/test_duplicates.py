@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def picture(seed: int = 0, size: int = 96) -> Image.Image:
-    """Smooth and random, like a photograph out of focus."""
+    """Return a smooth random image, like a photograph out of focus."""
     coarse = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
 
@@ -52,7 +52,7 @@ def on_page(image: Image.Image, colour: str = "white") -> Image.Image:
 # The hash
 
 
-def test_a_bit_tells_whether_a_pixel_is_darker_than_its_right_neighbour() -> None:
+def test_a_bit_is_1_if_a_pixel_is_darker_than_its_right_neighbour() -> None:
     row = np.array([10, 50, 40, 90, 80, 120, 110, 10, 90], dtype=np.uint8)
     pixels = np.tile(row[None, :, None], (8, 1, 3))
     pixels[7] = pixels[7, ::-1]
@@ -75,7 +75,7 @@ def test_a_bit_tells_whether_a_pixel_is_darker_than_its_right_neighbour() -> Non
     ],
     ids=["larger", "smaller", "pale", "grey", "jpeg", "page", "black page", "jpeg of page"],
 )
-def test_a_version_of_an_image_has_nearly_its_hash(
+def test_a_changed_version_of_an_image_has_nearly_the_same_hash(
     change: Callable[[Image.Image], Image.Image],
 ) -> None:
     for seed in range(5):
@@ -83,7 +83,7 @@ def test_a_version_of_an_image_has_nearly_its_hash(
         assert distance(hashed(image), hashed(change(image))) < 5
 
 
-def test_other_images_have_other_hashes() -> None:
+def test_different_images_have_different_hashes() -> None:
     hashes = [hashed(picture(seed)) for seed in range(40)]
     assert min(distance(a, b) for a, b in itertools.combinations(hashes, 2)) >= 8
 
@@ -94,7 +94,7 @@ def flat(value: int, noise: int = 0) -> Pixels:
 
 
 def down(low: int, high: int) -> Pixels:
-    """A change from top to bottom: in a row, all pixels are equal."""
+    """Return a gradient from top to bottom: all pixels of a row are equal."""
     column = np.linspace(low, high, 60).astype(np.uint8)
     return np.tile(column[:, None, None], (1, 60, 3))
 
@@ -108,7 +108,7 @@ def test_an_image_without_differences_has_no_hash(pixels: Pixels) -> None:
     assert difference_hash(pixels) is None
 
 
-def test_small_things_on_large_pages_are_told_apart() -> None:
+def test_small_objects_on_large_pages_have_different_hashes() -> None:
     pages = [on_page(picture(seed, size=24)) for seed in range(20)]
     hashes = [hashed(page) for page in pages]
     assert min(distance(a, b) for a, b in itertools.combinations(hashes, 2)) >= 6
@@ -124,8 +124,8 @@ def test_an_image_of_any_size_can_be_hashed(size: tuple[int, int]) -> None:
 # The groups
 
 
-def by_hand(hashes: Sequence[int], bits: int) -> set[frozenset[int]]:
-    """Components by search, one image at a time."""
+def components_by_search(hashes: Sequence[int], bits: int) -> set[frozenset[int]]:
+    """Return the connected components, found by a search from one image after the other."""
     left, found = set(range(len(hashes))), set()
     while left:
         reached, border = set(), {left.pop()}
@@ -140,10 +140,10 @@ def by_hand(hashes: Sequence[int], bits: int) -> set[frozenset[int]]:
 
 
 def members(names: Sequence[str]) -> set[frozenset[int]]:
-    places = defaultdict(set)
-    for place, name in enumerate(names):
-        places[name].add(place)
-    return {frozenset(found) for found in places.values()}
+    indices = defaultdict(set)
+    for index, name in enumerate(names):
+        indices[name].add(index)
+    return {frozenset(found) for found in indices.values()}
 
 
 def distinct(count: int) -> list[str]:
@@ -151,20 +151,19 @@ def distinct(count: int) -> list[str]:
 
 
 def crowded(count: int, seed: int, free: int = 14) -> list[int]:
-    """Hashes in which few bits differ, so that many are near others; some are equal."""
+    """Return hashes in which few bits differ, so that many are near others; some are equal."""
     values = np.random.default_rng(seed).integers(0, 1 << free, count)
     return [int(value) << (64 - free) for value in values]
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 9, 16])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_groups_are_those_that_a_search_by_hand_finds(bits: int, seed: int) -> None:
+@pytest.mark.parametrize(("bits", "seed"), [(1, 0), (2, 1), (4, 2), (9, 0), (16, 1)])
+def test_the_groups_are_the_connected_components(bits: int, seed: int) -> None:
     hashes = crowded(200, seed)
-    assert members(near_groups(distinct(200), hashes, bits)) == by_hand(hashes, bits)
+    assert members(near_groups(distinct(200), hashes, bits)) == components_by_search(hashes, bits)
 
 
 @pytest.mark.parametrize("most", [0, 50])
-def test_reducing_the_pairs_on_the_way_changes_nothing(
+def test_reducing_the_pairs_in_between_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     hashes = crowded(300, seed=1, free=20)
@@ -175,17 +174,17 @@ def test_reducing_the_pairs_on_the_way_changes_nothing(
 
 
 @pytest.mark.parametrize(("bits", "together"), [(3, False), (4, True)])
-def test_near_means_fewer_bits_than_the_number(bits: int, together: bool) -> None:
+def test_near_means_fewer_different_bits_than_the_limit(bits: int, together: bool) -> None:
     first, second = near_groups(["a", "b"], [0xFF00, 0xFF07], bits)
     assert (first == second) is together
 
 
-def test_a_chain_is_one_group_named_by_the_smallest_of_its_names() -> None:
+def test_a_chain_is_one_group_with_the_smallest_of_its_names() -> None:
     names = near_groups(["d", "b", "c", "z"], [0, 0b11, 0b1111, 2**63 | 0xFFFF00], bits=3)
     assert names == ["b", "b", "b", "z"]
 
 
-def test_images_without_a_hash_group_by_equal_pixels_alone() -> None:
+def test_images_without_a_hash_are_grouped_by_equal_pixels_only() -> None:
     assert near_groups(["a", "b", "a", "c"], [None, None, None, 5], 16) == ["a", "b", "a", "c"]
     assert near_groups(["a", "b"], [None, None], 16) == ["a", "b"]
     assert near_groups([], [], 16) == []

@@ -20,7 +20,7 @@ OWN = ("images.raw", "images.jpeg", "index.npy", "manifest.csv", "pack.json", ".
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """All that `prepare` may leave, finished or killed, and what a file browser adds."""
+    """Return a folder with all files that the stage prepare and a file browser may leave."""
     folder = tmp_path / "prepared"
     sources.write_digits(folder / "digits")
     for name in (*OWN, ".DS_Store", "digits/3/Thumbs.db"):
@@ -31,12 +31,12 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_thaw_wrote_is_removed(folder: Path) -> None:
+def test_files_of_thaw_are_removed(folder: Path) -> None:
     clear(folder)
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_created(tmp_path: Path) -> None:
     clear(tmp_path / "a/b")
     assert (tmp_path / "a/b").is_dir()
 
@@ -45,11 +45,11 @@ def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
     "name",
     ["a.png", "images.png", "sub/manifest.csv", ".hidden", "digits/3/a.png", "digits/x/0003.png"],
 )
-def test_any_other_file_is_refused_and_nothing_is_removed(folder: Path, name: str) -> None:
+def test_other_files_are_refused_and_nothing_is_removed(folder: Path, name: str) -> None:
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(b"mine")
     before = sorted(folder.rglob("*"))
-    with pytest.raises(ThawError, match=f"holds 1 file that thaw did not write.*{name}"):
+    with pytest.raises(ThawError, match=f"contains 1 file that thaw did not write.*{name}"):
         clear(folder)
     assert sorted(folder.rglob("*")) == before
 
@@ -75,7 +75,7 @@ def test_links_to_files_and_folders_are_refused_and_never_followed(
     assert len(list(mine.rglob("*.png"))) == 36
 
 
-def test_a_file_that_dvc_linked_to_its_cache_is_removed_and_the_cache_stays(
+def test_a_link_of_dvc_to_its_cache_is_removed_and_the_cache_is_kept(
     folder: Path, tmp_path: Path
 ) -> None:
     shutil.move(folder / "images.raw", tmp_path / "cached")
@@ -84,7 +84,7 @@ def test_a_file_that_dvc_linked_to_its_cache_is_removed_and_the_cache_stays(
     assert (tmp_path / "cached").read_bytes() == b"x"
 
 
-def test_a_file_or_a_link_in_place_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_file_or_a_link_instead_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ThawError, match="is not a folder"):
         clear(tmp_path / "file")
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_read_is_refused(
 ) -> None:
     scandir = os.scandir
 
-    def denied(path: str | Path) -> object:  # root, who runs tests in a container, reads all
+    def denied(path: str | Path) -> object:  # simulated: root can read every folder
         if str(path).endswith("digits"):
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)

@@ -22,7 +22,7 @@ CONFIG = settings.prepare(
 
 
 def rows(*labels_and_splits: str) -> list[Row]:
-    """``"a train"`` is an image of class a; the sizes are 10 x 5, 20 x 5, ...."""
+    """Return rows: ``"a train"`` is an image of class a; the sizes are 10 x 5, 20 x 5, ..."""
     pairs = [text.split() for text in labels_and_splits]
     return [
         Row(number, f"{number}.png", "", label, split, 10 * (number + 1), 5)
@@ -46,13 +46,13 @@ def test_images_are_counted_by_class_and_split() -> None:
     }
 
 
-def test_sizes_are_told() -> None:
+def test_sizes_are_summarized() -> None:
     found = summary("a train", "a val", "b test", "b train")
     assert found["width"] == {"min": 10, "median": 25, "max": 40}
     assert found["height"] == {"min": 5, "median": 5, "max": 5}
 
 
-def test_what_was_converted_and_ignored_is_told() -> None:
+def test_conversions_and_ignored_files_are_counted() -> None:
     found = summary(
         "a train", "b train", conversions=[("grey to RGB",), ("grey to RGB",)], ignored={"x": 3}
     )
@@ -71,7 +71,7 @@ def test_copies_conflicts_and_leaks_are_counted_and_named() -> None:
     assert conflict["label_conflicts"] == [["0.png (a)", "1.png (b)"]]
 
 
-def test_a_long_list_is_cut_but_its_count_is_whole() -> None:
+def test_a_long_list_is_shortened_but_its_count_is_complete() -> None:
     groups = [str(number // 2) for number in range(100)]
     labels = [f"{'ab'[number % 2]} train" for number in range(100)]
     found = report.summarize(Manifest(rows(*labels), ""), groups, [()] * 100, {})
@@ -84,7 +84,7 @@ def test_the_report_can_be_written_as_json() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
-def test_near_duplicates_are_told_apart_from_copies() -> None:
+def test_near_duplicates_are_counted_without_copies() -> None:
     splits = ("a train", "a train", "a train", "b train", "b train", "b test")
     found = summary(*splits, groups="112345", near="111444")["near_duplicates"]
     assert (found["groups"], found["images"]) == (2, 6)
@@ -100,40 +100,40 @@ def test_near_duplicates_are_told_apart_from_copies() -> None:
 # Warnings
 
 
-def test_sound_data_gives_no_warning() -> None:
+def test_data_without_faults_gives_no_warning() -> None:
     assert report.warnings(summary("a train", "a val", "b train", "b test")) == []
 
 
-def test_identical_images_with_different_labels_are_warned_of_with_an_example() -> None:
+def test_identical_images_with_different_labels_give_a_warning_with_an_example() -> None:
     (line,) = report.warnings(summary("a train", "b train", groups="11"))
-    assert line.startswith("1 sets of identical images carry different labels")
+    assert line.startswith("1 sets of identical images have different labels")
     assert "0.png (a), 1.png (b)" in line
 
 
-def test_images_in_two_splits_are_warned_of() -> None:
+def test_images_in_two_splits_give_a_warning() -> None:
     (line,) = report.warnings(summary("a train", "a val", "b train", "b test", groups="1123"))
     assert line.startswith("1 validation or test images")
 
 
-def test_unbalanced_classes_are_warned_of() -> None:
+def test_unbalanced_classes_give_a_warning() -> None:
     assert report.warnings(summary("a train", *["b train"] * 10, groups="abcdefghijk")) == []
     (line,) = report.warnings(summary("a train", *["b train"] * 11, groups="abcdefghijkl"))
     assert "the largest class has 11 images, the smallest 1" in line
 
 
-def test_near_duplicates_with_different_labels_are_warned_of_with_their_paths() -> None:
+def test_near_duplicates_with_different_labels_give_a_warning_with_their_paths() -> None:
     near = summary("a train", "b train", "b train", groups="123", near="113")
     (line,) = report.warnings(near)
-    assert line.startswith("1 sets of near-duplicate images carry different labels")
+    assert line.startswith("1 sets of near-duplicate images have different labels")
     assert "0.png (a), 1.png (b)" in line
 
 
-def test_identical_images_are_warned_of_once_though_they_are_near_too() -> None:
+def test_identical_images_give_one_warning_although_they_are_near_duplicates() -> None:
     (line,) = report.warnings(summary("a train", "b train", groups="11", near="11"))
     assert line.startswith("1 sets of identical images")
 
 
-def test_near_duplicates_in_two_given_splits_are_warned_of() -> None:
+def test_near_duplicates_in_two_given_splits_give_a_warning() -> None:
     splits = ("a train", "a val", "b train", "b test")
     (line,) = report.warnings(summary(*splits, groups="1234", near="1134"))
     assert line.startswith("1 validation or test images have a near-duplicate")
@@ -141,21 +141,21 @@ def test_near_duplicates_in_two_given_splits_are_warned_of() -> None:
 
 
 @pytest.mark.parametrize(("images", "warned"), [(150, True), (300, False)])
-def test_a_group_of_near_duplicates_that_holds_much_of_the_data_is_warned_of(
-    images: int, warned: bool
-) -> None:
+def test_a_large_group_of_near_duplicates_gives_a_warning(images: int, warned: bool) -> None:
     found = Manifest(rows(*["a train", "b train"] * (images // 2)), "")
     groups = [str(number) for number in range(images)]
     near = ["near" if number < 50 and number % 2 else groups[number] for number in range(images)]
     lines = report.warnings(report.summarize(found, groups, [()] * images, {}, near))
-    assert [line.startswith("25 images hang together") for line in lines] == [True] * warned
+    assert [line.startswith("25 images form one group of near-duplicates") for line in lines] == [
+        True
+    ] * warned
 
 
-# The picture
+# The figure
 
 
 def drawn(folder: Path, labels: list[str], each: int = 2) -> Image.Image:
-    """The picture of ``each`` training images a class."""
+    """Return the figure of ``each`` training images per class."""
     generator = np.random.default_rng(0)
     with PackWriter(folder, CONFIG) as writer:
         for _ in range(each * len(labels)):
@@ -168,7 +168,7 @@ def drawn(folder: Path, labels: list[str], each: int = 2) -> Image.Image:
     return Image.open(path)
 
 
-def test_the_picture_has_a_row_a_class(tmp_path: Path) -> None:
+def test_the_figure_has_a_row_per_class(tmp_path: Path) -> None:
     heights = {}
     for count in (2, 6):
         (tmp_path / str(count)).mkdir()
@@ -178,7 +178,7 @@ def test_the_picture_has_a_row_a_class(tmp_path: Path) -> None:
     assert heights[6] > 2 * heights[2]
 
 
-def test_many_classes_do_not_make_an_endless_picture(tmp_path: Path) -> None:
+def test_the_figure_of_many_classes_has_a_limited_height(tmp_path: Path) -> None:
     assert drawn(tmp_path, [f"{number:03d}" for number in range(40)], each=1).height < 2500
 
 
@@ -191,7 +191,7 @@ def test_a_class_without_training_images_is_drawn_empty(tmp_path: Path) -> None:
     assert (tmp_path / "again.png").exists()
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")  # the font has no such letter: a box is drawn
+@pytest.mark.filterwarnings("ignore:Glyph")  # the font lacks the letter: matplotlib draws a box
 @pytest.mark.parametrize(
     "name", ["$_$", r"$\frac$", "5$ to 6$", "_x^y_", "two\nlines", "🦊 日本", "{"]
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ from PIL import Image
 
 from thaw.config.data_sections import Data
 from thaw.errors import ThawError
-from thaw.ingest.sources import Listing, Sample, list_csv, list_folder, listing
+from thaw.ingest.sources import SOURCES, Listing, Sample, list_csv, list_folder, list_images
 
 
 def touch(root: Path, *names: str) -> Path:
-    """Files by these names; listing never opens them."""
+    """Create empty files: listing does not open them."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +23,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def table(folder: Path, content: str | bytes) -> Listing:
-    """What the CSV file of this content lists, with its images in the same folder."""
+    """List a CSV file of this content, with its images in the same folder."""
     path = folder / "images.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return list_csv(path, folder)
@@ -31,7 +32,7 @@ def table(folder: Path, content: str | bytes) -> Listing:
 # Folders
 
 
-def test_a_folder_a_class(tmp_path: Path) -> None:
+def test_each_folder_is_a_class(tmp_path: Path) -> None:
     found = list_folder(touch(tmp_path, "cat/1.png", "cat/2.jpg", "dog/1.png"))
     assert found.samples == [
         Sample("cat/1.png", "cat"),
@@ -43,7 +44,7 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
-def test_train_val_and_test_folders_bring_the_split(tmp_path: Path, name: str) -> None:
+def test_folders_train_val_and_test_give_the_splits(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "train/cat/1.png", "train/dog/1.png", f"{name}/cat/1.png", "test/dog/1.png")
     found = list_folder(tmp_path)
     assert {(sample.path, sample.label, sample.split) for sample in found.samples} == {
@@ -61,7 +62,7 @@ def test_a_class_may_be_called_test_where_there_is_no_train_folder(tmp_path: Pat
     assert {sample.split for sample in found.samples} == {None}
 
 
-def test_a_train_folder_beside_something_else_is_not_taken_for_a_class(tmp_path: Path) -> None:
+def test_a_train_folder_next_to_class_folders_is_a_problem(tmp_path: Path) -> None:
     # Classes called train, val, test and unlabeled would be learned without a word.
     splits = [f"{split}/{label}/1.png" for split in ("train", "val", "test") for label in "ab"]
     touch(tmp_path, *splits, "unlabeled/1.png")
@@ -105,7 +106,7 @@ def test_hidden_folders_do_not_hide_a_split(tmp_path: Path) -> None:
 def test_an_image_outside_any_class_folder_is_a_problem(tmp_path: Path, place: str) -> None:
     found = list_folder(touch(tmp_path, place, "train/cat/1.png"))
     (problem,) = found.problems
-    assert problem == f"{tmp_path / place}: an image outside any class folder"
+    assert problem == f"{tmp_path / place}: an image outside of the class folders"
 
 
 def test_another_file_outside_the_class_folders_is_counted(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_another_file_outside_the_class_folders_is_counted(tmp_path: Path) -> No
     assert found.problems == []
 
 
-def test_no_file_in_a_class_folder_is_passed_over(tmp_path: Path) -> None:
+def test_every_file_in_a_class_folder_is_listed(tmp_path: Path) -> None:
     # What is no image becomes a problem when it is read: HEIC photographs must not vanish.
     found = list_folder(touch(tmp_path, "cat/1.png", "cat/2.heic", "cat/notes"))
     assert [sample.path for sample in found.samples] == ["cat/1.png", "cat/2.heic", "cat/notes"]
@@ -126,7 +127,7 @@ def test_an_empty_class_is_still_a_class(tmp_path: Path) -> None:
     assert list_folder(tmp_path).classes == ["cat", "dog"]
 
 
-def test_a_linked_folder_in_a_class_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+def test_a_link_to_a_folder_in_a_class_is_a_problem(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/1.png", "root/cat/1.png")
     (tmp_path / "root" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
     found = list_folder(tmp_path / "root")
@@ -149,7 +150,7 @@ def test_any_name_is_listed_as_it_is(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("make", [False, True])
-def test_a_root_that_is_no_folder_is_refused_with_the_key(tmp_path: Path, make: bool) -> None:
+def test_a_root_that_is_not_a_folder_is_refused_with_the_key(tmp_path: Path, make: bool) -> None:
     root = tmp_path / "raw"
     if make:
         root.write_text("a file")
@@ -160,24 +161,24 @@ def test_a_root_that_is_no_folder_is_refused_with_the_key(tmp_path: Path, make: 
 # CSV
 
 
-def test_rows_without_a_split(tmp_path: Path) -> None:
+def test_a_csv_file_may_have_no_column_split(tmp_path: Path) -> None:
     found = table(tmp_path, "label,path,size\ndog,x/1.png,9\ncat,2.png,9\n")
     assert found.samples == [Sample("x/1.png", "dog"), Sample("2.png", "cat")]
     assert found.classes == ["cat", "dog"]
 
 
-def test_rows_with_a_split(tmp_path: Path) -> None:
+def test_a_csv_file_may_give_the_splits(tmp_path: Path) -> None:
     found = table(tmp_path, "path,label,split\n1.png,a,train\n2.png,a,val\n3.png,b,test\n")
     assert [sample.split for sample in found.samples] == ["train", "val", "test"]
     assert found.problems == []
 
 
 @pytest.mark.parametrize("value", ["valid", "Train", "", " train"])
-def test_a_split_that_is_none_of_the_three_is_a_problem(tmp_path: Path, value: str) -> None:
+def test_a_row_with_an_unknown_split_is_a_problem(tmp_path: Path, value: str) -> None:
     found = table(tmp_path, f"path,label,split\n1.png,a,train\n2.png,a,{value}\n")
     (problem,) = found.problems
     assert problem.startswith(f"{tmp_path / 'images.csv'}, line 3: split is ")
-    assert "must be train, val, test" in problem
+    assert "must be one of train, val, test" in problem
 
 
 def test_an_image_that_is_listed_twice_is_a_problem(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_every_bad_row_is_listed(tmp_path: Path) -> None:
         ("", "it has nothing"),
     ],
 )
-def test_a_missing_column_is_named_beside_those_that_are_there(
+def test_a_missing_column_is_reported_with_the_columns_of_the_file(
     tmp_path: Path, header: str, right: str
 ) -> None:
     with pytest.raises(ThawError) as caught:
@@ -236,12 +237,12 @@ def test_quoted_names_may_hold_commas_and_newlines(tmp_path: Path) -> None:
         pytest.param(b"path,label\n" + b"a" * 200_000 + b",a\n", id="an endless field"),
     ],
 )
-def test_a_file_that_is_no_utf_8_csv_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_csv_in_utf_8_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ThawError, match=r"images\.csv"):
         table(tmp_path, content)
 
 
-def test_the_file_and_its_root_must_be_there(tmp_path: Path) -> None:
+def test_a_missing_file_or_root_is_refused_with_the_key(tmp_path: Path) -> None:
     path = tmp_path / "images.csv"
     with pytest.raises(ThawError, match=r"data\.path: .*images\.csv is not a file"):
         list_csv(path, tmp_path)
@@ -250,11 +251,11 @@ def test_the_file_and_its_root_must_be_there(tmp_path: Path) -> None:
         list_csv(path, tmp_path / "nowhere")
 
 
-# Which source
+# Kinds of sources
 
 
 def test_the_digits_are_1797_images_of_ten_classes(tmp_path: Path) -> None:
-    found = listing(Data(source="digits", path="not read", root="not read"), tmp_path)
+    found = list_images(Data(source="digits", path="not read", root="not read"), tmp_path)
     assert found.classes == [str(digit) for digit in range(10)]
     assert len(found.samples) == 1797
     assert (found.problems, found.ignored) == ([], Counter())
@@ -263,15 +264,24 @@ def test_the_digits_are_1797_images_of_ten_classes(tmp_path: Path) -> None:
     assert (pixels.min(), pixels.max()) == (0, 255)
 
 
-def test_the_config_chooses_between_folder_and_csv(
+def test_data_source_chooses_between_folder_and_csv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     touch(Path("raw"), "cat/1.png")
     Path("images.csv").write_text("path,label\ncat/1.png,dog\n")
     scratch = Path("scratch")
-    folder = listing(Data(source="folder", path="raw", root="not read"), scratch)
-    rows = listing(Data(source="csv", path="images.csv", root="raw"), scratch)
+    folder = list_images(Data(source="folder", path="raw", root="not read"), scratch)
+    rows = list_images(Data(source="csv", path="images.csv", root="raw"), scratch)
     assert folder.samples == [Sample("cat/1.png", "cat")]
     assert rows.samples == [Sample("cat/1.png", "dog")]
     assert not scratch.exists()
+
+
+def test_every_value_of_data_source_has_a_source() -> None:
+    assert set(SOURCES) == set(get_args(Data.model_fields["source"].annotation))
+
+
+def test_a_source_names_the_keys_that_it_reads() -> None:
+    keys = {name: source.keys for name, source in SOURCES.items()}
+    assert keys == {"digits": (), "folder": ("path",), "csv": ("path", "root")}

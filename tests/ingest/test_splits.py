@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ Images = tuple[list[str], list[str]]  # labels, groups
 
 
 def images(**counts: int) -> Images:
-    """Distinct images, as many a class as named."""
+    """Return labels and groups of distinct images, ``counts`` per class."""
     labels = [label for label, count in counts.items() for _ in range(count)]
     return labels, [f"{label}{number}" for number, label in enumerate(labels)]
 
@@ -21,7 +22,7 @@ def assign(found: Images, val: float = 0.15, test: float = 0.15, seed: int = 0) 
 
 
 def with_copies(found: Images, share: float, seed: int) -> Images:
-    """``found`` with copies of some of its images planted at random places."""
+    """Return ``found`` with copies of some of its images at random positions."""
     labels, groups = found
     generator = np.random.default_rng(seed)
     copies = generator.choice(len(labels), int(share * len(labels)))
@@ -39,12 +40,11 @@ def test_the_fractions_hold_in_every_class(val: float, test: float) -> None:
         assert abs(counts[label, "test"] - total * test) <= 0.5
 
 
-@pytest.mark.parametrize("count", range(MIN_GROUPS, 12))
-@pytest.mark.parametrize("fraction", [0.01, 0.15, 0.33, 0.49])
-def test_every_class_is_in_every_split_from_three_images_on(count: int, fraction: float) -> None:
-    found = images(a=count, b=100)
-    splits = assign(found, fraction, fraction)
-    assert given_split_problems(found[0], splits) == []
+def test_a_class_of_three_or_more_images_is_in_every_split() -> None:
+    for count, fraction in product(range(MIN_GROUPS, 12), (0.01, 0.15, 0.33, 0.49)):
+        found = images(a=count, b=100)
+        splits = assign(found, fraction, fraction)
+        assert given_split_problems(found[0], splits) == [], (count, fraction)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -64,7 +64,7 @@ def test_a_group_with_several_labels_is_not_divided_either() -> None:
     assert splits[39] == splits[-1]
 
 
-def test_copies_do_not_change_where_the_others_go() -> None:
+def test_copies_do_not_change_the_splits_of_other_images() -> None:
     labels, groups = images(a=40, b=40)
     plain = dict(zip(groups, assign((labels, groups)), strict=True))
     copied = with_copies((labels, groups), share=0.5, seed=0)
@@ -86,7 +86,7 @@ def test_the_split_is_a_pure_function_of_the_seed() -> None:
 
 
 def test_the_split_is_the_same_on_every_machine() -> None:
-    # Golden: a change of it would silently move images between training and test.
+    # A change would silently move images between training and test.
     found = images(a=7, b=4)
     assert assign(found, seed=0) == [
         "train", "val", "train", "train", "test", "train", "train",
@@ -106,7 +106,7 @@ def test_an_added_image_moves_at_most_three_others_and_none_of_another_class(cou
         assert not any(group.startswith("b") for group in moved)
 
 
-def test_a_class_with_too_few_distinct_images_is_named_with_the_minimum() -> None:
+def test_a_class_with_too_few_distinct_images_is_reported_with_the_minimum() -> None:
     labels, groups = images(a=5, b=2, c=1)
     labels, groups = [*labels, "c", "c"], [*groups, groups[-1], groups[-1]]
     first, second = split_problems(labels, groups)
@@ -115,7 +115,7 @@ def test_a_class_with_too_few_distinct_images_is_named_with_the_minimum() -> Non
     assert all("needs 3: one each for training, validation and test" in x for x in (first, second))
 
 
-def test_a_class_of_nothing_but_copies_of_another_is_named() -> None:
+def test_a_class_that_contains_only_copies_of_another_is_reported() -> None:
     labels, groups = images(a=5)
     (line,) = split_problems([*labels, "b", "b", "b"], [*groups, *groups[:3]])
     assert line.startswith("class 'b' has 0 distinct images ")
@@ -125,7 +125,7 @@ def test_three_distinct_images_are_enough() -> None:
     assert split_problems(*images(a=3, b=3)) == []
 
 
-def test_a_given_split_that_leaves_a_class_out_is_named() -> None:
+def test_a_class_that_is_missing_in_a_given_split_is_reported() -> None:
     labels = ["a", "a", "a", "b", "b"]
     assert given_split_problems(labels, ["train", "val", "test", "train", "test"]) == [
         "class 'b' has no image in the val split"

@@ -291,9 +291,9 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     (root / "red" / "002.png").symlink_to(SHIPPED)
     problems = "\n".join(complaint(root, out(tmp_path)))
     for expected in (
-        f"{root / 'lost.png'}: an image outside any class folder",
+        f"{root / 'lost.png'}: an image outside of the class folders",
         f"{root / 'red' / '001.png'}: the file is empty",
-        f"{root / 'red' / '002.png'}: leads out of the data folder",
+        f"{root / 'red' / '002.png'}: is outside the data folder",
         f"{root / 'empty'}: the class has no image",
         "class 'few' has 2 distinct images",
     ):
@@ -308,9 +308,7 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
-    assert complaint(tmp_path / "raw", out(tmp_path)) == [
-        f"{tmp_path / 'raw'}: there is no image in it"
-    ]
+    assert complaint(tmp_path / "raw", out(tmp_path)) == [f"{tmp_path / 'raw'}: contains no images"]
 
 
 # The stage

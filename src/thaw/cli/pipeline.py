@@ -34,15 +34,23 @@ def stage(name: Annotated[str, typer.Argument(help=", ".join(STAGES))]) -> None:
 
 def check() -> None:
     """Check params.yaml, that its data is there, and that no stage would remove it."""
-    from thaw.ingest.removal import refuse_foreign
+    from thaw.ingest.removal import refuse_foreign_files
+    from thaw.ingest.sources import SOURCES
 
     params = load_params()
     data = params.data
-    for key, path in (("data.path", data.path), ("data.root", data.root)):
-        if not Path(path).exists():
-            raise ThawError(f"{PARAMS_FILE}: {key}: there is no {path}")
+    for key, path, other in (("path", data.path, data.root), ("root", data.root, data.path)):
+        if Path(path).exists():
+            continue
+        message = f"{PARAMS_FILE}: data.{key}: there is no {path}"
+        if key not in SOURCES[data.source].keys:
+            message += (
+                f"; the source {data.source} does not read it, but DVC requires that it exists: "
+                f"set it to {other}"
+            )
+        raise ThawError(message)
     overlaps.refuse_overlaps(params)
-    refuse_foreign(PREPARED)
+    refuse_foreign_files(PREPARED)
     typer.echo(f"{PARAMS_FILE} is valid")
 
 

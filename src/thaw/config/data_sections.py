@@ -50,8 +50,8 @@ class Prepare(Section):
     )
     near_duplicates: Annotated[int, Field(ge=0, le=16)] = parameter(
         0,
-        "Images whose 64-bit difference hashes differ in at most this many bits stay in one split; "
-        "with 0 only images with equal pixels do.",
+        "Images whose 64-bit difference hashes differ in fewer than this many bits stay in one "
+        "split; with 0 only images with equal pixels do.",
         unit="bits",
     )
     encoding: Literal["raw", "jpeg"] = parameter(

@@ -27,7 +27,9 @@ def conversion_of(image: Image.Image) -> str | None:
     if _has_16_bits(image):
         return _SIXTEEN_BITS
     if image.mode == "F":
-        raise ColourError("floating-point pixels have no defined range: save it with 8 or 16 bits")
+        raise ColourError(
+            "floating-point pixels have no defined range: save the image with 8 or 16 bits"
+        )
     if image.has_transparency_data:
         return _TRANSPARENCY
     return f"{image.mode} to RGB"

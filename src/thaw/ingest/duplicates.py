@@ -1,19 +1,18 @@
-"""Near-duplicates: images that look the same, by a hash that survives resizing and re-encoding.
+"""Near-duplicates: images that look the same, found by a hash that ignores size and encoding.
 
-A split that divides them scores how well a model remembers, not how well it has learned.
+If near-duplicates are in different splits, the scores measure memory and not generalisation.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from thaw.system.bounded_pool import map_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,25 +22,27 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
     Pairs = NDArray[np.int64]
 
-_SHAPE = (9, 8)  # width and height of the thumbnail: eight differences in each of eight rows
-_MARGIN = 32  # of 255: how far a channel of a margin may be from the corner's
-_LEAST_CONTRAST = 8.0  # of 255, between the darkest and the brightest of the thumbnail
-_STEP = 0.01  # share of that contrast which neighbours must differ by: more than JPEG's noise
-_LEAST_STEPS = 10  # of 64; below, the hash says too little to compare images by
-_ROWS = 32  # hashes that are compared with all others at once
-_IN_FLIGHT = 16  # such comparisons whose pairs may wait: bounds the memory
-_MOST_PAIRS = 4_000_000  # pairs that are kept before they are reduced to groups
+_SHAPE = (9, 8)  # width and height of the thumbnail: 8 differences in each of 8 rows
+_MARGIN = 32  # of 255: largest difference between a channel of the margin and the corner
+_LEAST_CONTRAST = 8.0  # of 255, between the darkest and the brightest pixel of the thumbnail
+_STEP = 0.01  # fraction of that contrast by which neighbours must differ: above JPEG noise
+_LEAST_STEPS = 10  # of 64 neighbours; with fewer steps, different images have equal hashes
+_ROWS = 32  # hashes that are compared with all others in one step
+_PENDING_PER_CORE = 4  # such steps whose pairs wait to be used: bounds the memory
+_MOST_PAIRS = 4_000_000  # pairs in memory before they are reduced to groups
 
 
 def difference_hash(pixels: NDArray[np.uint8]) -> int | None:
-    """The 64-bit difference hash of (H, W, 3), or None where it would say nothing.
+    """Return the 64-bit difference hash of an image (H, W, 3); None if it has too little structure.
 
-    A margin of one colour is cut off; the rest becomes grey, 9 x 8; a bit tells whether a pixel
-    is clearly darker than its right neighbour. An image that is flat, or changes from top to bottom
-    alone, has too few differences: all such hashes would be alike, whatever the images show.
-    Source: N. Krawetz, "Kind of Like That", hackerfactor.com, 2013; the margin is ours.
+    A margin of one colour is cut off; the rest is converted to grey and resized to 9 x 8. A bit is
+    1 if a pixel is clearly darker than its right neighbour. Images that are flat, or change from
+    top to bottom only, have too few differences: their hashes would be equal for different images.
+
+    Source: N. Krawetz, "Kind of Like That", hackerfactor.com, 2013; cutting the margin is an
+    addition.
     """
-    content = _content(pixels)
+    content = _without_margin(pixels)
     if content is None:
         return None
     grey = Image.fromarray(content).convert("L").convert("F")
@@ -54,8 +55,8 @@ def difference_hash(pixels: NDArray[np.uint8]) -> int | None:
     return int.from_bytes(np.packbits(steps > least).tobytes(), "big")
 
 
-def _content(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """What lies within a margin of the corner's colour; None where there is nothing else."""
+def _without_margin(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return the part inside a margin of the corner's colour; None if the margin is everything."""
     corner = pixels[0, 0].astype(np.int16)
     differs = (np.abs(pixels - corner) > _MARGIN).any(axis=2)
     rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
@@ -65,29 +66,29 @@ def _content(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 def near_groups(groups: Sequence[str], hashes: Sequence[int | None], bits: int) -> list[str]:
-    """The group of each image: equal pixels, and hashes that differ in fewer than ``bits`` bits.
+    """Return the group of near-duplicates of each image.
 
-    ``groups`` names the group of equal pixels. Groups join wherever two of their images are
-    near, so that the two ends of a chain may be further apart. A group takes the smallest of
-    the names that it joins, which do not depend on the order of the images.
+    ``groups`` (N,) are the groups of equal pixels. Two groups are merged if the hashes of two of
+    their images differ in fewer than ``bits`` bits, so the ends of a chain may differ more. A
+    merged group has the smallest of the merged names; it does not depend on the order of images.
     """
-    places = [place for place, value in enumerate(hashes) if value is not None]
-    if not places:
+    indices = [index for index, value in enumerate(hashes) if value is not None]
+    if not indices:
         return list(groups)
-    known = np.array([hashes[place] for place in places], dtype=np.uint64)
-    different, which = np.unique(known, return_inverse=True)
-    components = _components(different, bits)[which]
+    known = np.array([hashes[index] for index in indices], dtype=np.uint64)
+    distinct, inverse = np.unique(known, return_inverse=True)
+    components = _components(distinct, bits)[inverse].tolist()
     names: dict[int, str] = {}
-    for place, component in zip(places, components.tolist(), strict=True):
-        names[component] = min(groups[place], names.get(component, groups[place]))
-    joined = list(groups)
-    for place, component in zip(places, components.tolist(), strict=True):
-        joined[place] = names[component]
-    return joined
+    for index, component in zip(indices, components, strict=True):
+        names[component] = min(groups[index], names.get(component, groups[index]))
+    merged = list(groups)
+    for index, component in zip(indices, components, strict=True):
+        merged[index] = names[component]
+    return merged
 
 
 def _components(hashes: Hashes, bits: int) -> NDArray[np.int64]:
-    """The number of the group that each hash falls into."""
+    """Return the number of the connected component of each hash."""
     count = len(hashes)
     edges: list[Pairs] = []
     kept = 0
@@ -96,7 +97,7 @@ def _components(hashes: Hashes, bits: int) -> NDArray[np.int64]:
         kept += len(pairs)
         if kept > _MOST_PAIRS:
             labels = _labels(edges, count)
-            # One edge an image, to the first image of its group, says as much as all of them.
+            # One edge from each hash to the first hash of its component is equivalent.
             _, first = np.unique(labels, return_index=True)
             edges = [np.stack([np.arange(count), first[labels]], axis=1)]
             kept = count
@@ -104,6 +105,7 @@ def _components(hashes: Hashes, bits: int) -> NDArray[np.int64]:
 
 
 def _labels(edges: Sequence[Pairs], count: int) -> NDArray[np.int64]:
+    """Return the component number of each of ``count`` nodes."""
     pairs = np.concatenate(edges) if edges else np.empty((0, 2), dtype=np.int64)
     ones = np.ones(len(pairs), dtype=np.int8)
     graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
@@ -112,11 +114,11 @@ def _labels(edges: Sequence[Pairs], count: int) -> NDArray[np.int64]:
 
 
 def _near_pairs(hashes: Hashes, bits: int) -> Iterator[Pairs]:
-    """Places (P, 2) of hashes that differ in fewer than ``bits`` bits, some rows at a time.
+    """Yield indices (P, 2) of hashes that differ in fewer than ``bits`` bits, in parts.
 
-    Every hash meets every other whose number of set bits is near enough: no pair is missed,
-    and no data set is slower than another by more than that. The cost grows with the square:
-    100,000 different hashes take some seconds a core, and memory for a few million pairs.
+    Every hash is compared with every other whose number of set bits differs by less than ``bits``,
+    so no pair is missed. The cost is quadratic: 100,000 different hashes take some seconds per
+    core, and memory for a few million pairs.
     """
     ones = np.bitwise_count(hashes)
     order = np.argsort(ones, kind="stable")
@@ -131,8 +133,5 @@ def _near_pairs(hashes: Hashes, bits: int) -> Iterator[Pairs]:
         later = columns > rows
         return np.stack([order[start + rows[later]], order[start + columns[later]]], axis=1)
 
-    # numpy releases the GIL, so threads are enough and copy nothing.
-    starts = iter(range(0, len(ordered), _ROWS))
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        while chunk := list(islice(starts, _IN_FLIGHT)):
-            yield from pool.map(compare, chunk)
+    starts = range(0, len(ordered), _ROWS)
+    yield from map_in_order(compare, starts, pending_per_core=_PENDING_PER_CORE)

@@ -1,4 +1,4 @@
-"""The data report: what is in the data, in numbers and in a picture."""
+"""The data report: counts, sizes, conversions, duplicates and warnings, and sample images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thaw.ingest.checks import conversion_counts, duplicates, label_conflicts, leaks
+from thaw.data.split_names import SPLITS, TRAIN
+from thaw.ingest.checks import conversion_counts, count_leaks, duplicates, label_conflicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from thaw.data.manifest import Manifest, Row
     from thaw.data.packed_store import PackedStore
 
-_MOST_NAMED = 20  # files named in a list; the count is always whole
-_SAMPLES = 8  # images a class in the picture
-_CLASSES = 24  # classes in the picture
-_LARGE = 0.1  # share of all images above which a group of near-duplicates is suspect
+_MOST_NAMED = 20  # files named in a list; counts are always complete
+_SAMPLES = 8  # images per class in the figure
+_CLASSES = 24  # classes in the figure
+_LARGE = 0.1  # fraction of all images; a larger group of near-duplicates gives a warning
 
 
 def summarize(
@@ -29,10 +30,11 @@ def summarize(
     ignored: Mapping[str, int],
     near: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Counts by split and class, sizes, conversions, duplicates, and what to worry about.
+    """Return counts by split and class, sizes, conversions, duplicates and label conflicts.
 
-    ``groups`` names each image's group of equal pixels, ``near`` that of near-duplicates, which
-    holds whole groups of equal pixels; None where they were not looked for.
+    ``groups`` (N,) are the groups of equal pixels. ``near`` (N,) are the groups of near-duplicates,
+    each of which contains whole groups of equal pixels; None if they were not searched for.
+    ``ignored`` counts files that are no images, by kind.
     """
     rows = manifest.rows
     paths = [row.path for row in rows]
@@ -46,32 +48,33 @@ def summarize(
         "images": len(rows),
         "classes": len(manifest.classes),
         "digest": manifest.digest,
-        "splits": {name: splits.count(name) for name in ("train", "val", "test")},
+        "splits": {name: splits.count(name) for name in SPLITS},
         "images_per_class": {
-            label: {name: by_class[label, name] for name in ("train", "val", "test")}
-            for label in manifest.classes
+            label: {name: by_class[label, name] for name in SPLITS} for label in manifest.classes
         },
-        "width": _spread(sides[:, 0]),
-        "height": _spread(sides[:, 1]),
+        "width": _range(sides[:, 0]),
+        "height": _range(sides[:, 1]),
         "conversions": conversion_counts(conversions),
         "ignored": dict(ignored),
         "duplicate_groups": len(repeated),
         "duplicates": repeated[:_MOST_NAMED],
         "label_conflict_groups": len(conflicts),
         "label_conflicts": conflicts[:_MOST_NAMED],
-        "images_in_two_splits": leaks(groups, splits),
-        "near_duplicates": None if near is None else _near(rows, groups, near),
+        "images_in_two_splits": count_leaks(groups, splits),
+        "near_duplicates": None if near is None else _near_duplicates(rows, groups, near),
     }
 
 
-def _near(rows: Sequence[Row], groups: Sequence[str], near: Sequence[str]) -> dict[str, Any]:
-    """The groups that are more than copies of one image; the largest by its files."""
-    joined: dict[str, set[str]] = defaultdict(set)
+def _near_duplicates(
+    rows: Sequence[Row], groups: Sequence[str], near: Sequence[str]
+) -> dict[str, Any]:
+    """Return the groups that contain different images, not only copies of one."""
+    merged: dict[str, set[str]] = defaultdict(set)
     for group, name in zip(groups, near, strict=True):
-        joined[name].add(group)
-    kept = [place for place, name in enumerate(near) if len(joined[name]) > 1]
-    paths, labels = [rows[place].path for place in kept], [rows[place].label for place in kept]
-    names = [near[place] for place in kept]
+        merged[name].add(group)
+    kept = [index for index, name in enumerate(near) if len(merged[name]) > 1]
+    paths, labels = [rows[index].path for index in kept], [rows[index].label for index in kept]
+    names = [near[index] for index in kept]
     found = duplicates(paths, names)
     conflicts = label_conflicts(paths, labels, names)
     largest = max(found, key=len, default=[])
@@ -82,22 +85,22 @@ def _near(rows: Sequence[Row], groups: Sequence[str], near: Sequence[str]) -> di
         "largest": largest[:_MOST_NAMED],
         "label_conflict_groups": len(conflicts),
         "label_conflicts": conflicts[:_MOST_NAMED],
-        "images_in_two_splits": leaks(names, [rows[place].split for place in kept]),
+        "images_in_two_splits": count_leaks(names, [rows[index].split for index in kept]),
     }
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
-    """What a person should look at before trusting a result; nothing here stops the pipeline."""
+    """Return warnings for the user; none of them stops the pipeline."""
     lines = []
     if count := report["label_conflict_groups"]:
         lines.append(
-            f"{count} sets of identical images carry different labels, "
+            f"{count} sets of identical images have different labels, "
             f"for example {', '.join(report['label_conflicts'][0])}"
         )
     if count := report["images_in_two_splits"]:
         lines.append(
-            f"{count} validation or test images also stand in another split of the data as given: "
-            "the scores will be too good"
+            f"{count} validation or test images are also in another of the given splits: the "
+            "scores will be too high"
         )
     if report["near_duplicates"]:
         lines += _near_warnings(report["near_duplicates"], report["images"])
@@ -105,7 +108,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     if max(totals) > 10 * min(totals):
         lines.append(
             f"the largest class has {max(totals)} images, the smallest {min(totals)}: "
-            "look at the per-class recall, not at the accuracy"
+            "compare recall per class rather than accuracy"
         )
     return lines
 
@@ -115,31 +118,31 @@ def _near_warnings(near: Mapping[str, Any], images: int) -> list[str]:
     if count := near["label_conflict_groups"]:
         examples = "; ".join(", ".join(names[:4]) for names in near["label_conflicts"][:3])
         lines.append(
-            f"{count} sets of near-duplicate images carry different labels, which may be wrong: "
+            f"{count} sets of near-duplicate images have different labels, which may be wrong: "
             f"for example {examples}"
         )
     if count := near["images_in_two_splits"]:
         lines.append(
-            f"{count} validation or test images have a near-duplicate in another split of the data "
-            "as given: the scores will be too good"
+            f"{count} validation or test images have a near-duplicate in another of the given "
+            "splits: the scores will be too high"
         )
     if near["largest_images"] > max(_MOST_NAMED, _LARGE * images):
         lines.append(
-            f"{near['largest_images']} images hang together as near-duplicates of near-duplicates, "
-            f"such as {', '.join(near['largest'][:3])}: if they are not alike, lower "
+            f"{near['largest_images']} images form one group of near-duplicates, "
+            f"for example {', '.join(near['largest'][:3])}: if they do not look alike, lower "
             "prepare.near_duplicates"
         )
     return lines
 
 
 def draw(manifest: Manifest, store: PackedStore, path: Path) -> None:
-    """A row of training images for each class (the first 24), with the class's counts."""
+    """Draw a row of training images for each of the first 24 classes, with their counts."""
     from matplotlib.figure import Figure
 
     classes = manifest.classes[:_CLASSES]
     figure = Figure(figsize=(1.0 * _SAMPLES + 2.2, 0.95 * len(classes) + 0.6), layout="constrained")
     axes = figure.subplots(len(classes), _SAMPLES, squeeze=False)
-    training = manifest.ids("train")
+    training = manifest.ids(TRAIN)
     for label, row in zip(classes, axes, strict=True):
         ids = training[manifest.targets[training] == manifest.classes.index(label)]
         for axis in row:
@@ -155,7 +158,8 @@ def draw(manifest: Manifest, store: PackedStore, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def _spread(values: np.ndarray[Any, Any]) -> dict[str, int]:
+def _range(values: np.ndarray[Any, Any]) -> dict[str, int]:
+    """Return minimum, median and maximum."""
     return {
         "min": int(values.min()),
         "median": int(np.median(values)),

@@ -1,4 +1,8 @@
-"""Where labelled images come from: a folder, a CSV file, scikit-learn's digits."""
+"""Sources of labelled images: a folder per class, a CSV file, scikit-learn's digits.
+
+To add a source, write a function that returns a :class:`Listing`, add it to ``SOURCES``, and add
+its name to ``data.source`` in ``config/data_sections.py``.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,16 @@ import numpy as np
 from PIL import Image
 
 from thaw.data.decoding import EXTENSIONS
+from thaw.data.split_names import SPLITS, TRAIN, VAL
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from thaw.config.data_sections import Data
 
-SPLITS = ("train", "val", "test")
+# Accepted names of split folders.
+_SPLIT_OF_FOLDER = {**{name: name for name in SPLITS}, "valid": VAL, "validation": VAL}
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,11 @@ class Sample:
 
 @dataclass
 class Listing:
-    """The samples under ``root``, the classes (also empty ones), and what was passed over."""
+    """The labelled files of a source.
+
+    ``classes`` includes classes without images. ``problems`` are lines that name what must be
+    corrected. ``ignored`` counts files that are not read, by kind.
+    """
 
     root: Path
     samples: list[Sample]
@@ -42,14 +52,21 @@ class Listing:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
-def listing(config: Data, scratch: Path) -> Listing:
-    """List what ``config`` names; the digits are first written below ``scratch`` as PNG files."""
-    if config.source == "digits":
-        write_digits(scratch)
-        return list_folder(scratch)
-    if config.source == "csv":
-        return list_csv(Path(config.path), Path(config.root))
-    return list_folder(Path(config.path))
+def list_images(config: Data, scratch: Path) -> Listing:
+    """List the images of the source ``config``.
+
+    ``scratch`` is a folder for the files of sources that have none; they are written there.
+
+    Raises:
+        ThawError: a folder or file of the source is missing or unreadable.
+    """
+    return SOURCES[config.source].list_images(config, scratch)
+
+
+def list_digits(folder: Path) -> Listing:
+    """Write the digits into ``folder`` and list them."""
+    write_digits(folder)
+    return list_folder(folder)
 
 
 def write_digits(folder: Path) -> None:
@@ -68,40 +85,50 @@ def write_digits(folder: Path) -> None:
 
 
 def list_folder(root: Path) -> Listing:
-    """A folder a class; or ``train/``, ``val/``, ``test/`` with a folder a class in each."""
+    """List a folder per class, or ``train``, ``val`` and ``test`` with a folder per class in each.
+
+    Raises:
+        ThawError: ``root`` is not a folder.
+    """
     if not root.is_dir():
         raise ThawError(f"data.path: {root} is not a folder")
-    found = Listing(root, [], [])
-    tops = _folders(root, found)
-    names = {folder.name for folder in tops}
-    if "train" in names and names <= {*SPLITS, "valid", "validation"}:
-        _list_splits(tops, found)
-    else:
-        if "train" in names:
-            strange = ", ".join(sorted(names - {*SPLITS, "valid", "validation"}))
-            found.problems.append(
-                f"{root}: beside train/ there is {strange}: a folder a class, or train/, val/ and "
-                "test/ with a folder a class in each"
-            )
-        found.classes = [folder.name for folder in tops]
-        for folder in tops:
-            _list_class(folder, None, found)
-    return found
+    listing = Listing(root, [], [])
+    folders = _subfolders(root, listing)
+    names = {folder.name for folder in folders}
+    if TRAIN in names and names <= _SPLIT_OF_FOLDER.keys():
+        _list_splits(folders, listing)
+        return listing
+    if TRAIN in names:
+        others = ", ".join(sorted(names - _SPLIT_OF_FOLDER.keys()))
+        listing.problems.append(
+            f"{root}: contains train/ and also {others}: use a folder per class, or train/, val/ "
+            "and test/ with a folder per class in each"
+        )
+    listing.classes = [folder.name for folder in folders]
+    for folder in folders:
+        _list_class(folder, None, listing)
+    return listing
 
 
 def list_csv(path: Path, root: Path) -> Listing:
-    """The rows of a CSV file with the columns ``path,label[,split]``; paths start at ``root``."""
+    """List the rows of a CSV file with the columns ``path,label[,split]``.
+
+    Paths are relative to ``root``. Other columns are ignored.
+
+    Raises:
+        ThawError: the file or ``root`` is missing, or the file is not CSV in UTF-8.
+    """
     if not path.is_file():
         raise ThawError(f"data.path: {path} is not a file")
     if not root.is_dir():
         raise ThawError(f"data.root: {root} is not a folder")
     try:
-        return _rows(path, root)
+        return _list_rows(path, root)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ThawError(f"{path} is not CSV in UTF-8: {error}") from None
 
 
-def _rows(path: Path, root: Path) -> Listing:
+def _list_rows(path: Path, root: Path) -> Listing:
     with path.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
         missing = {"path", "label"} - set(reader.fieldnames or [])
@@ -111,60 +138,81 @@ def _rows(path: Path, root: Path) -> Listing:
                 f"it has {', '.join(reader.fieldnames or ['nothing'])}"
             )
         has_split = "split" in (reader.fieldnames or [])
-        found = Listing(root, [], [])
+        listing = Listing(root, [], [])
         seen: set[str] = set()
         for row in reader:
-            where = f"{path}, line {reader.line_num}"
             sample = Sample(row["path"] or "", row["label"] or "", row.get("split") or None)
-            if not sample.path or not sample.label:
-                found.problems.append(f"{where}: the path or the label is empty")
-            elif has_split and sample.split not in SPLITS:
-                found.problems.append(
-                    f"{where}: split is {sample.split!r}, but must be {', '.join(SPLITS)}"
-                )
-            elif sample.path in seen:
-                found.problems.append(f"{where}: {sample.path} is listed twice")
+            if problem := _row_problem(sample, seen, has_split=has_split):
+                listing.problems.append(f"{path}, line {reader.line_num}: {problem}")
             else:
                 seen.add(sample.path)
-                found.samples.append(sample)
-    found.classes = sorted({sample.label for sample in found.samples})
-    return found
+                listing.samples.append(sample)
+    listing.classes = sorted({sample.label for sample in listing.samples})
+    return listing
 
 
-def _list_splits(tops: Iterable[Path], found: Listing) -> None:
+def _row_problem(sample: Sample, seen: set[str], *, has_split: bool) -> str | None:
+    """Return what is wrong with a row; None if it can be used."""
+    if not sample.path or not sample.label:
+        return "the path or the label is empty"
+    if has_split and sample.split not in SPLITS:
+        return f"split is {sample.split!r}, but must be one of {', '.join(SPLITS)}"
+    if sample.path in seen:
+        return f"{sample.path} is listed twice"
+    return None
+
+
+def _list_splits(split_folders: Iterable[Path], listing: Listing) -> None:
+    """Add the images of split folders, each with a folder per class, to ``listing``."""
     classes: set[str] = set()
-    for top in tops:
-        split = "val" if top.name.startswith("val") else top.name
-        for folder in _folders(top, found):
+    for split_folder in split_folders:
+        for folder in _subfolders(split_folder, listing):
             classes.add(folder.name)
-            _list_class(folder, split, found)
-    found.classes = sorted(classes)
+            _list_class(folder, _SPLIT_OF_FOLDER[split_folder.name], listing)
+    listing.classes = sorted(classes)
 
 
-def _folders(parent: Path, found: Listing) -> list[Path]:
+def _subfolders(parent: Path, listing: Listing) -> list[Path]:
+    """Return the folders in ``parent``, sorted; note other entries in ``listing``."""
     folders = []
     for entry in sorted(parent.iterdir()):
         if entry.name.startswith("."):
-            found.ignored["hidden files and folders"] += 1
+            listing.ignored["hidden files and folders"] += 1
         elif entry.is_dir():
             folders.append(entry)
         elif entry.suffix.lower() in EXTENSIONS:
-            found.problems.append(f"{entry}: an image outside any class folder")
+            listing.problems.append(f"{entry}: an image outside of the class folders")
         else:
-            found.ignored[f"files outside the class folders ({entry.name})"] += 1
+            listing.ignored[f"files outside the class folders ({entry.name})"] += 1
     return folders
 
 
-def _list_class(folder: Path, split: str | None, found: Listing) -> None:
+def _list_class(folder: Path, split: str | None, listing: Listing) -> None:
+    """Add the images below the class folder ``folder`` to ``listing``."""
     for entry in sorted(folder.rglob("*")):
         inside = entry.relative_to(folder)
         if any(part.startswith(".") for part in inside.parts):
-            found.ignored["hidden files and folders"] += not entry.is_dir()
+            listing.ignored["hidden files and folders"] += not entry.is_dir()
         elif entry.name in {"Thumbs.db", "desktop.ini"}:
-            found.ignored[entry.name] += 1
+            listing.ignored[entry.name] += 1
         elif entry.is_dir():
             if entry.is_symlink():
-                found.problems.append(f"{entry}: a linked folder; it is not followed")
+                listing.problems.append(f"{entry}: a link to a folder; such links are not followed")
         else:
-            path = str(PurePosixPath(entry.relative_to(found.root)))
-            found.samples.append(Sample(path, folder.name, split))
+            path = str(PurePosixPath(entry.relative_to(listing.root)))
+            listing.samples.append(Sample(path, folder.name, split))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of source: the keys of section ``data`` that it reads, and how it lists its images."""
+
+    keys: tuple[str, ...]
+    list_images: Callable[[Data, Path], Listing]
+
+
+SOURCES: Mapping[str, Source] = {
+    "digits": Source((), lambda _, scratch: list_digits(scratch)),
+    "folder": Source(("path",), lambda config, _: list_folder(Path(config.path))),
+    "csv": Source(("path", "root"), lambda data, _: list_csv(Path(data.path), Path(data.root))),
+}

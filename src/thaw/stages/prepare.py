@@ -11,12 +11,14 @@ from thaw.config.params import Params
 from thaw.data import manifest
 from thaw.data.manifest import Row
 from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.split_names import TRAIN
 from thaw.errors import ProblemsError
 from thaw.ingest import report
-from thaw.ingest.checks import class_problems, read_all
+from thaw.ingest.checks import class_problems
 from thaw.ingest.duplicates import near_groups
+from thaw.ingest.reading import Problem, read_images
 from thaw.ingest.removal import clear
-from thaw.ingest.sources import listing
+from thaw.ingest.sources import list_images
 from thaw.ingest.splits import given_split_problems, split, split_problems
 from thaw.system import project_paths
 from thaw.system.console import progress, say, warn
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.config.data_sections import Prepare
-    from thaw.ingest.checks import Facts
+    from thaw.ingest.reading import ImageRecord
     from thaw.ingest.sources import Listing
 
 
@@ -35,60 +37,67 @@ SECTIONS = ("seed", "data", "prepare")
 
 
 def run(params: Params, found: Listing, folder: Path) -> dict[str, Any]:
-    """Check every image of ``found``, split, and pack into ``folder``; the data report.
+    """Check, split and pack the images of ``found`` into ``folder``; return the data report.
 
     Raises:
-        ProblemsError: all that is wrong with the data, each with its file.
+        ProblemsError: the data cannot be used; one line per problem.
     """
-    facts, problems = _pack(params.prepare, found, folder)
+    records, problems = _pack(params.prepare, found, folder)
     problems += class_problems(found)
-    groups = [fact.group for fact in facts]
-    near = _near(params.prepare, facts)
-    splits, split_trouble = _split(params, facts, near or groups)
-    problems += split_trouble
+    groups = [record.group for record in records]
+    near = _near(params.prepare, records)
+    splits, split_faults = _split(params, records, near or groups)
+    problems += split_faults
     if problems:
         raise ProblemsError("the data cannot be used", problems)
     rows = [
         Row(
-            number, fact.sample.path, fact.digest, fact.sample.label, place, fact.width, fact.height
+            id=number,
+            path=record.sample.path,
+            digest=record.digest,
+            label=record.sample.label,
+            split=split_name,
+            width=record.width,
+            height=record.height,
         )
-        for number, (fact, place) in enumerate(zip(facts, splits, strict=True))
+        for number, (record, split_name) in enumerate(zip(records, splits, strict=True))
     ]
     manifest.write(rows, folder)
-    conversions = [fact.conversions for fact in facts]
+    conversions = [record.conversions for record in records]
     return report.summarize(manifest.read(folder), groups, conversions, found.ignored, near)
 
 
-def _pack(config: Prepare, found: Listing, folder: Path) -> tuple[list[Facts], list[str]]:
-    """Pack what can be read; its facts, and a line for each image that cannot."""
-    facts: list[Facts] = []
+def _pack(config: Prepare, found: Listing, folder: Path) -> tuple[list[ImageRecord], list[str]]:
+    """Pack the readable images; return their records and a line for each problem."""
+    records: list[ImageRecord] = []
     problems = list(found.problems)
-    images = progress(read_all(found, config), "reading images", len(found.samples))
+    images = progress(read_images(found, config), "reading images", len(found.samples))
     with PackWriter(folder, config) as store:
         for item in images:
-            if isinstance(item, str):
-                problems.append(item)
+            if isinstance(item, Problem):
+                problems.append(item.text)
             else:
-                fact, pixels = item
-                facts.append(fact)
-                store.add(pixels)
-    return facts, problems
+                records.append(item.record)
+                store.add(item.pixels)
+    return records, problems
 
 
-def _near(config: Prepare, facts: list[Facts]) -> list[str] | None:
-    """The group of near-duplicates of each image, or None where they are not looked for."""
+def _near(config: Prepare, records: list[ImageRecord]) -> list[str] | None:
+    """Return the group of near-duplicates of each image; None if they are not searched for."""
     if not config.near_duplicates:
         return None
-    groups = [fact.group for fact in facts]
-    return near_groups(groups, [fact.hash for fact in facts], config.near_duplicates)
+    groups = [record.group for record in records]
+    return near_groups(groups, [record.hash for record in records], config.near_duplicates)
 
 
-def _split(params: Params, facts: list[Facts], groups: list[str]) -> tuple[list[str], list[str]]:
-    """The split of each image, as the source brings it or drawn; or what is wrong with it."""
-    labels = [fact.sample.label for fact in facts]
-    given = [fact.sample.split for fact in facts]
+def _split(
+    params: Params, records: list[ImageRecord], groups: list[str]
+) -> tuple[list[str], list[str]]:
+    """Return the split of each image, given by the source or drawn, and problems."""
+    labels = [record.sample.label for record in records]
+    given = [record.sample.split for record in records]
     if any(given):
-        splits = [name or "train" for name in given]
+        splits = [name or TRAIN for name in given]
         return splits, given_split_problems(labels, splits)
     if problems := split_problems(labels, groups):
         if params.prepare.near_duplicates:
@@ -115,9 +124,9 @@ def main() -> None:
 
 
 def _prepare(params: Params) -> None:
-    # Files of other settings must not stay. DVC leaves the folder alone (`persist` in dvc.yaml).
+    # Remove files of earlier settings: DVC keeps the folder (`persist` in dvc.yaml).
     clear(project_paths.PREPARED)
-    found = listing(params.data, project_paths.PREPARED / "digits")
+    found = list_images(params.data, project_paths.PREPARED / "digits")
     content = run(params, found, project_paths.PREPARED)
     folder = project_paths.REPORTS / "prepare"
     folder.mkdir(parents=True, exist_ok=True)

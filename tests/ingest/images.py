@@ -1,0 +1,19 @@
+"""Image files for the tests of ``thaw.ingest``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def save(path: Path, seed: int = 0, size: int = 10) -> Path:
+    """Write a square image of random pixels; return ``path``."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
