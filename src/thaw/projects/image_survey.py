@@ -13,7 +13,7 @@ from PIL import Image
 from thaw.config.data_sections import Data
 from thaw.errors import ThawError
 from thaw.ingest.checks import class_problems
-from thaw.ingest.sources import listing
+from thaw.ingest.sources import list_images
 
 if TYPE_CHECKING:
     from thaw.ingest.sources import Listing
@@ -58,7 +58,7 @@ def survey(path: Path) -> Survey:
     is_csv = path.is_file()
     root = path.parent if is_csv else path
     data = Data(source="csv" if is_csv else "folder", path=str(path), root=str(root))
-    found = listing(data, Path())
+    found = list_images(data, Path())
     counts = Counter(sample.label for sample in found.samples)
     return Survey(
         data,
