@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thaw.data.random_draws import Stream, named_uniform, seeds_from, shuffled, uniform
+from thaw.data.random_draws import (
+    Stream,
+    derived_seed,
+    named_uniform,
+    seeds_from,
+    shuffled,
+    uniform,
+)
 
 
 def test_uniform_draws_are_the_same_as_in_earlier_versions() -> None:
@@ -64,3 +71,9 @@ def test_the_order_changes_with_the_epoch_and_the_seed_and_with_nothing_else() -
 def test_the_order_is_the_same_on_every_machine() -> None:
     # Golden: with another order, a resumed run would not continue the one that was killed.
     assert shuffled(10, seed=0, epoch=3).tolist() == [5, 6, 4, 8, 0, 1, 2, 9, 7, 3]
+
+
+def test_derived_seeds_have_the_recorded_values() -> None:
+    assert derived_seed(0, 1) == 6403782323461907794
+    assert derived_seed(3, 4, 5, -1) == 8828211065682419480
+    assert derived_seed(0, 1, bits=31) == 819946834

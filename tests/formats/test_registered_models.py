@@ -28,7 +28,7 @@ from thaw.registry.register import register
 from thaw.registry.starting_model import begin, parent_of
 from thaw.serving.model_uri import local_model
 from thaw.system import dvc_lock, provenance
-from thaw.tracking.result_run import connect
+from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

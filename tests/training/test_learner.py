@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from tests import settings, tiny
 from tests.training import phase
 from thaw.data.loading import ActivationSource, Batch
+from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.training import regularization
-from thaw.training.learner import Learner, NotFiniteError, _derived_seed
+from thaw.training.learner import Learner, NotFiniteError
 from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def test_noise_comes_after_the_clipping_and_is_that_of_its_step(number: int) -> 
     made = learner(model)
     for parameter in made._parameters:
         parameter.grad = torch.zeros_like(parameter)
-    seed = _derived_seed(phase.SEED, 1, number, -1)
+    seed = derived_seed(phase.SEED, 1, number, -1)
     regularization.add_noise(made._parameters, 0.04, number, seed)
     noise = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     assert_close(stepped(number, clip_norm=1e-9, gradient_noise=0.04), noise)

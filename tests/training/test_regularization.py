@@ -46,7 +46,7 @@ def test_label_smoothing_gives_every_class_a_share() -> None:
 
 
 def test_balanced_weights_let_every_class_count_the_same() -> None:
-    weights = regularization.balanced(TARGETS)
+    weights = regularization.balanced_weights(TARGETS)
     assert weights.tolist() == pytest.approx(WEIGHTS)
     assert float(weights[torch.from_numpy(TARGETS)].mean()) == pytest.approx(1.0)
     shares = [float(weights[c]) * list(TARGETS).count(c) for c in (0, 1, 3)]

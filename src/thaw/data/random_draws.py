@@ -9,6 +9,7 @@ The generator is counter-based: its output is a pure function of its key and cou
 
 from __future__ import annotations
 
+import hashlib
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,15 @@ def named_uniform(
 def seeds_from(draws: NDArray[np.float64]) -> Iterator[int]:
     """Yield a generator seed for each uniform number, made of all 53 bits of its mantissa."""
     return (int(draw * 2**53) for draw in draws)
+
+
+def derived_seed(*parts: int, bits: int = 63) -> int:
+    """Return a seed of ``bits`` bits (31 or 63) that depends on ``parts`` only.
+
+    Different parts give independent seeds, unlike sums of them.
+    """
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[: (bits + 1) // 8], "little") >> 1
 
 
 def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

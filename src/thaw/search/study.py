@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import optuna
@@ -12,6 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from thaw.config.search_sections import Range
+from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.search.storage import exclusive_lock
 
@@ -47,7 +47,7 @@ def open_study(
             "--study another name, or none"
         )
     # The same seed in two workers, or again after a restart, would draw the same trials.
-    seed = _seed(params.seed, worker, len(study.get_trials(deepcopy=False)))
+    seed = derived_seed(params.seed, worker, len(study.get_trials(deepcopy=False)), bits=31)
     study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
     return study
 
@@ -116,7 +116,3 @@ def _create(definition: StudyDefinition, storage: RDBStorage, name: str) -> None
             )
             study.set_user_attr(_KEY, definition.key)
             study.set_metric_names(definition.metrics)
-
-
-def _seed(*parts: int) -> int:
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little") >> 1

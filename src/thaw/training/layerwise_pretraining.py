@@ -6,7 +6,6 @@ training of deep networks", algorithm 3.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thaw.data.random_draws import shuffled
+from thaw.data.random_draws import derived_seed, shuffled
 from thaw.errors import ThawError
 from thaw.system.console import progress, say
 
@@ -64,7 +63,7 @@ def pretrain(
     errors = []
     for place, block in enumerate(backbone_blocks):
         with torch.random.fork_rng():
-            torch.manual_seed(_derived_seed(seed, place))
+            torch.manual_seed(derived_seed(seed, place))
             network = Autoencoder(block, *shapes[place : place + 2]).to(runtime.device)
         phase = _Phase(runtime, backbone_blocks[:place], network, source, seed, place)
         title = f"autoencoder of block {place + 1} of {len(backbone_blocks)}"
@@ -102,7 +101,7 @@ class _Phase:
             for step, batch in enumerate(
                 progress(loaded, f"{title}, epoch {epoch}", len(parts), show=runtime.is_main)
             ):
-                runtime.seed(_derived_seed(self.seed, number, step, runtime.rank))
+                runtime.seed(derived_seed(self.seed, number, step, runtime.rank))
                 with torch.no_grad(), runtime.autocast():
                     activations = batch.inputs
                     for block in self.below:
@@ -133,7 +132,3 @@ def _shapes(runtime: Runtime, blocks: nn.ModuleList, source: Source) -> list[tor
                     "pretrained block by block, not those whose blocks put out tokens: set 0"
                 )
     return shapes
-
-
-def _derived_seed(*parts: int) -> int:
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.model.frozen_part import ROUNDING_MULTIPLE, FrozenPart
 from thaw.training import optimizers, regularization
@@ -108,7 +108,7 @@ class Learner:
             NotFiniteError: the gradient is not finite; the weights are as before the step.
         """
         runtime = self._runtime
-        runtime.seed(_derived_seed(self._seed, epoch, step, runtime.rank))
+        runtime.seed(derived_seed(self._seed, epoch, step, runtime.rank))
         inputs = batch.inputs
         if self._below:
             with torch.no_grad(), runtime.autocast():
@@ -146,9 +146,5 @@ class Learner:
         if not length <= settings.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
         if settings.gradient_noise:
-            seed = _derived_seed(self._seed, epoch, step, -1)  # no rank: the same on all
+            seed = derived_seed(self._seed, epoch, step, -1)  # no rank: the same on all
             regularization.add_noise(parameters, settings.gradient_noise, number, seed)
-
-
-def _derived_seed(*parts: int) -> int:
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1

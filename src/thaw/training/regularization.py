@@ -28,7 +28,7 @@ class Loss:
     def __init__(self, config: Regularize, targets: NDArray[np.int64]) -> None:
         """``targets`` are those of the whole training split."""
         self._smoothing = config.label_smoothing
-        self._balance = balanced(targets) if config.class_weights == "balanced" else None
+        self._balance = balanced_weights(targets) if config.class_weights == "balanced" else None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Logits (N, C) and targets (N,), or shares (N, C) -> losses (N,).
@@ -46,16 +46,18 @@ class Loss:
         )
 
 
-def balanced(targets: NDArray[np.int64]) -> Tensor:
-    """A weight a class, ``N / (C * n_c)``: each class counts the same, and the mean weight is 1.
+def balanced_weights(targets: NDArray[np.int64]) -> Tensor:
+    """Return a weight for each class, ``N / (C * n_c)``: all classes count the same in sum.
 
-    C counts the classes that have images; the others, up to the highest, have weight 0.
+    C counts the classes that have images. The other classes, up to the highest, have weight 0.
+
     Source: King & Zeng 2001, as in scikit-learn.
     """
-    counts = np.bincount(targets)
-    there = counts > 0
-    weights = np.zeros(len(counts))
-    weights[there] = len(targets) / (there.sum() * counts[there])
+    from sklearn.utils.class_weight import compute_class_weight  # takes a second to import
+
+    present = np.unique(targets)
+    weights = np.zeros(present[-1] + 1)
+    weights[present] = compute_class_weight("balanced", classes=present, y=targets)
     return torch.from_numpy(weights)
 
 
