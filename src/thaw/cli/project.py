@@ -11,6 +11,7 @@ from thaw.cli.project_folder import require_project
 
 if TYPE_CHECKING:
     from thaw.projects.image_survey import Survey
+    from thaw.projects.upgrade import Upgrade
 
 _MOST_SHOWN = 12  # classes or problems that are printed
 
@@ -44,14 +45,46 @@ def init(
 
 def upgrade(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write nothing; list the stages that run again.")
+        bool, typer.Option("--dry-run", help="Write nothing; list what would change.")
+    ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep the outputs of stages in which only the code of thaw has changed, and "
+            "record that in thaw.lock.",
+        ),
     ] = False,
 ) -> None:
-    """Write thaw.lock for the installed thaw; `dvc repro` then runs what has changed."""
+    """Adapt the project to the installed thaw; `dvc repro` then runs what has changed."""
     require_project()
-    from thaw.projects.upgrade import upgrade as run
+    from thaw.projects.upgrade import apply_upgrade, plan_upgrade
 
-    run(is_dry=dry_run)
+    plan = plan_upgrade(keep=keep)
+    if not dry_run:
+        apply_upgrade(plan)
+    _print_upgrade(plan)
+    if dry_run:
+        typer.echo("(--dry-run: nothing was written)")
+
+
+def _print_upgrade(plan: Upgrade) -> None:
+    files = [str(path) for path in plan.texts]
+    if files:
+        typer.echo(f"converted: {', '.join(files)}")
+    for old, new in plan.renames:
+        typer.echo(f"renamed in params.yaml: {old} -> {new}")
+    again = [stage for stage in plan.changed if stage not in plan.kept]
+    if plan.kept:
+        typer.echo(f"outputs kept, made by other code: {', '.join(plan.kept)}")
+    for stage, reason in plan.not_kept.items():
+        typer.echo(f"not kept: {stage}, in which more than the code has changed: {reason}")
+    if again:
+        typer.echo(f"`dvc repro` runs again, because the code is another: {', '.join(again)}")
+    else:
+        typer.echo("no stage runs again because of its code")
+    if plan.removable:
+        typer.echo(f"not needed any more, you can remove: {', '.join(plan.removable)}")
 
 
 def _print_survey(found: Survey) -> None:

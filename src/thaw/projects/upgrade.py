@@ -1,24 +1,112 @@
-"""``thaw upgrade``: write ``thaw.lock`` for the installed tool."""
+"""``thaw upgrade``: adapt a project to the installed tool.
+
+A project of thaw 0.1 is a clone of the tool's repository: its ``dvc.yaml`` lists source files. It
+gets the ``dvc.yaml`` of all projects; its parameters, outputs and MLflow store stay.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thaw.config.loading import PARAMS_FILE
+from thaw.projects.kept_outputs import accept_outputs, stages_to_keep
+from thaw.projects.parameter_file import converted_parameters
+from thaw.projects.pipeline_file import converted_pipeline
 from thaw.system import tool_lock
-from thaw.system.console import say
+from thaw.system.files import write_whole
 from thaw.system.stage_names import STAGES
 
+if TYPE_CHECKING:
+    from thaw.config.renames import Rename
+    from thaw.system.tool_lock import ToolLock
 
-def upgrade(*, is_dry: bool) -> None:
-    """Write ``thaw.lock`` in the working directory and say which stages run again.
+_PIPELINE = Path("dvc.yaml")
+_SOURCES = Path("src/thaw")
+# Files of the tool's repository that a clone does not need when the tool is installed.
+_OF_THE_TOOL = ("src/thaw", "tests", "benchmarks", "tools", "hatch_build.py", "pyproject.toml",
+                "Makefile", ".ci")  # fmt: skip
+_UNKNOWN = "unknown"
 
-    Nothing is written if ``is_dry``.
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade changes.
+
+    Attributes:
+        lock: The new ``thaw.lock``.
+        texts: The new text of each file that changes, except for ``thaw.lock``.
+        changed: The stages whose code is not that of their outputs.
+        renames: The parameters that get another name.
+        removable: Files of the tool that the project does not need any more.
+        kept: The stages whose outputs are kept.
+        not_kept: For stages whose outputs cannot be kept, what has changed beside the code.
     """
-    before, after = tool_lock.read(), tool_lock.installed()
+
+    lock: ToolLock
+    texts: dict[Path, str]
+    changed: list[str]
+    renames: list[Rename]
+    removable: list[str]
+    kept: list[str] = field(default_factory=list)
+    not_kept: dict[str, str] = field(default_factory=dict)
+
+
+def plan_upgrade(*, keep: bool = False) -> Upgrade:
+    """Return what the upgrade of the project in the working directory changes.
+
+    With ``keep``, the outputs of stages are kept in which nothing but the code has changed.
+
+    Raises:
+        ThawError: a file of the project is damaged, or DVC fails.
+    """
+    before = tool_lock.read()
+    lock = tool_lock.installed()
     locked = before.stages if before else {}
-    changed = [stage for stage in STAGES if locked.get(stage) != after.stages[stage]]
-    if not is_dry and before != after:
-        tool_lock.write(after)
-    verb = "would change" if is_dry else "changed"
-    if changed:
-        say(f"{tool_lock.LOCK}: the code {verb} of: {', '.join(changed)}; `dvc repro` runs them")
-    else:
-        say(f"{tool_lock.LOCK}: no stage has other code than before")
+    changed = [stage for stage in STAGES if locked.get(stage) != lock.stages[stage]]
+    kept, not_kept = stages_to_keep() if keep and changed else ([], {})
+    kept = [stage for stage in changed if stage in kept]
+    earlier = before.kept if before else {}
+    made = {stage: _made_by(before, stage) for stage in kept}
+    made |= {stage: by for stage, by in earlier.items() if stage not in changed}
+    parameters, renames = converted_parameters(PARAMS_FILE)
+    texts = {PARAMS_FILE: parameters}
+    removable = []
+    if not tool_lock.is_tool_checkout(Path.cwd()):
+        texts[_PIPELINE] = converted_pipeline(_PIPELINE)
+        if _SOURCES.exists():
+            removable = [name for name in _OF_THE_TOOL if Path(name).exists()]
+    texts = {path: text for path, text in texts.items() if text != _read(path)}
+    return Upgrade(replace(lock, kept=made), texts, changed, renames, removable, kept, not_kept)
+
+
+def apply_upgrade(upgrade: Upgrade) -> None:
+    """Write the files of ``upgrade`` and record the outputs that are kept.
+
+    Raises:
+        ThawError: a file cannot be written, or DVC fails.
+    """
+    for path, text in upgrade.texts.items():
+        write_whole(path, text.encode())
+    if tool_lock.read() != upgrade.lock:
+        tool_lock.write(upgrade.lock)
+    accept_outputs(upgrade.kept)
+
+
+def _made_by(before: ToolLock | None, stage: str) -> dict[str, str]:
+    """Return the versions and the code digest that made the outputs of ``stage``."""
+    if before is None:
+        return {"thaw": _clone_version(), "digest": _UNKNOWN}
+    return before.kept.get(stage, {**before.versions, "digest": before.stages.get(stage, _UNKNOWN)})
+
+
+def _clone_version() -> str:
+    """Return the version of the tool that a clone contains."""
+    found = re.search(r'__version__ = "([^"]+)"', _read(_SOURCES / "__init__.py"))
+    return found[1] if found else _UNKNOWN
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""

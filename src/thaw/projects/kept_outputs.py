@@ -1,0 +1,77 @@
+"""Outputs of earlier code that a project keeps: which ones DVC may accept, and their acceptance."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from thaw.errors import ThawError
+from thaw.system.stage_names import STAGES
+from thaw.system.tool_lock import LOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_CODE = ("src/thaw/", str(LOCK))
+
+
+def stages_to_keep() -> tuple[list[str], dict[str, str]]:
+    """Return the stages in which only the code has changed, and for each other one the reason.
+
+    Outputs of a stage whose parameters or data have changed as well are not its outputs any more.
+
+    Raises:
+        ThawError: DVC fails.
+    """
+    status: dict[str, Any] = json.loads(run_dvc("status", "--json"))
+    reasons = {stage: _reason(status.get(stage, [])) for stage in STAGES}
+    kept = [stage for stage, reason in reasons.items() if not reason]
+    return kept, {stage: reason for stage, reason in reasons.items() if reason}
+
+
+def accept_outputs(stages: Iterable[str]) -> None:
+    """Record the outputs in the working directory as those of ``stages``, without running them.
+
+    Raises:
+        ThawError: DVC fails.
+    """
+    if names := list(stages):
+        run_dvc("commit", "--force", "--quiet", *names)
+
+
+def run_dvc(*arguments: str) -> str:
+    """Return what DVC prints.
+
+    Raises:
+        ThawError: it fails.
+    """
+    command = [sys.executable, "-P", "-m", "dvc", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ThawError(f"`dvc {' '.join(arguments)}` failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _reason(changes: list[Any]) -> str:
+    """Return what has changed in a stage beside its code, from the entries of ``dvc status``."""
+    found: list[str] = []
+    for change in changes:
+        if isinstance(change, dict):
+            for kind, items in change.items():
+                found += _changed_items(kind, items)
+    return ", ".join(found)
+
+
+def _changed_items(kind: str, items: dict[str, Any]) -> list[str]:
+    """Return the changed items that are not code."""
+    found = []
+    for path, state in items.items():
+        if kind == "changed deps" and path.startswith(_CODE):
+            continue
+        if isinstance(state, dict):  # parameters of a file
+            found += [f"{path}: {key} ({what})" for key, what in state.items()]
+        else:
+            found.append(f"{path} ({state})")
+    return found

@@ -1,0 +1,44 @@
+"""The file ``params.yaml`` of a project: its conversion to the parameters of the installed tool."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from thaw.config.loading import read_content, validate
+from thaw.config.params import Params
+from thaw.config.renames import Rename, apply_renames
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def converted_parameters(path: Path) -> tuple[str, list[Rename]]:
+    """Return the text of ``params.yaml`` for the installed tool, and the parameters renamed in it.
+
+    Comments and order stay. Sections that ``dvc.yaml`` needs and the file does not have are added,
+    empty.
+
+    Raises:
+        ThawError: the file is not valid.
+    """
+    renames = apply_renames(content := read_content(path))
+    validate(Params, content, path)
+    text = path.read_text(encoding="utf-8")
+    missing = [name for name in Params.model_fields if name not in content]
+    if renames:
+        yaml = YAML()
+        yaml.preserve_quotes = True
+        yaml.width = 1000
+        document: Any = yaml.load(text)
+        apply_renames(document)
+        stream = StringIO()
+        yaml.dump(document, stream)
+        text = stream.getvalue()
+    added = "".join(f"{name}: {{}}\n" for name in missing if name != "seed")
+    if "seed" in missing:
+        added += f"seed: {Params().seed}\n"
+    separator = "" if not added or text.endswith("\n") else "\n"
+    return text + separator + added, renames
