@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thaw.errors import ThawError
+from thaw.projects import kept_outputs
+from thaw.projects.kept_outputs import run_dvc, stages_to_keep
+from thaw.system.stage_names import STAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_only_changes_of_code_leave_a_stage_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = """{
+        "prepare": [{"changed deps": {"src/thaw/a.py": "deleted", "thaw.lock": {"x": "new"}}}],
+        "warmup_head": [{"changed deps": {"params.yaml": {"seed": "modified"}}}],
+        "unfreeze": [{"changed outs": {"models/unfreeze": "deleted"}}, "changed command"],
+        "fold_bn": ["changed command"]
+    }"""
+    monkeypatch.setattr(kept_outputs, "run_dvc", lambda *_: status)
+    kept, reasons = stages_to_keep()
+    assert kept == ["prepare", "fold_bn", "evaluate"]
+    assert reasons == {
+        "warmup_head": "params.yaml: seed (modified)",
+        "unfreeze": "models/unfreeze (deleted)",
+    }
+    assert set(kept) | set(reasons) == set(STAGES)
+
+
+def test_a_failure_of_dvc_is_an_error_with_its_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ThawError, match=r"`dvc status --json` failed: .*not inside of a DVC"):
+        run_dvc("status", "--json")

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thaw.errors import ThawError
+from thaw.projects.creation import template
+from thaw.projects.pipeline_file import converted_pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_project_without_a_pipeline_gets_that_of_all_projects(tmp_path: Path) -> None:
+    assert converted_pipeline(tmp_path / "dvc.yaml") == template("dvc.yaml")
+
+
+def test_the_stages_of_a_clone_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text("stages:\n  prepare:\n    cmd: thaw\n    deps: [src/thaw/config.py]\n")
+    assert converted_pipeline(path) == template("dvc.yaml")
+
+
+def test_own_stages_and_entries_stay(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text("stages:\n  mine:\n    cmd: echo a\nvars:\n  - x: 1\n")
+    text = converted_pipeline(path)
+    assert "cmd: echo a" in text
+    assert "x: 1" in text
+    assert "thaw stage evaluate" in text
+    path.write_text(text)
+    assert converted_pipeline(path) == text
+
+
+@pytest.mark.parametrize("text", ["", "- a", "stages: 3", "stages: {"])
+def test_a_damaged_pipeline_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text(text)
+    with pytest.raises(ThawError, match="is not a pipeline of DVC"):
+        converted_pipeline(path)

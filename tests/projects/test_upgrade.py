@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import os
+from contextlib import chdir
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.verbs import run
+from tests.formats.clone import unpack_clone
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.errors import ThawError
+from thaw.projects.creation import create_project, template
+from thaw.projects.kept_outputs import run_dvc
+from thaw.projects.upgrade import apply_upgrade, plan_upgrade
+from thaw.system import tool_lock
+from thaw.system.stage_names import STAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OTHER = "0" * 64
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project of thaw 0.1, which is entered."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = unpack_clone(tmp_path / "clone")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project of thaw 0.1 that was upgraded and kept its outputs."""
+    folder = unpack_clone(tmp_path_factory.mktemp("upgraded") / "clone")
+    with chdir(folder):
+        run("upgrade", "--keep")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a new project, which is entered."""
+    create_project(tmp_path / "flowers", None)
+    monkeypatch.chdir(tmp_path / "flowers")
+    return tmp_path / "flowers"
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    """Return the content of all files of a project, except for those of git and DVC."""
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not {".git", ".dvc"} & set(path.relative_to(folder).parts)
+    }
+
+
+def test_a_dry_run_writes_nothing_and_names_every_change(clone: Path) -> None:
+    before = files(clone)
+    output = run("upgrade", "--dry-run")
+    assert files(clone) == before
+    assert "converted: params.yaml, dvc.yaml" in output
+    assert "renamed in params.yaml: launch.cache_gb -> resources.cache_gb" in output
+    assert "prepare, warmup_head, unfreeze, fold_bn, evaluate" in output
+    assert "you can remove: src/thaw" in output
+
+
+def test_a_clone_gets_the_pipeline_of_all_projects_and_keeps_its_parameters(kept: Path) -> None:
+    assert (kept / "dvc.yaml").read_text() == template("dvc.yaml")
+    old = load(Params, unpack_clone(kept.parent / "old") / "params.yaml")
+    assert load(Params, kept / "params.yaml") == old
+    assert "a process a device" in (kept / "params.yaml").read_text()  # a comment
+    assert (kept / "src/thaw/__init__.py").exists()
+
+
+def test_after_keep_no_stage_runs_again(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(kept)
+    before = files(kept)
+    assert json.loads(run_dvc("status", "--json")) == {}
+    assert "Running stage" not in run_dvc("repro")
+    assert files(kept) == before
+
+
+def test_after_keep_the_lock_names_what_made_the_outputs(kept: Path) -> None:
+    lock = tool_lock.read(kept / "thaw.lock")
+    assert lock is not None
+    assert lock.stages == tool_lock.installed().stages
+    assert {stage: made["thaw"] for stage, made in lock.kept.items()} == dict.fromkeys(
+        STAGES, "0.1.0"
+    )
+
+
+def test_after_keep_status_history_and_the_study_are_as_before(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(kept)
+    status = run("status")
+    assert "champion" in status
+    assert "challenger" in status or "previous" in status
+    assert "champion" in run("history")
+
+
+def test_without_keep_the_outputs_are_made_again(clone: Path) -> None:
+    run("upgrade")
+    status = json.loads(run_dvc("status", "--json"))
+    assert set(status) == set(STAGES)
+    lock = tool_lock.read()
+    assert lock is not None
+    assert not lock.kept
+
+
+def test_a_stage_whose_parameters_have_changed_is_not_kept(clone: Path) -> None:
+    path = clone / "params.yaml"
+    content = path.read_text()
+    path.write_text(content.replace("patience: 5", "patience: 6"))
+    plan = plan_upgrade(keep=True)
+    assert plan.kept == ["prepare", "evaluate"]
+    assert plan.not_kept["unfreeze"] == "params.yaml: unfreeze (modified)"
+
+
+def test_a_stage_whose_outputs_have_changed_is_not_kept(clone: Path) -> None:
+    (clone / "models/unfreeze/model.json").write_text("{}")
+    plan = plan_upgrade(keep=True)
+    assert "models/unfreeze (modified)" in plan.not_kept["unfreeze"]
+    assert "models/unfreeze (modified)" in plan.not_kept["fold_bn"]  # it reads the model
+    assert plan.kept == ["prepare", "warmup_head", "evaluate"]
+
+
+def test_stages_that_the_user_has_added_stay(project: Path) -> None:
+    own = "\n  mine:\n    cmd: echo a\n"
+    path = project / "dvc.yaml"
+    path.write_text(path.read_text().replace("\nplots:", f"{own}\nplots:") + "artifacts: {}\n")
+    path.write_text(path.read_text().replace("exec thaw stage prepare", "thaw stage prepare"))
+    apply_upgrade(plan_upgrade())
+    text = path.read_text()
+    assert "cmd: echo a" in text
+    assert "artifacts" in text
+    assert "exec thaw stage prepare" in text
+    assert not plan_upgrade().texts
+
+
+def test_an_upgrade_of_a_project_lists_exactly_the_stages_with_other_code(project: Path) -> None:
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, stages={**lock.stages, "fold_bn": OTHER}))
+    plan = plan_upgrade()
+    assert plan.changed == ["fold_bn"]
+    assert not plan.texts
+    assert not plan.removable
+    apply_upgrade(plan)
+    assert tool_lock.read() == lock
+    assert not plan_upgrade().changed
+
+
+def test_a_pipeline_file_that_is_damaged_is_refused(project: Path) -> None:
+    (project / "dvc.yaml").write_text("- a")
+    with pytest.raises(ThawError, match=r"dvc.yaml is not a pipeline of DVC"):
+        plan_upgrade()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_project_that_cannot_be_written_is_one_line(clone: Path) -> None:
+    clone.chmod(0o500)
+    with pytest.raises(ThawError, match="could not write"):
+        apply_upgrade(plan_upgrade())
