@@ -16,7 +16,7 @@ from benchmarks.children import answer, child, start
 from benchmarks.search_parts import PRUNERS
 from tests.project import Project
 from tests.search import killing
-from thaw.search.trial_context import HEADS
+from thaw.search.trained_heads import FOLDER as HEADS
 from thaw.training.activation_cache import FOLDER
 
 if TYPE_CHECKING:

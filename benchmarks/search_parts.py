@@ -25,9 +25,10 @@ from thaw.config.params import Params
 from thaw.config.search_sections import Range
 from thaw.data.packed_store import PackedStore
 from thaw.model import frozen_part
-from thaw.search import attempt, storage, study, study_log, trial, trial_context
+from thaw.search import attempt, storage, study, study_log, trial
 from thaw.search.parameter_values import with_values
 from thaw.search.study_definition import StudyDefinition
+from thaw.search.trial_context import TrialContext, open_trial_context
 from thaw.search.worker import Worker
 from thaw.training.activation_cache import FOLDER
 from thaw.training.history import Row
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Augment
-    from thaw.data.loading import ImageSource
+    from thaw.context import Context, Phase
     from thaw.model.classifier import Classifier
 
 PREPARED = Path("data/prepared")
@@ -66,61 +66,54 @@ def write_files() -> None:
 
 
 @dataclass
-class SharesHeads(trial_context.Ground):
+class SharesHeads(TrialContext):
     """Every epoch of every trial decodes the image files."""
 
     def __post_init__(self) -> None:
         write_files()
-        self.data.store = FileStore(PREPARED)
+        self.project.data.store = FileStore(PREPARED)
 
-    def inputs(
-        self,
-        classifier: Classifier,  # noqa: ARG002
-        cut: int,  # noqa: ARG002
-        params: Params,
-        augmentation: Augment | None,
-    ) -> PhaseInputs:
-        """The images themselves."""
-        preprocessing = self.spec.preprocessing
-        train = self.data.images("train", preprocessing, params.seed, augmentation)
-        return PhaseInputs(train, self.data.images("val", preprocessing), 0)
+    def open_inputs(self, context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:  # noqa: ARG002
+        """Return the images themselves."""
+        images, seed = context.data.images, context.params.seed
+        train = images("train", phase.preprocessing, seed, phase.augmentation)
+        return PhaseInputs(train, images("val", phase.preprocessing), 0)
 
 
 @dataclass
 class Naive(SharesHeads):
-    """And every trial trains its own head."""
+    """In addition every trial trains its own head."""
 
     trials: int = 0
 
     def head_path(self, params: Params) -> Path:  # noqa: ARG002
-        """A file that is not there yet."""
+        """Return a file that does not exist yet."""
         self.trials += 1
         return Path(f".thaw/naive/{time.time_ns()}-{self.trials}.safetensors")
 
 
 @dataclass
-class Timed(trial_context.Ground):
-    """Notes the seconds of what is computed once: activations and heads."""
+class Timed(TrialContext):
+    """Measures the seconds of what is computed once: activations and heads."""
 
     cold: float = 0.0
 
-    def _open(
-        self, classifier: Classifier, cut: int, train: ImageSource, *, views: int, seed: int
-    ) -> trial_context._Opened:
-        there, begun = _files(), time.perf_counter()
-        made = super()._open(classifier, cut, train, views=views, seed=seed)
-        if _files() != there:
-            self.cold += time.perf_counter() - begun
-        return made
+    def open_inputs(self, context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:
+        """Measure, if files are written."""
+        before, started = _files(), time.perf_counter()
+        inputs = super().open_inputs(context, classifier, phase)
+        if _files() != before:
+            self.cold += time.perf_counter() - started
+        return inputs
 
-    def warm_up(self, ground: trial_context.Ground, params: Params, classifier: Classifier) -> None:  # noqa: ARG002
-        """What ``trial.warm_up`` does."""
-        is_new = not self.head_path(params).exists()
-        begun, before = time.perf_counter(), self.cold
-        WARM_UP(self, params, classifier)
+    def warm_up(self, shared: TrialContext, context: Context, classifier: Classifier) -> None:
+        """Do what ``trial.warm_up`` does, and measure it if the head is new."""
+        is_new = not self.head_path(context.params).exists()
+        started, before = time.perf_counter(), self.cold
+        WARM_UP(shared, context, classifier)
         if is_new:
             activations = self.cold - before
-            self.cold += time.perf_counter() - begun - activations
+            self.cold += time.perf_counter() - started - activations
 
 
 WARM_UP = trial.warm_up
@@ -141,15 +134,16 @@ def parameters(depth: int, **changes: Any) -> Params:
     return params.model_copy(update={"unfreeze": unfreeze})
 
 
-def opened(kind: type[trial_context.Ground], params: Params) -> trial_context.Ground:
-    """The same data and backbone, on another ground."""
-    made = trial_context.opened(params, PREPARED)
-    return kind(made.params, made.runtime, made.data, made.parent)
+def opened(kind: type[TrialContext], params: Params) -> TrialContext:
+    """Open the same data and backbone as another kind of context."""
+    made = open_trial_context(params, PREPARED)
+    return kind(made.project, made.backbones)
 
 
-def definition_of(made: trial_context.Ground) -> StudyDefinition:
-    """What its parameters ask of its data."""
-    return StudyDefinition.from_params(made.params, made.data.manifest.digest, made.parent)
+def definition_of(made: TrialContext) -> StudyDefinition:
+    """Return the definition of the study of its parameters and data."""
+    digest = made.project.data.manifest.digest
+    return StudyDefinition.from_params(made.project.params, digest, made.backbones.parent)
 
 
 def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, dict[str, float]]:
@@ -207,7 +201,7 @@ def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
     found = {}
     for name, pruner in (("cached", "hyperband"), ("naive", "none")):
         params = parameters(depth, pruner=pruner).model_copy(update={"seed": seed})
-        made = opened(SharesHeads if name == "naive" else trial_context.Ground, params)
+        made = opened(SharesHeads if name == "naive" else TrialContext, params)
         definition, connected = definition_of(made), storage.connect("")
         label = f"{name}-{seed}-{time.time_ns()}"
         Worker(made, definition, connected).work(label, 0, trials)
@@ -223,7 +217,7 @@ def equal() -> dict[str, float]:
     off = params.augment.model_copy(update=dict.fromkeys(type(params.augment).model_fields, 0))
     params = params.model_copy(update={"augment": off})
     states = []
-    for kind in (trial_context.Ground, Naive):
+    for kind in (TrialContext, Naive):
         _, classifier = trial.run(opened(kind, params), params, lambda _: None)
         states.append(classifier.state_dict())
     gaps = [(states[0][key].double() - states[1][key].double()).abs().max() for key in states[0]]
@@ -233,7 +227,7 @@ def equal() -> dict[str, float]:
 def overhead(trials: int) -> dict[str, float]:
     """Seconds a trial that Optuna and MLflow take: trials that only report seven epochs."""
     params = parameters(4)
-    made = trial_context.opened(params, PREPARED)
+    made = open_trial_context(params, PREPARED)
     definition, connected = definition_of(made), storage.connect("")
     name = f"overhead-{time.time_ns()}"
     rows = [Row(epoch, 0.5, 1 / (epoch + 1), 0.5, 0.001) for epoch in range(8)]

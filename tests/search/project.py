@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from thaw.search.storage import HeartbeatStorage
-    from thaw.search.trial_context import Ground
+    from thaw.search.trial_context import TrialContext
 
 PREPARED = Path("data/prepared")
 SMALL: dict[str, Any] = {
@@ -63,8 +63,8 @@ def make(folder: Path, **changes: Any) -> Params:
     return load(Params)
 
 
-def opened(params: Params) -> Ground:
-    return trial_context.opened(params, PREPARED)
+def opened(params: Params) -> TrialContext:
+    return trial_context.open_trial_context(params, PREPARED)
 
 
 def definition_of(params: Params) -> StudyDefinition:

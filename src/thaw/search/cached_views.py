@@ -1,4 +1,4 @@
-"""Augmented training images whose activations are computed once: some views of each."""
+"""Cached activations of augmented training images: a fixed number of views of each image."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from thaw.data.loading import ActivationSource
 
 
-class Views:
-    """Activations of the training images, as they look in the first epochs of training.
+class CachedViews:
+    """Activations of the training images, augmented as in the first epochs of training.
 
-    The first ``len(views)`` epochs are what they would be without a cache, to the bit. In a
-    later one each image draws one of the views, from (seed, epoch, image id) alone.
+    ``views[i]`` are the activations of epoch i + 1. So the first ``len(views)`` epochs are equal,
+    bit for bit, to those without a cache. In a later epoch each image draws one of its views,
+    from (seed, epoch, image id).
     """
 
     def __init__(
@@ -36,28 +37,28 @@ class Views:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def read(self, places: NDArray[np.int64]) -> Tensor:
-        """The places alone: which view is wanted depends on the epoch."""
-        return torch.from_numpy(np.asarray(places))
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return ``indices`` themselves (N,): which view is needed depends on the epoch."""
+        return torch.from_numpy(np.asarray(indices))
 
-    def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
-        """The activations (N, ...) of this epoch's views; without an epoch, of the first ones."""
-        first = epoch or 1
-        if first <= len(self._views):
-            found = self._views[first - 1].read(places)
+    def finish(self, inputs: Tensor, indices: NDArray[np.int64], epoch: int | None) -> Tensor:
+        """Return the activations (N, ...) of the views of ``epoch``; of epoch 1 if it is None."""
+        number = epoch or 1
+        if number <= len(self._views):
+            activations = self._views[number - 1].read(indices)
         else:
-            found = self._drawn(places, first)
-        return self._views[0].finish(found.to(inputs.device), places, epoch)
+            activations = self._drawn(indices, number)
+        return self._views[0].finish(activations.to(inputs.device), indices, epoch)
 
-    def _drawn(self, places: NDArray[np.int64], epoch: int) -> Tensor:
-        draws = uniform(self._seed, epoch, self._ids[places], Stream.CACHED_VIEWS, 1)[:, 0]
+    def _drawn(self, indices: NDArray[np.int64], epoch: int) -> Tensor:
+        draws = uniform(self._seed, epoch, self._ids[indices], Stream.CACHED_VIEWS, 1)[:, 0]
         chosen = (draws * len(self._views)).astype(np.int64)
-        found: Tensor | None = None
+        activations: Tensor | None = None
         for number in np.unique(chosen):
             mask = chosen == number
-            part = self._views[number].read(places[mask])
-            if found is None:
-                found = part.new_empty((len(places), *part.shape[1:]))
-            found[torch.from_numpy(mask)] = part
-        assert found is not None
-        return found
+            part = self._views[number].read(indices[mask])
+            if activations is None:
+                activations = part.new_empty((len(indices), *part.shape[1:]))
+            activations[torch.from_numpy(mask)] = part
+        assert activations is not None
+        return activations

@@ -43,8 +43,7 @@ def read(params: Params) -> list[Dimension]:
             problems.append(f"search.space.{key}: {error}")
     if not params.search.space:
         problems.append("search.space is empty: name a parameter, such as unfreeze.depth")
-    if problems:
-        raise _refusal(problems)
+    _refuse(problems)
     return dimensions
 
 
@@ -68,14 +67,15 @@ def check(params: Params, dimensions: list[Dimension], blocks: int) -> None:
             "(backbone.weights: models:/NAME@ALIAS)"
         )
     problems += _start_outside_space(params, dimensions)
-    if problems:
-        raise _refusal(problems)
+    _refuse(problems)
 
 
-def _refusal(problems: list[str]) -> ThawError:
+def _refuse(problems: list[str]) -> None:
+    """Raise an error that lists the ``problems``, if there are any."""
     if len(problems) == 1:
-        return ThawError(f"params.yaml: {problems[0]}")
-    return ProblemsError("params.yaml cannot be searched", problems)
+        raise ThawError(f"params.yaml: {problems[0]}")
+    if problems:
+        raise ProblemsError("params.yaml cannot be searched", problems)
 
 
 def _dimension(params: Params, key: str, entry: Range | list[Any]) -> Dimension:

@@ -1,4 +1,4 @@
-"""One trial: what the stages warmup_head and unfreeze do, on activations that are kept."""
+"""One trial: the stages warmup_head and unfreeze, with inputs that all trials share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thaw.advice.auto_values import resolve
-from thaw.context import Context
+from thaw.context import Phase
 from thaw.evaluation.latency import latency
 from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
-from thaw.search.trial_context import load_head, save_head
+from thaw.search.trained_heads import load_head, save_head
 from thaw.stages import unfreeze, warmup_head
 from thaw.training.observer import Observer
 from thaw.training.runtime import logits
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thaw.config.params import Params
-    from thaw.context import Phase
+    from thaw.context import Context
     from thaw.model.classifier import Classifier
-    from thaw.search.trial_context import Ground
+    from thaw.search.trial_context import TrialContext
     from thaw.training.history import Row
     from thaw.training.phase_inputs import PhaseInputs
+    from thaw.training.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -49,75 +50,70 @@ class Result:
         return float(self.metrics[name] if name in self.metrics else getattr(self, name))
 
 
-def run(ground: Ground, params: Params, report: Callable[[Row], None]) -> tuple[Result, Classifier]:
-    """Train as ``params`` say; ``report`` gets every epoch of unfreeze in every process.
+def run(
+    shared: TrialContext, params: Params, on_epoch: Callable[[Row], None]
+) -> tuple[Result, Classifier]:
+    """Train with ``params``; return the result and the classifier of the best epoch.
 
-    What ``report`` raises ends the trial. The classifier is that of the best epoch.
+    ``on_epoch`` gets every epoch of unfreeze in every process. An exception that it raises ends
+    the trial.
     """
-    begun = time.perf_counter()
-    classifier = ground.classifier(params)
-    _, spec = ground.begun(params.head)
-    warm_up(ground, params, classifier)
-    context = _context(ground, params)
-    resolved = resolve(context, classifier, spec.preprocessing)
+    started = time.perf_counter()
+    context = shared.context_of(params)
+    classifier = shared.backbones.new_classifier(params)
+    warm_up(shared, context, classifier)
+    resolved = resolve(context, classifier, shared.preprocessing)
     progress = unfreeze.run(
-        context, classifier, spec.preprocessing, resolved, Observer(on_epoch=report)
+        context, classifier, shared.preprocessing, resolved, Observer(on_epoch=on_epoch)
     )
     best = progress.history[progress.best_epoch]
-    inputs = ground.inputs(classifier, resolved.plan.cut, params, params.augment)
+    phase = Phase(resolved.plan, resolved.settings, shared.preprocessing, params.augment)
+    inputs = shared.open_inputs(context, classifier, phase)
     result = Result(
         metrics={
-            **_metrics(ground, params, classifier, inputs),
+            **_metrics(context, classifier, inputs),
             "log_loss": best.val_loss,
             "accuracy": best.val_accuracy,
         },
-        latency_ms=_latency(ground, classifier) if params.search.latency else None,
+        latency_ms=_latency(shared, classifier) if params.search.latency else None,
         best_epoch=progress.best_epoch,
         curve=[asdict(row) for row in progress.history],
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - started,
     )
     return result, classifier
 
 
-def warm_up(ground: Ground, params: Params, classifier: Classifier) -> None:
-    """Give ``classifier`` the head that the warm-up ends with; trained once for equal settings."""
-    path = ground.head_path(params)
-    found = load_head(path)
-    if _all_have(ground, found is not None):
-        assert found is not None
-        classifier.head.load_state_dict(found)
+def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> None:
+    """Give ``classifier`` the head that the head warm-up trains.
+
+    An earlier trial with the same settings may have trained and saved it.
+    """
+    path = shared.head_path(context.params)
+    state = load_head(path)
+    if _is_true_in_all_ranks(context.runtime, state is not None):
+        assert state is not None
+        classifier.head.load_state_dict(state)
         return
-    preprocessing = ground.begun(params.head)[1].preprocessing
-    warmup_head.run(_context(ground, params), classifier, preprocessing, Observer())
-    if ground.runtime.is_main:
+    warmup_head.run(context, classifier, shared.preprocessing, Observer())
+    if context.runtime.is_main:
         save_head(path, classifier.head)
 
 
-def _context(ground: Ground, params: Params) -> Context:
-    """Return the context of a trial with ``params``: its inputs are shared with other trials."""
-
-    def open_inputs(context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:
-        return ground.inputs(classifier, phase.plan.cut, context.params, phase.augmentation)
-
-    return Context(params, ground.data, ground.runtime, open_inputs)
+def _is_true_in_all_ranks(runtime: Runtime, condition: bool) -> bool:  # noqa: FBT001
+    return float(runtime.sum(torch.tensor(float(condition)))) == runtime.world
 
 
-def _all_have(ground: Ground, found: bool) -> bool:  # noqa: FBT001
-    return float(ground.runtime.sum(torch.tensor(float(found)))) == ground.runtime.world
-
-
-def _metrics(
-    ground: Ground, params: Params, classifier: Classifier, inputs: PhaseInputs
-) -> dict[str, float]:
+def _metrics(context: Context, classifier: Classifier, inputs: PhaseInputs) -> dict[str, float]:
     """Return every metric of the registry on the validation split."""
-    outputs = logits(ground.runtime, classifier.part(inputs.cut), inputs.val, "validation")
+    outputs = logits(context.runtime, classifier.part(inputs.cut), inputs.val, "validation")
     probabilities = outputs.double().softmax(dim=1).numpy()
-    bins = params.evaluate.calibration_bins
+    bins = context.params.evaluate.calibration_bins
     predictions = Predictions(probabilities, inputs.val.targets, bins)
-    summary = score(predictions, ground.data.manifest.classes).summary
+    summary = score(predictions, context.data.manifest.classes).summary
     return {name: summary[name] for name in METRICS}
 
 
-def _latency(ground: Ground, classifier: Classifier) -> float:
-    source = ground.data.images("val", ground.spec.preprocessing)
-    return latency(ground.runtime, classifier, source)
+def _latency(shared: TrialContext, classifier: Classifier) -> float:
+    project = shared.project
+    source = project.data.images("val", shared.preprocessing)
+    return latency(project.runtime, classifier, source)

@@ -23,11 +23,12 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.search import attempt, confirmation, storage, study, trial, trial_context, trial_queue
+from thaw.search import attempt, confirmation, storage, study, trial, trial_queue
 from thaw.search.epoch_reporter import EpochReporter
 from thaw.search.parameter_values import with_values
 from thaw.search.rank_messages import broadcast
 from thaw.search.study_definition import StudyDefinition
+from thaw.search.trial_context import open_trial_context
 from thaw.system.console import say
 from thaw.system.processes import die_with_parent, run_main
 from thaw.training.learner import NotFiniteError
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
 
     from thaw.search.dimension import Dimension
     from thaw.search.storage import HeartbeatStorage
-    from thaw.search.trial_context import Ground
+    from thaw.search.trial_context import TrialContext
     from thaw.training.history import Row
+    from thaw.training.runtime import Runtime
 
 _POLL_INTERVAL = 0.5  # seconds between two looks at the trials of other workers
 _STOP = 0  # sent to the other ranks in place of the number of a trial plus one
@@ -50,7 +52,7 @@ _STOP = 0  # sent to the other ranks in place of the number of a trial plus one
 class Worker:
     """A worker on the study of ``definition``."""
 
-    ground: Ground
+    shared: TrialContext
     definition: StudyDefinition
     storage: HeartbeatStorage
 
@@ -63,12 +65,12 @@ class Worker:
         self._work_on(main, trials)
         search = self.definition.params.search
         if search.confirm_seeds and not search.latency:
-            self.ground.runtime.wait()
+            self._runtime.wait()
             again = confirmation.open_confirmation(main, self.definition, self.storage)
             self._work_on(again, 0)
 
     def _work_on(self, current: optuna.Study, trials: int) -> None:
-        if self.ground.runtime.is_main:
+        if self._runtime.is_main:
             self._lead(current, trials)
         else:
             self._follow(current)
@@ -79,7 +81,7 @@ class Worker:
         def objective(taken: Trial) -> list[float]:
             for dimension in self._dimensions(current):
                 dimension.suggest(taken)
-            broadcast(self.ground.runtime, taken.number + 1)
+            broadcast(self._runtime, taken.number + 1)
             return self._train(current, taken.number, taken)
 
         try:
@@ -94,11 +96,11 @@ class Worker:
         except (KeyboardInterrupt, ThawError, StorageInternalError):
             trial_queue.requeue_lost(current, self.storage)
             raise
-        broadcast(self.ground.runtime, _STOP)
+        broadcast(self._runtime, _STOP)
 
     def _follow(self, current: optuna.Study) -> None:
         """Train each trial that the main process runs, together with it."""
-        while (message := broadcast(self.ground.runtime)) != _STOP:
+        while (message := broadcast(self._runtime)) != _STOP:
             with contextlib.suppress(optuna.TrialPruned, UpdateFinishedTrialError):
                 self._train(current, message - 1, None)
 
@@ -114,7 +116,7 @@ class Worker:
         params = with_values(self.definition.params, values)
         with _recorded_failures(taken):
             try:
-                result, _ = trial.run(self.ground, params, self._reporter(current, taken))
+                result, _ = trial.run(self.shared, params, self._reporter(current, taken))
             except NotFiniteError as error:
                 if len(current.directions) == 1:
                     raise optuna.TrialPruned(str(error)) from error
@@ -127,7 +129,11 @@ class Worker:
         if len(current.directions) > 1 or study.is_confirmation(current):
             return lambda _: None
         pruner = self.definition.params.search.pruner
-        return EpochReporter(self.ground.runtime, current.direction, pruner, taken)
+        return EpochReporter(self._runtime, current.direction, pruner, taken)
+
+    @property
+    def _runtime(self) -> Runtime:
+        return self.shared.project.runtime
 
     def _dimensions(self, current: optuna.Study) -> list[Dimension]:
         return [] if study.is_confirmation(current) else self.definition.dimensions
@@ -169,11 +175,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt_once)
     params = load(Params)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    opened = trial_context.opened(params, arguments.prepared)
-    definition = StudyDefinition.from_params(params, opened.data.manifest.digest, opened.parent)
+    shared = open_trial_context(params, arguments.prepared)
+    digest = shared.project.data.manifest.digest
+    definition = StudyDefinition.from_params(params, digest, shared.backbones.parent)
     connected = storage.connect(params.search.storage)
     with storage.explain_failures(params.search.storage):
-        Worker(opened, definition, connected).work(
+        Worker(shared, definition, connected).work(
             arguments.study, arguments.number, arguments.trials
         )
 

@@ -1,0 +1,64 @@
+"""Untrained classifiers for the trials of one worker: the backbone is loaded only once."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from thaw.model.head import build
+from thaw.registry.starting_model import begin, head_spec
+
+if TYPE_CHECKING:
+    from thaw.config.model_sections import Head
+    from thaw.config.params import Params
+    from thaw.data.prepared import Prepared
+    from thaw.model.classifier import Classifier
+    from thaw.model.spec import ModelSpec
+
+
+@dataclass
+class Backbones:
+    """The backbone of ``params``, one copy for each setting of ``head.taps``.
+
+    ``parent`` is the URI of the registered version to start from, "" for a backbone of the zoo.
+    """
+
+    params: Params
+    data: Prepared
+    parent: str
+    _by_taps: dict[str, tuple[Classifier, ModelSpec]] = field(default_factory=dict)
+
+    def original(self, head: Head) -> tuple[Classifier, ModelSpec]:
+        """Return the classifier with the taps of ``head``, which must not be trained, and its spec.
+
+        Its head is that of the first trial with these taps.
+        """
+        key = json.dumps(head.taps)
+        if key not in self._by_taps:
+            self._by_taps[key] = begin(self.params, head, self.data, self.parent)
+        return self._by_taps[key]
+
+    def new_classifier(self, params: Params) -> Classifier:
+        """Return a copy of the backbone with a new head, as the head warm-up starts from it.
+
+        Blocks that ``params`` does not unfreeze are shared with the original.
+        """
+        original, spec = self.original(params.head)
+        linear = next(each for each in original.head.modules() if isinstance(each, nn.Linear))
+        shared = [original.head, *original.blocks[: _frozen_blocks(original, params)]]
+        classifier = copy.deepcopy(original, {id(module): module for module in shared})
+        head, classes = head_spec(params.head), len(spec.classes)
+        classifier.head = build(head, linear.in_features, classes, params.seed)
+        return classifier
+
+
+def _frozen_blocks(classifier: Classifier, params: Params) -> int:
+    """Return the number of blocks, from the first, that certainly stay frozen."""
+    depth = params.unfreeze.depth
+    if params.unfreeze.blocks or depth == "auto":
+        return 0
+    return max(0, len(classifier.blocks) - depth)

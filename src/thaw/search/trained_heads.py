@@ -1,0 +1,53 @@
+"""Files with the heads that the head warm-up has trained, for trials with the same settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from thaw.system import provenance
+from thaw.system.code_digests import code_digests
+from thaw.system.files import write_whole
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from thaw.config.params import Params
+
+FOLDER = Path(".thaw/search/heads")
+
+
+def head_path(params: Params, data_key: str, backbone_digest: str) -> Path:
+    """Return the file of the head that the warm-up of ``params`` trains.
+
+    ``data_key`` identifies the prepared data and their preprocessing.
+    """
+    sections = (params.head, params.warmup_head, params.regularize)
+    key = provenance.key(
+        data_key, params.seed, backbone_digest, *(section.model_dump() for section in sections),
+        params.backbone.model_dump(), params.launch.mixed_precision, code_digests()["warmup_head"],
+    )  # fmt: skip
+    return FOLDER / f"{key[:40]}.safetensors"
+
+
+def save_head(path: Path, head: nn.Module) -> None:
+    """Write the weights of a trained head.
+
+    Raises:
+        ThawError: the disk is full or read-only.
+    """
+    state = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
+    write_whole(path, save_tensors(state))
+
+
+def load_head(path: Path) -> dict[str, torch.Tensor] | None:
+    """Return the state of a saved head; None if the file is missing or damaged."""
+    try:
+        return dict(load_tensors(path.read_bytes()))
+    except (FileNotFoundError, SafetensorError):
+        return None
