@@ -66,7 +66,7 @@ class StudyDefinition:
 
     @property
     def _has_augmented_trials(self) -> bool:
-        """Whether ``search.views`` has an effect: some trial trains on augmented images."""
+        """True if a trial may train on augmented images, so that ``search.views`` has an effect."""
         is_searched = any(dimension.key.startswith("augment.") for dimension in self.dimensions)
         return is_searched or self.params.augment.active
 

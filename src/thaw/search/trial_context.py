@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrialContext:
-    """What the trials of one worker share; :meth:`context_of` returns the context of one trial.
+    """The shared state of the trials of one worker; see :meth:`context_of`.
 
     ``project`` is the context of the parameters with which the search starts.
     """

@@ -107,8 +107,9 @@ class Worker:
     def _train(self, current: optuna.Study, number: int, taken: Trial | None) -> list[float]:
         """Train trial ``number`` and return its objectives; ``taken`` is None in other ranks.
 
-        A trial that diverges is pruned. A study with two objectives has no pruned trials: there it
-        returns NaN, and Optuna records a failure.
+        Raises:
+            TrialPruned: the trial is poor, or it diverged and the study has one objective. With
+                two objectives Optuna cannot prune: NaN is returned, which Optuna counts as failed.
         """
         # All ranks read the values from the storage, so that they are the same.
         stored = trial_queue.trial_of(current, number)
