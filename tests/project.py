@@ -54,7 +54,7 @@ class Project:
             *sections, key = name.split("__")
             section = content
             for part in sections:
-                section = section[part]
+                section = section.setdefault(part, {})
             section[key] = value
         with path.open("w") as stream:
             yaml.dump(content, stream)

@@ -42,7 +42,7 @@ def test_a_misspelled_parameter_is_refused_with_the_nearest_name(
 
 
 def test_a_mistyped_value_is_refused_with_its_key(project: Path) -> None:
-    edit(project / "params.yaml", "seed: 0 ", "seed: zero ")
+    edit(project / "params.yaml", "seed: 0", "seed: zero")
     message = error("stage", "prepare")
     assert message == "params.yaml: seed: input should be a valid integer, but it is 'zero'"
 

@@ -15,6 +15,7 @@ import psutil
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
+from thaw.config.params import Params
 from thaw.search import storage
 from thaw.search.attempt import WORKER, first_attempt
 from thaw.search.study import CONFIRMATION_SUFFIX
@@ -43,11 +44,8 @@ class Outcome:
 
 def search_heads_only(project: Project) -> None:
     """Change the space so that a trial takes a fraction of a second."""
-    text = (project.folder / "params.yaml").read_text()
-    depth = "    unfreeze.depth: {low: 0, high: 9, log: false}"
-    assert depth in text
-    (project.folder / "params.yaml").write_text(text.replace(depth, "    unfreeze.depth: [0]"))
-    project.set(unfreeze__depth=0, launch__threads=1)
+    space = {**Params().model_dump()["search"]["space"], "unfreeze.depth": [0]}
+    project.set(unfreeze__depth=0, launch__threads=1, search__space=space)
 
 
 def workers_of(project: Project) -> list[psutil.Process]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +49,9 @@ def make(folder: Path, **changes: Any) -> Params:
 
     ``changes`` are values of the section ``search``.
     """
-    text = (ROOT / "params.yaml").read_text()
-    begin = text.index("  space:")
-    space = f"  space: {json.dumps(changes.pop('space', SPACE))}\n"
-    text = text[:begin] + space + text[text.index("  objective:") :]
-    Path("params.yaml").write_text(text)
-    write_values({**SMALL, **{f"search.{key}": value for key, value in changes.items()}})
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    settings_of_search = {"space": SPACE, **changes}
+    write_values({**SMALL, **{f"search.{key}": value for key, value in settings_of_search.items()}})
     root = tiny.images(folder / "data" / "raw", each=16)
     settled = settings.prepare(val_fraction=0.25, test_fraction=0.1, short_side=16)
     params = load(Params).model_copy(update={"seed": 0, "prepare": settled})

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import settings
+from thaw.config.editing import write_values
 from thaw.system import launching, tool_lock
 from thaw.system.code_digests import PACKAGE, compute
 from thaw.system.processes import LAUNCHER
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 # Stands for a stage: says who and where it is instead of working, or ends as it is told to.
 STAGE = """
 import json, os, sys
+from thaw.errors import ThawError
 from thaw.system.processes import run_main
 
 def main():
@@ -54,13 +56,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def configure(**values: object) -> None:
     """Change values of the section ``launch``."""
-    path = Path("params.yaml")
-    content = path.read_text()
-    for key, value in values.items():
-        lines = [line for line in content.splitlines() if line.startswith(f"  {key}: ")]
-        assert len(lines) == 1
-        content = content.replace(lines[0], f"  {key}: {json.dumps(value)}")
-    path.write_text(content)
+    write_values({f"launch.{key}": value for key, value in values.items()})
 
 
 def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
