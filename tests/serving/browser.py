@@ -20,12 +20,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def executable() -> str | None:
-    """The browser of this machine, if there is one."""
+    """Return the path of an installed browser, None if there is none."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Page:
-    """A tab; ``problems`` are what its console and its loader complained of."""
+    """A tab; ``problems`` are the errors of its console and its loader."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self._reading = os.fdopen(reading, "rb", 0)
@@ -41,7 +41,7 @@ class Page:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method of the DevTools protocol; what it returns."""
+        """Call a method of the DevTools protocol; return its result."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
         if self._session:
@@ -57,13 +57,13 @@ class Page:
                 self.problems.append(json.dumps(answer["params"]))
 
     def evaluate(self, expression: str) -> Any:
-        """The value of some JavaScript."""
+        """Return the value of a JavaScript expression."""
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
     def wait(self, expression: str, seconds: float = 20.0) -> Any:
-        """Wait until some JavaScript is truthy; its value."""
+        """Wait until a JavaScript expression is truthy; return its value."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if value := self.evaluate(expression):
@@ -74,7 +74,7 @@ class Page:
         )
 
     def open(self, url: str, width: int, height: int, *, dark: bool = False) -> None:
-        """Open ``url`` in a window of so many pixels."""
+        """Open ``url`` in a window of ``width`` times ``height`` pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -94,7 +94,7 @@ class Page:
         self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
 
     def drop(self, selector: str, path: Path) -> None:
-        """Drag a file onto an element and let it fall."""
+        """Drag a file onto an element and drop it."""
         box = self.evaluate(
             f"(r => [r.x + r.width / 2, r.y + r.height / 2])"
             f"(document.querySelector('{selector}').getBoundingClientRect())"
@@ -104,14 +104,14 @@ class Page:
             self.call("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
 
     def screenshot(self, path: Path) -> None:
-        """The whole page as PNG."""
+        """Save the whole page as PNG."""
         found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(found["data"]))
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             part = self._reading.read(1 << 16)
-            assert part, "the browser went away"
+            assert part, "the browser has ended"
             self._buffer += part
         message, self._buffer = self._buffer.split(b"\0", 1)
         answer: dict[str, Any] = json.loads(message)
@@ -120,13 +120,13 @@ class Page:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
-    """A tab of a new browser."""
+    """Open a tab in a new browser."""
     name = executable()
     assert name is not None
     low_reads, we_write = os.pipe()
     we_read, low_writes = os.pipe()
-    # The protocol's pipe is at descriptors 3 and 4, which these may be themselves: unused
-    # numbers above are asked for, since a fixed one may be in use in a long test session.
+    # The browser expects the pipes at descriptors 3 and 4. The pipes may have these numbers
+    # themselves, so they are first copied to unused numbers above.
     browser_reads = fcntl.fcntl(low_reads, fcntl.F_DUPFD_CLOEXEC, 10)
     browser_writes = fcntl.fcntl(low_writes, fcntl.F_DUPFD_CLOEXEC, 10)
     os.close(low_reads)

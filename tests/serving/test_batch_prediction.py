@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.data.pictures import plain
 from tests.registry.served import CLASSES, image, uniform
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
@@ -21,7 +20,6 @@ from thaw.serving.batch_prediction import predict_folder
 from thaw.serving.image_files import find_images
 
 COUNT = 20
-THAW = Path(sys.executable).parent / "thaw"
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_every_image_has_the_row_that_the_model_gives_it(
+def test_every_image_has_a_row_with_the_probabilities_of_the_model(
     model: Path, folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
@@ -57,30 +55,30 @@ def test_every_image_has_the_row_that_the_model_gives_it(
     assert about["unreadable"] == {}
 
 
-def test_rows_that_are_there_are_not_computed_again(
+def test_rows_of_an_earlier_run_are_not_computed_again(
     model: Path, folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
     predict_folder(str(model), folder, out)
     whole = out.read_text()
     lines = whole.splitlines(keepends=True)
-    marked = lines[1].replace(",0.", ",7.")  # would be overwritten if it were computed again
+    marked = lines[1].replace(",0.", ",7.")  # a second computation would replace this
     out.write_text("".join([lines[0], marked, *lines[2:9]]) + lines[9][:10])
     predict_folder(str(model), folder, out, batch_size=4)
     again = out.read_text().splitlines(keepends=True)
     assert again[:9] == [lines[0], marked, *lines[2:9]]
-    # other images share a batch than before: the last of six decimals may be another one
+    # The images share a batch with others than before, so the last decimal may differ.
     assert [values(line) for line in again[9:]] == [
         pytest.approx(values(line), abs=2e-6) for line in lines[9:]
     ]
 
 
 def values(line: str) -> list[float]:
-    """The numbers at the end of a row."""
+    """Return the numbers at the end of a row."""
     return [float(cell) for cell in line.rsplit(",", 4)[1:]]
 
 
-def test_what_cannot_be_read_is_listed_and_the_rest_predicted(
+def test_files_that_cannot_be_read_are_listed_and_all_others_predicted(
     model: Path, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "secret.png").write_bytes(image())
@@ -110,76 +108,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_predicted(
     }
 
 
-def test_thin_images_and_links_to_themselves_are_listed_each_with_its_own_reason(
-    model: Path, folder: Path, tmp_path: Path
-) -> None:
-    (folder / "thin.png").write_bytes(plain("PNG", "L", 1, 200_000))
-    (folder / "wide.png").write_bytes(plain("PNG", "L", 900_000, 1))
-    (folder / "long.png").write_bytes(plain("PNG", "L", 4000, 40))
-    (folder / "loop.png").symlink_to("loop.png")
-    out = tmp_path / "out.csv"
-    with pytest.raises(ProblemsError) as caught:
-        predict_folder(str(model), folder, out)
-    reasons = dict(line.split(": ", 1) for line in caught.value.problems)
-    assert list(reasons) == ["'loop.png'", "'thin.png'", "'wide.png'"]
-    assert "1 x 200000 pixels: one side is more than 100 times" in reasons["'thin.png'"]
-    assert "900000 x 1 pixels: one side is more than 100 times" in reasons["'wide.png'"]
-    if sys.version_info < (3, 13):  # from then on, it is no file
-        assert reasons["'loop.png'"] == "a link to itself"
-    assert len(rows(out)) == COUNT + 1
-
-
-def test_an_error_of_thaws_own_is_not_taken_for_a_link(
-    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def failing(*_: object) -> None:
-        raise RuntimeError("something else")
-
-    monkeypatch.setattr(Predictor, "read", failing)
-    with pytest.raises(RuntimeError, match="something else"):
-        predict_folder(str(model), folder, tmp_path / "out.csv")
-
-
-def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(
-    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/a.png").write_bytes(image())
-    (folder / "linked").symlink_to(tmp_path / "elsewhere")
-    (folder / ".hidden").symlink_to(tmp_path / "elsewhere")
-    scandir, out = os.scandir, tmp_path / "out.csv"
-
-    def denied(path: str) -> object:  # root, who runs tests in a container, can read everything
-        if str(path).endswith("sub, ü"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", denied)
-    with pytest.raises(ProblemsError) as caught:
-        predict_folder(str(model), folder, out)
-    monkeypatch.undo()
-    assert sorted(caught.value.problems) == [
-        "'linked': a link to a folder is not followed",
-        "'sub, ü': the folder cannot be read: Permission denied",
-    ]
-    assert len(rows(out)) == COUNT / 2
-    about = json.loads((tmp_path / "out.csv.json").read_text())
-    assert set(about["unreadable"]) == {"linked", "sub, ü"}
-    (tmp_path / "only").mkdir()
-    (tmp_path / "only/linked").symlink_to(folder)
-    with pytest.raises(ProblemsError, match=r"holds no image(.|\n)*'linked': a link to a folder"):
-        find_images(tmp_path / "only")
-
-
-def test_a_name_that_is_no_utf_8_is_listed(model: Path, folder: Path, tmp_path: Path) -> None:
-    (Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png"))).write_bytes(image())
-    with pytest.raises(ProblemsError, match="the file's name is not valid UTF-8"):
-        predict_folder(str(model), folder, tmp_path / "out.csv")
-    about = json.loads((tmp_path / "out.csv.json").read_text())
-    assert about["unreadable"] == {"\udcff.png": "the file's name is not valid UTF-8"}
-
-
-def test_a_probability_that_is_not_finite_is_no_row(
+def test_an_image_with_a_probability_that_is_not_finite_has_no_row(
     model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = Predictor.forward
@@ -199,7 +128,9 @@ def test_a_probability_that_is_not_finite_is_no_row(
     assert len(rows(tmp_path / "out.csv")) == COUNT - 1
 
 
-def test_the_drift_score_stays_until_there_is_another(watched: Path, tmp_path: Path) -> None:
+def test_the_drift_score_of_an_earlier_run_stays_until_there_is_a_new_one(
+    watched: Path, tmp_path: Path
+) -> None:
     folder, out = tmp_path / "images", tmp_path / "out.csv"
     folder.mkdir()
     for number in range(64):
@@ -214,10 +145,10 @@ def test_the_drift_score_stays_until_there_is_another(watched: Path, tmp_path: P
     assert first is not None
     assert first < 0.1
     assert images == 64
-    predict_folder(str(watched), folder, out)  # nothing is left to compute
+    predict_folder(str(watched), folder, out)  # no image remains
     assert drift() == (first, 64)
     (folder / "few.png").write_bytes(uniform(0))
-    predict_folder(str(watched), folder, out)  # too few to tell
+    predict_folder(str(watched), folder, out)  # too few images for a score
     assert drift() == (first, 64)
     for number in range(40):
         (folder / f"white{number}.png").write_bytes(uniform(255))
@@ -238,7 +169,7 @@ def test_the_drift_score_stays_until_there_is_another(watched: Path, tmp_path: P
         (None, "empty", "empty holds no image"),
     ],
 )
-def test_what_is_not_there_is_a_line(
+def test_a_missing_model_or_image_is_an_error(
     model: Path,
     folder: Path,
     tmp_path: Path,
@@ -259,7 +190,7 @@ def test_a_killed_command_continues(model: Path, tmp_path: Path) -> None:
     folder.mkdir()
     for number in range(300):
         (folder / f"{number:04d}.png").write_bytes(image(number, size=100))
-    command = [str(THAW), "predict", str(model), str(folder)]
+    command = [sys.executable, "-m", "thaw.cli", "predict", str(model), str(folder)]
     command += ["--out", str(out), "--batch-size", "2"]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while not out.exists() or out.stat().st_size < 300:
@@ -270,18 +201,27 @@ def test_a_killed_command_continues(model: Path, tmp_path: Path) -> None:
     done = len(rows(out))
     assert 0 < done < 300
     before = out.read_text().splitlines()[: done - 1]
-    subprocess.run(command, check=True)
-    found = rows(out)
-    assert [row["path"] for row in found] == find_images(folder).paths
+    predict_folder(str(model), folder, out)
+    assert [row["path"] for row in rows(out)] == find_images(folder).paths
     assert out.read_text().splitlines()[: done - 1] == before
 
 
-# Where the output may not lie
+def test_a_registered_model_predicts_a_folder(registry: list[str], tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.png").write_bytes(image())
+    out = tmp_path / "out.csv"
+    predict_folder("models:/dev@champion", tmp_path / "images", out)
+    assert len(rows(out)) == 1
+    with pytest.raises(ThawError, match=f"another digest.*{registry[0]}, not {registry[1]}"):
+        predict_folder("models:/dev/2", tmp_path / "images", out)
+
+
+# Outputs that are refused
 
 
 @pytest.fixture
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder above the images, with a params.yaml whose data are in data/raw; entered."""
+    """A project with data in data/raw, beside the images; it is the working directory."""
     root = folder.parent
     shutil.copy(Path(__file__).parents[2] / "params.yaml", root)
     (root / "data/raw/red").mkdir(parents=True)
@@ -321,16 +261,13 @@ def test_an_output_that_would_replace_or_become_an_input_is_refused(
     (project / "linked").symlink_to("images")
     (project / "labels.json").write_text('{"mine": 1}')
     before = contents(project)
-    command = [str(THAW), "predict", "model", "images", "--out", out]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "give another --out" in done.stderr
+    with pytest.raises(ThawError, match="give another --out"):
+        predict_folder("model", Path("images"), Path(out))
     assert contents(project) == before
 
 
 @pytest.mark.parametrize("out", ["images/out.csv", "reports/out.csv", "models/out.csv"])
-def test_an_output_beside_what_is_read_is_written_and_not_read_again(
+def test_an_output_beside_the_images_is_written_and_not_read_again(
     model: Path, project: Path, out: str
 ) -> None:
     for _ in range(2):
@@ -338,7 +275,7 @@ def test_an_output_beside_what_is_read_is_written_and_not_read_again(
         assert len(rows(project / out)) == COUNT
 
 
-def test_a_table_that_someone_has_changed_is_not_replaced(model: Path, project: Path) -> None:
+def test_a_table_with_columns_of_the_user_is_not_replaced(model: Path, project: Path) -> None:
     out = project / "out.csv"
     predict_folder(str(model), Path("images"), out)
     notes = "".join(f"{line},note\n" for line in out.read_text().splitlines())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_model_that_computes_something_else_is_not_proved(model: Path) -> None:
+def test_models_that_compute_other_probabilities_are_not_equal(model: Path) -> None:
     predictor = Predictor(model)
     batches = [torch.cat([predictor.read(image(seed)) for seed in range(4)])]
     assert compare(predictor.forward, predictor.forward, batches).is_equal
@@ -30,7 +30,7 @@ def test_a_model_that_computes_something_else_is_not_proved(model: Path) -> None
 
 
 @pytest.mark.parametrize("rounding", ["tf32", "bf16"])
-def test_the_proof_runs_in_float32_whatever_is_set_around_it(
+def test_the_comparison_computes_in_float32_under_any_setting(
     model: Path, monkeypatch: pytest.MonkeyPatch, rounding: str
 ) -> None:
     predictor = Predictor(model)
@@ -42,12 +42,12 @@ def test_the_proof_runs_in_float32_whatever_is_set_around_it(
         assert not torch.allclose(
             predictor.forward(batches[0]).float(), expected, rtol=0, atol=1e-5
         )
-        proof = compare(predictor.forward, lambda _: expected, batches)
-    assert proof.is_equal
-    assert proof.largest_difference == 0
+        comparison = compare(predictor.forward, lambda _: expected, batches)
+    assert comparison.is_equal
+    assert comparison.largest_difference == 0
 
 
-def test_a_proof_that_fails_says_by_how_much_and_what_follows() -> None:
+def test_the_message_of_a_difference_has_its_size_and_the_consequence() -> None:
     Comparison(images=4, largest_difference=1e-5, changed_labels=0).check("nothing is written")
     message = r"over 4 images a probability differs by up to 0\.02 .* 1 labels changed; it stays"
     with pytest.raises(ThawError, match=message):

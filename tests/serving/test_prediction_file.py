@@ -25,7 +25,7 @@ def opened(path: Path, **changes: str) -> PredictionFile:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Two rows, as a killed run leaves them."""
+    """A file with two rows, as a killed run leaves it."""
     with opened(tmp_path / "out.csv") as results:
         results.add(NAMES, ROWS)
     return tmp_path / "out.csv"
@@ -55,28 +55,42 @@ def test_a_row_has_label_probability_and_all_classes(path: Path) -> None:
     ]
 
 
-def test_what_is_there_is_known_and_kept(path: Path) -> None:
+def test_rows_of_an_earlier_run_are_kept(path: Path) -> None:
     before = path.read_bytes()
     results = opened(path)
     assert results.done == set(NAMES)
     assert path.read_bytes() == before
 
 
-def test_wherever_a_row_is_torn_the_whole_ones_stay(path: Path) -> None:
+def check_torn(path: Path, content: bytes, length: int) -> None:
+    """Check what remains of a file that ends after ``length`` bytes."""
+    header = content.index(b"\n") + 1
+    first = content.index(b"0.75\n") + 5
+    path.write_bytes(content[:length])
+    done = opened(path).done
+    complete = (length >= first) + (length == len(content))
+    assert done == set(NAMES[:complete]), length
+    expected = content[: (header, first, len(content))[complete]]
+    assert path.read_bytes() == expected, length
+
+
+def test_complete_rows_stay_when_the_last_row_is_incomplete(path: Path) -> None:
     content = path.read_bytes()
     header = content.index(b"\n") + 1
     first = content.index(b"0.75\n") + 5
+    for length in (0, 5, header - 1, header, first - 3, first - 1, first, len(content) - 1):
+        check_torn(path, content, length)
+
+
+@pytest.mark.soak
+def test_complete_rows_stay_when_the_file_ends_at_any_byte(path: Path) -> None:
+    content = path.read_bytes()
     for length in range(len(content) + 1):
-        path.write_bytes(content[:length])
-        done = opened(path).done
-        whole = (length >= first) + (length == len(content))
-        assert done == set(NAMES[:whole]), length
-        expected = content[: (header, first, len(content))[whole]]
-        assert path.read_bytes() == expected, length
+        check_torn(path, content, length)
 
 
 @pytest.mark.parametrize("key", OWNER)
-def test_rows_of_another_model_or_folder_are_not_mixed_in(path: Path, key: str) -> None:
+def test_rows_of_another_model_or_folder_are_refused(path: Path, key: str) -> None:
     before = path.read_bytes()
     with pytest.raises(ThawError, match=f"the predictions of another {key}"):
         opened(path, **{key: "other"})
@@ -84,7 +98,7 @@ def test_rows_of_another_model_or_folder_are_not_mixed_in(path: Path, key: str) 
 
 
 @pytest.mark.parametrize("about", [None, "[]", "{", "null"])
-def test_a_file_of_somebody_elses_is_left_alone(tmp_path: Path, about: str | None) -> None:
+def test_a_file_of_another_program_is_not_changed(tmp_path: Path, about: str | None) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("dear diary\n")
     if about is not None:
@@ -94,7 +108,7 @@ def test_a_file_of_somebody_elses_is_left_alone(tmp_path: Path, about: str | Non
     assert path.read_text() == "dear diary\n"
 
 
-def test_a_full_disk_is_a_line_that_names_the_file(path: Path) -> None:
+def test_the_error_of_a_full_disk_names_the_file(path: Path) -> None:
     names, rows = NAMES * 50, ROWS.repeat(50, 1)
     with opened(path) as results, tiny.full_disk(), pytest.raises(ThawError, match=r"out\.csv"):
         results.add(names, rows)

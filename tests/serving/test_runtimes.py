@@ -1,10 +1,7 @@
-"""ONNX Runtime in the place of torch: the same answers, and no others."""
-
 from __future__ import annotations
 
 import json
-import os
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
@@ -12,6 +9,7 @@ import torch
 
 from tests import tf32
 from tests.registry.served import image, model_directory
+from tests.serving.killed import kill_itself
 from tests.serving.service import metric, running
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
@@ -27,17 +25,18 @@ pytest.importorskip("onnxscript")
 
 
 @pytest.fixture
-def exported(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The graph of ``model``, made in this process: a new one imports torch anew."""
-    content = runtimes._export(model)
-    monkeypatch.setattr(runtimes, "_export_in_process", lambda _: content)
+def exported(onnx_graph: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the graph of ``model`` that is made once: a process for the export imports torch."""
+    monkeypatch.setattr(runtimes, "_export_in_process", lambda _: onnx_graph)
 
 
 def read(predictor: Predictor, count: int) -> torch.Tensor:
     return torch.cat([predictor.read(image(seed)) for seed in range(count)])
 
 
-def test_onnx_runtime_computes_the_model_and_torch_what_is_watched(watched: Path) -> None:
+def test_onnx_runtime_computes_the_model_and_torch_the_images_of_the_drift_score(
+    watched: Path,
+) -> None:
     alone, predictor = Predictor(watched), Predictor(watched)
     runtimes.use_runtime("onnx", predictor, watched)
     asked: list[int] = []
@@ -51,11 +50,11 @@ def test_onnx_runtime_computes_the_model_and_torch_what_is_watched(watched: Path
     predictor.elsewhere = counted
     for predictions in (alone, predictor):
         assert predictions.drift is not None
-        predictions.drift.spread(1024)  # one of two is looked at
+        predictions.drift.spread(1024)  # every second image
     inputs = read(predictor, 40)
     expected = alone.forward(inputs, watch=True)
     torch.testing.assert_close(predictor.forward(inputs, watch=True), expected, rtol=0, atol=1e-5)
-    assert asked == [20]  # torch computed the others, where hooks see what passes
+    assert asked == [20]  # torch computed the others, because the drift score needs hooks
     torch.testing.assert_close(predictor.forward(inputs), expected, rtol=0, atol=1e-5)
     assert asked == [20, 40]
     assert predictor.drift is not None
@@ -68,7 +67,7 @@ def test_onnx_runtime_computes_the_model_and_torch_what_is_watched(watched: Path
 
 
 @pytest.mark.usefixtures("exported")
-def test_onnx_runtime_is_held_against_the_model_in_float32(
+def test_onnx_runtime_is_compared_with_the_model_in_float32(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tf32.simulate(monkeypatch)
@@ -78,14 +77,14 @@ def test_onnx_runtime_is_held_against_the_model_in_float32(
     assert predictor.elsewhere is not None
 
 
-def test_torch_is_left_as_it_is(model: Path) -> None:
+def test_the_runtime_torch_changes_nothing(model: Path) -> None:
     predictor = Predictor(model)
     runtimes.use_runtime("torch", predictor, model)
     assert predictor.elsewhere is None
 
 
 @pytest.mark.usefixtures("exported")
-def test_a_service_on_onnx_runtime_answers_what_the_model_says(model: Path) -> None:
+def test_a_service_on_onnx_runtime_answers_with_the_probabilities_of_the_model(model: Path) -> None:
     (expected,) = Predictor(model).probabilities([image(1)]).tolist()
     with running(str(model), runtime="onnx") as url:
         answer = requests.post(
@@ -97,7 +96,9 @@ def test_a_service_on_onnx_runtime_answers_what_the_model_says(model: Path) -> N
 
 
 @pytest.mark.usefixtures("exported")
-def test_a_folder_is_predicted_alike_and_the_file_says_by_what(model: Path, tmp_path: Path) -> None:
+def test_both_runtimes_predict_a_folder_alike_and_the_file_names_the_runtime(
+    model: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(5):
@@ -119,23 +120,18 @@ def test_a_folder_is_predicted_alike_and_the_file_says_by_what(model: Path, tmp_
     torch.testing.assert_close(by_onnx, by_torch, rtol=0, atol=1e-5)
 
 
-def test_a_graph_of_another_model_never_answers(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    model_directory(other, seed=1)
-    content = runtimes._export(other)
-    monkeypatch.setattr(runtimes, "_export_in_process", lambda _: content)
-    predictor = Predictor(model)
+@pytest.mark.usefixtures("exported")
+def test_a_graph_of_another_model_is_not_used(tmp_path: Path) -> None:
+    model_directory(tmp_path / "other", seed=1)
+    predictor = Predictor(tmp_path / "other")
     with pytest.raises(
         ThawError, match=r"differs from the model: over 72 images .*--runtime torch"
     ):
-        runtimes.use_runtime("onnx", predictor, model)
+        runtimes.use_runtime("onnx", predictor, tmp_path / "other")
     assert predictor.elsewhere is None
 
 
-def test_a_missing_package_is_a_line_that_names_the_extra(
+def test_the_message_about_a_missing_package_names_the_option(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(export_formats.PACKAGES, "onnx", ("onnx_that_is_not_there",))
@@ -144,12 +140,9 @@ def test_a_missing_package_is_a_line_that_names_the_extra(
         runtimes.use_runtime("onnx", Predictor(model), model)
 
 
-def killed(_: Path) -> NoReturn:
-    os.kill(os.getpid(), 9)
-    raise AssertionError
-
-
-def test_an_export_that_is_killed_is_a_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "_export", killed)
+def test_a_killed_export_is_an_error_with_a_reason(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "_export", kill_itself)
     with pytest.raises(ThawError, match="exports the model for ONNX Runtime was killed"):
         runtimes.use_runtime("onnx", Predictor(model), model)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
@@ -19,12 +17,12 @@ from thaw.serving.image_files import find_images, problem_lines, read_image, ref
 from thaw.serving.model_uri import local_model
 from thaw.serving.prediction_file import DRIFT, PredictionFile
 from thaw.serving.runtimes import use_runtime
+from thaw.system.bounded_pool import map_in_order
 from thaw.system.console import progress, say, warn
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -105,7 +103,12 @@ def predict(
         predictor.drift.spread(len(paths))
     size = max(1, min(batch_size, -(-len(paths) // cores())))
     batches = [paths[start : start + size] for start in range(0, len(paths), size)]
-    results = _in_order(partial(_predict_batch, predictor, folder.resolve()), batches)
+    results = map_in_order(
+        partial(_predict_batch, predictor, folder.resolve()),
+        batches,
+        pending_per_core=2,
+        initializer=partial(torch.set_num_threads, 1),
+    )
     for result in progress(results, "predicting", len(batches)):
         rows.add(result.paths, result.probabilities)
         failed += result.failed
@@ -132,24 +135,6 @@ def _predict_batch(predictor: Predictor, root: Path, paths: Sequence[str]) -> _B
     finite = probabilities.isfinite().all(dim=1)
     failed += [(path, _NOT_FINITE) for path in compress(images, ~finite)]
     return _BatchResult(list(compress(images, finite)), probabilities[finite], failed)
-
-
-def _in_order(
-    compute: Callable[[Sequence[str]], _BatchResult], batches: Iterable[Sequence[str]]
-) -> Iterator[_BatchResult]:
-    """Yield the results in the order of ``batches``; at most two batches per core are ahead."""
-    waiting: deque[Future[_BatchResult]] = deque()
-    with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(compute, batch))
-                if len(waiting) > 2 * cores():
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _drift(predictor: Predictor) -> tuple[float, int] | None:

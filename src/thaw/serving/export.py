@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,9 @@ from thaw.serving.export_formats import check_packages, export, load_exported
 from thaw.serving.image_files import find_images, read_image, refuse_output
 from thaw.serving.model_uri import local_model
 from thaw.serving.parity import compare
+from thaw.system.bounded_pool import map_in_order
 from thaw.system.console import progress, say
 from thaw.system.files import write_whole
-from thaw.system.processes import cores
 from thaw.system.timing import median_milliseconds
 
 if TYPE_CHECKING:
@@ -97,8 +96,9 @@ def _real_images(predictor: Predictor, folder: Path | None, prepared: Path) -> I
 def _images_of_folder(predictor: Predictor, folder: Path) -> Iterator[Tensor]:
     paths = find_images(folder).paths
     chosen = [paths[place] for place in _evenly_spaced(len(paths))]
-    with ThreadPoolExecutor(cores()) as pool:
-        read = list(pool.map(partial(read_image, folder.resolve(), predictor), chosen))
+    read = map_in_order(
+        partial(read_image, folder.resolve(), predictor), chosen, pending_per_core=2
+    )
     images = [image for image in read if not isinstance(image, str)]
     if not images:
         raise ThawError(f"{folder}: no image could be read")

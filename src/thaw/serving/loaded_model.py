@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from thaw.model.predictor import Predictor
 from thaw.registry.names import PREFIX
 from thaw.serving.image_inputs import encode
 from thaw.serving.model_uri import local_model
-from thaw.system.processes import cores
+from thaw.system.bounded_pool import map_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,10 +112,9 @@ class LoadedModel:
 
     def _batches(self, images: Iterable[Any]) -> Iterator[Tensor]:
         """Decode on all cores; yield uint8 batches (N, 3, S, S)."""
-        numbered = enumerate(images)
-        with ThreadPoolExecutor(cores()) as pool:
-            while batch := list(islice(numbered, _BATCH_SIZE)):
-                yield torch.cat(list(pool.map(self._read, batch)))
+        read = map_in_order(self._read, enumerate(images), pending_per_core=_BATCH_SIZE // 2)
+        while batch := list(islice(read, _BATCH_SIZE)):
+            yield torch.cat(batch)
 
     def _read(self, numbered: tuple[int, Any]) -> Tensor:
         place, image = numbered

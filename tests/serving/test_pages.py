@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from tests.registry.served import CLASSES, image, model_directory
 from tests.serving.browser import NAMES, browser, executable
@@ -16,16 +20,10 @@ if TYPE_CHECKING:
 
     from tests.serving.browser import Page
 
-pytestmark = pytest.mark.skipif(
-    executable() is None, reason=f"no browser here ({', '.join(NAMES)}): the page was not opened"
+needs_browser = pytest.mark.skipif(
+    executable() is None, reason=f"there is no browser ({', '.join(NAMES)})"
 )
 ROWS = "[...document.querySelectorAll('#classes li')].map(row => row.innerText)"
-
-
-@pytest.fixture(scope="module")
-def url(model: Path) -> Iterator[str]:
-    with running(str(model)) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +40,19 @@ def picture(tmp_path: Path) -> Path:
 
 
 def shot(page: Page, tmp_path: Path, name: str) -> None:
-    """A picture to look at, in THAW_SCREENSHOTS if that is set."""
+    """Save a screenshot for a person, in the folder THAW_SCREENSHOTS if that is set."""
     folder = Path(os.environ.get("THAW_SCREENSHOTS", tmp_path))
     page.screenshot(folder / f"{name}.png")
 
 
 def expected(model: Path, picture: Path) -> list[str]:
-    """The labels, the likeliest first, each with its share, as a person reads them."""
+    """Return labels with probabilities, the most probable first, as the page shows them."""
     (row,) = Predictor(model).probabilities([picture.read_bytes()]).tolist()
     ranked = sorted(zip(CLASSES, row, strict=True), key=lambda pair: -pair[1])
     return [f"{label} {100 * share:.1f} %" for label, share in ranked]
 
 
+@needs_browser
 @pytest.mark.parametrize(
     ("way", "width", "dark"),
     [("choose", 1200, False), ("drop", 1000, True), ("choose", 360, False)],
@@ -90,7 +89,8 @@ def test_a_person_gives_an_image_and_sees_the_classes(
     assert page.problems == []
 
 
-def test_what_is_no_image_is_said_and_the_next_one_is_answered(
+@needs_browser
+def test_a_file_that_is_not_an_image_shows_an_error_until_the_next_image(
     page: Page, url: str, picture: Path, tmp_path: Path
 ) -> None:
     page.open(url, 360, 780)
@@ -106,7 +106,8 @@ def test_what_is_no_image_is_said_and_the_next_one_is_answered(
     page.problems.clear()  # the browser's log has the 400
 
 
-def test_it_can_be_used_by_keyboard_and_is_named_for_screen_readers(page: Page, url: str) -> None:
+@needs_browser
+def test_the_page_works_by_keyboard_and_has_names_for_screen_readers(page: Page, url: str) -> None:
     page.open(url, 1200, 780)
     for kind in ("keyDown", "keyUp"):
         page.call(
@@ -121,7 +122,10 @@ def test_it_can_be_used_by_keyboard_and_is_named_for_screen_readers(page: Page, 
     assert any(role == "heading" for role, _ in found)
 
 
-def test_a_class_name_is_text_and_never_markup(page: Page, tmp_path: Path, picture: Path) -> None:
+@needs_browser
+def test_a_class_name_is_shown_as_text_and_not_as_markup(
+    page: Page, tmp_path: Path, picture: Path
+) -> None:
     from thaw.model import directory
 
     folder = tmp_path / "model"
@@ -136,3 +140,36 @@ def test_a_class_name_is_text_and_never_markup(page: Page, tmp_path: Path, pictu
         assert page.evaluate("document.querySelectorAll('#classes img').length") == 0
         assert page.evaluate("document.title") == "thaw: classify an image"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@needs_browser
+def test_the_documentation_shows_the_endpoints_without_an_error(page: Page, url: str) -> None:
+    page.problems.clear()
+    page.open(f"{url}/docs", 1200, 780)
+    page.wait("document.querySelectorAll('.opblock').length === 3")
+    assert page.problems == []
+
+
+def test_a_browser_runs_only_the_script_of_the_page(url: str) -> None:
+    policy = requests.get(url, timeout=10).headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+def test_the_documentation_loads_every_file_from_the_service(url: str) -> None:
+    answer = requests.get(f"{url}/docs", timeout=10)
+    policy = answer.headers["Content-Security-Policy"]
+    (scripts,) = (part for part in policy.split("; ") if part.startswith("script-src"))
+    (script,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert scripts == f"script-src 'self' 'sha256-{digest}'"
+    assert "http" not in policy
+    links = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+    assert len(links) == 3
+    for link in links:
+        assert "//" not in link
+        if not link.startswith("data:"):
+            assert requests.get(f"{url}/{link}", timeout=10).status_code == 200
+    assert "openapi.json" in script
+    assert "http" not in script

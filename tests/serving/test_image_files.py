@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.data.pictures import plain
+from tests.registry.served import image
+from thaw.errors import ProblemsError, ThawError
+from thaw.model.predictor import Predictor
+from thaw.serving.batch_prediction import predict_folder
+from thaw.serving.image_files import find_images, read_image
+
+COUNT = 4
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images in two folders, with names that need quotes."""
+    folder = tmp_path / "images"
+    (folder / "sub, ü").mkdir(parents=True)
+    for number in range(COUNT):
+        below = folder / "sub, ü" if number % 2 else folder
+        (below / f"{number:03d}.png").write_bytes(image(number))
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_images_are_found_by_name_in_all_visible_folders(folder: Path) -> None:
+    (folder / "A.JPEG").touch()
+    (folder / "notes.txt").touch()
+    (folder / ".hidden.png").touch()
+    (folder / ".cache").mkdir()
+    (folder / ".cache/a.png").touch()
+    found = find_images(folder)
+    assert found.paths == ["000.png", "002.png", "A.JPEG", "sub, ü/001.png", "sub, ü/003.png"]
+    assert found.other_files == 1
+    assert found.skipped_folders == []
+    (folder.parent / "empty").mkdir()
+    with pytest.raises(ThawError, match="holds no image"):
+        find_images(folder.parent / "empty")
+
+
+def test_a_file_outside_of_the_folder_is_not_read(folder: Path, model: Path) -> None:
+    (folder.parent / "secret.png").write_bytes(image())
+    predictor = Predictor(model)
+    assert read_image(folder, predictor, "../secret.png") == "leads out of the folder"
+    assert not isinstance(read_image(folder, predictor, "000.png"), str)
+
+
+def test_thin_images_and_links_to_themselves_have_their_own_reasons(
+    model: Path, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "thin.png").write_bytes(plain("PNG", "L", 1, 200_000))
+    (folder / "wide.png").write_bytes(plain("PNG", "L", 900_000, 1))
+    (folder / "long.png").write_bytes(plain("PNG", "L", 4000, 40))
+    (folder / "loop.png").symlink_to("loop.png")
+    out = tmp_path / "out.csv"
+    with pytest.raises(ProblemsError) as caught:
+        predict_folder(str(model), folder, out)
+    reasons = dict(line.split(": ", 1) for line in caught.value.problems)
+    assert list(reasons) == ["'loop.png'", "'thin.png'", "'wide.png'"]
+    assert "1 x 200000 pixels: one side is more than 100 times" in reasons["'thin.png'"]
+    assert "900000 x 1 pixels: one side is more than 100 times" in reasons["'wide.png'"]
+    if sys.version_info < (3, 13):  # later versions report that it is not a file
+        assert reasons["'loop.png'"] == "a link to itself"
+    assert len(rows(out)) == COUNT + 1
+
+
+def test_an_unexpected_error_is_not_reported_as_a_link(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Predictor, "read", failing)
+    with pytest.raises(RuntimeError, match="something else"):
+        predict_folder(str(model), folder, tmp_path / "out.csv")
+
+
+def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.png").write_bytes(image())
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / ".hidden").symlink_to(tmp_path / "elsewhere")
+    scandir, out = os.scandir, tmp_path / "out.csv"
+
+    def denied(path: str) -> object:  # root can read every folder
+        if str(path).endswith("sub, ü"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(ProblemsError) as caught:
+        predict_folder(str(model), folder, out)
+    monkeypatch.undo()
+    assert sorted(caught.value.problems) == [
+        "'linked': a link to a folder is not followed",
+        "'sub, ü': the folder cannot be read: Permission denied",
+    ]
+    assert len(rows(out)) == COUNT / 2
+    about = json.loads((tmp_path / "out.csv.json").read_text())
+    assert set(about["unreadable"]) == {"linked", "sub, ü"}
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/linked").symlink_to(folder)
+    with pytest.raises(ProblemsError, match=r"holds no image(.|\n)*'linked': a link to a folder"):
+        find_images(tmp_path / "only")
+
+
+def test_a_name_that_is_not_utf_8_is_listed(model: Path, folder: Path, tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png"))).write_bytes(image())
+    with pytest.raises(ProblemsError, match="the file's name is not valid UTF-8"):
+        predict_folder(str(model), folder, tmp_path / "out.csv")
+    about = json.loads((tmp_path / "out.csv.json").read_text())
+    assert about["unreadable"] == {"\udcff.png": "the file's name is not valid UTF-8"}

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import requests
+
+from tests.registry.served import image
+from tests.serving.service import PNG, assert_refused, metric, post, running
+from thaw.model.predictor import Predictor
+from thaw.serving.middleware import SECURITY_HEADERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_every_answer_has_the_security_headers(url: str) -> None:
+    for path in ("/", "/healthz", "/missing"):
+        headers = requests.get(f"{url}{path}", timeout=10).headers
+        assert SECURITY_HEADERS.items() <= headers.items()
+
+
+def test_an_error_of_the_model_is_an_internal_error_and_the_service_continues(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Predictor.forward
+    with running(str(model)) as url:
+        monkeypatch.setattr(Predictor, "forward", lambda *a, **k: forward(*a, **k) * float("nan"))
+        assert_refused(post(url, data=image(), headers=PNG), 500, "internal error")
+        monkeypatch.undo()
+        assert post(url, data=image(), headers=PNG).status_code == 200
+        assert metric(url, 'thaw_requests_total{status="500"}') == 1

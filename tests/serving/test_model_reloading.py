@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pytest
+import requests
+
+from tests.registry.served import CLASSES, image, model_directory
+from tests.serving.service import PNG, metric, post, running, wait_for
+from thaw.model import directory
+from thaw.model.predictor import Predictor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = image()
+
+
+def replace(model: Path, other: Path) -> None:
+    """Replace the model directory ``model`` by ``other``, as an alias that moves."""
+    for name in (directory.WEIGHTS, directory.SPEC):
+        shutil.copy(other / name, model / f"{name}.new")
+    for name in (directory.WEIGHTS, directory.SPEC):
+        (model / f"{name}.new").rename(model / name)
+
+
+def test_a_new_model_replaces_the_old_one_and_every_request_is_answered(tmp_path: Path) -> None:
+    live, other = tmp_path / "live", tmp_path / "other"
+    digests = [model_directory(live, seed=0).digest, model_directory(other, seed=1).digest]
+    expected = {
+        digest: Predictor(folder).probabilities([GOOD]).tolist()[0]
+        for digest, folder in zip(digests, (live, other), strict=True)
+    }
+    answers: list[tuple[int, dict[str, Any]]] = []
+    stop = threading.Event()
+
+    def send_requests(url: str) -> None:
+        session = requests.Session()
+        while not stop.is_set():
+            answer = session.post(f"{url}/predict", data=GOOD, headers=PNG, timeout=30)
+            answers.append((answer.status_code, answer.json()))
+
+    with running(str(live)) as url:
+        threads = [threading.Thread(target=send_requests, args=(url,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while not answers:
+            time.sleep(0.01)
+        replace(live, other)
+        end = time.monotonic() + 20
+        while answers[-1][1].get("digest") != digests[1] and time.monotonic() < end:
+            time.sleep(0.01)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert metric(url, "thaw_reloads_total") == 1
+    assert {status for status, _ in answers} == {200}
+    assert {answer["digest"] for _, answer in answers} == set(digests)
+    for _, answer in answers:  # each answer was computed by the model that it names
+        given = list(answer["predictions"][0]["probabilities"].values())
+        assert given == pytest.approx(expected[answer["digest"]], abs=1e-5)
+
+
+def test_a_model_that_cannot_be_loaded_changes_nothing(tmp_path: Path) -> None:
+    model_directory(tmp_path / "live")
+    with running(str(tmp_path / "live")) as url:
+        spec = tmp_path / "live" / directory.SPEC
+        spec.write_text(spec.read_text().replace("cat", "dog"))
+        wait_for(url, "thaw_reload_failures_total", 1)
+        assert post(url, data=GOOD, headers=PNG).status_code == 200
+        assert requests.get(f"{url}/healthz", timeout=10).json()["classes"] == CLASSES
+
+
+def test_the_service_follows_the_alias_and_answers_without_the_registry(
+    registry: list[str],
+) -> None:
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    with running("models:/dev@champion") as url:
+        first = post(url, data=GOOD, headers=PNG).json()
+        assert (first["model"], first["digest"]) == ("models:/dev/1", registry[0])
+        client.set_registered_model_alias("dev", "champion", "2")
+        wait_for(url, "thaw_reloads_total", 1)
+        second = post(url, data=GOOD, headers=PNG).json()
+        assert (second["model"], second["digest"]) == ("models:/dev/2", registry[1])
+        client.delete_registered_model_alias("dev", "champion")
+        wait_for(url, "thaw_reload_failures_total", 1)
+        assert requests.get(f"{url}/healthz", timeout=10).json()["model"] == "models:/dev/2"

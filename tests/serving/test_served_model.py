@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.registry.served import image
+from thaw.data.decoding import DecodeError
+from thaw.model.predictor import Predictor
+from thaw.serving.served_model import load_served_model
+from thaw.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_loaded_model_has_its_name_version_and_digest(model: Path) -> None:
+    served = load_served_model(str(model), Settings(max_megapixels=0.001))
+    assert (served.name, served.version) == (str(model), served.digest)
+    assert served.digest == Predictor(model).spec.digest
+    with pytest.raises(DecodeError, match=r"0\.001"):
+        served.predictor.read(image())
+
+
+def test_a_model_that_cannot_compute_is_not_loaded(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Predictor, "forward", fail)
+    with pytest.raises(RuntimeError, match="no memory"):
+        load_served_model(str(model), Settings())
