@@ -76,7 +76,7 @@ def test_a_person_gives_an_image_and_sees_the_classes(
     page.wait("document.querySelectorAll('#classes li').length === 3")
     rows = [" ".join(row.split()) for row in page.evaluate(ROWS)]
     assert rows == expected(model, picture)
-    assert page.evaluate("document.querySelector('#said').innerText") == rows[0].replace(
+    assert page.evaluate("document.querySelector('#message').innerText") == rows[0].replace(
         " ", ", ", 1
     )
     page.wait("document.querySelector('#preview').naturalWidth === 300")
@@ -96,14 +96,14 @@ def test_a_file_that_is_not_an_image_shows_an_error_until_the_next_image(
     page.open(url, 360, 780)
     (tmp_path / "page.png").write_text("<html>")
     page.choose("#file", tmp_path / "page.png")
-    said = page.wait("document.querySelector('#said.wrong')?.innerText")
-    assert said.startswith("not an image")
+    message = page.wait("document.querySelector('#message.error')?.innerText")
+    assert message.startswith("not an image")
     assert page.evaluate("document.querySelector('#preview').hidden")
-    shot(page, tmp_path, "wrong")
+    shot(page, tmp_path, "error")
     page.choose("#file", picture)
     page.wait("document.querySelectorAll('#classes li').length === 3")
-    assert not page.evaluate("document.querySelector('#said').classList.contains('wrong')")
-    page.problems.clear()  # the browser's log has the 400
+    assert not page.evaluate("document.querySelector('#message').classList.contains('error')")
+    page.problems.clear()  # the browser logs the status 400
 
 
 @needs_browser

@@ -61,8 +61,7 @@ def check_packages(kind: Format, option: str) -> None:
     missing = [name for name in PACKAGES[kind] if importlib.util.find_spec(name) is None]
     if missing:
         raise ThawError(
-            f"{option} needs {', '.join(missing)}: pip install --editable '.[export]' in "
-            "thaw's folder"
+            f"{option} needs {', '.join(missing)}: pip install 'thaw-vision[export]'thaw's folder"
         )
 
 
