@@ -17,16 +17,24 @@ class Target(NamedTuple):
 
 TARGETS = {
     "pipeline": Target(
-        "spine", "5 min", "dvc repro on the digits: accuracy, times, cached and compiled passes"
+        "pipeline", "5 min", "dvc repro on the digits: accuracy, times, cached and compiled passes"
     ),
     "method": Target(
-        "method", "60 min", "thaw against logistic regression, plain fine-tuning and fastai"
+        "method_comparison",
+        "60 min",
+        "thaw against logistic regression, plain fine-tuning and fastai",
     ),
-    "batchnorm": Target("batchnorm", "10 min", "BatchNorm policies at several batch sizes"),
-    "search": Target("search", "3 h", "hyperparameter search against uncached trials; kills"),
-    "promotion": Target("promotion", "60 min", "error rates of the gate; racing promotions"),
-    "serving": Target("serving", "10 min", "throughput and latency of thaw serve and predict"),
-    "drift": Target("drift", "5 min", "drift scores of shifted digits"),
+    "batchnorm": Target(
+        "batchnorm_policies", "10 min", "BatchNorm policies at several batch sizes"
+    ),
+    "search": Target(
+        "search_against_naive", "3 h", "hyperparameter search against uncached trials; kills"
+    ),
+    "promotion": Target("promotion_gate", "60 min", "error rates of the gate; racing promotions"),
+    "serving": Target(
+        "serving_throughput", "10 min", "throughput and latency of thaw serve and predict"
+    ),
+    "drift": Target("drift_scores", "5 min", "drift scores of shifted digits"),
 }
 
 
@@ -44,21 +52,25 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"no benchmark {unknown[0]!r}: choose from {', '.join(TARGETS)}", file=sys.stderr)
         return 2
-    for command in _commands(arguments):
+    if arguments[0].startswith("-"):
+        print("name a benchmark before its options", file=sys.stderr)
+        return 2
+    for command in commands(arguments):
         code = subprocess.run([sys.executable, "-m", *command]).returncode
         if code:
             return code
     return 0
 
 
-def _commands(arguments: list[str]) -> list[list[str]]:
-    commands: list[list[str]] = []
+def commands(arguments: list[str]) -> list[list[str]]:
+    """Return the module of each benchmark, followed by its options."""
+    found: list[list[str]] = []
     for argument in arguments:
         if argument in TARGETS:
-            commands.append([f"benchmarks.{TARGETS[argument].module}"])
+            found.append([f"benchmarks.{TARGETS[argument].module}"])
         else:
-            commands[-1].append(argument)
-    return commands
+            found[-1].append(argument)
+    return found
 
 
 if __name__ == "__main__":

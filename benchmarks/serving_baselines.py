@@ -1,4 +1,4 @@
-"""What `thaw serve` and `thaw predict` are measured against: the same work without the rest."""
+"""Baselines of `thaw serve` and `thaw predict`: decoding and the network alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SIZE = 224
 
 
 def lite0(folder: Path, classes: int = 10) -> None:
-    """EfficientNet-Lite0 at 224 px as `fold_bn` leaves it: merged, with statistics for drift."""
+    """Write EfficientNet-Lite0 at 224 px as `fold_bn` does: merged, with statistics for drift."""
     backbone, digest = zoo.load(
         settings.backbone("timm/tf_efficientnet_lite0", weights="packaged", image_size=_SIZE)
     )
@@ -68,7 +68,7 @@ def lite0(folder: Path, classes: int = 10) -> None:
 
 
 def bare_batches(model: Path, folder: Path) -> dict[int, float]:  # noqa: ARG001  (as bare_folder)
-    """Images a second of the forward pass alone, by batch size."""
+    """Return images per second of the forward pass alone, by batch size."""
     predictor = Predictor(model)
     rates = {}
     for size in _SIZES:
@@ -86,7 +86,7 @@ def bare_batches(model: Path, folder: Path) -> dict[int, float]:  # noqa: ARG001
 
 
 def bare_folder(model: Path, folder: Path) -> dict[str, float]:
-    """Seconds to decode a folder's images on all cores and compute them, with nothing else."""
+    """Return the seconds to decode the images of a folder on all cores and to classify them."""
     predictor = Predictor(model)
     paths = sorted(folder.iterdir())
     start = time.perf_counter()

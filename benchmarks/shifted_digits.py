@@ -1,9 +1,9 @@
-"""Digits whose validation and test halves look different: what a shift of the data does.
+"""A data set with a distribution shift: half of the validation and test digits are recoloured.
 
-Training: 60 digits a class as they are, bright on black. Validation: 15 a class. Test: all the
-rest. Of validation and test, every second image is recoloured and noisy: black and white become
-two random colours, at most 0.4 and at least 0.6 in each channel (of 0..1), and Gaussian noise of
-0.1 is added. Which image, which colours and which noise depend on (seed, image) alone.
+Training has 60 unchanged images per class, validation 15, and test all others. In validation and
+test every second image is changed: black becomes a random colour of at most 0.4 in each channel
+(range 0..1), white one of at least 0.6, and Gaussian noise with standard deviation 0.1 is added.
+Colours and noise depend only on (seed, image).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from benchmarks.clipart import CACHE, empty
+from benchmarks.clipart_dataset import CACHE, empty
 from thaw.ingest.sources import write_digits
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _NOISE = 0.1
 
 
 def dataset(seed: int) -> Path:
-    """A folder with ``train/ val/ test/`` and a folder a digit in each."""
+    """Return a folder with ``train/ val/ test/``, each with one folder per digit."""
     target = CACHE / f"digits-shifted-{seed}"
     if not target.is_dir():
         part = empty(target.with_suffix(".part"))
@@ -44,15 +44,15 @@ def dataset(seed: int) -> Path:
             place = part / split / label / path.name
             place.parent.mkdir(parents=True, exist_ok=True)
             if split != "train" and counts[split, label] % 2:
-                Image.fromarray(shifted(np.asarray(Image.open(path)), seed, path.stem)).save(place)
+                Image.fromarray(recolour(np.asarray(Image.open(path)), seed, path.stem)).save(place)
             else:
                 shutil.copy(path, place)
         part.rename(target)
     return target
 
 
-def shifted(pixels: NDArray[np.uint8], seed: int, name: str) -> NDArray[np.uint8]:
-    """Grey (H, W) -> (H, W, 3) in two random colours, with noise."""
+def recolour(pixels: NDArray[np.uint8], seed: int, name: str) -> NDArray[np.uint8]:
+    """Return a grey image (H, W) as (H, W, 3) in two random colours, with noise."""
     generator = np.random.default_rng([seed, int(name)])
     dark, bright = generator.uniform(0.0, 0.4, 3), generator.uniform(0.6, 1.0, 3)
     values = dark + pixels[..., None] / 255 * (bright - dark)

@@ -1,4 +1,4 @@
-"""The figures of the search, beside the naive way in the same run: `make bench-search`."""
+"""Speed and quality of `thaw search` against naive trials: `make bench TARGETS=search`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks.children import answer, child, start
-from benchmarks.search_parts import PRUNERS
+from benchmarks.search_measurements import PRUNERS
+from benchmarks.subprocesses import read_result, run_script, start_script
 from tests.project import Project
 from tests.search import killing
 from thaw.search.trained_heads import FOLDER as HEADS
@@ -22,29 +22,31 @@ from thaw.training.activation_cache import FOLDER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-Figure = tuple[str, str, str]  # what it is, what it should reach, what was measured
+Figure = tuple[str, str, str]  # name, goal, measured value
 
-_PARTS = "search_parts.py"
+_PARTS = "search_measurements.py"
 _HALF = 4  # of Lite0's nine blocks
 _NAMES = ("speed0", "speed4", "quality", "equal", "overhead", "deaths")
 _console = Console(width=120, soft_wrap=True, highlight=False)
 
 
-def main(
-    trials: Annotated[int, typer.Option(help="Cached trials that speed is measured on.")] = 60,
-    naive: Annotated[int, typer.Option(help="Naive ones, of each depth.")] = 1,
+def main(  # noqa: PLR0913  (the options of the command line)
+    trials: Annotated[int, typer.Option(help="Cached trials for the speed.")] = 60,
+    naive: Annotated[int, typer.Option(help="Naive trials per depth.")] = 1,
     budget: Annotated[int, typer.Option(help="Trials of each search for quality.")] = 8,
-    seeds: Annotated[int, typer.Option(help="Searches for quality, of each kind.")] = 3,
-    at_once: Annotated[str, typer.Option(help="Workers that speed is measured with.")] = "",
-    killed: Annotated[int, typer.Option(help="Trials of the search whose workers die.")] = 200,
-    kill_count: Annotated[int, typer.Option(help="How many die.")] = 5,
-    workers: Annotated[int, typer.Option(help="Of that search.")] = 4,
+    seeds: Annotated[int, typer.Option(help="Searches of each kind for the quality.")] = 3,
+    at_once: Annotated[
+        str, typer.Option(help="Numbers of workers for the speed, with commas.")
+    ] = "",
+    killed: Annotated[int, typer.Option(help="Trials of the search with killed workers.")] = 200,
+    kill_count: Annotated[int, typer.Option(help="Number of kills.")] = 5,
+    workers: Annotated[int, typer.Option(help="Workers of the search with killed workers.")] = 4,
     only: Annotated[str, typer.Option(help=f"Some of {','.join(_NAMES)}.")] = ",".join(_NAMES),
     small: Annotated[bool, typer.Option("--small", help="32 pixels, few epochs.")] = False,  # noqa: FBT002
 ) -> None:
-    """Measure, and print each figure as it comes: a later failure loses none.
+    """Measure and print each figure as soon as it is known.
 
-    Speed is measured with one worker on all cores, as without ``--workers``, and with one a core.
+    Speed is measured with one worker on all cores (the default) and with one worker per core.
     """
     if unknown := sorted(set(only.split(",")) - set(_NAMES)):
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(_NAMES)}")
@@ -72,10 +74,10 @@ def main(
 def speed(
     project: Project, counts: Iterable[int], trials: int, naive: int, depth: int
 ) -> Iterator[Figure]:
-    """Cached trials from an empty cache over naive ones, both by as many workers.
+    """Yield the speed of cached trials relative to naive ones, with the same number of workers.
 
-    Caching alone, in trials of as many epochs as the naive ones; then with thaw's pruner, once all
-    is there.
+    First without pruner from an empty cache, where all trials have as many epochs as the naive
+    ones; then with thaw's pruner and a full cache.
     """
     what = f"trials over depth 0 to {depth}" if depth else "head-only trials"
     goal = "10 x" if depth else "100 x"
@@ -104,23 +106,23 @@ def speed(
 def _workers(
     project: Project, workers: int, trials: int, naive: int, depth: int
 ) -> list[dict[str, Any]]:
-    """What each worker of one study found, which have shared out the cores."""
+    """Return the results of all workers of one study, which share the cores."""
     for kept in (FOLDER, HEADS):
         shutil.rmtree(project.folder / kept, ignore_errors=True)
     name = f"speed-{depth}-{workers}"
     threads = max(1, (os.cpu_count() or 1) // workers)
     started = [
-        start(project.folder, _PARTS, "speed", name, trials, naive, depth, threads=threads)
+        start_script(project.folder, _PARTS, "speed", name, trials, naive, depth, threads=threads)
         for _ in range(workers)
     ]
-    return [answer(process) for process in started]
+    return [read_result(process) for process in started]
 
 
 def quality(project: Project, budget: int, seeds: int) -> Iterator[Figure]:
-    """The best validation loss of equal budgets, over seeds."""
+    """Yield the best validation loss of cached and naive searches of the same number of trials."""
     found: list[dict[str, Any]] = []
     for seed in range(seeds):
-        found.append(child(project.folder, _PARTS, "quality", budget, seed, _HALF))
+        found.append(run_script(project.folder, _PARTS, "quality", budget, seed, _HALF))
         row = found[-1]
         yield (
             f"validation loss of the best of {budget} trials, seed {seed}",
@@ -136,21 +138,21 @@ def quality(project: Project, budget: int, seeds: int) -> Iterator[Figure]:
 
 
 def equal(project: Project) -> Iterator[Figure]:
-    """The weights that a cached and a naive trial end with."""
-    gap = child(project.folder, _PARTS, "equal")["difference"]
+    """Yield the difference of the final weights of a cached and a naive trial."""
+    gap = run_script(project.folder, _PARTS, "equal")["difference"]
     yield "cached against naive training, largest difference of a weight", "0", f"{gap:.1e}"
 
 
 def overhead(project: Project) -> Iterator[Figure]:
-    """What is not training."""
-    both = child(project.folder, _PARTS, "overhead", 50)
+    """Yield the seconds per trial that Optuna and MLflow take."""
+    both = run_script(project.folder, _PARTS, "overhead", 50)
     total = both["optuna"] + both["mlflow"]
     text = f"{total:.3f} s ({both['optuna']:.3f} + {both['mlflow']:.3f})"
     yield "Optuna + MLflow overhead a trial", "0.1 s", text
 
 
 def deaths(trials: int, workers: int, count: int) -> Iterator[Figure]:
-    """A search, the only one of its project, whose workers are killed, whatever they do."""
+    """Yield the lost and repeated trials of a search whose workers are killed at random times."""
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
         project.small()

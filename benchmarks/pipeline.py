@@ -1,6 +1,7 @@
-"""The figures of the pipeline, measured: `make bench`.
+"""Accuracy and times of `dvc repro` on the digits: `make bench TARGETS=pipeline`.
 
-Ratios and medians, side by side in one run; the machine's own speed cancels out of most of them.
+The two sides of each ratio are measured in the same run, so that the speed of the machine cancels
+out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.children import answer, child, start
+from benchmarks.subprocesses import read_result, run_script, start_script
 from tests.project import Project
 
 
@@ -27,13 +28,13 @@ def main() -> None:
         table.add_column(name)
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
-        for row in [*pipeline(project), *passes(project), *rivals(project)]:
+        for row in [*pipeline(project), *network_passes(project), *concurrent_trainings(project)]:
             table.add_row(*row)
     Console(width=110).print(table)
 
 
 def pipeline(project: Project) -> list[tuple[str, str, str]]:
-    """The whole of it: from nothing, again, and with another learning rate."""
+    """Return rows of `dvc repro`: from nothing, with nothing to do, with another rate."""
     seconds, _ = timed(project, "dvc", "repro")
     scores = json.loads((project.folder / "reports/evaluate/metrics.json").read_text())["test"]
     nothing = statistics.median(timed(project, "dvc", "repro")[0] for _ in range(3))
@@ -49,11 +50,13 @@ def pipeline(project: Project) -> list[tuple[str, str, str]]:
     ]
 
 
-def passes(project: Project) -> list[tuple[str, str, str]]:
-    """Warm-up against forward passes; the memory format and the allocator against the defaults."""
-    fast = child(project.folder, "passes.py", "channels_last", 64, "training")
-    slow = child(project.folder, "passes.py", "contiguous", 64, "training", tuned=False)
-    large = child(project.folder, "passes.py", "channels_last", 224)
+def network_passes(project: Project) -> list[tuple[str, str, str]]:
+    """Return rows of the head warm-up, the memory format and the allocator, as ratios."""
+    fast = run_script(project.folder, "network_passes.py", "channels_last", 64, "training")
+    slow = run_script(
+        project.folder, "network_passes.py", "contiguous", 64, "training", tuned=False
+    )
+    large = run_script(project.folder, "network_passes.py", "channels_last", 224)
     large_warmup, warmup = large["ratio"], fast["ratio"]
     validation = fast["validation"] / fast["forward"]
     naive = fast["naive_epoch"] * 20 / fast["forward"]
@@ -69,13 +72,13 @@ def passes(project: Project) -> list[tuple[str, str, str]]:
     ]
 
 
-def rivals(project: Project) -> list[tuple[str, str, str]]:
-    """Two trainings at once, on the same cores; and one alone, in each environment."""
+def concurrent_trainings(project: Project) -> list[tuple[str, str, str]]:
+    """Return rows of two trainings at the same time on the same cores, and of one alone."""
     alone, together = {}, {}
     for tuned in (True, False):
-        alone[tuned] = child(project.folder, "steps.py", tuned=tuned)["median"]
-        both = [start(project.folder, "steps.py", tuned=tuned) for _ in range(2)]
-        together[tuned] = sum(answer(process)["total"] for process in both) / 2
+        alone[tuned] = run_script(project.folder, "training_steps.py", tuned=tuned)["median"]
+        both = [start_script(project.folder, "training_steps.py", tuned=tuned) for _ in range(2)]
+        together[tuned] = sum(read_result(process)["total"] for process in both) / 2
     name = "GOMP_SPINCOUNT as thaw sets it"
     return [
         (f"{name}, two trainings at once", "", f"{together[False] / together[True]:.1f} x"),
@@ -84,7 +87,7 @@ def rivals(project: Project) -> list[tuple[str, str, str]]:
 
 
 def timed(project: Project, *command: str) -> tuple[float, str]:
-    """Seconds that a command took, and its output."""
+    """Return the seconds that a command took, and its output."""
     start = time.perf_counter()
     output = project.run(*command)
     return time.perf_counter() - start, output

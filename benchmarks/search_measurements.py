@@ -1,9 +1,9 @@
-"""What ``search.py`` measures, in a folder with prepared data; a line of JSON.
+"""Measure one part of ``search_against_naive.py`` in a folder with prepared data; print JSON.
 
-As ``search_parts.py speed NAME TRIALS NAIVE DEPTH``, ``quality TRIALS SEED DEPTH``, ``equal`` or
-``overhead TRIALS``, in a process of its own: malloc is set up before it starts. The naive way is
-thaw's own loop on image files: every epoch of every trial decodes them, nothing is cached, and each
-trial trains its head itself (only for ``quality``, which times nothing, may it take a shared one).
+Usage: ``search_measurements.py speed NAME TRIALS NAIVE DEPTH``, ``quality TRIALS SEED DEPTH``,
+``equal`` or ``overhead TRIALS``. It runs in its own process, because malloc reads its settings at
+the start. A naive trial uses thaw's training loop on image files: every epoch decodes them, nothing
+is cached, and each trial trains its own head (except for ``quality``, which measures no time).
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ PRUNERS = ("none", "hyperband")
 
 
 class FileStore(PackedStore):
-    """The packed images, each in a file of its own: PNG, so that the pixels are the same."""
+    """The packed images as PNG files with the same pixels."""
 
     def read(self, image_id: int) -> NDArray[np.uint8]:
-        """The image as (H, W, 3)."""
+        """Return the image as (H, W, 3)."""
         return np.asarray(Image.open(FILES / f"{image_id}.png"))
 
 
 def write_files() -> None:
-    """Write the files that are not there yet."""
+    """Write the missing PNG files."""
     FILES.mkdir(parents=True, exist_ok=True)
     packed = PackedStore(PREPARED)
     for image_id in range(len(packed)):
@@ -67,7 +67,7 @@ def write_files() -> None:
 
 @dataclass
 class SharesHeads(TrialContext):
-    """Every epoch of every trial decodes the image files."""
+    """A trial context without activation cache: each epoch decodes the image files."""
 
     def __post_init__(self) -> None:
         write_files()
@@ -82,7 +82,7 @@ class SharesHeads(TrialContext):
 
 @dataclass
 class Naive(SharesHeads):
-    """In addition every trial trains its own head."""
+    """A trial context in which each trial also trains its own head."""
 
     trials: int = 0
 
@@ -94,7 +94,7 @@ class Naive(SharesHeads):
 
 @dataclass
 class Timed(TrialContext):
-    """Measures the seconds of what is computed once: activations and heads."""
+    """A trial context that measures the seconds of shared work: activations and heads."""
 
     cold: float = 0.0
 
@@ -124,7 +124,10 @@ def _files() -> set[Path]:
 
 
 def parameters(depth: int, **changes: Any) -> Params:
-    """Those of the folder, searched over depths up to ``depth``; ``changes`` are of ``search``."""
+    """Return the folder's parameters with a search over depths up to ``depth``.
+
+    ``changes`` are values of the section ``search``.
+    """
     params = load(Params)
     wanted = Range(low=0, high=depth, log=False) if depth else [0]
     whole = {**params.search.space, "unfreeze.depth": wanted}
@@ -147,11 +150,11 @@ def definition_of(made: TrialContext) -> StudyDefinition:
 
 
 def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, dict[str, float]]:
-    """One of the workers of two studies, one that prunes nothing and one as thaw prunes.
+    """Work on two studies, one without pruner and one with thaw's pruner, and return times of both.
 
-    Of each: the ``seconds`` of its trials; ``cold``, the part in what is computed once, also by
-    another worker that this one waits for; and ``naive``, the mean seconds of a naive trial of the
-    same depths. Of each depth the first ``naive`` trials are run naively.
+    ``seconds`` is the time of all trials. ``cold`` is the part of it for shared work, including the
+    wait for another worker that does it. ``naive`` is the mean time of a naive trial of the same
+    depths; the first ``naive`` trials of each depth are repeated naively.
     """
     found: dict[str, dict[str, float]] = {}
     values: dict[str, list[dict[str, Any]]] = {}
@@ -175,9 +178,9 @@ def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, dict[str,
 
 
 def _naive_seconds(params: Params, values: list[dict[str, Any]], each: int) -> dict[int, float]:
-    """The mean seconds of a naive trial by depth, from the first ``each`` of ``values``.
+    """Return the mean seconds of a naive trial by depth, from the first ``each`` of ``values``.
 
-    What is frozen runs as the library built it: nobody merges BatchNorms by hand for this.
+    Frozen blocks run as the library builds them, without merged BatchNorms.
     """
     slow = opened(Naive, params)
     seconds = {}
@@ -193,10 +196,10 @@ def _naive_seconds(params: Params, values: list[dict[str, Any]], each: int) -> d
 
 
 def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
-    """The best validation loss of as many trials: cached and pruned, and naively without either.
+    """Return the best validation loss of ``trials`` cached and pruned, and of as many naive trials.
 
-    The naive trials begin with the heads that the cached ones trained, where they need the same:
-    they are the ones that they would train themselves, to the bit, and nothing is timed here.
+    Naive trials reuse the heads of cached ones, which have the same bits as their own would have.
+    No time is measured here.
     """
     found = {}
     for name, pruner in (("cached", "hyperband"), ("naive", "none")):
@@ -212,7 +215,7 @@ def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
 
 
 def equal() -> dict[str, float]:
-    """The largest difference of a tensor, cached against naive training, no augmentation."""
+    """Return the largest difference of a weight between cached and naive training."""
     params = parameters(4)
     off = params.augment.model_copy(update=dict.fromkeys(type(params.augment).model_fields, 0))
     params = params.model_copy(update={"augment": off})
@@ -225,7 +228,7 @@ def equal() -> dict[str, float]:
 
 
 def overhead(trials: int) -> dict[str, float]:
-    """Seconds a trial that Optuna and MLflow take: trials that only report seven epochs."""
+    """Return the seconds per trial of Optuna and of MLflow, for trials that only report."""
     params = parameters(4)
     made = open_trial_context(params, PREPARED)
     definition, connected = definition_of(made), storage.connect("")
@@ -252,7 +255,7 @@ def overhead(trials: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run the part that the command line names, and print what came out."""
+    """Run the part that the command line names and print its result."""
     parts: dict[str, Callable[..., dict[str, Any]]] = {
         "speed": speed,
         "quality": quality,

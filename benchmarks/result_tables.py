@@ -1,4 +1,4 @@
-"""Results of several seeds -> a Markdown table and a picture."""
+"""Show the results of several seeds as a Markdown table and as a picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def spread(values: Sequence[float], digits: int = 4) -> str:
-    """Mean and standard deviation (of the sample) as text."""
+    """Return mean and sample standard deviation as text."""
     if not values:
         return "-"
     deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
@@ -31,7 +31,7 @@ def markdown(head: Sequence[str], body: Sequence[Sequence[str]], console: Consol
 
 
 def show(rows: Rows, names: Sequence[str], arms: Sequence[str], console: Console) -> None:
-    """A line an arm and data set; last how much better ``advised`` is, paired by seed."""
+    """Print one line per arm and data set, with the gain of ``advised`` over it, paired by seed."""
     body = []
     for name in names:
         for arm in arms:
@@ -56,7 +56,7 @@ def show(rows: Rows, names: Sequence[str], arms: Sequence[str], console: Console
 
 
 def draw(rows: Rows, names: Sequence[str], arms: Sequence[str], path: Path) -> None:
-    """A panel a data set, a row an arm: a dot each seed, a bar at the mean."""
+    """Draw one panel per data set with one row per arm: a dot per seed and a bar at the mean."""
     from matplotlib.figure import Figure
 
     present = [name for name in names if any(row["data"] == name for row in rows)]

@@ -1,14 +1,14 @@
-"""BatchNorm policies against batch sizes: `make bench-batchnorm`.
+"""Test accuracy by BatchNorm policy and batch size: `make bench TARGETS=batchnorm`.
 
-All blocks are fine-tuned for three epochs at 64 px from the same warmed-up head (one a seed), under
-each policy and at each batch size, on 240 training images of clip art and of the digits whose
-test half is shifted. The learning rate is 0.0003 throughout, so that nothing but the batch changes.
-The scores are those of the last epoch on 480 test images, which nothing was chosen by. (The best
-epoch might be the head that all start from, which would hide what a policy breaks.) Where running
-statistics are left, a copy of the last epoch is scored with them recalibrated on the training
-images, too.
+All blocks are fine-tuned for three epochs at 64 px from the same trained head (one per seed), with
+each policy and batch size, on 240 training images of clip art and of shifted digits. The learning
+rate is always 0.0003, so that only the batch size changes. The scores are those of the last epoch
+on 480 test images, which select nothing. (The best epoch could be the initial head, which would
+hide the damage of a policy.) If a policy keeps running statistics, a copy is also scored after
+they are recalibrated on the training images.
 
-Every result is a line of ``benchmarks/results/batchnorm.jsonl``: an interrupted run continues.
+Each result is appended to ``benchmarks/results/batchnorm.jsonl``, so that an interrupted run
+continues.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import torch.nn.functional as F
 import typer
 from rich.console import Console
 
-from benchmarks import clipart, shifted, tables
+from benchmarks import clipart_dataset, result_tables, shifted_digits
 from tests.project import ROOT
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -67,8 +67,8 @@ POLICIES = get_args(BatchNormPolicy)
 SIZES = (2, 4, 8, 16, 32)
 RESULTS = Path(__file__).parent / "results" / "batchnorm.jsonl"
 _SETS: dict[str, Callable[[int], Path]] = {
-    "clipart-few": partial(clipart.dataset, "few"),
-    "digits-shifted": shifted.dataset,
+    "clipart-few": partial(clipart_dataset.dataset, "few"),
+    "digits-shifted": shifted_digits.dataset,
 }
 _PICTURE = ROOT / "docs/images/batchnorm.png"
 _TRAINING, _TEST = 240, 480
@@ -82,10 +82,10 @@ def main(
     epochs: int = 3,
     threads: Annotated[int, typer.Option(help="0: all cores.")] = 0,
 ) -> None:
-    """Run what is not among the results yet; then show and draw them."""
+    """Measure what has no result yet, then print and draw all results."""
     if not ENVIRONMENT.keys() <= os.environ.keys():  # must be set before the process starts
         cores = {"OMP_NUM_THREADS": str(threads or os.cpu_count())}
-        command = [sys.executable, "-m", "benchmarks.batchnorm", *sys.argv[1:]]
+        command = [sys.executable, "-m", "benchmarks.batchnorm_policies", *sys.argv[1:]]
         os.execve(sys.executable, command, os.environ | ENVIRONMENT | cores)
     console = Console(width=110)
     done = {(r["data"], r["seed"], r["policy"], r["batch"], r["epochs"]) for r in results()}
@@ -105,13 +105,13 @@ def main(
 
 
 def results() -> list[dict[str, Any]]:
-    """What was measured so far."""
+    """Return all results so far."""
     return [json.loads(line) for line in RESULTS.open()] if RESULTS.exists() else []
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all runs of one data set and seed have in common."""
+    """Data, head and settings that all runs of one data set and seed share."""
 
     params: Params
     runtime: Runtime
@@ -120,7 +120,7 @@ class Bench:
     folder: Path
 
     def images(self, split: str, most: int | None = None) -> ImageSource:
-        """The images of a split, or as many of them as wanted, drawn by the seed."""
+        """Return the images of a split, or a sample of them drawn by the seed."""
         ids = self.data.manifest.ids(split)
         order = np.random.default_rng(self.params.seed).permutation(len(ids))[:most]
         targets = self.data.manifest.targets
@@ -134,7 +134,7 @@ class Bench:
         log: Callable[[Row], None] = lambda _: None,
         **changes: Any,
     ) -> Progress:
-        """Train as thaw's stages do, from cached activations where the plan has any."""
+        """Train as thaw's stages do, from cached activations if blocks are frozen."""
         if plan.batch_norm == "affine":
             fold_blocks(classifier.blocks, plan.trainable)
         apply_plan(classifier, plan)
@@ -148,7 +148,7 @@ class Bench:
             return fit(self.runtime, classifier, inputs, setup, observer)
 
     def recalibrated(self, classifier: Classifier, images: ImageSource) -> tuple[float, float]:
-        """Accuracy and loss with the statistics of the training images; the classifier stays."""
+        """Return accuracy and loss of a copy with the statistics of the training images."""
         made = copy.deepcopy(classifier)
         recalibrate(self.runtime, made, self.images("train", _TRAINING), self.params.seed)
         outputs, targets = logits(self.runtime, made, images, ""), torch.from_numpy(images.targets)
@@ -159,7 +159,7 @@ class Bench:
 def measure(
     name: str, seed: int, todo: list[tuple[BatchNormPolicy, int]], epochs: int, console: Console
 ) -> None:
-    """Warm one head up, and fine-tune copies of it."""
+    """Train one head and fine-tune copies of the classifier."""
     with tempfile.TemporaryDirectory() as folder:
         params = load(Params, ROOT / "params.yaml")
         size = params.backbone.model_copy(update={"image_size": _PIXELS})
@@ -203,18 +203,21 @@ def measure(
             )
 
 
-def show(rows: tables.Rows, console: Console) -> None:
-    """A table a data set: test accuracy by policy and batch size, and of the head at the start."""
+def show(rows: result_tables.Rows, console: Console) -> None:
+    """Print per data set the test accuracy by policy and batch size, and of the initial head."""
     for name in _SETS:
         found = [row for row in rows if row["data"] == name]
         if not found:
             continue
         starts = {row["seed"]: row["start_accuracy"] for row in found}
-        console.print(f"{name}: the head alone {tables.spread(list(starts.values()), 3)}\n")
+        console.print(f"{name}: the head alone {result_tables.spread(list(starts.values()), 3)}\n")
         for value, digits in (("accuracy", 3), ("loss", 2)):
             body = [
                 [name]
-                + [tables.spread(_values(found, policy, size, key), digits) for size in SIZES]
+                + [
+                    result_tables.spread(_values(found, policy, size, key), digits)
+                    for size in SIZES
+                ]
                 for policy in POLICIES
                 for name, key in (
                     (policy, f"test_{value}"),
@@ -222,11 +225,11 @@ def show(rows: tables.Rows, console: Console) -> None:
                 )
                 if any(key in row for row in found if row["policy"] == policy)
             ]
-            tables.markdown([f"test {value}, batch of", *map(str, SIZES)], body, console)
+            result_tables.markdown([f"test {value}, batch of", *map(str, SIZES)], body, console)
 
 
-def draw(rows: tables.Rows) -> None:
-    """A panel a data set: a line a policy over the batch size, a dot a seed."""
+def draw(rows: result_tables.Rows) -> None:
+    """Draw one panel per data set: a line per policy over the batch size, and a dot per seed."""
     from matplotlib.figure import Figure
 
     present = [name for name in _SETS if any(row["data"] == name for row in rows)]
@@ -254,7 +257,7 @@ def draw(rows: tables.Rows) -> None:
     figure.savefig(_PICTURE, dpi=120)
 
 
-def _values(rows: tables.Rows, policy: str, size: int, value: str) -> list[float]:
+def _values(rows: result_tables.Rows, policy: str, size: int, value: str) -> list[float]:
     return [row[value] for row in rows if (row["policy"], row["batch"]) == (policy, size)]
 
 

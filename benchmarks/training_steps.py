@@ -1,4 +1,4 @@
-"""Seconds of 20 training steps of the packaged backbone at 64 pixels, as JSON: for ``spine.py``."""
+"""Print as JSON the seconds of 20 training steps of the packaged backbone at 64 pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STEPS, _BATCH = 20, 16
 
 
 def main() -> None:
-    """Measure, and print one line."""
+    """Measure and print one line of JSON."""
     backbone, _ = zoo.load(load(Params, Path("params.yaml")).backbone)
     network = nn.Sequential(*backbone.blocks).to(memory_format=torch.channels_last).train()
     images = torch.randn(_BATCH, 3, 64, 64).contiguous(memory_format=torch.channels_last)

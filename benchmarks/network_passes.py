@@ -1,10 +1,10 @@
-"""Seconds for a forward pass, a warm-up, an uncached warm-up epoch and a training epoch, as JSON.
+"""Print as JSON the seconds of a forward pass, a head warm-up and a training epoch.
 
-The forward pass is of the network as its library built it, BatchNorms unmerged.
-
-Run in a folder with prepared data, by ``spine.py``, as ``passes.py MEMORY_FORMAT IMAGE_SIZE
-[training]``. Medians of rounds in which each is done once, so that a slow minute of the machine is
-one of all; ``ratio`` is the median of the warm-up over the forward pass of the same round.
+``pipeline.py`` runs this in a folder with prepared data, as ``network_passes.py MEMORY_FORMAT
+IMAGE_SIZE [training]``. The forward pass uses the network as its library builds it, with unmerged
+BatchNorms. Each number is the median over several rounds; each round measures everything once, so
+that a slow minute of the machine affects all of them. ``ratio`` is the median of the head warm-up
+divided by the forward pass of the same round.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ROUNDS = 5
 
 
 def main() -> None:
-    """Measure, and print one line of JSON."""
+    """Measure and print one line of JSON."""
     params = load(Params)
     runtime = start(params.launch, params.resources)
     data = Prepared(Path("data/prepared"))
@@ -94,14 +94,14 @@ def main() -> None:
 
 
 class _Contiguous(ImageSource):
-    """Inputs in torch's default memory format, as most training scripts have them."""
+    """Inputs in torch's default memory format, which most training scripts use."""
 
     def finish(self, inputs: Tensor, places: NDArray[np.int64], epoch: int | None) -> Tensor:
         return super().finish(inputs, places, epoch).contiguous()
 
 
 def seconds(work: Callable[[Path], None]) -> float:
-    """Of one round, in an empty folder."""
+    """Return the seconds of one round of ``work`` in an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         work(Path(folder))

@@ -1,4 +1,4 @@
-"""Parts of a benchmark in processes of their own: malloc is set up before they start."""
+"""Run a part of a benchmark in its own process, which reads its malloc settings when it starts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.project import environment
 from thaw.system.launching import ENVIRONMENT
 
 
-def start(
+def start_script(
     folder: Path, script: str, *arguments: object, tuned: bool = True, threads: int = 0
 ) -> subprocess.Popen[str]:
-    """Start ``benchmarks/SCRIPT`` in ``folder`` in so many threads.
+    """Start ``benchmarks/SCRIPT`` in ``folder`` with ``threads`` threads.
 
-    0: as many as ``OMP_NUM_THREADS`` says, else as there are cores. In the environment that thaw
-    starts its stages in, or without it where not ``tuned``.
+    ``threads=0`` means ``OMP_NUM_THREADS``, or one thread per core if it is not set. The process
+    gets the environment of thaw's stages, unless ``tuned`` is false.
     """
     asked = str(threads) if threads else os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
     plain = {key: value for key, value in environment().items() if key not in ENVIRONMENT}
@@ -33,8 +33,8 @@ def start(
     )
 
 
-def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """The JSON in the last line that it prints."""
+def read_result(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return the JSON that ``process`` prints as its last line."""
     output, errors = process.communicate()
     if process.returncode:
         raise SystemExit(f"error: {process.args!r}\n{errors[-3000:]}")
@@ -42,6 +42,6 @@ def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
     return row
 
 
-def child(folder: Path, script: str, *arguments: object, tuned: bool = True) -> dict[str, Any]:
-    """What ``benchmarks/SCRIPT`` prints."""
-    return answer(start(folder, script, *arguments, tuned=tuned))
+def run_script(folder: Path, script: str, *arguments: object, tuned: bool = True) -> dict[str, Any]:
+    """Run ``benchmarks/SCRIPT`` and return the JSON that it prints."""
+    return read_result(start_script(folder, script, *arguments, tuned=tuned))

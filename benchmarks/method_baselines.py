@@ -1,8 +1,8 @@
-"""One arm of ``method.py`` on the prepared data of the folder it runs in; a line of JSON.
+"""Train one baseline of ``method_comparison.py`` in a folder with prepared data; print JSON.
 
-As ``arms.py logistic|plain|fastai EPOCHS [flip]`` or ``arms.py timing PIXELS``, in a process of its
-own: malloc is set up before it starts. All arms read the pixels that thaw prepared, resized and
-normalised as thaw does.
+Usage: ``method_baselines.py logistic|plain|fastai EPOCHS [flip]`` or ``method_baselines.py timing
+PIXELS``. It runs in its own process, because malloc reads its settings at the start. All baselines
+use the pixels that thaw has prepared, resized and normalised.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Setting:
         }
 
     def source(self, split: str, *, augmented: bool = False) -> Source:
-        """The images of a split, as thaw's own stages read them."""
+        """Return the images of a split, as thaw's stages read them."""
         augmentation = self.params.augment if augmented else None
         return self.data.images(split, self.spec.preprocessing, self.params.seed, augmentation)
 
 
 def scores(probabilities: NDArray[Any], targets: NDArray[np.int64], split: str) -> dict[str, float]:
-    """Accuracy and log-loss (nats) of probabilities (N, C)."""
+    """Return accuracy and log-loss (nats) of probabilities (N, C)."""
     chosen = np.asarray(probabilities, dtype=np.float64)[np.arange(len(targets)), targets]
     return {
         f"{split}_accuracy": float((probabilities.argmax(1) == targets).mean()),
@@ -68,9 +68,9 @@ def scores(probabilities: NDArray[Any], targets: NDArray[np.int64], split: str) 
 
 
 def logistic(setting: Setting, _: int) -> dict[str, Any]:
-    """Logistic regression on the frozen, standardised features of the last block.
+    """Fit logistic regression on the frozen, standardised features of the last block.
 
-    The strength of its penalty is the one with the lowest validation loss.
+    The penalty is chosen by the lowest validation loss.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -93,10 +93,10 @@ def logistic(setting: Setting, _: int) -> dict[str, Any]:
 
 
 def plain(setting: Setting, epochs: int) -> dict[str, Any]:
-    """All layers at one rate from the first step, a random head, BatchNorm in train mode.
+    """Train all layers at one rate from the first step, with a random head.
 
-    AdamW at the better of two rates, and of its epochs the best, both by the validation loss;
-    the same augmentation as thaw's.
+    BatchNorm is in train mode. The optimiser is AdamW, the augmentation that of thaw. Learning rate (of two) and epoch are
+    chosen by the lowest validation loss.
     """
     classifier = setting.classifier
     pretrained = copy.deepcopy(classifier.state_dict())
@@ -112,7 +112,7 @@ def plain(setting: Setting, epochs: int) -> dict[str, Any]:
 def _plain_at(
     setting: Setting, rate: float, epochs: int
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The validation scores of the best epoch, and its weights."""
+    """Return the validation scores and the weights of the best epoch."""
     classifier, seed = setting.classifier, setting.params.seed
     torch.manual_seed(seed)
     for module in classifier.head.modules():
@@ -142,7 +142,7 @@ def _scored(setting: Setting, split: str) -> dict[str, Any]:
 
 
 def fastai(setting: Setting, epochs: int) -> dict[str, Any]:
-    """The ``fine_tune`` of fastai on the same blocks: its head, optimiser, rates, transforms."""
+    """Train with fastai's ``fine_tune``, head, rates and transforms on the same blocks."""
     import fastai.callback.schedule  # noqa: F401  (gives the learner its fine_tune)
     from fastai.callback.channelslast import ChannelsLast
     from fastai.learner import Learner

@@ -1,10 +1,11 @@
-"""Real images that cost nothing: Debian's ``openclipart-png``, as a data set of eight subjects.
+"""A data set of free images with eight classes: Debian's package ``openclipart-png``.
 
-The package is fetched once, into a folder that git ignores. ``few`` has 30 training images a
-class, 10 to validate by and all the rest to test with; ``all`` has six tenths, one and three.
-Both are ``train/ val/ test/`` folders, drawn by the seed, and near-duplicates stay together.
+The package is downloaded once into a folder that git ignores. The variant ``few`` has 30 training
+and 10 validation images per class, and tests on all others. ``all`` has 60 % training, 10 %
+validation and 30 % test images. Both are ``train/ val/ test/`` folders. The seed draws the split,
+and near-duplicates stay in one split.
 
-    python -m benchmarks.clipart        fetch the package, write the images, count them
+    python -m benchmarks.clipart_dataset    download the package, write and count the images
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ CACHE = Path(__file__).parent / ".cache"
 SUBJECTS = (
     "animals", "buildings", "food", "people", "plants", "recreation", "tools", "transportation",
 )  # fmt: skip
-CAP = 280  # images a class
-NEAR = 5  # bits: `prepare.near_duplicates`
-ALIKE = 3  # images that are kept of a group of near-duplicates: half of recreation is playing cards
+CAP = 280  # images per class
+NEAR = 5  # bits, as `prepare.near_duplicates`
+ALIKE = 3  # images kept of each group of near-duplicates, such as the many playing cards
 _FEW = {"train": 30, "val": 10}
 _ALL = {"train": 0.6, "val": 0.1}
 _SHORT_SIDE = 128
@@ -50,7 +51,7 @@ _SHA256 = "f07f1545a2970c2cf3fa339bc2405da1a95cf2b1827bfa05bf73eb1c20291c02"
 
 
 def dataset(variant: Variant, seed: int) -> Path:
-    """A folder with ``train/ val/ test/`` and a folder a subject in each."""
+    """Return a folder with ``train/ val/ test/``, each with one folder per subject."""
     target = CACHE / f"clipart-{variant}-{seed}"
     if not target.is_dir():
         source = images()
@@ -64,10 +65,10 @@ def dataset(variant: Variant, seed: int) -> Path:
 
 
 def divide(source: Path, variant: Variant, seed: int) -> dict[str, str]:
-    """The split of each image below ``source``; a group of near-duplicates is never divided.
+    """Return the split of each image below ``source``; a group of near-duplicates is never divided.
 
-    Groups come in the order of a hash of (seed, group). One goes to training while there is room
-    for it in the class of every image that it holds, else to validation, else to the test split.
+    Groups are taken in the order of a hash of (seed, group). A group goes to training if there is
+    room in the classes of all its images, else to validation, else to test.
     """
     paths = sorted(str(path.relative_to(source)) for path in source.rglob("*.png"))
     totals = Counter(path.split("/")[0] for path in paths)
@@ -90,7 +91,10 @@ def divide(source: Path, variant: Variant, seed: int) -> dict[str, str]:
 
 
 def images() -> Path:
-    """A folder a subject, with at most ``CAP`` images each: on white, 128 px the shorter side."""
+    """Return a folder with one folder per subject, of at most ``CAP`` images each.
+
+    The images have a white background and a shorter side of 128 pixels.
+    """
     target = CACHE / "clipart"
     if not target.is_dir():
         part = empty(target.with_suffix(".part"))
@@ -104,10 +108,11 @@ def images() -> Path:
 
 
 def chosen(source: Path) -> dict[Path, str]:
-    """The files that are taken, and their names ``SUBJECT/NUMBER.png``.
+    """Return the selected files with their names ``SUBJECT/DIGEST.png``.
 
-    Left out are what cannot be decoded, is tiny or huge, repeats another image, stands in two
-    subjects, or is one more of a large group of near-duplicates; the draw is a hash of the pixels.
+    Images are left out that cannot be decoded, are tiny or huge, repeat another image, belong to
+    two subjects, or exceed ``ALIKE`` in a group of near-duplicates. A hash of the pixels decides
+    the order of selection.
     """
     found: dict[str, list[Path]] = defaultdict(list)
     hashes: dict[str, int | None] = {}
@@ -134,7 +139,7 @@ def chosen(source: Path) -> dict[Path, str]:
 
 
 def fetch() -> Path:
-    """The package's folder of subjects; fetched and unpacked where it is not there yet."""
+    """Return the package's folder of subjects; download and unpack it if it is missing."""
     target = CACHE / "openclipart"
     if not target.is_dir():
         part = empty(target.with_suffix(".part"))
@@ -144,7 +149,7 @@ def fetch() -> Path:
 
 
 def _package() -> Path:
-    """The package's file, from the system's own mirror or from Debian's."""
+    """Return the package's file, from the system's mirror or from Debian."""
     target = CACHE / "openclipart-png.deb"
     if target.exists():
         return target
@@ -180,7 +185,7 @@ def _by_url(folder: Path) -> Path:
 
 
 def _unpack(package: Path, folder: Path) -> None:
-    """What ``dpkg -x`` does, also where there is none: an ar archive holds ``data.tar.xz``."""
+    """Extract ``data.tar.xz`` from the ar archive of a Debian package, without ``dpkg``."""
     content = memoryview(package.read_bytes())
     place = len(b"!<arch>\n")
     while place < len(content):
@@ -209,7 +214,7 @@ def _rank(text: str) -> str:
 
 
 def empty(folder: Path) -> Path:
-    """An empty folder below the cache, which git does not look into."""
+    """Return ``folder`` as an empty folder below the cache, which git ignores."""
     CACHE.mkdir(exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
     shutil.rmtree(folder, ignore_errors=True)
@@ -218,7 +223,7 @@ def empty(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Fetch, write, and show how many images there are."""
+    """Download the package, write the images, and print their numbers."""
     source = images()
     table = Table(title="clip art, images a class")
     for name in ("class", "images", "few: train / val / test", "all: train / val / test"):

@@ -1,6 +1,7 @@
-"""Drift scores of shifted digits beside the test split's: `python -m benchmarks.drift [PROJECT]`.
+"""Drift scores of the test split and of changed digits: `make bench TARGETS=drift`.
 
-PROJECT is a folder where `dvc repro` ran; without it the default pipeline runs in a copy.
+`python -m benchmarks.drift_scores PROJECT` measures a project in which `dvc repro` has run. Without
+PROJECT the default pipeline runs in a copy of this repository.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.shifted import shifted
-from benchmarks.tables import markdown
+from benchmarks.result_tables import markdown
+from benchmarks.shifted_digits import recolour
 from tests.project import Project
 from thaw.data.prepared import Prepared
 from thaw.model.predictor import Predictor
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def measure(project: Path) -> None:
-    """A row a kind of image: drift score, accuracy."""
+    """Print drift score and accuracy for each kind of images."""
     data = Prepared(project / "data/prepared")
     model = project / "models/fold_bn/merged"
     rows = [
@@ -85,7 +86,7 @@ def _noisy(deviation: float) -> Change:
 
 
 def _recoloured(pixels: Pixels, seed: int) -> Pixels:
-    return shifted(pixels[..., 0], 0, str(seed))
+    return recolour(pixels[..., 0], 0, str(seed))
 
 
 if __name__ == "__main__":

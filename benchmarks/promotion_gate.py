@@ -1,7 +1,7 @@
-"""The figures of the gate and the promotion: `make bench-promotion`.
+"""Error rates of the gate, and racing promotions: `make bench TARGETS=promotion`.
 
-The models are linear heads, fitted by thaw.training.linear_heads, on features of the digits that
-one frozen backbone gives. Each round draws its own test split from images no head was fitted on.
+The models are linear heads (thaw.training.linear_heads) on features of the digits from one frozen
+backbone. Each round draws its own test split, from images on which no head was fitted.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ RACERS = 4
 
 @dataclass(frozen=True)
 class Round:
-    """The rows of a resampled split: a test split, and what is left to fit on."""
+    """Row numbers of a resampled split: the test split, and all others to fit on."""
 
     pool: Ints
     test: Ints
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def digits() -> tuple[Features, Ints]:
-    """Pooled features (1797, F) of the digits under the packaged backbone, and their classes."""
+    """Return features (1797, F) of the digits from the packaged backbone, and their classes."""
     from sklearn.datasets import load_digits
     from torch.nn.functional import interpolate
 
@@ -121,7 +121,7 @@ def digits() -> tuple[Features, Ints]:
 
 
 def resampled(targets: Ints, seed: int) -> Round:
-    """Another test split."""
+    """Return a split drawn by ``seed``."""
     order = np.random.default_rng(seed).permutation(len(targets))
     return Round(order[TEST:], order[:TEST])
 
@@ -129,9 +129,9 @@ def resampled(targets: Ints, seed: int) -> Round:
 def head(
     features: Features, targets: Ints, split: Round, seed: int, share: float = 1.0
 ) -> NDArray[np.float64]:
-    """Fit a head on ``share`` of the training images; its probabilities for the test split.
+    """Fit a head on ``share`` of the training images; return its probabilities for the test split.
 
-    ``seed`` divides what is left into training and validation images.
+    ``seed`` divides the pool into training and validation images.
     """
     pool = np.random.default_rng([seed, 1]).permutation(split.pool)
     val, train = pool[:VAL], pool[VAL:]
@@ -151,9 +151,9 @@ def head(
 def retrained(
     features: Features, targets: Ints, split: Round, seed: int, folder: Path
 ) -> NDArray[np.float64]:
-    """Train a head with a hidden layer by thaw's loop; its probabilities for the test split.
+    """Train a head with a hidden layer; return its probabilities for the test split.
 
-    ``seed`` draws its first weights and the order; the images are the same.
+    ``seed`` draws the initial weights and the data order. The images do not depend on it.
     """
     width = features.shape[1]
     top = build(settings.head_spec(hidden=[64]), width, len(CLASSES), seed)
@@ -175,7 +175,7 @@ def retrained(
 
 
 def scored(number: int, probabilities: NDArray[np.float64], targets: Ints) -> Scored:
-    """As the gate sees it."""
+    """Return the model's scores in the form that the gate reads."""
     scores = score(Predictions(probabilities, targets, BINS), CLASSES)
     recalls = {row["class"]: row["recall"] for row in scores.per_class if row["support"]}
     measured = {"latency_ms": 1.0, "size_mb": 1.0}
@@ -188,13 +188,13 @@ def passes(
     champion: NDArray[np.float64],
     targets: Ints,
 ) -> bool:
-    """Whether the gate lets the challenger through."""
+    """Return whether the challenger passes the gate."""
     pair = scored(2, challenger, targets), scored(1, champion, targets)
     return all(rule.passed for rule in judge(settings, *pair, targets, ORIGIN, BINS))
 
 
 def worse(features: Features, targets: Ints, offers: int) -> list[tuple[str, str, str]]:
-    """The same model, fitted on a fifth of the data, under the project's own rules."""
+    """Offer models fitted on a fifth of the data, under the project's own rules."""
     through, gaps = 0, []
     for seed in progress(range(offers), "worse models", offers):
         split = resampled(targets, seed)
@@ -206,15 +206,15 @@ def worse(features: Features, targets: Ints, offers: int) -> list[tuple[str, str
         )
         through += passes(settings.PARAMS.promote, challenger, champion, known)
     gap = f"on average {np.mean(gaps):.3f} less accurate"
-    return [(f"a worse model ({gap}) let through", "0", f"{through} of {offers}")]
+    return [(f"a worse model ({gap}) accepted", "0", f"{through} of {offers}")]
 
 
 def equal(features: Features, targets: Ints, offers: int) -> list[tuple[str, str, str]]:
-    """Another seed under "must be better", by several metrics, and under the project's rules.
+    """Offer models of another seed under "must be better" and under the project's rules.
 
-    Heads of two seeds do differ a little in truth, those that were fitted on another division into
-    training and validation images even more. So each pair is also offered with the outputs swapped
-    at random, image by image: two models that are exactly equal.
+    Heads of two seeds differ slightly in true accuracy, and more so if they are fitted on another
+    division into training and validation images. Therefore each pair is also offered with outputs
+    that are swapped at random for each image: two models that are exactly equal.
     """
     metrics = ("accuracy", "log_loss", "macro_f1")
     kinds = ("another seed", "another seed and division", "exactly equal")
@@ -239,21 +239,19 @@ def equal(features: Features, targets: Ints, offers: int) -> list[tuple[str, str
     rows = []
     for what, counts in through.items():
         for metric, count in counts.items():
-            rows.append(
-                (f"{what}, let through as better by {metric}", stated, f"{count} of {offers}")
-            )
+            rows.append((f"{what}, accepted as better by {metric}", stated, f"{count} of {offers}"))
     shares = f"{shipped} of {offers}"
-    return [*rows, ("another seed, let through as not worse (params.yaml)", "", shares)]
+    return [*rows, ("another seed, accepted as not worse (params.yaml)", "", shares)]
 
 
 def must(own: Promote, metric: str) -> Promote:
-    """Nothing asked but to be better."""
+    """Return rules whose only condition is a better ``metric``."""
     alone = {"floors": {}, "ceilings": {}, "not_worse": {}, "class_margin": 1.0, "better": metric}
     return Promote.model_validate({**own.model_dump(), **alone})
 
 
 def races(rounds: int) -> list[tuple[str, str, str]]:
-    """In every round four processes offer a version each, two of which the gate refuses."""
+    """Let four processes offer one version each per round; the gate refuses two of them."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         uri = f"sqlite:///{folder}/mlruns/mlflow.db"
@@ -294,12 +292,12 @@ def races(rounds: int) -> list[tuple[str, str, str]]:
 
 
 def is_bad(version: int) -> bool:
-    """Every other version is one that the gate refuses."""
+    """Return whether the gate refuses ``version``, which is every second one."""
     return version % 2 == 0
 
 
 def race(uri: str, which: int, rounds: int, barrier: Any, results: Any) -> None:
-    """One of the racing processes: judge, wait for the others, decide."""
+    """Judge a version, wait for the other processes, and decide, in each round."""
     ledger = Ledger(MlflowClient(uri), "raced")
     targets = np.arange(100) % 10
     for number in range(rounds):
@@ -317,7 +315,7 @@ def race(uri: str, which: int, rounds: int, barrier: Any, results: Any) -> None:
 
 
 def verdict(version: int, against: int | None, targets: Ints) -> Report:
-    """The gate's own, on models that are right on every image, or on every other."""
+    """Return the gate's report on models that are right on all images or on every second one."""
     right = np.where(np.eye(10)[targets] == 1, 0.91, 0.01)
     wrong = np.where((np.arange(len(targets)) % 2 == 0)[:, None], right, np.roll(right, 1, axis=1))
     challenger = scored(version, wrong if is_bad(version) else right, targets)

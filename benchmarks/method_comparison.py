@@ -1,7 +1,7 @@
-"""Is the method worth it? thaw against what one would do without it: `make bench-method`.
+"""Accuracy of thaw and of common alternatives: `make bench TARGETS=method`.
 
-On each data set, with each seed (of the split and of the training), from the same pixels and the
-same packaged weights:
+All arms use the same pixels and the same packaged weights, on each data set and with each seed (of
+split and training):
 
     logistic   logistic regression on the frozen features of the last block
     plain      one phase, all layers at one rate, random head (AdamW, the better of 1e-3 and 1e-4)
@@ -9,8 +9,8 @@ same packaged weights:
     default    dvc repro, with the defaults of params.yaml
     advised    dvc repro prepare, thaw advise --apply, dvc repro
 
-plain and fastai make as many epochs as the defaults of unfreeze and fold_bn together. Every result
-is kept at once as a line of ``benchmarks/results/method.jsonl``: an interrupted run continues.
+plain and fastai train for as many epochs as the defaults of unfreeze and fold_bn together. Each
+result is appended to ``benchmarks/results/method.jsonl``, so that an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks import clipart, shifted, tables
-from benchmarks.children import child
+from benchmarks import clipart_dataset, result_tables, shifted_digits
+from benchmarks.subprocesses import run_script
 from tests.project import ROOT, Project
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 ARMS = ("logistic", "plain", "fastai", "default", "advised")
 RESULTS = Path(__file__).parent / "results" / "method.jsonl"
 _PICTURE = ROOT / "docs/images/method.png"
-# Seconds beside training, measured: processes, imports, scoring, probes, pictures.
+# Measured seconds besides training: processes, imports, scoring, probes, pictures.
 _BESIDE = {"logistic": 15, "plain": 12, "fastai": 18, "default": 45, "advised": 75}
-# Training passes over the data in units of an epoch, beside the epochs themselves.
+# Passes over the training data per epoch.
 _RUNS = {"logistic": 0.0, "plain": 2.0, "fastai": 1.3, "default": 1.0, "advised": 1.0}
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set: its folder by seed (None: the digits as thaw brings them), and its size."""
+    """A data set: its folder as a function of the seed (None: thaw's own digits), and its size."""
 
     name: str
     folder: Callable[[int], Path] | None
@@ -57,10 +57,10 @@ class Data:
 
 
 DATA = (
-    Data("clipart-few", partial(clipart.dataset, "few"), 96, 240, flip=True),
-    Data("clipart-all", partial(clipart.dataset, "all"), 96, 850, flip=True),
+    Data("clipart-few", partial(clipart_dataset.dataset, "few"), 96, 240, flip=True),
+    Data("clipart-all", partial(clipart_dataset.dataset, "all"), 96, 850, flip=True),
     Data("digits", None, 64, 1259, flip=False),
-    Data("digits-shifted", shifted.dataset, 64, 600, flip=False),
+    Data("digits-shifted", shifted_digits.dataset, 64, 600, flip=False),
 )
 Job = tuple[Data, int, list[str]]  # the arms that are missing
 
@@ -72,10 +72,10 @@ def main(
     threads: Annotated[int, typer.Option(help="0: all cores.")] = 0,
     show: Annotated[bool, typer.Option("--show", help="Run nothing.")] = False,  # noqa: FBT002
 ) -> None:
-    """Run what is not among the results yet; then show and draw them."""
+    """Measure what has no result yet, then print and draw all results."""
     console = Console(width=110)
     names = [data.name for data in DATA]
-    os.environ["OMP_NUM_THREADS"] = str(threads or os.cpu_count())  # which every child inherits
+    os.environ["OMP_NUM_THREADS"] = str(threads or os.cpu_count())  # inherited by all subprocesses
     if not show:
         words = [word.strip() for word in only.split(",") if word.strip()]
         if unknown := set(words) - {*ARMS, *names}:
@@ -87,17 +87,17 @@ def main(
         for job in jobs:
             measure(*job, epochs, console)
     found = [row for row in results() if row["epochs"] == epochs]
-    tables.show(found, names, ARMS, console)
-    tables.draw(found, names, ARMS, _PICTURE)
+    result_tables.show(found, names, ARMS, console)
+    result_tables.draw(found, names, ARMS, _PICTURE)
 
 
 def results() -> list[dict[str, Any]]:
-    """What was measured so far."""
+    """Return all results so far."""
     return [json.loads(line) for line in RESULTS.open()] if RESULTS.exists() else []
 
 
 def missing(words: list[str], seeds: list[int], epochs: int) -> list[Job]:
-    """What is wanted and not measured yet."""
+    """Return the jobs that are selected and have no result yet."""
     done = {(row["data"], row["seed"], row["arm"], row["epochs"]) for row in results()}
     arms = [arm for arm in ARMS if arm in words] or ARMS
     sets = [data for data in DATA if data.name in words] or DATA
@@ -110,10 +110,12 @@ def missing(words: list[str], seeds: list[int], epochs: int) -> list[Job]:
 
 
 def estimate(jobs: Iterable[Job], epochs: int) -> float:
-    """Seconds that ``jobs`` will take, from a few steps at each image size."""
+    """Return the seconds that ``jobs`` will take, estimated from a few steps at each image size."""
     jobs, total = list(jobs), 0.0
     sizes = {data.image_size for data, _, _ in jobs}
-    an_image = {size: child(ROOT, "arms.py", "timing", size)["an_image"] for size in sizes}
+    an_image = {
+        size: run_script(ROOT, "method_baselines.py", "timing", size)["an_image"] for size in sizes
+    }
     for data, _, arms in jobs:
         epoch = data.training * an_image[data.image_size]
         total += sum(_BESIDE[arm] + _RUNS[arm] * all_epochs(epochs) * epoch for arm in arms)
@@ -121,13 +123,13 @@ def estimate(jobs: Iterable[Job], epochs: int) -> float:
 
 
 def all_epochs(epochs: int) -> int:
-    """Epochs of the whole network, in unfreeze and in fold_bn."""
+    """Return the epochs of unfreeze and fold_bn together."""
     params = load(Params, ROOT / "params.yaml")
     return (epochs or params.unfreeze.epochs) + params.fold_bn.epochs
 
 
 def measure(data: Data, seed: int, arms: list[str], epochs: int, console: Console) -> None:
-    """Run the arms in one copy of the project, on the same prepared data."""
+    """Run the arms in one copy of the project on the same prepared data."""
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
         cores = int(os.environ["OMP_NUM_THREADS"])
@@ -145,7 +147,9 @@ def measure(data: Data, seed: int, arms: list[str], epochs: int, console: Consol
                 row = pipeline(project, epochs, advised=arm == "advised")
             else:
                 flip = ["flip"] if data.flip else []
-                row = child(project.folder, "arms.py", arm, all_epochs(epochs), *flip)
+                row = run_script(
+                    project.folder, "method_baselines.py", arm, all_epochs(epochs), *flip
+                )
             row = {"data": data.name, "seed": seed, "arm": arm, "epochs": epochs} | row
             with RESULTS.open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
@@ -156,9 +160,9 @@ def measure(data: Data, seed: int, arms: list[str], epochs: int, console: Consol
 
 
 def pipeline(project: Project, epochs: int, *, advised: bool) -> dict[str, Any]:
-    """The scores of ``dvc repro``, with the values that the advice wrote.
+    """Return the scores of ``dvc repro``, with the recommended values if ``advised``.
 
-    But of ``epochs`` no more than the other arms make.
+    The number of epochs is limited to that of the other arms.
     """
     begun = time.perf_counter()
     path = project.folder / "params.yaml"

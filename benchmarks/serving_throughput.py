@@ -1,7 +1,8 @@
-"""Figures of `thaw serve` and `thaw predict`: `make bench-serving`.
+"""Throughput and latency of `thaw serve` and `thaw predict`: `make bench TARGETS=serving`.
 
-EfficientNet-Lite0 at 224 px, beside the bare network in the same minute; the clients run on the
-same cores as the service. Options make it small: ``--images 500 --seconds 5 --rounds 1``.
+Each round also measures the network alone (EfficientNet-Lite0 at 224 px), so that the speed of the
+machine cancels out of the ratios. The clients run on the same cores as the service. A short run:
+``make bench TARGETS="serving --images=500 --seconds=5 --rounds=1"``.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.serving_parts import bare_batches, bare_folder, lite0
-from benchmarks.tables import markdown
+from benchmarks.result_tables import markdown
+from benchmarks.serving_baselines import bare_batches, bare_folder, lite0
 from tests.project import environment
 from thaw.system.launching import ENVIRONMENT
 
@@ -37,7 +38,7 @@ _FILES = 64
 
 
 def main() -> None:
-    """Measure, and print the tables."""
+    """Measure and print the table."""
     options = _options()
     if options.part:
         part = {"batches": bare_batches, "folder": bare_folder}[options.part]
@@ -60,7 +61,7 @@ def main() -> None:
 def service(
     model: Path, folder: Path, options: argparse.Namespace, runtime: str
 ) -> list[list[str]]:
-    """16 clients against `thaw serve`, over the bare forward pass."""
+    """Return rows of `thaw serve` with 16 clients, relative to the network alone."""
     images = [path.read_bytes() for path in sorted(folder.iterdir())[:_FILES]]
     bare, served, latencies, errors = [], [], [], 0
     with running(model, runtime) as port:
@@ -98,7 +99,7 @@ def service(
 
 
 def bulk(model: Path, folder: Path, options: argparse.Namespace, runtime: str) -> list[list[str]]:
-    """`thaw predict` over a folder, over decoding and the forward pass in torch alone."""
+    """Return rows of `thaw predict` on a folder, relative to decoding and the network alone."""
     bare, done = [], []
     for _ in range(options.rounds):
         bare.append(measured("folder", model, folder)["seconds"])
@@ -119,8 +120,8 @@ def bulk(model: Path, folder: Path, options: argparse.Namespace, runtime: str) -
 
 
 def measured(part: str, model: Path, folder: Path) -> dict[Any, Any]:
-    """A bare measurement, in a process of its own with the same environment."""
-    command = [sys.executable, "-m", "benchmarks.serving", "--part", part]
+    """Measure the network alone in its own process with the same environment."""
+    command = [sys.executable, "-m", "benchmarks.serving_throughput", "--part", part]
     done = subprocess.run(
         [*command, "--model", str(model), "--folder", str(folder)],
         env=_tuned(),
@@ -135,7 +136,7 @@ def measured(part: str, model: Path, folder: Path) -> dict[Any, Any]:
 def predict_seconds(
     model: Path, folder: Path, out: Path, runtime: str, *, few: bool = False
 ) -> float:
-    """Seconds of the command; ``few``: over one image, which is its start."""
+    """Return the seconds of `thaw predict`; with ``few`` on one image, which measures the start."""
     with tempfile.TemporaryDirectory() as scratch:
         images = scratch if few else str(folder)
         if few:
@@ -153,7 +154,7 @@ def predict_seconds(
 
 @contextlib.contextmanager
 def running(model: Path, runtime: str) -> Iterator[int]:
-    """`thaw serve` in a process of its own; its port."""
+    """Start `thaw serve` and return its port."""
     port = 18231
     process = subprocess.Popen(
         ["thaw", "serve", str(model), "--port", str(port), "--runtime", runtime],
@@ -174,7 +175,7 @@ def running(model: Path, runtime: str) -> Iterator[int]:
 
 
 def load(port: int, images: list[bytes], seconds: float) -> tuple[list[float], int]:
-    """The latencies of what 16 clients got, each asking again at once; and the errors."""
+    """Return latencies (s) and the number of errors of 16 clients that ask without a pause."""
     latencies: list[float] = []
     errors = [0]
     end = time.perf_counter() + seconds
@@ -200,7 +201,7 @@ def load(port: int, images: list[bytes], seconds: float) -> tuple[list[float], i
 
 
 def batch_sizes(port: int) -> float:
-    """Images in a batch, on average, as the service's metrics tell."""
+    """Return the mean number of images in a batch, from the service's metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     connection.request("GET", "/metrics")
     lines = connection.getresponse().read().decode().splitlines()
@@ -209,7 +210,7 @@ def batch_sizes(port: int) -> float:
 
 
 def photographs(folder: Path, count: int) -> None:
-    """JPEG files of 400 x 300 pixels: smooth noise, about 20 kB each."""
+    """Write JPEG files of 400 x 300 pixels with smooth noise, about 20 kB each."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     for number in range(count):
