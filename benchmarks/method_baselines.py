@@ -95,8 +95,8 @@ def logistic(setting: Setting, _: int) -> dict[str, Any]:
 def plain(setting: Setting, epochs: int) -> dict[str, Any]:
     """Train all layers at one rate from the first step, with a random head.
 
-    BatchNorm is in train mode. The optimiser is AdamW, the augmentation that of thaw. Learning rate (of two) and epoch are
-    chosen by the lowest validation loss.
+    BatchNorm is in train mode. The optimiser is AdamW, the augmentation that of thaw. Learning
+    rate (of two) and epoch are chosen by the lowest validation loss.
     """
     classifier = setting.classifier
     pretrained = copy.deepcopy(classifier.state_dict())
