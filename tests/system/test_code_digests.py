@@ -39,7 +39,12 @@ def changed(package: Path, name: str, old: str, new: str) -> set[str]:
 def small_package(folder: Path, **modules: str) -> Path:
     """Write a package with a module for each stage; ``modules`` replace them."""
     stages = {f"stages/{stage}.py": "x = 1" for stage in STAGES}
-    others = {"training/activation_cache.py": "", "model/directory.py": "", "data/prepared.py": ""}
+    others = {
+        "training/cached_activations.py": "",
+        "training/activation_cache.py": "",
+        "model/directory.py": "",
+        "data/prepared.py": "",
+    }
     given = {name.replace("__", "/") + ".py": text for name, text in modules.items()}
     for name, text in {**stages, **others, **given}.items():
         path = folder / "thaw" / name
@@ -103,8 +108,8 @@ def test_only_evaluate_depends_on_the_code_that_writes_its_mlflow_run() -> None:
 def test_imports_of_a_module_that_is_left_out_are_followed(tmp_path: Path) -> None:
     package = small_package(
         tmp_path,
-        stages__unfreeze="from thaw.context import Context",
-        context="import thaw.training.loop",
+        stages__unfreeze="from thaw.system import console",
+        system__console="import thaw.training.loop",
         training__loop="y = 1",
     )
     assert counted_modules(package, "unfreeze") == ["stages/unfreeze.py", "training/loop.py"]

@@ -28,7 +28,8 @@ from thaw.model.freezing import apply_plan
 from thaw.model.frozen_part import FrozenPart
 from thaw.system.launching import accelerate_command
 from thaw.training import loop
-from thaw.training.activation_cache import Cache, cached
+from thaw.training.activation_cache import Cache
+from thaw.training.cached_activations import CachedActivations
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.observer import Observer
 from thaw.training.phase_inputs import PhaseInputs
@@ -329,7 +330,9 @@ def _main(out: Path) -> None:
     rank.resume("everything", VARIANTS["everything"], EACH_EPOCH, data)
     rank.score(SCORED)
     cache = Cache(out / "activations", 1e9, "data")
-    source = cached(rank.runtime, FrozenPart(tiny.classifier().part(0, 2)), train, cache, "train")
+    source = CachedActivations(rank.runtime, cache).of(
+        FrozenPart(tiny.classifier().part(0, 2)), train, "train"
+    )
     if rank.runtime.is_main:
         np.save(out / "activations.npy", source.read(np.arange(TRAIN)).numpy())
 

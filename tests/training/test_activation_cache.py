@@ -21,7 +21,8 @@ from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
-from thaw.training.activation_cache import Cache, cache_of, cached
+from thaw.training.activation_cache import Cache, cache_of
+from thaw.training.cached_activations import CachedActivations
 from thaw.training.phase_inputs import PhaseInputs, phase_inputs
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def lower(
     train: Any, cache: Cache, cut: int = 2, model: Classifier | None = None
 ) -> ActivationSource:
     frozen = FrozenPart((model or tiny.classifier()).part(0, cut))
-    return cached(tiny.runtime(), frozen, train, cache, "train")
+    return CachedActivations(tiny.runtime(), cache).of(frozen, train, "train")
 
 
 def files(cache: Cache) -> list[Path]:
@@ -180,7 +181,7 @@ def test_another_view_of_the_images_is_no_start(
     monkeypatch.setattr(ImageSource, "read", counted)
     for cut, epoch, needed in ((1, 1, True), (2, 1, False), (2, 2, True), (2, None, True)):
         read.clear()
-        cached(runtime, FrozenPart(model.part(0, cut)), train, cache, "train", epoch)
+        CachedActivations(runtime, cache).of(FrozenPart(model.part(0, cut)), train, "train", epoch)
         assert bool(read) == needed, (cut, epoch)
 
 

@@ -12,7 +12,8 @@ from torch import backends, nn
 from tests import tf32, tiny
 from tests.training import phase
 from thaw.model.frozen_part import FrozenPart
-from thaw.training.activation_cache import Cache, cached
+from thaw.training.activation_cache import Cache
+from thaw.training.cached_activations import CachedActivations
 from thaw.training.learner import Learner
 from thaw.training.precision import is_strict, strict_float32
 from thaw.training.runtime import logits
@@ -199,7 +200,9 @@ def test_in_simulated_tf32_cached_and_uncached_scores_agree(
     runtime, classifier = tiny.runtime(), tiny.classifier()
     with strict_float32():
         cache = Cache(tmp_path / "cache", 1e9, "data")
-        below = cached(runtime, FrozenPart(classifier.part(0, 2)), source, cache, "train")
+        below = CachedActivations(runtime, cache).of(
+            FrozenPart(classifier.part(0, 2)), source, "train"
+        )
         for given, network in ((source, classifier), (below, classifier.part(2))):
             found = logits(runtime, network, given, "")
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -213,7 +216,7 @@ def test_activations_in_float32_are_kept_apart_from_those_in_bf16(
     def read(runtime: Runtime, folder: str) -> Tensor:
         cache = Cache(tmp_path / folder, 1e9, "data")
         frozen = FrozenPart(tiny.classifier().part(0, 2))
-        return cached(runtime, frozen, source, cache, "train").read(places)
+        return CachedActivations(runtime, cache).of(frozen, source, "train").read(places)
 
     expected = read(tiny.runtime(), "plain")
     with tiny.bf16_runtime() as runtime:

@@ -12,7 +12,7 @@ from thaw.advice.recommendation import Facts
 from thaw.data.loading import ImageSource
 from thaw.model.batch_statistics import expected, observed, shift
 from thaw.model.classifier import average_positions
-from thaw.training.activation_cache import cached
+from thaw.training.cached_activations import CachedActivations
 from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def measure(context: Context, classifier: Classifier, preprocessing: Preprocessi
     """
     runtime, data, seed = context.runtime, context.data, context.params.seed
     from_scratch = context.params.backbone.weights == "none"
-    cache = context.cache(preprocessing)
+    activations = CachedActivations(runtime, context.cache(preprocessing))
     pooled = classifier.pooled_blocks()
     features, targets, groups = [], [], []
     for split in ("train", "val"):
         source = data.images(split, preprocessing)
-        found = cached(runtime, pooled, source, cache, split)
+        found = activations.of(pooled, source, split)
         features.append(found.read(np.arange(len(found))).numpy())
         targets.append(found.targets)
         groups += [data.manifest.rows[image_id].digest for image_id in source.ids]

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from thaw.model.frozen_part import FrozenPart
 from thaw.search.cached_views import CachedViews
 from thaw.system import provenance
-from thaw.training.activation_cache import Cache, cached
+from thaw.training.activation_cache import Cache
+from thaw.training.cached_activations import CachedActivations
 from thaw.training.phase_inputs import PhaseInputs, phase_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from torch import nn
 
     from thaw.context import Context, Phase
     from thaw.data.loading import ImageSource
@@ -97,14 +96,11 @@ def _compute(
         inputs = phase_inputs(runtime, classifier, train, val, cut, cache)
         return _OpenInputs(inputs, cache.files)
     frozen = FrozenPart(classifier.part(0, cut))
-    known: dict[nn.Module, str] = {}
-    sources = [
-        cached(runtime, frozen, train, cache, "train", epoch, known)
-        for epoch in range(1, views + 1)
-    ]
+    activations = CachedActivations(runtime, cache)
+    sources = [activations.of(frozen, train, "train", epoch) for epoch in range(1, views + 1)]
     inputs = PhaseInputs(
         CachedViews(sources, train.ids, context.params.seed),
-        cached(runtime, frozen, val, cache, "val", known=known),
+        activations.of(frozen, val, "val"),
         cut,
     )
     return _OpenInputs(inputs, cache.files)

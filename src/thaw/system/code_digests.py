@@ -27,12 +27,17 @@ SHIPPED = PACKAGE / "code_digests.json"
 # The modules whose digests are kept, by name. Activations are computed by any model that can be
 # loaded, from any prepared data.
 _ROOTS = {stage: (f"stages/{stage}.py",) for stage in STAGES} | {
-    "activations": ("training/activation_cache.py", "model/directory.py", "data/prepared.py")
+    "activations": (
+        "training/cached_activations.py",
+        "training/activation_cache.py",
+        "model/directory.py",
+        "data/prepared.py",
+    )
 }
 # Modules that start, report and configure, but do not compute. For the configuration, the values
 # of the parameters count instead; it imports the registry of metrics for their names.
 _LEFT_OUT = (
-    "cli/", "system/", "config/", "metrics/", "tracking/", "api.py", "context.py", "errors.py",
+    "cli/", "system/", "config/", "metrics/", "tracking/", "api.py", "errors.py",
 )  # fmt: skip
 # Only evaluate computes metrics and has an MLflow run as its result; for the other stages the run
 # is a copy of their files.

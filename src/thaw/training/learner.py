@@ -12,6 +12,7 @@ from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.model.frozen_part import ROUNDING_MULTIPLE, FrozenPart
 from thaw.training import optimizers, regularization
+from thaw.training.parameter_groups import parameter_groups, parameters_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,7 @@ class Learner:
         """``targets`` are those of the training split; ``cut`` is where batches enter."""
         config, settings, seed = setup.settings, setup.regularize, setup.seed
         classifier.to(runtime.device)
-        groups = optimizers.parameter_groups(
+        groups = parameter_groups(
             classifier, lr=config.lr, lr_decay=setup.lr_decay, weight_decay=config.weight_decay
         )
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
@@ -64,7 +65,7 @@ class Learner:
         self._is_small = not blocks and size * config.batch_size / runtime.world <= _SMALL
         self._start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
         self.optimizer: Any = optimizers.build(config.optimizer, groups)
-        self._parameters = optimizers.parameters(self.optimizer)
+        self._parameters = parameters_of(self.optimizer)
         self.network: Any = None
         self._wrap()
 

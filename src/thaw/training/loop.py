@@ -19,13 +19,14 @@ import torch.nn.functional as F
 from thaw.data.random_draws import shuffled
 from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
-from thaw.training import optimizers, schedule, trainable_state
+from thaw.training import optimizer_state, schedule, trainable_state
 from thaw.training.checkpoints import join, split
 from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import Row
 from thaw.training.learner import Learner, NotFiniteError
 from thaw.training.progress import Progress
 from thaw.training.runtime import logits
+from thaw.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -72,7 +73,7 @@ def fit(
         setup=setup,
         observer=observer,
         best=trainable_state.copy(now),
-        average=trainable_state.Average(now, ema) if ema else None,
+        average=WeightAverage(now, ema) if ema else None,
     )
     phase.start()
     while phase.goes_on():
@@ -97,7 +98,7 @@ class _Phase:
     setup: TrainingSetup
     observer: Observer
     best: dict[str, Tensor]
-    average: trainable_state.Average | None
+    average: WeightAverage | None
     progress: Progress = field(default_factory=Progress)
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -152,7 +153,7 @@ class _Phase:
             apply_plan(self.classifier, plan)
             self.learner.rewrap()
         if self.gradual.epochs:
-            optimizers.forget_idle_steps(self.learner.optimizer)
+            optimizer_state.forget_idle_steps(self.learner.optimizer)
 
     def _set_rate(self, step: int, total: int) -> None:
         config = self.setup.settings
@@ -215,7 +216,7 @@ class _Phase:
             "now": self._trained(),
             "best": self.best,
             "average": self.average.values if self.average else {},
-            "optimizer": optimizers.state(self.learner.optimizer),
+            "optimizer": optimizer_state.state(self.learner.optimizer),
         }
         state = self.progress
         checkpoints.save((state.epoch, state.step), join(parts), asdict(state))
@@ -227,6 +228,6 @@ class _Phase:
         parts = split(tensors)
         trainable_state.load(self.classifier, parts["now"])
         self.best = parts["best"]
-        optimizers.restore(self.learner.optimizer, parts["optimizer"])
+        optimizer_state.restore(self.learner.optimizer, parts["optimizer"])
         if self.average:
             self.average.restore(parts["average"])

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thaw.model.frozen_part import FrozenPart
-from thaw.training.activation_cache import cached
+from thaw.training.cached_activations import CachedActivations
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from thaw.data.loading import ImageSource, Source
     from thaw.model.classifier import Classifier
     from thaw.training.activation_cache import Cache
@@ -48,9 +46,7 @@ def phase_inputs(
     if cut == 0 or train.is_random:
         return PhaseInputs(train, val, 0)
     frozen = FrozenPart(classifier.part(0, cut))
-    known: dict[nn.Module, str] = {}
+    activations = CachedActivations(runtime, cache)
     return PhaseInputs(
-        cached(runtime, frozen, train, cache, "train", known=known),
-        cached(runtime, frozen, val, cache, "val", known=known),
-        cut,
+        activations.of(frozen, train, "train"), activations.of(frozen, val, "val"), cut
     )

@@ -1,0 +1,142 @@
+"""Compute the activations of frozen blocks once, and read them from the cache afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from thaw.data.loading import ActivationSource
+from thaw.errors import ThawError
+from thaw.model.frozen_part import FrozenPart
+from thaw.training.runtime import forward_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import nn
+
+    from thaw.data.loading import ImageSource, Source
+    from thaw.training.activation_cache import BlockDigests, Cache
+    from thaw.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class CachedActivations:
+    """The activations of one data set, computed on first use and kept in ``cache``.
+
+    The digest of a block is computed once: no weight may change while the object is in use.
+    """
+
+    runtime: Runtime
+    cache: Cache
+    known: BlockDigests = field(default_factory=dict)
+
+    def of(
+        self, module: nn.Module, source: ImageSource, split: str, epoch: int | None = None
+    ) -> ActivationSource:
+        """Return the output of ``module`` in evaluation mode for all of ``source``.
+
+        It is a memory map, float32 (N, ...). What is missing is computed from the cached
+        activations at the nearest lower cut. Every process computes and writes its share, and
+        another command that needs the same file waits. With an ``epoch``, the images are augmented
+        as in that epoch of training. Inside ``strict_float32`` other files are used.
+
+        Raises:
+            ThawError: the file could not be written.
+        """
+        view = () if epoch is None else (source.randomness, epoch)
+        path = self.cache.path(self.runtime, module, split, *view, known=self.known)
+        with _locked(self.runtime, path) as is_missing:
+            if is_missing:
+                rest, inputs = self._nearest(module, source, split, view)
+                _compute(self.runtime, rest, inputs, path, epoch)
+                if self.runtime.is_main:
+                    self.cache.trim(keep=path)
+            opened = np.load(path, mmap_mode="r")
+        if self.runtime.is_main:
+            self.cache.note_use(path)
+        return ActivationSource(opened, source.targets)
+
+    def _nearest(
+        self, module: nn.Module, source: ImageSource, split: str, view: tuple[object, ...]
+    ) -> tuple[nn.Module, Source]:
+        """Return the part of ``module`` above the nearest cached cut, and the activations there.
+
+        Without a cached cut these are ``module`` and the images. So it is always in mixed
+        precision: cached values are float32, and the next block would compute with more digits
+        than in one pass, so that the result would depend on which cuts are cached.
+        """
+        if isinstance(module, FrozenPart) and self.runtime.precision in {"no", "float32"}:
+            for below, rest in module.splits():
+                path = self.cache.path(self.runtime, below, split, *view, known=self.known)
+                with contextlib.suppress(FileNotFoundError):
+                    return rest, ActivationSource(np.load(path, mmap_mode="r"), source.targets)
+        return module, source
+
+
+@contextlib.contextmanager
+def _locked(runtime: Runtime, path: Path) -> Iterator[bool]:
+    """Hold the lock of ``path`` in the first process; yield in all whether the file is missing."""
+    lock = FileLock(path.with_suffix(".lock"))
+    if runtime.is_main:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        found = torch.tensor(float(runtime.is_main and path.exists()))
+        yield float(runtime.sum(found)) == 0.0
+    finally:
+        if runtime.is_main:
+            lock.release()
+
+
+def _compute(
+    runtime: Runtime, module: nn.Module, source: Source, path: Path, epoch: int | None
+) -> None:
+    """Write the output of ``module`` for all of ``source`` to ``path``, by way of a .part file."""
+    part = path.with_suffix(".part")
+    written = None
+    for places, outputs in forward_all(runtime, module, source, "activations", epoch):
+        if written is None:
+            written = _shared_file(runtime, part, (len(source), *outputs.shape[1:]))
+        written[places] = outputs.numpy()
+    assert written is not None  # every process gets batches, if only to fill up
+    written.flush()
+    runtime.wait()
+    if runtime.is_main:
+        part.replace(path)
+    runtime.wait()
+
+
+def _shared_file(
+    runtime: Runtime, path: Path, shape: tuple[int, ...]
+) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
+    """Return a float32 .npy file of ``shape`` to which every process can write its share."""
+    if runtime.is_main:
+        with _removed_on_error(path, 4 * math.prod(shape)):
+            np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape).flush()
+            # A write through a memory map to a full disk would kill the process by a signal.
+            if hasattr(os, "posix_fallocate"):  # macOS has none
+                with path.open("r+b") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    runtime.wait()
+    return np.lib.format.open_memmap(path, mode="r+")
+
+
+@contextlib.contextmanager
+def _removed_on_error(path: Path, size: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise ThawError(
+            f"{path}: could not write {size:,} bytes of activations: {error.strerror}"
+        ) from error

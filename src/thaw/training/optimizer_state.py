@@ -1,0 +1,55 @@
+"""The state of an optimiser as tensors: save it in a checkpoint and restore it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw.training.parameter_groups import parameters_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+
+def state(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return everything that the optimiser keeps from step to step, for a checkpoint."""
+    tensors = {
+        f"group.{place}.{key}": value
+        for place, group in enumerate(optimizer.param_groups)
+        for key, value in group.items()
+        if isinstance(value, torch.Tensor)  # LAMB counts its steps by the group
+    }
+    for place, parameter in enumerate(parameters_of(optimizer)):
+        if parameter in optimizer.state:  # indexing would create an entry
+            for key, value in optimizer.state[parameter].items():
+                tensors[f"{place}.{key}"] = value
+    return tensors
+
+
+def restore(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Set the state of ``optimizer`` to ``tensors``, which :func:`state` returned, bit by bit."""
+    every = parameters_of(optimizer)
+    for name, value in tensors.items():
+        kind, _, key = name.partition(".")
+        if kind == "group":
+            place, _, key = key.partition(".")
+            optimizer.param_groups[int(place)][key] = value.clone()
+            continue
+        parameter = every[int(kind)]
+        # In the parameter's own memory format, as the optimiser itself would make it.
+        like = parameter if value.ndim else value
+        kept = torch.empty_like(like, device=parameter.device)
+        optimizer.state[parameter][key] = kept.copy_(value)
+
+
+def forget_idle_steps(optimizer: Optimizer) -> None:
+    """Reset the step count of groups whose parameters had no step yet.
+
+    LAMB counts the steps of a group also while it has no gradient. When the group thaws, LAMB
+    would not correct the bias of its first moments.
+    """
+    for group in optimizer.param_groups:
+        if "step" in group and not any(p in optimizer.state for p in group["params"]):
+            del group["step"]
