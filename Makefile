@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-gpu soak check format bench ui clean
+.PHONY: help run test test-gpu test-wheel soak check format bench ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -38,6 +38,9 @@ test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite
 
 test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 	pytest -m gpu
+
+test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment (two minutes)
+	python -m tools.check_wheel
 
 soak: $(VENV)/.installed-dev  ## Run the exhaustive tests: all kill points, bit flips and backbones (hours)
 	pytest -m soak --timeout 7200

@@ -104,6 +104,7 @@ def test_after_keep_status_history_and_the_study_are_as_before(
     assert "champion" in status
     assert "challenger" in status or "previous" in status
     assert "champion" in run("history")
+    assert "2 trials: 2 complete" in run("search", "--show")
 
 
 def test_without_keep_the_outputs_are_made_again(clone: Path) -> None:

@@ -72,7 +72,7 @@ def show(params: Params, reports: Path) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        "Next:  make ui                           runs and models in the browser\n"
+        "Next:  thaw ui                           runs and models in the browser\n"
         "       dvc plots show                    curves, confusion matrix, mistakes\n"
         "       dvc exp run -S unfreeze.depth=3   another value; the rest is reused\n"
         "       dvc metrics diff                  compare with the last commit"
