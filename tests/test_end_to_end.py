@@ -58,7 +58,7 @@ def test_the_report_ends_with_what_to_do_next(project: Project) -> None:
     output = project.run("thaw", "report")
     assert "classifier version 1" in output
     assert "@champion" in output
-    assert "make ui" in output
+    assert "thaw ui" in output
 
 
 def test_there_is_one_whole_run(project: Project, client: MlflowClient) -> None:

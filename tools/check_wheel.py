@@ -20,8 +20,8 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 _IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-# For a run of seconds; each value is also a test of `dvc exp run -S`-style keys.
-_SMALL = {"warmup_head": {"epochs": 3}, "unfreeze": {"depth": 1, "epochs": 1, "lr": 0.001}}
+# Parameters for a run of seconds.
+_SMALL = {"warmup_head.epochs": 3, "unfreeze.depth": 1, "unfreeze.epochs": 1}
 
 
 def main() -> None:
@@ -53,7 +53,17 @@ def main() -> None:
 
 def build_wheel(folder: Path) -> Path:
     """Return the path of the wheel, built from the sources of this checkout."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "-w",
+        str(folder),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True)
     (wheel,) = folder.glob("thaw_vision-*.whl")
     return wheel
@@ -66,7 +76,7 @@ def make_environment(folder: Path, wheel: Path) -> dict[str, str]:
     # A folder that is named in a .pth file is searched last, and its own .pth files are not read:
     # an editable installation of thaw in it does not count.
     Path(target, "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps", wheel]
+    pip = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--no-deps", str(wheel)]
     subprocess.run(pip, check=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
     path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), kept["PATH"]])
@@ -98,10 +108,7 @@ def make_small(project: Path) -> None:
     """Set parameters for a run of seconds."""
     from thaw.config.editing import write_values
 
-    values = {
-        f"{section}.{key}": value for section, keys in _SMALL.items() for key, value in keys.items()
-    }
-    write_values(values, project / "params.yaml")
+    write_values(_SMALL, project / "params.yaml")
 
 
 def run(environment: dict[str, str], folder: Path, *command: str) -> str:

@@ -74,7 +74,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
         "0.0123, 0.9259",
         "digits version 3 as @challenger",
         "0123456789abcdef0123456789abcdef",
-        "make ui",
+        "thaw ui",
     ],
 )
 def test_the_report_shows(
