@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import text
 
 from tests.search import project
+from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
@@ -70,8 +71,7 @@ def test_a_trial_that_does_not_exist_cannot_be_applied(params: Params) -> None:
 
 
 def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -> None:
-    text = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(text.replace("  latency: false", "  latency: true"))
+    write_values({"search.latency": True})
     search = project.Search(load(Params))
     search.run(1, lambda trial: [search.draw(trial)["unfreeze.lr"], 0.1])
     with pytest.raises(ThawError, match="--trial NUMBER"):

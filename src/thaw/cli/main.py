@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from thaw import __version__
-from thaw.cli import advice, pipeline, project, registry, search, serving
+from thaw.cli import advice, parameters, pipeline, project, registry, search, serving
 from thaw.system.processes import run_main
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (project, pipeline, advice, search, registry, serving):
+for group in (project, pipeline, parameters, advice, search, registry, serving):
     group.register(app)
 
 

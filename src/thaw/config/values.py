@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Sections that cannot change a result: where it is logged, promoted and searched, how fast it runs.
 WITHOUT_EFFECT = frozenset({"promote", "search", "tracking", "resources"})
 
+_LONGEST = 100  # characters of a value in changed_text
+
 
 def result_digest(params: Params) -> str:
     """Return the SHA-256 of every value that can change a pipeline's result."""
@@ -50,6 +52,15 @@ def differing(params: Section) -> dict[str, Any]:
         for parameter in parameters(type(params))
         if (value := value_of(content, parameter.key)) != value_of(defaults, parameter.key)
     }
+
+
+def changed_text(params: Section) -> str:
+    """Return the values that can change a result and differ from the defaults, on one line."""
+    return ", ".join(
+        f"{key}={str(value)[:_LONGEST]}"
+        for key, value in differing(params).items()
+        if key.split(".")[0] not in WITHOUT_EFFECT
+    )
 
 
 def flatten(params: Section) -> dict[str, str]:

@@ -19,7 +19,7 @@ from mlflow.entities import Metric, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from thaw.config.values import flatten, result_digest
+from thaw.config.values import changed_text, flatten, result_digest
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from thaw.training.history import Row
 
 KEY = "thaw.key"
+CHANGED = "thaw.changed"  # one column of the runs table: the values that differ from the defaults
 RESULT = "thaw.result"  # digest of the final model of the run
 COMMIT, DIRTY = "mlflow.source.git.commit", "thaw.git_dirty"
 STARTED_AT = "thaw.git_started"  # commit and state at the start, if the code was committed later
@@ -105,6 +106,7 @@ class ResultRun:
             "mlflow.user": user(),
             "thaw.data_digest": data_digest,
             "thaw.code_digest": result_code_digest(),
+            CHANGED: changed_text(params),
         }
         if state := provenance.git_state():
             tags[COMMIT] = state[0]

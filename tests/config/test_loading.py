@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -221,56 +220,12 @@ def test_a_schema_of_some_sections_reads_only_those(tmp_path: Path) -> None:
     assert (inputs.seed, inputs.backbone) == (whole.seed, whole.backbone)
 
 
-def leaves() -> list[tuple[str, str]]:
-    """(section, key) of every value; the section of the seed is empty.
-
-    Without the space of the search, whose keys are dotted themselves.
-    """
-    return [
-        (key.rpartition(".")[0], key.rpartition(".")[2])
-        for key in flatten(load(Params, SHIPPED))
-        if not key.startswith("search.space.")
-    ]
-
-
-def changed(node: Any, *path: str) -> Any:
-    """``node``, a section or a mapping, with another value of the same type under ``path``."""
-    name, *rest = path
-    old: Any = node[name] if isinstance(node, dict) else getattr(node, name)
-    if rest:
-        new = changed(old, *rest)
-    else:
-        new = [*old, 8] if isinstance(old, list) else old + ("x" if isinstance(old, str) else 1)
-    return {**node, name: new} if isinstance(node, dict) else node.model_copy(update={name: new})
-
-
-WITHOUT_EFFECT = {"tracking", "promote", "search", "resources"}
-
-
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # a choice that is none
-@pytest.mark.parametrize(("section", "key"), leaves())
-def test_the_result_digest_changes_with_what_can_change_a_result(section: str, key: str) -> None:
-    params = load(Params, SHIPPED)
-    path = [part for part in [*section.split("."), key] if part]
-    same = result_digest(changed(params, *path)) == result_digest(params)
-    assert same == (section.split(".")[0] in WITHOUT_EFFECT)
-
-
 def test_the_result_digest_is_of_values_not_of_their_spelling(tmp_path: Path) -> None:
     digests = set()
     for text in ("1", "1.0", "1e0  # a comment"):
         path = edited(tmp_path, "regularize.clip_norm", f"clip_norm: {text}")
         digests.add(result_digest(load(Params, path)))
     assert len(digests) == 1
-
-
-def test_flatten_names_every_value_once() -> None:
-    params = load(Params, SHIPPED)
-    flat = flatten(params)
-    assert flat["unfreeze.lr_decay"] == str(params.unfreeze.lr_decay)
-    assert flat["head.hidden"] == str(params.head.hidden)
-    assert flat["seed"] == str(params.seed)
-    assert "tracking" not in flat
 
 
 def test_problems_are_listed_a_line_each_under_their_summary() -> None:

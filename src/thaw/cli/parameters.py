@@ -1,0 +1,42 @@
+"""The verb that lists and explains parameters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from thaw.cli.project_folder import load_params
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this module to ``app``."""
+    app.command()(params)
+
+
+def params(
+    key: Annotated[
+        str, typer.Argument(help="A parameter or a section, such as unfreeze.lr or augment.")
+    ] = "",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of params.yaml for editors.")
+    ] = False,
+) -> None:
+    """List the parameters with their values, or explain one: default, range, meaning, source."""
+    from thaw.config import reference
+    from thaw.config.schema import schema_text
+
+    if schema:
+        typer.echo(schema_text(), nl=False)
+        return
+    found = reference.describe(load_params(), key)
+    if as_json:
+        typer.echo(json.dumps([asdict(parameter) for parameter in found], indent=2))
+    elif key:
+        typer.echo("\n\n".join(reference.details(parameter) for parameter in found))
+    else:
+        typer.echo(reference.overview(found))

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import settings
+from thaw.config.data_sections import Augment
+from thaw.config.model_sections import Head
+from thaw.config.parameter import parameter, parameters
+from thaw.config.params import Params
+from thaw.config.values import (
+    WITHOUT_EFFECT,
+    changed_text,
+    differing,
+    flatten,
+    result_digest,
+    result_values,
+    value_of,
+)
+
+NEUTRAL = json.loads((Path(__file__).parent / "neutral_values.json").read_text())
+KEYS = [parameter.key for parameter in parameters(Params)]
+
+
+def changed(node: Any, *path: str) -> Any:
+    """Return ``node``, a section, with another value of the same type under ``path``."""
+    name, *rest = path
+    old: Any = getattr(node, name)
+    if rest:
+        new = changed(old, *rest)
+    elif isinstance(old, dict):
+        new = {}
+    else:
+        new = [*old, 8] if isinstance(old, list) else old + ("x" if isinstance(old, str) else 1)
+    return node.model_copy(update={name: new})
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # a choice that does not exist
+@pytest.mark.parametrize("key", KEYS)
+def test_the_result_digest_changes_with_what_can_change_a_result(key: str) -> None:
+    other = changed(settings.PARAMS, *key.split("."))
+    same = result_digest(other) == result_digest(settings.PARAMS)
+    assert same == (key.split(".")[0] in WITHOUT_EFFECT)
+
+
+def test_neutral_values_are_those_of_the_introduction() -> None:
+    """A neutral value never changes: it would change the digest of every existing result.
+
+    Where the default of a parameter changes, give the old one as ``neutral=``. Where a parameter is
+    new, add its default to neutral_values.json.
+    """
+    found = {
+        parameter.key: parameter.neutral
+        for parameter in parameters(Params)
+        if parameter.key.split(".")[0] not in WITHOUT_EFFECT
+    }
+    assert found == NEUTRAL
+
+
+def test_the_defaults_have_no_result_values() -> None:
+    assert result_values(Params()) == {}
+
+
+def test_result_values_are_those_of_the_sections() -> None:
+    assert result_values(settings.PARAMS, ["seed", "backbone", "tracking", "resources"]) == {
+        "backbone.image_size": 64,
+        "backbone.crop_pct": 1.0,
+    }
+
+
+class NewHead(Head):
+    """A head with a parameter that was added after a release."""
+
+    scale: float = parameter(1.0, "A new parameter.")
+
+
+class NewAugment(Augment):
+    """Augmentation whose default of flip was changed after a release."""
+
+    flip: float = parameter(0.25, "A changed default.", neutral=0.5)
+
+
+class NewParams(Params):
+    """The parameters of a later version."""
+
+    head: NewHead = NewHead()
+
+
+class ParamsWithNewDefault(Params):
+    """The parameters of a later version with a changed default."""
+
+    augment: NewAugment = NewAugment()
+
+
+def test_a_new_parameter_with_a_default_changes_no_digest() -> None:
+    old = settings.PARAMS
+    new = NewParams.model_validate(old.model_dump())
+    assert result_digest(new) == result_digest(old)
+    assert result_values(new, ["head"]) == result_values(old, ["head"])
+
+
+def test_a_new_parameter_with_another_value_changes_the_digest() -> None:
+    assert result_digest(NewParams(head=NewHead(scale=2.0))) != result_digest(Params())
+
+
+def test_a_changed_default_changes_the_digest_of_those_who_rely_on_it() -> None:
+    assert result_values(ParamsWithNewDefault()) == {"augment.flip": 0.25}
+    stated = ParamsWithNewDefault(augment=NewAugment(flip=0.5))
+    assert result_digest(stated) == result_digest(Params())
+
+
+def test_differing_values_are_those_that_differ_from_the_defaults() -> None:
+    assert differing(Params()) == {}
+    other = Params(seed=3, head=Head(hidden=[8]))
+    assert differing(other) == {"seed": 3, "head.hidden": [8]}
+
+
+def test_the_changed_text_is_one_line_without_what_changes_no_result() -> None:
+    tracking = Params().tracking.model_copy(update={"uri": "https://user:secret@host"})
+    params = Params(seed=3, head=Head(taps=[1] * 200), tracking=tracking)
+    text = changed_text(params)
+    assert text.startswith("seed=3, head.taps=[1, 1,")
+    assert len(text) < 130
+    assert "secret" not in text
+
+
+def test_flatten_names_every_value_once_as_text() -> None:
+    params = settings.PARAMS
+    flat = flatten(params)
+    assert flat["unfreeze.lr_decay"] == str(params.unfreeze.lr_decay)
+    assert flat["head.hidden"] == str(params.head.hidden)
+    assert flat["seed"] == str(params.seed)
+    assert flat["promote.floors.accuracy"] == str(params.promote.floors["accuracy"])
+    assert "tracking" not in flat
+
+
+def test_a_value_is_found_by_its_dotted_key() -> None:
+    assert value_of({"a": {"b": 1}}, "a.b") == 1
+    with pytest.raises(KeyError):
+        value_of({"a": {}}, "a.b")
