@@ -38,5 +38,5 @@ def test_a_claim_that_optuna_copied_from_the_attempt_before_does_not_count() -> 
 
 
 def test_the_claim_of_thaw_0_1_does_not_count() -> None:
-    """In thaw 0.1 it was a process id; a trial that still has one was left by a killed worker."""
+    # It was a process id. A trial that still has one was left running by a killed worker.
     assert not attempt.is_claimed(trial(0, worker=11464))

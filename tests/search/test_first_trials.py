@@ -46,7 +46,8 @@ def test_the_advice_is_tried_as_soon_as_there_is_room(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advised: Any = SimpleNamespace(values={"unfreeze.lr": 0.005})
-    monkeypatch.setattr(first_trials, "facts_of", lambda _: None)
+    measured: list[object] = []
+    monkeypatch.setattr(first_trials, "facts_of", measured.append)
     monkeypatch.setattr(first_trials, "advise", lambda _: advised)
     search = project.Search(params)
     for trials in (1, 1, 2, 3):
@@ -56,3 +57,4 @@ def test_the_advice_is_tried_as_soon_as_there_is_room(
         search.run(trials)
     names = [trial.user_attrs.get(attempt.NAME) for trial in search.study.trials]
     assert names == ["params.yaml", "advice", None]
+    assert measured == [project.PREPARED]  # once, when the advice has room

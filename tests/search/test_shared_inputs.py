@@ -38,7 +38,7 @@ def files() -> set[Path]:
 
 
 def test_the_least_recently_used_inputs_are_closed(augmented: Params, params: Params) -> None:
-    """A file that the cache has removed frees its disk space only when it is closed."""
+    # A file that the cache has removed frees its disk space only when it is closed.
     shared = project.opened(augmented)
     plain = params.model_copy(update={"augment": settings.augment()})
     opened = [weakref.ref(open_at(shared, plain, 4))]

@@ -55,7 +55,7 @@ def test_a_trial_with_heartbeats_is_not_taken_by_another_worker(
 def test_the_result_of_a_trial_that_was_declared_stale_is_dropped(
     params: Params, stores_a_result: bool
 ) -> None:
-    """A suspended worker continues after another one has run its trial again."""
+    # A suspended worker continues after another one has run its trial again.
     search, other = project.Search(params), project.Search(params)
 
     def objective(trial: optuna.Trial) -> list[float]:
@@ -154,6 +154,23 @@ def test_given_values_are_used_and_those_outside_of_the_space_are_fixed(params: 
     trial = trial_queue.trial_of(search.study, 0)
     assert trial.user_attrs[attempt.NAME] == "mine"
     assert attempt.values_of(trial, search.definition.dimensions) == values
+
+
+def test_a_database_that_fails_at_the_end_of_a_trial_is_reported_as_such(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = project.Search(params)
+
+    def fail(*_: object, **__: object) -> None:
+        raise StorageInternalError("the server restarts")
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        values = search.complete_trial(trial)
+        monkeypatch.setattr(type(search.storage), "get_trial", fail)
+        return values
+
+    with pytest.raises(StorageInternalError, match="the server restarts"):
+        search.run(1, objective)
 
 
 _WORKER = """

@@ -148,7 +148,7 @@ def test_a_full_disk_ends_the_worker_and_the_trial_waits(
 def test_a_trial_declared_stale_while_it_trains_is_abandoned(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a suspended laptop: the worker continues with the next trial."""
+    # As after a suspended laptop: the worker continues with the next trial.
     params = without_confirmation(params)
     other = project.Search(params)
     other.make_stale()

@@ -34,14 +34,17 @@ def enqueue_first_trials(
     trials: int,
 ) -> None:
     """Add the first trials that the study lacks, as long as it has fewer than ``trials``."""
-    if not _missing(study, trials):
+    missing = _missing(study, trials)
+    if not missing:
         return
-    say("measuring the data for advice")
-    advised = advise(facts_of(prepared)).values
+    advised: dict[str, object] = {}
+    if ADVICE in missing:
+        say("measuring the data for advice")
+        advised = advise(facts_of(prepared)).values
     with exclusive_lock(storage):
-        missing = _missing(study, trials)  # again: another machine may have added them
+        still_missing = _missing(study, trials)  # another machine may have added some
         for name, values in first_trials(definition, advised):
-            if name in missing:
+            if name in missing and name in still_missing:
                 enqueue(study, definition.dimensions, name, values)
 
 

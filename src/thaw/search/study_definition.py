@@ -9,16 +9,12 @@ from optuna.study import StudyDirection
 
 from thaw.metrics.registry import METRICS
 from thaw.search import search_space
+from thaw.search.key_parameters import key_values
 from thaw.system import provenance
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.search.dimension import Dimension
-
-# The sections on which a trial's result depends. Of `launch`, only the precision counts: the
-# number of threads may differ from machine to machine.
-_SECTIONS = {"seed", "data", "prepare", "backbone", "head", "augment", "regularize", "warmup_head",
-             "unfreeze"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,13 +42,7 @@ class StudyDefinition:
     @property
     def key(self) -> str:
         """A digest; trials are comparable if their studies have the same key."""
-        fixed = self.params.model_dump(include=_SECTIONS)
-        for dimension in self.dimensions:
-            *sections, name = dimension.key.split(".")
-            section = fixed
-            for part in sections:
-                section = section[part]
-            del section[name]
+        fixed = key_values(self.params, (dimension.key for dimension in self.dimensions))
         search = self.params.search
         if self.parent:  # an alias may point to another version later
             fixed["backbone"]["weights"] = self.parent

@@ -76,7 +76,9 @@ def run_next(
         runner = _Runner(storage, objective, lock)
         try:
             study.optimize(runner, n_trials=1)
-        except Exception:
+        except Exception as error:
+            if (failure := _storage_failure(error)) is not None:
+                raise failure from None
             if not runner.has_lost_its_trial(study):
                 raise
     return runner.number
@@ -123,6 +125,18 @@ class _Runner:
         if self.number is None or self.has_failed:
             return False
         return trial_of(study, self.number).state == TrialState.FAIL
+
+
+def _storage_failure(error: BaseException) -> StorageInternalError | None:
+    """Return the failure of the database that caused ``error``, if there is one.
+
+    When the database fails while Optuna stores the end of a trial, Optuna raises
+    UnboundLocalError or AssertionError on top of it.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, StorageInternalError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
