@@ -1,4 +1,4 @@
-"""A copy of this project in a folder of its own, to run `dvc` in as a user would."""
+"""A copy of this repository's project in its own folder, in which tests run commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BIN = Path(sys.executable).parent
 
 
 class Project:
-    """The copy: edit its parameters, run commands in it."""
+    """A project to edit parameters and run commands in."""
 
     def __init__(self, folder: Path) -> None:
         """Open the project in ``folder``; copy it there first if the folder is empty."""
@@ -60,7 +60,7 @@ class Project:
             yaml.dump(content, stream)
 
     def small(self) -> None:
-        """Parameters for a run of seconds, not of accuracy."""
+        """Set parameters for a short run without regard to accuracy."""
         self.set(
             backbone__image_size=32,
             warmup_head__epochs=4,
@@ -70,7 +70,7 @@ class Project:
         )
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command with its output in one pipe, in a process group of its own."""
+        """Start a command in its own process group, with stdout and stderr in one pipe."""
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -79,19 +79,19 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # a shell starts background jobs with SIGINT ignored, and a test run may be one
+            # A shell starts background jobs with SIGINT ignored; the tests may run in one.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *command: str, code: int = 0) -> str:
-        """Run a command to its end; its output."""
+        """Run a command, check its exit code, and return its output."""
         process = self.start(*command)
         output, _ = process.communicate(timeout=600)
         assert process.returncode == code, f"{command}: {process.returncode}\n{output}"
         return output
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of everything a run is judged by: models, histories, metrics, predictions."""
+        """Return the SHA-256 of each file of a result: models, histories, metrics, predictions."""
         found = [
             *self.folder.glob("models/**/model.*"),
             *self.folder.glob("reports/*/*.csv"),
@@ -107,6 +107,6 @@ class Project:
 
 
 def environment() -> dict[str, str]:
-    """This process's, with the virtual environment's commands first."""
+    """Return the environment of this process with the commands of the virtual environment first."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
     return {**kept, "PATH": f"{_BIN}{os.pathsep}{kept['PATH']}"}

@@ -1,4 +1,4 @@
-"""Sections of ``params.yaml`` for tests: the project's own values, with what a test changes."""
+"""Sections of ``params.yaml`` for tests: values of this repository with changes by the test."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PARAMS = load(Params, ROOT / "params.yaml")
 
 
 def backbone(name: str, **changes: Any) -> Backbone:
-    """From scratch, at 64 pixels, unless changed."""
+    """Return a backbone without pretrained weights, at 64 pixels."""
     return _changed(PARAMS.backbone, {"name": name, "weights": "none", "image_size": 64, **changes})
 
 
 def head(**changes: Any) -> Head:
-    """One linear layer on the last block, unless changed."""
+    """Return a head of one linear layer on the last block."""
     return _changed(PARAMS.head, changes)
 
 
@@ -36,25 +36,25 @@ def head_spec(**changes: Any) -> HeadSpec:
 
 
 def augment(**changes: Any) -> Augment:
-    """Nothing random, unless changed."""
+    """Return an augmentation that changes nothing."""
     off = dict.fromkeys(Augment.model_fields, 0)
     return _changed(PARAMS.augment, {**off, **changes})
 
 
 def prepare(**changes: Any) -> Prepare:
-    """The project's own, unless changed."""
+    """Return the values of this repository."""
     return _changed(PARAMS.prepare, changes)
 
 
 def training(**changes: Any) -> Training:
-    """A phase of three epochs that is never stopped early, unless changed."""
+    """Return a training of three epochs without early stopping."""
     values = {name: getattr(PARAMS.warmup_head, name) for name in Training.model_fields}
     small = {"epochs": 3, "lr": 0.01, "warmup_fraction": 0.1, "patience": 10}
     return Training(**{**values, **small, **changes})
 
 
 def regularize(**changes: Any) -> Regularize:
-    """Nothing but clipping, unless changed."""
+    """Return a regularisation with gradient clipping only."""
     return _changed(PARAMS.regularize, changes)
 
 

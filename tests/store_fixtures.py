@@ -27,7 +27,7 @@ def _mlflow_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real `mlflow server`, the small one: 4 s to start."""
+    """The address of an `mlflow server` with one worker; it takes 4 s to start."""
     folder = tmp_path_factory.mktemp("server")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The real thing: `dvc repro` on the digits, its MLflow run, its registered model."""
+"""`dvc repro` with the default parameters: the digits, the MLflow run, the registered model."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def _runs(client: MlflowClient) -> list[Run]:
 
 def test_the_default_learns_the_digits(project: Project) -> None:
     scores = json.loads((project.folder / "reports/evaluate/metrics.json").read_text())["test"]
-    assert scores["accuracy"] >= 0.97  # the figure is 0.985; 269 images leave room for chance
+    assert scores["accuracy"] >= 0.97  # measured: 0.985; the margin covers the chance of 269 images
 
 
-def test_the_report_ends_with_what_to_do_next(project: Project) -> None:
+def test_the_report_names_the_registered_version_and_the_next_command(project: Project) -> None:
     output = project.run("thaw", "report")
     assert "classifier version 1" in output
     assert "@champion" in output
     assert "thaw ui" in output
 
 
-def test_there_is_one_whole_run(project: Project, client: MlflowClient) -> None:
+def test_the_result_is_one_complete_mlflow_run(project: Project, client: MlflowClient) -> None:
     (run,) = _runs(client)
     assert run.info.status == "FINISHED"
     assert run.data.params["unfreeze.depth"] == "9"
@@ -84,7 +84,7 @@ def test_the_registered_model_predicts_in_a_new_process(project: Project, tmp_pa
     done = subprocess.run(
         [sys.executable, "-c", _PREDICT, f"sqlite:///{project.folder}/mlruns/mlflow.db"],
         input=json.dumps(images),
-        cwd=tmp_path,  # it has never seen the project's params
+        cwd=tmp_path,  # a folder without the project's params.yaml
         env=environment(),
         capture_output=True,
         text=True,
@@ -96,7 +96,7 @@ def test_the_registered_model_predicts_in_a_new_process(project: Project, tmp_pa
     assert all(abs(sum(p["probabilities"].values()) - 1) < 1e-5 for p in predictions)
 
 
-def test_metrics_and_plots_show(project: Project) -> None:
+def test_dvc_shows_metrics_and_plots(project: Project) -> None:
     assert "0.9" in project.run("dvc", "metrics", "show", "reports/evaluate/metrics.json")
     project.run("dvc", "plots", "show")
     page = (project.folder / "dvc_plots/index.html").read_text()
@@ -104,13 +104,15 @@ def test_metrics_and_plots_show(project: Project) -> None:
     assert "val_loss" in page
 
 
-def test_nothing_to_do_does_nothing(project: Project, client: MlflowClient) -> None:
+def test_a_second_repro_runs_no_stage_and_logs_no_run(
+    project: Project, client: MlflowClient
+) -> None:
     output = project.run("dvc", "repro")
     assert "Running stage" not in output
     assert len(_runs(client)) == 1
 
 
-def test_another_rate_reuses_what_does_not_depend_on_it(
+def test_a_changed_unfreeze_section_reuses_the_stages_before_unfreeze(
     project: Project, client: MlflowClient
 ) -> None:
     project.set(unfreeze__lr=0.0005, unfreeze__epochs=1, fold_bn__epochs=0)
@@ -120,7 +122,7 @@ def test_another_rate_reuses_what_does_not_depend_on_it(
     assert "Running stage 'unfreeze'" in output
     first, second = _runs(client)
     assert second.data.params["unfreeze.lr"] == "0.0005"
-    # the row in the UI is whole: the warm-up's curve is there, and says which run computed it
+    # The curve of the skipped stage is copied, with a tag that names the run which computed it.
     assert second.data.tags["warmup_head.copied_from"] == first.info.run_id
     assert second.data.metrics["warmup_head/val_loss"] == first.data.metrics["warmup_head/val_loss"]
     for alias, run in (("champion", first), ("challenger", second)):

@@ -1,4 +1,4 @@
-"""Every mode of docs/method.md through the real stages, on small images and a small network."""
+"""Run all stages in each mode of docs/method.md, with small images and a small network."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Path:
-    """A project in its own folder, with 36 images of three classes."""
+    """A project in an empty folder with 36 images of three classes."""
     tiny.images(tmp_path / "images", size=32)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "data" / "raw").mkdir(parents=True)
@@ -95,7 +95,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Path
 
 
 def repro() -> dict[str, Any]:
-    """The five stages, as DVC runs them; what was registered."""
+    """Run the five stages in the order of DVC and return what was registered."""
     for stage in (prepare, warmup_head, unfreeze, fold_bn, evaluate):
         stage.main()
     return json.loads(read("reports/evaluate/registered.json"))  # type: ignore[no-any-return]
@@ -129,7 +129,7 @@ def test_a_mode_ends_with_a_registered_model(project: Path, mode: str) -> None:
         assert spec.blocks == 3
 
 
-def test_what_trains_is_what_the_mode_says(project: Path) -> None:
+def test_only_the_blocks_of_a_surgical_mode_change(project: Path) -> None:
     write_values({**MODES["surgical"], "fold_bn.epochs": 0, "regularize.clip_norm": 100.0})
     repro()
     before, _ = directory.load(project / "models/warmup_head")
@@ -147,7 +147,9 @@ def test_what_trains_is_what_the_mode_says(project: Path) -> None:
     assert spec.trained == [1, 3]
 
 
-def test_transitive_transfer_keeps_the_line_of_parents(project: Path, store: str) -> None:
+def test_a_model_trained_from_a_registered_model_names_all_its_parents(
+    project: Path, store: str
+) -> None:
     write_values({"tracking.registered_model": "intermediate"})
     first = repro()
     write_values(
@@ -170,7 +172,7 @@ def test_transitive_transfer_keeps_the_line_of_parents(project: Path, store: str
     assert first["run_id"] != second["run_id"]
 
 
-def test_advice_for_a_network_is_not_taken_beyond_the_model_at_hand(project: Path) -> None:
+def test_an_automatic_depth_unfreezes_only_blocks_below_the_last_tap(project: Path) -> None:
     write_values({"head.taps": [2, 4], "warmup_head.fit": "logistic", "unfreeze.depth": "auto"})
     repro()
     assert set(report("unfreeze")["blocks"]) <= {1, 2, 3, 4}
@@ -184,8 +186,10 @@ def test_advice_for_a_network_is_not_taken_beyond_the_model_at_hand(project: Pat
         ({"backbone.weights": "models:/nothing@champion"}, "models:/nothing@champion"),
     ],
 )
-def test_a_mistake_is_a_line(project: Path, values: dict[str, Any], reason: str) -> None:
+def test_a_wrong_value_is_refused_with_its_key(
+    project: Path, values: dict[str, Any], reason: str
+) -> None:
     prepare.main()
-    write_values(values)
     with pytest.raises(ThawError, match=reason):
+        write_values(values)  # refuses what is wrong without the data
         warmup_head.main()

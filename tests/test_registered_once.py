@@ -1,4 +1,4 @@
-"""One result, one run, one version, whatever is killed and however often it is repeated."""
+"""A result has one run and one version, also after kills and repeated stages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# Python imports this at its start. In the stage evaluate, and there alone, a method of MLflow's
-# client ends with SIGKILL, of DVC too, so that nothing can tidy up or record the stage.
+# Python imports this module when it starts. In the stage evaluate it replaces a method of MLflow's
+# client by one that kills the process and DVC with SIGKILL, so that nothing is cleaned up.
 KILLER = """
 import os, signal, sys
 
@@ -42,8 +42,10 @@ KILLED_AT = (
     "after finalize_logged_model",
     "after create_model_version",
     "after create_experiment",  # the row of the first champion
-    "after set_terminated",  # FINISHED; registered.json is not written, nor is DVC's dvc.lock
+    "after set_terminated",  # FINISHED; registered.json and dvc.lock are not written
 )
+
+SAMPLE = ("before finalize_logged_model", "after set_terminated")  # the others run in the soak
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def kill(project: Project, folder: Path, place: str) -> None:
 
 
 def set_key(project: Project, name: str, bins: int) -> None:
-    """Make the next `dvc repro` another result, of another registered model."""
+    """Change parameters so that `dvc repro` makes another result and another registered model."""
     project.set(tracking__registered_model=name, evaluate__calibration_bins=bins)
 
 
@@ -86,7 +88,7 @@ def registered(project: Project, name: str) -> list[int]:
 
 
 def the_run(project: Project, name: str, version: int) -> Run:
-    """The version's run, after it was made sure that its result has no other and is whole."""
+    """Return the run of a version, after checking that it is complete and the only one."""
     store = client(project)
     run_id = store.get_model_version(name, str(version)).run_id
     assert run_id is not None
@@ -111,7 +113,10 @@ def running(project: Project) -> list[str]:
     return [run.info.run_id for run in store.search_runs(ids, "attributes.status = 'RUNNING'")]
 
 
-@pytest.mark.parametrize("place", KILLED_AT)
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param(place, marks=() if place in SAMPLE else pytest.mark.soak) for place in KILLED_AT],
+)
 def test_a_result_whose_registration_was_killed_is_registered_once(
     place: str, trained: Project, tmp_path: Path
 ) -> None:
@@ -125,7 +130,7 @@ def test_a_result_whose_registration_was_killed_is_registered_once(
     assert running(trained) == []
 
 
-def test_a_result_is_found_again_by_whatever_repeats_it(trained: Project) -> None:
+def test_a_repeated_stage_finds_the_run_of_the_same_result(trained: Project) -> None:
     name = "repeated"
     set_key(trained, name, 40)
     trained.run("dvc", "repro")

@@ -1,4 +1,4 @@
-"""A CPU that rounds as a GPU does: convolutions in TF32 wherever cuDNN is allowed to."""
+"""Simulate TF32 on a CPU: convolutions round their inputs if cuDNN may use TF32."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def rounded(values: Tensor) -> Tensor:
-    """Float32 to a mantissa of 10 bits, to the nearest; the gradient passes as it is."""
+    """Round float32 values to a mantissa of 10 bits; the gradient is not rounded."""
     plain = values.detach()
     bits = (plain.view(torch.int32) + 0x1000) & -0x2000
     return values + (bits.view(torch.float32) - plain)
 
 
 def simulate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Round what every convolution reads, as long as ``torch.backends.cudnn.allow_tf32`` is set.
+    """Round the inputs of every convolution while ``torch.backends.cudnn.allow_tf32`` is set.
 
-    An exporter records operations and computes nothing: what it records is not rounded.
+    While an exporter records operations, nothing is rounded.
     """
     real = torch.nn.functional.conv2d
 

@@ -1,4 +1,4 @@
-"""Small real things for tests: a network of three blocks, a folder of learnable images."""
+"""A network of three blocks, a folder of images, and a runtime, all small, for tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Convolution, BatchNorm, ReLU."""
+    """Return a block of convolution, BatchNorm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -33,7 +33,7 @@ def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def classifier(classes: int = 3, seed: int = 0, dropout: float = 0.0) -> Classifier:
-    """Three blocks on (N, 3, S, S), whose BatchNorm has seen data, and a trained-looking head."""
+    """Return a classifier of images (N, 3, S, S) with three blocks and random statistics."""
     torch.manual_seed(seed)
     blocks = [block(3, 8, 2), block(8, 8), block(8, 16, 2)]
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
@@ -56,7 +56,7 @@ def images(
     each: int = 12,
     size: int = 16,
 ) -> Path:
-    """Write ``each`` PNG files a class; the classes differ in colour, the files in noise."""
+    """Write ``each`` PNG files per class. Classes differ in colour, files of a class in noise."""
     generator = np.random.default_rng(0)
     for index, label in enumerate(classes):
         (folder / label).mkdir(parents=True)
@@ -70,9 +70,9 @@ def images(
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """A write past 1,000 bytes fails as on a full disk: Python turns SIGXFSZ into an OSError.
+    """Make writes past 1,000 bytes fail with an OSError, as on a full disk.
 
-    For the innermost lines of a test only: what pytest prints goes into a file too.
+    Use it only around the innermost lines of a test, because it also limits pytest's own files.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
@@ -83,7 +83,7 @@ def full_disk() -> Iterator[None]:
 
 
 def runtime(precision: Literal["no", "bf16"] = "no") -> Runtime:
-    """One process on the CPU, as a stage would start it."""
+    """Return a runtime of one process, as a stage starts it."""
     return start(
         Launch(threads=1, mixed_precision=precision),
         Resources(checkpoint_minutes=60.0, cache_gb=1.0),
@@ -92,7 +92,7 @@ def runtime(precision: Literal["no", "bf16"] = "no") -> Runtime:
 
 @contextmanager
 def bf16_runtime() -> Iterator[Runtime]:
-    """The same under ``launch.mixed_precision: bf16``; Accelerate keeps that for the process."""
+    """Return a runtime with ``launch.mixed_precision: bf16``, and reset Accelerate afterwards."""
     AcceleratorState._reset_state(reset_partial_state=True)
     try:
         yield runtime("bf16")
