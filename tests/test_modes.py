@@ -190,6 +190,6 @@ def test_a_wrong_value_is_refused_with_its_key(
     project: Path, values: dict[str, Any], reason: str
 ) -> None:
     prepare.main()
-    with pytest.raises(ThawError, match=reason):
+    with pytest.raises(ThawError, match=reason):  # noqa: PT012  (either of them refuses it)
         write_values(values)  # refuses what is wrong without the data
         warmup_head.main()
