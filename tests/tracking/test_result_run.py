@@ -382,6 +382,13 @@ def test_another_seed_makes_another_run_of_the_same_weights(project: Path) -> No
     assert other.run_id != first.run_id
 
 
+def test_a_tag_shows_the_values_that_differ_from_the_defaults(project: Path) -> None:
+    run = ResultRun(changed("unfreeze", lr=0.25), DIGEST)
+    text = tags(run)["thaw.changed"]
+    assert {"data.source=digits", "unfreeze.lr=0.25"} <= set(text.split(", "))
+    assert "tracking" not in text
+
+
 def test_parameters_that_cannot_change_a_result_keep_the_run(project: Path) -> None:
     first = ResultRun(parameters(), DIGEST)
     assert ResultRun(changed("resources", workers=3), DIGEST).run_id == first.run_id

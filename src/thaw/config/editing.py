@@ -12,7 +12,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from thaw.config.comments import insert_key, lines_kept_after, remove_key, replace_value
 from thaw.config.explanations import nearest_keys
-from thaw.config.loading import PARAMS_FILE, load, read_content, validate
+from thaw.config.loading import PARAMS_FILE, load, validate
 from thaw.config.parameter import section_type
 from thaw.config.params import Params
 from thaw.config.renames import Rename, find_renames
@@ -67,19 +67,14 @@ def write_values(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> list[st
     return list(changed)
 
 
-def rename_keys(path: Path = PARAMS_FILE) -> list[Rename]:
-    """Rename parameters in ``path`` that have another name now, and return the renames.
+def renamed_text(text: str) -> str:
+    """Return the text of a ``params.yaml`` with its renamed parameters under their new names.
 
-    Raises:
-        ThawError: the file is not valid; nothing is written then.
+    Comments, order and line endings stay.
     """
-    found = find_renames(read_content(path))
-    if found:
-        text = _read_text(path)
-        yaml, document = _open(text)
-        _rename(document, found)
-        _write(yaml, document, text, path)
-    return found
+    yaml, document = _open(text)
+    _rename(document, find_renames(document))
+    return _text_of(yaml, document, text)
 
 
 def _read_text(path: Path) -> str:
@@ -114,16 +109,20 @@ def _indentation(document: CommentedMap) -> tuple[int, int]:
 
 
 def _write(yaml: YAML, document: CommentedMap, before: str, path: Path) -> None:
-    """Write ``document``, if it is valid, with the line endings of the text ``before``."""
+    """Write ``document``, if it is valid, in the style of the text ``before``."""
+    text = _text_of(yaml, document, before)
+    validate(Params, YAML(typ="safe").load(text), path)
+    write_whole(path, text.encode())
+
+
+def _text_of(yaml: YAML, document: CommentedMap, before: str) -> str:
+    """Return ``document`` as text with the line endings of the text ``before``."""
     stream = io.StringIO()
     yaml.dump(document, stream)
     text = stream.getvalue()
-    validate(Params, YAML(typ="safe").load(text), path)
     if "\r\n" in before:
         text = text.replace("\n", "\r\n")
-    if not before.endswith("\n"):
-        text = text.rstrip("\r\n")
-    write_whole(path, text.encode())
+    return text if before.endswith("\n") else text.rstrip("\r\n")
 
 
 def _set(section: CommentedMap, keys: list[str], value: Any, schema: type[BaseModel]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ruamel.yaml import YAML
-
+from thaw.config.editing import renamed_text
 from thaw.config.loading import read_content, validate
 from thaw.config.params import Params
 from thaw.config.renames import Rename, apply_renames
@@ -29,14 +27,7 @@ def converted_parameters(path: Path) -> tuple[str, list[Rename]]:
     text = path.read_text(encoding="utf-8")
     missing = [name for name in Params.model_fields if name not in content]
     if renames:
-        yaml = YAML()
-        yaml.preserve_quotes = True
-        yaml.width = 1000
-        document: Any = yaml.load(text)
-        apply_renames(document)
-        stream = StringIO()
-        yaml.dump(document, stream)
-        text = stream.getvalue()
+        text = renamed_text(text)
     added = "".join(f"{name}: {{}}\n" for name in missing if name != "seed")
     if "seed" in missing:
         added += f"seed: {Params().seed}\n"

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.config.bounds import check_bounds
+from thaw.config.data_sections import Augment
+
+
+@pytest.mark.parametrize(
+    ("key", "accepted", "refused"),
+    [
+        ("prepare.val_fraction", [0.01, 0.49], [0.0, 0.5]),
+        ("prepare.short_side", [8, 8192], [7, 8193]),
+        ("prepare.max_megapixels", [1.0, 178.0], [0.0, 179.0]),
+        ("augment.crop", [0.0, 0.99], [-0.1, 1.0]),
+        ("augment.randaugment", [0, 20], [-1, 21]),
+        ("augment.mixup", [0.0, 0.2], [-0.1, 101.0]),
+    ],
+)
+def test_values_that_memory_or_time_do_not_allow_are_refused(
+    key: str, accepted: list[Any], refused: list[Any]
+) -> None:
+    check_bounds(key, accepted, refused)
+
+
+def test_an_augmentation_without_changes_is_not_active() -> None:
+    assert not Augment(crop=0.0, flip=0.0).active
+    assert Augment(crop=0.0, flip=0.0, noise=0.1).active
+
+
+def test_the_defaults_suit_photographs() -> None:
+    assert (Augment().crop, Augment().flip, Augment().rotate) == (0.45, 0.5, 0.0)
