@@ -43,7 +43,10 @@ SMALL: dict[str, Any] = {
 
 
 def make(folder: Path) -> None:
-    """Make it in ``folder``, the working directory; the model's statistics are its data's."""
+    """Make the project in ``folder``, the working directory.
+
+    The BatchNorm statistics of the model are those of the data.
+    """
     tiny.images(folder / "images", size=32)
     (folder / "data" / "raw").mkdir(parents=True)
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())

@@ -7,8 +7,8 @@ from torch import nn
 
 from tests.advice.project import BLOCKS, open_model
 from thaw.advice import auto_values as module
-from thaw.advice.auto_values import SMALL_BATCH, policy, resolve
-from thaw.advice.recommendation import FAR, LARGE
+from thaw.advice.auto_values import SMALL_BATCH, choose_policy, resolve
+from thaw.advice.measurements import MANY_IMAGES, MAX_SIMILAR_SHIFT
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -22,46 +22,49 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("share", "shift", "relearnt", "chosen"),
+    ("images", "shift", "relearned", "chosen"),
     [
         (SMALL_BATCH, 0.1, False, "train"),
         (SMALL_BATCH - 1, 0.1, False, "affine"),
         (SMALL_BATCH - 1, 0.1, True, "affine"),
-        (SMALL_BATCH, FAR + 0.1, False, "affine"),
-        (SMALL_BATCH, FAR + 0.1, True, "train"),
+        (SMALL_BATCH, MAX_SIMILAR_SHIFT + 0.1, False, "affine"),
+        (SMALL_BATCH, MAX_SIMILAR_SHIFT + 0.1, True, "train"),
         (SMALL_BATCH, None, False, "train"),
     ],
 )
-def test_auto_is_affine_below_a_batch_size_and_where_a_large_shift_stays(
-    share: int, shift: float | None, relearnt: bool, chosen: str
+def test_the_policy_is_affine_for_small_batches_and_for_a_large_shift_that_remains(
+    images: int, shift: float | None, relearned: bool, chosen: str
 ) -> None:
-    assert policy(share, shift, relearnt=relearnt) == chosen
+    assert choose_policy(images, shift, statistics_are_relearned=relearned) == chosen
 
 
-def test_where_nothing_is_against_it_the_advice_holds() -> None:
-    assert policy(SMALL_BATCH, 0.1, relearnt=False, otherwise="frozen") == "frozen"
-    assert policy(SMALL_BATCH - 1, 0.1, relearnt=False, otherwise="frozen") == "affine"
+def test_the_recommended_policy_is_kept_for_large_batches_and_a_small_shift() -> None:
+    chosen = [
+        choose_policy(images, 0.1, statistics_are_relearned=False, default="frozen")
+        for images in (SMALL_BATCH, SMALL_BATCH - 1)
+    ]
+    assert chosen == ["frozen", "affine"]
 
 
-def opened(**values: Any) -> Opened:
-    """The project's model, with other parameters of unfreeze."""
+def open_with(**values: Any) -> Opened:
+    """Open the project with other parameters of unfreeze."""
     write_values({f"unfreeze.{key}": value for key, value in values.items()})
     return open_model()
 
 
-def resolved(it: Opened) -> Resolved:
-    return resolve(it.context, it.classifier, it.spec.preprocessing)
+def resolved(opened: Opened) -> Resolved:
+    return resolve(opened.context, opened.classifier, opened.spec.preprocessing)
 
 
-def move(it: Opened) -> None:
-    """Away from what the statistics are of."""
-    for part in it.classifier.modules():
+def shift_statistics(opened: Opened) -> None:
+    """Shift the running statistics away from those of the data."""
+    for part in opened.classifier.modules():
         if isinstance(part, nn.BatchNorm2d) and part.running_mean is not None:
             part.running_mean += 5
 
 
-def test_what_is_said_is_taken_as_it_is(project: Path) -> None:
-    found = resolved(opened(depth=3, batch_norm="fixed"))
+def test_values_other_than_auto_are_unchanged(project: Path) -> None:
+    found = resolved(open_with(depth=3, batch_norm="fixed"))
     assert (found.plan.cut, found.plan.batch_norm, found.report) == (BLOCKS - 3, "fixed", {})
 
 
@@ -70,77 +73,78 @@ def test_the_batch_is_shared_among_the_processes_of_the_stage(
     project: Path, processes: int, chosen: str
 ) -> None:
     write_values({"launch.processes": processes})
-    found = resolved(opened(batch_norm="auto", batch_size=SMALL_BATCH))  # as the verb: one process
+    found = resolved(open_with(batch_norm="auto", batch_size=SMALL_BATCH))  # in one process
     assert found.plan.batch_norm == found.report["batch_norm"] == chosen
     assert found.report["statistics_shift"] < 0.2
 
 
 @pytest.mark.parametrize(
-    ("depth", "much", "chosen"),
+    ("depth", "many", "chosen"),
     [
         (BLOCKS, True, "train"),
         (BLOCKS, False, "affine"),
-        (2, True, "affine"),  # blocks below keep the source's statistics
+        (2, True, "affine"),  # the frozen blocks keep the pretrained statistics
     ],
 )
-def test_far_data_trains_its_statistics_where_everything_is_learnt_on_enough_of_it(
-    project: Path, monkeypatch: pytest.MonkeyPatch, depth: int, much: bool, chosen: str
+def test_dissimilar_data_trains_statistics_if_all_blocks_train_on_many_images(
+    project: Path, monkeypatch: pytest.MonkeyPatch, depth: int, many: bool, chosen: str
 ) -> None:
-    monkeypatch.setitem(LARGE, "dissimilar", 5 if much else 50)  # there are 10 a class
-    it = opened(depth=depth, batch_norm="auto")
-    move(it)
-    found = resolved(it)
-    assert found.report["statistics_shift"] > FAR
+    monkeypatch.setitem(MANY_IMAGES, "dissimilar", 5 if many else 50)  # there are 10 per class
+    opened = open_with(depth=depth, batch_norm="auto")
+    shift_statistics(opened)
+    found = resolved(opened)
+    assert found.report["statistics_shift"] > MAX_SIMILAR_SHIFT
     assert found.plan.batch_norm == chosen
 
 
-def test_a_backbone_from_scratch_is_far_from_nothing(project: Path) -> None:
+def test_a_backbone_without_pretrained_weights_has_no_shift(project: Path) -> None:
     write_values({"backbone.weights": "none"})
-    it = opened(batch_norm="auto")
-    move(it)
-    found = resolved(it)
+    opened = open_with(batch_norm="auto")
+    shift_statistics(opened)
+    found = resolved(opened)
     assert found.report == {"batch_norm": "train", "statistics_shift": None}
-    assert resolved(opened(depth="auto")).report["advice"] == "from scratch"
+    assert resolved(open_with(depth="auto")).report["advice"] == "from scratch"
 
 
 def test_without_batch_norm_there_is_no_shift(project: Path) -> None:
-    it = opened(batch_norm="auto")
-    fold_all(it.classifier)
-    assert resolved(it).report == {"batch_norm": "train", "statistics_shift": None}
+    opened = open_with(batch_norm="auto")
+    fold_all(opened.classifier)
+    assert resolved(opened).report == {"batch_norm": "train", "statistics_shift": None}
 
 
-def test_auto_takes_its_section_of_the_advice_and_says_what_it_does_not_take(
+def test_auto_uses_its_section_of_the_recommendation_and_reports_the_other_values(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(module, "say", said.append)
-    found = resolved(opened(depth="auto", batch_norm="fixed", gradual_epochs=2, epochs=5))
+    found = resolved(open_with(depth="auto", batch_norm="fixed", gradual_epochs=2, epochs=5))
     assert found.report == {"advice": found.report["advice"]}
     assert found.report["advice"].startswith("small")
     assert (found.plan.trainable, found.plan.batch_norm) == (frozenset(), "frozen")
     assert (found.settings.epochs, found.settings.gradual_epochs) == (0, 0)
     assert len(said) == 2
-    assert said[0].startswith(f"unfreeze.depth auto: {found.report['advice']}: depth 0, ")
+    assert said[0].startswith("unfreeze.depth auto: Few images, ")
+    assert " depth 0, " in said[0]
     assert "warmup_head.fit logistic" in said[1]
-    assert "`thaw advise --apply` takes all" in said[1]
+    assert "`thaw advise --apply` writes all values" in said[1]
 
 
 @pytest.mark.parametrize(("batch_size", "chosen"), [(16, "frozen"), (4, "affine")])
-def test_a_policy_left_to_auto_is_not_the_advices(
+def test_batch_norm_auto_is_affine_for_small_batches_whatever_is_recommended(
     project: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, chosen: str
 ) -> None:
-    monkeypatch.setitem(LARGE, "similar", 5)
-    found = resolved(opened(depth="auto", batch_norm="auto", batch_size=batch_size))
-    assert found.report["advice"] == "large and similar"  # which advises frozen
+    monkeypatch.setitem(MANY_IMAGES, "similar", 5)
+    found = resolved(open_with(depth="auto", batch_norm="auto", batch_size=batch_size))
+    assert found.report["advice"] == "large and similar"  # the recommended policy is frozen
     assert found.settings.batch_norm == "auto"
     assert found.report["batch_norm"] == found.plan.batch_norm == chosen
 
 
-def test_blocks_by_number_leave_nothing_to_advise(project: Path) -> None:
-    found = resolved(opened(depth="auto", blocks=[1, 3], lr=0.01))
+def test_nothing_is_recommended_where_blocks_are_given(project: Path) -> None:
+    found = resolved(open_with(depth="auto", blocks=[1, 3], lr=0.01))
     assert found.plan.trainable == {0, 2}
     assert (found.settings.lr, found.report) == (0.01, {})
 
 
-def test_the_section_is_the_projects(project: Path) -> None:
-    assert resolved(opened(depth=1)).settings == load(Params).unfreeze
+def test_settings_without_auto_are_those_of_the_project(project: Path) -> None:
+    assert resolved(open_with(depth=1)).settings == load(Params).unfreeze

@@ -1,72 +1,55 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from tests.advice.project import BLOCKS, CLASSES, open_model
-from thaw.advice import linear_probes
-from thaw.advice.measurements import measure, shift_of
-from thaw.config.editing import write_values
-from thaw.model.batchnorm import fold_all
+import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-    import pytest
-    from numpy.typing import NDArray
-
-    from tests.advice.project import Opened
-    from thaw.advice.recommendation import Facts
+from tests.advice.measured import (
+    FEW_DISSIMILAR,
+    FEW_SIMILAR,
+    MANY_DISSIMILAR,
+    MANY_SIMILAR,
+    measurements,
+)
+from thaw.advice.linear_probes import SplitTest
+from thaw.advice.measurements import MAX_SIMILAR_SHIFT, is_large_shift
 
 
-def measured(it: Opened) -> Facts:
-    return measure(it.context, it.classifier, it.spec.preprocessing)
-
-
-def test_the_facts_are_those_of_the_training_images(project: Path) -> None:
-    it = open_model()
-    facts = measured(it)
-    assert facts.images == len(it.context.data.manifest.ids("train"))
-    assert (facts.classes, facts.blocks) == (CLASSES, BLOCKS)
-    assert [probe.blocks for probe in facts.single] == [(n + 1,) for n in range(BLOCKS)]
-    assert len(facts.joined) == BLOCKS - 1
-    assert facts.best.accuracy > 0.8  # colours are easily told
-    assert facts.shift is not None
-    assert facts.shift < 0.2
-    assert not facts.is_shifted
-
-
-def test_from_scratch_no_shift_is_measured(project: Path) -> None:
-    write_values({"backbone.weights": "none"})
-    facts = measured(open_model())
-    assert (facts.shift, facts.from_scratch) == (None, True)
-
-
-def test_without_batch_norm_there_is_no_shift(project: Path) -> None:
-    it = open_model()
-    fold_all(it.classifier)
-    assert shift_of(it.context, it.classifier, it.spec.preprocessing) is None
-
-
-def test_copies_of_a_file_are_one_group_and_the_test_split_is_left_out(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("split_test", "differs"),
+    [
+        (SplitTest(0.75, 0.05), True),
+        (SplitTest(0.75, 0.09), False),  # not significant
+        (SplitTest(0.58, 0.01), False),  # not large enough
+    ],
+)
+def test_validation_images_differ_if_the_accuracy_is_large_and_significant(
+    split_test: SplitTest, differs: bool
 ) -> None:
-    seen: list[NDArray[np.str_]] = []
+    assert replace(measurements(), split_test=split_test).validation_differs is differs
 
-    def noted(
-        features: NDArray[np.float32],
-        widths: list[int],
-        targets: NDArray[np.int64],
-        groups: NDArray[np.str_],
-        seed: int,
-        *,
-        show: bool,
-    ) -> object:
-        seen.append(groups)
-        return linear_probes.probe_all(features, widths, targets, groups, seed, show=show)
 
-    monkeypatch.setattr("thaw.advice.measurements.probe_all", noted)
-    it = open_model()
-    measured(it)
-    rows = it.context.data.manifest.rows
-    assert sorted(seen[0]) == sorted(row.digest for row in rows if row.split != "test")
+def test_the_limit_of_many_images_depends_on_the_similarity() -> None:
+    far = MAX_SIMILAR_SHIFT + 0.1
+    assert not measurements(FEW_SIMILAR).has_many_images
+    assert measurements(MANY_SIMILAR).has_many_images
+    assert not measurements(FEW_DISSIMILAR, shift=far).has_many_images
+    assert measurements(MANY_DISSIMILAR, shift=far).has_many_images
+
+
+def test_a_lower_block_is_better_from_a_lead_of_two_standard_errors() -> None:
+    assert not measurements(lead=0.015).lower_block_is_better
+    assert measurements(lead=0.025).lower_block_is_better
+
+
+@pytest.mark.parametrize(
+    ("shift", "is_large"),
+    [(None, False), (MAX_SIMILAR_SHIFT, False), (MAX_SIMILAR_SHIFT + 0.01, True)],
+)
+def test_a_shift_above_the_limit_is_large(shift: float | None, is_large: bool) -> None:
+    assert is_large_shift(shift) is is_large
+
+
+def test_a_single_lower_block_is_a_candidate_for_the_head_on_dissimilar_data_only() -> None:
+    assert measurements(lead=0.015).best_head_input.blocks == (3,)
+    assert measurements(lead=0.05).best_head_input.blocks == (2,)

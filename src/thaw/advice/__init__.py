@@ -1,1 +1,1 @@
-"""What the data says about how to train on it."""
+"""Measurements of the data, and recommended training parameters."""

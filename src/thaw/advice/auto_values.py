@@ -1,17 +1,19 @@
-"""What ``auto`` stands for in the section ``unfreeze``, for this model and this data."""
+"""Replace ``auto`` in the section ``unfreeze`` by values for this model and this data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from thaw.advice.measurements import measure, shift_of
-from thaw.advice.recommendation import LARGE, advise, is_far
+from thaw.advice.measurements import MANY_IMAGES, is_large_shift
+from thaw.advice.measuring import measure, statistics_shift
+from thaw.advice.recommendation import recommend
+from thaw.data.split_names import TRAIN
 from thaw.model.freeze_plan import BatchNormPolicy, Plan, chosen_blocks, last_blocks
 from thaw.system.console import say
 
 if TYPE_CHECKING:
-    from thaw.advice.recommendation import Advice
+    from thaw.advice.recommendation import Recommendation
     from thaw.config.params import Params
     from thaw.config.training_sections import Unfreeze
     from thaw.context import Context
@@ -19,14 +21,15 @@ if TYPE_CHECKING:
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
 
-# Images a device and step below which a batch's own statistics are too noisy. Wu & He 2018 (Group
-# Normalization, figure 1) see BatchNorm's error rise slightly at 8 images, and steeply below.
+# Images per device and step below which the statistics of a batch are too noisy. In Wu & He 2018
+# (Group Normalization, figure 1), the error of BatchNorm rises slightly at 8 images and steeply
+# below.
 SMALL_BATCH = 8
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """The section without ``auto``, the plan it makes, and what was decided by which number."""
+    """The section ``unfreeze`` without ``auto``, its plan, and the reported choices."""
 
     settings: Unfreeze
     plan: Plan
@@ -34,71 +37,83 @@ class Resolved:
 
 
 def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Resolved:
-    """Take the advice where ``depth`` is ``auto``, and choose the BatchNorm policy where it is.
+    """Replace ``depth: auto`` by the recommendation, and ``batch_norm: auto`` by a policy.
 
-    Where ``blocks`` names what trains, ``depth`` is not read, and nothing is advised.
+    Where ``blocks`` is set, ``depth`` is not read and nothing is recommended.
     """
-    params, runtime, data = context.params, context.runtime, context.data
-    from_scratch = params.backbone.weights == "none"
+    params = context.params
     report: dict[str, Any] = {}
     settings = params.unfreeze
-    otherwise: BatchNormPolicy = "train"
+    default: BatchNormPolicy = "train"
     if settings.depth == "auto" and not settings.blocks:
-        facts = measure(context, classifier, preprocessing)
-        advice = advise(facts)
-        settings, otherwise = _taken(advice, params, show=runtime.is_main)
-        report["advice"] = advice.case
+        recommendation = recommend(measure(context, classifier, preprocessing))
+        settings, default = _recommended(recommendation, params, show=context.runtime.is_main)
+        report["advice"] = str(recommendation.case)
     plan = _plan(settings, len(classifier.blocks))
     if settings.batch_norm != "auto":
         return Resolved(settings, replace(plan, batch_norm=settings.batch_norm), report)
-    # a new backbone's statistics are of no data that this could be far from
-    shift = None if from_scratch else shift_of(context, classifier, preprocessing)
-    share = settings.batch_size // params.launch.processes
-    is_all = len(plan.trainable) == plan.blocks
-    chosen = policy(share, shift, relearnt=is_all and _is_much(data), otherwise=otherwise)
-    if runtime.is_main:
+    # Random weights have no statistics of pretraining data.
+    from_scratch = params.backbone.weights == "none"
+    shift = None if from_scratch else statistics_shift(context, classifier, preprocessing)
+    images = settings.batch_size // params.launch.processes
+    all_train = len(plan.trainable) == plan.blocks
+    relearned = all_train and _has_many_images(context.data)
+    chosen = choose_policy(images, shift, statistics_are_relearned=relearned, default=default)
+    if context.runtime.is_main:
         shifted = "no shift measured" if shift is None else f"statistics shifted by {shift:.2f}"
-        say(f"unfreeze.batch_norm auto: {chosen} ({share} images a device and step, {shifted})")
+        say(f"unfreeze.batch_norm auto: {chosen} ({images} images per device and step, {shifted})")
     report |= {"batch_norm": chosen, "statistics_shift": shift}
     return Resolved(settings, replace(plan, batch_norm=chosen), report)
 
 
-def policy(
-    share: int, shift: float | None, *, relearnt: bool, otherwise: BatchNormPolicy = "train"
+def choose_policy(
+    images: int,
+    shift: float | None,
+    *,
+    statistics_are_relearned: bool,
+    default: BatchNormPolicy = "train",
 ) -> BatchNormPolicy:
-    """What ``auto`` comes to with ``share`` images a device and step, and such a shift.
+    """Return the policy for ``batch_norm: auto``.
 
-    ``affine`` where a batch is too small for statistics of its own, and where those of the source
-    are far off and stay: in frozen blocks below, or for want of data. Where they are ``relearnt``
-    (all blocks train, on much data) or near enough, ``otherwise``.
+    ``images`` is the number of images per device and step, ``shift`` that of the BatchNorm
+    statistics. The policy is ``affine`` where batches are too small for statistics of their own, or
+    where the pretrained statistics are not valid for the data and are not relearned (which needs
+    all blocks to train, on many images). Otherwise it is ``default``.
     """
-    if share < SMALL_BATCH or (is_far(shift) and not relearnt):
+    if images < SMALL_BATCH or (is_large_shift(shift) and not statistics_are_relearned):
         return "affine"
-    return otherwise
+    return default
 
 
-def _taken(advice: Advice, params: Params, *, show: bool) -> tuple[Unfreeze, BatchNormPolicy]:
-    """The section with what is advised for it, and the advised policy; ``auto`` stays there."""
-    values = advice.of("unfreeze")
-    otherwise: BatchNormPolicy = values["batch_norm"]
+def _recommended(
+    recommendation: Recommendation, params: Params, *, show: bool
+) -> tuple[Unfreeze, BatchNormPolicy]:
+    """Return the section with its recommended values, and the recommended policy.
+
+    ``batch_norm: auto`` remains in the section.
+    """
+    values = recommendation.section("unfreeze")
+    policy: BatchNormPolicy = values["batch_norm"]
     if params.unfreeze.batch_norm == "auto":
         del values["batch_norm"]
     if show:
-        say(f"unfreeze.depth auto: {advice.case}: {_listed(values)}")
-        if beside := advice.beside("unfreeze", params):
-            left = _listed(beside)
-            say(f"also advised, but not taken (`thaw advise --apply` takes all): {left}")
-    return params.unfreeze.model_copy(update=values), otherwise
+        say(f"unfreeze.depth auto: {recommendation.case.summary} {_listed(values)}")
+        if others := recommendation.changes_outside("unfreeze", params):
+            say(
+                f"recommended for other sections, but not used: {_listed(others)}; "
+                "`thaw advise --apply` writes all values into params.yaml"
+            )
+    return params.unfreeze.model_copy(update=values), policy
 
 
 def _listed(values: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
-def _is_much(data: Prepared) -> bool:
-    """Whether there are enough images for data that is far from the source to count as large."""
-    images, classes = len(data.manifest.ids("train")), len(data.manifest.classes)
-    return images / classes >= LARGE["dissimilar"]
+def _has_many_images(data: Prepared) -> bool:
+    """Return whether there are many training images for data that is dissimilar."""
+    images, classes = len(data.manifest.ids(TRAIN)), len(data.manifest.classes)
+    return images / classes >= MANY_IMAGES["dissimilar"]
 
 
 def _plan(settings: Unfreeze, blocks: int) -> Plan:

@@ -1,4 +1,4 @@
-"""A linear probe on the pooled output of every block: which are general, which are specific.
+"""Linear probes on the pooled output of every block, and a test whether two splits differ.
 
 Source: Alain & Bengio 2017, Understanding intermediate layers using linear classifier probes.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,31 +18,50 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Places of images: those to learn from, and those to ask about.
-Fold = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
 _FOLDS = 5
-_MOST = 2000  # images: enough to tell blocks apart, and seconds
-_STRENGTH = 0.01  # on features of unit variance
+_MOST_IMAGES = 2000  # enough to compare blocks, within seconds
+_INVERSE_REGULARIZATION = 0.01  # C of scikit-learn, for features of unit variance
 _ITERATIONS = 200
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The cross-validated accuracy of a linear classifier on some blocks' pooled outputs."""
+    """The cross-validated accuracy of a linear classifier on the pooled outputs of some blocks.
+
+    ``blocks`` are counted from 1. ``width`` is the number of features. ``error`` is the standard
+    error of the accuracy.
+    """
 
     blocks: tuple[int, ...]
     width: int
     accuracy: float
-    error: float  # standard error of the accuracy
+    error: float
 
     @property
     def name(self) -> str:
-        """The block's number, or the range of them."""
+        """Return the number of the block, or the range of numbers."""
         first, last = self.blocks[0], self.blocks[-1]
         return str(last) if first == last else f"{first} to {last}"
 
 
-def probe_all(
+class SplitTest(NamedTuple):
+    """The balanced accuracy of a classifier that separates training from validation images.
+
+    0.5 is chance, 1 is always right. ``chance_error`` is the standard error of guessing.
+    """
+
+    accuracy: float
+    chance_error: float
+
+
+class _Fold(NamedTuple):
+    """Indices of the images to fit on, and of those to predict."""
+
+    fit: NDArray[np.int64]
+    predict: NDArray[np.int64]
+
+
+def probe_blocks(
     features: NDArray[np.float32],
     widths: Sequence[int],
     targets: NDArray[np.int64],
@@ -51,53 +70,57 @@ def probe_all(
     *,
     show: bool = True,
 ) -> tuple[list[Probe], list[Probe]]:
-    """Probes of each block alone, and of the last two, three, ... all of them side by side.
+    """Return the probes of each block alone, and of the last two, three, ... all blocks together.
 
-    ``features`` (N, the sum of ``widths``) are the blocks' outputs, side by side. Images of one
-    of the ``groups`` (N,) are never asked about where another of them was learnt from.
+    ``features`` (N, the sum of ``widths``) are the pooled outputs of the blocks, side by side.
+    Images of one of the ``groups`` (N,) are always in the same fold.
     """
-    kept = _drawn(targets, seed, _MOST)
+    kept = _subsample(targets, seed, _MOST_IMAGES)
     features, targets = features[kept], targets[kept]
     folds = _folds(targets, groups[kept], seed)
     edges = [0, *np.cumsum(widths)]
     count = len(widths)
     single = [(number,) for number in range(1, count + 1)]
     joined = [tuple(range(first, count + 1)) for first in range(count - 1, 0, -1)]
-    wanted = progress([*single, *joined], "probing", len(single) + len(joined), show=show)
+    selections = progress([*single, *joined], "probing", len(single) + len(joined), show=show)
     probes = [
         _probe(blocks, features[:, edges[blocks[0] - 1] : edges[blocks[-1]]], targets, folds)
-        for blocks in wanted
+        for blocks in selections
     ]
     return probes[:count], probes[count:]
 
 
-def told_apart(
+def split_test(
     features: NDArray[np.float32],
-    split: NDArray[np.int64],
+    is_validation: NDArray[np.int64],
     groups: NDArray[np.str_],
     seed: int,
-) -> tuple[float, float]:
-    """How well a linear classifier tells training (0) from validation (1) images; chance's error.
+) -> SplitTest:
+    """Return how well a linear classifier separates training (0) from validation (1) images.
 
-    Cross-validated balanced accuracy: 0.5 is chance, 1 is always right; and the standard error
-    that guessing would have (with its own, some few images that are all told would be certain).
+    The accuracy is cross-validated. The standard error is that of guessing: the error of the
+    accuracy itself would be 0 if a few images were all classified correctly.
+
     Source: Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests.
     """
-    of_each = [np.flatnonzero(split == which) for which in (0, 1)]
-    kept = np.concatenate([places[_drawn(split[places], seed, _MOST // 2)] for places in of_each])
-    features, split = features[kept], split[kept]
-    folds = _folds(split, groups[kept], seed)
-    predicted = _predictions(features, split, folds, balanced=True)
-    shares = [float(np.mean(predicted[split == which] == which)) for which in (0, 1)]
-    variance = np.sum(0.25 / np.bincount(split, minlength=2)) / 4
-    return sum(shares) / 2, float(np.sqrt(variance))
+    kept = []
+    for split in (0, 1):
+        indices = np.flatnonzero(is_validation == split)
+        kept.append(indices[_subsample(is_validation[indices], seed, _MOST_IMAGES // 2)])
+    chosen = np.concatenate(kept)
+    features, labels = features[chosen], is_validation[chosen]
+    folds = _folds(labels, groups[chosen], seed)
+    predicted = _predictions(features, labels, folds, balanced=True)
+    recalls = [float(np.mean(predicted[labels == split] == split)) for split in (0, 1)]
+    variance = np.sum(0.25 / np.bincount(labels, minlength=2)) / 4
+    return SplitTest(sum(recalls) / 2, float(np.sqrt(variance)))
 
 
 def _probe(
     blocks: tuple[int, ...],
     features: NDArray[np.float32],
     targets: NDArray[np.int64],
-    folds: Sequence[Fold],
+    folds: Sequence[_Fold],
 ) -> Probe:
     predicted = _predictions(features, targets, folds)
     accuracy = float(np.mean(predicted == targets))
@@ -108,37 +131,44 @@ def _probe(
 def _predictions(
     features: NDArray[np.float32],
     targets: NDArray[np.int64],
-    folds: Sequence[Fold],
+    folds: Sequence[_Fold],
     *,
     balanced: bool = False,
 ) -> NDArray[np.int64]:
-    """What a linear classifier says of images that it was not fitted on; -1 where it cannot."""
-    # Late: the stage unfreeze imports this module, and needs it for `auto` alone.
+    """Return the predicted class of each image by a classifier that was not fitted on it.
+
+    It is -1 for images that are in no fold, or if there is nothing to fit on.
+    """
+    # Imported here: the stage unfreeze imports this module and needs scikit-learn for `auto` only.
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     weights = "balanced" if balanced else None
     predicted = np.full(len(targets), -1)
-    for learnt, asked in folds:
-        if len(np.unique(targets[learnt])) < 2:  # of a rare class all images are asked about
-            predicted[asked] = targets[learnt][0] if len(learnt) else -1
+    for fold in folds:
+        classes = np.unique(targets[fold.fit])
+        if len(classes) < 2:  # all images of a rare class are to be predicted
+            predicted[fold.predict] = classes[0] if len(classes) else -1
             continue
         model = make_pipeline(
             StandardScaler(),
-            LogisticRegression(C=_STRENGTH, max_iter=_ITERATIONS, tol=1e-3, class_weight=weights),
+            LogisticRegression(
+                C=_INVERSE_REGULARIZATION, max_iter=_ITERATIONS, tol=1e-3, class_weight=weights
+            ),
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # not converged to the last digit: it need not be
-            predicted[asked] = model.fit(features[learnt], targets[learnt]).predict(features[asked])
+            warnings.simplefilter("ignore")  # of incomplete convergence, which suffices
+            model.fit(features[fold.fit], targets[fold.fit])
+            predicted[fold.predict] = model.predict(features[fold.predict])
     return predicted
 
 
-def _folds(targets: NDArray[np.int64], groups: NDArray[np.str_], seed: int) -> list[Fold]:
-    """Places to learn from and places to ask about, each place once; stratified, groups whole.
+def _folds(targets: NDArray[np.int64], groups: NDArray[np.str_], seed: int) -> list[_Fold]:
+    """Return stratified folds that keep groups together; each image is predicted in one fold.
 
-    A class of fewer images than folds is missing from some. There are no folds where no class has
-    two images, or all are copies of one.
+    A class with fewer images than folds is missing in some. There are no folds if no class has two
+    images, or all images are one group.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -149,13 +179,13 @@ def _folds(targets: NDArray[np.int64], groups: NDArray[np.str_], seed: int) -> l
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer images than folds
         folds = list(split.split(targets, targets, groups))
-    return [(learnt, asked) for learnt, asked in folds if len(asked)]
+    return [_Fold(fit, predict) for fit, predict in folds if len(predict)]
 
 
-def _drawn(targets: NDArray[np.int64], seed: int, most: int) -> NDArray[np.int64]:
-    """Places of at most ``most`` images, ascending: of each class its share.
+def _subsample(targets: NDArray[np.int64], seed: int, most: int) -> NDArray[np.int64]:
+    """Return the indices of at most ``most`` images, ascending, stratified by class.
 
-    But of a rare class as many as there are folds, so that none is lost.
+    Each class keeps at least as many images as there are folds, if it has them.
     """
     count = len(targets)
     if count <= most:
@@ -163,7 +193,7 @@ def _drawn(targets: NDArray[np.int64], seed: int, most: int) -> NDArray[np.int64
     order = np.random.Generator(np.random.Philox(key=[seed, count])).permutation(count)
     by_class = order[np.argsort(targets[order], kind="stable")]
     sizes = np.bincount(targets)
-    rank = np.empty(count, dtype=np.int64)  # of an image within its class
+    rank = np.empty(count, dtype=np.int64)  # random rank of an image within its class
     rank[by_class] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    share = np.maximum(0, rank - (_FOLDS - 1)) / sizes[targets]
-    return np.sort(np.lexsort((rank, share))[:most])
+    priority = np.maximum(0, rank - (_FOLDS - 1)) / sizes[targets]
+    return np.sort(np.lexsort((rank, priority))[:most])

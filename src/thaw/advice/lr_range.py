@@ -1,4 +1,4 @@
-"""What the verb `thaw find-lr` does: a learning-rate range test of a phase, as it would start."""
+"""The verb `thaw find-lr`: run a learning-rate range test of a training stage."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from thaw.advice.auto_values import resolve
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.context import Phase, open_context
+from thaw.errors import ThawError
 from thaw.evaluation.lr_range_plot import draw
 from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
@@ -28,14 +29,14 @@ _console = Console()
 
 
 def show_rates(phase: PhaseName, prepared: Path, models: Path, picture: Path) -> None:
-    """Run the test of ``phase``, print what it suggests and draw it.
+    """Run the test of ``phase`` from its initial weights; print the suggestions and draw it.
 
     Raises:
-        ThawError: for unfreeze, the warm-up has not run yet.
+        ThawError: the phase is unfreeze, and the stage warmup_head has not run yet.
     """
     context = open_context(load(Params), prepared, single_process=True)
     if phase == "unfreeze":
-        classifier, spec = directory.load(models / "warmup_head")
+        classifier, spec = _load_warmed_up(models / "warmup_head")
         tested = _unfreeze_phase(context, classifier, spec)
     else:
         classifier, spec = starting_model(context)
@@ -46,13 +47,29 @@ def show_rates(phase: PhaseName, prepared: Path, models: Path, picture: Path) ->
     picture.parent.mkdir(parents=True, exist_ok=True)
     draw(found, picture)
     _console.print(f"{phase}.lr is {tested.settings.lr:g}", highlight=False)
-    _console.print(f"  steepest descent: {found.steepest:.1e}", highlight=False)
-    _console.print(f"  a tenth of the lowest point: {found.tenth:.1e}", highlight=False)
+    _console.print(f"  rate at which the loss falls fastest: {found.steepest:.1e}", highlight=False)
+    _console.print(
+        f"  a tenth of the rate with the lowest loss: {found.tenth:.1e}", highlight=False
+    )
     _console.print(f"drawn: {picture}", highlight=False)
 
 
+def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:
+    """Return the model that the stage unfreeze starts from.
+
+    Raises:
+        ThawError: it does not exist yet.
+    """
+    if not folder.is_dir():
+        raise ThawError(
+            f"{folder} does not exist: run `dvc repro warmup_head` first, or test the head warm-up "
+            "by `thaw find-lr warmup_head`"
+        )
+    return directory.load(folder)
+
+
 def _unfreeze_phase(context: Context, classifier: Classifier, spec: ModelSpec) -> Phase:
-    """Return the phase that the stage unfreeze would train, without any ``auto``."""
+    """Return the phase that the stage unfreeze would train, with ``auto`` replaced."""
     resolved = resolve(context, classifier, spec.preprocessing)
     return Phase(
         resolved.plan,

@@ -1,101 +1,105 @@
-"""Measure what advice rests on: one forward pass over the data, cached for the next command."""
+"""The measurements behind a recommendation, and the limits that they are compared with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from thaw.advice.linear_probes import probe_all, told_apart
-from thaw.advice.recommendation import Facts
-from thaw.data.loading import ImageSource
-from thaw.model.batch_statistics import expected, observed, shift
-from thaw.model.classifier import average_positions
-from thaw.training.cached_activations import CachedActivations
-from thaw.training.runtime import forward_all
+from thaw.advice.linear_probes import SplitTest
 
 if TYPE_CHECKING:
-    from thaw.context import Context
-    from thaw.data.preprocessing import Preprocessing
-    from thaw.model.classifier import Classifier
+    from collections.abc import Sequence
 
-# Images that the shift of the statistics is measured on: medians over channels need few.
-_SHIFT_IMAGES = 256
+    from thaw.advice.linear_probes import Probe
+
+# Training images per class from which training the backbone improves the result. Fewer suffice for
+# dissimilar data, because the pretrained features do not describe it. Rounded from a few trials
+# (docs/benchmarks.md), not from a scan: on similar data (clip art) fine-tuning lost at 30 images
+# per class and won at about 100; on shifted digits frozen features lost at 60.
+MANY_IMAGES = {"similar": 80, "dissimilar": 40}
+# Shift of the BatchNorm statistics, in standard deviations, above which data is dissimilar.
+MAX_SIMILAR_SHIFT = 0.6
+# Standard errors by which a lower block must lead the last one to be better.
+CLEAR_LEAD = 2.0
+# Balanced accuracy, and standard errors above chance, from which a classifier that separates
+# training from validation images shows that they differ.
+MIN_SPLIT_ACCURACY = 0.6
+MIN_SPLIT_ERRORS = 3.0
+_EQUAL_SPLITS = SplitTest(0.5, 0.0)
 
 
-def measure(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Facts:
-    """Probe every block on the training and validation images; the test split is not read.
+@dataclass(frozen=True)
+class Measurements:
+    """Size of the training split, linear probes, and shifts.
 
-    Of a backbone that starts from scratch no shift is measured: it has seen no data.
+    ``block_probes`` are those of each block alone; ``joint_probes`` those of the last two, three,
+    ... all blocks together. ``statistics_shift`` is None if it cannot be measured: the backbone has
+    no BatchNorm or is not pretrained.
     """
-    runtime, data, seed = context.runtime, context.data, context.params.seed
-    from_scratch = context.params.backbone.weights == "none"
-    activations = CachedActivations(runtime, context.cache(preprocessing))
-    pooled = classifier.pooled_blocks()
-    features, targets, groups = [], [], []
-    for split in ("train", "val"):
-        source = data.images(split, preprocessing)
-        found = activations.of(pooled, source, split)
-        features.append(found.read(np.arange(len(found))).numpy())
-        targets.append(found.targets)
-        groups += [data.manifest.rows[image_id].digest for image_id in source.ids]
-    both, digests = np.concatenate(features), np.array(groups)
-    splits = np.repeat([0, 1], [len(part) for part in targets])
-    single, joined = probe_all(
-        both,
-        _output_widths(classifier, preprocessing.image_size),
-        np.concatenate(targets),
-        digests,
-        seed,
-        show=runtime.is_main,
-    )
-    return Facts(
-        images=len(targets[0]),
-        classes=len(data.manifest.classes),
-        blocks=len(classifier.blocks),
-        single=single,
-        joined=joined,
-        shift=None if from_scratch else shift_of(context, classifier, preprocessing),
-        told_apart=told_apart(both, splits, digests, seed),
-        from_scratch=from_scratch,
-    )
+
+    images: int
+    classes: int
+    blocks: int
+    block_probes: Sequence[Probe]
+    joint_probes: Sequence[Probe]
+    statistics_shift: float | None
+    split_test: SplitTest = _EQUAL_SPLITS
+    from_scratch: bool = False
+
+    @property
+    def validation_differs(self) -> bool:
+        """Return whether validation images differ visibly from training images."""
+        accuracy, error = self.split_test
+        return accuracy >= MIN_SPLIT_ACCURACY and accuracy - 0.5 > MIN_SPLIT_ERRORS * error
+
+    @property
+    def images_per_class(self) -> float:
+        """Return the mean number of training images per class."""
+        return self.images / self.classes
+
+    @property
+    def best_block(self) -> Probe:
+        """Return the probe of the single block with the highest accuracy."""
+        return max(self.block_probes, key=lambda probe: probe.accuracy)
+
+    @property
+    def best_head_input(self) -> Probe:
+        """Return the probe of the blocks that a head on frozen features should read.
+
+        Candidates are the last block, alone or with the blocks below it, and on dissimilar data
+        every single block. The first of equal candidates is returned.
+        """
+        candidates = [self.block_probes[-1], *self.joint_probes]
+        if not self.is_similar:
+            candidates += self.block_probes
+        return max(candidates, key=lambda probe: probe.accuracy)
+
+    @property
+    def has_many_images(self) -> bool:
+        """Return whether there are enough images to train the backbone."""
+        return self.images_per_class >= self.many_images
+
+    @property
+    def many_images(self) -> int:
+        """Return the limit of :attr:`has_many_images`, in images per class."""
+        return MANY_IMAGES["similar" if self.is_similar else "dissimilar"]
+
+    @property
+    def is_similar(self) -> bool:
+        """Return whether the data is similar to the pretraining data.
+
+        It is if the BatchNorm statistics are valid for it and no lower block is clearly better than
+        the last one.
+        """
+        return not is_large_shift(self.statistics_shift) and not self.lower_block_is_better
+
+    @property
+    def lower_block_is_better(self) -> bool:
+        """Return whether the features of a lower block are clearly better than the last ones."""
+        last = self.block_probes[-1]
+        return self.best_block.accuracy - last.accuracy > CLEAR_LEAD * last.error
 
 
-def _output_widths(classifier: Classifier, image_size: int) -> list[int]:
-    """Return the number of pooled features of each block."""
-    classifier.eval()
-    device = next(classifier.parameters()).device
-    activations = torch.zeros(1, 3, image_size, image_size, device=device)
-    widths = []
-    with torch.no_grad():
-        for block in classifier.blocks:
-            activations = block(activations)
-            widths.append(average_positions(activations, classifier.layout).shape[1])
-        widths[-1] = classifier.pool(activations).shape[1]
-    return widths
-
-
-def shift_of(
-    context: Context, classifier: Classifier, preprocessing: Preprocessing
-) -> float | None:
-    """How far the training images' statistics are from those the backbone expects.
-
-    None where it has no BatchNorm to expect any. Over some training images, the same in every
-    process.
-    """
-    runtime, data = context.runtime, context.data
-    before = expected(classifier.blocks)
-    if not before:
-        return None
-    ids = data.manifest.ids("train")
-    some = ids[np.unique(np.linspace(0, len(ids) - 1, _SHIFT_IMAGES).astype(np.int64))]
-    source = ImageSource(data.store, some, data.manifest.targets, preprocessing)
-    pooled = classifier.pooled_blocks()
-    with observed(classifier.blocks, before) as moments:
-        for _ in forward_all(runtime, pooled, source, "statistics"):
-            pass
-    for found in moments.values():
-        found.count = int(runtime.sum(torch.tensor(found.count, dtype=torch.float64)))
-        found.total, found.squares = runtime.sum(found.total), runtime.sum(found.squares)
-    return shift(before, moments)
+def is_large_shift(shift: float | None) -> bool:
+    """Return whether the shift of the BatchNorm statistics shows that data is dissimilar."""
+    return shift is not None and shift > MAX_SIMILAR_SHIFT

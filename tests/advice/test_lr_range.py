@@ -1,0 +1,46 @@
+"""`thaw find-lr` on a tiny project."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.advice.verbs import thaw
+from thaw.config.editing import write_values
+from thaw.errors import ThawError
+
+
+@pytest.fixture(autouse=True)
+def wide(tuned: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a width of the terminal that breaks no line."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.mark.parametrize("phase", ["unfreeze", "warmup_head"])
+def test_find_lr_prints_suggested_rates_and_draws_the_test(
+    project: Path, capsys: pytest.CaptureFixture[str], phase: str
+) -> None:
+    shown = thaw(capsys, "find-lr", phase)
+    assert f"{phase}.lr is 0.00" in shown
+    assert "rate at which the loss falls fastest: " in shown
+    assert Path("reports/rates.png").stat().st_size > 1000
+
+
+def test_find_lr_replaces_auto_as_the_stage_does(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("thaw.advice.auto_values.say", said.append)
+    write_values({"launch.processes": 2, "unfreeze.batch_norm": "auto"})
+    thaw(capsys, "find-lr")
+    assert said[0].startswith("unfreeze.batch_norm auto: affine (4 images per device and step")
+
+
+def test_find_lr_names_the_command_that_makes_a_missing_warmed_up_model(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree("models/warmup_head")
+    with pytest.raises(ThawError, match=r"models/warmup_head does not exist: run `dvc repro warm"):
+        thaw(capsys, "find-lr")
