@@ -27,6 +27,12 @@ ROWS = "[...document.querySelectorAll('#classes li')].map(row => row.innerText)"
 
 
 @pytest.fixture(scope="module")
+def url(model: Path) -> Iterator[str]:
+    with running(str(model)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with browser(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
@@ -143,10 +149,13 @@ def test_a_class_name_is_shown_as_text_and_not_as_markup(
 
 
 @needs_browser
-def test_the_documentation_shows_the_endpoints_without_an_error(page: Page, url: str) -> None:
+def test_the_documentation_shows_the_endpoints_without_an_error(
+    page: Page, url: str, tmp_path: Path
+) -> None:
     page.problems.clear()
     page.open(f"{url}/docs", 1200, 780)
     page.wait("document.querySelectorAll('.opblock').length === 3")
+    shot(page, tmp_path, "docs")
     assert page.problems == []
 
 

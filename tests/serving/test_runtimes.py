@@ -34,9 +34,17 @@ def read(predictor: Predictor, count: int) -> torch.Tensor:
     return torch.cat([predictor.read(image(seed)) for seed in range(count)])
 
 
+@pytest.mark.slow
+def test_the_graph_is_exported_in_a_process_of_its_own(model: Path) -> None:
+    predictor = Predictor(model)
+    runtimes.use_runtime("onnx", predictor, model)
+    assert predictor.elsewhere is not None
+
+
 def test_onnx_runtime_computes_the_model_and_torch_the_images_of_the_drift_score(
-    watched: Path,
+    watched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runtimes, "_export_in_process", runtimes._export)
     alone, predictor = Predictor(watched), Predictor(watched)
     runtimes.use_runtime("onnx", predictor, watched)
     asked: list[int] = []
