@@ -2,7 +2,7 @@
 # # The whole job in a notebook
 #
 # This file is a notebook in the percent format: VS Code, PyCharm and Jupytext open it as cells.
-# It needs a project (`thaw init DIR --images PATH`, or a clone of this repository).
+# It needs a project: `thaw.Project.create("flowers", images="photos")` creates one.
 
 # %%
 import os

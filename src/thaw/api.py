@@ -1,7 +1,4 @@
-"""The public Python API: load a model, and run a project from a program or a notebook.
-
-Both names are importable from ``thaw`` itself: ``thaw.load_model`` and ``thaw.Project``.
-"""
+"""The public Python API, importable as ``thaw.load_model`` and ``thaw.Project``."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from thaw.evaluation.last_result import read_last_result
 from thaw.registry.names import CHAMPION, PREFIX
 from thaw.serving import loaded_model
 from thaw.system import project_paths
-from thaw.system.commands import failure_reason, run_module
+from thaw.system.commands import run_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,9 +54,7 @@ def load_model(model: str | Path) -> LoadedModel:
         >>> model = thaw.load_model("models:/flowers@champion")
         >>> model.classes
         ['daisy', 'rose']
-        >>> model.predict(["photo.jpg"]).round(2)
-          label  probability  p_daisy  p_rose
-        0  rose         0.94     0.06    0.94
+        >>> table = model.predict(["photo.jpg"])
     """
     return loaded_model.load(str(model))
 
@@ -79,8 +74,6 @@ class Project:
 
     Example:
         >>> project = thaw.Project("flowers")
-        >>> project.params.unfreeze.depth
-        3
         >>> project.set({"unfreeze.depth": 2})
         ['unfreeze.depth']
         >>> result = project.run()
@@ -99,16 +92,30 @@ class Project:
                 "folder of a project, or create one with `thaw init DIR`"
             )
 
+    @classmethod
+    def create(cls, path: str | Path, images: str | Path | None = None) -> Project:
+        """Create a project for a set of images (`thaw init`), and return it.
+
+        Args:
+            path: the folder of the project; it must not be a project already.
+            images: a folder with one folder per class, or a CSV file; by default ``data/raw``.
+
+        Returns:
+            The new project.
+
+        Raises:
+            ThawError: there are no such images, or a file would be overwritten.
+        """
+        options = [] if images is None else ["--images", str(Path(images).absolute())]
+        run_module(_CLI, ["init", str(Path(path).absolute()), *options], Path.cwd())
+        return cls(path)
+
     def __repr__(self) -> str:
         return f"Project({str(self.folder)!r})"
 
     @property
     def params(self) -> Params:
-        """Return the parameters as ``params.yaml`` has them now, with all defaults.
-
-        Raises:
-            ThawError: the file is not valid; the message names each key.
-        """
+        """Return the parameters as ``params.yaml`` has them now, with all defaults."""
         return load(Params, self.folder / PARAMS_FILE)
 
     def set(self, values: Mapping[str, Any]) -> list[str]:
@@ -165,20 +172,12 @@ class Project:
             ThawError: a stage failed; the message has the reason.
         """
         target = [] if stage is None else [*["--single-item"] * force, stage]
-        finished = run_module(
-            "dvc", ["repro", *["--force"] * force, *target], self.folder, show=show
-        )
-        if finished.code != 0:
-            raise ThawError(failure_reason(finished.output))
+        run_module("dvc", ["repro", *["--force"] * force, *target], self.folder, show=show)
         return self.last_result
 
     @property
     def last_result(self) -> Result | None:
-        """Return the result of the last complete run, None if there is none.
-
-        Raises:
-            ThawError: a report is damaged.
-        """
+        """Return the result of the last complete run, None if there is none."""
         return read_last_result(self.folder / project_paths.REPORTS / "evaluate")
 
     def load_model(self, version: str | int = CHAMPION) -> LoadedModel:
@@ -221,9 +220,9 @@ class Project:
         """
         arguments = [] if version is None else [str(version)]
         arguments += ["--to", alias, "--reason", reason, *["--force"] * force]
-        finished = run_module(_CLI, ["promote", *arguments], self.folder, show=False)
-        if finished.code not in {_PROMOTED, _REFUSED}:
-            raise ThawError(failure_reason(finished.output))
+        finished = run_module(
+            _CLI, ["promote", *arguments], self.folder, show=False, accepted=(_PROMOTED, _REFUSED)
+        )
         return Promotion(finished.code == _PROMOTED, finished.output)
 
     def status(self) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from thaw.errors import ThawError
 from thaw.system.commands import failure_reason, run_module
 
 if TYPE_CHECKING:
@@ -32,12 +33,18 @@ def test_a_module_runs_in_the_folder_and_its_output_is_shown(
         "import os, sys\nprint(os.getcwd(), sys.argv[1:])\nprint('bad', file=sys.stderr)\n"
         "sys.exit(3)\n",
     )
-    finished = run_module("example", ["a", "b c"], folder)
+    finished = run_module("example", ["a", "b c"], folder, accepted=(0, 3))
     assert finished.code == 3
     assert sorted(finished.output.splitlines()) == sorted([f"{folder} ['a', 'b c']", "bad"])
     assert capsys.readouterr().out == finished.output
-    run_module("example", [], folder, show=False)
+    run_module("example", [], folder, show=False, accepted=(3,))
     assert capsys.readouterr().out == ""
+
+
+def test_an_exit_code_that_is_not_accepted_raises_what_was_printed(folder: Path) -> None:
+    write_module(folder, "import sys\nprint('Running')\nprint('error: no image')\nsys.exit(2)\n")
+    with pytest.raises(ThawError, match=r"^no image$"):
+        run_module("example", [], folder, show=False)
 
 
 def test_files_of_the_folder_shadow_no_module(folder: Path) -> None:

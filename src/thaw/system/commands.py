@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thaw.errors import ThawError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,13 +28,21 @@ class Finished:
 
 
 def run_module(
-    module: str, arguments: Sequence[str], folder: Path, *, show: bool = True
+    module: str,
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    show: bool = True,
+    accepted: Sequence[int] = (0,),
 ) -> Finished:
     """Run ``python -m module`` in ``folder`` with this Python, and wait for its end.
 
     Each line of the output is printed as it arrives, which also works in notebooks. An interrupt
     stops the command, and waits until it has ended. Python's ``-P`` keeps files of ``folder`` from
     shadowing modules.
+
+    Raises:
+        ThawError: the exit code is not in ``accepted``; the message is what the command printed.
     """
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", module, *arguments],
@@ -56,7 +66,10 @@ def run_module(
         os.killpg(process.pid, signal.SIGINT)
         process.wait()
         raise
-    return Finished(process.wait(), "".join(lines))
+    finished = Finished(process.wait(), "".join(lines))
+    if finished.code not in accepted:
+        raise ThawError(failure_reason(finished.output))
+    return finished
 
 
 def failure_reason(output: str) -> str:
