@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import RandAugment
 
 from thaw.data.random_draws import Stream, named_uniform, seeds_from
 
@@ -118,6 +117,8 @@ def _randaugment(images: Tensor, draws: NDArray[np.float64], config: Augment) ->
     torchvision draws from torch's global generator, so each image is changed on its own with its
     own seed.
     """
+    from torchvision.transforms.v2 import RandAugment  # takes seconds to import
+
     changed = []
     with torch.random.fork_rng(devices=[]):
         for image, seed in zip(images, seeds_from(draws), strict=True):

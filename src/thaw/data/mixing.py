@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
 from thaw.data.random_draws import Stream, named_uniform
@@ -68,6 +67,8 @@ class Mixing:
         CutMix replaces a rectangle with an area of 1 - lambda, cut off at the border (Yun et al.
         2019).
         """
+        from scipy.special import betaincinv  # slow to import
+
         draws, config = self._draw(indices), self.config
         is_cutmix = draws["kind"] < (
             0.5 if config.mixup and config.cutmix else float(config.cutmix > 0)

@@ -6,16 +6,15 @@ same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2.functional import center_crop, resize
 
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
+from thaw.data.resizing import Interpolation, crop_center, resize_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,7 @@ class Preprocessing(BaseModel):
     max_megapixels: float
     image_size: int
     crop_pct: float
-    interpolation: Literal["bilinear", "bicubic"]
+    interpolation: Interpolation
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -77,28 +76,21 @@ class Preprocessing(BaseModel):
         """
         height, width = self._size_before_crop(*images.shape[-2:])
         if height * width <= MOST_PIXELS:
-            return self._crop(self._scale(images, height, width), self.image_size, self.image_size)
+            return crop_center(self._scale(images, height, width), self.image_size, self.image_size)
         images = _cut_ends(images)
         height, width = self._size_before_crop(*images.shape[-2:])
         rows = [
-            self._crop(self._scale(part, part.shape[-2], width), part.shape[-2], self.image_size)
+            crop_center(self._scale(part, part.shape[-2], width), part.shape[-2], self.image_size)
             for part in torch.split(images, max(1, MOST_PIXELS // width), dim=-2)
         ]
         columns = [
-            self._crop(self._scale(part, height, part.shape[-1]), self.image_size, part.shape[-1])
+            crop_center(self._scale(part, height, part.shape[-1]), self.image_size, part.shape[-1])
             for part in torch.split(torch.cat(rows, dim=-2), max(1, MOST_PIXELS // height), dim=-1)
         ]
         return torch.cat(columns, dim=-1)
 
     def _scale(self, images: Tensor, height: int, width: int) -> Tensor:
-        mode = InterpolationMode(self.interpolation)
-        resized: Tensor = resize(images, [height, width], interpolation=mode, antialias=True)
-        return resized
-
-    @staticmethod
-    def _crop(images: Tensor, height: int, width: int) -> Tensor:
-        cropped: Tensor = center_crop(images, [height, width])
-        return cropped
+        return resize_images(images, height, width, self.interpolation)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Return images (N, 3, S, S) with values in 0..1, normalised as in pretraining."""
