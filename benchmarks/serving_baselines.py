@@ -15,7 +15,7 @@ from tests import settings
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm, directory, zoo
 from thaw.model.assembly import assemble
-from thaw.model.drift import Places, Reference
+from thaw.model.drift import FoldedPlaces, Reference
 from thaw.model.predictor import Predictor
 from thaw.model.spec import ModelSpec, Parent
 
@@ -41,7 +41,7 @@ def lite0(folder: Path, classes: int = 10) -> None:
     example = torch.zeros(1, 3, _SIZE, _SIZE)
     merged = batchnorm.merge_pairs(model, example)
     batchnorm.merge(model, merged)
-    places = Places.of(folded, merged)
+    places = FoldedPlaces.of(folded, merged)
     with places.watched(model) as moments, torch.inference_mode():
         model(torch.randn(8, 3, _SIZE, _SIZE))
     preprocessing = Preprocessing(

@@ -52,7 +52,7 @@ def make(folder: Path) -> None:
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     write_values(SMALL)
     prepare.main()
-    made = zoo._make(NAME, tag=None)
+    made = zoo._create(NAME, tag=None)
     initialization.scratch(made.network, "he", seed=0)
     save_file(made.network.state_dict(), "weights.safetensors")
     context = open_context(load(Params), PREPARED, single_process=True)

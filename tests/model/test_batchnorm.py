@@ -17,7 +17,7 @@ from thaw.model.batchnorm import (
     fold_all,
     merge,
     merge_pairs,
-    merged,
+    merged_copy,
 )
 from thaw.model.classifier import Classifier
 
@@ -370,7 +370,7 @@ def test_a_merged_copy_computes_what_the_module_does_in_evaluation_mode(
         expected = model(inputs.clone())
         model.train(training)
         example = inputs[:1].clone()
-        copied, output = merged(model, example)
+        copied, output = merged_copy(model, example)
         assert torch.equal(example, inputs[:1])
         assert moved(expected[:1], output) < RELATIVE
         assert moved(expected, copied(inputs.clone())) < RELATIVE
@@ -381,12 +381,12 @@ def test_a_merged_copy_computes_what_the_module_does_in_evaluation_mode(
 
 
 def test_a_merged_copy_has_no_batch_norm_left_nor_its_affine_map() -> None:
-    copied, _ = merged(network(tiny.block(3, 8), tiny.block(8, 8)), noise(1, 3, 9, 9))
+    copied, _ = merged_copy(network(tiny.block(3, 8), tiny.block(8, 8)), noise(1, 3, 9, 9))
     kinds = [type(module) for module in copied.modules() if not list(module.children())]
     assert kinds == [nn.Conv2d, nn.Identity, nn.ReLU] * 2
 
 
 def test_where_merging_would_change_the_output_nothing_is_merged() -> None:
-    copied, _ = merged(seen_data(Skipped()), noise(1, 3, 9, 9))
+    copied, _ = merged_copy(seen_data(Skipped()), noise(1, 3, 9, 9))
     assert [type(module) for module in copied.children()] == [Skipped]
     assert any(isinstance(module, nn.BatchNorm2d) for module in copied.modules())

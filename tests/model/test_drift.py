@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests import tiny
 from thaw.model import batchnorm
 from thaw.model.batch_statistics import expected, observed
-from thaw.model.drift import Drift, Places, Reference, carried
+from thaw.model.drift import Drift, FoldedPlaces, Reference, statistics_after_merge
 
 if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
@@ -21,7 +21,7 @@ def images(count: int = 64, seed: int = 1) -> Tensor:
     return nn.functional.avg_pool2d(drawn, 3, 1, 1) * 2
 
 
-def folded(*, merge: bool = True) -> tuple[Classifier, Places, Reference]:
+def folded(*, merge: bool = True) -> tuple[Classifier, FoldedPlaces, Reference]:
     """A network trained on `images()` as far as its statistics go; folded, perhaps merged."""
     model = tiny.classifier()
     model.train()
@@ -35,9 +35,9 @@ def folded(*, merge: bool = True) -> tuple[Classifier, Places, Reference]:
     batchnorm.fold_all(model)
     names = batchnorm.affine_names(model)
     pairs = batchnorm.merge_pairs(model, images(1)) if merge else []
-    norms = carried(norms, model, pairs)
+    norms = statistics_after_merge(norms, model, pairs)
     batchnorm.merge(model, pairs)
-    places = Places.of(names, pairs)
+    places = FoldedPlaces.of(names, pairs)
     with places.watched(model) as moments, torch.inference_mode():
         model(images())
     return model, places, Reference({n: (m.mean, m.std) for n, m in moments.items()}, norms)
@@ -105,7 +105,7 @@ def test_the_reference_comes_back_from_its_tensors() -> None:
 
 @pytest.mark.parametrize("key", ["seen.mean.x", "other.mean.x", "seen"])
 def test_tensors_of_something_else_are_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="no statistics"):
+    with pytest.raises(ValueError, match="does not hold statistics"):
         Reference.of({key: torch.zeros(2)})
 
 
@@ -166,6 +166,6 @@ def test_a_dead_channel_is_no_unit_to_measure_by() -> None:
     tensor[:, 2] = 5.0
     module = nn.Sequential()
     module.add_module("x", nn.Identity())
-    with Places(["x"], []).watched(module) as moments:
+    with FoldedPlaces(["x"], []).watched(module) as moments:
         module(tensor)
     assert reference.score(moments) < 0.5

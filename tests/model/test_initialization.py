@@ -82,7 +82,7 @@ def test_activations_keep_their_scale_through_twenty_layers_of_he() -> None:
 
 def test_nothing_is_drawn_inside_no_draws() -> None:
     before = torch.random.get_rng_state()
-    with initialization.NoDraws():
+    with initialization.SkipInitialization():
         linear, norm = nn.Linear(3, 4), nn.BatchNorm1d(4)
         nn.init.trunc_normal_(linear.weight)
         nn.Conv2d(1, 2, 3)
@@ -99,7 +99,7 @@ def test_what_is_drawn_until_it_is_within_bounds_ends_inside_no_draws(
 ) -> None:
     """Whatever is in memory: torch draws again those values that are out of bounds."""
     weight = torch.full((3, 4), 1e30)
-    with initialization.NoDraws():
+    with initialization.SkipInitialization():
         nn.init.trunc_normal_(weight, mean, 1.0, low, high)
     assert bool(((weight >= low) & (weight <= high)).all())
 

@@ -16,7 +16,7 @@ from thaw.data.loading import ImageSource
 from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import directory
-from thaw.model.drift import Places, Reference
+from thaw.model.drift import FoldedPlaces, Reference
 from thaw.model.predictor import Predictor
 from thaw.training.runtime import logits
 
@@ -139,7 +139,7 @@ def test_each_thread_looks_at_what_it_computes_itself(
     model, spec = made("merged")
     spec = spec.model_copy(update={"preprocessing": PREPROCESSING})
     inputs = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
-    places = Places.of(spec.folded, spec.merged)
+    places = FoldedPlaces.of(spec.folded, spec.merged)
     with places.watched(model.eval()) as moments, torch.inference_mode():
         model(PREPROCESSING.normalize(inputs / 255))
     reference = Reference({name: (m.mean, m.std) for name, m in moments.items()})

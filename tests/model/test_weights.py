@@ -39,7 +39,7 @@ def one_thread() -> None:
 
 def uncut(name: str) -> Any:
     torch.manual_seed(0)
-    return zoo._make(name, tag=None).network.eval()
+    return zoo._create(name, tag=None).network.eval()
 
 
 def load(name: str, given: str) -> tuple[Backbone, str]:

@@ -135,7 +135,7 @@ def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
     name: str, size: int, blocks: int, width: int, layout: Layout
 ) -> None:
     torch.manual_seed(0)
-    made = zoo._make(name, tag=None)
+    made = zoo._create(name, tag=None)
     noisy(made.network)
     backbone = zoo._backbone(name, made)
     for module in (made.network, *backbone.blocks, backbone.pool):
@@ -157,10 +157,10 @@ def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
     assert not list(backbone.pool.parameters())
 
 
-def drawn(name: str) -> zoo._Made:
+def drawn(name: str) -> zoo._Network:
     """The network with weights of a useful scale, drawn once and fast."""
-    with initialization.NoDraws():
-        made = zoo._make(name, tag=None)
+    with initialization.SkipInitialization():
+        made = zoo._create(name, tag=None)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in made.network.modules():
@@ -176,7 +176,7 @@ def drawn(name: str) -> zoo._Made:
 @pytest.mark.parametrize(("name", "size"), sampled([family[:2] for family in FAMILIES]))
 def test_nor_does_running_what_is_frozen_with_its_batch_norms_merged(name: str, size: int) -> None:
     torch.manual_seed(0)
-    made = zoo._make(name, tag=None)
+    made = zoo._create(name, tag=None)
     noisy(made.network)
     backbone = zoo._backbone(name, made)
     whole = Classifier(backbone.blocks, backbone.pool, nn.Identity(), layout=backbone.layout).eval()
@@ -221,7 +221,7 @@ def test_every_parameter_below_the_librarys_classifier_is_in_one_block(
     name: str, replaced: set[str]
 ) -> None:
     with torch.device("meta"):
-        made = zoo._make(name, tag=None)
+        made = zoo._create(name, tag=None)
         backbone = zoo._backbone(name, made)
     placed = [id(p) for block in backbone.blocks for p in block.parameters()]
     assert len(placed) == len(set(placed))
@@ -306,12 +306,12 @@ def test_a_name_without_a_library_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "why"),
     [
-        ("torchvision/maxvit_t", "MaxVit", "not known to thaw"),
-        ("torchvision/squeezenet1_1", "SqueezeNet", "not known to thaw"),
+        ("torchvision/maxvit_t", "MaxVit", "does not know this family"),
+        ("torchvision/squeezenet1_1", "SqueezeNet", "does not know this family"),
         ("timm/deit_tiny_distilled_patch16_224", "VisionTransformerDistilled", "one classifier"),
         ("timm/crossvit_tiny_240", "CrossVit", "not one linear layer"),
         ("timm/hrnet_w18_small", "HighResolutionNet", "do not run one after the other"),
-        ("timm/convit_tiny", "ConVit", "other logits than the whole"),
+        ("timm/convit_tiny", "ConVit", "other logits than the network"),
     ],
 )
 def test_a_network_that_cannot_be_cut_is_refused_in_a_line(name: str, kind: str, why: str) -> None:
@@ -333,7 +333,7 @@ def test_a_size_that_the_network_does_not_take_is_refused(
         zoo.load(settings.backbone(name, image_size=size))
     message = str(error.value)
     assert message.startswith(
-        f"params.yaml: backbone.image_size: {name} takes no images of {size} pixels ("
+        f"params.yaml: backbone.image_size: {name} does not accept images of {size} pixels ("
     )
     assert message.endswith(f"it was made for {made_for}")
     assert "\n" not in message

@@ -15,7 +15,7 @@ from tests import settings
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm, directory, head, zoo
 from thaw.model.classifier import Classifier
-from thaw.model.drift import Places, Reference
+from thaw.model.drift import FoldedPlaces, Reference
 from thaw.model.predictor import Predictor
 from thaw.model.spec import ModelSpec, Parent
 
@@ -62,7 +62,7 @@ def with_statistics(model: Path, folder: Path) -> None:
     pairs = batchnorm.merge_pairs(classifier, inputs[:1])
     batchnorm.merge(classifier, pairs)
     spec = spec.model_copy(update={"folded": folded, "merged": pairs})
-    with Places.of(folded, pairs).watched(classifier) as moments, torch.inference_mode():
+    with FoldedPlaces.of(folded, pairs).watched(classifier) as moments, torch.inference_mode():
         classifier(inputs)
     seen = {name: (found.mean, found.std) for name, found in moments.items()}
     directory.save(classifier, spec, folder, Reference(seen))

@@ -57,13 +57,13 @@ def params(folder: Path, **backbone: Any) -> Params:
 def test_the_cut_is_proved_in_float32(
     tmp_path: Path, data: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prove, seen = block_chain.prove, []
+    check_cut, seen = block_chain.check_cut, []
 
     def watched(*given: Any) -> None:
         seen.append((torch.is_autocast_enabled("cpu"), torch.backends.cudnn.allow_tf32))
-        prove(*given)
+        check_cut(*given)
 
-    monkeypatch.setattr(block_chain, "prove", watched)
+    monkeypatch.setattr(block_chain, "check_cut", watched)
     given = params(tmp_path)
     with torch.autocast("cpu", torch.bfloat16):
         begin(given, given.head, data, parent="")

@@ -1,6 +1,6 @@
-"""What a BatchNorm expects of a channel, and what really passes through it.
+"""Channel statistics: those that a BatchNorm expects, and those that the data has.
 
-The distance between the two says how far data is from what a backbone was trained on.
+The distance between them is a measure of how far the data is from the training data of a backbone.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ if TYPE_CHECKING:
 
 @dataclass
 class Moments:
-    """Sums over everything that passed through a channel: float64 (C,)."""
+    """Count, sum and sum of squares of the values of each channel: float64 (C,)."""
 
     count: int
     total: Tensor
     squares: Tensor
 
     def add(self, values: Tensor) -> None:
-        """Values (N, C, ...)."""
+        """Add values (N, C, ...)."""
         count = values.numel() // values.shape[1]
-        # The kernel that BatchNorm trains with: four times as fast as torch.var_mean, and unlike
-        # sums of squares it loses no digits in float32.
+        # The kernel of BatchNorm's training mode is four times as fast as torch.var_mean, and it
+        # loses no digits in float32, as sums of squares do.
         inputs = values.detach().float()
         _, mean, deviation = torch.native_batch_norm(inputs, None, None, None, None, True, 0.0, 0.0)  # noqa: FBT003
         mean, inverse = mean.double().cpu(), deviation.double().cpu()
-        variance = torch.where(inverse > 0, inverse**-2, 0.0)  # 0 stands for a constant channel
+        variance = torch.where(inverse > 0, inverse**-2, 0.0)  # constant channel: inverse is 0
         self.count += count
         self.total += mean * count
         self.squares += (variance + mean.square()) * count
 
     @classmethod
     def empty(cls, channels: int) -> Moments:
-        """Nothing has passed yet."""
+        """Return the moments of no values."""
         return cls(0, torch.zeros(channels).double(), torch.zeros(channels).double())
 
     def __add__(self, other: Moments) -> Moments:
-        """The moments of both together."""
+        """Return the moments of both sets of values together."""
         return Moments(
             self.count + other.count, self.total + other.total, self.squares + other.squares
         )
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """Mean (C,)."""
+        """The mean (C,)."""
         return (self.total / self.count).numpy()
 
     @property
     def std(self) -> NDArray[np.float64]:
-        """Standard deviation (C,)."""
+        """The standard deviation (C,)."""
         variance = (self.squares / self.count).numpy() - self.mean**2
         return np.sqrt(np.maximum(variance, 0.0))
 
@@ -68,7 +68,7 @@ Channels = dict[str, tuple["NDArray[np.float64]", "NDArray[np.float64]"]]
 
 
 def expected(module: nn.Module) -> Channels:
-    """Mean and standard deviation (C,) that each BatchNorm inside ``module`` was trained on."""
+    """Return running mean and standard deviation (C,) of each BatchNorm in ``module``, by name."""
     return {
         name: (
             child.running_mean.double().cpu().numpy(),
@@ -89,10 +89,10 @@ def observed(
     first: int | None = None,
     stride: int = 1,
 ) -> Iterator[dict[str, Moments]]:
-    """The moments of what enters the modules called ``names`` while the context is open.
+    """Record the moments of the inputs of the modules ``names`` while the context is open.
 
-    And of what leaves those called ``outputs_of``. Of each batch the ``first`` images, of maps
-    every ``stride``-th row and column.
+    Of the modules ``outputs_of`` the outputs are recorded. Only the ``first`` images of each batch
+    and every ``stride``-th row and column of a map are used.
     """
     moments: dict[str, Moments] = {}
 
@@ -101,7 +101,7 @@ def observed(
             moments[name] = Moments.empty(values.shape[1])
         values = values[:first]
         if values.ndim == 4 and stride > 1:
-            # The kernel that takes the moments is five times as slow on what is full of holes.
+            # The kernel is five times as slow on a tensor that is not contiguous.
             thinned = values[:, :, ::stride, ::stride]
             values = thinned.contiguous(memory_format=torch.channels_last)
         moments[name].add(values)
@@ -125,11 +125,12 @@ def observed(
 
 
 def shift(before: Channels, after: Mapping[str, Moments]) -> float:
-    """How far ``after`` is from ``before``: 0 is equal, 1 is a standard deviation.
+    """Return the distance of ``after`` from ``before``: 0 is equal, 1 is a standard deviation.
 
-    The median over all channels of the 2-Wasserstein distance between the two normal
-    distributions, in units of the expected standard deviation. Source: Givens & Shortt 1984, A
-    class of Wasserstein metrics for probability distributions.
+    It is the median over all channels of the 2-Wasserstein distance between the two normal
+    distributions, in units of the expected standard deviation.
+
+    Source: Givens & Shortt 1984, A class of Wasserstein metrics for probability distributions.
     """
     distances = [
         np.sqrt((moments.mean - before[name][0]) ** 2 + (moments.std - before[name][1]) ** 2)

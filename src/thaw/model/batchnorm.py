@@ -1,4 +1,4 @@
-"""BatchNorm -> a trainable affine map -> merged into the convolution before it.
+"""Replace BatchNorm by a trainable affine map, and merge that into the convolution before it.
 
 In evaluation mode BatchNorm is affine in each channel:
 ``gamma' = gamma / sqrt(var + eps)``, ``beta' = beta - mean * gamma'``.
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-# Largest difference of a merged block's output, over its scale, that rounding explains.
+# The largest difference of a merged block's output, relative to its scale, due to rounding.
 _ROUNDING = 1e-4
 
 
 class ChannelAffine(nn.Module):
-    """``x * weight + bias`` by channel, then what was fused to the BatchNorm (timm's activation).
+    """An affine map of each channel, ``x * weight + bias``, and an activation.
 
-    Input and output are (N, C, ...); ``weight`` and ``bias`` are (C,).
+    Input and output have shape (N, C, ...), ``weight`` and ``bias`` (C,). The activation is the one
+    that timm fuses with a BatchNorm; elsewhere it is the identity.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: nn.Module | None = None) -> None:
@@ -35,7 +36,7 @@ class ChannelAffine(nn.Module):
         self.activation = activation if activation is not None else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, ...) -> the same shape."""
+        """Return the mapped tensor (N, C, ...)."""
         shape = (1, -1) + (1,) * (x.ndim - 2)
         mapped = torch.addcmul(
             self.bias.view(shape).to(x.dtype), x, self.weight.view(shape).to(x.dtype)
@@ -45,19 +46,19 @@ class ChannelAffine(nn.Module):
 
 
 def fold(bn: _BatchNorm) -> ChannelAffine:
-    """The trainable affine map that equals ``bn`` in evaluation mode.
+    """Return the trainable affine map that equals ``bn`` in evaluation mode.
 
-    Input and output are (N, C, ...); the two new parameters are (C,).
+    Input and output have shape (N, C, ...), the two new parameters (C,).
 
     Raises:
-        ValueError: ``bn`` keeps no running statistics.
+        ValueError: ``bn`` does not track running statistics.
 
     Source: Ioffe & Szegedy 2015, Algorithm 2, line 11.
     """
     if bn.running_mean is None or bn.running_var is None:
         raise ValueError("a BatchNorm without running statistics cannot be folded")
     mean, var = bn.running_mean.double(), bn.running_var.double()
-    # bn.weight and bn.bias are None where the BatchNorm was made with affine=False
+    # bn.weight and bn.bias are None if the BatchNorm was created with affine=False
     gamma = torch.ones_like(mean) if bn.weight is None else bn.weight.detach().double()
     beta = torch.zeros_like(mean) if bn.bias is None else bn.bias.detach().double()
     weight = gamma / torch.sqrt(var + bn.eps)
@@ -67,7 +68,7 @@ def fold(bn: _BatchNorm) -> ChannelAffine:
 
 
 def fold_all(module: nn.Module) -> int:
-    """Replace every BatchNorm inside ``module`` by its affine map, in place; their number."""
+    """Replace every BatchNorm in ``module`` by its affine map, in place; return their number."""
     names = [name for name, child in module.named_modules() if isinstance(child, _BatchNorm)]
     for name in names:
         bn = module.get_submodule(name)
@@ -83,7 +84,7 @@ def fold_blocks(blocks: nn.ModuleList, indices: Iterable[int]) -> None:
 
 
 def has_statistics(module: nn.Module) -> bool:
-    """Whether any BatchNorm inside ``module`` keeps running statistics."""
+    """Return whether any BatchNorm in ``module`` tracks running statistics."""
     return any(
         isinstance(child, _BatchNorm) and child.running_mean is not None
         for child in module.modules()
@@ -91,26 +92,26 @@ def has_statistics(module: nn.Module) -> bool:
 
 
 def affine_names(module: nn.Module) -> list[str]:
-    """The names of the affine maps inside ``module``, in order."""
+    """Return the names of the affine maps in ``module``, in order."""
     return [name for name, child in module.named_modules() if isinstance(child, ChannelAffine)]
 
 
 def merge_pairs(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
-    """(convolution, affine map) for every affine map that takes a convolution's output alone.
+    """Return the names (convolution, affine map) of all pairs that can be merged.
 
-    Found by running ``example`` (N, 3, S, S) through ``module``: the tensor that a convolution
-    puts out must be the very one that enters the affine map, no other module may read it, and
-    neither of the two may be used a second time.
+    They are found by a forward pass of ``example`` (N, 3, S, S): the output tensor of the
+    convolution must be the input of the affine map, no other module may read it, and both modules
+    may run only once.
     """
     return _traced(module, example)[0]
 
 
 def _traced(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
-    """What :func:`merge_pairs` finds, and the output."""
+    """Return the pairs of :func:`merge_pairs`, and the output for ``example``."""
     producers: dict[int, str] = {}
     readers: dict[int, list[str]] = {}
     calls: Counter[str] = Counter()
-    kept: list[Tensor] = []  # ids are only unique while the tensors live
+    kept: list[Tensor] = []  # the ids of tensors are unique only while the tensors exist
 
     def watch(name: str, child: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -149,8 +150,8 @@ def _traced(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], 
 def merge(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
     """Merge each affine map into the convolution before it, in place.
 
-    ``W' = weight * W`` by output channel, ``b' = weight * b + bias``; the affine map is
-    replaced by what was fused to it.
+    ``W' = weight * W`` for each output channel, ``b' = weight * b + bias``. The activation of the
+    affine map takes its place.
     """
     for conv_name, affine_name in pairs:
         conv = module.get_submodule(conv_name)
@@ -165,25 +166,25 @@ def merge(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
         module.set_submodule(affine_name, affine.activation)
 
 
-def merged(module: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
-    """A copy of ``module`` for evaluation alone, with its BatchNorms merged: the same, but quicker.
+def merged_copy(module: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
+    """Return a faster evaluation copy of ``module`` with merged BatchNorm, and its output.
 
-    ``example`` (1, ...) is an input of it; its output for that comes back beside the copy. Where
-    that of the copy is another by more than rounding, nothing is merged. (A network may use a
-    convolution's output beside the BatchNorm that follows it.) Compared on the CPU, which rounds to
-    float32: a GPU's convolutions may round to TF32.
+    The output is that for ``example`` (1, ...), an input of the module. If it differs from the
+    output of ``module`` by more than rounding, nothing is merged: a network may use the output of a
+    convolution in another place, too. The comparison runs on the CPU in float32, because the
+    convolutions of a GPU may round to TF32.
     """
 
     def plain() -> nn.Module:
         return copy.deepcopy(module).cpu().eval().requires_grad_(requires_grad=False)
 
     device, example = example.device, example.cpu()
-    found = nn.Sequential(plain())  # the BatchNorm may be all of it
+    found = nn.Sequential(plain())  # ``module`` itself may be a BatchNorm
     before = dict(found.named_modules())
     fold_all(found)
     pairs, output = _traced(found, example.clone())  # a block may write into its input
     merge(found, pairs)
-    for name in affine_names(found):  # a map of its own is no quicker than a BatchNorm
+    for name in affine_names(found):  # an affine map alone is not faster than a BatchNorm
         found.set_submodule(name, before[name])
     if pairs:
         difference = (found(example.clone()) - output).abs().max()
@@ -194,7 +195,7 @@ def merged(module: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
 
 
 def _fused_activation(bn: _BatchNorm) -> nn.Module | None:
-    """Timm's ``BatchNormAct2d`` applies dropout and an activation after normalising."""
+    """Return the dropout and activation that timm's ``BatchNormAct2d`` applies, or None."""
     parts = [
         part
         for part in (getattr(bn, "drop", None), getattr(bn, "act", None))

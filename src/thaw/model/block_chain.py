@@ -1,7 +1,8 @@
-"""A network, written as a chain of modules, cut into blocks and a pool.
+"""Cut a network that is written as a chain of modules into blocks and a pool.
 
-A library of networks says the chain (``torchvision_nets``, ``timm_nets``, ``lenet``); where the
-blocks begin, and whether the chain equals the network, is decided here for all of them.
+The modules ``torchvision_backbones``, ``timm_backbones`` and ``lenet`` write the networks of their
+library as chains. This module decides where the blocks begin, and checks that the chain computes
+the same as the network.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 Layout = Literal["NCHW", "NHWC", "NLC"]
-_TOLERANCE = 1e-4  # of the largest logit; another order of summing alone moves them by 1e-6
+_TOLERANCE = 1e-4  # relative to the largest logit; another order of summation changes them by 1e-6
 
 
 class CutError(Exception):
-    """Why a network cannot be cut."""
+    """A network cannot be cut; the message is the reason."""
 
 
 @dataclass(frozen=True)
-class Normal:
-    """What a network's weights were made for: RGB values of 0..1, normalised, and a size."""
+class InputSettings:
+    """The input that weights were trained on: normalisation of RGB values in 0..1, and size."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -36,11 +37,11 @@ class Normal:
 
 @dataclass(frozen=True)
 class Chain:
-    """A network, as ``last(pool(steps[-1](... steps[0](images))))``.
+    """A network as the chain ``last(pool(steps[-1](... steps[0](images))))``.
 
-    ``last`` is the network's own last linear layer, which the head replaces: in a few networks a
-    convolution of 1 x 1, or nothing (``nn.Identity``) where it reads ``width`` features.
-    ``layout`` is that of what the blocks put out.
+    ``last`` is the last linear layer of the network, which the head replaces. In a few networks it
+    is a 1 x 1 convolution, or absent (``nn.Identity``), with ``width`` features as its input.
+    ``layout`` is the layout of the blocks' outputs.
     """
 
     steps: list[nn.Module]
@@ -51,7 +52,7 @@ class Chain:
 
     @property
     def features(self) -> int:
-        """How many features ``last``, and so the head, reads."""
+        """The number of features that ``last``, and so the head, reads."""
         match self.last:
             case nn.Linear():
                 return self.last.in_features
@@ -62,32 +63,32 @@ class Chain:
         raise CutError(f"its classifier, a {type(self.last).__name__}, is not one linear layer")
 
 
-class Dense(nn.Module):
-    """A fully connected layer as a step: (N, C, H, W) -> (N, F, 1, 1)."""
+class LinearStep(nn.Module):
+    """A linear layer as a step of a chain: (N, C, H, W) -> (N, F, 1, 1)."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, F, 1, 1)."""
+        """Return the features (N, F, 1, 1)."""
         return as_layout(self.linear(x.flatten(1)), "NCHW")
 
 
-def average() -> nn.Module:
-    """Maps (N, C, H, W) -> their means (N, C)."""
+def average_pool() -> nn.Module:
+    """Return a module that maps (N, C, H, W) to the means (N, C)."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
 
 
 def as_layout(features: Tensor, layout: Layout) -> Tensor:
-    """(N, F) -> a map of one pixel, or one token: all blocks put out the same number of axes."""
+    """Return features (N, F) as a map of one pixel or as one token, depending on ``layout``."""
     if layout == "NCHW":
         return features[:, :, None, None]
     return features[:, None, None, :] if layout == "NHWC" else features[:, None, :]
 
 
 def without(module: nn.Module, dropped: Collection[nn.Module]) -> nn.Module:
-    """``module`` with nothing in the place of ``dropped``; what is left is shared, not copied."""
+    """Return ``module`` without the parts ``dropped``; the other parts are shared, not copied."""
     if any(module is part for part in dropped):
         # a container may be called as one, and may be iterated over
         return nn.Sequential()
@@ -100,9 +101,9 @@ def without(module: nn.Module, dropped: Collection[nn.Module]) -> nn.Module:
 
 
 def blocks(chain: Chain) -> list[nn.Module]:
-    """The chain in blocks: a step with weight matrices begins one, any other joins the one before.
+    """Return the blocks of the chain. A step with weight matrices begins a new block.
 
-    So a norm, an activation or a pooling is in the block that feeds it.
+    All other steps (normalisation, activation, pooling) belong to the block before them.
 
     Raises:
         CutError: no step has weights.
@@ -120,12 +121,14 @@ def blocks(chain: Chain) -> list[nn.Module]:
     return [group[0] if len(group) == 1 else nn.Sequential(*group) for group in groups]
 
 
-def prove(network: nn.Module, chain: Chain, parts: list[nn.Module], size: int) -> None:
-    """Hold ``parts`` and the chain's pool against ``network`` on one image of ``size`` pixels.
+def check_cut(network: nn.Module, chain: Chain, parts: list[nn.Module], size: int) -> None:
+    """Check on one image that ``parts`` and the pool compute the same as ``network``.
+
+    The image has ``size`` x ``size`` pixels.
 
     Raises:
-        CutError: they put out other logits, or something else than the chain's layout.
-        Exception: whatever ``network`` raises that takes no images of this size.
+        CutError: the logits differ, or the output of a block does not have the chain's layout.
+        Exception: the error of ``network`` if it does not accept images of this size.
     """
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     for part in (network, *parts, chain.pool):  # some parts are copies of the network's
@@ -137,22 +140,22 @@ def prove(network: nn.Module, chain: Chain, parts: list[nn.Module], size: int) -
         for part in parts:
             x = _run(part, x)
             if x.ndim != axes:
-                raise CutError(f"what its blocks put out is not {chain.layout} throughout")
+                raise CutError(f"the outputs of its blocks are not {chain.layout} everywhere")
         features = _run(chain.pool, x)
         is_map = isinstance(chain.last, nn.Conv2d)
         logits = _run(chain.last, as_layout(features, "NCHW") if is_map else features).flatten(1)
     if not isinstance(expected, Tensor) or logits.shape != expected.shape:
-        raise CutError("its parts, one after the other, are not the whole")
+        raise CutError("its parts, run one after the other, do not make the network")
     scale = float(expected.abs().max()) or 1.0
     if not torch.allclose(logits, expected, rtol=0.0, atol=_TOLERANCE * scale, equal_nan=True):
-        raise CutError("its parts, one after the other, put out other logits than the whole")
+        raise CutError("its parts, run one after the other, compute other logits than the network")
 
 
 def _run(part: nn.Module, x: Tensor) -> Tensor:
     try:
         result: Any = part(x)
-    except Exception as error:  # whatever a module raises at an input that it was not made for
+    except Exception as error:  # a module may raise anything for an unexpected input
         raise CutError("its parts do not run one after the other") from error
     if not isinstance(result, Tensor):
-        raise CutError("one of its parts puts out more than one tensor")
+        raise CutError("the output of one of its parts is not one tensor")
     return result

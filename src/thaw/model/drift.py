@@ -1,9 +1,9 @@
-"""How far the images that a model sees are from those that it was trained on.
+"""Drift: the distance between the images that a model sees and its training images.
 
-Where a BatchNorm was folded, the model keeps the mean and the standard deviation of every channel
-on its training images, and those that the BatchNorm expected. After the merge the place is the
-output of the convolution, which carries the affine map: ``mean * weight + bias``,
-``std * |weight|``.
+For every folded BatchNorm, the model directory holds the mean and standard deviation of each
+channel on the training images, and those that the BatchNorm expected. After the merge they are
+measured at the output of the convolution, which contains the affine map:
+``mean * weight + bias``, ``std * |weight|``.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
 
     from thaw.model.batch_statistics import Channels
 
-FEWEST = 32  # images under which a score would be noise
-_STRIDE = 2  # a quarter of the positions says as much, and takes a quarter of the time
-_AT_ONCE = 256  # images that are looked at in any case; after them
-_SHARE = 1 / 16  # of the images, for looking takes as long as a seventh of the forward pass
-_FEW = 8  # of a larger batch: looking at one image takes nearly as long
-_SPREAD = 512  # images that are enough, where it is known how many will come
-_DEAD = 1e-3  # of a layer's median: below it, a channel's spread is no unit to measure by
+FEWEST = 32  # images; with fewer, a score would be noise
+_STRIDE = 2  # a quarter of the positions is enough and takes a quarter of the time
+_AT_ONCE = 256  # the first images are all measured; of later ones
+_SHARE = 1 / 16  # is measured, because that takes a seventh of the forward pass
+_FEW = 8  # images of a batch: fewer take nearly as long to measure
+_SPREAD = 512  # images to measure if the total number is known
+_DEAD = 1e-3  # of a layer's median spread: smaller spreads are no unit of measurement
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the folded BatchNorms were: the merged convolutions, and the affine maps that stayed.
+class FoldedPlaces:
+    """The places of the folded BatchNorms: merged convolutions, and affine maps that remain.
 
-    The values are those that leave the former and enter the latter.
+    Measured are the outputs of the convolutions and the inputs of the affine maps.
     """
 
     convolutions: Sequence[str]
     affine: Sequence[str]
 
     @classmethod
-    def of(cls, folded: Sequence[str], merged: Sequence[tuple[str, str]]) -> Places:
-        """The places of a model, as its spec tells them."""
+    def of(cls, folded: Sequence[str], merged: Sequence[tuple[str, str]]) -> FoldedPlaces:
+        """Return the places of a model from the lists in its spec."""
         gone = {affine for _, affine in merged}
         return cls([conv for conv, _ in merged], [name for name in folded if name not in gone])
 
@@ -56,7 +56,7 @@ class Places:
     def watched(
         self, classifier: nn.Module, first: int | None = None
     ) -> Iterator[dict[str, Moments]]:
-        """The moments of what passes while the context is open; of each batch ``first`` images."""
+        """Record the moments at the places while the context is open, of ``first`` images each."""
         with observed(
             classifier, self.affine, self.convolutions, first=first, stride=_STRIDE
         ) as moments:
@@ -65,10 +65,10 @@ class Places:
 
 @dataclass(frozen=True)
 class Reference:
-    """Mean and standard deviation (C,) by place.
+    """The mean and standard deviation (C,) of each place.
 
-    ``seen``: on the training images, in the form that is deployed. ``expected``: what the
-    BatchNorm that was folded there had learnt to expect; not known for every place.
+    ``seen`` are those of the training images in the deployment form. ``expected`` are the running
+    statistics of the folded BatchNorm; they are not known for every place.
     """
 
     seen: Channels
@@ -76,16 +76,16 @@ class Reference:
 
     @property
     def shift_of_training(self) -> float:
-        """How far the training images are from what the BatchNorms expected."""
+        """The distance of the training images from the statistics that the BatchNorms expected."""
         places = {name: values for name, values in self.seen.items() if name in self.expected}
         return _distance(self.expected, places)
 
     def score(self, moments: Mapping[str, Moments]) -> float:
-        """0: as on the training images; 1: a standard deviation off, in the median channel."""
+        """Return the drift: 0 as on the training images, 1 a standard deviation (median)."""
         return shift(_measurable(self.seen), moments)
 
     def tensors(self) -> dict[str, Tensor]:
-        """As safetensors keeps them: ``seen.mean.NAME`` and so on, float64 (C,)."""
+        """Return the tensors to save, float64 (C,), by names such as ``seen.mean.PLACE``."""
         return {
             f"{kind}.{part}.{name}": torch.from_numpy(values[place]).contiguous()
             for kind, channels in (("seen", self.seen), ("expected", self.expected))
@@ -95,10 +95,10 @@ class Reference:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Reference:
-        """What :meth:`tensors` gave.
+        """Return the reference from the tensors of :meth:`tensors`.
 
         Raises:
-            ValueError: it did not.
+            ValueError: the names are not those of a reference.
         """
         found: dict[str, Channels] = {"seen": {}, "expected": {}}
         try:
@@ -108,16 +108,16 @@ class Reference:
                     pair = (tensors[key], tensors[f"{kind}.std.{name}"])
                     found[kind][name] = (pair[0].double().numpy(), pair[1].double().numpy())
         except (KeyError, ValueError) as error:
-            raise ValueError(f"no statistics of thaw's: {error}") from None
+            raise ValueError(f"it does not hold statistics written by thaw: {error}") from None
         return cls(found["seen"], found["expected"])
 
 
-def carried(
+def statistics_after_merge(
     expected: Channels, classifier: nn.Module, merged: Sequence[tuple[str, str]]
 ) -> Channels:
-    """What BatchNorms called as in ``expected`` expected, at the places after the merge.
+    """Return the statistics ``expected``, by BatchNorm, at the places after the merge.
 
-    ``classifier`` is the affine form: it still has the maps that ``merged`` names.
+    ``classifier`` is the affine form, before the pairs ``merged`` are merged.
     """
     convolutions = {affine: conv for conv, affine in merged}
     result: Channels = {}
@@ -133,13 +133,15 @@ def carried(
 
 
 class Drift:
-    """The score over the last ``window`` images, or up to twice as many; without it, over all.
+    """The drift score over the last ``window`` images, up to twice as many; None is all images.
 
-    The first 256 images are looked at, then one of 16, unless :meth:`spread` says otherwise.
-    Several threads may look at a time, each at a network of its own.
+    The first 256 images are measured, then one of 16, unless :meth:`spread` is called. Several
+    threads may measure at a time, each on a network of its own.
     """
 
-    def __init__(self, reference: Reference, places: Places, window: int | None = None) -> None:
+    def __init__(
+        self, reference: Reference, places: FoldedPlaces, window: int | None = None
+    ) -> None:
         self._window = window
         self._reference = reference
         self._places = places
@@ -151,11 +153,11 @@ class Drift:
         self._at_once, self._share = _AT_ONCE, _SHARE
 
     def spread(self, images: int) -> None:
-        """Look at 512 images, evenly over the ``images`` that will come: they may be sorted."""
+        """Measure 512 of the ``images`` to come, at equal distances, because they may be sorted."""
         self._at_once, self._share = 0, min(1.0, _SPREAD / max(1, images))
 
     def due(self, images: int) -> int:
-        """How many of the next ``images`` to look at: they count as promised."""
+        """Return how many of the next ``images`` to measure; they count as measured from now on."""
         with self._lock:
             self._passed += images
             wanted = self._at_once + math.ceil(self._passed * self._share) - self._promised
@@ -167,9 +169,9 @@ class Drift:
 
     @contextmanager
     def watch(self, classifier: nn.Module, due: int) -> Iterator[None]:
-        """Look at the first ``due`` images that pass ``classifier`` while the context is open.
+        """Measure the first ``due`` images of ``classifier`` while the context is open.
 
-        No other thread may use ``classifier`` meanwhile: what it computes would be looked at, too.
+        No other thread may use ``classifier`` meanwhile: its images would be measured, too.
         """
         with self._places.watched(classifier, first=due) as moments:
             yield
@@ -182,12 +184,12 @@ class Drift:
 
     @property
     def images(self) -> int:
-        """How many images the score is over."""
+        """The number of images that the score is based on."""
         return sum(self._counts)
 
     @property
     def score(self) -> float | None:
-        """None while there are too few images to tell."""
+        """The score, or None while there are too few images."""
         with self._lock:
             if self.images < FEWEST:
                 return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from thaw.model.batchnorm import merged
+from thaw.model.batchnorm import merged_copy
 from thaw.model.classifier import ClassifierPart
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def merged_part(part: ClassifierPart, example: Tensor) -> ClassifierPart:
     with torch.inference_mode(mode=False), torch.no_grad(), no_autocast:
         example = example.clone().float()
         for block in part.blocks:
-            copied, example = merged(block, example)
+            copied, example = merged_copy(block, example)
             blocks.append(copied)
     return ClassifierPart(blocks, part.pool, part.head, part.outline, part.start)
 

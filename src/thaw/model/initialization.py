@@ -1,4 +1,4 @@
-"""Weights to train from scratch: He or Glorot, and Gabor filters for the first convolution."""
+"""Initial weights for training from scratch: He, Glorot, and Gabor filters."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _DRAWS = {
     nn.init.kaiming_normal_, nn.init.kaiming_uniform_,
     nn.init.xavier_normal_, nn.init.xavier_uniform_,
 }  # fmt: skip
-# The name and the default of what these draw around or from.
+# The name and default of the argument that these functions draw around or from.
 _FIRST = {Tensor.normal_: ("mean", 0.0), Tensor.uniform_: ("from", 0.0)}
 
 
-class NoDraws(TorchFunctionMode):
-    """A network that is built inside keeps whatever is in memory where it would draw weights.
+class SkipInitialization(TorchFunctionMode):
+    """A context in which modules skip their random initialisation.
 
-    For networks whose weights are then loaded: VGG-16 is built in 3 ms, not in 2 seconds.
+    It is for networks whose weights are loaded afterwards: VGG-16 is created in 3 ms instead of 2
+    seconds. Weights hold arbitrary values until then.
     """
 
     def __torch_function__(
@@ -37,20 +38,20 @@ class NoDraws(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Leave out what only draws random numbers."""
+        """Call ``func`` unless it only draws random numbers."""
         given = kwargs or {}
         if func in _DRAWS:
             return args[0] if args else given["tensor"]
         if func in _FIRST:
-            # trunc_normal_, which calls these, draws until all are within bounds: fill, not leave.
+            # trunc_normal_ calls these until all values are within bounds: set valid values.
             return args[0].fill_(args[1] if len(args) > 1 else given.get(*_FIRST[func]))
         return func(*args, **given)
 
 
 def scratch(network: nn.Module, init: Init, seed: int) -> None:
-    """Draw all convolutions and linear layers anew, in place; norms start as the identity.
+    """Draw new weights for convolutions and linear layers, in place; norms become the identity.
 
-    Other parameters (tokens, position embeddings, layer scales) stay as their library made them.
+    Other parameters (tokens, position embeddings, layer scales) keep the values of their library.
 
     ``he``: normal, variance 2 / fan-out for convolutions, which keeps the gradient's scale
     through ReLU, and 2 / fan-in for linear layers (He et al. 2015, equations 14 and 10).
@@ -72,7 +73,7 @@ def _draw(module: _ConvNd | nn.Linear, init: Init, generator: torch.Generator) -
     fan_in = module.weight[0].numel()
     fan_out = module.weight.numel() // module.weight.shape[1]
     if isinstance(module, _ConvNd):
-        fan_out //= module.groups  # a group's outputs alone read its inputs
+        fan_out //= module.groups  # the inputs of a group are read only by its own outputs
     if init == "glorot":
         bound = math.sqrt(6 / (fan_in + fan_out))
         module.weight.uniform_(-bound, bound, generator=generator)
@@ -85,12 +86,12 @@ def _draw(module: _ConvNd | nn.Linear, init: Init, generator: torch.Generator) -
 
 @torch.no_grad()
 def gabor(network: nn.Module) -> None:
-    """Gabor filters in the first convolution, in place, each of the norm of the one it replaces.
+    """Set the first convolution to Gabor filters, in place.
 
-    All input channels get the same filter.
+    Each filter has the norm of the one that it replaces. All input channels get the same filter.
 
     Raises:
-        ValueError: there is no convolution, or its kernel is below 3 x 3.
+        ValueError: there is no convolution, or its kernel is smaller than 3 x 3.
     """
     weight = next((part.weight for part in network.modules() if isinstance(part, nn.Conv2d)), None)
     if weight is None:
@@ -104,16 +105,17 @@ def gabor(network: nn.Module) -> None:
 
 
 def gabor_bank(count: int, height: int, width: int) -> Tensor:
-    """``count`` Gabor filters (count, height, width) of zero mean.
+    """Return ``count`` Gabor filters of zero mean, (count, height, width).
 
-    ``g = exp(-(x'^2 + gamma^2 y'^2) / (2 sigma^2)) cos(2 pi x' / lambda + psi)``, where x', y'
-    are turned by theta: even and odd ones (psi = 0, pi / 2), wavelengths of one and of half the
-    kernel (not below 2.5 pixels, next to what a grid of pixels can show), and angles that are
-    spread over the half circle for each of these. gamma = 0.5, and sigma = 0.56 lambda: one
-    octave (Daugman 1985; Petkov 1995).
+    ``g = exp(-(x'^2 + gamma^2 y'^2) / (2 sigma^2)) cos(2 pi x' / lambda + psi)``, where x' and y'
+    are rotated by theta. The filters are even and odd (psi = 0, pi / 2), with wavelengths of one
+    and of half the kernel (at least 2.5 pixels), and for each of these with angles spread over the
+    half circle. gamma is 0.5, sigma is 0.56 lambda, a bandwidth of one octave.
+
+    Source: Daugman 1985; Petkov 1995.
     """
     index = torch.arange(count)
-    kinds = 4 if count >= 16 else 2  # a bank of few filters has one wavelength
+    kinds = 4 if count >= 16 else 2  # few filters share one wavelength
     phase = (index % 2) * (math.pi / 2)
     longest = float(min(height, width))
     wavelength = torch.where(index % kinds < 2, longest, max(longest / 2, 2.5))

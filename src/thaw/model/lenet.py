@@ -1,4 +1,4 @@
-"""LeNet-5, for networks that are trained from scratch (LeCun et al. 1998, figure 2)."""
+"""LeNet-5, a small network to train from scratch (LeCun et al. 1998, figure 2)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from thaw.model.block_chain import Chain, Dense, Normal
+from thaw.model.block_chain import Chain, InputSettings, LinearStep
 
-NORMAL = Normal(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), image_size=32)
+INPUT_SETTINGS = InputSettings(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), image_size=32)
 
 
-class Grey(nn.Module):
-    """The luminance of RGB images, which has no parameters (ITU-R BT.601)."""
+class Luminance(nn.Module):
+    """The luminance of RGB images (ITU-R BT.601); a step without parameters."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) -> (N, 1, S, S)."""
+        """Return the luminance (N, 1, S, S) of images (N, 3, S, S)."""
         shares = images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         return (images * shares).sum(dim=1, keepdim=True)
 
@@ -23,14 +23,15 @@ class Grey(nn.Module):
 class LeNet5(nn.Sequential):
     """Images (N, 3, S, S) -> logits (N, 10); S is 32 in the paper, and 16 or more here.
 
-    61,706 parameters. As is usual since, C3 reads all maps of S2, subsampling has no coefficients
-    and the output is a linear layer. Where S is not 32, what C5 reads is averaged to 5 x 5.
+    It has 61,706 parameters. Differences from the paper, as in most implementations: C3 reads all
+    maps of S2, subsampling has no coefficients, and the output is a linear layer. If S is not 32,
+    the input of C5 is averaged to 5 x 5.
     """
 
     def __init__(self) -> None:
         super().__init__(
             OrderedDict(
-                grey=Grey(),
+                grey=Luminance(),
                 c1=nn.Conv2d(1, 6, 5),
                 tanh1=nn.Tanh(),
                 s2=nn.AvgPool2d(2),
@@ -49,8 +50,8 @@ class LeNet5(nn.Sequential):
 
 
 def chain(network: LeNet5) -> Chain:
-    """C1 with S2, C3 with S4, C5 and F6 as blocks."""
+    """Return the chain whose blocks are C1 with S2, C3 with S4, C5, and F6."""
     *below, _, f6, tanh6, last = network
     assert isinstance(f6, nn.Linear)
     assert isinstance(last, nn.Linear)
-    return Chain([*below, Dense(f6), tanh6], nn.Flatten(1), last)
+    return Chain([*below, LinearStep(f6), tanh6], nn.Flatten(1), last)

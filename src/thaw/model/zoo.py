@@ -1,7 +1,7 @@
-"""Name -> blocks: where a backbone and its weights come from.
+"""Backbones by name: create the network, load its weights, and cut it into blocks.
 
-The networks of each library are known to a module beside this one. Cutting must not change the
-output: it is checked, on one image, whenever weights are loaded.
+The modules ``timm_backbones``, ``torchvision_backbones`` and ``lenet`` know the networks of their
+library. Whenever weights are loaded, one image checks that the cut did not change the output.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from thaw.model.block_chain import CutError
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
-    from thaw.model.block_chain import Chain, Layout, Normal
+    from thaw.model.block_chain import Chain, InputSettings, Layout
 
 _OWN = "lenet5"
 
 
 class BackboneSettings(Protocol):
-    """What the zoo needs to know of a backbone; the section ``backbone`` has all of it."""
+    """The settings that the zoo reads; the section ``backbone`` of params.yaml has them."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class BackboneSettings(Protocol):
 
     @property
     def gabor(self) -> bool:
-        """Whether the first convolution starts as Gabor filters."""
+        """True if the first convolution starts as Gabor filters."""
 
     @property
     def layerwise_epochs(self) -> int:
@@ -55,7 +55,7 @@ class BackboneSettings(Protocol):
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network in blocks, and what its input must look like."""
+    """A network in blocks, and the input that its weights need."""
 
     name: str
     blocks: list[nn.Module]
@@ -68,7 +68,7 @@ class Backbone:
 
 
 def names() -> list[str]:
-    """The names that :func:`build` takes; of timm's others some can be cut, too."""
+    """Return the names that :func:`build` accepts; some other networks of timm can be cut, too."""
     from thaw.model import timm_backbones, torchvision_backbones
 
     return [
@@ -79,40 +79,40 @@ def names() -> list[str]:
 
 
 def build(name: str) -> Backbone:
-    """The backbone in blocks, for weights that are yet to be loaded: its own are not set.
+    """Return the backbone in blocks with arbitrary weights, for weights that are loaded later.
 
     Raises:
-        ThawError: no such name, or a network that cannot be cut.
+        ThawError: the name is unknown, or the network cannot be cut.
     """
-    with initialization.NoDraws():
-        return _backbone(name, _make(name, tag=None))
+    with initialization.SkipInitialization():
+        return _backbone(name, _create(name, tag=None))
 
 
 def load(config: BackboneSettings, *, seed: int = 0) -> tuple[Backbone, str]:
-    """The backbone with its weights, and their digest (SHA-256).
+    """Return the backbone with its weights, and their digest (SHA-256).
 
-    ``config.weights`` is ``packaged``; ``pretrained`` or the name of one of the library's
-    pretrained weights; ``none``, for weights that ``config.init``, ``config.gabor`` and ``seed``
-    say; or the path of a ``.safetensors`` or ``.pth`` file that holds the network's state dict.
+    ``config.weights`` is one of: ``packaged``; ``pretrained`` or the name of pretrained weights of
+    the library; ``none`` for new weights, drawn as ``config.init``, ``config.gabor`` and ``seed``
+    define; the path of a ``.safetensors`` or ``.pth`` file with the state dict of the network.
 
     Raises:
-        ThawError: no such name or file, no network, weights that do not fit, or a network that
-            cannot be cut or takes no images of ``config.image_size``.
+        ThawError: the name or the file is unknown, a download failed, the weights do not fit, the
+            network cannot be cut, or it does not accept images of ``config.image_size``.
     """
     check(config)
-    made = _from_scratch(config, seed) if config.weights == "none" else _with_weights(config)
-    backbone = _backbone(config.name, made)
-    _prove(config, made, backbone)
+    built = _from_scratch(config, seed) if config.weights == "none" else _with_weights(config)
+    backbone = _backbone(config.name, built)
+    _check_cut(config, built, backbone)
     return backbone, weights.digest(nn.ModuleList(backbone.blocks).state_dict())
 
 
 def check(config: BackboneSettings) -> None:
-    """That nothing which makes new weights is asked for where there are weights to start from.
+    """Raise if a parameter would overwrite the loaded weights.
 
-    Also for weights that this module does not load: those of a registered model.
+    This holds also for weights that this module does not load: those of a registered model.
 
     Raises:
-        ThawError: ``gabor`` or ``layerwise_epochs`` would overwrite them.
+        ThawError: ``gabor`` or ``layerwise_epochs`` would overwrite loaded weights.
     """
     if config.weights == "none":
         return
@@ -126,13 +126,13 @@ def check(config: BackboneSettings) -> None:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Network:
     network: nn.Module
-    normal: Normal
+    input_settings: InputSettings
     chain: Chain
 
 
-def _with_weights(config: BackboneSettings) -> _Made:
+def _with_weights(config: BackboneSettings) -> _Network:
     name, chosen = config.name, config.weights
     if chosen == "packaged" and name != PACKAGED:
         raise ThawError(
@@ -140,32 +140,32 @@ def _with_weights(config: BackboneSettings) -> _Made:
         )
     is_file = chosen == "packaged" or weights.is_file(chosen)
     tag = None if is_file else chosen.replace("pretrained", "")
-    with initialization.NoDraws():
-        made = _make(name, tag)
+    with initialization.SkipInitialization():
+        built = _create(name, tag)
     if is_file:
-        read = weights.packaged(made.network) if chosen == "packaged" else weights.read(chosen)
-        weights.assign(made.network, made.chain.last, read)
-        # The head replaces the network's own classifier; the proof of the cut still uses it.
-        for parameter in made.chain.last.parameters():
+        read = weights.packaged(built.network) if chosen == "packaged" else weights.read(chosen)
+        weights.assign(built.network, built.chain.last, read)
+        # The head replaces the classifier of the network, but the check of the cut still uses it.
+        for parameter in built.chain.last.parameters():
             nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
-    return made
+    return built
 
 
-def _from_scratch(config: BackboneSettings, seed: int) -> _Made:
-    with torch.random.fork_rng():  # what the libraries draw themselves
+def _from_scratch(config: BackboneSettings, seed: int) -> _Network:
+    with torch.random.fork_rng():  # for the random numbers that the libraries draw
         torch.manual_seed(seed)
-        made = _make(config.name, tag=None)
-    initialization.scratch(made.network, config.init, seed)
+        built = _create(config.name, tag=None)
+    initialization.scratch(built.network, config.init, seed)
     if config.gabor:
         try:
-            initialization.gabor(made.network)
+            initialization.gabor(built.network)
         except ValueError as error:
             raise ThawError(f"params.yaml: backbone.gabor: {config.name}: {error}") from error
-    return made
+    return built
 
 
-def _make(name: str, tag: str | None) -> _Made:
-    """The network and its chain; ``tag`` names pretrained weights, "" the library's default."""
+def _create(name: str, tag: str | None) -> _Network:
+    """Return the network and its chain; ``tag`` names pretrained weights, "" the default ones."""
     if name == _OWN:
         if tag is not None:
             raise ThawError(
@@ -173,27 +173,27 @@ def _make(name: str, tag: str | None) -> _Made:
                 "the path of a file"
             )
         own = lenet.LeNet5()
-        return _Made(own, lenet.NORMAL, lenet.chain(own))
+        return _Network(own, lenet.INPUT_SETTINGS, lenet.chain(own))
     library, model = _library(name)
     if not library.exists(model):
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else "; see `thaw backbones`"
         raise ThawError(f"params.yaml: backbone.name: {name} is unknown{hint}")
     try:
-        with weights.impatient() if tag is not None else nullcontext():
-            network, normal = library.create(model, tag)
-    except OSError as error:  # the downloads of both libraries end in one when there is no network
+        with weights.short_timeouts() if tag is not None else nullcontext():
+            network, input_settings = library.create(model, tag)
+    except OSError as error:  # both libraries raise it if a download fails
         raise ThawError(
             f"params.yaml: backbone.weights: the pretrained weights of {name} could not be "
             f"downloaded ({type(error).__name__}): give the path of a local file, or use "
             f"{PACKAGED} with weights: packaged, which needs no network"
         ) from error
-    except (RuntimeError, ValueError) as error:  # no such tag, or no weights for the name
+    except (RuntimeError, ValueError) as error:  # unknown tag, or no weights for this name
         key = "weights" if tag else "name"
         reason = str(error).splitlines()[0]
         raise ThawError(f"params.yaml: backbone.{key}: {name}: {reason}") from error
     try:
-        return _Made(network, normal, library.chain(network))
+        return _Network(network, input_settings, library.chain(network))
     except CutError as error:
         raise _uncut(name, network, error) from error
 
@@ -204,7 +204,7 @@ def _library(name: str) -> tuple[Any, str]:
         raise ThawError(
             f"params.yaml: backbone.name: {name!r} must be timm/NAME, torchvision/NAME or {_OWN}"
         )
-    if library == "timm":  # each takes seconds to import
+    if library == "timm":  # the import of each takes seconds
         from thaw.model import timm_backbones
 
         return timm_backbones, model
@@ -213,8 +213,8 @@ def _library(name: str) -> tuple[Any, str]:
     return torchvision_backbones, model
 
 
-def _backbone(name: str, made: _Made) -> Backbone:
-    chain, normal = made.chain, made.normal
+def _backbone(name: str, built: _Network) -> Backbone:
+    chain, input_settings = built.chain, built.input_settings
     try:
         return Backbone(
             name=name,
@@ -222,29 +222,30 @@ def _backbone(name: str, made: _Made) -> Backbone:
             pool=chain.pool,
             features=chain.features,
             layout=chain.layout,
-            mean=normal.mean,
-            std=normal.std,
-            interpolation=normal.interpolation,
+            mean=input_settings.mean,
+            std=input_settings.std,
+            interpolation=input_settings.interpolation,
         )
     except CutError as error:
-        raise _uncut(name, made.network, error) from error
+        raise _uncut(name, built.network, error) from error
 
 
-def _prove(config: BackboneSettings, made: _Made, backbone: Backbone) -> None:
+def _check_cut(config: BackboneSettings, built: _Network, backbone: Backbone) -> None:
     try:
-        block_chain.prove(made.network, made.chain, backbone.blocks, config.image_size)
+        block_chain.check_cut(built.network, built.chain, backbone.blocks, config.image_size)
     except CutError as error:
-        raise _uncut(config.name, made.network, error) from error
-    except Exception as error:  # each network says in its own way that it takes no such images
+        raise _uncut(config.name, built.network, error) from error
+    except Exception as error:  # each network raises another error for an image size
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        usual = built.input_settings.image_size
         raise ThawError(
-            f"params.yaml: backbone.image_size: {config.name} takes no images of "
-            f"{config.image_size} pixels ({reason}); it was made for {made.normal.image_size}"
+            f"params.yaml: backbone.image_size: {config.name} does not accept images of "
+            f"{config.image_size} pixels ({reason}); it was made for {usual}"
         ) from error
 
 
 def _uncut(name: str, network: nn.Module, error: CutError) -> ThawError:
     return ThawError(
         f"params.yaml: backbone.name: {name} is a {type(network).__name__}, which cannot be cut "
-        f"into blocks: {error}; `thaw backbones` lists what can"
+        f"into blocks: {error}; `thaw backbones` lists those that can"
     )

@@ -217,7 +217,7 @@ def _note(result: Result, spec: ModelSpec, views: int) -> str:
 
 
 def _example(result: Result, data: Prepared) -> bytes:
-    """The first test image, as PNG."""
+    """Return the first test image as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(data.store.read(int(result.ids[0]))).save(buffer, "PNG")
     return buffer.getvalue()

@@ -19,7 +19,7 @@ from thaw.data.loading import batch_parts, batches
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
 from thaw.model.batch_statistics import expected
-from thaw.model.drift import Places, Reference, carried
+from thaw.model.drift import FoldedPlaces, Reference, statistics_after_merge
 from thaw.model.freeze_plan import chosen_blocks
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
@@ -162,7 +162,7 @@ def merge(
     example = torch.zeros(1, 3, size, size, device=next(classifier.parameters()).device)
     pairs = batchnorm.merge_pairs(classifier, example)
     kept = len(batchnorm.affine_names(classifier)) - len(pairs)
-    statistics = carried(statistics, classifier, pairs)
+    statistics = statistics_after_merge(statistics, classifier, pairs)
     batchnorm.merge(classifier, pairs)
     after = logits(context.runtime, classifier, val, "logits after the merge")
     report: dict[str, Any] = {"merged": len(pairs), "kept_affine": kept}
@@ -184,7 +184,7 @@ def drift_reference(
     source = context.data.images("train", spec.preprocessing)
     count = min(_REFERENCE_IMAGES, len(source))
     chosen = np.linspace(0, len(source) - 1, count).astype(np.int64)
-    places = Places.of(spec.folded, spec.merged)
+    places = FoldedPlaces.of(spec.folded, spec.merged)
     classifier.eval()
     with places.watched(classifier) as moments, torch.inference_mode():
         for batch in batches(source, batch_parts(chosen, 128), context.runtime.device):

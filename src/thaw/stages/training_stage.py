@@ -1,4 +1,4 @@
-"""What the training stages share: they open the project and write models and reports."""
+"""The code that the training stages share: open the project, write models and reports."""
 
 from __future__ import annotations
 
