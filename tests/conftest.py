@@ -96,3 +96,13 @@ def short_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Project:
             project.run("dvc", "repro")
             done.touch()
     return project
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an MLflow database without thaw's experiment; to create one takes 2 s, so copy it."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path

@@ -24,6 +24,13 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def store(empty_store: Path, tmp_path: Path) -> None:
+    """An MLflow store in the new folder, for tests that log runs."""
+    (tmp_path / "mlruns").mkdir(exist_ok=True)
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
+
+
+@pytest.fixture
 def params(_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """The parameters of a small project in a new folder, which is the current one."""
     shutil.copytree(_template, tmp_path, dirs_exist_ok=True)

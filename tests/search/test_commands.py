@@ -37,6 +37,7 @@ class PoolWithBrokenStorage:
         return True
 
 
+@pytest.mark.usefixtures("store")
 def test_a_storage_that_stops_answering_ends_the_run_with_one_line(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ from tests.project import Project
 from tests.search import killing
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    import optuna
 
 pytestmark = pytest.mark.slow
 
@@ -30,11 +31,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
-def trials_of(project: Project) -> list[FrozenTrial]:
-    try:
-        return killing.study_of(project).get_trials(deepcopy=False)
-    except (IndexError, KeyError, OSError):  # not created yet
-        return []
+def wait_for_study(project: Project) -> optuna.Study:
+    """Wait until the search has created its study."""
+    while True:
+        time.sleep(0.5)
+        if (project.folder / "mlruns/search.db").exists():
+            with contextlib.suppress(IndexError, KeyError):
+                return killing.study_of(project)
 
 
 def test_a_search_with_a_killed_worker_is_interrupted_and_continued_to_the_exact_number(
@@ -42,12 +45,11 @@ def test_a_search_with_a_killed_worker_is_interrupted_and_continued_to_the_exact
 ) -> None:
     process = template.start("thaw", "search", "--trials", "400", "--workers", "2")
     killed: set[int] = set()
-    while not killed or len(trials_of(template)) < 8:
-        time.sleep(0.1)
+    study = wait_for_study(template)
+    while not killed or len(study.get_trials(deepcopy=False)) < 6:
+        time.sleep(0.2)
         assert process.poll() is None
-        if not (template.folder / "mlruns/search.db").exists():
-            continue
-        running = [trial for trial in trials_of(template) if trial.state == TrialState.RUNNING]
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for worker in killing.workers_in_a_trial(template, running)[: 1 - len(killed)]:
             worker.send_signal(signal.SIGKILL)
             killed.add(worker.pid)
@@ -57,7 +59,7 @@ def test_a_search_with_a_killed_worker_is_interrupted_and_continued_to_the_exact
     assert "Traceback" not in output
     assert "the same command continues the search" in output
     assert not killing.workers_of(template)
-    running = [trial for trial in trials_of(template) if trial.state == TrialState.RUNNING]
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     assert {trial.user_attrs["worker"]["pid"] for trial in running} <= killed
 
     trials = killing.outcome_of(template, 1).trials + 2

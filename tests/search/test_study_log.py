@@ -22,6 +22,7 @@ def runs() -> list[Run]:
     return list(MlflowClient(f"sqlite:///{Path.cwd()}/mlruns/mlflow.db").search_runs(["1"]))
 
 
+@pytest.mark.usefixtures("store")
 def test_finished_trials_become_child_runs_and_are_printed_once(
     params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,6 +45,7 @@ def test_finished_trials_become_child_runs_and_are_printed_once(
     assert {"search/search.html", "search/history.png", "search/slice.png"} <= names
 
 
+@pytest.mark.usefixtures("store")
 def test_trials_of_another_machine_are_not_logged(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

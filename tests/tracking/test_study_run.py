@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ ROWS = [{"epoch": epoch, "train_loss": None if epoch == 0 else 0.5, "val_loss": 
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyRun:
+def run(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> StudyRun:
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return again()
