@@ -32,10 +32,12 @@ from thaw.model.freeze_plan import last_blocks
 from thaw.model.freezing import apply_plan
 from thaw.model.head import build
 from thaw.promotion import gate_report
-from thaw.promotion.gate import Origin, judge
+from thaw.promotion.candidate import Candidate
+from thaw.promotion.gate import check_rules
 from thaw.promotion.gate_report import Report
-from thaw.promotion.promote import Offer, decide
-from thaw.promotion.scoring import Scored
+from thaw.promotion.origin import Origin
+from thaw.promotion.promote import record_result
+from thaw.promotion.scoring import ScoredVersion
 from thaw.registry.ledger import ConflictError, Ledger
 from thaw.system.console import progress
 from thaw.tracking.store import connect
@@ -174,12 +176,12 @@ def retrained(
     return probabilities
 
 
-def scored(number: int, probabilities: NDArray[np.float64], targets: Ints) -> Scored:
+def scored(number: int, probabilities: NDArray[np.float64], targets: Ints) -> ScoredVersion:
     """Return the model's scores in the form that the gate reads."""
     scores = score(Predictions(probabilities, targets, BINS), CLASSES)
     recalls = {row["class"]: row["recall"] for row in scores.per_class if row["support"]}
     measured = {"latency_ms": 1.0, "size_mb": 1.0}
-    return Scored(number, DIGEST, probabilities, {**scores.summary, **measured}, recalls)
+    return ScoredVersion(number, DIGEST, probabilities, {**scores.summary, **measured}, recalls)
 
 
 def passes(
@@ -190,7 +192,7 @@ def passes(
 ) -> bool:
     """Return whether the challenger passes the gate."""
     pair = scored(2, challenger, targets), scored(1, champion, targets)
-    return all(rule.passed for rule in judge(settings, *pair, targets, ORIGIN, BINS))
+    return all(rule.passed for rule in check_rules(settings, *pair, targets, ORIGIN, BINS))
 
 
 def worse(features: Features, targets: Ints, offers: int) -> list[tuple[str, str, str]]:
@@ -271,10 +273,10 @@ def races(rounds: int) -> list[tuple[str, str, str]]:
         for racer in racers:
             racer.join()
         ledger = Ledger(client, "raced")
-        changes = [row for row in ledger.rows() if row.changes]
-        bad = sum(is_bad(row.intent.to) for row in changes)
+        changes = [row for row in ledger.rows() if row.moves_alias]
+        bad = sum(is_bad(row.decision.to) for row in changes)
         won = [sum(what == "won" for at, what in said if at == number) for number in range(rounds)]
-        standing = ledger.standing() == changes[-1].intent.to
+        standing = ledger.current_version() == changes[-1].decision.to
     counts = {
         what: sum(1 for _, said_ in said if said_ == what) for what in sorted({w for _, w in said})
     }
@@ -303,11 +305,11 @@ def race(uri: str, which: int, rounds: int, barrier: Any, results: Any) -> None:
     for number in range(rounds):
         version = 1 + RACERS * number + which
         barrier.wait(300)
-        rows, against = ledger.settle(), ledger.standing()
+        rows, against = ledger.complete(), ledger.current_version()
         found = verdict(version, against, targets)
         barrier.wait(300)
         try:
-            decide(Offer(ledger, version, against, rows), found)
+            record_result(Candidate(ledger, version, against, rows), found)
         except ConflictError:
             results.put((number, "told of the conflict"))
         else:
@@ -328,10 +330,10 @@ def verdict(version: int, against: int | None, targets: Ints) -> Report:
         when="2026-01-01T00:00:00+00:00",
         who="benchmark",
         images=len(targets),
-        rules=judge(must(settings.PARAMS.promote, "none").model_copy(
+        rules=check_rules(must(settings.PARAMS.promote, "none").model_copy(
             update={"floors": {"accuracy": 0.9}}
         ), challenger, champion, targets, ORIGIN, BINS),
-        metrics=gate_report.numbers(challenger, champion),
+        metrics=gate_report.metric_values(challenger, champion),
     )  # fmt: skip
 
 

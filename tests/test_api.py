@@ -19,7 +19,7 @@ from tests.project import ROOT
 from tests.project import Project as Clone
 from tests.registry.served import CLASSES, image, model_directory
 from thaw import api
-from thaw.registry.register import register
+from thaw.registry.register import ModelRecord, register
 from thaw.system.commands import Finished
 from thaw.tracking.store import connect
 
@@ -162,7 +162,7 @@ def test_status_and_models_come_from_the_store_of_the_project(
     _, experiment = connect(tracking)
     spec = model_directory(tmp_path / "model")
     with mlflow.start_run(experiment_id=experiment):
-        register(name, tmp_path / "model", spec.digest, image(), {"accuracy": 0.5})
+        register(name, tmp_path / "model", ModelRecord(spec.digest, {"accuracy": 0.5}), image())
     mlflow.set_tracking_uri("http://127.0.0.1:1")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")  # MLflow has set it
     status = project.status()

@@ -22,9 +22,10 @@ from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model import directory
 from thaw.model.predictor import Predictor
-from thaw.promotion.promote import promote
-from thaw.registry.ledger import Ledger, aliases
-from thaw.registry.register import register
+from thaw.promotion.promote import PromotionRequest, promote
+from thaw.registry.aliases import aliases
+from thaw.registry.ledger import Ledger
+from thaw.registry.register import ModelRecord, register
 from thaw.registry.starting_model import begin, parent_of
 from thaw.serving.model_uri import local_model
 from thaw.system import dvc_lock, provenance
@@ -61,7 +62,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [Row(n, f"{n}.png", "", CLASSES[(n + 2) % 3], splits[n], 32, 32) for n in range(IMAGES)],
         folder,
     )
-    (folder.parent / "dvc.lock").write_text(LOCK.format(dvc_lock.lying(folder)))
+    (folder.parent / "dvc.lock").write_text(LOCK.format(dvc_lock.folder_md5(folder)))
     return folder
 
 
@@ -90,7 +91,8 @@ def client(params: Params, prepared: Path) -> MlflowClient:
         with mlflow.start_run(experiment_id=experiment, tags=tags):
             scores = {"accuracy": 0.9}
             test = data.split_digest("test")
-            register(NAME, MODELS / name, digest, images()[0], scores, "backbone", test)
+            record = ModelRecord(digest, scores, "backbone", test)
+            register(NAME, MODELS / name, record, images()[0])
     return client
 
 
@@ -122,12 +124,11 @@ def test_a_registered_model_of_format_2_is_compared_and_promoted(
     params: Params, prepared: Path, client: MlflowClient
 ) -> None:
     with contextlib.chdir(prepared.parent):  # the folder of dvc.lock
-        found = promote(
-            params, prepared, name=NAME, alias="champion", version=2, force=True, reason="a test"
-        )
+        request = PromotionRequest(NAME, "champion", version=2, force=True, reason="a test")
+        found = promote(params, prepared, request)
     assert found.metrics
     assert aliases(client, NAME)["champion"] == 2
-    assert [row.intent.kind for row in Ledger(client, NAME).rows()] == ["first", "promotion"]
+    assert [row.decision.kind for row in Ledger(client, NAME).rows()] == ["first", "promotion"]
 
 
 @pytest.mark.usefixtures("client")

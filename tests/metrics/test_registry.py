@@ -105,8 +105,8 @@ from tests import settings
 from tests.promotion.test_gate import CHAMPION, SPREAD, judged, rules, scored
 from thaw.config.search_sections import Search
 from thaw.promotion import gate_report
-from thaw.promotion.status import status_table
-from thaw.search.study_definition import Question
+from thaw.promotion.tables import status_table
+from thaw.search.study_definition import StudyDefinition
 
 challenger = scored(SPREAD, sure=0.95)
 assert abs(challenger.metrics["gap"] - 0.05) < 1e-9  # evaluate writes this summary
@@ -114,11 +114,11 @@ found = judged(rules(floors={"gap": 0.01}, ceilings={"gap": 0.2}, better="gap",
                      not_worse={"gap": 0.1}), challenger, CHAMPION)
 outcomes = {rule.name: rule.passed for rule in found if "gap" in rule.name}
 assert outcomes == {"gap": True, "gap: better": True, "gap: not worse": True}, outcomes
-assert "gap" in gate_report.numbers(challenger, None)
+assert "gap" in gate_report.metric_values(challenger, None)
 search = Search.model_validate({**settings.PARAMS.search.model_dump(), "objective": "gap"})
-asked = Question.of(settings.PARAMS.model_copy(update={"search": search}), "data", "")
-assert asked.directions[0] == StudyDirection.MINIMIZE
-assert asked.metrics[0] == "gap"
+definition = StudyDefinition.of(settings.PARAMS.model_copy(update={"search": search}), "data", "")
+assert definition.directions[0] == StudyDirection.MINIMIZE
+assert definition.metrics[0] == "gap"
 out = io.StringIO()
 Console(file=out, width=200).print(status_table("m", [], datetime.now(UTC)))
 assert "mean" in out.getvalue()

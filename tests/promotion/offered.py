@@ -17,8 +17,9 @@ from thaw.data.manifest import Row
 from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model import directory
-from thaw.registry.ledger import Ledger, aliases
-from thaw.registry.register import register
+from thaw.registry.aliases import aliases
+from thaw.registry.ledger import Ledger
+from thaw.registry.register import ModelRecord, register
 from thaw.system import dvc_lock, provenance
 from thaw.tracking.store import connect
 
@@ -50,7 +51,7 @@ class Shop:
         self._models = {"good": folder / "good", "same": folder / "same", "bad": folder / "bad"}
         model_directory(self._models["good"])
         _prepare(self.prepared, self._models)
-        (folder / "dvc.lock").write_text(LOCK.format(dvc_lock.lying(self.prepared)))
+        (folder / "dvc.lock").write_text(LOCK.format(dvc_lock.folder_md5(self.prepared)))
         self.data = Prepared(self.prepared)
 
     def register(self, name: str, quality: str = "good", **tags: str) -> int:
@@ -64,16 +65,14 @@ class Shop:
         }
         mlflow.set_tracking_uri(self.params.tracking.uri)
         spec = directory.read_spec(self._models[quality])
+        test_digest = self.data.split_digest("test")
         with mlflow.start_run(experiment_id=self.experiment, tags=wanted):
             mlflow.log_params({"kind": quality})
             made = register(
                 name,
                 self._models[quality],
-                spec.digest,
+                ModelRecord(spec.digest, {"accuracy": 0.9}, "backbone 000", test_digest),
                 image(),
-                {"accuracy": 0.9},
-                "backbone 000",
-                self.data.split_digest("test"),
             )
         return made.version
 

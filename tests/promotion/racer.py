@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.tracking import MlflowClient
 
 from thaw.registry.ledger import ConflictError, Ledger
-from thaw.registry.ledger_rows import Intent
+from thaw.registry.ledger_rows import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +18,10 @@ def race(uri: str, name: str, versions: Sequence[int], barrier: Any, results: An
     ledger = Ledger(MlflowClient(uri), name)
     for number, version in enumerate(versions):
         barrier.wait(60)
-        rows, standing = ledger.settle(), ledger.standing()
+        rows, standing = ledger.complete(), ledger.current_version()
         barrier.wait(60)
         try:
-            ledger.record(Intent("promotion", standing, version, standing), rows)
+            ledger.record(Decision("promotion", standing, version, standing), rows)
         except ConflictError as error:
             results.put((number, version, str(error)))
         else:

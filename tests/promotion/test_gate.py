@@ -14,12 +14,15 @@ from thaw.config.promotion_sections import Promote
 from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.promotion import gate_report
-from thaw.promotion.gate import Origin, Rule, judge
+from thaw.promotion.gate import check_rules
 from thaw.promotion.gate_report import Report
-from thaw.promotion.scoring import Scored
+from thaw.promotion.origin import Origin
+from thaw.promotion.scoring import ScoredVersion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from thaw.promotion.rule_result import RuleResult
 
 CLASSES = ["cat", "dog", "yak"]
 IMAGES = 300
@@ -60,21 +63,23 @@ def probabilities(wrong: list[int], sure: float = 0.9) -> NDArray[np.float64]:
     return np.where(np.eye(3)[predicted] == 1, sure, (1 - sure) / 2)
 
 
-def scored(wrong: list[int], sure: float = 0.9, version: int = 2, **metrics: float) -> Scored:
+def scored(
+    wrong: list[int], sure: float = 0.9, version: int = 2, **metrics: float
+) -> ScoredVersion:
     made = probabilities(wrong, sure)
     scores = score(Predictions(made, TARGETS, 15), CLASSES)
     recalls = {row["class"]: row["recall"] for row in scores.per_class}
     measured = {**scores.summary, "latency_ms": 5.0, "size_mb": 2.0, **metrics}
-    return Scored(version, DIGEST, made, measured, recalls)
+    return ScoredVersion(version, DIGEST, made, measured, recalls)
 
 
 def judged(
     settings: Promote,
-    challenger: Scored,
-    champion: Scored | None = None,
+    challenger: ScoredVersion,
+    champion: ScoredVersion | None = None,
     origin: Origin = ORIGIN,
-) -> list[Rule]:
-    return judge(settings, challenger, champion, TARGETS, origin, 15)
+) -> list[RuleResult]:
+    return check_rules(settings, challenger, champion, TARGETS, origin, 15)
 
 
 def failed(*arguments: Any, **options: Any) -> list[str]:
@@ -111,7 +116,7 @@ CHAMPION = scored(SPREAD, version=1)
     ],
 )  # fmt: skip
 def test_a_rule_lets_through_what_it_should(
-    changes: dict[str, Any], challenger: Scored, fails: list[str]
+    changes: dict[str, Any], challenger: ScoredVersion, fails: list[str]
 ) -> None:
     assert failed(rules(**changes), challenger, CHAMPION) == fails
 
@@ -152,11 +157,11 @@ def test_outputs_that_are_not_finite_never_pass(which: str) -> None:
 
 
 def test_a_model_that_could_not_be_scored_passes_nothing_and_says_why() -> None:
-    broken = Scored(2, problem="its file is damaged")
+    broken = ScoredVersion(2, problem="its file is damaged")
     found = judged(rules(floors={"accuracy": 0.1}, not_worse={"accuracy": 0.5}), broken, CHAMPION)
     assert not any(rule.passed for rule in found)
     assert "its file is damaged" in found[0].sentence
-    lost = Scored(1, problem="it has other classes")
+    lost = ScoredVersion(1, problem="it has other classes")
     sentences = [rule.sentence for rule in judged(rules(better="ece"), scored([]), lost)]
     assert sentences[1:] == ["version 1 cannot be scored here: it has other classes"] * 2
 
@@ -205,7 +210,7 @@ def test_without_a_champion_only_rules_that_need_none_are_there() -> None:
         (scored(SPREAD), "too few images to tell (300 images)"),
     ],
 )
-def test_a_comparison_says_whether_it_could_tell(challenger: Scored, says: str) -> None:
+def test_a_comparison_says_whether_it_could_tell(challenger: ScoredVersion, says: str) -> None:
     found = judged(rules(better="accuracy"), challenger, CHAMPION)
     assert says in next(rule.sentence for rule in found if rule.name == "accuracy: better")
 
@@ -222,7 +227,7 @@ def reported(**changes: Any) -> Report:
         who="a@b",
         images=IMAGES,
         rules=judged(settings, challenger, CHAMPION),
-        metrics=gate_report.numbers(challenger, CHAMPION),
+        metrics=gate_report.metric_values(challenger, CHAMPION),
         recalls=gate_report.recalls(challenger, CHAMPION),
         notes=["a | note"],
     )

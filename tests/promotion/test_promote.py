@@ -18,21 +18,24 @@ from tests.promotion.offered import Shop
 from tests.promotion.racer import race
 from thaw.cli import main as cli
 from thaw.errors import ThawError
+from thaw.promotion import commands
 from thaw.promotion import promote as promotion
-from thaw.promotion import tables
+from thaw.promotion.candidate import find_candidate
+from thaw.promotion.promote import PromotionRequest
 from thaw.promotion.rollback import rollback
-from thaw.promotion.status import standings
-from thaw.registry.copying import copy
+from thaw.promotion.status import alias_statuses
+from thaw.registry.champion_history import champion_stack
+from thaw.registry.copying import copy_version
 from thaw.registry.ledger import ConflictError, Ledger
-from thaw.registry.ledger_rows import Intent, reigns
+from thaw.registry.ledger_rows import Decision
 from thaw.system import provenance
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.config.process_sections import Launch, Resources
+    from thaw.promotion.candidate import Candidate
     from thaw.promotion.gate_report import Report
-    from thaw.promotion.promote import Offer
 
 WRITES = (
     "log_text",
@@ -67,13 +70,12 @@ def offer(
     shop: Shop, name: str, version: int | None = None, alias: str = "champion", **options: Any
 ) -> Report:
     with contextlib.chdir(shop.folder):  # where dvc.lock lies
-        return promotion.promote(
-            shop.params, shop.prepared, name=name, alias=alias, version=version, **options
-        )
+        request = PromotionRequest(name, alias, version, **options)
+        return promotion.promote(shop.params, shop.prepared, request)
 
 
 def kinds(shop: Shop, name: str) -> list[str]:
-    return [row.intent.kind for row in shop.ledger(name).rows()]
+    return [row.decision.kind for row in shop.ledger(name).rows()]
 
 
 def test_an_equal_model_is_let_through_and_a_rollback_brings_the_first_back(shop: Shop) -> None:
@@ -89,9 +91,9 @@ def test_an_equal_model_is_let_through_and_a_rollback_brings_the_first_back(shop
     rollback(shop.ledger(name), "a bad night")
     assert shop.aliases(name) == {"champion": 1}
     start, first, second = shop.ledger(name).rows()
-    assert start.intent == Intent("first", None, 1, None, "first version, no gate")
-    assert first.intent == Intent("promotion", 1, 2, 1, found.summary, tags["gate.report"])
-    assert second.intent == Intent("rollback", 2, 1, None, "a bad night")
+    assert start.decision == Decision("first", None, 1, None, "first version, no gate")
+    assert first.decision == Decision("promotion", 1, 2, 1, found.summary, tags["gate.report"])
+    assert second.decision == Decision("rollback", 2, 1, None, "a bad night")
     assert "@" in first.who
     with pytest.raises(ThawError, match="there is no previous champion"):
         rollback(shop.ledger(name), "")
@@ -107,11 +109,11 @@ def test_a_worse_model_is_refused_and_the_refusal_is_kept(shop: Shop) -> None:
     assert shop.aliases(name) == {"champion": 1, "challenger": 2}
     assert shop.tags(name, 2)["gate"] == "refused"
     _, row = shop.ledger(name).rows()
-    assert row.intent.kind == "refusal"
+    assert row.decision.kind == "refusal"
     entry = shop.client.get_model_version(name, "2")
     assert str(entry.description).startswith("**Gate: refused**")
-    assert "✗ fail" in mlflow.artifacts.load_text(row.intent.report)
-    content = json.loads(mlflow.artifacts.load_text(row.intent.report.replace(".html", ".json")))
+    assert "✗ fail" in mlflow.artifacts.load_text(row.decision.report)
+    content = json.loads(mlflow.artifacts.load_text(row.decision.report.replace(".html", ".json")))
     assert content["verdict"] == "refused"
 
 
@@ -145,10 +147,10 @@ def test_force_needs_a_reason_and_is_kept_as_such(local: Shop) -> None:
     assert found.verdict == "forced"
     assert local.aliases(name) == {"champion": 2, "previous": 1}
     _, row = local.ledger(name).rows()
-    assert row.intent.forced
-    assert row.intent.why.startswith("the customer insists (")
+    assert row.decision.forced
+    assert row.decision.why.startswith("the customer insists (")
     assert local.tags(name, 2)["gate.reason"] == "the customer insists"
-    (champion, *_) = standings(local.client, name)
+    (champion, *_) = alias_statuses(local.client, name)
     assert "forced" in champion.gate
     assert not champion.wrong
 
@@ -224,7 +226,7 @@ def test_a_champion_put_there_by_hand_is_known_once_it_was_compared_with(local: 
     local.register("source-by-hand")
     local.register("source-by-hand", "bad")
     for version in (1, 2):
-        copy(f"models:/source-by-hand/{version}", name, local.params.tracking)
+        copy_version(f"models:/source-by-hand/{version}", name, local.params.tracking)
     local.client.set_registered_model_alias(name, "champion", "1")
     assert offer(local, name, 2).verdict == "refused"
     local.client.delete_registered_model_alias(name, "champion")
@@ -237,7 +239,7 @@ def test_a_copied_model_never_had_a_champion(local: Shop) -> None:
     local.register("source-anew")
     local.register("source-anew", "same")
     for version in (1, 2):
-        copy(f"models:/source-anew/{version}", name, local.params.tracking)
+        copy_version(f"models:/source-anew/{version}", name, local.params.tracking)
     local.client.delete_model_version(name, "1")
     assert local.register(name) == 3
     assert "champion" not in local.aliases(name)
@@ -260,18 +262,18 @@ def test_a_model_that_was_deleted_and_created_again_is_a_new_one(shop: Shop) -> 
     assert shop.register(name, "same") == 1
     assert shop.aliases(name) == {"champion": 1}
     (row,) = shop.ledger(name).rows()
-    assert (row.intent.kind, row.number) == ("first", old + 1)
+    assert (row.decision.kind, row.number) == ("first", old + 1)
     with pytest.raises(ThawError, match="there is no previous champion"):
         rollback(shop.ledger(name), "")
     with pytest.raises(ConflictError):  # it judged a version of the earlier model
-        promotion.decide(*late)
+        promotion.record_result(*late)
     shop.client.delete_registered_model(name)
     shop.register("source-again")
-    copy("models:/source-again/1", name, shop.params.tracking)
+    copy_version("models:/source-again/1", name, shop.params.tracking)
     found = offer(shop, name, 1)
     assert found.verdict == "passed"
     assert any("deleted and created again: it is a new model" in note for note in found.notes)
-    assert [row.intent.kind for row in shop.ledger(name).all_rows()] == [
+    assert [row.decision.kind for row in shop.ledger(name).all_rows()] == [
         "first", "promotion", "first", "promotion",
     ]  # fmt: skip
 
@@ -350,10 +352,11 @@ def test_rules_of_a_dirty_checkout_are_noted_and_so_is_no_checkout(
     assert any("this is no git checkout" in note for note in offer(local, name, 2).notes)
     monkeypatch.setattr(provenance, "git_state", lambda: ("c" * 40, True))
     found = offer(local, name, 3)
-    assert "params.yaml, dvc.yaml or src differs from commit cccccccccccc: so may the rules" in (
-        found.notes
+    assert (
+        "params.yaml, dvc.yaml or src differs from commit cccccccccccc: the rules may differ, too"
+        in (found.notes)
     )
-    assert local.ledger(name).rows()[-1].intent.why.endswith("(the rules were not committed)")
+    assert local.ledger(name).rows()[-1].decision.why.endswith("(the rules were not committed)")
 
 
 def test_it_is_scored_as_it_is_served(local: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +373,7 @@ def test_it_is_scored_as_it_is_served(local: Shop, monkeypatch: pytest.MonkeyPat
     half = local.params.launch.model_copy(update={"mixed_precision": "bf16", "processes": 2})
     params = local.params.model_copy(update={"launch": half})
     with contextlib.chdir(local.folder), pytest.raises(ThawError, match="seen"):
-        promotion.promote(params, local.prepared, name=name, alias="champion")
+        promotion.promote(params, local.prepared, PromotionRequest(name, "champion"))
     assert [(one.mixed_precision, one.processes) for one in begun] == [("no", 1)]
 
 
@@ -381,9 +384,9 @@ def test_who_was_put_there_by_hand_is_said_and_is_never_gone_back_to(local: Shop
     offer(local, name, 2)
     local.client.set_registered_model_alias(name, "champion", "3")
     found = offer(local, name, 4)
-    assert "version 3 was put there by hand: no promotion led to it" in found.notes
+    assert "version 3 got the alias by hand: no promotion led to it" in found.notes
     assert local.aliases(name) == {"champion": 4, "previous": 2}
-    assert not any(one.wrong for one in standings(local.client, name))
+    assert not any(one.wrong for one in alias_statuses(local.client, name))
     assert rollback(local.ledger(name), "").to == 2
     assert local.aliases(name) == {"champion": 2, "previous": 1}
     assert rollback(local.ledger(name), "").to == 1
@@ -406,8 +409,8 @@ def test_a_refusal_takes_nothing_from_who_was_let_in(
         assert local.tags(name, version)["gate"] == before[version]
         if alias == "staging":
             assert local.tags(name, version)["gate/staging"] == "refused"
-    assert not any(one.wrong for one in standings(local.client, name))
-    assert [row.intent.kind for row in Ledger(local.client, name, alias).rows()][
+    assert not any(one.wrong for one in alias_statuses(local.client, name))
+    assert [row.decision.kind for row in Ledger(local.client, name, alias).rows()][
         -len(offered) :
     ] == ["refusal"] * len(offered)
 
@@ -437,18 +440,18 @@ def test_what_cannot_be_offered_is_a_line(local: Shop) -> None:
     with pytest.raises(ThawError, match="there is no registered model 'nobody'"):
         offer(local, "nobody")
     with pytest.raises(ThawError, match="moves that alias itself"):
-        promotion.promote(local.params, local.prepared, name=name, alias="previous")
+        promotion.promote(local.params, local.prepared, PromotionRequest(name, "previous"))
     with pytest.raises(ThawError, match="an alias is of letters"):
-        tables.history(local.params.tracking, name, "a/b")
+        commands.history(local.params.tracking, name, "a/b")
     for alias in ("latest", "Latest", "v2", "V10"):
         with pytest.raises(ThawError, match="is reserved by MLflow"):
-            tables.history(local.params.tracking, name, alias)
+            commands.history(local.params.tracking, name, alias)
 
 
-def examined(shop: Shop, name: str, version: int) -> tuple[Offer, Report]:
-    made = promotion.look(shop.ledger(name), version)
+def examined(shop: Shop, name: str, version: int) -> tuple[Candidate, Report]:
+    made = find_candidate(shop.ledger(name), version)
     with contextlib.chdir(shop.folder):
-        return made, promotion.examine(shop.params, shop.prepared, made, force=False, reason="")
+        return made, promotion.run_gate(shop.params, shop.prepared, made, force=False, reason="")
 
 
 def test_a_champion_that_changed_meanwhile_is_a_conflict(shop: Shop) -> None:
@@ -458,7 +461,7 @@ def test_a_champion_that_changed_meanwhile_is_a_conflict(shop: Shop) -> None:
     late = examined(shop, name, 3)
     offer(shop, name, 2)
     with pytest.raises(ConflictError, match="the champion changed, look again"):
-        promotion.decide(*late)
+        promotion.record_result(*late)
     assert shop.aliases(name)["champion"] == 2
     assert shop.tags(name, 3)["gate"] == "conflict"
     description = str(shop.client.get_model_version(name, "3").description)
@@ -466,7 +469,7 @@ def test_a_champion_that_changed_meanwhile_is_a_conflict(shop: Shop) -> None:
     by_hand = examined(shop, name, 3)
     shop.client.set_registered_model_alias(name, "champion", "1")
     with pytest.raises(ConflictError):
-        promotion.decide(*by_hand)
+        promotion.record_result(*by_hand)
     assert kinds(shop, name) == ["first", "promotion"]
 
 
@@ -476,7 +479,7 @@ def test_a_refusal_in_between_is_no_conflict(shop: Shop) -> None:
         shop.register(name, quality)
     slow = examined(shop, name, 2)
     assert offer(shop, name, 3).verdict == "refused"
-    promotion.decide(*slow)
+    promotion.record_result(*slow)
     assert shop.aliases(name)["champion"] == 2
     assert kinds(shop, name) == ["first", "refusal", "promotion"]
 
@@ -513,18 +516,18 @@ def test_a_promotion_killed_between_any_two_steps_is_whole_or_not_there(
     while True:
         version = versions[shop.aliases(name)["champion"] == versions[0]]
         before = shop.aliases(name)
-        seen = promotion.look(shop.ledger(name), version)
+        seen = find_candidate(shop.ledger(name), version)
         pair = seen, replace(passed, version=version, against=seen.against)
         history = shop.ledger(name).rows()
         with monkeypatch.context() as patch:
             killed_at(steps, patch)
             try:
-                promotion.decide(*pair)
+                promotion.record_result(*pair)
             except Killed:
                 died = True
             else:
                 died = False
-        found = {one.alias: one for one in standings(shop.client, name)}
+        found = {one.alias: one for one in alias_statuses(shop.client, name)}
         assert not any(one.wrong for one in found.values())
         rows = shop.ledger(name).rows()
         assert rows[: len(history)] == history
@@ -542,7 +545,7 @@ def test_a_promotion_killed_between_any_two_steps_is_whole_or_not_there(
             break
         steps += 1
     assert steps >= 12  # two files, a description, five tags, the row, three aliases, its end
-    assert reigns(shop.ledger(name).rows())[-1] == version
+    assert champion_stack(shop.ledger(name).rows())[-1] == version
 
 
 def died_before_the_alias(shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -553,7 +556,7 @@ def died_before_the_alias(shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_registered_model_alias", killed)
         with pytest.raises(Killed):
-            promotion.decide(*pair)
+            promotion.record_result(*pair)
 
 
 @pytest.mark.parametrize("command", ["promote", "rollback", "status", "history"])
@@ -571,9 +574,9 @@ def test_any_next_command_repairs(
         expected = {"champion": 1, "challenger": 3}
     else:
         if command == "status":
-            tables.status(local.params.tracking, name)
+            commands.status(local.params.tracking, name)
         else:
-            tables.history(local.params.tracking, name, "champion")
+            commands.history(local.params.tracking, name, "champion")
         expected = {"champion": 2, "previous": 1, "challenger": 3}
     assert local.aliases(name) == expected
 
@@ -590,7 +593,7 @@ def test_a_rollback_killed_between_any_two_steps_is_whole_or_not_there(
         local.register(name, quality)
     for step in range(10):
         if local.aliases(name)["champion"] == 1:
-            promotion.decide(*examined(local, name, 2))
+            promotion.record_result(*examined(local, name, 2))
         rows = len(local.ledger(name).rows())
         with monkeypatch.context() as patch:
             killed_at(step, patch)
@@ -600,7 +603,7 @@ def test_a_rollback_killed_between_any_two_steps_is_whole_or_not_there(
                 pass
             else:
                 break
-        standings(local.client, name)
+        alias_statuses(local.client, name)
         moved = len(local.ledger(name).rows()) > rows
         expected = {"champion": 1} if moved else {"champion": 2, "previous": 1}
         assert local.aliases(name) == expected
@@ -615,7 +618,7 @@ def test_a_version_that_was_deleted_before_its_promotion_ended_leaves_the_champi
     died_before_the_alias(local, name, monkeypatch)
     local.client.delete_model_version(name, "2")
     with pytest.raises(ThawError, match="version 2 was deleted before it became the champion"):
-        standings(local.client, name)
+        alias_statuses(local.client, name)
     assert offer(local, name, 3).verdict == "passed"
     assert local.aliases(name) == {"champion": 3, "previous": 1}
 
@@ -629,7 +632,7 @@ def test_who_slept_through_a_later_promotion_does_not_undo_it(
     pair = examined(local, name, 2)
     move = Ledger._move
 
-    def slow(self: Ledger, intent: Intent) -> None:
+    def slow(self: Ledger, intent: Decision) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(Ledger, "_move", move)
             if intent.to == 2:
@@ -638,7 +641,7 @@ def test_who_slept_through_a_later_promotion_does_not_undo_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "_move", slow)
-        promotion.decide(*pair)
+        promotion.record_result(*pair)
     assert local.aliases(name) == {"champion": 3, "previous": 2}
 
 
@@ -661,13 +664,13 @@ def raced(shop: Shop, name: str, start: Any, barrier: Any, results: Any) -> None
     for number, row in enumerate(rows):
         said = {version: what for place, version, what in ended if place == number}
         winners = [version for version, what in said.items() if what == "won"]
-        assert winners == [row.intent.to]
+        assert winners == [row.decision.to]
         assert set(said) == set(rounds[number])
         assert set(said.values()) - {"won"} == {
             f"{name}: the champion changed, look again (`thaw status`)"
         }
-    assert [row.intent.origin for row in rows] == [None, *(row.intent.to for row in rows[:-1])]
-    assert shop.aliases(name)["champion"] == rows[-1].intent.to
+    assert [row.decision.origin for row in rows] == [None, *(row.decision.to for row in rows[:-1])]
+    assert shop.aliases(name)["champion"] == rows[-1].decision.to
 
 
 def test_of_threads_that_race_one_wins_and_the_others_are_told(shop: Shop) -> None:

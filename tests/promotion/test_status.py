@@ -9,11 +9,13 @@ import pytest
 
 from tests.promotion.offered import Shop
 from thaw.errors import ThawError
-from thaw.promotion import tables
+from thaw.promotion import commands
 from thaw.promotion.rollback import rollback
-from thaw.promotion.status import Standing, age, standings
-from thaw.registry.ledger import Ledger, unsettled
-from thaw.registry.ledger_rows import Intent, reigns
+from thaw.promotion.status import AliasStatus, alias_statuses
+from thaw.promotion.tables import age
+from thaw.registry.champion_history import champion_stack
+from thaw.registry.ledger import Ledger, aliases_with_open_rows
+from thaw.registry.ledger_rows import Decision
 from thaw.registry.names import gate_tag
 
 
@@ -25,14 +27,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 def moved(ledger: Ledger, to: int) -> None:
     """What a promotion writes, without its gate."""
-    rows, standing = ledger.settle(), ledger.standing()
-    ledger.record(Intent("promotion", standing, to, standing, why=f"to {to}"), rows)
+    rows, standing = ledger.complete(), ledger.current_version()
+    ledger.record(Decision("promotion", standing, to, standing, why=f"to {to}"), rows)
     tag = gate_tag("gate", ledger.alias)
     ledger.client.set_model_version_tag(ledger.name, str(to), tag, "passed")
 
 
-def seen(shop: Shop, name: str) -> dict[str, Standing]:
-    return {one.alias: one for one in standings(shop.client, name)}
+def seen(shop: Shop, name: str) -> dict[str, AliasStatus]:
+    return {one.alias: one for one in alias_statuses(shop.client, name)}
 
 
 def versions(shop: Shop, name: str, count: int) -> Ledger:
@@ -84,7 +86,7 @@ def test_a_rollback_onto_what_was_put_there_by_hand_gives_it_no_leave(shop: Shop
     moved(ledger, 2)
     moved(ledger, 4)
     # as an older thaw wrote it, or somebody by hand
-    ledger.record(Intent("rollback", 4, 3, 2), ledger.rows())
+    ledger.record(Decision("rollback", 4, 3, 2), ledger.rows())
     champion = seen(shop, "landed")["champion"]
     assert (champion.version, champion.wrong) == (3, True)
     assert rollback(ledger, "").to == 2
@@ -110,9 +112,9 @@ def test_a_promotion_to_a_new_alias_that_died_is_carried_out(shop: Shop) -> None
     for name, alias in (("new_one", "staging"), ("newXone", "canary")):
         new = Ledger(shop.client, name, alias)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(new, "_carry_out", lambda row: None)
+            patch.setattr(new, "_apply", lambda row: None)
             moved(new, 2)
-    assert unsettled(shop.client, "new_one") == {"staging"}
+    assert aliases_with_open_rows(shop.client, "new_one") == {"staging"}
     assert seen(shop, "new_one")["staging"].version == 2
     assert "canary" not in shop.aliases("newXone")
 
@@ -121,9 +123,9 @@ def test_rollbacks_go_back_and_back_and_over_what_was_deleted(shop: Shop) -> Non
     ledger = versions(shop, "back", 4)
     for version in (2, 3, 4):
         moved(ledger, version)
-    assert reigns(ledger.rows(), ledger.first()) == [1, 2, 3, 4]
+    assert champion_stack(ledger.rows(), ledger.first_by_tag()) == [1, 2, 3, 4]
     assert rollback(ledger, "").to == 3
-    assert reigns(ledger.rows(), ledger.first()) == [1, 2, 3]
+    assert champion_stack(ledger.rows(), ledger.first_by_tag()) == [1, 2, 3]
     shop.client.delete_model_version("back", "2")
     assert rollback(ledger, "").to == 1
     assert shop.aliases("back") == {"champion": 1}
@@ -137,22 +139,22 @@ def test_the_history_tells_of_a_deleted_champion_and_of_a_new_model(
     tracking, name = shop.params.tracking, "anew"
     versions(shop, name, 2)
     shop.client.delete_model_version(name, "1")
-    tables.status(tracking, name)
+    commands.status(tracking, name)
     printed = " ".join(capsys.readouterr().out.split())
     assert "anew has no champion: version 1, the last champion, was deleted, so that" in printed
     shop.client.delete_registered_model(name)
     versions(shop, name, 1)
     assert seen(shop, name)["champion"].gate == "first, no gate"
-    tables.history(tracking, name, "champion")
+    commands.history(tracking, name, "champion")
     printed = capsys.readouterr().out
     old, new = printed.split("new model")
     assert "first" in old
     assert "first" in new
-    tables.status(tracking, name)
+    commands.status(tracking, name)
     assert "has no champion" not in capsys.readouterr().out
     shop.client.delete_registered_model(name)
     shop.client.create_registered_model(name)
-    tables.history(tracking, name, "champion")
+    commands.history(tracking, name, "champion")
     assert capsys.readouterr().out.count("new model") == 2
 
 
@@ -170,30 +172,30 @@ def test_another_alias_has_a_history_of_its_own(shop: Shop) -> None:
     moved(staging, 1)
     assert rollback(staging, "").to == 2
     assert len(staging.rows()) == 3
-    assert [row.intent.kind for row in shop.ledger("aliases").rows()] == ["first"]
+    assert [row.decision.kind for row in shop.ledger("aliases").rows()] == ["first"]
     assert shop.aliases("aliases") == {"champion": 1, "challenger": 2, "staging": 2}
 
 
 def test_what_the_verbs_print(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     tracking = shop.params.tracking
     versions(shop, "printed", 2)
-    tables.history(tracking, "printed", "staging")
-    assert "nobody was promoted or refused yet" in capsys.readouterr().out
-    tables.history(tracking, "printed", "champion")
+    commands.history(tracking, "printed", "staging")
+    assert "no version was promoted or refused yet" in capsys.readouterr().out
+    commands.history(tracking, "printed", "champion")
     printed = capsys.readouterr().out
-    assert "nobody was promoted" not in printed
+    assert "no version was promoted" not in printed
     assert "first" in printed
     moved(shop.ledger("printed"), 2)
-    tables.rollback(tracking, "printed", "champion", "why not")
+    commands.rollback(tracking, "printed", "champion", "why not")
     assert "printed version 1 is the champion again (it was version 2)" in capsys.readouterr().out
-    tables.history(tracking, "printed", "champion")
+    commands.history(tracking, "printed", "champion")
     printed = capsys.readouterr().out
     assert "promotion" in printed
     assert "rollback" in printed
-    tables.status(tracking, "printed")
+    commands.status(tracking, "printed")
     assert "@champion" in capsys.readouterr().out
     with pytest.raises(ThawError, match="there is no registered model 'nobody'"):
-        tables.status(tracking, "nobody")
+        commands.status(tracking, "nobody")
 
 
 def test_a_rollback_imports_no_torch(shop: Shop) -> None:

@@ -9,9 +9,9 @@ from mlflow.tracking import MlflowClient
 
 from tests.promotion.offered import Shop
 from thaw.errors import ThawError
-from thaw.promotion.status import standings
+from thaw.promotion.status import alias_statuses
 from thaw.registry import copying
-from thaw.registry.copying import Copied, copy
+from thaw.registry.copying import Copied, copy_version
 from thaw.registry.fetch import Version, fetch
 from thaw.tracking.store import connect
 
@@ -50,7 +50,7 @@ def carried(client: MlflowClient, name: str) -> dict[str, str]:
 
 
 def test_a_copy_within_a_store_keeps_scores_report_and_lineage(shop: Shop, tmp_path: Path) -> None:
-    made = copy("models:/a@champion", "prod", shop.params.tracking)
+    made = copy_version("models:/a@champion", "prod", shop.params.tracking)
     assert made == Copied("prod", 1)
     tags = carried(shop.client, "prod")
     assert tags["copied.gate.report"].endswith("/gate/x/report.html")
@@ -59,13 +59,13 @@ def test_a_copy_within_a_store_keeps_scores_report_and_lineage(shop: Shop, tmp_p
     assert source.run_id == target.run_id
     assert source.model_id == target.model_id
     assert fetch(Version("prod", 1), tmp_path).is_dir()
-    assert copy("models:/a@champion", "prod", shop.params.tracking) == made
+    assert copy_version("models:/a@champion", "prod", shop.params.tracking) == made
 
 
 def test_a_copy_on_a_server_brings_the_run_and_its_files(
     shop: Shop, server: str, tmp_path: Path
 ) -> None:
-    made = copy("models:/a/1", "prod", shop.params.tracking, server)
+    made = copy_version("models:/a/1", "prod", shop.params.tracking, server)
     assert made == Copied("prod", 1)
     client, _ = connect(shop.params.tracking.model_copy(update={"uri": server}))
     tags = carried(client, "prod")
@@ -82,17 +82,17 @@ def test_a_copy_on_a_server_brings_the_run_and_its_files(
     with open(report) as stream:  # noqa: PTH123
         assert stream.read() == "the report"
     assert fetch(Version("prod", 1), tmp_path).is_dir()
-    assert [one.alias for one in standings(client, "prod")] == ["challenger"]
-    assert copy("models:/a/1", "prod", shop.params.tracking, server) == made
+    assert [one.alias for one in alias_statuses(client, "prod")] == ["challenger"]
+    assert copy_version("models:/a/1", "prod", shop.params.tracking, server) == made
     there = shop.params.tracking.model_copy(update={"uri": server})
-    again = copy("models:/prod/1", "again", there)
+    again = copy_version("models:/prod/1", "again", there)
     assert fetch(Version("again", again.version), tmp_path / "again").is_dir()
 
 
 def test_a_registered_model_is_copied_within_a_server(server: str, tmp_path: Path) -> None:
     there = Shop(tmp_path, server)
     there.register("served")
-    assert copy("models:/served/1", "served-again", there.params.tracking).version == 1
+    assert copy_version("models:/served/1", "served-again", there.params.tracking).version == 1
     (tmp_path / "copy").mkdir()
     assert fetch(Version("served-again", 1), tmp_path / "copy").is_dir()
 
@@ -106,7 +106,7 @@ def test_a_copy_never_has_the_verdict_of_the_other_models_gate(
     for step in ("set_model_version_tag", "delete_model_version_tag", "update_model_version"):
         monkeypatch.setattr(MlflowClient, step, killed)
     with contextlib.suppress(KeyboardInterrupt):
-        copy("models:/a/1", "early", shop.params.tracking)
+        copy_version("models:/a/1", "early", shop.params.tracking)
     assert "gate" not in shop.client.get_model_version("early", "1").tags
 
 
@@ -118,7 +118,7 @@ def test_what_was_changed_after_it_was_registered_is_not_copied(shop: Shop, tmp_
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     other = f"sqlite:///{tmp_path}/other/mlflow.db"
     with pytest.raises(ThawError, match="was changed or damaged"):
-        copy("models:/evil/1", "prod", shop.params.tracking, other)
+        copy_version("models:/evil/1", "prod", shop.params.tracking, other)
     assert not (tmp_path / "other").exists()
 
 
@@ -134,8 +134,8 @@ def test_a_copy_that_was_killed_leaves_nothing_half_made(
         with monkeypatch.context() as patch:
             patch.setattr(MlflowClient, step, killed)
             with pytest.raises(KeyboardInterrupt):
-                copy("models:/a/1", "killed", shop.params.tracking, uri)
-    assert copy("models:/a/1", "killed", shop.params.tracking, uri).version == 1
+                copy_version("models:/a/1", "killed", shop.params.tracking, uri)
+    assert copy_version("models:/a/1", "killed", shop.params.tracking, uri).version == 1
     client, experiment = connect(shop.params.tracking.model_copy(update={"uri": uri}))
     assert len(client.search_runs([experiment])) == 1
     assert client.get_model_version_by_alias("killed", "challenger").version in {1, "1"}
@@ -152,4 +152,4 @@ def test_a_copy_that_was_killed_leaves_nothing_half_made(
 )
 def test_what_cannot_be_copied_is_a_line(shop: Shop, source: str, name: str, reason: str) -> None:
     with pytest.raises(ThawError, match=reason):
-        copying.copy(source, name, shop.params.tracking)
+        copying.copy_version(source, name, shop.params.tracking)

@@ -16,7 +16,7 @@ from thaw.model import directory
 from thaw.registry import pyfunc
 from thaw.registry.fetch import LOADER, Version, fetch, resolve
 from thaw.registry.names import DIGEST
-from thaw.registry.register import register
+from thaw.registry.register import ModelRecord, register
 from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
     for seed in (0, 1):
         spec = model_directory(folder / str(seed), seed)
         with mlflow.start_run(experiment_id=experiment):
-            register("dev", folder / str(seed), spec.digest, image(), {"accuracy": 0.5})
+            register(
+                "dev", folder / str(seed), ModelRecord(spec.digest, {"accuracy": 0.5}), image()
+            )
     return made
 
 

@@ -21,7 +21,7 @@ from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.registry.ledger import Ledger
 from thaw.registry.names import DIGEST, GATE, PARENTS, TEST_DIGEST
-from thaw.registry.register import Registered, register
+from thaw.registry.register import ModelRecord, Registered, register
 from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Store:
     def register(self, name: str, run_id: str | None = None, digest: str = "") -> Registered:
         """Register the model from a new run, or from the one with ``run_id``."""
         with mlflow.start_run(run_id, experiment_id=None if run_id else self.experiment):
-            return register(name, self.model, digest or self.digest, image(), SCORES)
+            return register(name, self.model, ModelRecord(digest or self.digest, SCORES), image())
 
     def new_run(self) -> str:
         run_id: str = self.client.create_run(self.experiment).info.run_id
@@ -155,8 +155,8 @@ def test_a_registration_that_was_killed_is_taken_up_where_it_stopped(
     assert store.versions(name) == [1]
     assert len(store.logged(run_id)) == 1
     assert store.aliases(name) == {"champion": 1}
-    (row,) = Ledger(store.client, name).settle()
-    assert (row.intent.kind, row.intent.to, row.state) == ("first", 1, "done")
+    (row,) = Ledger(store.client, name).complete()
+    assert (row.decision.kind, row.decision.to, row.state) == ("first", 1, "done")
 
 
 def test_a_first_version_that_was_deleted_before_it_was_champion_stops_no_other(

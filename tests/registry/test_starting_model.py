@@ -15,7 +15,7 @@ from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model import batchnorm, block_chain, directory
-from thaw.registry.register import register
+from thaw.registry.register import ModelRecord, register
 from thaw.registry.starting_model import begin, parent_of
 from thaw.tracking.store import connect
 
@@ -83,7 +83,8 @@ def registered(folder: Path, form: str) -> tuple[Classifier, ModelSpec]:
     spec = directory.save(classifier, spec, folder / "registered")
     _, experiment = connect(params(folder).tracking)
     with mlflow.start_run(experiment_id=experiment):
-        register("dev", folder / "registered", spec.digest, image(), {"accuracy": 0.5})
+        record = ModelRecord(spec.digest, {"accuracy": 0.5})
+        register("dev", folder / "registered", record, image())
     return classifier, spec
 
 
@@ -138,7 +139,9 @@ def test_a_registered_model_is_seen_through_its_own_normalisation(
     )
     _, experiment = connect(params(tmp_path).tracking)
     with mlflow.start_run(experiment_id=experiment):
-        register("dev", tmp_path / "registered", spec.digest, image(), {"accuracy": 0.5})
+        register(
+            "dev", tmp_path / "registered", ModelRecord(spec.digest, {"accuracy": 0.5}), image()
+        )
     given = params(tmp_path, weights="models:/dev/1")
     _, child = begin(given, given.head, data, parent_of(given))
     assert child.preprocessing.mean == own.mean

@@ -9,7 +9,7 @@ from tests import settings
 from tests.registry.served import image, model_directory, with_statistics
 from tests.serving.service import running
 from thaw.model.predictor import Predictor
-from thaw.registry.register import register
+from thaw.registry.register import ModelRecord, register
 from thaw.serving import export_formats
 from thaw.tracking.store import connect
 
@@ -66,7 +66,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     for seed in (0, 1):
         spec = model_directory(folder / str(seed), seed)
         with mlflow.start_run(experiment_id=experiment):
-            register("dev", folder / str(seed), spec.digest, image(), {"accuracy": 0.5})
+            record = ModelRecord(spec.digest, {"accuracy": 0.5})
+            register("dev", folder / str(seed), record, image())
         digests.append(spec.digest)
     return uri, digests
 

@@ -22,30 +22,30 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_digest_of_a_folder_is_dvcs(folder: Path, tmp_path: Path) -> None:
+def test_the_digest_of_a_folder_is_the_one_that_dvc_computes(folder: Path, tmp_path: Path) -> None:
     system = LocalFileSystem()  # type: ignore[no-untyped-call]
     _, _, made = build(HashFileDB(system, str(tmp_path / "odb")), str(folder), system, "md5")
-    assert dvc_lock.lying(folder) == made.hash_info.value
+    assert dvc_lock.folder_md5(folder) == made.hash_info.value
 
 
 @pytest.mark.parametrize("change", ["byte", "name", "file"])
-def test_whatever_changes_in_it_changes_the_digest(folder: Path, change: str) -> None:
-    before = dvc_lock.lying(folder)
+def test_any_change_of_a_file_changes_the_digest_of_its_folder(folder: Path, change: str) -> None:
+    before = dvc_lock.folder_md5(folder)
     if change == "byte":
         (folder / "a/b.png").write_text("a/b.pnG")
     elif change == "name":
         (folder / "a.png").rename(folder / "b.png")
     else:
         (folder / "new").touch()
-    assert dvc_lock.lying(folder) != before
+    assert dvc_lock.folder_md5(folder) != before
 
 
-def test_dvc_lock_is_read_beside_the_folder_that_it_names(folder: Path, tmp_path: Path) -> None:
+def test_paths_in_dvc_lock_are_relative_to_it(folder: Path, tmp_path: Path) -> None:
     lock = tmp_path / "dvc.lock"
-    assert dvc_lock.recorded(folder, lock) == ""
+    assert dvc_lock.recorded_md5(folder, lock) == ""
     lock.write_text("schema: '2.0'")
-    assert dvc_lock.recorded(folder, lock) == ""
+    assert dvc_lock.recorded_md5(folder, lock) == ""
     out = "{path: data/prepared, hash: md5, md5: abc.dir, size: 1}"
     lock.write_text(f"stages: {{x: {{cmd: x}}, prepare: {{outs: [{{path: y}}, {out}]}}}}")
-    assert dvc_lock.recorded(folder, lock) == "abc.dir"
-    assert dvc_lock.recorded(folder.parent, lock) == ""
+    assert dvc_lock.recorded_md5(folder, lock) == "abc.dir"
+    assert dvc_lock.recorded_md5(folder.parent, lock) == ""

@@ -30,12 +30,12 @@ def promote(
     """Compare a version with the champion; promote it if the gate passes (else exit code 1)."""
     params = load_params()
     launching.set_environment()
-    from thaw.promotion import tables
+    from thaw.promotion import commands
+    from thaw.promotion.promote import PromotionRequest
 
     name = model or params.tracking.registered_model
-    if not tables.promote(
-        params, PREPARED, name=name, alias=to, version=version, force=force, reason=reason
-    ):
+    request = PromotionRequest(name, to, version, force, reason)
+    if not commands.promote(params, PREPARED, request):
         raise typer.Exit(1)
 
 
@@ -46,9 +46,9 @@ def rollback(
 ) -> None:
     """Make the previous champion the champion again."""
     tracking = load_params().tracking
-    from thaw.promotion import tables
+    from thaw.promotion import commands
 
-    tables.rollback(tracking, model or tracking.registered_model, alias, reason)
+    commands.rollback(tracking, model or tracking.registered_model, alias, reason)
 
 
 def history(
@@ -57,17 +57,17 @@ def history(
 ) -> None:
     """List every promotion, refusal and rollback."""
     tracking = load_params().tracking
-    from thaw.promotion import tables
+    from thaw.promotion import commands
 
-    tables.history(tracking, model or tracking.registered_model, alias)
+    commands.history(tracking, model or tracking.registered_model, alias)
 
 
 def status(model: Annotated[str, typer.Option(help=MODEL_HELP)] = "") -> None:
     """Show every alias of the model: version, scores, run, age, gate result."""
     tracking = load_params().tracking
-    from thaw.promotion import tables
+    from thaw.promotion import commands
 
-    tables.status(tracking, model or tracking.registered_model)
+    commands.status(tracking, model or tracking.registered_model)
 
 
 def copy(
@@ -77,9 +77,9 @@ def copy(
 ) -> None:
     """Copy a version to another registered model, with its scores, report and lineage."""
     tracking = load_params().tracking
-    from thaw.promotion import tables
+    from thaw.promotion import commands
 
-    tables.copy(tracking, source, name, to_uri)
+    commands.copy(tracking, source, name, to_uri)
 
 
 def ui(

@@ -1,13 +1,13 @@
-"""How long one image takes."""
+"""Measure how long a model takes for one image."""
 
 from __future__ import annotations
 
+import statistics
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-
-from thaw.system.timing import median_milliseconds
 
 if TYPE_CHECKING:
     from thaw.data.loading import ImageSource
@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
 
 _ROUNDS = 20
-_FIRST = 3  # rounds that do not count: memory is not there yet
+_WARM_UP_ROUNDS = 3  # not measured: the first rounds allocate memory
 
 
-def latency(runtime: Runtime, classifier: Classifier, source: ImageSource) -> float:
-    """Milliseconds for one image, from pixels to logits on this machine: the median of some."""
+def latency_ms(runtime: Runtime, classifier: Classifier, source: ImageSource) -> float:
+    """Return the median time in milliseconds from pixels to logits, for one image."""
     place = np.zeros(1, dtype=np.int64)
     inputs = source.finish(source.read(place).to(runtime.device), place, None)
     classifier.eval()
+    seconds = []
     with torch.inference_mode(), runtime.autocast():
-        return median_milliseconds(lambda: classifier(inputs).cpu(), _ROUNDS, _FIRST)
+        for _ in range(_WARM_UP_ROUNDS + _ROUNDS):
+            start = time.perf_counter()
+            classifier(inputs).cpu()
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[_WARM_UP_ROUNDS:]) * 1000

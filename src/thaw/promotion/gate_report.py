@@ -1,4 +1,4 @@
-"""What the gate found, as a table, a page, JSON, and a description on the version."""
+"""The report of the gate, as a table, a page, JSON, and the description of a version."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from rich.table import Table
 from rich.text import Text
 
 from thaw.metrics.registry import COSTS, METRICS
-from thaw.promotion.gate import ARTIFACT, Rule, number
+from thaw.promotion.gate import ARTIFACT
+from thaw.promotion.rule_result import RuleResult, format_number
 from thaw.registry.names import FORCED, PASSED, REFUSED
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from thaw.promotion.scoring import Scored
+    from thaw.promotion.scoring import ScoredVersion
 
 
 @dataclass(frozen=True)
 class Report:
-    """A verdict with all that it rests on; ``when`` is UTC (ISO 8601).
+    """A verdict and everything that it is based on.
 
-    ``commit`` is the one that the rules are of, "" where nobody can tell; ``dirty``: with changes.
+    ``against`` is the version that had the alias, None if there was none. ``when`` is UTC (ISO
+    8601). ``metrics`` holds both values as text by name, ``recalls`` the class with both recalls.
+    ``commit`` is the commit of the rules, "" outside of a git checkout; ``dirty``: the rules may
+    have changes that are not committed.
     """
 
     name: str
@@ -36,7 +40,7 @@ class Report:
     when: str
     who: str
     images: int
-    rules: list[Rule]
+    rules: list[RuleResult]
     metrics: dict[str, tuple[str, str]] = field(default_factory=dict)
     recalls: list[tuple[str, float, float | None]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -52,20 +56,20 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """``passed``, ``refused``, or ``forced``: a damaged artifact is never forced."""
+        """``passed``, ``refused`` or ``forced``. A damaged artifact is never forced."""
         if self.passed:
             return PASSED
-        intact = all(rule.passed for rule in self.rules if rule.name == ARTIFACT)
-        return FORCED if self.force and intact else REFUSED
+        is_intact = all(rule.passed for rule in self.rules if rule.name == ARTIFACT)
+        return FORCED if self.force and is_intact else REFUSED
 
     @property
-    def failed(self) -> list[Rule]:
+    def failed(self) -> list[RuleResult]:
         """The rules that did not pass."""
         return [rule for rule in self.rules if not rule.passed]
 
     @property
     def summary(self) -> str:
-        """One sentence."""
+        """The verdict and the failed rules, as one sentence."""
         against = f"against version {self.against}" if self.against else "without a champion"
         against += " (the rules were not committed)" if self.dirty else ""
         if self.passed:
@@ -75,19 +79,23 @@ class Report:
         return f"{len(self.failed)} of {len(self.rules)} rules failed {against}: {names}{reason}"
 
 
-def numbers(challenger: Scored, champion: Scored | None) -> dict[str, tuple[str, str]]:
-    """Each metric of both, as text; "" where there is no champion."""
+def metric_values(
+    challenger: ScoredVersion, champion: ScoredVersion | None
+) -> dict[str, tuple[str, str]]:
+    """Return each metric and cost of both as text; "" if there is no champion."""
     return {
         name: (
-            number(challenger.metrics.get(name, math.nan)),
-            number(champion.metrics.get(name, math.nan)) if champion else "",
+            format_number(challenger.metrics.get(name, math.nan)),
+            format_number(champion.metrics.get(name, math.nan)) if champion else "",
         )
         for name in (*METRICS, *COSTS)
     }
 
 
-def recalls(challenger: Scored, champion: Scored | None) -> list[tuple[str, float, float | None]]:
-    """(class, the challenger's recall, the champion's)."""
+def recalls(
+    challenger: ScoredVersion, champion: ScoredVersion | None
+) -> list[tuple[str, float, float | None]]:
+    """Return (class, recall of the challenger, recall of the champion) for each class."""
     other = champion.recalls if champion else {}
     return [(label, recall, other.get(label)) for label, recall in challenger.recalls.items()]
 
@@ -103,7 +111,7 @@ def show(report: Report, console: Console) -> None:
     for column in ("challenger", "champion", "needed"):
         table.add_column(column)
     table.add_column("")
-    table.add_column("what it says")
+    table.add_column("result")
     for rule in report.rules:
         mark = Text("pass", "green") if rule.passed else Text("FAIL", "bold red")
         cells = (rule.name, rule.challenger, rule.champion, rule.needed)
@@ -114,26 +122,26 @@ def show(report: Report, console: Console) -> None:
 
 
 def as_json(report: Report) -> str:
-    """All of it, for a machine."""
+    """Return the report as JSON."""
     content = {"verdict": report.verdict, "summary": report.summary, **asdict(report)}
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def as_html(report: Report) -> str:
-    """A page that needs no other file."""
+    """Return the report as an HTML page that needs no other file."""
     source = files("thaw.promotion").joinpath("report.html.jinja").read_text(encoding="utf-8")
     return Environment(autoescape=True).from_string(source).render(report=report)
 
 
 def as_note(report: Report) -> str:
-    """The version's description (Markdown)."""
+    """Return the report as the description of the version (Markdown)."""
     rows = "\n".join(
         f"| {_cell(rule.name)} | {'pass' if rule.passed else '**FAIL**'} | {_cell(rule.sentence)} |"
         for rule in report.rules
     )
-    said = f"{report.when}, by {report.who}: {report.summary}"
+    header = f"{report.when}, by {report.who}: {report.summary}"
     return (
-        f"**Gate: {report.verdict}** for @{report.alias}, {said}\n\n"
+        f"**Gate: {report.verdict}** for @{report.alias}, {header}\n\n"
         f"| rule | | |\n|---|---|---|\n{rows}\n"
     )
 

@@ -1,12 +1,12 @@
-"""What became of a champion that is not there any more, and the ways out."""
+"""Explain what happened to a champion that no longer exists, and what can be done."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thaw.promotion.rollback import earlier
-from thaw.registry.ledger import exists
-from thaw.registry.ledger_rows import last_known
+from thaw.promotion.rollback import rollback_targets
+from thaw.registry.aliases import version_exists
+from thaw.registry.champion_history import last_known_version
 from thaw.registry.names import CHAMPION
 
 if TYPE_CHECKING:
@@ -16,25 +16,26 @@ if TYPE_CHECKING:
     from thaw.registry.ledger_rows import Row
 
 
-def explained(ledger: Ledger, rows: Sequence[Row], offered: str = "VERSION") -> str:
-    """Return what happened to the last champion and what can be done, for whom nobody followed.
+def explain_lost_champion(ledger: Ledger, rows: Sequence[Row], candidate: str = "VERSION") -> str:
+    """Return what happened to the last version with the alias, and the commands that help.
 
-    Empty where the alias stands, or nobody ever stood there. ``offered`` is the version to promote.
+    Empty if a version has the alias, or none ever had it. ``candidate`` is the version to promote.
     """
-    alias, last = ledger.alias, last_known(rows, ledger.first())
-    if last is None or ledger.standing() is not None:
+    alias, last = ledger.alias, last_known_version(rows, ledger.first_by_tag())
+    if last is None or ledger.current_version() is not None:
         return ""
     happened = f"version {last}, the last {alias}, was deleted"
-    if exists(ledger.client, ledger.name, last):
+    if version_exists(ledger.client, ledger.name, last):
         happened = f"the {alias} alias was removed from version {last}"
-    model, back, to = f" --model {ledger.name}", "", ""
+    model, rollback_option, promote_option = f" --model {ledger.name}", "", ""
     if alias != CHAMPION:
-        back, to = f" --alias {alias}", f" --to {alias}"
-    stack = earlier(ledger, rows, None)
-    way = f"there is no earlier {alias} to go back to"
-    if stack:
-        way = f"`thaw rollback{model}{back}` makes version {stack[-1]} the {alias} again"
+        rollback_option, promote_option = f" --alias {alias}", f" --to {alias}"
+    targets = rollback_targets(ledger, rows, None)
+    solution = f"there is no earlier {alias} to go back to"
+    if targets:
+        command = f"thaw rollback{model}{rollback_option}"
+        solution = f"`{command}` makes version {targets[-1]} the {alias} again"
     return (
-        f"{happened}, so that there is nothing to compare with: {way}; `thaw promote "
-        f'{offered}{model}{to} --force --reason "..."` promotes without a comparison'
+        f"{happened}, so that there is nothing to compare with: {solution}; `thaw promote "
+        f'{candidate}{model}{promote_option} --force --reason "..."` promotes without a comparison'
     )

@@ -1,4 +1,4 @@
-"""Offer a version to the gate and, if it is let through, move the alias to it."""
+"""Promote a version: run the gate, record the result and, if it passes, move the alias."""
 
 from __future__ import annotations
 
@@ -7,117 +7,94 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
-
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.promotion import gate_report, report_storage
-from thaw.promotion.gate import Origin, Rule, judge
+from thaw.promotion.candidate import find_candidate
+from thaw.promotion.gate import check_rules
+from thaw.promotion.gate_notes import champion_notes, rule_notes
 from thaw.promotion.gate_report import Report
-from thaw.promotion.lost_champion import explained
+from thaw.promotion.lost_champion import explain_lost_champion
+from thaw.promotion.origin import read_origin
+from thaw.promotion.rule_result import RuleResult
 from thaw.promotion.scoring import score_version
 from thaw.registry import names
+from thaw.registry.champion_history import approved_versions, rollback_version
 from thaw.registry.fetch import Version, resolve
-from thaw.registry.ledger import Ledger, aliases
-from thaw.registry.ledger_rows import Intent, before, expected, last_known, let_in
+from thaw.registry.ledger import Ledger
+from thaw.registry.ledger_rows import Decision
 from thaw.registry.names import CHALLENGER, PREVIOUS
-from thaw.system import dvc_lock, provenance
+from thaw.system import provenance
 from thaw.tracking.run_owner import user
 from thaw.tracking.store import connect
 from thaw.training.runtime import start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.tracking import MlflowClient
 
     from thaw.config.params import Params
-    from thaw.registry.ledger_rows import Row
-
-_NOBODY = "there is no champion yet: floors, ceilings and provenance alone decide"
-_RECREATED = (
-    "the registered model was deleted and created again: it is a new model, and the champions of "
-    "the earlier one do not count (`thaw history`)"
-)
-_AGAIN = "it was scored again on the one that is here"
+    from thaw.promotion.candidate import Candidate
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A version for an alias, and what stood there when the offer was made.
+class PromotionRequest:
+    """A version and the alias that it is to get.
 
-    ``first`` is the first champion where only a tag says it.
+    ``version`` is None for the challenger. ``force`` promotes even if the gate refuses, and needs a
+    ``reason``.
     """
 
-    ledger: Ledger
-    version: int
-    against: int | None
-    rows: Sequence[Row]
-    first: int | None = None
+    name: str
+    alias: str
+    version: int | None = None
+    force: bool = False
+    reason: str = ""
 
-    @property
-    def is_robbed(self) -> bool:
-        """Whether nobody stands there, but somebody once did: there is nothing to compare."""
-        return self.against is None and last_known(self.rows, self.first) is not None
+    def check(self) -> None:
+        """Raise if the request cannot be carried out.
 
-    @property
-    def is_by_hand(self) -> bool:
-        """Whether who stands there was put there by no promotion."""
-        return self.against is not None and self.against != expected(self.rows, self.first)
+        Raises:
+            ThawError: force has no reason, or thaw moves the alias itself.
+        """
+        if self.force and not self.reason.strip():
+            raise ThawError('--force needs a reason: --force --reason "..."')
+        if self.alias in {CHALLENGER, PREVIOUS}:
+            raise ThawError(
+                f"--to {self.alias}: thaw moves that alias itself; promote to another one"
+            )
 
 
-def promote(
-    params: Params,
-    prepared: Path,
-    *,
-    name: str,
-    alias: str,
-    version: int | None = None,
-    force: bool = False,
-    reason: str = "",
-) -> Report:
-    """Judge ``version`` (by default the challenger), record it, and move ``alias`` if it may.
+def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report:
+    """Run the gate on the version of ``request``, record the result, and move the alias if allowed.
+
+    ``prepared`` is the folder of the prepared data.
 
     Raises:
-        ConflictError: the alias was moved while the gate was at work.
-        ThawError: there is no such version, it stands there already, the alias or its version was
-            removed, or force has no reason.
+        ConflictError: the alias was moved while the gate ran.
+        ThawError: the request is not valid, there is no such version, it has the alias already, or
+            the alias or its version was removed.
     """
-    if force and not reason.strip():
-        raise ThawError('--force needs a reason: --force --reason "..."')
-    if alias in {CHALLENGER, PREVIOUS}:
-        raise ThawError(f"--to {alias}: thaw moves that alias itself; promote to another one")
+    request.check()
     client, _ = connect(params.tracking)
-    offer = look(Ledger(client, name, alias), version)
-    if offer.is_robbed and not force:
-        raise ThawError(f"{name}: {_robbed(offer)}")
-    found = examine(params, prepared, offer, force=force, reason=reason)
-    decide(offer, found)
-    return found
+    candidate = find_candidate(Ledger(client, request.name, request.alias), request.version)
+    if candidate.has_lost_champion and not request.force:
+        raise ThawError(f"{request.name}: {_lost_champion(candidate)}")
+    report = run_gate(params, prepared, candidate, force=request.force, reason=request.reason)
+    record_result(candidate, report)
+    return report
 
 
-def look(ledger: Ledger, version: int | None = None) -> Offer:
-    """Finish what a process that died had begun; then see what stands, and who is offered."""
-    rows = ledger.settle()
-    standing = aliases(ledger.client, ledger.name)
-    version = standing.get(CHALLENGER) if version is None else version
-    if version is None:
-        raise ThawError(f"{ledger.name} has no @{CHALLENGER}: name a version (`thaw status`)")
-    against = standing.get(ledger.alias)
-    if version == against:
-        raise ThawError(f"{ledger.name} version {version} is the {ledger.alias} already")
-    return Offer(ledger, version, against, rows, ledger.first())
-
-
-def examine(params: Params, prepared: Path, offer: Offer, *, force: bool, reason: str) -> Report:
-    """Score both on the test split that is here, and judge."""
+def run_gate(
+    params: Params, prepared: Path, candidate: Candidate, *, force: bool, reason: str
+) -> Report:
+    """Score the candidate and the current version on the test split, and check all rules."""
     data = Prepared(prepared)
-    ledger, bins = offer.ledger, params.evaluate.calibration_bins
-    versions = [offer.version] if offer.against is None else [offer.version, offer.against]
-    entries = [_version(params, ledger.client, ledger.name, number) for number in versions]
-    # as it is served: in one process, in fp32
+    ledger, bins = candidate.ledger, params.evaluate.calibration_bins
+    versions = [number for number in (candidate.version, candidate.against) if number is not None]
+    entries = [_registry_entry(params, ledger, number) for number in versions]
+    # The models are scored as they are served: in one process, in float32.
     launch = params.launch.model_copy(update={"processes": 1, "mixed_precision": "no"})
     runtime = start(launch, params.resources)
     scored = [
@@ -125,127 +102,72 @@ def examine(params: Params, prepared: Path, offer: Offer, *, force: bool, reason
     ]
     challenger, champion = scored[0], scored[1] if len(scored) == 2 else None
     targets = data.manifest.targets[data.manifest.ids("test")]
-    origin = _origin(params, ledger.client, entries[0], data, prepared)
-    rules = judge(params.promote, challenger, champion, targets, origin, bins)
-    state = provenance.git_state()
+    read_files = params.promote.provenance.dvc_lock
+    origin = read_origin(ledger.client, entries[0], data, prepared, read_files=read_files)
+    rules = check_rules(params.promote, challenger, champion, targets, origin, bins)
+    git_state = provenance.git_state()
     return Report(
         name=ledger.name,
-        version=offer.version,
+        version=candidate.version,
         alias=ledger.alias,
-        against=offer.against,
+        against=candidate.against,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         who=f"{user()}@{socket.gethostname()}",
         images=len(targets),
-        rules=[*rules, *_comparison(offer)],
-        metrics=gate_report.numbers(challenger, champion),
+        rules=[*rules, *_missing_comparison(candidate)],
+        metrics=gate_report.metric_values(challenger, champion),
         recalls=gate_report.recalls(challenger, champion),
-        notes=[*_notes(offer, entries[1:], origin.test_here), *_of_rules(state)],
+        notes=[*champion_notes(candidate, entries[1:], origin.test_here), *rule_notes(git_state)],
         reason=reason,
         force=force,
-        commit=state[0] if state else "",
-        dirty=bool(state and state[1]),
+        commit=git_state[0] if git_state else "",
+        dirty=bool(git_state and git_state[1]),
     )
 
 
-def decide(offer: Offer, found: Report) -> None:
-    """Keep the report with the run and the version; then the row in the history, and the alias.
+def record_result(candidate: Candidate, report: Report) -> None:
+    """Store the report with the run and the version, then append the row and move the alias.
 
     Raises:
-        ConflictError: the alias was moved since the offer was made.
+        ConflictError: the alias was moved since the promotion started.
     """
-    refused = found.verdict == names.REFUSED
-    place = report_storage.log(offer.ledger.client, found)
-    why = found.summary if not found.reason else f"{found.reason} ({found.summary})"
-    intent = Intent(
-        kind="refusal" if refused else "promotion",
-        origin=offer.against,
-        to=offer.version,
-        previous=before(offer.rows, offer.first, offer.against, offer.version),
-        why=why,
-        report=place,
-        forced=found.verdict == names.FORCED,
+    is_refused = report.verdict == names.REFUSED
+    ledger, rows, first = candidate.ledger, candidate.rows, candidate.first
+    address = report_storage.log_report(ledger.client, report)
+    decision = Decision(
+        kind="refusal" if is_refused else "promotion",
+        origin=candidate.against,
+        to=candidate.version,
+        previous=rollback_version(rows, first, candidate.against, candidate.version),
+        why=f"{report.reason} ({report.summary})" if report.reason else report.summary,
+        report=address,
+        forced=report.verdict == names.FORCED,
     )
-    was_let_in = offer.version in let_in(offer.rows, offer.first)
-    with report_storage.tagged(offer.ledger.client, found, place, was_let_in=was_let_in):
-        offer.ledger.record(intent, offer.rows)
+    was_approved = candidate.version in approved_versions(rows, first)
+    with report_storage.tagged_version(ledger.client, report, address, was_approved=was_approved):
+        ledger.record(decision, rows)
 
 
-def _version(params: Params, client: MlflowClient, name: str, number: int) -> ModelVersion:
-    resolve(f"models:/{name}/{number}", params.tracking)
-    return client.get_model_version(name, str(number))
+def _registry_entry(params: Params, ledger: Ledger, number: int) -> ModelVersion:
+    resolve(f"models:/{ledger.name}/{number}", params.tracking)
+    return ledger.client.get_model_version(ledger.name, str(number))
 
 
-def _origin(
-    params: Params, client: MlflowClient, entry: ModelVersion, data: Prepared, prepared: Path
-) -> Origin:
-    reads_all = params.promote.provenance.dvc_lock  # which takes a while where there is much
-    tags = _run_tags(client, entry.run_id)
-    return Origin(
-        tagged_digest=entry.tags.get(names.DIGEST, ""),
-        commit=tags.get("mlflow.source.git.commit", ""),
-        dirty=tags.get("thaw.git_dirty", ""),
-        data_digest=tags.get("thaw.data_digest", ""),
-        lock_digest=tags.get("thaw.dvc_lock", ""),
-        data_here=data.manifest.digest,
-        lock_here=provenance.lock_digest(),
-        test_digest=entry.tags.get(names.TEST_DIGEST, ""),
-        test_here=data.split_digest("test"),
-        prepared_locked=dvc_lock.recorded(prepared) if reads_all else "",
-        prepared_here=dvc_lock.lying(prepared) if reads_all else "",
-    )
+def _lost_champion(candidate: Candidate) -> str:
+    return explain_lost_champion(candidate.ledger, candidate.rows, str(candidate.version))
 
 
-def _run_tags(client: MlflowClient, run_id: str | None) -> dict[str, str]:
-    """The tags of a run; none where the run is gone."""
-    try:
-        found: dict[str, str] = client.get_run(run_id).data.tags if run_id else {}
-    except MlflowException:
-        return {}
-    return found
-
-
-def _robbed(offer: Offer) -> str:
-    return explained(offer.ledger, offer.rows, str(offer.version))
-
-
-def _comparison(offer: Offer) -> list[Rule]:
-    """A rule that nobody passes, but by force, where there should be a champion and is none."""
-    if not offer.is_robbed:
+def _missing_comparison(candidate: Candidate) -> list[RuleResult]:
+    """Return a failed rule if there should be a champion to compare with, but there is none."""
+    if not candidate.has_lost_champion:
         return []
     return [
-        Rule(
+        RuleResult(
             name="comparison",
             challenger="",
             champion="none",
             needed="a champion",
             passed=False,
-            sentence=_robbed(offer),
+            sentence=_lost_champion(candidate),
         )
     ]
-
-
-def _notes(offer: Offer, champions: list[ModelVersion], test_here: str) -> list[str]:
-    if not champions and offer.is_robbed:
-        return []
-    if not champions:
-        is_new = len(offer.ledger.all_rows()) > len(offer.ledger.rows())
-        return [_NOBODY, _RECREATED] if is_new else [_NOBODY]
-    version, tagged = champions[0].version, champions[0].tags.get(names.TEST_DIGEST, "")
-    notes = []
-    if offer.is_by_hand:
-        notes.append(f"version {version} was put there by hand: no promotion led to it")
-    if not tagged:
-        notes.append(f"it is not known which test split version {version} was scored on: {_AGAIN}")
-    elif tagged != test_here:
-        notes.append(
-            f"the test split changed since version {version} was scored: {_AGAIN}, and may have "
-            "been trained on images that are in it now, which would flatter it"
-        )
-    return notes
-
-
-def _of_rules(state: tuple[str, bool] | None) -> list[str]:
-    if state is None:
-        return ["this is no git checkout: it is not known whether the rules are committed"]
-    changed = "params.yaml, dvc.yaml or src differs from commit"
-    return [f"{changed} {state[0][:12]}: so may the rules"] if state[1] else []

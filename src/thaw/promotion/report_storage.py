@@ -1,4 +1,4 @@
-"""Keep what the gate found: its report with the challenger's run, its verdict on the version."""
+"""Store the result of the gate: the report with the run, the verdict with the version."""
 
 from __future__ import annotations
 
@@ -19,44 +19,49 @@ if TYPE_CHECKING:
     from thaw.promotion.gate_report import Report
 
 
-def log(client: MlflowClient, found: Report) -> str:
-    """Log the report to the challenger's run; where the page is, "" where there is no run."""
-    run_id = client.get_model_version(found.name, str(found.version)).run_id
+def log_report(client: MlflowClient, report: Report) -> str:
+    """Log ``report`` to the run of the challenger; return its address, "" if there is no run."""
+    run_id = client.get_model_version(report.name, str(report.version)).run_id
     if not run_id:
         return ""
-    folder = f"gate/{found.when.replace(':', '')[:17]}-{uuid.uuid4().hex[:6]}"
-    client.log_text(run_id, gate_report.as_html(found), f"{folder}/report.html")
-    client.log_text(run_id, gate_report.as_json(found), f"{folder}/report.json")
+    folder = f"gate/{report.when.replace(':', '')[:17]}-{uuid.uuid4().hex[:6]}"
+    client.log_text(run_id, gate_report.as_html(report), f"{folder}/report.html")
+    client.log_text(run_id, gate_report.as_json(report), f"{folder}/report.json")
     return f"runs:/{run_id}/{folder}/report.html"
 
 
 @contextlib.contextmanager
-def tagged(client: MlflowClient, found: Report, place: str, *, was_let_in: bool) -> Iterator[None]:
-    """Describe and tag the version; whoever loses a race inside does not stay as ``passed``.
+def tagged_version(
+    client: MlflowClient, report: Report, address: str, *, was_approved: bool
+) -> Iterator[None]:
+    """Write description and tags of the version; correct the verdict if the body has a conflict.
 
-    A version that was let through before keeps what let it through: a later refusal is in the
-    history alone.
+    A version that was approved before keeps the tags of that: a later refusal is only in the
+    history.
+
+    Raises:
+        ConflictError: the body raised it.
     """
-    if found.verdict == names.REFUSED and was_let_in:
+    if report.verdict == names.REFUSED and was_approved:
         yield
         return
-    name, version = found.name, str(found.version)
-    verdict = gate_tag(names.GATE, found.alias)
-    earlier = client.get_model_version(name, version).tags.get(verdict, "")
+    name, version = report.name, str(report.version)
+    verdict_tag = gate_tag(names.GATE, report.alias)
+    earlier = client.get_model_version(name, version).tags.get(verdict_tag, "")
     tags = {
-        names.GATE_WHEN: found.when,
-        names.GATE_REPORT: place,
-        names.GATE_AGAINST: str(found.against or ""),
-        names.GATE_REASON: found.reason,
-        names.GATE: found.verdict,  # last: until it is there, the version was not judged
+        names.GATE_WHEN: report.when,
+        names.GATE_REPORT: address,
+        names.GATE_AGAINST: str(report.against or ""),
+        names.GATE_REASON: report.reason,
+        names.GATE: report.verdict,  # the last one: without it the version has no verdict yet
     }
-    client.update_model_version(name, version, gate_report.as_note(found))
+    client.update_model_version(name, version, gate_report.as_note(report))
     for tag, value in tags.items():
-        client.set_model_version_tag(name, version, gate_tag(tag, found.alias), value)
+        client.set_model_version_tag(name, version, gate_tag(tag, report.alias), value)
     try:
         yield
     except ConflictError as error:
-        client.update_model_version(name, version, f"{gate_report.as_note(found)}\n{error}\n")
-        kept = earlier if was_let_in else names.CONFLICT
-        client.set_model_version_tag(name, version, verdict, kept)
+        client.update_model_version(name, version, f"{gate_report.as_note(report)}\n{error}\n")
+        verdict = earlier if was_approved else names.CONFLICT
+        client.set_model_version_tag(name, version, verdict_tag, verdict)
         raise

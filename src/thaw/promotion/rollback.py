@@ -1,12 +1,13 @@
-"""Bring the previous champion back; nothing here imports torch, so that it takes a moment."""
+"""Make the previous champion the champion again. This module does not import torch: it is fast."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
-from thaw.registry.ledger import exists
-from thaw.registry.ledger_rows import Intent, reigns
+from thaw.registry.aliases import version_exists
+from thaw.registry.champion_history import champion_stack
+from thaw.registry.ledger_rows import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,31 +16,33 @@ if TYPE_CHECKING:
     from thaw.registry.ledger_rows import Row
 
 
-def rollback(ledger: Ledger, reason: str) -> Intent:
-    """Move the alias back to who stood there before; an alias moved by hand, to who was let in.
+def rollback(ledger: Ledger, reason: str) -> Decision:
+    """Move the alias back to the approved version that had it before.
+
+    If the alias was moved by hand, that is the last approved version.
 
     Raises:
-        ThawError: nobody stood there before, or the versions were deleted.
+        ThawError: no version had the alias before, or those versions were deleted.
         ConflictError: the alias was moved meanwhile.
     """
-    rows = ledger.settle()
-    standing = ledger.standing()
-    stack = earlier(ledger, rows, standing)
-    if not stack:
+    rows = ledger.complete()
+    current = ledger.current_version()
+    targets = rollback_targets(ledger, rows, current)
+    if not targets:
         raise ThawError(
             f"{ledger.name}: there is no previous {ledger.alias} to go back to (`thaw history`)"
         )
-    previous = stack[-2] if len(stack) > 1 else None
-    intent = Intent("rollback", standing, stack[-1], previous, why=reason)
-    ledger.record(intent, rows)
-    return intent
+    previous = targets[-2] if len(targets) > 1 else None
+    decision = Decision("rollback", current, targets[-1], previous, why=reason)
+    ledger.record(decision, rows)
+    return decision
 
 
-def earlier(ledger: Ledger, rows: Sequence[Row], standing: int | None) -> list[int]:
-    """Return the versions that a rollback can go back through; it goes to the last one."""
-    stack = reigns(rows, ledger.first())
-    if stack and stack[-1] == standing:
+def rollback_targets(ledger: Ledger, rows: Sequence[Row], current: int | None) -> list[int]:
+    """Return the versions that rollbacks go back through; the next rollback goes to the last."""
+    stack = champion_stack(rows, ledger.first_by_tag())
+    if stack and stack[-1] == current:
         stack.pop()
-    while stack and not exists(ledger.client, ledger.name, stack[-1]):
+    while stack and not version_exists(ledger.client, ledger.name, stack[-1]):
         stack.pop()
     return stack

@@ -1,4 +1,4 @@
-"""A registered version as the gate sees it: its own bits, scored on the test split that is here."""
+"""Score a registered version on the test split of this project, from the registered files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
-from thaw.evaluation.latency import latency
+from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.model import directory
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What a version came to on the test split.
+class ScoredVersion:
+    """The predictions and scores of a version on the test split.
 
-    ``probabilities`` (N, C), None where there are none; ``problem`` says why. ``metrics`` by
-    name, ``latency_ms`` and ``size_mb`` among them; ``recalls`` by class. ``digest`` is that of
-    the model directory that was fetched, "" where none was, or it was damaged.
+    ``probabilities`` (N, C) is None if the version cannot be scored; ``problem`` says why.
+    ``metrics`` holds metrics and costs of the registry by name, ``recalls`` the recall by class.
+    ``digest`` is that of the fetched model directory, "" if none was fetched or it is damaged.
     """
 
     version: int
@@ -44,39 +44,39 @@ class Scored:
     problem: str = ""
 
 
-def score_version(version: Version, data: Prepared, runtime: Runtime, bins: int) -> Scored:
-    """Fetch ``version`` and score it; what goes wrong with it is kept, not raised."""
+def score_version(version: Version, data: Prepared, runtime: Runtime, bins: int) -> ScoredVersion:
+    """Fetch ``version`` and score it; an error is stored as its ``problem``, not raised."""
     with tempfile.TemporaryDirectory() as scratch:
         digest = ""
         try:
             folder = fetch(version, Path(scratch))
-            classifier, spec = directory.load(folder)
-            digest = spec.digest  # of the whole directory; both refuse what does not agree with it
-            return _score(version.number, folder, classifier, spec, data, runtime, bins)
+            loaded = directory.load(folder)
+            digest = loaded[1].digest  # fetch() and load() refuse files that do not agree with it
+            return _score(version.number, folder, loaded, data, runtime, bins)
         except ThawError as error:
-            return Scored(version.number, digest, problem=str(error).replace(scratch, ""))
+            return ScoredVersion(version.number, digest, problem=str(error).replace(scratch, ""))
 
 
 def _score(
     number: int,
     folder: Path,
-    classifier: Classifier,
-    spec: ModelSpec,
+    loaded: tuple[Classifier, ModelSpec],
     data: Prepared,
     runtime: Runtime,
     bins: int,
-) -> Scored:
+) -> ScoredVersion:
+    classifier, spec = loaded
     if spec.classes != data.manifest.classes:
-        odd = sorted(set(spec.classes) ^ set(data.manifest.classes))
-        raise ThawError(f"it and the data have different classes: {', '.join(odd[:5])}")
+        different = sorted(set(spec.classes) ^ set(data.manifest.classes))
+        raise ThawError(f"it and the data have different classes: {', '.join(different[:5])}")
     source = data.images("test", spec.preprocessing)
     with strict_float32():
         outputs = logits(runtime, classifier, source, f"version {number} on the test split")
     probabilities: NDArray[np.float64] = outputs.double().softmax(dim=1).numpy()
     scores = score(Predictions(probabilities, source.targets, bins), spec.classes)
-    measured = {
-        "latency_ms": latency(runtime, classifier, source),
+    costs = {
+        "latency_ms": latency_ms(runtime, classifier, source),
         "size_mb": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6,
     }
     recalls = {row["class"]: row["recall"] for row in scores.per_class if row["support"]}
-    return Scored(number, spec.digest, probabilities, {**scores.summary, **measured}, recalls)
+    return ScoredVersion(number, spec.digest, probabilities, {**scores.summary, **costs}, recalls)

@@ -1,131 +1,87 @@
-"""What the verbs of the registry print; each leaves a failing store as one line."""
+"""The tables that `thaw status` and `thaw history` print."""
 
 from __future__ import annotations
 
-import contextlib
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
-from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from thaw.errors import ThawError
-from thaw.registry.ledger import Ledger
-from thaw.registry.names import REFUSED
-from thaw.tracking.store import connect, store_uri
+from thaw.metrics.registry import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from thaw.config.params import Params
-    from thaw.config.result_sections import Tracking
-
-_ALIAS = re.compile(r"[A-Za-z][\w-]*")
-_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # by MLflow, which would refuse to move it
-_console = Console(highlight=False)
+    from thaw.promotion.status import AliasStatus
+    from thaw.registry.ledger_rows import Row
 
 
-def promote(
-    params: Params,
-    prepared: Path,
-    *,
-    name: str,
-    alias: str,
-    version: int | None,
-    force: bool,
-    reason: str,
-) -> bool:
-    """Offer a version, print the gate's table; whether the alias was moved."""
-    from thaw.promotion import gate_report
-    from thaw.promotion import promote as promotion
-
-    with _told(params.tracking):
-        _check(alias)
-        found = promotion.promote(
-            params, prepared, name=name, alias=alias, version=version, force=force, reason=reason
-        )
-    gate_report.show(found, _console)
-    _say(f"{found.verdict}: {found.summary}")
-    if found.verdict == REFUSED:
-        return False
-    _say(f"{name} version {found.version} is the {alias}; `thaw rollback` goes back")
-    return True
+def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime) -> Table:
+    """Return the table of all aliases of the model ``name``."""
+    table = Table(title=Text(name), title_style="bold", box=None, padding=(0, 2, 0, 0))
+    brief = {key: metric.label for key, metric in METRICS.items() if metric.is_brief}
+    labels = [label.replace(" ", "\n") for label in brief.values()]
+    for column in ("alias", "version", *labels, "run", "age"):
+        table.add_column(column, no_wrap=True)  # on a narrow terminal, only the gate column wraps
+    table.add_column("gate", overflow="fold")
+    for status in statuses:
+        metrics = [status.metrics.get(key) for key in brief]
+        shown = ["" if value is None else f"{value:.4f}" for value in metrics]
+        gate = Text(status.gate, "bold red" if status.wrong else "")
+        if status.since:
+            gate.append(f"\nthere for {age(status.since, now)}")
+        run, created = status.run_id[:8], age(status.created, now)
+        row = (f"@{status.alias}", str(status.version), *shown, run, created)
+        table.add_row(*map(Text, row), gate)
+    return table
 
 
-def rollback(tracking: Tracking, name: str, alias: str, reason: str) -> None:
-    """Go back, and say to whom."""
-    from thaw.promotion.rollback import rollback as go_back
+def history_table(name: str, alias: str, rows: Sequence[Row], model_created: int) -> Table:
+    """Return the table of ``rows``, which may include rows of earlier models of this name.
 
-    with _told(tracking):
-        intent = go_back(_ledger(tracking, name, alias), reason)
-    _say(f"{name} version {intent.to} is the {alias} again (it was version {intent.origin})")
-
-
-def history(tracking: Tracking, name: str, alias: str) -> None:
-    """Print every promotion, refusal and rollback."""
-    from thaw.promotion.status import history_table
-
-    with _told(tracking):
-        ledger = _ledger(tracking, name, alias)
-        ledger.settle()  # says so where there is no such model
-        rows, model = ledger.all_rows(), ledger.created
-    if not rows:
-        _say(f"{name}: nobody was promoted or refused yet (`thaw promote`)")
-        return
-    _console.print(history_table(name, alias, rows, model))
+    ``model_created`` is the creation timestamp (ms) of the current registered model.
+    """
+    table = Table(title=Text(f"{name} @{alias}"), title_style="bold")
+    for column in ("", "when (UTC)", "who", "what", "from", "to", "why, report"):
+        table.add_column(column, overflow="fold")
+    before = rows[0].model if rows else model_created
+    for row in rows:
+        if row.model != before:
+            table.add_row(*_new_model_cells(row.model))
+        before = row.model
+        table.add_row(*map(Text, _cells(row)))
+    if before != model_created:
+        table.add_row(*_new_model_cells(model_created))
+    return table
 
 
-def status(tracking: Tracking, name: str) -> None:
-    """Print every alias."""
-    from thaw.promotion.lost_champion import explained
-    from thaw.promotion.status import standings, status_table
-
-    with _told(tracking):
-        client, _ = connect(tracking)
-        found = standings(client, name)
-        ledger = Ledger(client, name)
-        lost = explained(ledger, ledger.rows())
-    _console.print(status_table(name, found, datetime.now(UTC)))
-    if lost:
-        _say(f"{name} has no champion: {lost}")
-
-
-def copy(tracking: Tracking, source: str, name: str, to_uri: str) -> None:
-    """Copy a version, and say what it is there."""
-    from thaw.registry.copying import copy as copy_version
-
-    with _told(tracking):
-        copied = copy_version(source, name, tracking, to_uri)
-    _say(f"{source} is {copied.name} version {copied.version}, @challenger there")
+def _cells(row: Row) -> tuple[str, ...]:
+    decision = row.decision
+    what: str = "forced promotion" if decision.forced else decision.kind
+    if row.state == "void":
+        what += ", void: the version was deleted"
+    return (
+        str(row.number),
+        row.when[:19].replace("T", " "),
+        row.who,
+        what,
+        str(decision.origin or ""),
+        str(decision.to),
+        "\n".join(part for part in (decision.why, decision.report) if part),
+    )
 
 
-def _ledger(tracking: Tracking, name: str, alias: str) -> Ledger:
-    _check(alias)
-    client, _ = connect(tracking)
-    return Ledger(client, name, alias)
+def _new_model_cells(created: int) -> tuple[str, ...]:
+    when = datetime.fromtimestamp(created / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    why = "the registered model was deleted and created again: no row above counts any more"
+    return "", when, "", "new model", "", "", why
 
 
-def _check(alias: str) -> None:
-    if not _ALIAS.fullmatch(alias):
-        raise ThawError(f"{alias!r}: an alias is of letters, digits, '_' and '-'")
-    if _RESERVED.fullmatch(alias):
-        raise ThawError(f"{alias!r} is reserved by MLflow, as are v1, v2 ...: name another alias")
-
-
-def _say(line: str) -> None:
-    _console.print(Text(line), soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _told(tracking: Tracking) -> Iterator[None]:
-    try:
-        yield
-    except MlflowException as error:
-        reason = str(error).splitlines()[0]
-        raise ThawError(
-            f"tracking: the MLflow store {store_uri(tracking)} failed: {reason}; "
-            "the same command goes on where it stopped"
-        ) from error
+def age(then: datetime, now: datetime) -> str:
+    """Return the time from ``then`` to ``now`` in the largest unit of which there are two."""
+    seconds = max((now - then).total_seconds(), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -33,20 +33,21 @@ _LEFT_OUT = ("mlflow.log-model.history", "thaw.system.processes")
 
 @dataclass(frozen=True)
 class Copied:
-    """The version that was made, or found again."""
+    """The version that was created, or found again."""
 
     name: str
     version: int
 
 
-def copy(source: str, name: str, tracking: Tracking, to_uri: str = "") -> Copied:
-    """Copy ``models:/A@champion`` to the model ``name``, there the @challenger.
+def copy_version(source: str, name: str, tracking: Tracking, to_uri: str = "") -> Copied:
+    """Copy the version ``source`` to the model ``name``, where it becomes the challenger.
 
-    Scores, description, report and line of parents come along, and on another server the run
-    with its parameters, curves and files. A copy that is there already is found again.
+    ``source`` is ``models:/A@champion`` or ``models:/A/3``. The copy has the scores, description,
+    report and parents of the version; on another server ``to_uri`` also its run, with parameters,
+    metrics and files. If the copy exists already, it is returned.
 
     Raises:
-        ThawError: no such model, or a name that MLflow would not take.
+        ThawError: there is no such version, or ``name`` cannot be the name of a model.
     """
     if not _NAME.fullmatch(name):
         raise ThawError(f"{name!r}: a model's name is of letters, digits, spaces, '_', '.', '-'")
@@ -56,18 +57,20 @@ def copy(source: str, name: str, tracking: Tracking, to_uri: str = "") -> Copied
     client, _ = connect(tracking)
     entry = client.get_model_version(found.name, str(found.number))
     if to_uri in {"", store_uri(tracking)}:
-        copied = _there(client, name, found, entry) or _within(client, found, entry, name)
+        copied = _existing_copy(client, name, found, entry) or _copy_in_store(
+            client, found, entry, name
+        )
     else:
-        copied = _across(client, found, entry, name, tracking, to_uri)
+        copied = _copy_to_server(client, found, entry, name, tracking, to_uri)
         client, _ = connect(tracking.model_copy(update={"uri": to_uri}))
     client.set_registered_model_alias(name, CHALLENGER, str(copied.version))
     return Copied(name, int(copied.version))
 
 
-def _there(
+def _existing_copy(
     client: MlflowClient, name: str, found: Version, entry: ModelVersion
 ) -> ModelVersion | None:
-    """An earlier, whole copy."""
+    """Return an earlier complete copy of the version, or None."""
     for version in client.search_model_versions(f"name = '{name}'"):
         tags = version.tags
         same = tags.get(names.DIGEST) == entry.tags.get(names.DIGEST)
@@ -76,12 +79,14 @@ def _there(
     return None
 
 
-def _within(client: MlflowClient, found: Version, entry: ModelVersion, name: str) -> ModelVersion:
-    """Another version of the same files, made whole in one step.
+def _copy_in_store(
+    client: MlflowClient, found: Version, entry: ModelVersion, name: str
+) -> ModelVersion:
+    """Create a version of the same files, in one step.
 
-    MLflow's own copy would have the verdict of the other model's gate until that is taken away.
+    MLflow's own function would also copy the verdict of the gate of the other model.
     """
-    _make_model(client, name)
+    _create_model(client, name)
     return client.create_model_version(
         name,
         str(entry.source),
@@ -97,21 +102,21 @@ def _model_id(source: str) -> str | None:
     return source.removeprefix(PREFIX) if source.startswith(PREFIX) else None
 
 
-def _make_model(client: MlflowClient, name: str) -> None:
+def _create_model(client: MlflowClient, name: str) -> None:
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
 
 
 def _tags(entry: ModelVersion, found: Version) -> dict[str, str]:
-    """The version's tags; those of its gate are set aside: the other model has its own."""
-    kept = {
+    """Return the tags of the copy; tags of the gate get a prefix, since the model has its own."""
+    tags = {
         f"{COPIED}{tag}" if tag.startswith(names.GATE) else tag: value
         for tag, value in entry.tags.items()
     }
-    return {**kept, COPIED_FROM: found.uri}
+    return {**tags, COPIED_FROM: found.uri}
 
 
-def _across(
+def _copy_to_server(
     client: MlflowClient,
     found: Version,
     entry: ModelVersion,
@@ -119,27 +124,27 @@ def _across(
     tracking: Tracking,
     to_uri: str,
 ) -> ModelVersion:
-    """The run, its files and the model, made anew on the other server."""
+    """Copy the run, its files and the model to the other server; return the new version."""
     if not entry.run_id:
         raise ThawError(f"{found.uri} has no run: it was not registered by thaw")
     with tempfile.TemporaryDirectory() as scratch:
         model, files = Path(scratch, "model"), Path(scratch, "files")
         files.mkdir()
         try:
-            fetch(found, model)  # nothing is carried on that was changed after it was registered
+            fetch(found, model)  # refuses files that were changed after registration
             if client.list_artifacts(entry.run_id):
                 mlflow.artifacts.download_artifacts(run_id=entry.run_id, dst_path=str(files))
             run = client.get_run(entry.run_id)
         except (MlflowException, OSError) as error:
             raise ThawError(f"{found.uri} could not be fetched: {error}") from None
         target, experiment = connect(tracking.model_copy(update={"uri": to_uri}))
-        there = _there(target, name, found, entry)
+        there = _existing_copy(target, name, found, entry)
         if there is not None:
             return there
-        made = _run(client, target, experiment, run)
+        made = _copy_run(client, target, experiment, run)
         target.log_artifacts(made.info.run_id, str(files))
         target.log_artifacts(made.info.run_id, str(_model_folder(model)), "model")
-    _make_model(target, name)
+    _create_model(target, name)
     new_id = made.info.run_id
     tags = {tag: text.replace(entry.run_id, new_id) for tag, text in _tags(entry, found).items()}
     version = target.create_model_version(
@@ -152,12 +157,12 @@ def _across(
 def _model_folder(downloaded: Path) -> Path:
     found = sorted(downloaded.rglob("MLmodel"))
     if not found:
-        raise ThawError("the version has no MLmodel: its files are not whole")
+        raise ThawError("the version has no MLmodel: its files are not complete")
     return found[0].parent
 
 
-def _run(client: MlflowClient, target: MlflowClient, experiment: str, run: Run) -> Run:
-    """A run with the parameters, tags and curves of ``run``; half-made ones are removed."""
+def _copy_run(client: MlflowClient, target: MlflowClient, experiment: str, run: Run) -> Run:
+    """Create a run with the parameters, tags and metrics of ``run``; remove incomplete copies."""
     old = run.info.run_id
     running = f"tags.`{_COPIED_RUN}` = '{old}' and attributes.status = 'RUNNING'"
     for half in target.search_runs([experiment], running):

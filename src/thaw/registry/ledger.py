@@ -1,13 +1,14 @@
-"""The append-only history of an alias, and the lock that makes a change of it atomic.
+"""The append-only history of an alias. It is also the lock that makes a move of the alias atomic.
 
-MLflow's aliases have no compare-and-swap, but the name of an experiment is unique, on every store
-and over REST. So row n of the history is the experiment ``promotion/MODEL/ALIAS/n``, made in one
-step with tags that say what is intended: whoever makes the row may move the alias, all others see
-that it is there. A change whose process died is carried out by the next one that looks.
+MLflow's aliases have no compare-and-swap, but the name of an experiment is unique, in every store
+and over REST. Row n of the history is therefore the experiment ``promotion/MODEL/ALIAS/n``. It is
+created in one step, with tags that hold the decision. The process that creates the row may move the
+alias; all others see that the row exists. If the process dies before it moves the alias, the next
+one that reads the history moves it.
 
-The rows outlive the versions that they are about, and the registered model. A model that was
-deleted and created again is a new model: each row has the creation timestamp of its model, and rows
-of an earlier one decide nothing.
+Rows outlive the versions that they are about, and the registered model. A model that was deleted
+and created again is a new model: each row has the creation timestamp of its model, and rows of an
+earlier model have no effect.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
 from thaw.registry import ledger_rows
-from thaw.registry.ledger_rows import last_change
+from thaw.registry.aliases import aliases, creation_time, is_missing, version_exists
+from thaw.registry.champion_history import last_move
 from thaw.registry.names import CHALLENGER, CHAMPION, FIRST, GATE, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlflow.entities import Experiment
-    from mlflow.entities.model_registry import RegisteredModel
     from mlflow.tracking import MlflowClient
 
-    from thaw.registry.ledger_rows import Intent, Row
+    from thaw.registry.ledger_rows import Decision, Row
 
 
 class ConflictError(ThawError):
-    """Somebody else changed the alias first."""
+    """Another process changed the alias first."""
 
     def __init__(self, name: str, alias: str) -> None:
         super().__init__(f"{name}: the {alias} changed, look again (`thaw status`)")
@@ -52,174 +53,148 @@ class Ledger:
         self._prefix = f"promotion/{self._key}/"
 
     @cached_property
-    def created(self) -> int:
-        """The creation timestamp (ms) of the registered model, as it was at the first look."""
-        return created(self.client, self.name)
+    def model_created(self) -> int:
+        """The creation timestamp (ms) of the registered model when it was first read."""
+        return creation_time(self.client, self.name)
 
     def rows(self) -> list[Row]:
-        """Return the rows of the registered model in the order of their numbers, not of a clock."""
-        return [row for row in self.all_rows() if row.model == self.created]
+        """Return the rows of the registered model, ordered by their numbers."""
+        return [row for row in self.all_rows() if row.model == self.model_created]
 
     def all_rows(self) -> list[Row]:
-        """Return also the rows of earlier models of this name, which were deleted."""
-        found = (ledger_rows.read(one, self.created) for one in self._experiments())
+        """Return the rows of this model and of earlier models of this name, which were deleted."""
+        found = (ledger_rows.row_of(one, self.model_created) for one in self._experiments())
         return sorted(found, key=lambda row: row.number)
 
-    def first(self) -> int | None:
-        """Return the first champion where no row says it, as in histories of older versions.
+    def first_by_tag(self) -> int | None:
+        """Return the first champion if a tag of its version says so, as thaw 0.1 recorded it.
 
-        Known by its tag, as long as it was not deleted.
+        None if that version was deleted.
         """
         if self.alias != CHAMPION:
             return None
         try:
             entry = self.client.get_model_version(self.name, "1")
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if not is_missing(error):
                 raise
             return None
         return 1 if entry.tags.get(GATE) == FIRST else None
 
-    def standing(self) -> int | None:
-        """The version that the alias stands on now."""
+    def current_version(self) -> int | None:
+        """Return the version that has the alias now."""
         return aliases(self.client, self.name).get(self.alias)
 
-    def settle(self) -> list[Row]:
-        """Carry out what a process that died had begun; all rows."""
+    def complete(self) -> list[Row]:
+        """Move the alias if a process died before it did so; return all rows."""
         rows = self.rows()
-        change = last_change(rows)
-        if change is None or change.state == "done":
+        row = last_move(rows)
+        if row is None or row.state == "done":
             return rows
-        self._carry_out(change)
+        self._apply(row)
         return self.rows()
 
-    def record(self, intent: Intent, seen: Sequence[Row]) -> Row:
-        """Append a row, and carry out what it says.
+    def record(self, decision: Decision, seen: Sequence[Row]) -> Row:
+        """Append a row and move the alias as it says.
 
-        ``seen`` are the rows on which the decision was made.
+        ``seen`` are the rows on which the decision is based.
 
         Raises:
             ConflictError: the alias was moved since.
         """
-        row = self._append(intent, seen)
-        if row.changes:
-            self._carry_out(row)
+        row = self._append(decision, seen)
+        if row.moves_alias:
+            self._apply(row)
         return row
 
-    def _append(self, intent: Intent, seen: Sequence[Row]) -> Row:
+    def _append(self, decision: Decision, seen: Sequence[Row]) -> Row:
         nonce = uuid.uuid4().hex
         number = max((row.number for row in seen), default=0)
-        if created(self.client, self.name) != self.created:
+        if creation_time(self.client, self.name) != self.model_created:
             raise ConflictError(self.name, self.alias)
+        tags = ledger_rows.row_tags(
+            decision, ledger=self._key, alias=self.alias, nonce=nonce, model=self.model_created
+        )
+        is_refusal = decision.kind == "refusal"
         while True:
             number += 1
-            if intent.kind != "refusal" and self.standing() != intent.origin:
+            if not is_refusal and self.current_version() != decision.origin:
                 raise ConflictError(self.name, self.alias)
-            try:
-                self.client.create_experiment(
-                    f"{self._prefix}{number}",
-                    tags=ledger_rows.tags(intent, self._key, self.alias, nonce, self.created),
-                )
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            found = self.client.get_experiment_by_name(f"{self._prefix}{number}")
-            row = ledger_rows.read(found, self.created)
-            if row.nonce == nonce:  # also where a retried request met what it had made itself
+            row = self._create_or_read(number, tags)
+            if row.nonce == nonce:  # also if a repeated request found the row that it had created
                 return row
-            if row.model == self.created and row.changes and intent.kind != "refusal":
+            if row.model == self.model_created and row.moves_alias and not is_refusal:
                 raise ConflictError(self.name, self.alias)
 
-    def _carry_out(self, row: Row) -> None:
-        """Every step may be taken again, by anyone, after a crash between any two."""
+    def _create_or_read(self, number: int, tags: dict[str, str]) -> Row:
+        """Create row ``number`` with ``tags``, unless it exists; return the row that exists now."""
+        try:
+            self.client.create_experiment(f"{self._prefix}{number}", tags=tags)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = self.client.get_experiment_by_name(f"{self._prefix}{number}")
+        return ledger_rows.row_of(found, self.model_created)
+
+    def _apply(self, row: Row) -> None:
+        """Move the aliases as ``row`` says. After a crash, any process can repeat every step."""
         while True:
             try:
-                self._move(row.intent)
+                self._move(row.decision)
             except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                if not is_missing(error):
                     raise
                 self.client.set_experiment_tag(row.experiment_id, ledger_rows.STATE, "void")
                 raise ThawError(
-                    f"{self.name} version {row.intent.to} was deleted before it became the "
+                    f"{self.name} version {row.decision.to} was deleted before it became the "
                     f"{self.alias}: the {self.alias} was not moved"
                 ) from None
             self.client.set_experiment_tag(row.experiment_id, ledger_rows.STATE, "done")
-            newest = last_change(self.rows())
+            newest = last_move(self.rows())
             if newest is None or newest.number <= row.number:
                 return
-            row = newest  # this process slept while another went on: what that one did stands
+            row = newest  # another process appended a row while this one was slow: apply that one
 
-    def _move(self, intent: Intent) -> None:
-        self.client.set_registered_model_alias(self.name, self.alias, str(intent.to))
+    def _move(self, decision: Decision) -> None:
+        self.client.set_registered_model_alias(self.name, self.alias, str(decision.to))
         if self.alias != CHAMPION:
             return
-        standing = aliases(self.client, self.name)
-        if intent.previous is None or not exists(self.client, self.name, intent.previous):
-            if PREVIOUS in standing:
+        current = aliases(self.client, self.name)
+        previous = decision.previous
+        if previous is None or not version_exists(self.client, self.name, previous):
+            if PREVIOUS in current:
                 self.client.delete_registered_model_alias(self.name, PREVIOUS)
         else:
-            self.client.set_registered_model_alias(self.name, PREVIOUS, str(intent.previous))
-        if standing.get(CHALLENGER) == intent.to:
+            self.client.set_registered_model_alias(self.name, PREVIOUS, str(previous))
+        if current.get(CHALLENGER) == decision.to:
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def _experiments(self) -> Iterator[Experiment]:
         found = _experiments(self.client, f"tags.`{ledger_rows.LEDGER}` = '{self._key}'")
-        # the tag can be set by hand, the name is what is unique
+        # Anyone can set the tag, but only the name is unique.
         return (one for one in found if one.name.startswith(self._prefix))
 
 
-def unsettled(client: MlflowClient, name: str) -> set[str]:
-    """The aliases of a registered model with a row that was begun: one may not be there yet."""
-    mine = f"tags.`{ledger_rows.LEDGER}` LIKE '{name}/%' AND tags.`{ledger_rows.STATE}` = 'open'"
-    keys = (found.tags[ledger_rows.LEDGER].rpartition("/") for found in _experiments(client, mine))
-    return {alias for model, _, alias in keys if model == name}  # "_" and "%" match anything
+def aliases_with_open_rows(client: MlflowClient, name: str) -> set[str]:
+    """Return the aliases of a model with a row whose move is not completed.
+
+    Such an alias may not exist yet.
+    """
+    condition = (
+        f"tags.`{ledger_rows.LEDGER}` LIKE '{name}/%' AND tags.`{ledger_rows.STATE}` = 'open'"
+    )
+    found = _experiments(client, condition)
+    keys = (one.tags[ledger_rows.LEDGER].rpartition("/") for one in found)
+    return {alias for model, _, alias in keys if model == name}  # LIKE: "_" and "%" are wildcards
 
 
-def _experiments(client: MlflowClient, wanted: str) -> Iterator[Experiment]:
+def _experiments(client: MlflowClient, condition: str) -> Iterator[Experiment]:
     token = None
     while True:
         page = client.search_experiments(
-            ViewType.ALL, filter_string=wanted, max_results=1000, page_token=token
+            ViewType.ALL, filter_string=condition, max_results=1000, page_token=token
         )
         yield from page
         token = page.token
         if not token:
             return
-
-
-def aliases(client: MlflowClient, name: str) -> dict[str, int]:
-    """The version that each alias of a registered model stands on.
-
-    Raises:
-        ThawError: there is no such model.
-    """
-    return {alias: int(number) for alias, number in _model(client, name).aliases.items()}
-
-
-def created(client: MlflowClient, name: str) -> int:
-    """Return the creation timestamp (ms) of a registered model, by which it is told from others.
-
-    Raises:
-        ThawError: there is no such model.
-    """
-    return int(_model(client, name).creation_timestamp or 0)
-
-
-def _model(client: MlflowClient, name: str) -> RegisteredModel:
-    try:
-        return client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        raise ThawError(f"there is no registered model {name!r}: run `dvc repro` first") from None
-
-
-def exists(client: MlflowClient, name: str, number: int) -> bool:
-    """Whether the version is still in the registry."""
-    try:
-        client.get_model_version(name, str(number))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-    return True

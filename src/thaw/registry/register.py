@@ -17,7 +17,7 @@ from thaw import __version__
 from thaw.errors import ThawError
 from thaw.registry import pyfunc
 from thaw.registry.ledger import ConflictError, Ledger
-from thaw.registry.ledger_rows import Intent
+from thaw.registry.ledger_rows import Decision
 from thaw.registry.names import CHALLENGER, CHAMPION, DIGEST, FIRST, GATE, PARENTS, TEST_DIGEST
 
 if TYPE_CHECKING:
@@ -34,8 +34,22 @@ _PACKAGES = ("numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "to
 
 
 @dataclass(frozen=True)
+class ModelRecord:
+    """Facts about a model that its registered version records.
+
+    ``digest`` is that of the model directory, ``scores`` are those on the test split with the
+    digest ``test_digest``, ``parents`` is the line of models that the model was trained from.
+    """
+
+    digest: str
+    scores: Mapping[str, float]
+    parents: str = ""
+    test_digest: str = ""
+
+
+@dataclass(frozen=True)
 class Registered:
-    """A version in the registry and the alias it was given."""
+    """A version in the registry and the alias that it got."""
 
     name: str
     version: int
@@ -45,47 +59,51 @@ class Registered:
 def register(
     name: str,
     folder: Path,
-    digest: str,
+    record: ModelRecord,
     example: bytes,
-    scores: Mapping[str, float],
-    parents: str = "",
-    test_digest: str = "",
 ) -> Registered:
     """Log the model directory ``folder`` to the active run and register it as ``name``.
 
-    The first version of a model becomes the champion, a later one the challenger, also where the
-    champion or its alias was removed. Every step is taken once: what an earlier try of this run has
-    done already is found again, and a model that a killed one logged in part is removed. ``digest``
-    is the model directory's; ``example`` is an encoded image, kept as the input example;
-    ``parents`` the line of models it came from; ``test_digest`` names the test split of the scores.
+    The first version of a model becomes the champion, a later one the challenger, also if the
+    champion or its alias was removed. Every step is done once: the results of an earlier attempt of
+    this run are found again, and a model that a killed attempt logged in part is removed.
+
+    Args:
+        name: the name of the registered model.
+        folder: the model directory.
+        record: what the version's tags record about the model.
+        example: an encoded image, stored as the input example.
     """
     client = MlflowClient()
     run = mlflow.active_run()
     assert run is not None
     _remove_partial(client, run)
-    model = _logged(run, digest) or _log(folder, digest, example)
-    there = {metric.key for metric in model.metrics or []}
-    metrics = {f"test/{key}": value for key, value in scores.items()}
-    missing = {key: value for key, value in metrics.items() if key not in there}
+    model = _logged(run, record.digest) or _log(folder, record.digest, example)
+    logged = {metric.key for metric in model.metrics or []}
+    metrics = {f"test/{key}": value for key, value in record.scores.items()}
+    missing = {key: value for key, value in metrics.items() if key not in logged}
     mlflow.log_metrics(missing, step=0, model_id=model.model_id)
     tags = {
-        DIGEST: digest,
-        PARENTS: parents,
-        TEST_DIGEST: test_digest,
-        **{f"test.{key}": f"{value:.6g}" for key, value in scores.items()},
+        DIGEST: record.digest,
+        PARENTS: record.parents,
+        TEST_DIGEST: record.test_digest,
+        **{f"test.{key}": f"{value:.6g}" for key, value in record.scores.items()},
     }
     found = _version(client, name, model) or _create(client, name, model, tags)
     return Registered(name, int(found.version), _give_alias(client, found))
 
 
 def _logged(run: Run, digest: str) -> LoggedModel | None:
-    """The model that an earlier try of this run logged."""
+    """Return the model that an earlier attempt of this run logged, or None."""
     models = (model for model in _models(run) if model.status == LoggedModelStatus.READY)
     return next((model for model in models if model.tags.get(DIGEST) == digest), None)
 
 
 def _remove_partial(client: MlflowClient, run: Run) -> None:
-    """Remove models whose logging was killed: only one process at a time registers for a run."""
+    """Remove models that a killed process logged in part.
+
+    Only one process at a time registers models of a run.
+    """
     for model in _models(run):
         if model.status != LoggedModelStatus.READY and DIGEST in model.tags:
             client.delete_logged_model(model.model_id)
@@ -118,7 +136,7 @@ def _requirements() -> list[str]:
 
 
 def _version(client: MlflowClient, name: str, model: LoggedModel) -> ModelVersion | None:
-    """The version that an earlier try made of ``model``."""
+    """Return the version that an earlier attempt created for ``model``, or None."""
     found = client.search_model_versions(f"name = '{name}' and run_id = '{model.source_run_id}'")
     return next((mv for mv in found if mv.source == _source(model)), None)
 
@@ -142,17 +160,19 @@ def _source(model: LoggedModel) -> str:
 
 
 def _give_alias(client: MlflowClient, found: ModelVersion) -> str:
+    """Make the first version of a model its champion, another one the challenger."""
     ledger, number = Ledger(client, found.name), int(found.version)
-    with contextlib.suppress(ThawError):  # a change to a version that was deleted: it is void now
-        ledger.settle()
-    rows, standing = ledger.settle(), ledger.standing()
-    # only of a new model: later a removed champion would be replaced without a gate
-    if number == 1 and standing is None and not rows:
+    with contextlib.suppress(ThawError):  # an open move to a version that was deleted: now void
+        ledger.complete()
+    rows, current = ledger.complete(), ledger.current_version()
+    # Only for a new model: otherwise a removed champion would be replaced without a gate.
+    if number == 1 and current is None and not rows:
         client.set_model_version_tag(found.name, found.version, GATE, FIRST)
-        with contextlib.suppress(ConflictError):  # somebody else was faster, see who stands there
-            ledger.record(Intent("first", None, number, None, why="first version, no gate"), rows)
-        standing = ledger.standing()
-    if standing == number:
+        decision = Decision("first", None, number, None, why="first version, no gate")
+        with contextlib.suppress(ConflictError):  # another process was faster
+            ledger.record(decision, rows)
+        current = ledger.current_version()
+    if current == number:
         return CHAMPION
     client.set_registered_model_alias(found.name, CHALLENGER, str(number))
     return CHALLENGER

@@ -10,7 +10,7 @@ import torch
 
 from thaw.advice.auto_values import resolve
 from thaw.context import Phase
-from thaw.evaluation.latency import latency
+from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
@@ -116,4 +116,4 @@ def _metrics(context: Context, classifier: Classifier, inputs: PhaseInputs) -> d
 def _latency(shared: TrialContext, classifier: Classifier) -> float:
     project = shared.project
     source = project.data.images("val", shared.preprocessing)
-    return latency(project.runtime, classifier, source)
+    return latency_ms(project.runtime, classifier, source)

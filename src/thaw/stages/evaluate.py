@@ -168,7 +168,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
     """Complete the MLflow run from the files, and register the model."""
-    from thaw.registry.register import register
+    from thaw.registry.register import ModelRecord, register
     from thaw.tracking.result_run import ResultRun
 
     digests = {parent.stage: parent.digest for parent in spec.parents} | {"fold_bn": spec.digest}
@@ -184,11 +184,8 @@ def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, fold
         registered = register(
             params.tracking.registered_model,
             MODEL,
-            spec.digest,
+            ModelRecord(spec.digest, result.scores.summary, spec.lineage, test_digest),
             _example(result, data),
-            result.scores.summary,
-            spec.lineage,
-            test_digest,
         )
     content = {
         "run_id": tracked.run_id,

@@ -1,19 +1,17 @@
-"""What ``dvc.lock`` says lies in a folder, and what does lie there.
+"""The digest of a folder in ``dvc.lock``, and the digest of the files in the folder.
 
-`dvc status` would not do: where a file's time and size are as they were, it does not read it.
+`dvc status` is not sufficient: it does not read a file whose time and size are unchanged.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 
-def recorded(folder: Path, lock: Path = Path("dvc.lock")) -> str:
-    """The digest that ``dvc.lock`` has for the stage output ``folder``; "" where it has none."""
+def recorded_md5(folder: Path, lock: Path = Path("dvc.lock")) -> str:
+    """Return the digest of the stage output ``folder`` in ``dvc.lock``, "" if it has none."""
     if not lock.exists():
         return ""
     stages = YAML(typ="safe").load(lock.read_text(encoding="utf-8")).get("stages", {})
@@ -22,18 +20,19 @@ def recorded(folder: Path, lock: Path = Path("dvc.lock")) -> str:
     return next((str(out.get("md5", "")) for out in found), "")
 
 
-def lying(folder: Path) -> str:
-    """MD5 over all files of ``folder``, put together as DVC does it (``dvc_data``'s ``Tree``)."""
-    listed = [
-        {"md5": _md5(path), "relpath": path.relative_to(folder).as_posix()}
-        for path in folder.rglob("*")
-        if path.is_file()
-    ]
-    listed.sort(key=lambda entry: entry["relpath"])
-    text = json.dumps(listed, sort_keys=True)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+def folder_md5(folder: Path) -> str:
+    """Return the digest of all files of ``folder`` as DVC computes it; every file is read."""
+    from dvc_data.hashfile.hash import file_md5
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+    from dvc_data.hashfile.tree import Tree
+    from dvc_objects.fs.local import LocalFileSystem
 
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    files = LocalFileSystem()  # type: ignore[no-untyped-call]
+    tree = Tree()  # type: ignore[no-untyped-call]
+    for path in folder.rglob("*"):
+        if path.is_file():
+            digest = HashInfo("md5", file_md5(str(path), files))
+            tree.add(path.relative_to(folder).parts, Meta(), digest)
+    tree.digest()
+    return str(tree.hash_info.value)

@@ -98,6 +98,23 @@ def store_errors(uri: str) -> Iterator[None]:
         raise ThawError(f"tracking: the MLflow store {uri} cannot be used: {reason}") from error
 
 
+@contextlib.contextmanager
+def command_errors(tracking: Tracking) -> Iterator[None]:
+    """Raise ThawError with one line, instead of an error of MLflow during a command.
+
+    Raises:
+        ThawError: MLflow raised an error.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise ThawError(
+            f"tracking: the MLflow store {store_uri(tracking)} failed: {reason}; "
+            "the same command continues where it stopped"
+        ) from error
+
+
 def _create_database(path: Path) -> None:
     """Create the database under another name and rename it, so that a kill leaves no half of it."""
     if path.exists():

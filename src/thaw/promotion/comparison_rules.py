@@ -1,0 +1,109 @@
+"""The rules of the gate that compare a challenger with the champion."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thaw.metrics.registry import METRICS
+from thaw.promotion.paired_tests import Comparison, Pair, compare
+from thaw.promotion.rule_result import RuleResult, format_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from thaw.config.promotion_sections import Promote
+    from thaw.promotion.scoring import ScoredVersion
+
+
+def comparison_rules(
+    settings: Promote,
+    challenger: ScoredVersion,
+    champion: ScoredVersion,
+    targets: NDArray[np.int64],
+    bins: int,
+) -> Iterator[RuleResult]:
+    """Yield the results of the rules that compare.
+
+    If one of the models cannot be scored, none of them passes. ``targets`` (N,) are those of the
+    test split, ``bins`` is the number of bins for the calibration error.
+    """
+    margins = settings.not_worse
+    tests = [(metric, margin, f"{metric}: not worse") for metric, margin in margins.items()]
+    if settings.better != "none":
+        tests.append((settings.better, 0.0, f"{settings.better}: better"))
+    unscored = next((s for s in (challenger, champion) if not _is_usable(s, targets)), None)
+    for metric, margin, name in tests:
+        needed = f"{settings.confidence:.0%} sure" + (
+            f", margin {format_number(margin)}" if margin else ""
+        )
+        own, other = (s.metrics.get(metric, math.nan) for s in (challenger, champion))
+        if unscored is not None or not (math.isfinite(own) and math.isfinite(other)):
+            passed, sentence = False, _no_comparison(unscored, metric)
+        else:
+            assert challenger.probabilities is not None
+            assert champion.probabilities is not None
+            pair = Pair(challenger.probabilities, champion.probabilities, targets, bins)
+            found = compare(pair, METRICS[metric], margin=margin, confidence=settings.confidence)
+            passed = found.confidence >= settings.confidence
+            sentence = _sentence(found, metric, margin, settings.confidence)
+        yield RuleResult(name, format_number(own), format_number(other), needed, passed, sentence)
+    if unscored is None:
+        yield _classes(settings.class_margin, challenger, champion)
+    else:
+        passed, sentence = False, _no_comparison(unscored, "recall")
+        yield RuleResult("classes", "", "", "every class", passed, sentence)
+
+
+def _is_usable(scored: ScoredVersion, targets: NDArray[np.int64]) -> bool:
+    found = scored.probabilities
+    return found is not None and len(found) == len(targets) and bool(np.isfinite(found).all())
+
+
+def _no_comparison(unscored: ScoredVersion | None, metric: str) -> str:
+    if unscored is None:
+        return f"{metric} is missing or not finite: that never passes"
+    reason = unscored.problem or "its outputs are not finite"
+    return f"version {unscored.version} cannot be scored here: {reason}"
+
+
+def _sentence(found: Comparison, metric: str, margin: float, confidence: float) -> str:
+    claim = f"not worse by {format_number(margin)} or more" if margin else "better"
+    shares = f"{found.advantage:+.4f} for the challenger"
+    sure = f"{min(found.confidence, 0.9999):.2%} sure that it is {claim}"
+    if found.confidence >= confidence:
+        return f"{shares}; {sure}"
+    if found.confidence_worse >= confidence:
+        return f"{shares}; it is worse ({min(found.confidence_worse, 0.9999):.2%} sure)"
+    is_limited = METRICS[metric].limited_by_smallest_class
+    where = "images of the smallest class" if is_limited else "images"
+    few = f"{shares}; {sure}: too few images to tell ({found.images} {where}"
+    if found.needed is None or found.needed <= found.images:
+        return f"{few})"
+    return f"{few}, about {found.needed:,} would, if nothing else changed)"
+
+
+def _classes(margin: float, challenger: ScoredVersion, champion: ScoredVersion) -> RuleResult:
+    falls = {
+        label: recall - challenger.recalls.get(label, -math.inf)
+        for label, recall in champion.recalls.items()
+    }
+    label = max(falls, key=falls.__getitem__)
+    fell = [name for name, fall in falls.items() if not fall <= margin + 1e-9]
+    sentence = f"no class's recall falls by more than {format_number(margin)}"
+    if fell:
+        listed = ", ".join(f"{name} by {falls[name]:.3f}" for name in fell[:5])
+        more = f" and {len(fell) - 5} more" if len(fell) > 5 else ""
+        sentence = f"the recall falls: {listed}{more}"
+    return RuleResult(
+        "classes",
+        f"{label}: {format_number(challenger.recalls.get(label, math.nan))}",
+        f"{label}: {format_number(champion.recalls[label])}",
+        f"fall at most {format_number(margin)}",
+        not fell,
+        sentence,
+    )
