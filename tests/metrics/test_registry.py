@@ -116,7 +116,8 @@ outcomes = {rule.name: rule.passed for rule in found if "gap" in rule.name}
 assert outcomes == {"gap": True, "gap: better": True, "gap: not worse": True}, outcomes
 assert "gap" in gate_report.metric_values(challenger, None)
 search = Search.model_validate({**settings.PARAMS.search.model_dump(), "objective": "gap"})
-definition = StudyDefinition.from_params(settings.PARAMS.model_copy(update={"search": search}), "data", "")
+params = settings.PARAMS.model_copy(update={"search": search})
+definition = StudyDefinition.from_params(params, "data", "")
 assert definition.directions[0] == StudyDirection.MINIMIZE
 assert definition.metrics[0] == "gap"
 out = io.StringIO()

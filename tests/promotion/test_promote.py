@@ -299,8 +299,8 @@ def test_a_changed_test_split_is_said_and_the_champion_scored_again(
     local.client.set_model_version_tag(name, "1", "thaw.test_digest", "another")
     found = offer(local, name)
     assert (
-        "the test split changed since version 1 was scored: it was scored again on the current one, "
-        "and may have been trained on images that are now in it: its scores may be too high"
+        "the test split changed since version 1 was scored: it was scored again on the current "
+        "one, and may have been trained on images that are now in it: its scores may be too high"
     ) in found.notes
     assert found.metrics["accuracy"] == ("0.95", "0.95")
 
