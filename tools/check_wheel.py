@@ -32,7 +32,9 @@ def main() -> None:
     """
     with tempfile.TemporaryDirectory(prefix="thaw-wheel-") as name:
         folder = Path(name)
-        environment = make_environment(folder / "venv", build_wheel(folder / "wheels"))
+        wheel = build_wheel(folder / "wheels")
+        environment = make_environment(folder / "venv")
+        install(environment, str(wheel))
         check_installation(environment)
         make_images(folder / "photos")
         project = folder / "colours"
@@ -48,6 +50,7 @@ def main() -> None:
         run(environment, project, "thaw", "predict", model, "../photos", "--out", "predicted.csv")
         rows = (project / "predicted.csv").read_text().splitlines()
         assert len(rows) == 1 + 36, rows
+        check_requirements(make_environment(folder / "server"), project, wheel.parent)
     sys.stdout.write("the wheel works in a fresh environment\n")
 
 
@@ -69,18 +72,46 @@ def build_wheel(folder: Path) -> Path:
     return wheel
 
 
-def make_environment(folder: Path, wheel: Path) -> dict[str, str]:
-    """Return the variables of a fresh virtual environment in which ``wheel`` is installed."""
+def make_environment(folder: Path) -> dict[str, str]:
+    """Return the variables of a fresh virtual environment with the dependencies of thaw."""
     venv.create(folder, with_pip=True)
     target = sysconfig.get_path("purelib", "venv", {"base": str(folder)})
     # A folder that is named in a .pth file is searched last, and its own .pth files are not read:
     # an editable installation of thaw in it does not count.
     Path(target, "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--no-deps", str(wheel)]
-    subprocess.run(pip, check=True)
+    # The setuptools of a new environment may be older than the one that the dependencies need.
+    remove = [str(folder / "bin/python"), "-m", "pip", "uninstall", "-q", "--yes", "setuptools"]
+    subprocess.run(remove, check=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
     path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), kept["PATH"]])
     return {**kept, "PATH": path, "VIRTUAL_ENV": str(folder)}
+
+
+def install(environment: dict[str, str], *options: str) -> None:
+    """Install packages into the virtual environment, over those that it finds elsewhere."""
+    pip = ["python", "-m", "pip", "install", "--quiet", "--no-deps", "--ignore-installed"]
+    run(environment, Path("/"), *pip, *options)
+
+
+def check_requirements(environment: dict[str, str], project: Path, wheels: Path) -> None:
+    """Check that a folder of wheels is enough to install and load a registered model.
+
+    thaw is installed by the name and version in the requirements of the model, from ``wheels``
+    alone. The other requirements must be satisfied by the versions that made the model.
+    """
+    (listed,) = project.glob("mlruns/artifacts/**/requirements.txt")
+    (own,) = (line for line in listed.read_text().splitlines() if line.startswith("thaw-vision"))
+    index = ("--no-index", "--find-links", str(wheels))
+    install(environment, *index, own)
+    pip = ("python", "-m", "pip", "install", "--quiet", *index, "--requirement", str(listed))
+    run(environment, Path("/"), *pip)
+    check_installation(environment)
+    program = (
+        "import sys, mlflow; model = mlflow.pyfunc.load_model(sys.argv[1]);"
+        "print(model.predict(model.input_example)[0]['label'])"
+    )
+    label = run(environment, Path("/"), "python", "-c", program, str(listed.parent))
+    assert label.strip() in {"blue", "green", "red"}, label
 
 
 def check_installation(environment: dict[str, str]) -> None:
