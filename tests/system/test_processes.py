@@ -57,7 +57,7 @@ def is_gone(pid: int) -> bool:
 
 
 def orphan(program: str) -> int:
-    """The pid of a process whose parent was killed after it had started ``program``."""
+    """Return the pid of a process whose parent was killed after it had started ``program``."""
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, program], stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -87,7 +87,7 @@ def test_a_child_dies_with_its_killed_parent(program: str) -> None:
 
 
 @linux
-def test_a_child_that_did_not_ask_for_it_lives_on() -> None:
+def test_a_child_without_the_setting_survives_its_parent() -> None:
     # Without this the test above would pass on a machine that kills orphans anyway.
     pid = orphan(WITHOUT)
     try:
@@ -101,7 +101,7 @@ def test_a_child_that_did_not_ask_for_it_lives_on() -> None:
     not shutil.which("unshare") or subprocess.run(PROBE, capture_output=True).returncode != 0,
     reason="this machine gives no process namespaces",
 )
-def test_a_stage_lives_whose_parent_is_the_first_process_of_a_container() -> None:
+def test_a_stage_whose_parent_is_the_first_process_of_a_container_survives() -> None:
     # `docker run IMAGE dvc repro`: DVC is process 1, and every stage's parent is 1 from the start.
     child = "from thaw.system.processes import die_with_parent; die_with_parent(); print('alive')"
     done = subprocess.run(
@@ -117,7 +117,7 @@ def test_a_stage_lives_whose_parent_is_the_first_process_of_a_container() -> Non
 @pytest.mark.parametrize(
     ("launcher", "lives"), [("parent", True), ("none", True), ("another", False)]
 )
-def test_a_child_whose_launcher_is_gone_already_does_not_start(launcher: str, lives: bool) -> None:
+def test_a_child_whose_launcher_has_ended_does_not_start(launcher: str, lives: bool) -> None:
     # It died between the fork and the child's request to the kernel.
     named = {"parent": {LAUNCHER: str(os.getpid())}, "none": {}, "another": {LAUNCHER: "1"}}
     clean = {key: value for key, value in os.environ.items() if key != LAUNCHER}
@@ -134,7 +134,7 @@ def test_a_child_whose_launcher_is_gone_already_does_not_start(launcher: str, li
     assert (done.stdout, done.returncode) == (("alive\n", 0) if lives else ("", -signal.SIGKILL))
 
 
-def test_a_users_mistake_is_a_line_and_exit_code_2() -> None:
+def test_an_error_of_the_user_is_a_line_and_exit_code_2() -> None:
     process = stage("raise ThawError('params.yaml: seed is missing')")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -142,7 +142,7 @@ def test_a_users_mistake_is_a_line_and_exit_code_2() -> None:
     assert not out
 
 
-def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+def test_an_unexpected_error_keeps_its_traceback() -> None:
     process = stage("raise ValueError('a bug')")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -157,7 +157,7 @@ def test_a_normal_end_is_exit_code_0() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_stage_cleans_up_and_says_how_to_go_on(number: signal.Signals) -> None:
+def test_a_stopped_stage_cleans_up_and_states_how_to_continue(number: signal.Signals) -> None:
     # A try-finally stands for the MLflow run, which is marked KILLED on the way out.
     process = stage(
         "\n    try: print('up', flush=True); time.sleep(60)\n    finally: print('cleaned up')"

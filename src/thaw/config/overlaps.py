@@ -1,7 +1,7 @@
-"""What the project writes and removes, and the refusal to have that overlap with what it reads.
+"""Refuse inputs that overlap with files that the project writes or removes.
 
-A stage removes or overwrites its outputs. An image, a CSV file or a weights file that lies in one
-of them would be lost, and a folder that holds an output would be read together with it.
+A stage removes or overwrites its outputs. An image, CSV file or weights file inside of an output
+would be lost. A data folder that contains an output would be read together with it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from thaw.config.data_sections import Data
@@ -17,26 +17,26 @@ from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.model_sections import Backbone
 from thaw.config.section import Section
 from thaw.errors import ThawError
+from thaw.system.path_relations import described, relation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from thaw.config.params import Params
 
-Relation = Literal["is", "lies in", "contains"]
 _SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A file or folder, and who writes or removes it."""
+class Output:
+    """A file or folder, and the program that writes or removes it."""
 
     path: Path
     owner: str
 
 
 STAGE_OUTPUTS = tuple(
-    Place(Path(path), f"the stage {path.split('/')[1]}" if "/" in path else "thaw")
+    Output(Path(path), f"the stage {path.split('/')[1]}" if "/" in path else "thaw")
     for path in (
         *("models/warmup_head", "models/unfreeze", "models/fold_bn"),
         *("reports/prepare", "reports/warmup_head", "reports/unfreeze", "reports/fold_bn"),
@@ -45,64 +45,66 @@ STAGE_OUTPUTS = tuple(
     )
 )
 OUTPUTS = (
-    Place(Path("data/prepared"), "the stage prepare"),
+    Output(Path("data/prepared"), "the stage prepare"),
     *STAGE_OUTPUTS,
-    Place(Path("mlruns"), "MLflow"),
-    Place(Path(".dvc"), "DVC"),
-    Place(Path("dvc.lock"), "DVC"),
-    Place(Path("dvc.yaml"), "DVC"),
-    Place(Path(".git"), "git"),
-    Place(PARAMS_FILE, "`thaw search --apply`"),
+    Output(Path("mlruns"), "MLflow"),
+    Output(Path(".dvc"), "DVC"),
+    Output(Path("dvc.lock"), "DVC"),
+    Output(Path("dvc.yaml"), "DVC"),
+    Output(Path(".git"), "git"),
+    Output(PARAMS_FILE, "`thaw search --apply`"),
 )
 
 
 class _Inputs(Section):
+    """The sections that name inputs."""
+
     data: Data
     backbone: Backbone
 
 
 def refuse_overlaps(params: Params) -> None:
-    """Refuse parameters that name as an input what the project writes or removes.
+    """Raise if a parameter names an input that overlaps with an output of the project.
 
     Raises:
-        ThawError: a line for each such key, with both paths.
+        ThawError: a line for each such parameter, with both paths.
     """
     stores = [
         *_local_store(params.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", ""), "MLflow"),
         *_local_store(params.search.storage, "`thaw search`"),
     ]
-    places = [*OUTPUTS, *_linked(STAGE_OUTPUTS), *stores]
-    found = (_overlap(key, path, places) for key, path in _read(params))
-    if lines := [f"{PARAMS_FILE}: {line}" for line in found if line]:
+    outputs = [*OUTPUTS, *_links_inside(STAGE_OUTPUTS), *stores]
+    overlaps = (_overlap(key, path, outputs) for key, path in _inputs(params))
+    if lines := [f"{PARAMS_FILE}: {line}" for line in overlaps if line]:
         raise ThawError("\n".join(lines))
 
 
 def refuse_output(out: Path, option: str, inputs: Iterable[tuple[str, Path]] = ()) -> None:
-    """Refuse to write a verb's output where the project keeps or reads its own files.
+    """Raise if the output of a verb is inside of an output or input of the project.
 
-    ``inputs`` are further files and folders, with their names, that the output may not lie in.
+    ``inputs`` are further (name, path) that the output must not be inside of.
 
     Raises:
         ThawError: names both paths.
     """
-    for place in OUTPUTS:
-        relation = relation_of(out, place.path)
-        if relation in {"is", "lies in"}:
+    for output in OUTPUTS:
+        relation = relation_of(out, output.path)
+        if relation in {"is", "is inside"}:
             raise ThawError(
-                f"{option}: {shown(out)} {relation} {shown(place.path)}, which {place.owner} "
-                f"writes or removes: give another {option}"
+                f"{option}: {described(out)} {relation} {described(output.path)}, which "
+                f"{output.owner} writes or removes: give another {option}"
             )
-    for name, path in (*_read_here(), *inputs):
+    for name, path in (*_inputs_here(), *inputs):
         relation = relation_of(out, path)
-        if relation in {"is", "lies in"}:
+        if relation in {"is", "is inside"}:
             raise ThawError(
-                f"{option}: {shown(out)} {relation} {shown(path)}, which is read as {name}: "
-                f"give another {option}"
+                f"{option}: {described(out)} {relation} {described(path)}, which is read as "
+                f"{name}: give another {option}"
             )
 
 
 def refuse_to_replace(out: Path, option: str, marks: Iterable[bytes], what: str) -> None:
-    """Refuse to replace a file that is not ``what``; such a file holds all of ``marks``.
+    """Raise if ``out`` exists and does not contain all of ``marks``, as files of kind ``what`` do.
 
     Raises:
         ThawError: names the file.
@@ -113,55 +115,24 @@ def refuse_to_replace(out: Path, option: str, marks: Iterable[bytes], what: str)
         raise ThawError(f"{option}: {out} cannot be replaced: {error.strerror}") from None
     if content and not all(mark in content for mark in marks):
         raise ThawError(
-            f"{option}: {out} is there, but is not {what}: give another {option}, or delete it"
+            f"{option}: {out} exists and is not {what}: give another {option}, or delete it"
         )
 
 
-def relation_of(first: Path, second: Path) -> Relation | None:
-    """Say how ``first`` lies to ``second``; None where they have nothing in common.
-
-    Links are followed. Folders are compared as the file system knows them, too: the same folder
-    may have two names, by a mount, or where upper and lower case are the same.
-    """
-    one, other = (Path(os.path.realpath(path)) for path in (first, second))
-    if _is_same(one, other):
-        return "is"
-    if any(_is_same(parent, other) for parent in one.parents):
-        return "lies in"
-    if any(_is_same(one, parent) for parent in other.parents):
-        return "contains"
-    return None
-
-
-def shown(path: Path) -> str:
-    """Return the path as it was given, and where it leads if that is elsewhere."""
-    real = os.path.realpath(path)
-    folder = os.path.realpath(Path.cwd())
-    plain = real in {os.path.normpath(path), os.path.normpath(os.path.join(folder, path))}  # noqa: PTH118
-    return str(path) if plain else f"{path} ({real})"
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    if one == other:
-        return True
-    try:
-        return one.samefile(other)
-    except (OSError, ValueError):
-        return False
-
-
-def _overlap(key: str, path: Path, places: Iterable[Place]) -> str | None:
-    for place in places:
-        if relation := relation_of(path, place.path):
+def _overlap(key: str, path: Path, outputs: Iterable[Output]) -> str | None:
+    """Return a line that describes the first overlap of an input; None if there is none."""
+    for output in outputs:
+        if relation := relation_of(path, output.path):
             return (
-                f"{key}: {shown(path)} {relation} {shown(place.path)}, which {place.owner} writes "
-                f"or removes: give your files a folder of their own and set {key}"
+                f"{key}: {described(path)} {relation} {described(output.path)}, which "
+                f"{output.owner} writes or removes: move your files to a folder of their own and "
+                f"set {key}"
             )
     return None
 
 
-def _read(params: Params | _Inputs) -> list[tuple[str, Path]]:
-    """Return what is read, by its key. The name of pretrained weights is a path to nothing."""
+def _inputs(params: Params | _Inputs) -> list[tuple[str, Path]]:
+    """Return (key, path) of the inputs. A name of pretrained weights is a path without a file."""
     return [
         ("data.path", Path(params.data.path)),
         ("data.root", Path(params.data.root)),
@@ -169,28 +140,28 @@ def _read(params: Params | _Inputs) -> list[tuple[str, Path]]:
     ]
 
 
-def _read_here() -> list[tuple[str, Path]]:
-    """The same of this folder's ``params.yaml``; nothing where there is none that can be read."""
+def _inputs_here() -> list[tuple[str, Path]]:
+    """Return the inputs of ``params.yaml`` in the working directory; nothing if it is not valid."""
     try:
-        return _read(load(_Inputs))
+        return _inputs(load(_Inputs))
     except ThawError:
         return []
 
 
-def _linked(places: Iterable[Place]) -> Iterator[Place]:
-    """Where the links inside ``places`` lead: a stage writes through them."""
-    for place in places:
-        for parent, folders, files in os.walk(place.path):
+def _links_inside(outputs: Iterable[Output]) -> Iterator[Output]:
+    """Yield the links inside of ``outputs``, because a stage writes through them."""
+    for output in outputs:
+        for parent, folders, files in os.walk(output.path):
             for path in (Path(parent, name) for name in (*folders, *files)):
                 if path.is_symlink():
-                    yield Place(path, place.owner)
+                    yield Output(path, output.owner)
 
 
-def _local_store(uri: str, owner: str) -> list[Place]:
-    """The files of a store on this disk; nothing where it is a server."""
+def _local_store(uri: str, owner: str) -> list[Output]:
+    """Return the files of a store on this disk; nothing if it is on a server."""
     if uri.startswith(_SQLITE):
         database = Path(uri.removeprefix(_SQLITE))
-        return [Place(database, owner), Place(database.parent / "artifacts", owner)]
+        return [Output(database, owner), Output(database.parent / "artifacts", owner)]
     if uri.startswith("file:"):
-        return [Place(Path(unquote(urlsplit(uri).path)), owner)]
-    return [Place(Path(uri), owner)] if uri and "://" not in uri else []
+        return [Output(Path(unquote(urlsplit(uri).path)), owner)]
+    return [Output(Path(uri), owner)] if uri and "://" not in uri else []

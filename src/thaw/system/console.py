@@ -1,4 +1,4 @@
-"""What a person sees while a stage works: lines, and progress bars on a terminal."""
+"""Messages and progress bars on the standard error stream."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _err = Console(stderr=True)
 
 
 def say(line: str) -> None:
-    """A line for the person who waits."""
+    """Print a message."""
     _err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def warn(line: str) -> None:
-    """A line that should be read."""
+    """Print a warning."""
     _err.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def progress(items: Iterable[T], description: str, total: int, *, show: bool = True) -> Iterable[T]:
-    """``items`` behind a progress bar that goes away at the end; nothing where no terminal is."""
+    """Return ``items``, with a progress bar that disappears at the end if this is a terminal."""
     if not show or not _err.is_terminal:
         return items
     return track(items, description=description, total=total, console=_err, transient=True)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: fsync, then rename."""
+"""Complete writes of files (fsync, then rename), and a lock for one process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def resolved(path: Path) -> Path:
     """
     try:
         return path.resolve()
-    except RuntimeError:  # so Python says it before 3.13
+    except RuntimeError:  # Python before 3.13
         raise OSError(errno.ELOOP, "a link to itself") from None
 
 
@@ -31,7 +31,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` so that a reader, also after a crash, finds all of it or the old file.
 
     Raises:
-        ThawError: the disk is full or read-only; what was there before is untouched.
+        ThawError: the disk is full or read-only. The old file is not changed.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -43,7 +43,7 @@ def write_whole(path: Path, content: bytes) -> None:
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):  # on a read-only disk, the unlink fails as well
+        with suppress(OSError):  # unlink fails as well on a read-only disk
             part.unlink(missing_ok=True)
         raise ThawError(
             f"{path}: could not write {len(content):,} bytes: {error.strerror}"
@@ -51,7 +51,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # The rename itself is only on disk once its folder is.
+    """Write the entries of ``folder`` to the disk: a rename is not stored before."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -61,10 +61,12 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def only_process(path: Path, what: str) -> Iterator[None]:
-    """Hold ``path`` locked; the kernel lets go of it however this process ends.
+    """Hold a lock on ``path``; the kernel releases it when this process ends in any way.
+
+    ``what`` names the locked work in the error.
 
     Raises:
-        ThawError: another process holds it; its pid is named.
+        ThawError: another process holds the lock; its pid is named.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

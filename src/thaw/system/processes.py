@@ -1,4 +1,4 @@
-"""How a stage's processes end: never as orphans, and with a chance to say so; and their cores."""
+"""Processes of a stage: number of cores, end with the parent process, exit codes."""
 
 from __future__ import annotations
 
@@ -13,36 +13,39 @@ from thaw.errors import EXIT_CODE, ThawError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-LAUNCHER = "THAW_LAUNCHER"  # the process that became the launcher of a stage
-STARTER = "THAW_STARTER"  # the process that started it: dvc.yaml says so
+LAUNCHER = "THAW_LAUNCHER"  # variable: pid of the launcher of a stage
+STARTER = "THAW_STARTER"  # variable: pid of the process that started the stage, set by dvc.yaml
 _PR_SET_PDEATHSIG = 1
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))  # fewer than cpu_count in a container
     return os.cpu_count() or 1
 
 
 def die_with_parent(environment: Mapping[str, str] = os.environ) -> None:
-    """Have the kernel kill this process when its parent dies.
+    """Make the kernel kill this process when its parent ends.
 
-    A killed DVC or launcher would leave the trainer running, and the next ``dvc repro`` would
-    start a second one beside it. The setting survives ``exec`` but not ``fork``, so every
-    process says it for itself. Only Linux has it; elsewhere the stage's lock file
-    keeps a second trainer away.
+    Otherwise a killed DVC or launcher would leave the training process running, and the next
+    ``dvc repro`` would start a second one. The setting survives ``exec`` but not ``fork``, so every
+    process calls this function. It exists on Linux only; elsewhere the lock file of the stage
+    prevents a second training process.
     """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     launcher = environment.get(LAUNCHER)
     if launcher is not None and int(launcher) not in {os.getpid(), os.getppid()}:
-        os.kill(os.getpid(), signal.SIGKILL)  # it died before the kernel was told
+        os.kill(os.getpid(), signal.SIGKILL)  # the launcher ended before the call
 
 
 def die_with_starter() -> None:
-    """The same for the process that ``dvc.yaml`` starts; a DVC killed before this is noticed."""
+    """Do the same in the process that ``dvc.yaml`` starts.
+
+    The process ends at once if DVC was killed before this call.
+    """
     die_with_parent({})
     starter = os.environ.pop(STARTER, "")
     # Empty where the shell has no $PPID.
@@ -51,7 +54,10 @@ def die_with_starter() -> None:
 
 
 def run_main(main: Callable[[], None]) -> NoReturn:
-    """Run a stage or a verb: a user's mistake is a line and exit code 2, never a traceback."""
+    """Run a stage or a verb and exit.
+
+    A ThawError is printed as a line and gives exit code 2; an interrupt gives 130.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         main()

@@ -1,0 +1,42 @@
+"""Relations between paths, as the file system knows them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+Relation = Literal["is", "is inside", "contains"]
+
+
+def relation_of(first: Path, second: Path) -> Relation | None:
+    """Return the relation of ``first`` to ``second``; None if neither contains the other.
+
+    Links are followed. Folders are compared by their identity in the file system, because one
+    folder may have two paths: by a bind mount, or in another case where case is ignored.
+    """
+    one, other = (Path(os.path.realpath(path)) for path in (first, second))
+    if _is_same(one, other):
+        return "is"
+    if any(_is_same(parent, other) for parent in one.parents):
+        return "is inside"
+    if any(_is_same(one, parent) for parent in other.parents):
+        return "contains"
+    return None
+
+
+def described(path: Path) -> str:
+    """Return ``path`` as it was given, with the real path if links lead to another one."""
+    real = os.path.realpath(path)
+    folder = os.path.realpath(Path.cwd())
+    plain = real in {os.path.normpath(path), os.path.normpath(os.path.join(folder, path))}  # noqa: PTH118
+    return str(path) if plain else f"{path} ({real})"
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one == other:
+        return True
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False

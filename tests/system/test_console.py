@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thaw.system.console import progress, say, warn
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_a_message_is_printed_unchanged_on_the_error_stream(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("[bold]a/b[/bold] " + "x" * 200)
+    assert capsys.readouterr() == ("", "[bold]a/b[/bold] " + "x" * 200 + "\n")
+
+
+def test_a_warning_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    warn("few images")
+    assert capsys.readouterr().err == "warning: few images\n"
+
+
+def test_progress_without_a_terminal_returns_the_items_and_prints_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    items = [1, 2]
+    assert progress(items, "reading", 2) is items
+    assert capsys.readouterr() == ("", "")
