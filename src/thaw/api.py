@@ -79,7 +79,7 @@ class Project:
         >>> result = project.run()
         >>> result.metrics["accuracy"]
         0.94
-        >>> project.load_model("challenger").predict(["photo.jpg"])
+        >>> project.load_model("champion").predict(["photo.jpg"])
         >>> project.promote().promoted
         True
     """
