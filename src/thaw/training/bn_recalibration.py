@@ -1,4 +1,4 @@
-"""Estimate every BatchNorm's mean and variance anew, on the data that the model is for."""
+"""Estimate the running statistics of every BatchNorm on the data that the model is used for."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _BATCH = 128
 
 
 def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: int) -> int:
-    """Replace the running statistics, in place, by those of ``source``; how many there are.
+    """Replace the running statistics by those of ``source``, in place; return their number.
 
-    One pass: each batch is normalised by itself, and the statistics are the mean over batches of
-    nearly equal size and over the processes. Nothing else changes. Source: Li et al. 2017,
-    Revisiting Batch Normalization For Practical Domain Adaptation.
+    One pass is made. Each batch is normalised by its own statistics, and the result is the mean
+    over batches of nearly equal size and over the processes. Nothing else changes.
+
+    Source: Li et al. 2017, Revisiting Batch Normalization For Practical Domain Adaptation.
     """
     norms = [
         module

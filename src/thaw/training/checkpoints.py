@@ -1,8 +1,8 @@
-"""Checkpoints: training can die anywhere and continue to the same bits.
+"""Checkpoints: training that was killed at any point continues to the same bits.
 
-They live in ``.thaw/``, outside DVC's outputs, which DVC removes before a re-run. A file's
-name ends in the digest of its content, so that a damaged one is told from a good one; it is
-written by fsync and rename, and the one before it is kept.
+They are stored in ``.thaw/`` and not in the outputs of DVC, which DVC removes before it runs a
+stage again. The name of a file ends in the digest of its content, which shows damage. A file is
+written with fsync and rename, and the checkpoint before it is kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAME = re.compile(r"\d{6}-\d{9}-(?P<digest>[0-9a-f]{64})\.safetensors")
 
 
 class Checkpoints:
-    """The checkpoints of one training, told from others by ``key``, in ``folder/key``."""
+    """The checkpoints of one training, which ``key`` identifies, in ``folder/key``."""
 
     def __init__(
         self, folder: Path, key: str, warn: Callable[[str], None] = lambda _: None
@@ -40,7 +40,7 @@ class Checkpoints:
         self._warn = warn
         self.folder.mkdir(parents=True, exist_ok=True)
         for other in folder.iterdir():
-            # Other parameters or data: what they had reached can never be continued from here.
+            # Checkpoints of other parameters or data cannot be continued.
             if other.is_dir() and other != self.folder:
                 shutil.rmtree(other, ignore_errors=True)
 
@@ -60,7 +60,7 @@ class Checkpoints:
                 path.unlink()
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest checkpoint that is whole, or None; damaged ones are named and passed over."""
+        """Return the newest undamaged checkpoint, or None; warn about each damaged one."""
         for path in reversed(self._paths()):
             try:
                 return _read(path)
@@ -69,7 +69,7 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all of them: the training they belong to has ended."""
+        """Remove all checkpoints, after the training has ended."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _paths(self) -> list[Path]:
@@ -77,12 +77,12 @@ class Checkpoints:
 
 
 def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors of several parts under one name each, for a checkpoint."""
+    """Return the tensors of several parts in one mapping, by ``PART.NAME``, for a checkpoint."""
     return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
 
 
 def split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The parts that :func:`join` joined; one without tensors is empty."""
+    """Return the parts that :func:`join` joined; a part without tensors is empty."""
     parts: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, value in tensors.items():
         part, _, key = name.partition(".")

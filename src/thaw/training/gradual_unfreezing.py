@@ -11,24 +11,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gradual:
-    """Of the blocks of ``final``, the one next to the head trains first; then one more each time.
+    """A sequence of freeze plans that ends with ``final``.
 
-    A block thaws after every ``epochs`` epochs; 0 thaws all of them at the start.
+    At first only the block of ``final`` next to the head trains. After every ``epochs`` epochs one
+    more block starts to train; with 0, all of them train from the start.
     """
 
     final: Plan
     epochs: int
 
     def plan(self, done: int) -> Plan:
-        """What trains once ``done`` epochs are over."""
+        """Return the plan after ``done`` epochs."""
         return self.final.topmost(self._thawed(done)) if self.epochs else self.final
 
     def last_thaw(self, done: int) -> int:
-        """After how many epochs the newest of the blocks thawed that train after ``done``."""
+        """Return the number of epochs after which the last block thawed, as of ``done`` epochs."""
         return max(0, self._thawed(done) - 1) * self.epochs
 
     def shortfall(self, epochs: int) -> str:
-        """A line on the blocks that a training of ``epochs`` leaves frozen; empty if none."""
+        """Return a warning if some blocks stay frozen in a training of ``epochs``; else ""."""
         blocks, thawed = len(self.final.trainable), self._thawed(epochs - 1)
         if thawed >= blocks or epochs == 0:
             return ""

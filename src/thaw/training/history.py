@@ -1,4 +1,4 @@
-"""The history of a training phase: a row an epoch, as ``history.csv``."""
+"""The history of a training phase, ``history.csv``: one row for each epoch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """What an epoch came to; epoch 0 is the model that the phase started from.
+    """The results of one epoch; epoch 0 is the model that the phase starts from.
 
-    Losses are mean cross-entropies in nats; ``train_loss`` is what was optimised, taken while
-    the weights still moved (None at epoch 0); ``lr`` is the head's at the epoch's last step.
+    Losses are mean cross-entropies in nats. ``train_loss`` is the optimised loss, measured during
+    the epoch while the weights change (None at epoch 0). ``lr`` is the learning rate of the head at
+    the last step of the epoch.
     """
 
     epoch: int

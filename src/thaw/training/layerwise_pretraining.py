@@ -26,10 +26,10 @@ _RATE = 3e-3
 
 
 class Autoencoder(nn.Module):
-    """A block as the encoder, and a decoder from what it puts out back to what it read."""
+    """An autoencoder: a block as the encoder, and a decoder from its outputs to its inputs."""
 
     def __init__(self, block: nn.Module, inputs: torch.Size, outputs: torch.Size) -> None:
-        """``inputs`` and ``outputs`` are the shapes (C, H, W) of the block's."""
+        """Take the shapes (C, H, W) of the block's inputs and outputs."""
         super().__init__()
         self.block = block
         (channels, *size), (features, height, width) = inputs, outputs
@@ -41,7 +41,7 @@ class Autoencoder(nn.Module):
             self.decoder = nn.Sequential(nn.Conv2d(features, channels, 3, padding=1), grow)
 
     def forward(self, activations: Tensor) -> Tensor:
-        """What the block reads (N, C, H, W) -> the mean squared error (N,) of giving it back."""
+        """Return the mean squared reconstruction error (N,) of inputs of the block (N, C, H, W)."""
         error = self.decoder(self.block(activations)).float() - activations.float()
         squared: Tensor = error.square().flatten(1).mean(dim=1)
         return squared
@@ -50,13 +50,13 @@ class Autoencoder(nn.Module):
 def pretrain(
     runtime: Runtime, backbone_blocks: nn.ModuleList, source: Source, epochs: int, seed: int
 ) -> list[float]:
-    """Train each block for ``epochs`` on what those before it put out, in place.
+    """Train each block for ``epochs`` on the outputs of the blocks before it, in place.
 
-    Each block's mean squared reconstruction error over its last epoch, in the squared units of
-    what it reads. Blocks are left in evaluation mode.
+    Return the mean squared reconstruction error of each block over its last epoch, in the squared
+    units of its inputs. The blocks are in evaluation mode afterwards.
 
     Raises:
-        ThawError: the blocks put out tokens, or maps that do not have channels first.
+        ThawError: the outputs of a block are tokens, or maps without channels first.
     """
     backbone_blocks.to(runtime.device).eval()
     shapes = _shapes(runtime, backbone_blocks, source)
@@ -84,7 +84,7 @@ class _Phase:
     place: int
 
     def train(self, epochs: int, title: str) -> float:
-        """The mean squared error over the last epoch."""
+        """Train the block and return its mean squared error over the last epoch."""
         runtime = self.runtime
         optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=_RATE, fused=True
@@ -117,7 +117,7 @@ class _Phase:
 
 
 def _shapes(runtime: Runtime, blocks: nn.ModuleList, source: Source) -> list[torch.Size]:
-    """The shape (C, H, W) of the images and of what each block puts out."""
+    """Return the shapes (C, H, W) of the images and of the output of each block."""
     (share,) = runtime.batch_parts(np.zeros(1, dtype=np.int64), 1)
     activations = next(iter(runtime.load(source, [share]))).inputs
     shapes = [activations.shape[1:]]

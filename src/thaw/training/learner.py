@@ -1,4 +1,4 @@
-"""What one step does: from a batch to new weights, the same on one process and on several."""
+"""One training step, with the same result in one process and in several."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class NotFiniteError(ThawError):
 class Learner:
     """The part of a classifier above a cut, with the optimiser of what its plan lets train.
 
-    What the plan freezes above the cut comes out as it would from the cache, to the bit where the
-    batch size allows it, also in the last, smaller batch of an epoch. The optimiser holds all of
-    the plan's parameters; those that a narrower plan freezes later have no gradient and stay where
-    they are.
+    Frozen blocks above the cut compute the same values as the activation cache, bit by bit if the
+    batch size allows it, also in the smaller last batch of an epoch. The optimiser has all
+    parameters of the plan. Those that a narrower plan freezes later have no gradient and do not
+    change.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Learner:
         setup: TrainingSetup,
         cut: int,
     ) -> None:
-        """``targets`` are those of the training split; ``cut`` is where batches enter."""
+        """Take the targets of the training split, and the cut at which batches enter."""
         config, settings, seed = setup.settings, setup.regularize, setup.seed
         classifier.to(runtime.device)
         groups = parameter_groups(
@@ -70,7 +70,7 @@ class Learner:
         self._wrap()
 
     def rewrap(self) -> None:
-        """Take up a change of the plan; DistributedDataParallel must be made anew for it."""
+        """Follow a change of the plan: DistributedDataParallel must be created again for it."""
         self.network = None  # the old one's hooks on the weights end with it
         self._runtime.accelerator.free_memory()
         self._wrap()
@@ -87,9 +87,9 @@ class Learner:
 
     @property
     def whole(self) -> nn.Module:
-        """What makes logits of a batch's inputs; made anew, so that autocast is the caller's.
+        """The network from the inputs of a batch to logits, without Accelerate's wrapper.
 
-        Accelerate leaves autocast in the ``forward`` of what it prepared.
+        The wrapper would turn autocast on; here the caller decides.
         """
         upper = self._classifier.part(self._frozen)
         return nn.Sequential(self._below, upper) if self._below else upper
@@ -100,10 +100,10 @@ class Learner:
             group["lr"] = group["base_lr"] * scale
 
     def learn(self, batch: Batch, epoch: int, step: int, number: int) -> float:
-        """Take one step: number ``step`` of ``epoch``, ``number`` of the phase, both from 0.
+        """Take step ``step`` of ``epoch``, which is step ``number`` of the phase, both from 0.
 
-        The sum of the losses of the whole batch over all processes, in nats, as they were
-        before the step.
+        Return the sum of the losses of the whole batch over all processes, in nats, before the
+        step.
 
         Raises:
             NotFiniteError: the gradient is not finite; the weights are as before the step.
@@ -128,7 +128,7 @@ class Learner:
         return float(runtime.sum(loss_sum.detach().double()))
 
     def _regularize(self, epoch: int, step: int, number: int) -> None:
-        """Make of the loss's gradient the one that the optimiser gets."""
+        """Change the gradient of the loss for the optimiser: penalties, clipping, noise."""
         settings, parameters = self._settings, self._parameters
         if settings.l1:
             regularization.pull_to_zero(parameters, settings.l1)

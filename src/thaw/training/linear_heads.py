@@ -85,10 +85,10 @@ def fit(
     strengths: Sequence[float] = STRENGTHS,
     show: bool = True,
 ) -> Linear:
-    """The best of ``strengths`` on the validation features and targets.
+    """Return the fit with the best of ``strengths`` on the validation features and targets.
 
-    A support vector machine's margins are no logits: they are scaled by the one number that makes
-    the validation loss smallest (temperature scaling, Guo et al. 2017).
+    The margins of a support vector machine are not logits. They are multiplied by the number that
+    minimises the validation loss (temperature scaling, Guo et al. 2017).
     """
     features = train[0].astype(np.float64)
     mean, std = features.mean(axis=0), features.std(axis=0)
@@ -110,7 +110,7 @@ def _fit_one(
     *,
     balanced: bool,
 ) -> Linear:
-    """``train`` is standardised by ``scaling`` (mean and standard deviation), ``val`` is not."""
+    """Fit one strength; ``train`` is standardised by ``scaling`` (mean, deviation)."""
     mean, std = scaling
     estimator = estimator_of(kind, strength, balanced=balanced)
     with warnings.catch_warnings():

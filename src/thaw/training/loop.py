@@ -1,8 +1,8 @@
-"""The training loop: one for the warm-up, the unfreeze and the training after the fold.
+"""The training loop of all phases: head warm-up, unfreeze, and training after the fold.
 
-A phase is a pure function of its inputs and the seed:
-order, augmentation and dropout are drawn anew from (seed, epoch, step), so that a killed run
-continues to the same bits, and several processes take the steps that one would.
+A phase is a pure function of its inputs and the seed. Order, augmentation and dropout are drawn
+from (seed, epoch, step), so that a killed run continues to the same bits, and several processes
+take the same steps as one.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fit(
     The model as it comes in is epoch 0. If no epoch has a lower validation loss, its weights are
     restored. If ``observer`` has checkpoints, training resumes from the newest one. With
     ``gradual_epochs``, only the block next to the head trains at first, and one more block after
-    each that many epochs; the patience starts anew with each.
+    each that many epochs; the patience starts again with each.
 
     Raises:
         NotFiniteError: the validation loss or a gradient is not finite.
@@ -103,7 +103,7 @@ class _Phase:
     saved_at: float = field(default_factory=time.monotonic)
 
     def start(self) -> None:
-        """Continue from the last checkpoint, or score the model as it came."""
+        """Continue from the last checkpoint, or score the model at the start of the phase."""
         checkpoints = self.observer.checkpoints
         found = checkpoints.latest() if checkpoints is not None else None
         if found is None:
@@ -117,13 +117,13 @@ class _Phase:
             say(f"continuing after epoch {self.progress.epoch}, step {self.progress.step}")
 
     def goes_on(self) -> bool:
-        """Whether there is an epoch left, and a reason to hope for it."""
+        """Return whether another epoch follows: one is left, and the patience has not run out."""
         done = self.progress.epoch
         stale = done - max(self.progress.best_epoch, self.gradual.last_thaw(done))
         return done < self.setup.settings.epochs and stale < self.setup.settings.patience
 
     def one_epoch(self) -> None:
-        """Train to the end of the epoch that ``progress`` stands in."""
+        """Train to the end of the current epoch of ``progress``."""
         state, runtime, learner = self.progress, self.runtime, self.learner
         epoch = state.epoch + 1
         order = shuffled(len(self.inputs.train), self.setup.seed, epoch)
@@ -142,12 +142,12 @@ class _Phase:
             state.step += 1
             if time.monotonic() - self.saved_at > runtime.checkpoint_seconds:
                 self.save()
-        # Also where a checkpoint of the last step leaves nothing but the validation to do.
+        # Needed also if a checkpoint was written after the last step of the epoch.
         self._set_rate(before + len(parts) - 1, total)
         runtime.same_buffers(self.classifier)
 
     def _thaw(self) -> None:
-        """Let the blocks train whose time has come."""
+        """Unfreeze the blocks that start to train in this epoch."""
         plan = self.gradual.plan(self.progress.epoch)
         if plan != self.classifier.plan:
             apply_plan(self.classifier, plan)
@@ -162,7 +162,7 @@ class _Phase:
     def score(self, train_loss: float | None) -> None:
         """Score the validation split, close the epoch, keep the weights if they are the best.
 
-        What is scored and kept is the moving average of the weights, where there is one.
+        If there is a moving average of the weights, it is scored and kept instead of them.
         """
         state = self.progress
         with self._averaged():

@@ -1,4 +1,4 @@
-"""The learning-rate range test: what rate a phase can take, found in some hundred steps."""
+"""The learning-rate range test: find a learning rate for a phase in about 100 steps."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def suggest(rates: list[float], losses: list[float]) -> Rates:
 def _batches(
     runtime: Runtime, train: Source, setup: TrainingSetup, steps: int
 ) -> Iterator[tuple[int, int, Batch]]:
-    """The first ``steps`` batches of a training, as (epoch, step, batch)."""
+    """Yield the first ``steps`` batches of a training as (epoch, step, batch)."""
     left = steps
     for epoch in count(1):
         parts = runtime.batch_parts(

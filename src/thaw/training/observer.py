@@ -1,4 +1,4 @@
-"""What a training phase reports to while it runs: checkpoints and a callback for each epoch."""
+"""The observer of a training phase: its checkpoints and a callback for each epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ignore_epoch(row: Row) -> None:
 
 @dataclass(frozen=True)
 class Observer:
-    """Where a phase saves its state, and the function that gets the row of every epoch.
+    """The checkpoints in which a phase saves its state, and the callback for each epoch.
 
     Without ``checkpoints`` nothing is saved and nothing is resumed. ``on_epoch`` is called in
     every process; an exception that it raises ends the phase.

@@ -98,7 +98,7 @@ def strict_float32() -> Iterator[None]:
 
 
 def is_strict() -> bool:
-    """Whether this thread is inside :func:`strict_float32`."""
+    """Return whether this thread is inside :func:`strict_float32`."""
     return bool(getattr(_thread, "depth", 0))
 
 
@@ -127,7 +127,7 @@ def _restore(saved: _Saved) -> None:
 
 
 def _told(read: Callable[[], Any]) -> Any:
-    """What ``read`` returns; None where torch refuses."""
+    """Return the result of ``read``, or None if torch raises an error."""
     try:
         return read()
     except RuntimeError:

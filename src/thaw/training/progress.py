@@ -1,4 +1,4 @@
-"""How far a training phase has come."""
+"""The progress of a training phase."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progress:
-    """Where a training phase stands: with the tensors, all that a checkpoint holds."""
+    """The progress of a phase: a checkpoint holds this and the tensors."""
 
     epoch: int = 0
     step: int = 0

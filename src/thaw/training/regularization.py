@@ -1,7 +1,7 @@
-"""What keeps the weights and the loss in bounds: terms of the loss, and of its gradient.
+"""Regularisation: terms of the loss, and terms of its gradient.
 
-The pulls are added to the gradient after the backward pass, not to the loss before it: so they
-are the same on every process, and cost one pass over the weights.
+The penalties are added to the gradient after the backward pass and not to the loss before it, so
+that they are the same in every process and cost one pass over the weights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Loss:
     """The cross-entropy of each image in nats, with what ``regularize`` does to it."""
 
     def __init__(self, config: Regularize, targets: NDArray[np.int64]) -> None:
-        """``targets`` are those of the whole training split."""
+        """Take the settings, and the targets of the whole training split."""
         self._smoothing = config.label_smoothing
         self._balance = balanced_weights(targets) if config.class_weights == "balanced" else None
 

@@ -41,7 +41,7 @@ class Runtime:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files, logs and shows progress."""
+        """True in the process that writes files, logs and shows progress."""
         return bool(self.accelerator.is_main_process)
 
     @property
@@ -58,11 +58,11 @@ class Runtime:
 
     @property
     def world(self) -> int:
-        """How many processes there are."""
+        """The number of processes."""
         return int(self.accelerator.num_processes)
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process has reached this call."""
         self.accelerator.wait_for_everyone()
 
     def seed(self, seed: int) -> None:
@@ -76,17 +76,17 @@ class Runtime:
             torch.get_device_module(self.device).manual_seed(seed)
 
     def batch_parts(self, order: NDArray[np.int64], batch_size: int) -> list[BatchPart]:
-        """This process's part of each batch."""
+        """Return this process's part of each batch."""
         return batch_parts(order, batch_size, self.rank, self.world)
 
     def load(
         self, source: Source, parts: list[BatchPart], epoch: int | None = None
     ) -> Iterator[Batch]:
-        """The batches of ``parts`` on this process's device."""
+        """Yield the batches of ``parts`` on this process's device."""
         return batches(source, parts, self.device, workers=self.workers, epoch=epoch)
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum of ``value`` over all processes."""
+        """Return the sum of ``value`` over all processes."""
         if self.world == 1:
             return value
         total: Tensor = self.accelerator.reduce(value.to(self.device), "sum")
@@ -121,7 +121,7 @@ class Runtime:
 
     @property
     def precision(self) -> str:
-        """What :func:`forward_all` computes in now: names what it gives."""
+        """The precision that :func:`forward_all` computes in now; part of a cache file's key."""
         return "float32" if is_strict() else str(self.accelerator.mixed_precision)
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -140,7 +140,7 @@ def start(launch: Launch, resources: Resources) -> Runtime:
             otherwise train alone, silently: huggingface/accelerate#2741.)
     """
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    # It would also fill every new tensor, lest one be read before it is written: 700 a step.
+    # It would also fill every new tensor (700 in each step) to avoid reading uninitialised memory.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     has_gpu = torch.cuda.is_available()
     if launch.mixed_precision == "fp16" and not has_gpu:
@@ -164,7 +164,7 @@ def forward_all(
     description: str,
     epoch: int | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """(places, outputs) for this process's part of ``source``, in evaluation mode.
+    """Yield (places, outputs) for this process's part of ``source``, in evaluation mode.
 
     With an ``epoch``, of what the source gives in that epoch of training. In mixed precision,
     where that is on, unless all of it runs inside ``strict_float32``.
@@ -186,9 +186,12 @@ def logits(
     description: str,
     epoch: int | None = None,
 ) -> Tensor:
-    """The logits (N, classes) for all of ``source``, on the CPU of every process.
+    """Return the logits (N, classes) for all of ``source``, on the CPU of every process.
 
-    In float32 inside ``strict_float32``; else as training computes.
+    They are computed in float32 inside ``strict_float32``, else in the precision of training.
+
+    Raises:
+        ValueError: ``source`` is empty.
     """
     collected: Tensor | None = None
     for places, outputs in forward_all(runtime, network, source, description, epoch):

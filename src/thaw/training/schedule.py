@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step: nothing to save, nothing to get out of step."""
+"""The learning-rate schedule as a pure function of the step: it has no state to save."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Schedule = Literal["cosine", "constant"]
 
 
 def factor(step: int, total: int, warmup_fraction: float, schedule: Schedule) -> float:
-    """What the base learning rate is multiplied with at ``step`` (0 .. total - 1).
+    """Return the factor of the base learning rate at ``step`` (0 .. total - 1).
 
     A linear rise over the first ``warmup_fraction`` of the steps; then 1, or half a cosine down
     to zero (Loshchilov & Hutter 2017, without restarts).

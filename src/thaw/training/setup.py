@@ -1,4 +1,4 @@
-"""How a training phase trains: its settings, apart from the model and the data."""
+"""The settings of a training phase, apart from the model and the data."""
 
 from __future__ import annotations
 
