@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests import tiny
+from tests.cli.verbs import error
 from tests.project import ROOT, Project
 from thaw.advice.linear_probes import Probe
 from thaw.cli import pipeline
@@ -67,10 +68,14 @@ def assert_refused(folder: Path, *named: str, verbs: list[tuple[str, ...]] = CHE
     before = contents(folder)
     assert sum(name.endswith(".png") for name in before) >= 36
     for verb in verbs:
-        done = thaw(*verb)
-        assert done.returncode == 2, (verb, done.stderr)
-        assert "Traceback" not in done.stderr
-        assert all(name in done.stderr for name in named), done.stderr
+        if verb == ("check",):
+            message = f"error: {error(*verb)}"
+        else:
+            done = thaw(*verb)
+            message = done.stderr
+            assert done.returncode == 2, (verb, message)
+        assert "Traceback" not in message
+        assert all(name in message for name in named), message
         assert contents(folder) == before
 
 

@@ -67,7 +67,7 @@ def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:
     ).stdout.split()  # fmt: skip
     assert set(listed) == {
         ".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "README.md", "dvc.yaml",
-        "params.yaml", "thaw.lock", "mlruns/README.md", "data/raw/README.md",
+        "params.yaml", "params.schema.json", "thaw.lock", "mlruns/README.md", "data/raw/README.md",
     }  # fmt: skip
 
 

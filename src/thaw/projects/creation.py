@@ -15,6 +15,7 @@ from thaw import __version__
 from thaw.config.data_sections import Data
 from thaw.config.loading import PARAMS_FILE
 from thaw.config.overlaps import refuse_overlaps
+from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.errors import ThawError
 from thaw.projects.image_survey import Survey, survey
 from thaw.projects.initial_params import initial_params, model_name, params_text
@@ -87,6 +88,7 @@ def _texts(name: str, root: Path, params: str) -> dict[Path, str]:
     ignored = "" if root.is_absolute() else f"/{root.as_posix()}/*\n!/{root.as_posix()}/README.md"
     texts = {
         PARAMS_FILE: params,
+        Path(SCHEMA_FILE): schema_text(),
         Path("dvc.yaml"): template("dvc.yaml"),
         Path(".gitignore"): template("gitignore", images=ignored),
         Path(".dvcignore"): template("dvcignore"),

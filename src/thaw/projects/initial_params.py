@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from thaw.config.params import Params
+from thaw.config.schema import SCHEMA_FILE
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Data
     from thaw.projects.image_survey import Survey
 
-_HEADER = """\
+_HEADER = f"""\
+# yaml-language-server: $schema={SCHEMA_FILE}
 # The parameters of this project. All others have a default: `thaw params` lists and explains them.
 # To try a value without editing: `dvc exp run -S unfreeze.depth=3`.
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.config.loading import PARAMS_FILE
+from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.projects.kept_outputs import accept_outputs, stages_to_keep
 from thaw.projects.parameter_file import converted_parameters
 from thaw.projects.pipeline_file import converted_pipeline
@@ -73,6 +74,8 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
     made |= {stage: by for stage, by in earlier.items() if stage not in changed}
     parameters, renames = converted_parameters(PARAMS_FILE)
     texts = {PARAMS_FILE: parameters}
+    if Path(SCHEMA_FILE).exists():
+        texts[Path(SCHEMA_FILE)] = schema_text()
     removable = []
     if not tool_lock.is_tool_checkout(Path.cwd()):
         texts[_PIPELINE] = converted_pipeline(_PIPELINE)
