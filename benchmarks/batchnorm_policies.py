@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thaw.data.preprocessing import Preprocessing
+    from thaw.data.split_names import SplitName
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan
     from thaw.training.history import Row
@@ -119,7 +120,7 @@ class Bench:
     preprocessing: Preprocessing
     folder: Path
 
-    def images(self, split: str, most: int | None = None) -> ImageSource:
+    def images(self, split: SplitName, most: int | None = None) -> ImageSource:
         """Return the images of a split, or a sample of them drawn by the seed."""
         ids = self.data.manifest.ids(split)
         order = np.random.default_rng(self.params.seed).permutation(len(ids))[:most]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from thaw.data.split_names import SplitName
+
     Pixels = NDArray[np.uint8]
     Change = Callable[[Pixels, int], Pixels]
 
@@ -58,7 +60,7 @@ def measure(project: Path) -> None:
     markdown(["images", "drift score", "accuracy"], rows, Console())
 
 
-def _row(title: str, model: Path, data: Prepared, split: str, change: Change) -> list[str]:
+def _row(title: str, model: Path, data: Prepared, split: SplitName, change: Change) -> list[str]:
     predictor = Predictor(model)
     assert predictor.drift is not None
     ids = data.manifest.ids(split)

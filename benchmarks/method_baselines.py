@@ -23,6 +23,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.data.random_draws import shuffled
+from thaw.data.split_names import SPLITS
 from thaw.model import zoo
 from thaw.model.frozen_part import FrozenPart
 from thaw.registry.starting_model import begin
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.loading import Source
+    from thaw.data.split_names import SplitName
 
-SPLITS = ("train", "val", "test")
 _STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _RATES = (1e-3, 1e-4)
 _BATCH = 16  # as unfreeze.batch_size
@@ -52,7 +53,7 @@ class Setting:
             split: self.data.images(split, self.spec.preprocessing).targets for split in SPLITS
         }
 
-    def source(self, split: str, *, augmented: bool = False) -> Source:
+    def source(self, split: SplitName, *, augmented: bool = False) -> Source:
         """Return the images of a split, as thaw's stages read them."""
         augmentation = self.params.augment if augmented else None
         return self.data.images(split, self.spec.preprocessing, self.params.seed, augmentation)
@@ -136,7 +137,7 @@ def _plain_at(
     return best
 
 
-def _scored(setting: Setting, split: str) -> dict[str, Any]:
+def _scored(setting: Setting, split: SplitName) -> dict[str, Any]:
     outputs = logits(setting.runtime, setting.classifier, setting.source(split), split)
     return scores(outputs.softmax(1).numpy(), setting.targets[split], split)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.config.result_sections import Tracking
+    from thaw.data.split_names import SplitName
     from thaw.evaluation.last_result import Result
     from thaw.serving.loaded_model import LoadedModel
 
@@ -142,7 +143,7 @@ class Project:
         rows = Prepared(self.folder / project_paths.PREPARED).manifest.rows
         return pd.DataFrame(map(asdict, rows)).set_index("id")
 
-    def images(self, split: str = "test") -> Iterator[NDArray[np.uint8]]:
+    def images(self, split: SplitName = "test") -> Iterator[NDArray[np.uint8]]:
         """Yield the prepared images of a split as RGB arrays (H, W, 3), in the order of their ids.
 
         Yields:

@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from tests import settings, tiny
 from thaw.data import manifest
 from thaw.data.packed_store import PackedStore
+from thaw.data.split_names import SPLITS
 from thaw.errors import ProblemsError
 from thaw.ingest.sources import list_csv, list_folder
 from thaw.stages import prepare
@@ -26,7 +27,6 @@ from thaw.stages import prepare
 if TYPE_CHECKING:
     from thaw.config.params import Params
 
-SPLITS = ("train", "val", "test")
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 

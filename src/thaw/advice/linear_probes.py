@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from thaw.data.random_draws import shuffled
 from thaw.system.console import progress
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _subsample(targets: NDArray[np.int64], seed: int, most: int) -> NDArray[np.i
     count = len(targets)
     if count <= most:
         return np.arange(count)
-    order = np.random.Generator(np.random.Philox(key=[seed, count])).permutation(count)
+    order = shuffled(count, seed, epoch=count)  # not an epoch: another order for another size
     by_class = order[np.argsort(targets[order], kind="stable")]
     sizes = np.bincount(targets)
     rank = np.empty(count, dtype=np.int64)  # random rank of an image within its class

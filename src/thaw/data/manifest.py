@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from thaw.data.split_names import SplitName
+
 FILE = "manifest.csv"
 
 
@@ -49,7 +51,7 @@ class Manifest:
         index = {label: number for number, label in enumerate(self.classes)}
         self.targets = np.array([index[row.label] for row in rows], dtype=np.int64)
 
-    def ids(self, split: str) -> NDArray[np.int64]:
+    def ids(self, split: SplitName) -> NDArray[np.int64]:
         """Return the ids of the images of ``train``, ``val`` or ``test``, ascending."""
         return np.array([row.id for row in self.rows if row.split == split], dtype=np.int64)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from thaw.config.data_sections import Augment
     from thaw.data.preprocessing import Preprocessing
+    from thaw.data.split_names import SplitName
 
 
 class Prepared:
@@ -36,7 +37,7 @@ class Prepared:
         """Return the digest of ids, labels, splits and packed pixels."""
         return provenance.key(self.manifest.digest, self.store.settings["sha256"])
 
-    def split_digest(self, split: str) -> str:
+    def split_digest(self, split: SplitName) -> str:
         """Return the SHA-256 over ids, labels and pixels of a split.
 
         Scores are comparable if the digests of their test splits are equal.
@@ -51,7 +52,7 @@ class Prepared:
 
     def images(
         self,
-        split: str,
+        split: SplitName,
         preprocessing: Preprocessing,
         seed: int = 0,
         augmentation: Augment | None = None,

@@ -2,4 +2,11 @@
 
 from __future__ import annotations
 
-TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
+from typing import Final, Literal, get_args
+
+SplitName = Literal["train", "val", "test"]
+
+TRAIN: Final = "train"
+VAL: Final = "val"
+TEST: Final = "test"
+SPLITS: Final[tuple[SplitName, ...]] = get_args(SplitName)

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from thaw.config.data_sections import Data
 
 # Accepted names of split folders.
-_SPLIT_OF_FOLDER = {**{name: name for name in SPLITS}, "valid": VAL, "validation": VAL}
+_SPLIT_OF_FOLDER: dict[str, str] = {
+    **{name: name for name in SPLITS},
+    "valid": VAL,
+    "validation": VAL,
+}
 
 
 @dataclass(frozen=True)
