@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.verbs import error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("option", ["--show", "--apply"])
+def test_a_search_needs_prepared_data(option: str, project: Path) -> None:
+    assert "no prepared data: run `dvc repro`" in error("search", option)
