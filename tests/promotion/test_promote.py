@@ -59,9 +59,16 @@ def remote(server: str, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(tmp_path_factory.mktemp("project"), server)
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", pytest.param("remote", marks=pytest.mark.soak)])
 def shop(request: pytest.FixtureRequest) -> Shop:
-    """On sqlite, and over REST."""
+    """A project with its store in SQLite; in the soak also on a server, over REST."""
+    found: Shop = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["local", "remote"])
+def any_shop(request: pytest.FixtureRequest) -> Shop:
+    """A project with its store in SQLite, and one on a server, over REST."""
     found: Shop = request.getfixturevalue(request.param)
     return found
 
@@ -78,7 +85,8 @@ def kinds(shop: Shop, name: str) -> list[str]:
     return [row.decision.kind for row in shop.ledger(name).rows()]
 
 
-def test_an_equal_model_is_let_through_and_a_rollback_brings_the_first_back(shop: Shop) -> None:
+def test_an_equal_model_is_let_through_and_a_rollback_brings_the_first_back(any_shop: Shop) -> None:
+    shop = any_shop
     name = "equal"
     shop.register(name)
     shop.register(name, "same")
@@ -165,8 +173,19 @@ def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> N
     assert local.aliases(name) == {"champion": 1, "challenger": 2, "staging": 2}
 
 
-@pytest.mark.parametrize("by", ["alias", "version", "alias and tag", "version over REST"])
-@pytest.mark.parametrize("promoted", [False, True])
+@pytest.mark.parametrize(
+    ("by", "promoted"),
+    [
+        ("alias", False),
+        ("version", False),
+        ("alias and tag", True),
+        pytest.param("alias", True, marks=pytest.mark.soak),
+        pytest.param("version", True, marks=pytest.mark.soak),
+        pytest.param("alias and tag", False, marks=pytest.mark.soak),
+        pytest.param("version over REST", False, marks=pytest.mark.soak),
+        pytest.param("version over REST", True, marks=pytest.mark.soak),
+    ],
+)
 def test_a_champion_that_was_removed_does_not_open_the_door(
     request: pytest.FixtureRequest, by: str, promoted: bool
 ) -> None:
@@ -454,7 +473,8 @@ def examined(shop: Shop, name: str, version: int) -> tuple[Candidate, Report]:
         return made, promotion.run_gate(shop.params, shop.prepared, made, force=False, reason="")
 
 
-def test_a_champion_that_changed_meanwhile_is_a_conflict(shop: Shop) -> None:
+def test_a_champion_that_changed_meanwhile_is_a_conflict(any_shop: Shop) -> None:
+    shop = any_shop
     name = "changed"
     for quality in ("good", "same", "good"):
         shop.register(name, quality)
@@ -505,10 +525,11 @@ def killed_at(step: int, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
 
 
+@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_promotion_killed_between_any_two_steps_is_whole_or_not_there(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "killed"
+    name = f"killed-{stride}"
     shop.register(name)
     versions = [shop.register(name, "same") for _ in range(2)]
     _, passed = examined(shop, name, versions[0])
@@ -543,7 +564,7 @@ def test_a_promotion_killed_between_any_two_steps_is_whole_or_not_there(
             assert shop.tags(name, version)["gate"] == "passed"
         if not died:
             break
-        steps += 1
+        steps += stride
     assert steps >= 12  # two files, a description, five tags, the row, three aliases, its end
     assert champion_stack(shop.ledger(name).rows())[-1] == version
 
@@ -559,7 +580,14 @@ def died_before_the_alias(shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
             promotion.record_result(*pair)
 
 
-@pytest.mark.parametrize("command", ["promote", "rollback", "status", "history"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "promote",
+        "status",
+        *(pytest.param(c, marks=pytest.mark.soak) for c in ("rollback", "history")),
+    ],
+)
 def test_any_next_command_repairs(
     local: Shop, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -585,13 +613,14 @@ def killed(*_: object, **__: object) -> None:
     raise Killed
 
 
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_rollback_killed_between_any_two_steps_is_whole_or_not_there(
-    local: Shop, monkeypatch: pytest.MonkeyPatch
+    local: Shop, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "killed-back"
+    name = f"killed-back-{stride}"
     for quality in ("good", "same"):
         local.register(name, quality)
-    for step in range(10):
+    for step in range(0, 10, stride):
         if local.aliases(name)["champion"] == 1:
             promotion.record_result(*examined(local, name, 2))
         rows = len(local.ledger(name).rows())
@@ -673,7 +702,8 @@ def raced(shop: Shop, name: str, start: Any, barrier: Any, results: Any) -> None
     assert shop.aliases(name)["champion"] == rows[-1].decision.to
 
 
-def test_of_threads_that_race_one_wins_and_the_others_are_told(shop: Shop) -> None:
+def test_of_threads_that_race_one_wins_and_the_others_are_told(any_shop: Shop) -> None:
+    shop = any_shop
     shop.client.create_registered_model("threads")
     raced(shop, "threads", threading.Thread, threading.Barrier(3), queue.Queue())
 

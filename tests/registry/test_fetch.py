@@ -99,7 +99,7 @@ def test_a_model_of_somebody_elses_is_refused(tracking: Tracking, tmp_path: Path
         mlflow.log_artifact(str(tmp_path / "notes.txt"), "other")
     client.create_registered_model("other")
     client.create_model_version("other", f"{run.info.artifact_uri}/other", run.info.run_id)
-    with pytest.raises(ThawError, match=r"models:/other/1 is no model of thaw's"):
+    with pytest.raises(ThawError, match=r"models:/other/1 is not a model of thaw"):
         fetch(Version("other", 1), tmp_path / "to")
 
 
@@ -188,7 +188,7 @@ def test_a_changed_mlmodel_is_refused(
 def test_yaml_cannot_make_an_object(artifact: Path, marker: Path, tmp_path: Path) -> None:
     payload = f"flavors: !!python/object/apply:os.mkdir ['{marker}']\n"
     (artifact / "MLmodel").write_text(payload)
-    assert_refused(tmp_path / "to", marker, "is no model of thaw's: its MLmodel")
+    assert_refused(tmp_path / "to", marker, "is not a model of thaw: its MLmodel")
 
 
 @pytest.mark.parametrize("place", ["data/extra.pkl", "data/{}/extra.pkl", "data/other/model.py"])
@@ -229,7 +229,7 @@ def test_a_fetched_model_is_whole_before_anything_is_loaded(
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(ThawError, match=r"models:/dev/2 (was changed or damaged|is not whole)"):
+    with pytest.raises(ThawError, match=r"models:/dev/2 (was changed or damaged|is not complete)"):
         fetch(Version("dev", 2), tmp_path / "to")
 
 

@@ -541,14 +541,15 @@ def test_a_history_longer_than_a_request_is_logged_whole(
     log_batch = MlflowClient.log_batch
 
     def counting(*arguments: Any, **options: Any) -> None:
-        sizes.append(len(options.get("metrics", ())))
+        sizes.append(len(options.get("metrics", arguments[2] if len(arguments) > 2 else ())))
         log_batch(*arguments, **options)
 
     run = ResultRun(parameters(), DIGEST)
     monkeypatch.setattr(MlflowClient, "log_batch", counting)
     run.log_history("unfreeze", rows(300))
     assert steps(run, "unfreeze/val_loss") == list(range(301))
-    assert max(sizes) <= 1000  # what a tracking server takes; sqlite would take more
+    assert sum(sizes) >= 301
+    assert max(sizes) <= 1000  # the limit of a server; SQLite takes more
 
 
 @pytest.mark.parametrize("resumed", [False, True], ids=["same process", "next stage"])

@@ -1,1 +1,1 @@
-"""Scores and pictures of a model's predictions."""
+"""Scores, plots and tables of a model's predictions."""

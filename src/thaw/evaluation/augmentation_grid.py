@@ -1,4 +1,4 @@
-"""A picture of what the network sees in training: some images in several epochs."""
+"""Draw a grid of augmented training images, as the network gets them in several epochs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 _IMAGES = 8
 _EPOCHS = 7
-_SMALLEST = 96  # pixels a side that one can see something on
+_MIN_SIDE = 96  # pixels; smaller images are enlarged
 _GAP = 4
 _TITLE = 22
 
 
 def augmented(source: ImageSource, path: Path) -> None:
-    """A PNG with a row for each of some images: plain, and then as in each of the first epochs."""
+    """Write a PNG with one row per image: not augmented, then as in each of the first epochs."""
     count = min(_IMAGES, len(source))
     places = np.linspace(0, len(source) - 1, count).astype(np.int64)
-    columns = [_seen(source, places, epoch) for epoch in (None, *range(1, _EPOCHS + 1))]
+    columns = [_augmented_pixels(source, places, epoch) for epoch in (None, *range(1, _EPOCHS + 1))]
     side = columns[0].shape[1] + _GAP
     size = (_GAP + len(columns) * side, _TITLE + count * side)
-    # Composed by hand: 64 axes of matplotlib's would take longer than an epoch of the digits.
+    # Pillow, not matplotlib: 64 axes take longer than an epoch on the digits.
     picture = Image.new("RGB", size, "gainsboro")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
     for column, images in enumerate(columns):
@@ -43,10 +43,12 @@ def augmented(source: ImageSource, path: Path) -> None:
     picture.save(path)
 
 
-def _seen(source: ImageSource, places: NDArray[np.int64], epoch: int | None) -> NDArray[np.uint8]:
-    """The images as the network gets them in ``epoch``, in colours again: (N, S, S, 3)."""
+def _augmented_pixels(
+    source: ImageSource, places: NDArray[np.int64], epoch: int | None
+) -> NDArray[np.uint8]:
+    """Return the images as the network gets them in ``epoch``, as RGB pixels (N, S, S, 3)."""
     (batch,) = batches(source, batch_parts(places, len(places)), torch.device("cpu"), epoch=epoch)
     images: Tensor = source.preprocessing.denormalize(batch.inputs)
     pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
-    enlarged = -(-_SMALLEST // pixels.shape[1])
+    enlarged = -(-_MIN_SIDE // pixels.shape[1])
     return pixels.numpy().repeat(enlarged, axis=1).repeat(enlarged, axis=2)

@@ -1,4 +1,4 @@
-"""The picture of a learning-rate range test."""
+"""Plot a learning-rate range test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw(found: Rates, path: Path) -> None:
-    """The smoothed training loss against the head's learning rate, and what it suggests."""
+    """Plot the smoothed training loss over the head's learning rate, with the suggested rates."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
     axis.plot(found.rates, found.losses, color="C0")

@@ -1,4 +1,4 @@
-"""Pictures of a result; each is a PNG that `dvc plots show` and the MLflow UI display."""
+"""Plots of a result: PNG files that `dvc plots show` and the MLflow UI display."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from thaw.training.history import Row
 
-_MOST_MISTAKES = 24
-_MOST_CLASSES = 60
-_LONGEST = 24  # characters of a class name
-_MOST_ANNOTATED = 20  # classes up to which a cell of the confusion matrix carries its count
+_MAX_MISTAKES = 24
+_MAX_CLASSES = 60
+_MAX_NAME_LENGTH = 24  # characters of a class name
+_MAX_ANNOTATED = 20  # classes up to which the confusion matrix shows its counts
 
 
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """The confusion matrix: counts, coloured by the share of the row: the diagonal is recall."""
+    """Plot the confusion matrix: counts, coloured by their share of the row."""
     size = max(4.0, min(0.42 * len(classes) + 2.2, 16.0))
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axis = figure.subplots()
@@ -35,7 +35,7 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
     axis.set_yticks(range(len(classes)), names)
     axis.set_xlabel("predicted")
     axis.set_ylabel("target")
-    if len(classes) <= _MOST_ANNOTATED:
+    if len(classes) <= _MAX_ANNOTATED:
         for (row, column), count in np.ndenumerate(matrix):
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
@@ -45,8 +45,8 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
 
 
 def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Precision and recall of every class (of the worst 60), the worst recall at the top."""
-    ordered = sorted(rows, key=lambda row: row["recall"], reverse=True)[-_MOST_CLASSES:]
+    """Plot precision and recall per class, at most of the worst 60; the worst recall is on top."""
+    ordered = sorted(rows, key=lambda row: row["recall"], reverse=True)[-_MAX_CLASSES:]
     figure = Figure(figsize=(6.4, max(2.4, 0.32 * len(ordered) + 1.2)), layout="constrained")
     axis = figure.subplots()
     places = np.arange(len(ordered))
@@ -60,7 +60,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def reliability(rows: Sequence[Mapping[str, float]], error: float, path: Path) -> None:
-    """Accuracy against confidence, and how many images have that confidence."""
+    """Plot accuracy over confidence, and the number of images by confidence."""
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
@@ -85,7 +85,7 @@ def reliability(rows: Sequence[Mapping[str, float]], error: float, path: Path) -
 
 
 def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """Losses and accuracy over all phases, one after the other; the kept epochs are marked."""
+    """Plot losses and accuracy over all stages in order, and mark the kept epochs."""
     figure = Figure(figsize=(8.0, 5.6), layout="constrained")
     losses, accuracy = figure.subplots(2, 1, sharex=True)
     start = 0
@@ -117,7 +117,7 @@ def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
             (start, 1.02),
             xycoords=("data", "axes fraction"),
             va="bottom",
-            rotation=15,  # phases of no epochs stand close together
+            rotation=15,  # stages without epochs are close together
             fontsize=9,
         )
         start = at[-1] + 1
@@ -135,8 +135,12 @@ def mistakes(
     wrong: Sequence[tuple[int, str, str, float]],
     path: Path,
 ) -> None:
-    """The most confident mistakes, as (image id, label, predicted label, confidence)."""
-    shown = sorted(wrong, key=lambda row: -row[3])[:_MOST_MISTAKES]
+    """Plot the most confident mistakes: images with label, predicted label and confidence.
+
+    ``read`` returns the pixels of an image id. ``wrong`` holds (image id, label, predicted label,
+    confidence) of all mistakes.
+    """
+    shown = sorted(wrong, key=lambda row: -row[3])[:_MAX_MISTAKES]
     columns = min(6, max(3, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     figure = Figure(figsize=(1.7 * columns, 2.0 * rows + 0.5), layout="constrained")
@@ -158,14 +162,14 @@ def mistakes(
 
 
 def _name(label: str) -> str:
-    """A class name that fits, and that matplotlib does not read as a formula."""
-    half = _LONGEST // 2
-    short = label if len(label) <= _LONGEST else f"{label[:half]}…{label[-half:]}"
+    """Return a class name of limited length that matplotlib does not read as a formula."""
+    half = _MAX_NAME_LENGTH // 2
+    short = label if len(label) <= _MAX_NAME_LENGTH else f"{label[:half]}…{label[-half:]}"
     return short.replace("$", r"\$")
 
 
 def _save(figure: Figure, path: Path) -> None:
-    # "tight" makes room where long class names push a title over the edge
+    # "tight" keeps titles visible beside long class names
     figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.15)
 
 

@@ -1,4 +1,4 @@
-"""The picture of the probes: how well each block's features classify, alone and together."""
+"""Plot how well the features of each block classify, alone and together."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 class Probed(Protocol):
-    """What is drawn of a probe."""
+    """The values of a linear probe that are plotted."""
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """The numbers of the blocks it reads."""
+        """The numbers of the blocks whose features the probe reads."""
 
     @property
     def accuracy(self) -> float:
-        """Cross-validated."""
+        """The cross-validated accuracy."""
 
     @property
     def error(self) -> float:
-        """Standard error of the accuracy."""
+        """The standard error of the accuracy."""
 
 
 def draw(single: Sequence[Probed], joined: Sequence[Probed], path: Path) -> None:
-    """Accuracy over the block's number: of a block alone, and of all from it to the last."""
+    """Plot the accuracy by block number: of each block alone, and of it and all later blocks."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axis = figure.subplots()
     last = single[-1]

@@ -1,4 +1,4 @@
-"""The short table after a run: what was trained, how good it is, where it is, what to type next."""
+"""The summary table after a pipeline run: training, scores, registered version, next commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show(params: Params, reports: Path) -> None:
-    """Print the table from the reports of the last ``dvc repro``.
+    """Print the table of the reports of the last ``dvc repro``.
 
     Raises:
         ThawError: some stage has not run yet.

@@ -1,4 +1,4 @@
-"""Fetch a registered model's directory: to fine-tune from it, to predict with it."""
+"""Fetch the model directory of a registered version, and refuse what is not a model of thaw."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
     from thaw.model.spec import ModelSpec
 
-LOADER = "thaw.registry.pyfunc"  # the only module that an artifact may name as its loader
+LOADER = "thaw.registry.pyfunc"  # the only loader that an artifact may name
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version in the registry, named by its number, wherever its aliases move."""
+    """A registered version, identified by its number, which no move of an alias changes."""
 
     name: str
     number: int
@@ -42,12 +42,12 @@ class Version:
 
 
 def resolve(uri: str, tracking: Tracking) -> Version:
-    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` stands for now.
+    """Return the version that ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` names now.
 
-    Nothing is written: to read is enough for whoever uses a model.
+    Nothing is written: read access to the store is sufficient.
 
     Raises:
-        ThawError: no such model, alias or version, or the store does not answer.
+        ThawError: there is no such model, alias or version, or the store does not answer.
     """
     match = _URI.fullmatch(uri)
     if match is None:
@@ -67,14 +67,14 @@ def resolve(uri: str, tracking: Tracking) -> Version:
 
 
 def fetch(version: Version, folder: Path) -> Path:
-    """Copy the model directory of ``version`` into ``folder``; where it lies there.
+    """Copy the model directory of ``version`` into ``folder``; return its path.
 
-    It is what was registered: nothing else lies beside it, and its digest is the version's. MLflow
-    never loads it, for that would run whatever loader the artifact names.
+    The directory has the digest of the version, and the artifact has no other files. MLflow never
+    loads the artifact, because that runs the loader that the artifact names.
 
     Raises:
-        ThawError: its files are not where the registry says, it is no model of thaw's, or it was
-            changed after it was registered.
+        ThawError: the files cannot be fetched, are not a model of thaw, or were changed after
+            registration.
     """
     try:
         tags = MlflowClient().get_model_version(version.name, str(version.number)).tags
@@ -83,7 +83,7 @@ def fetch(version: Version, folder: Path) -> Path:
         raise ThawError(f"{version.uri} could not be fetched: {error}") from None
     found = sorted(copied.rglob(directory.SPEC))
     if len(found) != 1:
-        raise ThawError(f"{version.uri} is no model of thaw's: it has {len(found)} model.json")
+        raise ThawError(f"{version.uri} is not a model of thaw: it has {len(found)} model.json")
     model = found[0].parent
     _refuse_code(version, copied, model)
     spec = directory.read_spec(model)
@@ -98,11 +98,11 @@ def fetch(version: Version, folder: Path) -> Path:
 
 
 def _refuse_changed(version: Version, model: Path, spec: ModelSpec) -> None:
-    """Refuse files that are not those of the spec, also where they are only copied on."""
+    """Raise if a file is missing or has another digest than the spec says."""
     for name, digest in spec.files.items():
         path = model / name
         if not path.is_file():
-            raise ThawError(f"{version.uri} is not whole: it has no {name}")
+            raise ThawError(f"{version.uri} is not complete: it has no {name}")
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != digest:
@@ -113,7 +113,7 @@ def _refuse_changed(version: Version, model: Path, spec: ModelSpec) -> None:
 
 
 def _refuse_code(version: Version, copied: Path, model: Path) -> None:
-    """Refuse an artifact that has MLflow run anything but thaw's own loader on the model."""
+    """Raise if MLflow would run anything but thaw's loader, or if there are other files."""
     try:
         content = YAML(typ="safe", pure=True).load((copied / "MLmodel").read_text())
         flavors = content["flavors"]
@@ -122,10 +122,10 @@ def _refuse_code(version: Version, copied: Path, model: Path) -> None:
         loader, code = named["loader_module"], named.get("code")
         data = copied / named["data"]
     except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ThawError(f"{version.uri} is no model of thaw's: its MLmodel: {error!r}") from None
+        raise ThawError(f"{version.uri} is not a model of thaw: its MLmodel: {error!r}") from None
     if loader != LOADER or code is not None or foreign:
         raise ThawError(
-            f"{version.uri} is no model of thaw's: its MLmodel would run "
+            f"{version.uri} is not a model of thaw: its MLmodel would run "
             f"{', '.join([str(loader), *filter(None, [code]), *foreign])}; nothing was run"
         )
     beside = [path for path in (copied / "data").rglob("*") if path.parent != model]

@@ -70,6 +70,9 @@ class Ledger:
         """Return the first champion if a tag of its version says so, as thaw 0.1 recorded it.
 
         None if that version was deleted.
+
+        Raises:
+            MlflowException: the store failed.
         """
         if self.alias != CHAMPION:
             return None

@@ -1,8 +1,8 @@
-"""The names under which the registry keeps things: aliases, and tags of a version or a run."""
+"""Names in the registry: aliases, and tags of a version or a run."""
 
 from __future__ import annotations
 
-PREFIX = "models:/"  # of what names a registered model
+PREFIX = "models:/"  # of the URI of a registered model
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -18,13 +18,13 @@ GATE_REPORT = "gate.report"
 GATE_AGAINST = "gate.against"
 GATE_REASON = "gate.reason"
 PASSED, REFUSED, FORCED, FIRST = "passed", "refused", "forced", "first, no gate"
-CONFLICT = "conflict"  # passed, but somebody else was faster
+CONFLICT = "conflict"  # passed, but another process moved the alias first
 LET_THROUGH = (PASSED, FORCED, FIRST)
 
 COPIED_FROM = "thaw.copied_from"
-COPIED = "copied."  # before a tag of a gate that the version went through elsewhere
+COPIED = "copied."  # prefix of a tag of the gate of the model that a version was copied from
 
 
 def gate_tag(tag: str, alias: str) -> str:
-    """``tag`` for the gate of ``alias``: those of the champion's are the plain ones."""
+    """Return the name of ``tag`` for the gate of ``alias``; for the champion, it is unchanged."""
     return tag if alias == CHAMPION else tag.replace(GATE, f"{GATE}/{alias}", 1)

@@ -1,6 +1,6 @@
-"""What MLflow serves: base64 images in, labels and probabilities out.
+"""The model that MLflow serves: base64 images in, labels and probabilities out.
 
-MLflow imports this module from the installed package; nothing that lies in a downloaded model is
+MLflow imports this module from the installed package; no file of a downloaded model is
 imported, unpickled or executed. A string in the input is base64 and nothing else: it is
 never opened as a path or a URL.
 """
@@ -27,7 +27,7 @@ INPUT = "image"
 
 
 def signature() -> ModelSignature:
-    """A column ``image`` of base64 strings -> ``label``, ``probability``, ``probabilities``."""
+    """Return the signature: column ``image`` (base64) to label, probability and probabilities."""
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string, INPUT)]),
         outputs=Schema(
@@ -41,7 +41,7 @@ def signature() -> ModelSignature:
 
 
 class ServedClassifier:
-    """A model directory behind MLflow's ``predict``."""
+    """A model directory with the interface that MLflow calls."""
 
     def __init__(self, folder: Path) -> None:
         self._predictor = Predictor(folder)
@@ -51,7 +51,7 @@ class ServedClassifier:
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002  (MLflow's signature)
     ) -> list[dict[str, Any]]:
-        """A data frame with the column ``image`` -> a dictionary for each image.
+        """Return a dictionary for each image in the column ``image``.
 
         Raises:
             MlflowException: an image is not base64 or cannot be decoded (HTTP status 400).
@@ -82,5 +82,5 @@ def _bytes(place: int, text: Any) -> bytes:
 
 
 def _load_pyfunc(path: str) -> ServedClassifier:
-    """MLflow's entry point for ``loader_module``."""
+    """Load the model directory ``path``; MLflow calls this function of its ``loader_module``."""
     return ServedClassifier(Path(path))

@@ -1,4 +1,4 @@
-"""Where training starts: a backbone of the zoo's, or a registered model's, with a new head."""
+"""The model that training starts from: a backbone of the zoo or of a registered model."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def parent_of(params: Params) -> str:
-    """The registered version that training starts from, by its number; "" where it is none.
+    """Return ``models:/NAME/NUMBER`` of the version that training starts from, "" for none.
 
     Raises:
-        ThawError: ``backbone.weights`` names a model, alias or version that is not there.
+        ThawError: ``backbone.weights`` names a model, alias or version that does not exist.
     """
     weights = params.backbone.weights
     if not weights.startswith(PREFIX):
@@ -60,7 +60,7 @@ def head_spec(head: Head) -> HeadSpec:
 
 
 def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Classifier, ModelSpec]:
-    """The classifier that training starts with, and its description."""
+    """Return the classifier that training starts from, and its spec."""
     if parent:
         backbone, spec = _registered(params, head, data, parent)
     else:
@@ -86,7 +86,7 @@ def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Clas
 
 
 def _names_in(classifier: Classifier, names: list[str]) -> set[str]:
-    """Those of ``names`` that are in a block which the classifier has: a new head has others."""
+    """Return those of ``names`` that are modules of a block of ``classifier``."""
     indices = {f"blocks.{index}." for index in range(len(classifier.blocks))}
     return {name for name in names if any(name.startswith(prefix) for prefix in indices)}
 
@@ -94,10 +94,10 @@ def _names_in(classifier: Classifier, names: list[str]) -> set[str]:
 def _registered(
     params: Params, head: Head, data: Prepared, parent: str
 ) -> tuple[zoo.Backbone, ModelSpec]:
-    """The backbone of a registered model: its blocks, its BatchNorm form and its parents.
+    """Return the backbone of the registered version ``parent`` and the spec of the new model.
 
     Raises:
-        ThawError: ``backbone.name`` is another one, or something would overwrite its weights.
+        ThawError: ``backbone.name`` differs, or a parameter would overwrite the weights.
     """
     from thaw.registry.fetch import fetch, resolve
 
@@ -110,7 +110,7 @@ def _registered(
             f"params.yaml: backbone.name: {parent} is a {spec.backbone}, not {params.backbone.name}"
         )
     given = spec.preprocessing
-    # Its own normalisation, which its weights may have brought: not the network's default.
+    # The weights may need another normalisation than the default of the network.
     whole = replace(
         zoo.build(spec.backbone),
         mean=given.mean,

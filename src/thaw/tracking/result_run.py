@@ -135,6 +135,10 @@ class ResultRun:
 
         If the stage fails or is stopped, the run becomes FAILED or KILLED. Otherwise it stays
         RUNNING for the next stage.
+
+        Raises:
+            KeyboardInterrupt: the stage was interrupted.
+            SystemExit: the stage was told to stop.
         """
         monitor = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
             self.run_id,

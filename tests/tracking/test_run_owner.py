@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+from thaw.tracking.run_owner import PROCESS, is_dead, this_process, user
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_this_process_is_alive() -> None:
+    assert this_process() == f"{socket.gethostname()}:{os.getpid()}"
+    assert not is_dead({PROCESS: this_process()})
+
+
+def test_an_ended_process_of_this_machine_is_dead() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    assert is_dead({PROCESS: f"{socket.gethostname()}:{process.pid}"})
+    assert not is_dead({PROCESS: f"another-machine:{process.pid}"})
+
+
+def test_a_run_without_a_process_is_not_dead() -> None:
+    assert not is_dead({})
+
+
+def test_a_user_id_without_a_name_is_used_as_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert user() == "54321"
