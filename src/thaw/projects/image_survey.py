@@ -23,7 +23,7 @@ _MOST_HEADERS = 400  # images whose size is read
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of a set of images before they are prepared.
+    """Facts about a set of images before they are prepared.
 
     Attributes:
         data: The section ``data`` that names the images.

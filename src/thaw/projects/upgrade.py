@@ -34,7 +34,7 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What an upgrade changes.
+    """The changes of an upgrade.
 
     Attributes:
         lock: The new ``thaw.lock``.

@@ -72,7 +72,7 @@ def set_environment() -> None:
 
 
 def accelerate_command(module: str, settings: ProcessSettings, threads: int) -> list[str]:
-    """``accelerate launch`` for one process or several, on CPUs as on GPUs.
+    """Return the command that starts one process or several, on CPUs as on GPUs.
 
     ``--multi_gpu`` is also what starts several processes on a CPU: with ``--cpu``, Accelerate
     starts one and says nothing (huggingface/accelerate#2741).

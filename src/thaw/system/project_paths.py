@@ -1,4 +1,4 @@
-"""Where the stages meet: the files of the pipeline, relative to the project's folder."""
+"""Paths of the pipeline's files, relative to the folder of the project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result was made from: the code, the commit, the locked pipeline."""
+"""Origin of a result: the git commit and the locked pipeline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def key(*parts: object) -> str:
 
 
 def git_state() -> tuple[str, bool] | None:
-    """(commit, whether code or parameters differ from it), or None outside a git checkout.
+    """Return (commit, whether code or parameters differ from it); None outside a git checkout.
 
     ``dvc.lock`` and the reports do not count: a run itself changes them.
     """
