@@ -18,8 +18,8 @@ def draw(found: Rates, path: Path) -> None:
     axis = figure.subplots()
     axis.plot(found.rates, found.losses, color="C0")
     for rate, colour, label in (
-        (found.steepest, "C3", "steepest descent"),
-        (found.tenth, "C1", "a tenth of the lowest point"),
+        (found.steepest, "C3", "loss falls fastest"),
+        (found.tenth, "C1", "a tenth of the rate with the lowest loss"),
     ):
         axis.axvline(rate, color=colour, linestyle="--", label=f"{label}: {rate:.1e}")
     axis.set_xscale("log")
