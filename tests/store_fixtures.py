@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -41,7 +43,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     variables.pop("MLFLOW_TRACKING_URI", None)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=folder,
+            env=variables,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_end_with_pytest,
         )
     uri = f"http://127.0.0.1:{port}"
     try:
@@ -50,6 +58,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def _end_with_pytest() -> None:
+    """Make the kernel end this process when pytest is killed (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""What a user did wrong, said in a line a person can act on."""
+"""Errors that the user can correct."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ EXIT_CODE = 2
 
 
 class ThawError(Exception):
-    """A user's mistake: says what is wrong, where, and what to do.
+    """An error that the user can correct; its message says what is wrong, where, and what to do.
 
-    It is printed without a traceback and ends the process with exit code 2.
+    The command line prints it without a traceback and ends with exit code ``EXIT_CODE``.
     """
 
 
 class ProblemsError(ThawError):
-    """Several mistakes, found in one pass and listed together, a line each."""
+    """Several problems that were found in one pass, listed with one line each."""
 
     def __init__(self, summary: str, problems: Sequence[str]) -> None:
         self.problems = list(problems)
