@@ -15,7 +15,7 @@ def images(count: int = 64, scale: float = 1.0, offset: float = 0.0) -> Tensor:
 
 
 def calibrated(data: Tensor) -> nn.Module:
-    """A network whose running statistics are those of ``data``, one layer after the other."""
+    """Return a network whose running statistics are those of ``data``, layer by layer."""
     model = tiny.classifier()
     for block in model.blocks:
         with torch.no_grad():

@@ -32,7 +32,7 @@ def noise(*shape: int) -> Tensor:
 
 
 def seen_data(module: nn.Module, seed: int = 0) -> nn.Module:
-    """``module`` with BatchNorms as training leaves them, not as they are made."""
+    """Give the BatchNorms of ``module`` statistics and weights as after a training; return it."""
     generator = torch.Generator().manual_seed(seed)
     for bn in module.modules():
         if isinstance(bn, _BatchNorm) and bn.running_mean is not None:
@@ -46,7 +46,7 @@ def seen_data(module: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def moved(before: Tensor, after: Tensor) -> float:
-    """The largest difference over the scale."""
+    """Return the largest difference, relative to the largest value."""
     return float(((after - before).abs().max() / before.abs().max()).detach())
 
 
@@ -386,7 +386,7 @@ def test_a_merged_copy_has_no_batch_norm_left_nor_its_affine_map() -> None:
     assert kinds == [nn.Conv2d, nn.Identity, nn.ReLU] * 2
 
 
-def test_where_merging_would_change_the_output_nothing_is_merged() -> None:
+def test_a_pair_is_not_merged_if_merging_would_change_the_output() -> None:
     copied, _ = merged_copy(seen_data(Skipped()), noise(1, 3, 9, 9))
     assert [type(module) for module in copied.children()] == [Skipped]
     assert any(isinstance(module, nn.BatchNorm2d) for module in copied.modules())

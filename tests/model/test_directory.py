@@ -35,7 +35,7 @@ def images() -> Tensor:
 def made(
     form: str = "original", hidden: list[int] | None = None, taps: tuple[int, ...] = ()
 ) -> tuple[Classifier, ModelSpec]:
-    """A model in evaluation mode, as stages leave one, and the spec that describes it."""
+    """Return a model in evaluation mode, as the stages save it, and its spec."""
     backbone, _ = zoo.load(settings.backbone(BACKBONE))
     torch.manual_seed(0)
     config = settings.head_spec(hidden=hidden or [], dropout=0.1, taps=list(taps))
@@ -111,7 +111,7 @@ def test_a_model_whose_head_reads_several_blocks_comes_back(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_backbone_from_a_model_keeps_its_form_under_a_new_head(tmp_path: Path, form: str) -> None:
-    """As `models:/NAME@ALIAS` starts: the blocks of one model below the head of the next."""
+    """Combine the blocks of one model and a new head, as a start from `models:/NAME@ALIAS`."""
     parent, spec = made(form)
     child = Classifier(parent.blocks, parent.pool, nn.Linear(parent.head[-1].in_features, 5))  # type: ignore[index]
     batchnorm.fold_all(child)  # as fold_bn does later
@@ -197,7 +197,7 @@ def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object], *, seal: bool = True) -> None:
-    """Change ``model.json``; with ``seal`` as somebody would who can compute its digest too."""
+    """Change ``model.json``; with ``seal``, also write the digest of the changed file."""
     path = folder / directory.SPEC
     spec = json.loads(path.read_text())
     change(spec)

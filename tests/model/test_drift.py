@@ -22,7 +22,7 @@ def images(count: int = 64, seed: int = 1) -> Tensor:
 
 
 def folded(*, merge: bool = True) -> tuple[Classifier, FoldedPlaces, Reference]:
-    """A network trained on `images()` as far as its statistics go; folded, perhaps merged."""
+    """Return a folded network whose statistics are those of `images()`; `merge` also merges it."""
     model = tiny.classifier()
     model.train()
     for norm in model.modules():
@@ -66,8 +66,8 @@ def test_the_training_images_score_next_to_nothing(merge: bool) -> None:
 
 
 @pytest.mark.parametrize("merge", [True, False])
-def test_what_batch_norm_expected_is_carried_through_the_affine_map(merge: bool) -> None:
-    """Measured after the merge, the training images are what the BatchNorms had learnt."""
+def test_the_expected_moments_are_those_behind_the_affine_map(merge: bool) -> None:
+    """Compare moments of the training images after the merge with those the BatchNorms learnt."""
     model, places, reference = folded(merge=merge)
     assert reference.expected.keys() == reference.seen.keys()
     with (
@@ -130,10 +130,8 @@ def test_after_256_images_one_of_16_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize(("total", "looked_at"), [(320, 320), (5120, 512)])
-def test_where_it_is_known_how_many_come_they_are_looked_at_evenly(
-    total: int, looked_at: int
-) -> None:
-    """A folder is read in order, a class after the other."""
+def test_images_are_sampled_evenly_if_their_number_is_known(total: int, looked_at: int) -> None:
+    """Spread the samples evenly, because a folder is read class by class."""
     model, places, reference = folded()
     drift = Drift(reference, places)
     drift.spread(total)

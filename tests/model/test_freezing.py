@@ -22,7 +22,7 @@ POLICIES = phase.POLICIES
 
 
 def part(name: str) -> str:
-    """``blocks.1.0.weight`` -> ``blocks.1``; ``head.1.bias`` -> ``head``."""
+    """Return the part of a parameter: ``blocks.1`` of ``blocks.1.0.weight``, or ``head``."""
     pieces = name.split(".")
     return ".".join(pieces[:2]) if pieces[0] == "blocks" else pieces[0]
 
@@ -106,7 +106,7 @@ def test_training_changes_no_bit_of_a_frozen_block(
 
 
 def inputs(model: Classifier) -> Tensor:
-    """What enters block 1; off the running statistics, so that the batch's would show."""
+    """Return the inputs of block 1; their statistics differ from the running statistics."""
     images = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 + 1
     with torch.no_grad():
         activations: Tensor = model.part(0, 1)(images)
@@ -121,7 +121,7 @@ def parts(block: nn.Module) -> tuple[nn.Module, nn.BatchNorm2d]:
 
 
 def normalised(block: nn.Module, x: Tensor, *, by_batch: bool) -> Tensor:
-    """What the block must put out, written down independently."""
+    """Compute the expected output of the block independently of its modules."""
     conv, bn = parts(block)
     assert bn.running_mean is not None
     assert bn.running_var is not None
@@ -179,7 +179,7 @@ def test_policy_table_affine() -> None:
     assert learns(affine)
 
 
-def test_what_a_fold_left_of_batchnorm_is_fixed_as_well() -> None:
+def test_the_affine_maps_of_folded_batch_norms_are_fixed_too() -> None:
     model = phase.model(2, "affine")
     phase.set_plan(model, last_blocks(2, 3, "fixed"))
     for block in model.blocks[1:]:

@@ -45,7 +45,7 @@ def test_a_frozen_part_runs_with_merged_batchnorm_and_leaves_the_classifier_unch
 
 
 @pytest.mark.parametrize("first", ["inference", "bf16"])
-def test_what_is_merged_at_a_first_call_serves_every_later_one(first: str) -> None:
+def test_the_layers_merged_at_the_first_call_work_in_every_later_call(first: str) -> None:
     model = tiny.classifier()
     apply_plan(model, last_blocks(1, 3))
     lower, upper = FrozenPart(model.part(0, 2)), model.part(2)
@@ -61,7 +61,7 @@ def test_what_is_merged_at_a_first_call_serves_every_later_one(first: str) -> No
 
 @pytest.mark.parametrize("taps", [(), (2, 3)])
 @pytest.mark.parametrize("cut", [1, 2, 3])
-def test_what_is_frozen_is_the_same_to_the_bit_in_a_batch_of_any_size(
+def test_frozen_activations_are_bitwise_equal_for_every_batch_size(
     cut: int, taps: tuple[int, ...]
 ) -> None:
     tiny_model = tiny.classifier()

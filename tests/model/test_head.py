@@ -84,7 +84,7 @@ def test_a_hidden_layer_is_dropout_linear_norm_activation(norm: str, activation:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_what_enters_an_activation_is_normalised(norm: str) -> None:
+def test_the_inputs_of_each_activation_are_normalised(norm: str) -> None:
     built = normalised(norm).train()
     seen: list[torch.Tensor] = []
     for module in built.modules():

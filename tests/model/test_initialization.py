@@ -94,10 +94,10 @@ def test_nothing_is_drawn_inside_no_draws() -> None:
 @pytest.mark.parametrize(
     ("mean", "low", "high"), [(0.0, -2.0, 2.0), (3.0, 2.0, 4.0), (0.0, 1.0, 1.1)]
 )
-def test_what_is_drawn_until_it_is_within_bounds_ends_inside_no_draws(
+def test_truncated_normal_weights_end_within_their_bounds_without_initialization(
     mean: float, low: float, high: float
 ) -> None:
-    """Whatever is in memory: torch draws again those values that are out of bounds."""
+    """Start from values out of bounds, which torch draws again until they are within bounds."""
     weight = torch.full((3, 4), 1e30)
     with initialization.SkipInitialization():
         nn.init.trunc_normal_(weight, mean, 1.0, low, high)

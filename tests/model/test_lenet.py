@@ -35,7 +35,7 @@ def test_other_sizes_than_the_papers_work(size: int) -> None:
     assert lenet(size)(torch.randn(2, 3, size, size)).shape == (2, 10)
 
 
-def test_it_sees_luminance_alone() -> None:
+def test_lenet_depends_only_on_the_luminance_of_an_image() -> None:
     model = lenet().eval()
     image = torch.rand(1, 3, 32, 32)
     grey = 0.299 * image[:, 0] + 0.587 * image[:, 1] + 0.114 * image[:, 2]

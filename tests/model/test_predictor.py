@@ -65,7 +65,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def as_in_training(folder: Path, images: list[bytes], packed: Path) -> torch.Tensor:
-    """The probabilities by way of the packed store, a source and the runtime."""
+    """Compute the probabilities with the packed images, a source and the runtime of training."""
     config = settings.prepare(
         val_fraction=0.2,
         test_fraction=0.2,
@@ -84,7 +84,7 @@ def as_in_training(folder: Path, images: list[bytes], packed: Path) -> torch.Ten
     return logits(tiny.runtime(), model, source, "").softmax(dim=1)
 
 
-def test_what_is_served_is_what_was_evaluated(folder: Path, tmp_path: Path) -> None:
+def test_served_probabilities_equal_the_evaluated_ones(folder: Path, tmp_path: Path) -> None:
     probabilities = Predictor(folder).probabilities(IMAGES)
     assert torch.equal(probabilities, as_in_training(folder, IMAGES, tmp_path / "packed"))
 
@@ -124,7 +124,7 @@ def test_no_images_give_no_rows(folder: Path) -> None:
     ],
     ids=["empty", "html", "truncated", "huge"],
 )
-def test_what_is_no_image_is_refused_and_its_place_is_named(
+def test_a_file_that_is_not_an_image_is_refused_with_its_position(
     folder: Path, content: bytes, reason: str, batch_size: int
 ) -> None:
     predictor = Predictor(folder, batch_size)

@@ -209,7 +209,7 @@ def test_a_file_that_holds_no_state_dict_is_refused_by_its_name(
 
 
 class Payload:
-    """What an attacker puts into a pickle."""
+    """An object whose unpickling runs code, as in an attack."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

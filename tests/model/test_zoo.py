@@ -158,7 +158,7 @@ def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
 
 
 def drawn(name: str) -> zoo._Network:
-    """The network with weights of a useful scale, drawn once and fast."""
+    """Return a network with random weights of a useful scale, without the slow initialization."""
     with initialization.SkipInitialization():
         made = zoo._create(name, tag=None)
     generator = torch.Generator().manual_seed(0)
@@ -174,7 +174,9 @@ def drawn(name: str) -> zoo._Network:
 
 
 @pytest.mark.parametrize(("name", "size"), sampled([family[:2] for family in FAMILIES]))
-def test_nor_does_running_what_is_frozen_with_its_batch_norms_merged(name: str, size: int) -> None:
+def test_merging_batch_norms_of_the_frozen_part_does_not_change_the_output(
+    name: str, size: int
+) -> None:
     torch.manual_seed(0)
     made = zoo._create(name, tag=None)
     noisy(made.network)
@@ -190,7 +192,7 @@ def test_nor_does_running_what_is_frozen_with_its_batch_norms_merged(name: str, 
 
 
 @pytest.mark.parametrize(("name", "size"), sampled(LARGE))
-def test_nor_does_it_change_those_of_larger_networks(name: str, size: int) -> None:
+def test_cutting_does_not_change_the_output_of_a_larger_network(name: str, size: int) -> None:
     made = drawn(name)
     backbone = zoo._backbone(name, made)
     for module in (made.network, *backbone.blocks, backbone.pool):
@@ -368,7 +370,7 @@ def test_gabor_changes_the_first_convolution_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "off"), [({"gabor": True}, "gabor: false"), ({"layerwise_epochs": 2}, "epochs: 0")]
 )
-def test_what_is_for_training_from_scratch_is_refused_with_weights(
+def test_settings_for_training_from_scratch_are_refused_with_loaded_weights(
     change: dict[str, bool | int], off: str
 ) -> None:
     (key,) = change

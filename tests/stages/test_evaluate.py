@@ -55,7 +55,7 @@ def scored(views: int, augment: dict[str, float], runtime: Runtime | None = None
 
 
 def by_hand(epoch: int | None, **augment: float) -> NDArray[np.float64]:
-    """The probabilities of the test split as it is seen in ``epoch``."""
+    """Compute the probabilities of the test split with the augmentation of ``epoch``."""
     model, spec = directory.load(evaluate.MODEL)
     data = Prepared(project_paths.PREPARED)
     source = data.images("test", spec.preprocessing, SEED, settings.augment(**augment))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
 
 # Of an image. In 16 pixels, a depthwise convolution with a stride meets a map of one pixel, where a
-# CPU's gradient in bfloat16 reads memory that nobody wrote (torch 2.14).
+# CPU's gradient in bfloat16 reads uninitialized memory (torch 2.14).
 SIZE = 32
 LOGITS = torch.tensor([[1.0, -4.0], [2.0, 0.5]])
 
@@ -47,7 +47,7 @@ def test_a_larger_move_is_refused_with_its_numbers(by: float) -> None:
         check_logits(LOGITS, moved(by), 0.002, "merge")
 
 
-def test_where_all_logits_are_zero_nothing_may_move_at_all() -> None:
+def test_logits_that_are_all_zero_may_not_change_at_all() -> None:
     zeros = torch.zeros(2, 2)
     assert check_logits(zeros, zeros, 0.001, "fold")["fold_relative_move"] == 0
     with pytest.raises(ThawError):
@@ -93,7 +93,7 @@ def changes_no_logit(report: dict[str, Any]) -> bool:
 
 
 def fold_moves_a_logit(runtime: Runtime) -> float:
-    """The relative move in the precision of training, without the stage's own care."""
+    """Return the relative change of a logit if the fold runs in the precision of training."""
     classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
     val = Prepared(project_paths.PREPARED).images("val", spec.preprocessing)
     before = logits(runtime, classifier, val, "")

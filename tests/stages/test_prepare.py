@@ -61,7 +61,7 @@ def given_split(root: Path) -> Path:
 
 
 def complaint(root: Path, folder: Path) -> list[str]:
-    """The problems that preparing ``root`` gives."""
+    """Return the problems that preparing ``root`` reports."""
     with pytest.raises(ProblemsError) as caught:
         prepare.run(params(), list_folder(root), folder)
     return caught.value.problems
@@ -174,7 +174,7 @@ def near_duplicates(root: Path, each: int = 12) -> Path:
 
 
 def places_of_versions(folder: Path) -> Counter[int]:
-    """How many pictures stand in one split, how many in two, ..., with all their versions."""
+    """Count the pictures by the number of splits that contain a version of them."""
     splits: dict[str, set[str]] = defaultdict(set)
     for row in manifest.read(folder).rows:
         splits[row.path[: row.path.index("/") + 3]].add(row.split)

@@ -214,17 +214,17 @@ def fit_variant(
 
 
 def state(classifier: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of all parameters and buffers."""
+    """Return a copy of all parameters and buffers."""
     return {k: v.detach().cpu().clone() for k, v in classifier.state_dict().items()}
 
 
 def losses(history: Sequence[Row]) -> Tensor:
-    """(training, validation) of every epoch, (N, 2); no training is 0."""
+    """Return the training and validation loss of each epoch, (N, 2); 0 if there was no training."""
     return torch.tensor([(row.train_loss or 0.0, row.val_loss) for row in history])
 
 
 def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
-    """The names of the tensors that are not the same to the bit."""
+    """Return the names of the tensors that are not bitwise equal."""
     assert set(first) == set(second)
     return [key for key in first if not torch.equal(first[key], second[key])]
 
@@ -238,7 +238,7 @@ def resources(checkpoint_minutes: float = 60.0, workers: int = 0) -> Resources:
 
 
 def two_ranks(factory: pytest.TempPathFactory) -> Path:
-    """The folder of what two processes came to (see ``_main``); started once a test session."""
+    """Return the folder of the results of two processes (see ``_main``), run once per session."""
     return _launched(factory.getbasetemp() / "two-ranks")
 
 

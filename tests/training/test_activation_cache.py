@@ -136,7 +136,7 @@ def test_a_file_that_is_there_is_used(cache: Cache, train: ImageSource) -> None:
 
 
 @pytest.mark.parametrize(("kept", "cut"), [(1, 2), (1, 3), (2, 3)])
-def test_what_is_kept_at_a_lower_cut_is_not_computed_again(
+def test_activations_of_a_lower_cut_are_reused_for_a_higher_cut(
     tmp_path: Path, cache: Cache, train: ImageSource, kept: int, cut: int
 ) -> None:
     lower(train, cache, kept)
@@ -147,7 +147,9 @@ def test_what_is_kept_at_a_lower_cut_is_not_computed_again(
     assert (cache.folder / expected.name).read_bytes() == expected.read_bytes()
 
 
-def test_what_is_kept_above_a_tap_is_no_start(cache: Cache, train: ImageSource) -> None:
+def test_activations_kept_above_a_tap_are_not_reused_for_a_higher_cut(
+    cache: Cache, train: ImageSource
+) -> None:
     model = tiny.classifier()
     lower(train, cache, 2, model)
     model.outline = replace(model.outline, taps=(2, 3))
@@ -160,7 +162,7 @@ def test_what_is_kept_above_a_tap_is_no_start(cache: Cache, train: ImageSource) 
 def test_in_mixed_precision_every_cut_is_computed_from_the_images(
     cache: Cache, train: ImageSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the activations would depend on which lower cut happened to be kept."""
+    """Check that activations do not depend on the lower cut that happens to be kept."""
     monkeypatch.setattr(Accelerator, "mixed_precision", "bf16")
     lower(train, cache, 1)
     with pytest.raises(phase.Killed):
@@ -186,7 +188,9 @@ def test_another_view_of_the_images_is_no_start(
 
 
 @pytest.mark.parametrize("change", ["a weight", "a statistic", "the cut", "the data", "the split"])
-def test_what_the_activations_depend_on_names_the_file(cache: Cache, change: str) -> None:
+def test_the_file_name_depends_on_everything_that_determines_the_activations(
+    cache: Cache, change: str
+) -> None:
     runtime, model, split, cut = tiny.runtime(), tiny.classifier(), "train", 2
     before = cache.path(runtime, FrozenPart(model.part(0, cut)), split)
     if change == "a weight":
@@ -208,7 +212,7 @@ def test_a_tensor_of_the_modules_own_names_the_file_too(cache: Cache, change: st
     assert cache.path(tiny.runtime(), norm, "train") != before
 
 
-def test_what_is_above_the_cut_does_not_name_the_file(cache: Cache) -> None:
+def test_the_file_name_does_not_depend_on_the_layers_above_the_cut(cache: Cache) -> None:
     model = tiny.classifier()
     before = cache.path(tiny.runtime(), FrozenPart(model.part(0, 2)), "train")
     next(model.blocks[2].parameters()).data += 1
@@ -229,7 +233,9 @@ def test_the_least_recently_used_go_first(cache: Cache, train: ImageSource) -> N
     assert newer not in files(cache)
 
 
-def test_what_another_process_is_about_to_open_is_kept(cache: Cache, train: ImageSource) -> None:
+def test_a_file_that_another_process_is_about_to_open_is_kept(
+    cache: Cache, train: ImageSource
+) -> None:
     lower(train, cache, 1)
     (opened,) = files(cache)
     with FileLock(opened.with_suffix(".lock")):
@@ -239,7 +245,7 @@ def test_what_another_process_is_about_to_open_is_kept(cache: Cache, train: Imag
     assert opened not in files(cache)
 
 
-def test_what_is_being_used_is_kept_whatever_the_limit(cache: Cache, train: ImageSource) -> None:
+def test_a_file_in_use_is_kept_even_above_the_size_limit(cache: Cache, train: ImageSource) -> None:
     lower(train, Cache(cache.folder, 0, cache.data))
     assert len(files(cache)) == 1
 
@@ -296,7 +302,7 @@ def test_a_full_disk_is_a_line_with_path_and_bytes_and_leaves_nothing(
     assert len(lower(train, cache)) == phase.TRAIN
 
 
-def test_what_a_killed_process_left_is_trimmed_but_not_what_another_writes(
+def test_partial_files_of_a_killed_process_are_deleted_but_not_those_being_written(
     cache: Cache, train: ImageSource
 ) -> None:
     cache.folder.mkdir()

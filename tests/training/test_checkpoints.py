@@ -37,7 +37,7 @@ def save(checkpoints: Checkpoints, epoch: int, step: int = 0) -> Path:
 
 
 def epoch_of(checkpoints: Checkpoints) -> int | None:
-    """The epoch of the checkpoint that is found, all of which must be as it was saved."""
+    """Return the epoch of the latest checkpoint, after checking that its content is as saved."""
     found = checkpoints.latest()
     if found is None:
         return None
@@ -101,7 +101,7 @@ def test_a_damaged_newest_one_is_named_and_the_one_before_it_is_used(
     assert warning.startswith(f"{newest} is damaged")
 
 
-def test_where_all_are_damaged_each_is_named_and_none_is_used(tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_each_named_and_never_used(tmp_path: Path) -> None:
     warnings: list[str] = []
     checkpoints = Checkpoints(tmp_path, "key", warnings.append)
     for damaged in (save(checkpoints, 1), save(checkpoints, 2)):
@@ -110,7 +110,7 @@ def test_where_all_are_damaged_each_is_named_and_none_is_used(tmp_path: Path) ->
     assert len(warnings) == 2
 
 
-def test_what_is_saved_after_a_fall_back_is_found(tmp_path: Path) -> None:
+def test_a_checkpoint_saved_after_falling_back_is_found(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, "key")
     save(checkpoints, 1)
     flip(save(checkpoints, 3))
@@ -119,7 +119,7 @@ def test_what_is_saved_after_a_fall_back_is_found(tmp_path: Path) -> None:
     assert epoch_of(checkpoints) == 2
 
 
-def test_what_is_saved_after_two_damaged_ones_is_found(tmp_path: Path) -> None:
+def test_a_checkpoint_saved_after_two_damaged_ones_is_found(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, "key")
     for damaged in (save(checkpoints, 2), save(checkpoints, 3)):
         flip(damaged)

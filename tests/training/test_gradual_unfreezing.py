@@ -33,7 +33,7 @@ def part(name: str) -> str:
         (0, 0, {0, 3, 4}, 0), (9, 0, {0, 3, 4}, 0),
     ],
 )  # fmt: skip
-def test_what_trains_is_a_function_of_the_epoch(
+def test_the_trainable_blocks_are_a_function_of_the_epoch(
     done: int, every: int, trainable: set[int], last: int
 ) -> None:
     gradual = Gradual(FINAL, every)
@@ -77,7 +77,7 @@ def test_a_block_moves_from_its_epoch_on_and_not_before(
         assert {part(n) for n in changed} == {"head", *(f"blocks.{i}" for i in range(lowest, 3))}
 
 
-def test_it_ends_with_the_final_plan_though_it_stops_before(
+def test_a_training_that_ends_before_the_last_thaw_has_the_final_plan(
     tmp_path: Path, sources: tuple[Source, Source]
 ) -> None:
     model = phase.model(3, "train")

@@ -93,10 +93,10 @@ def test_a_block_does_not_change_once_the_next_one_trains(images: ImageSource) -
             assert same(weights(mine), weights(theirs))
 
 
-def test_it_is_a_function_of_the_seed(images: ImageSource) -> None:
+def test_layerwise_pretraining_is_a_function_of_its_seed(images: ImageSource) -> None:
     results: list[tuple[list[float], dict[str, Tensor]]] = []
     for seed in (0, 0, 1):
-        torch.manual_seed(len(results))  # whatever was drawn before
+        torch.manual_seed(len(results))  # must not influence the result
         model = tiny.classifier().blocks
         errors = pretrain(tiny.runtime(), model, images, 1, seed=seed)
         results.append((errors, weights(model)))

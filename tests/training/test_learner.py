@@ -39,7 +39,7 @@ def learner(model: Classifier, **changes: Any) -> Learner:
 
 
 def stepped(number: int = 0, **changes: Any) -> dict[str, Tensor]:
-    """The gradient that the optimiser got, read off the weights: its first step is 1.9 of it."""
+    """Return the gradient of the first step, from the change of the weights: 1.9 times the rate."""
     model = phase.model(3, "frozen")
     before = phase.state(model)
     learner(model, **changes).learn(batch(), 1, number, number)
@@ -50,7 +50,7 @@ def stepped(number: int = 0, **changes: Any) -> dict[str, Tensor]:
 
 
 def gradient() -> dict[str, Tensor]:
-    """That of the mean cross-entropy, by autograd alone."""
+    """Compute the gradient of the mean cross-entropy with autograd only."""
     model = phase.model(3, "frozen")
     model.train()
     given = batch()
@@ -142,7 +142,7 @@ def test_shares_of_classes_are_targets_as_well() -> None:
     assert_close(moved[1], moved[0])
 
 
-def test_what_only_fills_up_counts_nowhere() -> None:
+def test_images_that_pad_a_batch_do_not_influence_a_step() -> None:
     moved = []
     for filled in (0, 3):
         given = batch(6)
@@ -169,8 +169,8 @@ def test_a_gradient_that_is_not_finite_changes_nothing(changes: dict[str, float]
     assert phase.differing(before, phase.state(model)) == []
 
 
-def test_what_is_off_costs_no_operation() -> None:
-    """The step on cached features is tuned: a setting that is 0 must not be seen in it."""
+def test_a_regularization_that_is_off_runs_no_operation() -> None:
+    """Count the operations of a step on cached features; a setting of 0 must add none."""
     features = torch.randn(8, 16, generator=torch.Generator().manual_seed(1)).numpy()
     source = ActivationSource(features, np.arange(8) % 3)
     counts = []

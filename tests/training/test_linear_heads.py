@@ -74,7 +74,7 @@ def test_the_strength_with_the_lowest_validation_loss_is_taken(kind: Kind) -> No
 
 @pytest.mark.parametrize(("signal", "best"), [(0.0, 1e-6), (30.0, 10.0)])
 def test_the_strengths_reach_as_far_as_the_baselines(signal: float, best: float) -> None:
-    """Of noise the less is learnt the better, and of what is plain the more."""
+    """Use noise, for which the weakest fit is best, and a clear signal, for the strongest."""
     generator = np.random.default_rng(0)
     made = []
     for count in (60, 300):

@@ -48,7 +48,7 @@ def val(tmp_path: Path) -> ImageSource:
 
 @pytest.fixture
 def mislabelled(val: ImageSource) -> ImageSource:
-    """Its loss falls at first and rises later, as the model gets sure of itself."""
+    """Return images with wrong labels: their loss falls first and rises as the model overfits."""
     val.targets[:5] = (val.targets[:5] + 1) % 3
     return val
 
@@ -89,7 +89,7 @@ def test_the_best_epoch_is_what_stands_and_patience_ends_the_training(
 
 
 @POLICIES
-def test_where_no_epoch_is_better_the_model_stands_as_it_came_to_the_bit(
+def test_the_model_is_bitwise_unchanged_if_no_epoch_is_better(
     tmp_path: Path, train: ImageSource, val: ImageSource, policy: BatchNormPolicy
 ) -> None:
     model = phase.model(2, policy, dropout=0.5)
@@ -180,7 +180,7 @@ def test_input_that_is_not_finite_stops_before_any_weight_changes(
     assert phase.differing(before, dict(model.named_parameters())) == []
 
 
-def test_what_is_not_finite_never_reaches_a_checkpoint(
+def test_values_that_are_not_finite_never_reach_a_checkpoint(
     tmp_path: Path, train: ImageSource, val: ImageSource
 ) -> None:
     last = int(shuffled(phase.TRAIN, phase.SEED, epoch=1)[-1])
@@ -212,7 +212,7 @@ def _an_epoch_is_worth_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Training:
-    """A training with all that is random: dropout, augmentation, statistics of batches."""
+    """A training with every source of randomness: dropout, augmentation, batch statistics."""
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class Training:
         val_dies: int = 0,
         log: Callable[[Row], None] = lambda _: None,
     ) -> Result:
-        """The weights and the history, of new objects and what is in ``folder``."""
+        """Return the weights and history of a training that resumes from ``folder``, if it can."""
         torch.manual_seed(0)  # a new process does not go on where the last one was
         model = phase.model(self.depth, self.policy, dropout=0.5)
         sources = phase.Dying(self.train, train_dies), phase.Dying(self.val, val_dies)
@@ -349,7 +349,7 @@ def test_a_training_that_had_ended_is_not_taken_up_again(
 
 
 @pytest.mark.parametrize("at", [3, 8])
-def test_what_is_logged_over_all_starts_is_the_history(
+def test_the_rows_logged_over_all_starts_are_the_history(
     tmp_path: Path, training: Training, undisturbed: Result, at: int
 ) -> None:
     rows: list[Row] = []

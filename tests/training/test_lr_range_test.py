@@ -78,7 +78,7 @@ def test_the_suggestions_are_read_off_the_curve() -> None:
     tested = [10 ** (-6 + i / 10) for i in range(61)]
     losses = [2 - math.tanh(3 * (math.log10(rate) + 3)) for rate in tested]  # steepest at 1e-3
     losses[0] = 9.0  # the first losses are not smooth yet
-    losses[46:] = [9.0, 1.5] + [9.0] * 13  # nor is what comes after the lowest point
+    losses[46:] = [9.0, 1.5] + [9.0] * 13  # the losses after the lowest point are not smooth either
     found = lr_range_test.suggest(tested, losses)
     assert found.steepest == pytest.approx(1e-3)
     assert found.tenth == pytest.approx(10**-1.5 / 10)

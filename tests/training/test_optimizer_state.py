@@ -22,7 +22,7 @@ NAMES: list[optimizers.Name] = ["adamw", "sgd", "lamb"]
 
 
 def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) -> None:
-    """A step with a gradient for every parameter."""
+    """Make one step with a random gradient for every trainable parameter."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in parameters_of(optimizer):
         if parameter.requires_grad:

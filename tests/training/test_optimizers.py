@@ -22,7 +22,7 @@ NAMES: list[optimizers.Name] = ["adamw", "sgd", "lamb"]
 
 
 def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) -> None:
-    """A step with a gradient for every parameter."""
+    """Make one step with a random gradient for every trainable parameter."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in parameters_of(optimizer):
         if parameter.requires_grad:
@@ -105,7 +105,7 @@ def test_a_head_that_starts_at_zero_learns(name: optimizers.Name) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_has_no_gradient_stays_where_it_is(name: optimizers.Name) -> None:
+def test_parameters_without_a_gradient_do_not_change(name: optimizers.Name) -> None:
     model = phase.model(3)
     optimizer = optimizers.build(name, groups(model))
     model.blocks[0].requires_grad_(requires_grad=False)

@@ -33,7 +33,7 @@ STRICT = {"none", "ieee"}
 
 
 def told(read: Callable[[], Any]) -> Any:
-    """What torch says, or that it refuses: both of its interfaces were used."""
+    """Return the setting, or "refused" if torch raises because both interfaces were used."""
     try:
         return read()
     except RuntimeError:
@@ -41,7 +41,7 @@ def told(read: Callable[[], Any]) -> Any:
 
 
 def older() -> list[Any]:
-    """The settings by torch's older interface."""
+    """Return the settings by torch's older interface."""
     return [
         told(lambda: backends.cudnn.allow_tf32),
         told(lambda: backends.cuda.matmul.allow_tf32),
@@ -50,7 +50,7 @@ def older() -> list[Any]:
 
 
 def newer() -> list[str]:
-    """The settings by torch's newer interface."""
+    """Return the settings by torch's newer interface."""
     cudnn, mkldnn = _BACKENDS.cudnn, _BACKENDS.mkldnn
     own = (cudnn.conv, cudnn.rnn, _BACKENDS.cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul)
     return [one.fp32_precision for one in (_BACKENDS, cudnn, mkldnn, *own)]
@@ -168,7 +168,7 @@ def source(tmp_path: Path) -> ImageSource:
 
 
 def scores(source: ImageSource) -> Tensor:
-    """In float32, without mixed precision."""
+    """Compute the logits in float32, without mixed precision."""
     return logits(tiny.runtime(), tiny.classifier(), source, "")
 
 

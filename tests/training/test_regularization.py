@@ -75,7 +75,7 @@ def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses(changes: dict[str, A
 
 
 def parameters() -> list[torch.Tensor]:
-    """A matrix, a map, a vector, each with a gradient, and a frozen matrix."""
+    """Return a matrix, a map and a vector, each with a gradient, and a frozen matrix."""
     made = [draw(3, 4, seed=1), draw(2, 3, 3, 3, seed=2), draw(4, seed=3), draw(2, 2, seed=4)]
     for index, parameter in enumerate(made):
         parameter.requires_grad = index < 3

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def directly(model: Classifier, source: ImageSource) -> Tensor:
-    """The logits of one pass over everything, without a runtime."""
+    """Compute the logits of all images in one batch, without a runtime."""
     places = np.arange(len(source))
     with torch.no_grad():
         scores: Tensor = model.eval()(source.finish(source.read(places), places, epoch=None))

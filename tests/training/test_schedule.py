@@ -37,7 +37,7 @@ def test_every_step_trains_and_none_above_the_full_rate(total: int, warmup_fract
 
 
 @pytest.mark.parametrize(("total", "warmup_fraction"), CASES)
-def test_it_only_rises_in_the_warm_up_and_only_falls_after_it(
+def test_the_learning_rate_only_rises_in_the_warm_up_and_only_falls_after_it(
     total: int, warmup_fraction: float
 ) -> None:
     values = curve(total, warmup_fraction)
@@ -48,7 +48,7 @@ def test_it_only_rises_in_the_warm_up_and_only_falls_after_it(
     assert all(before > after for before, after in falling)
 
 
-def test_it_is_a_pure_function_of_the_step() -> None:
+def test_the_schedule_is_a_pure_function_of_the_step() -> None:
     expected = curve(50, 0.1)
     steps = list(range(50))
     random.Random(0).shuffle(steps)
