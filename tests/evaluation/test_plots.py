@@ -37,7 +37,7 @@ def scores(classes: Sequence[str]) -> Scores:
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:
-    """The picture in grey; it must be a PNG of sane size with something on it."""
+    """Return the picture in grey; it must be a PNG of sane size with something on it."""
     with Image.open(path) as image:
         assert image.format == "PNG"
         assert 200 <= min(image.size) <= max(image.size) <= LARGEST

@@ -46,7 +46,7 @@ REPORTS: dict[str, dict[str, Any]] = {
 
 
 def write(folder: Path, **changes: dict[str, Any]) -> Path:
-    """The reports of a run; ``changes`` by stage go into its report.json or registered.json."""
+    """Write the reports of a run; ``changes`` by stage go into report.json or registered.json."""
     for name, content in REPORTS.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def write(folder: Path, **changes: dict[str, Any]) -> Path:
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was printed, without the table's frame and line breaks."""
+    """Return the printed text without the table's frame and line breaks."""
     out = capsys.readouterr().out
     return " ".join(out.replace("│", " ").split())
 

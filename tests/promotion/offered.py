@@ -77,7 +77,7 @@ class Shop:
         return made.version
 
     def rules(self, **changes: Any) -> Params:
-        """The parameters with other rules."""
+        """Return the parameters with other rules."""
         rules = Promote.model_validate({**self.params.promote.model_dump(), **changes})
         return self.params.model_copy(update={"promote": rules})
 

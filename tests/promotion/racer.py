@@ -1,4 +1,4 @@
-"""One of several processes that promote at once; imports little, so that it starts soon."""
+"""One of several processes that promote at once; it imports little, so that it starts fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def race(uri: str, name: str, versions: Sequence[int], barrier: Any, results: Any) -> None:
-    """In each round, promote one of ``versions``; put (round, version, what came of it)."""
+    """Promote one of ``versions`` per round; put (round, version, result) into ``results``."""
     ledger = Ledger(MlflowClient(uri), name)
     for number, version in enumerate(versions):
         barrier.wait(60)

@@ -115,7 +115,7 @@ CHAMPION = scored(SPREAD, version=1)
         ({"class_margin": 0.05}, scored([*SPREAD, 1, 4, 7, 13, 16, 19]), ["classes"]),
     ],
 )  # fmt: skip
-def test_a_rule_lets_through_what_it_should(
+def test_a_rule_passes_exactly_the_models_that_it_should(
     changes: dict[str, Any], challenger: ScoredVersion, fails: list[str]
 ) -> None:
     assert failed(rules(**changes), challenger, CHAMPION) == fails
@@ -124,7 +124,7 @@ def test_a_rule_lets_through_what_it_should(
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
 @pytest.mark.parametrize("bound", ["floors", "ceilings"])
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss", "latency_ms"])
-def test_what_is_missing_or_not_finite_never_passes(
+def test_a_missing_or_infinite_value_never_passes(
     value: float | None, bound: str, metric: str
 ) -> None:
     challenger = scored(SPREAD)
@@ -156,7 +156,7 @@ def test_outputs_that_are_not_finite_never_pass(which: str) -> None:
     ]
 
 
-def test_a_model_that_could_not_be_scored_passes_nothing_and_says_why() -> None:
+def test_a_model_that_cannot_be_scored_passes_no_comparison() -> None:
     broken = ScoredVersion(2, problem="its file is damaged")
     found = judged(rules(floors={"accuracy": 0.1}, not_worse={"accuracy": 0.5}), broken, CHAMPION)
     assert not any(rule.passed for rule in found)
@@ -196,7 +196,7 @@ def test_provenance_must_be_known_and_agree(changes: dict[str, Any], fails: list
     assert failed(rules(), scored([]), origin=replace(ORIGIN, **changes)) == artifact
 
 
-def test_without_a_champion_only_rules_that_need_none_are_there() -> None:
+def test_without_a_champion_there_are_only_rules_that_need_none() -> None:
     settings = rules(floors={"accuracy": 0.5}, better="accuracy", not_worse={"ece": 0.1})
     assert [rule.name for rule in judged(settings, scored([]))] == ["artifact", "accuracy"]
 
@@ -210,7 +210,9 @@ def test_without_a_champion_only_rules_that_need_none_are_there() -> None:
         (scored(SPREAD), "too few images to tell (300 images)"),
     ],
 )
-def test_a_comparison_says_whether_it_could_tell(challenger: ScoredVersion, says: str) -> None:
+def test_a_comparison_says_whether_its_result_is_clear(
+    challenger: ScoredVersion, says: str
+) -> None:
     found = judged(rules(better="accuracy"), challenger, CHAMPION)
     assert says in next(rule.sentence for rule in found if rule.name == "accuracy: better")
 
@@ -234,7 +236,7 @@ def reported(**changes: Any) -> Report:
     return replace(made, **changes)
 
 
-def test_the_report_says_the_same_in_every_form() -> None:
+def test_all_forms_of_the_report_have_the_same_content() -> None:
     made = reported()
     assert made.verdict == "refused"
     content = json.loads(gate_report.as_json(made))
@@ -256,21 +258,21 @@ def test_the_report_says_the_same_in_every_form() -> None:
     assert "http" not in page  # nothing is loaded from anywhere
 
 
-def test_what_is_to_be_done_is_said_so_that_it_helps() -> None:
+def test_a_failed_rule_names_the_command_that_helps() -> None:
     odd = replace(ORIGIN, dirty="true", lock_here="other")
     sentences = " ".join(rule.sentence for rule in judged(STRICT, scored([]), origin=odd))
     assert "commit them, then `dvc repro -s -f evaluate`" in sentences  # DVC sees nothing to do
     assert "take pipeline/dvc.lock from the run, then `dvc checkout`" in sentences
 
 
-def test_rules_that_were_not_committed_are_said_wherever_the_verdict_is() -> None:
+def test_all_forms_of_the_report_say_that_the_rules_are_not_committed() -> None:
     made = reported(dirty=True, commit="c" * 40)
     assert "(the rules were not committed)" in made.summary
     assert json.loads(gate_report.as_json(made))["commit"] == "c" * 40
     assert "not committed" not in reported().summary
 
 
-def test_force_is_said_with_its_reason_but_not_where_all_passes() -> None:
+def test_a_forced_report_has_the_reason_unless_all_rules_pass() -> None:
     forced = reported(force=True, reason="because")
     assert forced.verdict == "forced"
     assert forced.summary.endswith("forced: because")

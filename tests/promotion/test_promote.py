@@ -85,7 +85,7 @@ def kinds(shop: Shop, name: str) -> list[str]:
     return [row.decision.kind for row in shop.ledger(name).rows()]
 
 
-def test_an_equal_model_is_let_through_and_a_rollback_brings_the_first_back(any_shop: Shop) -> None:
+def test_an_equal_model_is_promoted_and_a_rollback_returns_to_the_first_one(any_shop: Shop) -> None:
     shop = any_shop
     name = "equal"
     shop.register(name)
@@ -107,7 +107,7 @@ def test_an_equal_model_is_let_through_and_a_rollback_brings_the_first_back(any_
         rollback(shop.ledger(name), "")
 
 
-def test_a_worse_model_is_refused_and_the_refusal_is_kept(shop: Shop) -> None:
+def test_a_worse_model_is_refused_and_the_refusal_is_recorded(shop: Shop) -> None:
     name = "worse"
     shop.register(name)
     shop.register(name, "bad")
@@ -126,7 +126,7 @@ def test_a_worse_model_is_refused_and_the_refusal_is_kept(shop: Shop) -> None:
 
 
 @pytest.mark.usefixtures("tuned")
-def test_the_exit_code_says_what_became_of_it(local: Shop) -> None:
+def test_the_exit_code_of_promote_is_one_after_a_refusal(local: Shop) -> None:
     name = "codes"
     for quality in ("good", "bad", "same"):
         local.register(name, quality)
@@ -145,7 +145,7 @@ def test_the_exit_code_says_what_became_of_it(local: Shop) -> None:
     assert local.aliases("codes2") == {"challenger": 1}
 
 
-def test_force_needs_a_reason_and_is_kept_as_such(local: Shop) -> None:
+def test_force_needs_a_reason_and_is_recorded(local: Shop) -> None:
     name = "forced"
     local.register(name)
     local.register(name, "bad")
@@ -186,7 +186,7 @@ def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> N
         pytest.param("version over REST", True, marks=pytest.mark.soak),
     ],
 )
-def test_a_champion_that_was_removed_does_not_open_the_door(
+def test_no_version_is_promoted_without_a_comparison_after_the_champion_was_removed(
     request: pytest.FixtureRequest, by: str, promoted: bool
 ) -> None:
     shop: Shop = request.getfixturevalue("remote" if "REST" in by else "local")
@@ -297,7 +297,7 @@ def test_a_model_that_was_deleted_and_created_again_is_a_new_one(shop: Shop) -> 
     ]  # fmt: skip
 
 
-def test_past_a_removed_champion_goes_force_alone_and_is_kept_as_such(local: Shop) -> None:
+def test_after_a_removed_champion_only_force_promotes_and_is_recorded(local: Shop) -> None:
     name = "robbed-forced"
     local.register(name)
     local.register(name, "same")
@@ -309,7 +309,7 @@ def test_past_a_removed_champion_goes_force_alone_and_is_kept_as_such(local: Sho
     assert rollback(local.ledger(name), "").to == 1
 
 
-def test_a_changed_test_split_is_said_and_the_champion_scored_again(
+def test_after_a_change_of_the_test_split_the_champion_is_scored_again_with_a_note(
     local: Shop, tmp_path: Path
 ) -> None:
     name = "resplit"
@@ -344,7 +344,7 @@ def test_a_run_of_doubtful_provenance_is_refused(
 
 
 @pytest.mark.parametrize(("place", "rules"), [(0, ["data/prepared", "test split"]), (-1, [])])
-def test_pixels_that_rotted_are_noticed(
+def test_damaged_pixels_fail_the_provenance_rules(
     local: Shop, tmp_path: Path, place: int, rules: list[str]
 ) -> None:
     name = f"rotten{place}"
@@ -362,7 +362,7 @@ def test_pixels_that_rotted_are_noticed(
     assert sorted(failed.name for failed in found.failed) == rules
 
 
-def test_rules_of_a_dirty_checkout_are_noted_and_so_is_no_checkout(
+def test_notes_say_whether_the_rules_are_committed(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "uncommitted"
@@ -378,7 +378,9 @@ def test_rules_of_a_dirty_checkout_are_noted_and_so_is_no_checkout(
     assert local.ledger(name).rows()[-1].decision.why.endswith("(the rules were not committed)")
 
 
-def test_it_is_scored_as_it_is_served(local: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_are_scored_in_one_process_in_float32(
+    local: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = "precise"
     local.register(name)
     local.register(name, "same")
@@ -396,7 +398,9 @@ def test_it_is_scored_as_it_is_served(local: Shop, monkeypatch: pytest.MonkeyPat
     assert [(one.mixed_precision, one.processes) for one in begun] == [("no", 1)]
 
 
-def test_who_was_put_there_by_hand_is_said_and_is_never_gone_back_to(local: Shop) -> None:
+def test_a_version_that_got_the_alias_by_hand_is_reported_and_no_rollback_returns_to_it(
+    local: Shop,
+) -> None:
     name = "laundered"
     for quality in ("good", "same", "good", "same"):
         local.register(name, quality)
@@ -412,7 +416,7 @@ def test_who_was_put_there_by_hand_is_said_and_is_never_gone_back_to(local: Shop
 
 
 @pytest.mark.parametrize("alias", ["champion", "staging"])
-def test_a_refusal_takes_nothing_from_who_was_let_in(
+def test_a_refusal_does_not_change_the_tags_of_an_approved_version(
     local: Shop, alias: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"kept-{alias}"
@@ -434,7 +438,7 @@ def test_a_refusal_takes_nothing_from_who_was_let_in(
     ] == ["refusal"] * len(offered)
 
 
-def test_other_weights_than_the_registered_ones_cannot_even_be_forced(local: Shop) -> None:
+def test_a_version_with_other_weights_than_registered_cannot_be_forced(local: Shop) -> None:
     name = "swapped"
     local.register(name)
     local.register(name, "same")
@@ -446,7 +450,7 @@ def test_other_weights_than_the_registered_ones_cannot_even_be_forced(local: Sho
     assert local.aliases(name)["champion"] == 1
 
 
-def test_what_cannot_be_offered_is_a_line(local: Shop) -> None:
+def test_a_promotion_that_is_not_possible_is_refused_with_one_line(local: Shop) -> None:
     name = "lines"
     local.register(name)
     with pytest.raises(ThawError, match="lines has no @challenger: name a version"):
@@ -456,8 +460,8 @@ def test_what_cannot_be_offered_is_a_line(local: Shop) -> None:
     for number in (0, 7):
         with pytest.raises(ThawError, match=rf"models:/lines/{number}: "):
             offer(local, name, number)
-    with pytest.raises(ThawError, match="there is no registered model 'nobody'"):
-        offer(local, "nobody")
+    with pytest.raises(ThawError, match="there is no registered model 'missing'"):
+        offer(local, "missing")
     with pytest.raises(ThawError, match="moves that alias itself"):
         promotion.promote(local.params, local.prepared, PromotionRequest(name, "previous"))
     with pytest.raises(ThawError, match="an alias is of letters"):
@@ -473,7 +477,7 @@ def examined(shop: Shop, name: str, version: int) -> tuple[Candidate, Report]:
         return made, promotion.run_gate(shop.params, shop.prepared, made, force=False, reason="")
 
 
-def test_a_champion_that_changed_meanwhile_is_a_conflict(any_shop: Shop) -> None:
+def test_a_change_of_the_champion_while_the_gate_runs_is_a_conflict(any_shop: Shop) -> None:
     shop = any_shop
     name = "changed"
     for quality in ("good", "same", "good"):
@@ -509,7 +513,7 @@ class Killed(BaseException):
 
 
 def killed_at(step: int, patch: pytest.MonkeyPatch) -> None:
-    """The process dies just before its write number ``step``, from 0."""
+    """Raise Killed instead of write number ``step``, counted from 0."""
     left = [step]
 
     def dying(write: Any) -> Any:
@@ -526,7 +530,7 @@ def killed_at(step: int, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.soak)])
-def test_a_promotion_killed_between_any_two_steps_is_whole_or_not_there(
+def test_a_promotion_killed_between_two_steps_is_completed_or_has_no_effect(
     shop: Shop, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"killed-{stride}"
@@ -588,7 +592,7 @@ def died_before_the_alias(shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
         *(pytest.param(c, marks=pytest.mark.soak) for c in ("rollback", "history")),
     ],
 )
-def test_any_next_command_repairs(
+def test_the_next_command_completes_an_interrupted_promotion(
     local: Shop, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"repaired-by-{command}"
@@ -614,7 +618,7 @@ def killed(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.soak)])
-def test_a_rollback_killed_between_any_two_steps_is_whole_or_not_there(
+def test_a_rollback_killed_between_two_steps_is_completed_or_has_no_effect(
     local: Shop, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"killed-back-{stride}"
@@ -640,7 +644,7 @@ def test_a_rollback_killed_between_any_two_steps_is_whole_or_not_there(
     assert local.aliases(name) == {"champion": 1}
 
 
-def test_a_version_that_was_deleted_before_its_promotion_ended_leaves_the_champion(
+def test_the_champion_stays_if_the_promoted_version_is_deleted_before_the_move(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "deleted"
@@ -652,7 +656,7 @@ def test_a_version_that_was_deleted_before_its_promotion_ended_leaves_the_champi
     assert local.aliases(name) == {"champion": 3, "previous": 1}
 
 
-def test_who_slept_through_a_later_promotion_does_not_undo_it(
+def test_a_slow_process_does_not_undo_a_later_promotion(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "sleeper"
@@ -702,13 +706,13 @@ def raced(shop: Shop, name: str, start: Any, barrier: Any, results: Any) -> None
     assert shop.aliases(name)["champion"] == rows[-1].decision.to
 
 
-def test_of_threads_that_race_one_wins_and_the_others_are_told(any_shop: Shop) -> None:
+def test_one_of_several_racing_threads_wins_and_the_others_get_a_conflict(any_shop: Shop) -> None:
     shop = any_shop
     shop.client.create_registered_model("threads")
     raced(shop, "threads", threading.Thread, threading.Barrier(3), queue.Queue())
 
 
-def test_of_processes_that_race_one_wins_and_the_others_are_told(local: Shop) -> None:
+def test_one_of_several_racing_processes_wins_and_the_others_get_a_conflict(local: Shop) -> None:
     local.client.create_registered_model("processes")
     context = multiprocessing.get_context("spawn")
     raced(local, "processes", context.Process, context.Barrier(3), context.Queue())

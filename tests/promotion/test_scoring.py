@@ -30,7 +30,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 def probabilities(shop: Shop, runtime: Runtime) -> NDArray[np.float64]:
-    """What the gate gets."""
+    """Return the probabilities that the gate gets."""
     found = score_version(Version("scored", 1), Prepared(shop.prepared), runtime, BINS)
     assert not found.problem
     assert found.probabilities is not None

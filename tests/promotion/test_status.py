@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +11,6 @@ from thaw.errors import ThawError
 from thaw.promotion import commands
 from thaw.promotion.rollback import rollback
 from thaw.promotion.status import AliasStatus, alias_statuses
-from thaw.promotion.tables import age
 from thaw.registry.champion_history import champion_stack
 from thaw.registry.ledger import Ledger, aliases_with_open_rows
 from thaw.registry.ledger_rows import Decision
@@ -26,7 +24,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 def moved(ledger: Ledger, to: int) -> None:
-    """What a promotion writes, without its gate."""
+    """Write the row and the tag of a promotion, without running the gate."""
     rows, standing = ledger.complete(), ledger.current_version()
     ledger.record(Decision("promotion", standing, to, standing, why=f"to {to}"), rows)
     tag = gate_tag("gate", ledger.alias)
@@ -43,7 +41,7 @@ def versions(shop: Shop, name: str, count: int) -> Ledger:
     return shop.ledger(name)
 
 
-def test_the_first_champion_stands_without_a_gate_and_that_is_said(shop: Shop) -> None:
+def test_the_first_champion_has_no_gate_result(shop: Shop) -> None:
     versions(shop, "first", 2)
     found = seen(shop, "first")
     assert list(found) == ["champion", "challenger"]
@@ -54,7 +52,7 @@ def test_the_first_champion_stands_without_a_gate_and_that_is_said(shop: Shop) -
     assert datetime.now(UTC) - found["champion"].created < timedelta(minutes=10)
 
 
-def test_an_alias_that_was_moved_by_hand_is_shown_as_such(shop: Shop) -> None:
+def test_an_alias_that_was_moved_by_hand_is_marked(shop: Shop) -> None:
     ledger = versions(shop, "hand", 3)
     shop.client.set_registered_model_alias("hand", "champion", "3")
     champion = seen(shop, "hand")["champion"]
@@ -72,7 +70,7 @@ def test_an_alias_that_was_moved_by_hand_is_shown_as_such(shop: Shop) -> None:
     assert production.wrong
 
 
-def test_a_rollback_undoes_what_was_done_by_hand(shop: Shop) -> None:
+def test_a_rollback_undoes_a_move_by_hand(shop: Shop) -> None:
     ledger = versions(shop, "undone", 3)
     moved(ledger, 2)
     shop.client.set_registered_model_alias("undone", "champion", "3")
@@ -81,18 +79,18 @@ def test_a_rollback_undoes_what_was_done_by_hand(shop: Shop) -> None:
     assert not any(one.wrong for one in seen(shop, "undone").values())
 
 
-def test_a_rollback_onto_what_was_put_there_by_hand_gives_it_no_leave(shop: Shop) -> None:
+def test_a_rollback_to_a_version_does_not_approve_it(shop: Shop) -> None:
     ledger = versions(shop, "landed", 4)
     moved(ledger, 2)
     moved(ledger, 4)
-    # as an older thaw wrote it, or somebody by hand
+    # as an older version of thaw wrote it
     ledger.record(Decision("rollback", 4, 3, 2), ledger.rows())
     champion = seen(shop, "landed")["champion"]
     assert (champion.version, champion.wrong) == (3, True)
     assert rollback(ledger, "").to == 2
 
 
-def test_since_when_a_version_stands_there(shop: Shop) -> None:
+def test_the_status_has_the_time_when_a_version_got_the_alias(shop: Shop) -> None:
     ledger = versions(shop, "since", 3)
     found = seen(shop, "since")
     (first,) = ledger.rows()
@@ -106,7 +104,7 @@ def test_since_when_a_version_stands_there(shop: Shop) -> None:
     assert seen(shop, "since")["champion"].since is None
 
 
-def test_a_promotion_to_a_new_alias_that_died_is_carried_out(shop: Shop) -> None:
+def test_an_interrupted_promotion_to_a_new_alias_is_completed(shop: Shop) -> None:
     versions(shop, "new_one", 2)
     versions(shop, "newXone", 2)  # "_" matches any letter in a filter of MLflow's
     for name, alias in (("new_one", "staging"), ("newXone", "canary")):
@@ -119,7 +117,7 @@ def test_a_promotion_to_a_new_alias_that_died_is_carried_out(shop: Shop) -> None
     assert "canary" not in shop.aliases("newXone")
 
 
-def test_rollbacks_go_back_and_back_and_over_what_was_deleted(shop: Shop) -> None:
+def test_repeated_rollbacks_skip_deleted_versions(shop: Shop) -> None:
     ledger = versions(shop, "back", 4)
     for version in (2, 3, 4):
         moved(ledger, version)
@@ -133,15 +131,15 @@ def test_rollbacks_go_back_and_back_and_over_what_was_deleted(shop: Shop) -> Non
         rollback(ledger, "")
 
 
-def test_the_history_tells_of_a_deleted_champion_and_of_a_new_model(
+def test_the_history_shows_deleted_champions_and_new_models(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tracking, name = shop.params.tracking, "anew"
+    tracking, name = shop.params.tracking, "renewed"
     versions(shop, name, 2)
     shop.client.delete_model_version(name, "1")
     commands.status(tracking, name)
     printed = " ".join(capsys.readouterr().out.split())
-    assert "anew has no champion: version 1, the last champion, was deleted, so that" in printed
+    assert "renewed has no champion: version 1, the last champion, was deleted, so that" in printed
     shop.client.delete_registered_model(name)
     versions(shop, name, 1)
     assert seen(shop, name)["champion"].gate == "first, no gate"
@@ -165,7 +163,7 @@ def test_a_first_champion_whose_tag_was_deleted_is_known_by_the_history(shop: Sh
     assert (champion.gate, champion.wrong) == ("first, no gate", False)
 
 
-def test_another_alias_has_a_history_of_its_own(shop: Shop) -> None:
+def test_each_alias_has_its_own_history(shop: Shop) -> None:
     versions(shop, "aliases", 2)
     staging = type(shop.ledger("aliases"))(shop.client, "aliases", "staging")
     moved(staging, 2)
@@ -176,7 +174,7 @@ def test_another_alias_has_a_history_of_its_own(shop: Shop) -> None:
     assert shop.aliases("aliases") == {"champion": 1, "challenger": 2, "staging": 2}
 
 
-def test_what_the_verbs_print(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_print_their_results(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     tracking = shop.params.tracking
     versions(shop, "printed", 2)
     commands.history(tracking, "printed", "staging")
@@ -194,8 +192,8 @@ def test_what_the_verbs_print(shop: Shop, capsys: pytest.CaptureFixture[str]) ->
     assert "rollback" in printed
     commands.status(tracking, "printed")
     assert "@champion" in capsys.readouterr().out
-    with pytest.raises(ThawError, match="there is no registered model 'nobody'"):
-        commands.status(tracking, "nobody")
+    with pytest.raises(ThawError, match="there is no registered model 'missing'"):
+        commands.status(tracking, "missing")
 
 
 def test_a_rollback_imports_no_torch(shop: Shop) -> None:
@@ -204,11 +202,3 @@ def test_a_rollback_imports_no_torch(shop: Shop) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"), [(5, "5 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 d"), (-3, "0 s")]
-)
-def test_an_age_is_short(seconds: int, shown: str) -> None:
-    now = datetime.fromtimestamp(time.time(), UTC)
-    assert age(now - timedelta(seconds=seconds), now) == shown

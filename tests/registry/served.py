@@ -52,7 +52,7 @@ def model_directory(folder: Path, seed: int = 0) -> ModelSpec:
 
 
 def with_statistics(model: Path, folder: Path) -> None:
-    """The model in the form that is deployed, with what passes through it on 64 images."""
+    """Return the model in the form that is deployed, with what passes through it on 64 images."""
     classifier, spec = directory.load(model)
     inputs = spec.preprocessing.normalize(
         torch.cat([Predictor(model).read(image(seed)) for seed in range(64)]).float() / 255
@@ -69,14 +69,14 @@ def with_statistics(model: Path, folder: Path) -> None:
 
 
 def uniform(value: int) -> bytes:
-    """A PNG of one grey."""
+    """Return a PNG of one grey value."""
     buffer = io.BytesIO()
     Image.new("RGB", (40, 40), (value, value, value)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def image(seed: int = 0, size: int = 40) -> bytes:
-    """A PNG of noise."""
+    """Return a PNG of noise."""
     pixels = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")

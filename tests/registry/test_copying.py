@@ -20,7 +20,7 @@ GATE = {"gate": "passed", "gate.when": "2026-01-01"}
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """With the model `a`, whose champion has a report and a curve."""
+    """Return a project with the model `a`, whose champion has a report and a curve."""
     folder = tmp_path_factory.mktemp("project")
     made = Shop(folder, f"sqlite:///{folder}/mlruns/mlflow.db")
     made.register("a")
@@ -37,7 +37,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 def carried(client: MlflowClient, name: str) -> dict[str, str]:
-    """The tags of version 1, after what a copy must always keep was looked at."""
+    """Check what every copy keeps, and return the tags of version 1."""
     entry = client.get_model_version(name, "1")
     assert entry.description == "what the gate said"
     assert entry.tags["test.accuracy"] == "0.9"
@@ -110,7 +110,9 @@ def test_a_copy_never_has_the_verdict_of_the_other_models_gate(
     assert "gate" not in shop.client.get_model_version("early", "1").tags
 
 
-def test_what_was_changed_after_it_was_registered_is_not_copied(shop: Shop, tmp_path: Path) -> None:
+def test_a_version_that_was_changed_after_registration_is_not_copied(
+    shop: Shop, tmp_path: Path
+) -> None:
     shop.register("evil")
     uri = shop.client.get_model_version_download_uri("evil", "1")
     stored = Path(mlflow.artifacts.download_artifacts(uri))  # a local store's own folder
@@ -122,7 +124,7 @@ def test_what_was_changed_after_it_was_registered_is_not_copied(shop: Shop, tmp_
     assert not (tmp_path / "other").exists()
 
 
-def test_a_copy_that_was_killed_leaves_nothing_half_made(
+def test_a_killed_copy_leaves_no_incomplete_version(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"sqlite:///{tmp_path}/other/mlflow.db"
@@ -144,12 +146,14 @@ def test_a_copy_that_was_killed_leaves_nothing_half_made(
 @pytest.mark.parametrize(
     ("source", "name", "reason"),
     [
-        ("models:/a@nobody", "b", "alias nobody not found"),
+        ("models:/a@missing", "b", "alias missing not found"),
         ("models:/a/1", "b/c", "a model's name is of letters"),
         ("models:/a/1", "a", "copy it to another model"),
         ("a", "b", "must be models:/NAME@ALIAS"),
     ],
 )
-def test_what_cannot_be_copied_is_a_line(shop: Shop, source: str, name: str, reason: str) -> None:
+def test_a_copy_that_is_not_possible_is_refused_with_one_line(
+    shop: Shop, source: str, name: str, reason: str
+) -> None:
     with pytest.raises(ThawError, match=reason):
         copying.copy_version(source, name, shop.params.tracking)

@@ -60,7 +60,7 @@ def test_the_model_directory_comes_back_whole(tracking: Tracking, tmp_path: Path
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("models:/dev@nobody", "alias nobody not found"),
+        ("models:/dev@missing", "alias missing not found"),
         ("models:/dev/9", "Model Version .*version=9.* not found"),
         ("models:/nothing@champion", "not found"),
         ("models:/dev", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
@@ -68,20 +68,22 @@ def test_the_model_directory_comes_back_whole(tracking: Tracking, tmp_path: Path
         ("models:/a/b@champion", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
     ],
 )
-def test_what_is_not_there_is_a_line(tracking: Tracking, uri: str, reason: str) -> None:
+def test_a_missing_model_alias_or_version_is_refused_with_one_line(
+    tracking: Tracking, uri: str, reason: str
+) -> None:
     with pytest.raises(ThawError, match=reason) as caught:
         resolve(uri, tracking)
     assert str(caught.value).startswith(uri)
     assert "\n" not in str(caught.value)
 
 
-def test_to_resolve_writes_nothing(
+def test_resolving_a_uri_writes_nothing(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Path(tracking.uri.removeprefix("sqlite:///"))
     (store.parent / "mlflow.lock").unlink(missing_ok=True)
     before = {path: path.read_bytes() for path in store.parent.glob("mlflow*")}
-    fresh = tracking.model_copy(update={"experiment": "nobody made it"})
+    fresh = tracking.model_copy(update={"experiment": "missing made it"})
     assert resolve("models:/dev@champion", fresh) == Version("dev", 1)
     assert {path: path.read_bytes() for path in store.parent.glob("mlflow*")} == before
     nowhere = tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/mlruns/mlflow.db"})
@@ -92,7 +94,7 @@ def test_to_resolve_writes_nothing(
         resolve("models:/dev@champion", tracking.model_copy(update={"uri": "nonsense://x"}))
 
 
-def test_a_model_of_somebody_elses_is_refused(tracking: Tracking, tmp_path: Path) -> None:
+def test_a_model_that_thaw_did_not_register_is_refused(tracking: Tracking, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no model.json here")
     client, experiment = connect(tracking)
     with mlflow.start_run(experiment_id=experiment) as run:
@@ -103,7 +105,7 @@ def test_a_model_of_somebody_elses_is_refused(tracking: Tracking, tmp_path: Path
         fetch(Version("other", 1), tmp_path / "to")
 
 
-# What somebody with access to the artifact store can do (FAULTS rows 29 and 30)
+# Changes that need write access to the artifact store (FAULTS rows 29 and 30)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def frame(texts: Sequence[object]) -> pd.DataFrame:
 
 
 def post(server: TestClient, body: Any, content_type: str = "application/json") -> tuple[int, str]:
-    """The status and the body of the answer."""
+    """Return the status and the body of the answer."""
     content = body if isinstance(body, (str, bytes)) else json.dumps(body)
     headers = {"content-type": content_type} if content_type else {}
     answer = server.post("/invocations", content=content, headers=headers)
@@ -163,7 +163,7 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
 
 @pytest.fixture
 def opened() -> Iterator[list[str]]:
-    """Whatever Python opens or connects to while the test runs."""
+    """Record the files and addresses that Python opens while the test runs."""
     global _watched
     if _watched is None:
         sys.addaudithook(_watch)  # there is no way to take it off again
@@ -293,7 +293,7 @@ def test_another_content_type_is_refused(server: TestClient) -> None:
     [('a,b\n1,2,3\n"', "text/csv"), ("[" * 100_000, "application/json"), ("{}", "")],
     ids=["CSV", "deep JSON", "no content type"],
 )
-def test_what_mlflow_cannot_parse_is_a_bad_request_without_a_traceback(
+def test_a_body_that_mlflow_cannot_parse_is_a_bad_request_without_a_traceback(
     body: str, content_type: str, server: TestClient
 ) -> None:
     assert_refused(*post(server, body, content_type))

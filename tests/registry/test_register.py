@@ -175,9 +175,9 @@ def test_a_first_version_that_was_deleted_before_it_was_champion_stops_no_other(
 
 def test_a_version_that_was_deleted_is_registered_anew(store: Store) -> None:
     run_id = store.new_run()
-    store.register("anew", run_id)
-    store.client.delete_model_version("anew", "1")
-    assert store.register("anew", run_id) == Registered("anew", 2, "challenger")
+    store.register("renewed", run_id)
+    store.client.delete_model_version("renewed", "1")
+    assert store.register("renewed", run_id) == Registered("renewed", 2, "challenger")
     assert len(store.logged(run_id)) == 1
 
 
@@ -251,7 +251,7 @@ def test_a_tampered_artifact_is_not_loaded(artifacts: Path, tmp_path: Path) -> N
         mlflow.pyfunc.load_model(str(folder))
 
 
-def test_what_computes_the_probabilities_is_pinned_to_what_was_evaluated(artifacts: Path) -> None:
+def test_the_requirements_pin_the_packages_that_computed_the_scores(artifacts: Path) -> None:
     lines = (artifacts / "requirements.txt").read_text().split()
     for package in ("torch", "torchvision", "timm", "pillow", "numpy", "safetensors"):
         assert f"{package}=={version(package)}" in lines

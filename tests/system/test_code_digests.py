@@ -105,6 +105,12 @@ def test_only_evaluate_depends_on_the_code_that_writes_its_mlflow_run() -> None:
     assert counting == {"evaluate"}
 
 
+def test_only_evaluate_depends_on_the_code_of_the_metrics() -> None:
+    registry = "metrics/registry.py"
+    depending = [stage for stage in STAGES if registry in counted_modules(PACKAGE, stage)]
+    assert depending == ["evaluate"]
+
+
 def test_imports_of_a_module_that_is_left_out_are_followed(tmp_path: Path) -> None:
     package = small_package(
         tmp_path,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_this_process_is_alive() -> None:
+def test_the_current_process_is_not_dead() -> None:
     assert this_process() == f"{socket.gethostname()}:{os.getpid()}"
     assert not is_dead({PROCESS: this_process()})
 

@@ -33,7 +33,7 @@ class Predictions:
 
     @cached_property
     def is_correct(self) -> NDArray[np.bool_]:
-        """Whether each image is classified correctly, (N,)."""
+        """The correctness of each predicted class, (N,)."""
         return np.equal(self.predicted, self.targets)
 
     @cached_property

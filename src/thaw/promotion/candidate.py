@@ -33,12 +33,12 @@ class Candidate:
 
     @property
     def has_lost_champion(self) -> bool:
-        """Whether no version has the alias now, but one had it: there is nothing to compare."""
+        """True if no version has the alias now, but one had it: a comparison is not possible."""
         return self.against is None and last_known_version(self.rows, self.first) is not None
 
     @property
     def is_moved_by_hand(self) -> bool:
-        """Whether the version with the alias did not get it by a promotion."""
+        """True if the version with the alias did not get it by a promotion."""
         return self.against is not None and self.against != expected_version(self.rows, self.first)
 
 

@@ -51,7 +51,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every rule passed."""
+        """True if every rule passed."""
         return all(rule.passed for rule in self.rules)
 
     @property

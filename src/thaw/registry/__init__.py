@@ -1,1 +1,1 @@
-"""What is registered with MLflow and served."""
+"""Registered models: registration, aliases and their history, fetching, copying."""

@@ -62,7 +62,7 @@ class Row:
 
     @property
     def moves_alias(self) -> bool:
-        """Whether this row moved the alias, or is about to move it."""
+        """True if this row moved the alias, or is about to move it."""
         return self.decision.kind != "refusal" and self.state != "void"
 
 
