@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parent.parent
+
+MARKED = """
+import pytest
+
+@pytest.mark.soak
+def test_exhaustive(): ...
+
+@pytest.mark.gpu
+def test_on_a_gpu(): ...
+
+def test_other(): ...
+"""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeconftest(
+        "from tests.conftest import pytest_collection_modifyitems, pytest_configure\n"
+    )
+    pytester.makeini(f"[pytest]\nmarkers =\n  soak\n  gpu\n  slow\npythonpath = {ROOT}")
+    pytester.makepyfile(MARKED)
+    return pytester
+
+
+def test_exhaustive_tests_are_deselected_and_gpu_tests_skipped(suite: pytest.Pytester) -> None:
+    suite.runpytest("-m", "not slow").assert_outcomes(passed=1, skipped=1, deselected=1)
+
+
+def test_exhaustive_tests_run_on_request(suite: pytest.Pytester) -> None:
+    suite.runpytest("-m", "soak").assert_outcomes(passed=1, deselected=2)
