@@ -9,48 +9,22 @@ from __future__ import annotations
 import difflib
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from thaw.errors import ThawError
 from thaw.model import block_chain, initialization, lenet, weights
+from thaw.model.backbone_settings import check_scratch_settings
 from thaw.model.block_chain import CutError
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
+    from thaw.model.backbone_settings import BackboneSettings
     from thaw.model.block_chain import Chain, InputSettings, Layout
 
 _OWN = "lenet5"
-
-
-class BackboneSettings(Protocol):
-    """The settings that the zoo reads; the section ``backbone`` of params.yaml has them."""
-
-    @property
-    def name(self) -> str:
-        """The name of the network, as :func:`names` lists it."""
-
-    @property
-    def weights(self) -> str:
-        """The origin of the weights: see :func:`load`."""
-
-    @property
-    def init(self) -> initialization.Init:
-        """The distribution of new weights."""
-
-    @property
-    def gabor(self) -> bool:
-        """True if the first convolution starts as Gabor filters."""
-
-    @property
-    def layerwise_epochs(self) -> int:
-        """The number of epochs for which each block is pretrained; 0 is none."""
-
-    @property
-    def image_size(self) -> int:
-        """The side of the input images in pixels."""
 
 
 @dataclass(frozen=True)
@@ -99,30 +73,11 @@ def load(config: BackboneSettings, *, seed: int = 0) -> tuple[Backbone, str]:
         ThawError: the name or the file is unknown, a download failed, the weights do not fit, the
             network cannot be cut, or it does not accept images of ``config.image_size``.
     """
-    check(config)
+    check_scratch_settings(config)
     built = _from_scratch(config, seed) if config.weights == "none" else _with_weights(config)
     backbone = _backbone(config.name, built)
     _check_cut(config, built, backbone)
     return backbone, weights.digest(nn.ModuleList(backbone.blocks).state_dict())
-
-
-def check(config: BackboneSettings) -> None:
-    """Raise if a parameter would overwrite the loaded weights.
-
-    This holds also for weights that this module does not load: those of a registered model.
-
-    Raises:
-        ThawError: ``gabor`` or ``layerwise_epochs`` would overwrite loaded weights.
-    """
-    if config.weights == "none":
-        return
-    for key, given in (("gabor", config.gabor), ("layerwise_epochs", config.layerwise_epochs)):
-        if given:
-            raise ThawError(
-                f"params.yaml: backbone.{key}: it would overwrite the loaded weights "
-                f"({config.weights}): set weights: none to train from scratch, or "
-                f"{key}: {str(type(given)()).lower()}"
-            )
 
 
 @dataclass(frozen=True)
