@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-import pytest
-
 from thaw.errors import ProblemsError, ThawError
 
 
-@pytest.mark.parametrize(
-    ("problems", "message"),
-    [
-        (["a.png: cannot be decoded"], "bad data (1 problem):\n  - a.png: cannot be decoded"),
-        (["one", "two"], "bad data (2 problems):\n  - one\n  - two"),
-    ],
-)
-def test_all_problems_are_counted_and_listed(problems: list[str], message: str) -> None:
-    error = ProblemsError("bad data", problems)
-    assert str(error) == message
-    assert error.problems == problems
-    assert isinstance(error, ThawError)
+def test_several_problems_are_listed_one_per_line_below_their_number() -> None:
+    error = ProblemsError("the images cannot be prepared", ["a.png is empty", "b.png is no image"])
+    assert str(error).splitlines() == [
+        "the images cannot be prepared (2 problems):",
+        "  - a.png is empty",
+        "  - b.png is no image",
+    ]
+    assert error.problems == ["a.png is empty", "b.png is no image"]
+
+
+def test_one_problem_is_counted_in_the_singular() -> None:
+    assert str(ProblemsError("params.yaml", ["x"])).startswith("params.yaml (1 problem):")
+
+
+def test_listed_problems_are_handled_like_any_mistake_of_the_user() -> None:
+    assert issubclass(ProblemsError, ThawError)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+from thaw.system import accelerate_launcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TWO = ["--multi_gpu", "--num_processes", "2", "-m", "module", "argument"]
+
+
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    """Restore the handler of SIGINT, which the launcher replaces."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+def code_of(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> int:
+    """Return the exit code of two processes whose start by Accelerate raises ``error``."""
+
+    def launch(options: Any) -> None:
+        assert options.num_processes == 2
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(accelerate_launcher, "launch_command", launch)
+    return accelerate_launcher.main(TWO)
+
+
+def failed(code: int) -> ChildFailedError:
+    """Return the error for a process of rank 1 that ended with ``code``."""
+    failure: Any = SimpleNamespace(exitcode=code, timestamp=0, local_rank=1)
+    error = ChildFailedError.__new__(ChildFailedError)
+    error.get_first_failure = lambda: (1, failure)  # type: ignore[method-assign]
+    return error
+
+
+def test_a_single_process_runs_the_module_itself_with_its_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(sys, "argv", ["launcher"])
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(runpy, "run_module", lambda name, **_: ran.append((name, sys.argv[1:])))
+    options = [
+        "--num_processes",
+        "1",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "bf16",
+        "-m",
+        "module",
+        "argument",
+    ]
+    assert accelerate_launcher.main(options) == 0
+    assert ran == [("module", ["argument"])]
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == "bf16"
+    assert os.environ["ACCELERATE_USE_CPU"].lower() == "false"
+
+
+def test_processes_that_all_succeed_give_the_exit_code_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert code_of(monkeypatch, None) == 0
+
+
+@pytest.mark.parametrize(("ended", "code"), [(1, 1), (-9, 137)])
+def test_the_exit_code_is_that_of_the_first_process_that_failed(
+    ended: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(monkeypatch, failed(ended)) == code
+    assert capsys.readouterr().err == f"process 1 failed: exit code {ended}\n"
+
+
+def test_a_mistake_of_the_user_is_not_reported_a_second_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(monkeypatch, failed(2)) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_gives_the_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert code_of(monkeypatch, SignalException("interrupted", signal.SIGINT)) == 130

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mlflow
+import pytest
+from mlflow.exceptions import MlflowException
+
+from tests import settings
+from thaw.errors import ThawError
+from thaw.tracking import store
+from thaw.tracking.store_scope import unchanged_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from thaw.config.result_sections import Tracking
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder as the project, without a store in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with unchanged_store():
+        yield tmp_path
+
+
+def tracking(uri: str = "") -> Tracking:
+    return settings.PARAMS.tracking.model_copy(update={"uri": uri})
+
+
+def test_the_address_is_that_of_params_yaml_then_of_the_environment_then_the_local_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.store_uri(tracking()) == f"sqlite:///{project}/mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
+    assert store.store_uri(tracking()) == "http://environment"
+    assert store.store_uri(tracking("http://params")) == "http://params"
+
+
+def test_a_temporary_experiment_of_dvc_uses_the_store_of_its_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = project / ".dvc" / "tmp" / "exps" / "abc"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    assert store.store_uri(tracking()) == f"sqlite:///{project}/mlruns/mlflow.db"
+
+
+def test_reading_does_not_create_a_store(project: Path) -> None:
+    with pytest.raises(ThawError, match=r"there is no MLflow store .*: run `dvc repro` first"):
+        store.connect_read_only(tracking())
+    assert not list(project.iterdir())
+
+
+def test_connecting_creates_the_experiment_once(project: Path) -> None:
+    client, experiment = store.connect(tracking())
+    assert store.connect(tracking())[1] == experiment
+    location = client.get_experiment(experiment).artifact_location
+    assert location == (project / "mlruns" / "artifacts" / "thaw").as_uri()
+    assert not list((project / "mlruns").glob(".*.part"))
+    found = store.connect_read_only(tracking()).get_experiment_by_name("thaw")
+    assert found is not None
+
+
+def test_an_experiment_of_another_folder_or_tool_or_a_deleted_one_is_refused(
+    project: Path,
+) -> None:
+    client, experiment = store.connect(tracking())
+    client.delete_experiment(experiment)
+    with pytest.raises(ThawError, match="'thaw' was deleted in MLflow"):
+        store.connect(tracking())
+    client.create_experiment("other")
+    with pytest.raises(ThawError, match="'other' was not made by thaw"):
+        store.connect(tracking().model_copy(update={"experiment": "other"}))
+    client.restore_experiment(experiment)
+    (project / "mlruns").rename(project / "moved")
+    moved = tracking(f"sqlite:///{project}/moved/mlflow.db")
+    with pytest.raises(ThawError, match="the project was moved"):
+        store.connect(moved)
+
+
+def test_an_error_of_the_store_becomes_one_line_with_its_address() -> None:
+    with pytest.raises(ThawError) as caught, store.store_errors("http://server"):
+        raise MlflowException("no answer\nfor details see the log")
+    assert str(caught.value) == (
+        "tracking: the MLflow store http://server cannot be used: no answer"
+    )
+
+
+def test_an_error_of_mlflow_during_a_command_tells_that_the_command_can_be_repeated() -> None:
+    message = "http://server failed: no answer; the same command continues"
+    with pytest.raises(ThawError, match=message), store.command_errors(tracking("http://server")):
+        raise MlflowException("no answer")
+
+
+def test_connecting_selects_the_store_for_mlflow(project: Path) -> None:
+    store.connect(tracking())
+    assert mlflow.get_tracking_uri() == f"sqlite:///{project}/mlruns/mlflow.db"
