@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 
 from tests import tiny
 from thaw.errors import ThawError
-from thaw.system.files import only_process, write_whole
+from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +69,8 @@ def test_a_read_only_disk_is_a_clear_error(tmp_path: Path, action: str) -> None:
     script = f"""
 import pathlib
 from thaw.errors import ThawError
-from thaw.system.files import only_process, write_whole
+from thaw.system.files import write_whole
+from thaw.system.locks import only_process
 path = pathlib.Path({str(tmp_path)!r}) / "file.bin"
 try:
     {action}
@@ -88,41 +88,3 @@ except ThawError as error:
     assert "Traceback" not in result.stderr
     assert str(tmp_path / "file.bin") in result.stdout
     assert "Read-only file system" in result.stdout
-
-
-def test_a_second_holder_is_refused_and_told_the_first_ones_pid(tmp_path: Path) -> None:
-    lock = tmp_path / "scratch" / "stage.lock"
-    with only_process(lock, "the stage unfreeze"):
-        script = f"""
-import pathlib, sys
-from thaw.errors import ThawError
-from thaw.system.files import only_process
-try:
-    only_process(pathlib.Path({str(lock)!r}), "the stage unfreeze").__enter__()
-except ThawError as error:
-    sys.exit(str(error))
-"""
-        other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert f"the stage unfreeze is already running as process {os.getpid()}" in other.stderr
-
-
-def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
-    lock = tmp_path / "stage.lock"
-    with pytest.raises(ZeroDivisionError), only_process(lock, "first"):
-        raise ZeroDivisionError
-    with only_process(lock, "second"):
-        assert lock.read_text() == str(os.getpid())
-
-
-def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    lock = tmp_path / "stage.lock"
-    script = f"""
-import os, pathlib, signal
-from thaw.system.files import only_process
-with only_process(pathlib.Path({str(lock)!r}), "first"):
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
-    assert lock.read_text() != ""
-    with only_process(lock, "second"):
-        assert lock.read_text() == str(os.getpid())

@@ -24,7 +24,7 @@ from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
 from thaw.search.worker_pool import WorkerPool
 from thaw.system.console import say
-from thaw.system.files import only_process
+from thaw.system.locks import only_process
 
 if TYPE_CHECKING:
     import optuna

@@ -21,7 +21,7 @@ from thaw.metrics.predictions import Predictions
 from thaw.model import directory
 from thaw.system import project_paths
 from thaw.system.console import say
-from thaw.system.files import only_process
+from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 from thaw.training import history
 from thaw.training.precision import strict_float32

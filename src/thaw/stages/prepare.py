@@ -22,7 +22,7 @@ from thaw.ingest.sources import list_images
 from thaw.ingest.splits import given_split_problems, split, split_problems
 from thaw.system import project_paths
 from thaw.system.console import progress, say, warn
-from thaw.system.files import only_process
+from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from thaw.model import directory
 from thaw.system import project_paths, provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.console import warn
-from thaw.system.files import only_process
+from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent
 from thaw.training import history
 from thaw.training.checkpoints import Checkpoints

@@ -1,17 +1,15 @@
-"""Complete writes of files (fsync, then rename), and a lock for one process."""
+"""Complete writes of files: fsync, then rename."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -57,32 +55,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def only_process(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock on ``path``; the kernel releases it when this process ends in any way.
-
-    ``what`` names the locked work in the error.
-
-    Raises:
-        ThawError: another process holds the lock; its pid is named.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        opened = path.open("a+")
-    except OSError as error:
-        raise ThawError(f"{path}: could not open it for writing: {error.strerror}") from error
-    with opened as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            owner = stream.read().strip() or "unknown"
-            raise ThawError(
-                f"{what} is already running as process {owner}; wait for it, or stop it"
-            ) from None
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
