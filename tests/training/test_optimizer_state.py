@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import torch
 
 from tests.training import phase
+from thaw.config.training_sections import OptimizerName
 from thaw.training import optimizer_state, optimizers
 from thaw.training.parameter_groups import parameter_groups, parameters_of
 
@@ -18,7 +19,7 @@ def groups(model: Classifier, **changes: float) -> list[dict[str, Any]]:
     return parameter_groups(model, **values)
 
 
-NAMES: list[optimizers.Name] = ["adamw", "sgd", "lamb"]
+NAMES = get_args(OptimizerName)
 
 
 def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) -> None:
@@ -34,7 +35,7 @@ def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) ->
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_restored_optimiser_goes_on_to_the_same_bits(name: optimizers.Name, frozen: bool) -> None:
+def test_a_restored_optimiser_goes_on_to_the_same_bits(name: OptimizerName, frozen: bool) -> None:
     first, second = phase.model(3), phase.model(3)
     one, other = (optimizers.build(name, groups(model)) for model in (first, second))
     for model in (first, second):
@@ -54,7 +55,7 @@ def test_a_restored_optimiser_goes_on_to_the_same_bits(name: optimizers.Name, fr
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_block_that_thaws_late_starts_as_one_that_was_never_frozen(name: optimizers.Name) -> None:
+def test_a_block_that_thaws_late_starts_as_one_that_was_never_frozen(name: OptimizerName) -> None:
     moved = []
     for wait in (0, 5):
         model = phase.model(3)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import torch
 
 from tests.training import phase
+from thaw.config.training_sections import OptimizerName
 from thaw.training import optimizers
 from thaw.training.parameter_groups import parameter_groups, parameters_of
 
@@ -18,7 +19,7 @@ def groups(model: Classifier, **changes: float) -> list[dict[str, Any]]:
     return parameter_groups(model, **values)
 
 
-NAMES: list[optimizers.Name] = ["adamw", "sgd", "lamb"]
+NAMES = get_args(OptimizerName)
 
 
 def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) -> None:
@@ -33,7 +34,7 @@ def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) ->
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_weight_decay_is_decoupled_from_the_gradient(name: optimizers.Name) -> None:
+def test_weight_decay_is_decoupled_from_the_gradient(name: OptimizerName) -> None:
     model = phase.model(1)
     before = phase.state(model)
     step(optimizers.build(name, groups(model, lr_decay=1.0, weight_decay=0.25)), scale=0.0)
@@ -93,7 +94,7 @@ def test_lamb_does_not_clip_the_gradient_again() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_head_that_starts_at_zero_learns(name: optimizers.Name) -> None:
+def test_a_head_that_starts_at_zero_learns(name: OptimizerName) -> None:
     model = phase.model(0)
     for parameter in model.head.parameters():
         torch.nn.init.zeros_(parameter)
@@ -105,7 +106,7 @@ def test_a_head_that_starts_at_zero_learns(name: optimizers.Name) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parameters_without_a_gradient_do_not_change(name: optimizers.Name) -> None:
+def test_parameters_without_a_gradient_do_not_change(name: OptimizerName) -> None:
     model = phase.model(3)
     optimizer = optimizers.build(name, groups(model))
     model.blocks[0].requires_grad_(requires_grad=False)

@@ -9,6 +9,8 @@ from pydantic import Field
 from thaw.config.parameter import parameter
 from thaw.config.section import Block, Fraction, NonNegative, Positive, Section
 
+OptimizerName = Literal["adamw", "sgd", "lamb"]
+ScheduleName = Literal["cosine", "constant"]
 _Epochs = Annotated[int, Field(ge=0, le=100_000)]
 _BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 _Rate = Positive
@@ -26,13 +28,13 @@ class Training(Section):
 
     epochs: _Epochs = parameter(20, _EPOCHS, unit="epochs")
     batch_size: _BatchSize = parameter(64, _BATCH, unit="images")
-    optimizer: Literal["adamw", "sgd", "lamb"] = parameter(
+    optimizer: OptimizerName = parameter(
         "adamw",
         "Optimiser; sgd has Nesterov momentum 0.9.",
         source="Loshchilov & Hutter 2019; Sutskever et al. 2013; You et al. 2020",
     )
     lr: _Rate = parameter(0.002, "Peak learning rate of the head.")
-    schedule: Literal["cosine", "constant"] = parameter(
+    schedule: ScheduleName = parameter(
         "cosine",
         "Learning rate after the learning-rate warm-up.",
         source="Loshchilov & Hutter 2017",

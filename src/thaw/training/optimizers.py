@@ -1,8 +1,12 @@
-"""Build an optimiser by its name. A new one is added to ``_BUILDERS`` and to the configuration."""
+"""Build an optimiser by its name.
+
+To add one, add its name to ``OptimizerName`` in ``config/training_sections.py`` and its function
+to ``_BUILDERS``.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,11 +15,12 @@ if TYPE_CHECKING:
 
     from torch.optim import Optimizer
 
-Name = Literal["adamw", "sgd", "lamb"]
+    from thaw.config.training_sections import OptimizerName
+
 Groups = list[dict[str, Any]]
 
 
-def build(name: Name, groups: Groups) -> Optimizer:
+def build(name: OptimizerName, groups: Groups) -> Optimizer:
     """Return the optimiser ``name`` for ``groups``; its weight decay is decoupled (AdamW, SGDW)."""
     return _BUILDERS[name](groups)
 
@@ -62,7 +67,7 @@ def _lamb(groups: Groups) -> Optimizer:
     return optimizer
 
 
-_BUILDERS: dict[Name, Callable[[Groups], Optimizer]] = {
+_BUILDERS: dict[OptimizerName, Callable[[Groups], Optimizer]] = {
     "adamw": _adamw,
     "sgd": _sgd,
     "lamb": _lamb,

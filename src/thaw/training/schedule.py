@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING
 
-Schedule = Literal["cosine", "constant"]
+if TYPE_CHECKING:
+    from thaw.config.training_sections import ScheduleName
 
 
-def factor(step: int, total: int, warmup_fraction: float, schedule: Schedule) -> float:
+def factor(step: int, total: int, warmup_fraction: float, schedule: ScheduleName) -> float:
     """Return the factor of the base learning rate at ``step`` (0 .. total - 1).
 
     A linear rise over the first ``warmup_fraction`` of the steps; then 1, or half a cosine down
