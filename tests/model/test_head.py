@@ -30,6 +30,11 @@ def test_a_head_has_the_layers_that_are_asked_for(hidden: list[int], count: int)
     assert built(torch.randn(5, 16)).shape == (5, 3)
 
 
+@pytest.mark.parametrize("hidden", [[], [32]])
+def test_the_input_width_is_the_number_of_features_that_the_head_reads(hidden: list[int]) -> None:
+    assert head.input_width(build(hidden)) == 16
+
+
 @pytest.mark.parametrize("hidden", [[], [32], [32, 8]])
 def test_every_linear_layer_has_its_dropout_before_it(hidden: list[int]) -> None:
     built = list(build(hidden, dropout=0.25))

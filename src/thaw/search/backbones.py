@@ -7,9 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from torch import nn
-
-from thaw.model.head import build
+from thaw.model.head import build, input_width
 from thaw.registry.starting_model import begin, head_spec
 
 if TYPE_CHECKING:
@@ -48,11 +46,10 @@ class Backbones:
         Blocks that ``params`` does not unfreeze are shared with the original.
         """
         original, spec = self.original(params.head)
-        linear = next(each for each in original.head.modules() if isinstance(each, nn.Linear))
         shared = [original.head, *original.blocks[: _frozen_blocks(original, params)]]
         classifier = copy.deepcopy(original, {id(module): module for module in shared})
         head, classes = head_spec(params.head), len(spec.classes)
-        classifier.head = build(head, linear.in_features, classes, params.seed)
+        classifier.head = build(head, input_width(original.head), classes, params.seed)
         return classifier
 
 
