@@ -88,6 +88,21 @@ def test_the_report_shows(
     assert expected in shown(capsys)
 
 
+def test_a_result_without_the_value_of_a_newer_metric_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    write(tmp_path)
+    path = tmp_path / "evaluate" / "metrics.json"
+    content = json.loads(path.read_text())
+    del content["test"]["macro_f1"]
+    path.write_text(json.dumps(content))
+    show(PARAMS, tmp_path)
+    printed = shown(capsys)
+    assert "macro F1" not in printed
+    assert "log-loss, ECE 0.0512, 0.0123" in printed
+
+
 @pytest.mark.parametrize("stands", [False, True])
 def test_the_report_says_when_unfreezing_did_not_help(
     stands: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]

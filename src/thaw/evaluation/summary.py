@@ -61,7 +61,9 @@ def show(params: Params, reports: Path) -> None:
     if "tta" in metrics:
         views = f"{params.evaluate.tta_views} augmented views averaged in"
         table.add_row("with augmentation", f"{metrics['tta']['accuracy']:.4f}  ({views})")
-    others = [metric for metric in METRICS.values() if metric.name != "accuracy"]
+    # A result that `thaw upgrade --keep` accepted has no value of a newer metric.
+    known = [metric for metric in METRICS.values() if metric.name in scores]
+    others = [metric for metric in known if metric.name != "accuracy"]
     for pair in (others[start : start + 2] for start in range(0, len(others), 2)):
         values = ", ".join(f"{scores[metric.name]:.4f}" for metric in pair)
         table.add_row(", ".join(metric.label for metric in pair), values)
