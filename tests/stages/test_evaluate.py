@@ -15,6 +15,7 @@ from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.stages import evaluate
 from thaw.system import project_paths
+from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small.save_model(evaluate.MODEL)
     small.prepare(["test", "train"])
-    for stage in evaluate.TRAINING:
+    for stage in TRAINING_STAGES:
         folder = project_paths.REPORTS / stage
         folder.mkdir(parents=True)
         history.write([history.Row(0, None, 1.0, 0.5, 0.0)], folder / project_paths.HISTORY)

@@ -18,6 +18,8 @@ from thaw.config.model_sections import Backbone
 from thaw.config.section import Section
 from thaw.errors import ThawError
 from thaw.system.path_relations import described, relation_of
+from thaw.system.project_paths import MODELS, PREPARED, REPORTS, SCRATCH
+from thaw.system.stage_names import STAGES, TRAINING_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,17 +37,13 @@ class Output:
     owner: str
 
 
-STAGE_OUTPUTS = tuple(
-    Output(Path(path), f"the stage {path.split('/')[1]}" if "/" in path else "thaw")
-    for path in (
-        *("models/warmup_head", "models/unfreeze", "models/fold_bn"),
-        *("reports/prepare", "reports/warmup_head", "reports/unfreeze", "reports/fold_bn"),
-        "reports/evaluate",
-        ".thaw",
-    )
+STAGE_OUTPUTS = (
+    *(Output(MODELS / stage, f"the stage {stage}") for stage in TRAINING_STAGES),
+    *(Output(REPORTS / stage, f"the stage {stage}") for stage in STAGES),
+    Output(SCRATCH, "thaw"),
 )
 OUTPUTS = (
-    Output(Path("data/prepared"), "the stage prepare"),
+    Output(PREPARED, "the stage prepare"),
     *STAGE_OUTPUTS,
     Output(Path("mlruns"), "MLflow"),
     Output(Path(".dvc"), "DVC"),

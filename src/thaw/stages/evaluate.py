@@ -23,6 +23,7 @@ from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
+from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
     from thaw.training.history import Row
     from thaw.training.runtime import Runtime
 
-TRAINING = ("warmup_head", "unfreeze", "fold_bn")
-MODEL = project_paths.MODELS / "fold_bn" / "merged"
+MODEL = project_paths.MODELS / TRAINING_STAGES[-1] / "merged"
 SECTIONS = ("seed", "augment", "launch", "evaluate", "tracking")
 
 
@@ -129,7 +129,7 @@ def write(result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None
 def _histories() -> dict[str, list[Row]]:
     return {
         stage: history.read(project_paths.REPORTS / stage / project_paths.HISTORY)
-        for stage in TRAINING
+        for stage in TRAINING_STAGES
     }
 
 
@@ -171,7 +171,8 @@ def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, fold
     from thaw.registry.register import ModelRecord, register
     from thaw.tracking.result_run import ResultRun
 
-    digests = {parent.stage: parent.digest for parent in spec.parents} | {"fold_bn": spec.digest}
+    digests = {parent.stage: parent.digest for parent in spec.parents}
+    digests[TRAINING_STAGES[-1]] = spec.digest
     tracked = ResultRun(params, data.manifest.digest, spec.digest)
     with tracked.stage("evaluate"), tracked.active():
         for stage, rows in _histories().items():
