@@ -175,7 +175,7 @@ def test_lists_in_flow_form_stay_in_flow_form(tmp_path: Path) -> None:
 
 
 def test_the_format_is_that_of_dvc(tmp_path: Path) -> None:
-    """What `dvc exp run -S` writes and what `write_values` writes is the same."""
+    """Compare the files that `dvc exp run -S` and `write_values` write."""
     changes = {"unfreeze.depth": 3, "head.taps": [3, 9], "augment.hue": 0.25}
     ours, theirs = tmp_path / "ours.yaml", tmp_path / "theirs.yaml"
     for path in (ours, theirs):

@@ -41,7 +41,7 @@ def edited(folder: Path, key: str, *instead: str) -> Path:
 
 
 def complaint(path: Path) -> list[str]:
-    """The lines of the error that reading ``path`` gives."""
+    """Return the lines of the error that reading ``path`` raises."""
     with pytest.raises(ThawError) as caught:
         load(Params, path)
     return str(caught.value).splitlines()
@@ -173,7 +173,7 @@ def test_a_key_given_twice_is_refused(tmp_path: Path, key: str) -> None:
         pytest.param(b"- seed\n", id="a list"),
     ],
 )
-def test_what_is_not_yaml_of_sections_is_one_line_that_names_the_file(
+def test_a_file_that_is_not_yaml_of_sections_is_refused_in_one_line_with_its_path(
     tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "params.yaml"

@@ -47,7 +47,7 @@ def test_the_result_digest_changes_with_what_can_change_a_result(key: str) -> No
 
 
 def test_neutral_values_are_those_of_the_introduction() -> None:
-    """A neutral value never changes: it would change the digest of every existing result.
+    """Compare with the recorded values: a change would change the digest of every result.
 
     Where the default of a parameter changes, give the old one as ``neutral=``. Where a parameter is
     new, add its default to neutral_values.json.

@@ -11,7 +11,9 @@ import pytest
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from tests import settings
 from thaw.system import accelerate_launcher
+from thaw.system.launching import accelerate_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,18 +56,10 @@ def test_a_single_process_runs_the_module_itself_with_its_arguments(
     monkeypatch.setattr(sys, "argv", ["launcher"])
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(runpy, "run_module", lambda name, **_: ran.append((name, sys.argv[1:])))
-    options = [
-        "--num_processes",
-        "1",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "bf16",
-        "-m",
-        "module",
-        "argument",
-    ]
-    assert accelerate_launcher.main(options) == 0
+    one = settings.PARAMS.launch.model_copy(update={"mixed_precision": "bf16"})
+    command = accelerate_command("module", one, threads=1)
+    options = command[command.index("thaw.system.accelerate_launcher") + 1 :]
+    assert accelerate_launcher.main([*options, "argument"]) == 0
     assert ran == [("module", ["argument"])]
     assert os.environ["ACCELERATE_MIXED_PRECISION"] == "bf16"
     assert os.environ["ACCELERATE_USE_CPU"].lower() == "false"

@@ -79,7 +79,7 @@ def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
 
 
 def said(stage: str) -> list[dict[str, Any]]:
-    """What each process of the stage said, by rank."""
+    """Return the records of the processes of the stage, by rank."""
     return [json.loads(path.read_text()) for path in sorted(Path().glob(f"{stage}.py.*.json"))]
 
 
@@ -100,7 +100,7 @@ def test_a_stage_gets_the_environment_that_makes_it_fast_and_repeatable(project:
     assert environment["OMP_NUM_THREADS"] == str(len(os.sched_getaffinity(0)))
 
 
-def test_what_the_user_has_set_is_kept_but_the_threads_are_those_of_params_yaml(
+def test_variables_of_the_user_are_kept_but_the_threads_are_those_of_params_yaml(
     project: Path,
 ) -> None:
     configure(threads=3)
@@ -149,7 +149,7 @@ def test_accelerate_starts_as_many_processes_as_asked_for(processes: int, projec
         assert environment.items() >= launching.ENVIRONMENT.items()
 
 
-def test_what_the_user_told_accelerate_for_other_work_is_not_for_the_stages(
+def test_a_stage_ignores_the_users_configuration_of_accelerate(
     project: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "hub" / "accelerate"

@@ -28,7 +28,7 @@ def git(*arguments: str) -> str:
 
 
 def checkout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A git checkout of a small project in ``folder``, which is entered; its commit."""
+    """Create a git checkout of a small project in ``folder``, enter it and return its commit."""
     monkeypatch.chdir(folder)
     git("init", "--quiet")
     Path("src").mkdir()
@@ -77,7 +77,7 @@ def test_changed_code_or_parameters_are_a_change(
 
 
 @pytest.mark.parametrize("name", ["dvc.lock", "README.md", "report.json"])
-def test_what_a_run_itself_writes_is_no_change(
+def test_files_written_by_a_run_do_not_count_as_a_change(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = checkout(tmp_path, monkeypatch)
@@ -85,7 +85,7 @@ def test_what_a_run_itself_writes_is_no_change(
     assert provenance.git_state() == (commit, False)
 
 
-def test_there_is_no_git_state_outside_a_checkout(
+def test_a_folder_outside_a_checkout_has_no_git_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -93,7 +93,7 @@ def test_there_is_no_git_state_outside_a_checkout(
     assert provenance.git_state() is None
 
 
-def test_there_is_no_git_state_before_the_first_commit(
+def test_a_checkout_without_a_commit_has_no_git_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -101,7 +101,9 @@ def test_there_is_no_git_state_before_the_first_commit(
     assert provenance.git_state() is None
 
 
-def test_there_is_no_git_state_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkout_has_no_git_state_if_git_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkout(tmp_path, monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance.git_state() is None
@@ -119,5 +121,5 @@ def test_the_lock_digest_leaves_out_the_stage_that_is_still_running(tmp_path: Pa
     assert provenance.lock_digest(lock) != before
 
 
-def test_there_is_no_lock_digest_before_the_first_repro(tmp_path: Path) -> None:
+def test_a_missing_lock_file_has_no_digest(tmp_path: Path) -> None:
     assert provenance.lock_digest(tmp_path / "dvc.lock") is None

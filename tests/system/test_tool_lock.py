@@ -43,7 +43,7 @@ def test_a_written_lock_is_read_back() -> None:
     assert tool_lock.read() == lock
 
 
-def test_there_is_no_lock_in_an_empty_folder() -> None:
+def test_an_empty_folder_has_no_lock() -> None:
     assert tool_lock.read() is None
 
 

@@ -14,7 +14,7 @@ _Alpha = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
 class Data(Section):
-    """Where the labelled images are."""
+    """Source of the labelled images."""
 
     source: Literal["digits", "folder", "csv"] = parameter(
         "folder",
@@ -31,7 +31,7 @@ class Data(Section):
 
 
 class Prepare(Section):
-    """How images are checked, split and packed."""
+    """Checks, splits and packing of the images."""
 
     val_fraction: _SplitFraction = parameter(
         0.15,

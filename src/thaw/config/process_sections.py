@@ -14,7 +14,7 @@ from thaw.config.section import Section
 
 
 class Launch(Section):
-    """How the processes of a stage are started."""
+    """Processes of a stage."""
 
     processes: Annotated[int, Field(ge=1, le=1024)] = parameter(
         1, "Training processes, one per device; several on a CPU communicate through gloo."

@@ -12,7 +12,7 @@ from thaw.config.section import Positive, Probability, Section
 
 
 class Provenance(Section):
-    """What must be known about how a version was made."""
+    """Required records of how a version was made."""
 
     committed: bool = parameter(
         default=True,

@@ -1,4 +1,4 @@
-"""What is known about each parameter: value, default, range, unit, meaning and source."""
+"""Reference of the parameters: value, default, range, unit, meaning and source."""
 
 from __future__ import annotations
 

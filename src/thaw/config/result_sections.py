@@ -11,7 +11,7 @@ from thaw.config.section import Section
 
 
 class Evaluate(Section):
-    """How the test split is scored."""
+    """Scoring of the test split."""
 
     calibration_bins: Annotated[int, Field(ge=2, le=1000)] = parameter(
         15, "Bins of the expected calibration error.", source="Guo et al. 2017"
@@ -26,7 +26,7 @@ class Evaluate(Section):
 
 
 class Tracking(Section):
-    """Where MLflow keeps runs and models."""
+    """MLflow store of runs and models."""
 
     uri: str = parameter(
         "", 'Address of the MLflow store; "" uses MLFLOW_TRACKING_URI, else sqlite in mlruns/.'

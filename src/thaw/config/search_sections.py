@@ -28,7 +28,7 @@ _SPACE: dict[str, Any] = {
 
 
 class Search(Section):
-    """What `thaw search` tries, and what it looks for."""
+    """Search space and objective of `thaw search`."""
 
     space: dict[str, Range | list[Any]] = parameter(
         _SPACE,

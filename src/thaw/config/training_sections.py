@@ -24,7 +24,7 @@ _HOWARD = "Howard & Ruder 2018"
 
 
 class Training(Section):
-    """What every training stage has."""
+    """Parameters that every training stage has."""
 
     epochs: _Epochs = parameter(20, _EPOCHS, unit="epochs")
     batch_size: _BatchSize = parameter(64, _BATCH, unit="images")
@@ -167,7 +167,7 @@ class FoldBn(Training):
     lr_decay: _Decay = parameter(1.0, _LR_DECAY, source=_HOWARD)
     recalibrate: bool = parameter(
         default=False,
-        description="Before the fold, estimate the running statistics anew on the training images.",
+        description="Re-estimate the running statistics on the training images, before the fold.",
         source="Li et al. 2017",
     )
     tolerance: _Tolerance = parameter(
