@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from tests.advice import project as small
+from thaw.config.editing import write_values
+from thaw.errors import ThawError
+from thaw.model import directory
+from thaw.stages.training_stage import COMMON_SECTIONS, summary, training_stage
+from thaw.system import project_paths
+from thaw.system.locks import only_process
+from thaw.training import history
+from thaw.training.history import Row
+from thaw.training.progress import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "warmup_head"
+SECTIONS = (*COMMON_SECTIONS, NAME)
+HISTORY = [Row(0, None, 2.0, 0.4, 0.0), Row(1, 1.5, 1.0, 0.8, 0.1), Row(2, 1.2, 1.1, 0.7, 0.1)]
+PROGRESS = Progress(epoch=2, best_epoch=1, history=HISTORY)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stage")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        small.make(folder)
+        write_values({"tracking.uri": f"sqlite:///{folder}/mlflow.db"})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny project as the working directory; the tests do not end with their parent."""
+    torch.set_num_threads(1)
+    monkeypatch.chdir(made)
+    monkeypatch.setattr("thaw.stages.training_stage.die_with_parent", lambda: None)
+
+
+def test_the_summary_of_a_phase_has_its_first_and_its_best_epoch() -> None:
+    assert summary(PROGRESS) == {
+        "epochs": 2,
+        "best_epoch": 1,
+        "val_loss": 1.0,
+        "val_accuracy": 0.8,
+        "start_val_loss": 2.0,
+        "start_val_accuracy": 0.4,
+    }
+
+
+def test_a_finished_stage_leaves_its_model_history_and_report_but_no_checkpoint() -> None:
+    classifier, spec = directory.load(small.MODELS / "warmup_head")
+    with training_stage(NAME, SECTIONS) as stage:
+        assert stage.observer.checkpoints is not None
+        stage.observer.checkpoints.save((1, 0), {"weight": torch.zeros(2)}, {"epoch": 1})
+        saved = stage.save_model(classifier, spec, "affine")
+        stage.finish(saved, PROGRESS, {"blocks": [7]})
+        assert not stage.observer.checkpoints.folder.exists()
+    folder = project_paths.REPORTS / NAME
+    assert directory.read_spec(project_paths.MODELS / NAME / "affine").digest == saved.digest
+    assert history.read(folder / project_paths.HISTORY) == HISTORY
+    report = json.loads((folder / project_paths.REPORT).read_text())
+    assert report == {**summary(PROGRESS), "blocks": [7]}
+
+
+def test_a_checkpoint_is_found_by_the_next_start_but_not_under_other_parameters() -> None:
+    def latest() -> object:
+        with training_stage(NAME, SECTIONS) as stage:
+            assert stage.observer.checkpoints is not None
+            return stage.observer.checkpoints.latest()
+
+    with training_stage(NAME, SECTIONS) as stage:
+        assert stage.observer.checkpoints is not None
+        stage.observer.checkpoints.save((1, 0), {"weight": torch.zeros(2)}, {"epoch": 1})
+    assert latest() is not None
+    write_values({"warmup_head.lr": 0.0123})
+    assert latest() is None
+
+
+def test_a_stage_does_not_run_twice_at_the_same_time() -> None:
+    lock = project_paths.SCRATCH / f"{NAME}.lock"
+    with (
+        only_process(lock, "another process"),
+        pytest.raises(ThawError, match=f"the stage {NAME}"),
+        training_stage(NAME, SECTIONS),
+    ):
+        pass

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from tests.advice import project as small
+from tests.training.phase import differing, state
+from thaw.advice.auto_values import resolve
+from thaw.config.editing import write_values
+from thaw.stages import unfreeze
+from thaw.training.observer import Observer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.training.progress import Progress
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unfreeze")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        small.make(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny project with the model of a head warm-up, as the working directory."""
+    torch.set_num_threads(1)
+    monkeypatch.chdir(made)
+
+
+def run(**values: Any) -> tuple[Progress, set[str]]:
+    """Run the stage with other parameters; return its progress and the parts that changed."""
+    off = {"epochs": 1, "blocks": [], "depth": 2, "batch_norm": "frozen", "lr": 0.001}
+    write_values({f"unfreeze.{key}": value for key, value in {**off, **values}.items()})
+    project = small.open_model()
+    before = state(project.classifier)
+    resolved = resolve(project.context, project.classifier, project.spec.preprocessing)
+    progress = unfreeze.run(
+        project.context, project.classifier, project.spec.preprocessing, resolved, Observer()
+    )
+    changed = differing(before, state(project.classifier))
+    return progress, {
+        ".".join(name.split(".")[: 1 + name.startswith("blocks")]) for name in changed
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "trained"),
+    [
+        ({"depth": 2}, {"blocks.5", "blocks.6", "head"}),
+        ({"depth": 0}, {"head"}),
+        ({"blocks": [1, 7]}, {"blocks.0", "blocks.6", "head"}),
+    ],
+)
+def test_the_blocks_of_the_plan_and_the_head_are_trained(
+    values: dict[str, Any], trained: set[str]
+) -> None:
+    progress, changed = run(**values)
+    assert progress.best_epoch == 1
+    assert changed == trained
+
+
+def test_the_model_of_the_warm_up_is_kept_if_no_epoch_is_better() -> None:
+    progress, changed = run(lr=10.0)
+    assert progress.best_epoch == 0
+    assert changed == set()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from tests.advice import project as small
+from tests.training.phase import differing, state
+from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.context import open_context
+from thaw.stages import warmup_head
+from thaw.training.observer import Observer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.context import Context
+    from thaw.training.history import Row
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("warmup")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        small.make(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny project as the working directory."""
+    torch.set_num_threads(1)
+    monkeypatch.chdir(made)
+
+
+def opened(**values: Any) -> Context:
+    """Open the project with other parameters of warmup_head."""
+    write_values({f"warmup_head.{key}": value for key, value in values.items()})
+    return open_context(load(Params), small.PREPARED, single_process=True)
+
+
+@pytest.mark.parametrize(("fit", "epochs"), [("gradient", 2), ("logistic", 1)])
+def test_the_warm_up_trains_the_head_and_leaves_the_backbone_unchanged(
+    fit: str, epochs: int
+) -> None:
+    context = opened(fit=fit, epochs=2, lr=0.01)
+    classifier, spec = warmup_head.build(context, "")
+    before = state(classifier)
+    rows: list[Row] = []
+    progress = warmup_head.run(
+        context, classifier, spec.preprocessing, Observer(on_epoch=rows.append)
+    )
+    changed = differing(before, state(classifier))
+    assert changed
+    assert all(name.startswith("head.") for name in changed)
+    assert rows == progress.history
+    assert [row.epoch for row in rows] == list(range(epochs + 1))
+    assert rows[progress.best_epoch].val_loss < rows[0].val_loss
+
+
+def test_the_model_of_the_warm_up_has_a_new_head_for_the_classes_of_the_data() -> None:
+    classifier, spec = warmup_head.build(opened(), "")
+    assert spec.classes == ["blue", "green", "red"]
+    images = torch.zeros(2, 3, spec.preprocessing.image_size, spec.preprocessing.image_size)
+    with torch.no_grad():
+        assert classifier.eval()(images).shape == (2, small.CLASSES)
