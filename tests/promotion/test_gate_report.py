@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from thaw.promotion import gate_report
+from thaw.promotion.gate import ARTIFACT
+from thaw.promotion.gate_report import Report
+from thaw.promotion.rule_result import RuleResult
+
+GOOD = RuleResult("accuracy: better", "0.9", "0.8", "95% sure", True, "99% sure")
+BAD = RuleResult("latency_ms", "9", "5", "at most 6", False, "too | slow\nhere")
+DAMAGED = replace(BAD, name=ARTIFACT)
+REPORT = Report("m", 3, "champion", 2, "2026-01-01T00:00:00+00:00", "a@b", 300, [GOOD])
+
+
+@pytest.mark.parametrize(
+    ("rules", "force", "verdict"),
+    [
+        ([GOOD], False, "passed"),
+        ([GOOD], True, "passed"),
+        ([GOOD, BAD], False, "refused"),
+        ([GOOD, BAD], True, "forced"),
+        ([GOOD, DAMAGED], True, "refused"),
+    ],
+)
+def test_a_failed_rule_can_be_forced_except_for_a_damaged_artifact(
+    rules: list[RuleResult], force: bool, verdict: str
+) -> None:
+    assert replace(REPORT, rules=rules, force=force).verdict == verdict
+
+
+def test_the_summary_names_the_failed_rules_and_the_reason_for_forcing() -> None:
+    forced = replace(REPORT, rules=[GOOD, BAD], force=True, reason="urgent")
+    assert forced.summary == ("1 of 2 rules failed against version 2: latency_ms; forced: urgent")
+    alone = replace(REPORT, against=None, dirty=True)
+    assert alone.summary == ("passed all 1 rules without a champion (the rules were not committed)")
+
+
+def test_the_json_of_a_report_has_its_verdict_and_its_rules() -> None:
+    content = json.loads(gate_report.as_json(REPORT))
+    assert (content["verdict"], content["version"]) == ("passed", 3)
+    assert content["rules"][0]["name"] == "accuracy: better"
+
+
+def test_the_description_of_a_version_keeps_each_rule_in_one_row_of_its_table() -> None:
+    note = gate_report.as_note(replace(REPORT, rules=[GOOD, BAD]))
+    assert note.startswith("**Gate: refused** for @champion")
+    assert r"| latency_ms | **FAIL** | too \| slow here |" in note.splitlines()
+
+
+def test_the_page_of_a_report_escapes_text() -> None:
+    page = gate_report.as_html(replace(REPORT, name="<script>"))
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
