@@ -55,7 +55,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "prepare.lock"
+        if path.is_file() and path.name not in {"prepare.lock", "prepare.pid"}
     }
 
 

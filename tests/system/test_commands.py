@@ -59,8 +59,7 @@ def test_an_interrupt_stops_the_command_and_waits_for_its_end(
     write_module(
         folder,
         "import os, pathlib, time\n"
-        "print(os.getpid(), flush=True)\n"
-        "try:\n    time.sleep(60)\n"
+        "try:\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
         "except KeyboardInterrupt:\n    pathlib.Path('stopped').touch()\n",
     )
 
