@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from tests import settings
-from tests.promotion.test_gate import CHAMPION, ORIGIN, SPREAD, judged, scored
+from tests.promotion.scored_versions import CHAMPION, ORIGIN, SPREAD, judged, scored
 from thaw.config.promotion_sections import Promote
 
 

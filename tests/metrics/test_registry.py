@@ -102,7 +102,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from optuna.study import StudyDirection
 from tests import settings
-from tests.promotion.test_gate import CHAMPION, SPREAD, judged, rules, scored
+from tests.promotion.scored_versions import CHAMPION, SPREAD, judged, rules, scored
 from thaw.config.search_sections import Search
 from thaw.promotion import gate_report
 from thaw.promotion.tables import status_table

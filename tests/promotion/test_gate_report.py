@@ -2,9 +2,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from rich.console import Console
 
+from tests.promotion.scored_versions import (
+    CHAMPION,
+    IMAGES,
+    SPREAD,
+    judged,
+    rules,
+    scored,
+)
 from thaw.promotion import gate_report
 from thaw.promotion.gate import ARTIFACT
 from thaw.promotion.gate_report import Report
@@ -55,3 +65,59 @@ def test_the_page_of_a_report_escapes_text() -> None:
     page = gate_report.as_html(replace(REPORT, name="<script>"))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def reported(**changes: Any) -> Report:
+    challenger = scored([*SPREAD, 1, 4, 7, 10, 13])
+    settings = rules(floors={"accuracy": 0.5}, not_worse={"accuracy": 0.02}, class_margin=0.02)
+    made = Report(
+        name="<b>m</b>",
+        version=2,
+        alias="champion",
+        against=1,
+        when="2026-01-01T00:00:00+00:00",
+        who="a@b",
+        images=IMAGES,
+        rules=judged(settings, challenger, CHAMPION),
+        metrics=gate_report.metric_values(challenger, CHAMPION),
+        recalls=gate_report.recalls(challenger, CHAMPION),
+        notes=["a | note"],
+    )
+    return replace(made, **changes)
+
+
+def test_all_forms_of_the_report_have_the_same_content() -> None:
+    made = reported()
+    assert made.verdict == "refused"
+    content = json.loads(gate_report.as_json(made))
+    assert content["verdict"] == "refused"
+    assert [rule["passed"] for rule in content["rules"]] == [True, True, False, False]
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    gate_report.show(made, console)
+    printed, page, note = (
+        console.export_text(),
+        gate_report.as_html(made),
+        gate_report.as_note(made),
+    )
+    for rule in made.rules:
+        assert rule.name in printed
+        assert rule.name in page
+        assert rule.name in note
+    assert printed.count("FAIL") == page.count("✗ fail") == note.count("**FAIL**") == 2
+    assert "<b>m</b>" not in page
+    assert "http" not in page  # nothing is loaded from anywhere
+
+
+def test_all_forms_of_the_report_say_that_the_rules_are_not_committed() -> None:
+    made = reported(dirty=True, commit="c" * 40)
+    assert "(the rules were not committed)" in made.summary
+    assert json.loads(gate_report.as_json(made))["commit"] == "c" * 40
+    assert "not committed" not in reported().summary
+
+
+def test_a_forced_report_has_the_reason_unless_all_rules_pass() -> None:
+    forced = reported(force=True, reason="because")
+    assert forced.verdict == "forced"
+    assert forced.summary.endswith("forced: because")
+    fine = [rule for rule in forced.rules if rule.passed]
+    assert reported(force=True, reason="because", rules=fine).verdict == "passed"

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.promotion.interrupted import died_before_the_alias
+from tests.promotion.moves import moved, seen, versions
+from tests.promotion.offering import offer
+from thaw.cli import main as cli
+from thaw.errors import ThawError
+from thaw.promotion import commands
+from thaw.promotion.rollback import rollback
+
+if TYPE_CHECKING:
+    from tests.promotion.offered import Shop
+
+
+@pytest.mark.usefixtures("tuned")
+def test_the_exit_code_of_promote_is_one_after_a_refusal(local: Shop) -> None:
+    name = "codes"
+    for quality in ("good", "bad", "same"):
+        local.register(name, quality)
+    with contextlib.chdir(local.folder):
+        run = CliRunner().invoke
+        refused = run(cli.app, ["promote", "2", "--model", name])
+        assert refused.exit_code == 1
+        assert "FAIL" in refused.output
+        assert isinstance(run(cli.app, ["promote", "9", "--model", name]).exception, ThawError)
+        assert run(cli.app, ["promote", "--model", name]).exit_code == 0
+        assert local.aliases(name) == {"champion": 3, "previous": 1}
+        assert run(cli.app, ["rollback", "--model", name]).exit_code == 0
+        for verb in ("status", "history"):
+            assert run(cli.app, [verb, "--model", name]).exit_code == 0
+        assert run(cli.app, ["copy", f"models:/{name}@champion", "codes2"]).exit_code == 0
+    assert local.aliases("codes2") == {"challenger": 1}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "promote",
+        "status",
+        *(pytest.param(c, marks=pytest.mark.soak) for c in ("rollback", "history")),
+    ],
+)
+def test_the_next_command_completes_an_interrupted_promotion(
+    local: Shop, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"repaired-by-{command}"
+    died_before_the_alias(local, name, monkeypatch)
+    assert local.aliases(name)["champion"] == 1
+    if command == "promote":
+        offer(local, name, 3)
+        expected = {"champion": 3, "previous": 2}
+    elif command == "rollback":
+        rollback(local.ledger(name), "")
+        expected = {"champion": 1, "challenger": 3}
+    else:
+        if command == "status":
+            commands.status(local.params.tracking, name)
+        else:
+            commands.history(local.params.tracking, name, "champion")
+        expected = {"champion": 2, "previous": 1, "challenger": 3}
+    assert local.aliases(name) == expected
+
+
+def test_the_history_shows_deleted_champions_and_new_models(
+    local: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracking, name = local.params.tracking, "renewed"
+    versions(local, name, 2)
+    local.client.delete_model_version(name, "1")
+    commands.status(tracking, name)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "renewed has no champion: version 1, the last champion, was deleted, so that" in printed
+    local.client.delete_registered_model(name)
+    versions(local, name, 1)
+    assert seen(local, name)["champion"].gate == "first, no gate"
+    commands.history(tracking, name, "champion")
+    printed = capsys.readouterr().out
+    old, new = printed.split("new model")
+    assert "first" in old
+    assert "first" in new
+    commands.status(tracking, name)
+    assert "has no champion" not in capsys.readouterr().out
+    local.client.delete_registered_model(name)
+    local.client.create_registered_model(name)
+    commands.history(tracking, name, "champion")
+    assert capsys.readouterr().out.count("new model") == 2
+
+
+def test_the_commands_print_their_results(local: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    tracking = local.params.tracking
+    versions(local, "printed", 2)
+    commands.history(tracking, "printed", "staging")
+    assert "no version was promoted or refused yet" in capsys.readouterr().out
+    commands.history(tracking, "printed", "champion")
+    printed = capsys.readouterr().out
+    assert "no version was promoted" not in printed
+    assert "first" in printed
+    moved(local.ledger("printed"), 2)
+    commands.rollback(tracking, "printed", "champion", "why not")
+    assert "printed version 1 is the champion again (it was version 2)" in capsys.readouterr().out
+    commands.history(tracking, "printed", "champion")
+    printed = capsys.readouterr().out
+    assert "promotion" in printed
+    assert "rollback" in printed
+    commands.status(tracking, "printed")
+    assert "@champion" in capsys.readouterr().out
+    with pytest.raises(ThawError, match="there is no registered model 'missing'"):
+        commands.status(tracking, "missing")

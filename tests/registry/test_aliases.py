@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from thaw.errors import ThawError
+from thaw.registry.aliases import aliases, creation_time, is_missing, version_exists
+
+if TYPE_CHECKING:
+    from tests.promotion.offered import Shop
+
+
+def test_the_versions_of_all_aliases_are_returned_as_numbers(local: Shop) -> None:
+    client, name = local.client, "several-aliases"
+    client.create_registered_model(name)
+    assert aliases(client, name) == {}
+    for alias in ("champion", "staging"):
+        number = client.create_model_version(name, source="s3://nowhere/x").version
+        client.set_registered_model_alias(name, alias, str(number))
+    assert aliases(client, name) == {"champion": 1, "staging": 2}
+
+
+@pytest.mark.parametrize("function", [aliases, creation_time])
+def test_a_model_that_does_not_exist_is_an_error_with_the_next_command(
+    local: Shop, function: object
+) -> None:
+    assert callable(function)
+    with pytest.raises(ThawError, match="there is no registered model 'absent': run `dvc repro`"):
+        function(local.client, "absent")
+
+
+def test_a_deleted_version_does_not_exist(local: Shop) -> None:
+    client, name = local.client, "existing-versions"
+    client.create_registered_model(name)
+    client.create_model_version(name, source="s3://nowhere/x")
+    assert version_exists(client, name, 1)
+    assert not version_exists(client, name, 2)
+    client.delete_model_version(name, "1")
+    assert not version_exists(client, name, 1)
+
+
+def test_a_model_that_is_created_again_has_another_creation_time(local: Shop) -> None:
+    client, name = local.client, "created-twice"
+    client.create_registered_model(name)
+    before = creation_time(client, name)
+    client.delete_registered_model(name)
+    client.create_registered_model(name)
+    assert creation_time(client, name) > before
+
+
+def test_only_the_error_for_a_missing_entry_counts_as_missing(local: Shop) -> None:
+    with pytest.raises(MlflowException) as missing:
+        local.client.get_registered_model("absent")
+    assert is_missing(missing.value)
+    local.client.create_registered_model("created-once")
+    with pytest.raises(MlflowException) as exists:
+        local.client.create_registered_model("created-once")
+    assert not is_missing(exists.value)
