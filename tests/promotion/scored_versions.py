@@ -18,19 +18,10 @@ if TYPE_CHECKING:
 
     from thaw.promotion.rule_result import RuleResult
 
-
 CLASSES = ["cat", "dog", "yak"]
-
-
 IMAGES = 300
-
-
 TARGETS = np.arange(IMAGES) % 3
-
-
 DIGEST = "d" * 64
-
-
 ORIGIN = Origin(
     tagged_digest=DIGEST,
     commit="c" * 40,
@@ -44,8 +35,6 @@ ORIGIN = Origin(
     prepared_locked="prepared",
     prepared_here="prepared",
 )
-
-
 NOTHING: dict[str, Any] = {
     "floors": {},
     "ceilings": {},
@@ -58,11 +47,15 @@ NOTHING: dict[str, Any] = {
 
 
 def rules(**changes: Any) -> Promote:
+    """Return gate settings without any rule but those in ``changes``."""
     return Promote.model_validate({**NOTHING, **changes})
 
 
 def probabilities(wrong: list[int], sure: float = 0.9) -> NDArray[np.float64]:
-    """Right but for the images in ``wrong``, always as sure."""
+    """Return outputs (N, 3) that are right except for the images in ``wrong``.
+
+    Every prediction has the probability ``sure``.
+    """
     predicted = TARGETS.copy()
     predicted[wrong] = (predicted[wrong] + 1) % 3
     return np.where(np.eye(3)[predicted] == 1, sure, (1 - sure) / 2)
@@ -71,6 +64,7 @@ def probabilities(wrong: list[int], sure: float = 0.9) -> NDArray[np.float64]:
 def scored(
     wrong: list[int], sure: float = 0.9, version: int = 2, **metrics: float
 ) -> ScoredVersion:
+    """Return a version that is wrong on the images in ``wrong``; ``metrics`` replace values."""
     made = probabilities(wrong, sure)
     scores = score(Predictions(made, TARGETS, 15), CLASSES)
     recalls = {row["class"]: row["recall"] for row in scores.per_class}
@@ -84,14 +78,14 @@ def judged(
     champion: ScoredVersion | None = None,
     origin: Origin = ORIGIN,
 ) -> list[RuleResult]:
+    """Return the results of the rules."""
     return check_rules(settings, challenger, champion, TARGETS, origin, 15)
 
 
 def failed(*arguments: Any, **options: Any) -> list[str]:
+    """Return the names of the rules that fail."""
     return [rule.name for rule in judged(*arguments, **options) if not rule.passed]
 
 
 SPREAD = list(range(0, IMAGES, 10))  # 30 images of all classes
-
-
 CHAMPION = scored(SPREAD, version=1)
