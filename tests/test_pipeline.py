@@ -137,3 +137,8 @@ def test_every_plotted_file_is_an_output() -> None:
     plotted = [path for plot in PIPELINE["plots"] for path in plot]
     assert len(plotted) == 3
     assert all(covered(path, made) for path in plotted)
+
+
+def test_the_repository_has_one_file_that_dvc_takes_for_a_pipeline() -> None:
+    folders = ("src", "tests", "benchmarks", "tools", "examples", "docs")
+    assert not [path for folder in folders for path in (ROOT / folder).rglob("dvc.yaml")]

@@ -50,7 +50,7 @@ def test_a_new_project_has_all_that_dvc_repro_needs(photos: Path) -> None:
 
 
 def test_dvc_yaml_is_the_same_in_every_project() -> None:
-    assert template("dvc.yaml") == (ROOT / "dvc.yaml").read_text()
+    assert template("dvc.yaml.template") == (ROOT / "dvc.yaml").read_text()
 
 
 def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def test_a_project_without_a_pipeline_gets_that_of_all_projects(tmp_path: Path) -> None:
-    assert converted_pipeline(tmp_path / "dvc.yaml") == template("dvc.yaml")
+    assert converted_pipeline(tmp_path / "dvc.yaml") == template("dvc.yaml.template")
 
 
 def test_the_stages_of_a_clone_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "dvc.yaml"
     path.write_text("stages:\n  prepare:\n    cmd: thaw\n    deps: [src/thaw/config.py]\n")
-    assert converted_pipeline(path) == template("dvc.yaml")
+    assert converted_pipeline(path) == template("dvc.yaml.template")
 
 
 def test_own_stages_and_entries_stay(tmp_path: Path) -> None:

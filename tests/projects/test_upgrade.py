@@ -71,7 +71,7 @@ def test_a_dry_run_writes_nothing_and_names_every_change(clone: Path) -> None:
 
 
 def test_a_clone_gets_the_pipeline_of_all_projects_and_keeps_its_parameters(kept: Path) -> None:
-    assert (kept / "dvc.yaml").read_text() == template("dvc.yaml")
+    assert (kept / "dvc.yaml").read_text() == template("dvc.yaml.template")
     old = load(Params, unpack_clone(kept.parent / "old") / "params.yaml")
     assert load(Params, kept / "params.yaml") == old
     assert "a process a device" in (kept / "params.yaml").read_text()  # a comment

@@ -89,7 +89,7 @@ def _texts(name: str, root: Path, params: str) -> dict[Path, str]:
     texts = {
         PARAMS_FILE: params,
         Path(SCHEMA_FILE): schema_text(),
-        Path("dvc.yaml"): template("dvc.yaml"),
+        Path("dvc.yaml"): template("dvc.yaml.template"),
         Path(".gitignore"): template("gitignore", images=ignored),
         Path(".dvcignore"): template("dvcignore"),
         Path("README.md"): template("README.md.jinja", name=name, version=__version__),

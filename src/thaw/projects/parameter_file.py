@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ruamel.yaml import YAML
+
 from thaw.config.editing import renamed_text
 from thaw.config.loading import read_content, validate
 from thaw.config.params import Params
 from thaw.config.renames import Rename, apply_renames
+from thaw.projects.creation import template
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +28,8 @@ def converted_parameters(path: Path) -> tuple[str, list[Rename]]:
     renames = apply_renames(content := read_content(path))
     validate(Params, content, path)
     text = path.read_text(encoding="utf-8")
-    missing = [name for name in Params.model_fields if name not in content]
+    tracked = _tracked_sections()
+    missing = [name for name in Params.model_fields if name in tracked and name not in content]
     if renames:
         text = renamed_text(text)
     added = "".join(f"{name}: {{}}\n" for name in missing if name != "seed")
@@ -33,3 +37,9 @@ def converted_parameters(path: Path) -> tuple[str, list[Rename]]:
         added += f"seed: {Params().seed}\n"
     separator = "" if not added or text.endswith("\n") else "\n"
     return text + separator + added, renames
+
+
+def _tracked_sections() -> set[str]:
+    """Return the sections of ``params.yaml`` that a stage lists in ``dvc.yaml``."""
+    stages = YAML(typ="safe").load(template("dvc.yaml.template"))["stages"].values()
+    return {name for stage in stages for name in stage["params"] if isinstance(name, str)}

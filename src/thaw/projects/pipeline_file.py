@@ -24,7 +24,7 @@ def converted_pipeline(path: Path) -> str:
     Raises:
         ThawError: the file is not a DVC pipeline.
     """
-    text = template("dvc.yaml")
+    text = template("dvc.yaml.template")
     if not path.exists():
         return text
     content = _read(path)
