@@ -36,7 +36,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
-from thaw.ingest.sources import list_folder
+from thaw.ingest.folder_source import list_folder
 from thaw.model import batchnorm
 from thaw.model.batchnorm import fold_blocks
 from thaw.model.freeze_plan import BatchNormPolicy, last_blocks

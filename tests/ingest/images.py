@@ -17,3 +17,12 @@ def save(path: Path, seed: int = 0, size: int = 10) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return path
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Create empty files: listing does not open them."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root

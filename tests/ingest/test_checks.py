@@ -13,7 +13,7 @@ from thaw.ingest.checks import (
     duplicates,
     label_conflicts,
 )
-from thaw.ingest.sources import list_folder
+from thaw.ingest.folder_source import list_folder
 
 
 def test_a_source_without_images_is_one_problem(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from PIL import Image
 
 from tests import settings
 from tests.ingest.images import save
+from thaw.ingest.csv_source import list_csv
 from thaw.ingest.duplicates import difference_hash
+from thaw.ingest.folder_source import list_folder
+from thaw.ingest.listing import Listing, Sample
 from thaw.ingest.reading import ImageRecord, Problem, ReadImage, read_images
-from thaw.ingest.sources import Listing, Sample, list_csv, list_folder
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Prepare

@@ -13,7 +13,7 @@ from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
-from thaw.ingest.sources import list_folder
+from thaw.ingest.folder_source import list_folder
 from thaw.search import attempt, storage, study, trial_context, trial_queue
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial import Result

@@ -21,7 +21,8 @@ from thaw.data import manifest
 from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import SPLITS
 from thaw.errors import ProblemsError
-from thaw.ingest.sources import list_csv, list_folder
+from thaw.ingest.csv_source import list_csv
+from thaw.ingest.folder_source import list_folder
 from thaw.stages import prepare
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from thaw.data.split_names import TRAIN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thaw.ingest.sources import Listing
+    from thaw.ingest.listing import Listing
 
 
 def class_problems(listing: Listing) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.config.data_sections import Prepare
-    from thaw.ingest.sources import Listing, Sample
+    from thaw.ingest.listing import Listing, Sample
 
 _PENDING_PER_CORE = 4  # decoded images that wait for the writer: bounds the memory
 

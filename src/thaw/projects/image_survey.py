@@ -16,7 +16,7 @@ from thaw.ingest.checks import class_problems
 from thaw.ingest.sources import list_images
 
 if TYPE_CHECKING:
-    from thaw.ingest.sources import Listing
+    from thaw.ingest.listing import Listing
 
 _MOST_HEADERS = 400  # images whose size is read
 

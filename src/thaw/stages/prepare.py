@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.config.data_sections import Prepare
+    from thaw.ingest.listing import Listing
     from thaw.ingest.reading import ImageRecord
-    from thaw.ingest.sources import Listing
 
 
 SECTIONS = ("seed", "data", "prepare")

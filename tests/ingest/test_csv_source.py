@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thaw.errors import ThawError
+from thaw.ingest.csv_source import list_csv
+from thaw.ingest.listing import Listing, Sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def table(folder: Path, content: str | bytes) -> Listing:
+    """List a CSV file of this content, with its images in the same folder."""
+    path = folder / "images.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list_csv(path, folder)
+
+
+def test_a_csv_file_may_have_no_column_split(tmp_path: Path) -> None:
+    found = table(tmp_path, "label,path,size\ndog,x/1.png,9\ncat,2.png,9\n")
+    assert found.samples == [Sample("x/1.png", "dog"), Sample("2.png", "cat")]
+    assert found.classes == ["cat", "dog"]
+
+
+def test_a_csv_file_may_give_the_splits(tmp_path: Path) -> None:
+    found = table(tmp_path, "path,label,split\n1.png,a,train\n2.png,a,val\n3.png,b,test\n")
+    assert [sample.split for sample in found.samples] == ["train", "val", "test"]
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("value", ["valid", "Train", "", " train"])
+def test_a_row_with_an_unknown_split_is_a_problem(tmp_path: Path, value: str) -> None:
+    found = table(tmp_path, f"path,label,split\n1.png,a,train\n2.png,a,{value}\n")
+    (problem,) = found.problems
+    assert problem.startswith(f"{tmp_path / 'images.csv'}, line 3: split is ")
+    assert "must be one of train, val, test" in problem
+
+
+def test_an_image_that_is_listed_twice_is_a_problem(tmp_path: Path) -> None:
+    found = table(tmp_path, "path,label\n1.png,a\n2.png,a\n1.png,b\n")
+    assert found.problems == [f"{tmp_path / 'images.csv'}, line 4: 1.png is listed twice"]
+    assert len(found.samples) == 2
+
+
+@pytest.mark.parametrize("row", ["1.png", "1.png,", ",a", ","])
+def test_a_row_without_a_path_or_label_is_a_problem(tmp_path: Path, row: str) -> None:
+    found = table(tmp_path, f"path,label\n{row}\n")
+    assert found.problems == [f"{tmp_path / 'images.csv'}, line 2: the path or the label is empty"]
+
+
+def test_every_bad_row_is_listed(tmp_path: Path) -> None:
+    found = table(tmp_path, "path,label,split\n1.png,,train\n2.png,a,dev\n3.png,a,val\n3.png,a,val")
+    assert [problem.split(":")[0][-6:] for problem in found.problems] == [
+        "line 2",
+        "line 3",
+        "line 5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "right"),
+    [
+        ("file,label", "no column path; it has file, label"),
+        ("path,class", "no column label; it has path, class"),
+        ("path;label", "no column label and no column path; it has path;label"),
+        ("", "it has nothing"),
+    ],
+)
+def test_a_missing_column_is_reported_with_the_columns_of_the_file(
+    tmp_path: Path, header: str, right: str
+) -> None:
+    with pytest.raises(ThawError) as caught:
+        table(tmp_path, f"{header}\n1.png,a\n" if header else "")
+    assert str(caught.value).startswith(f"{tmp_path / 'images.csv'}: ")
+    assert right in str(caught.value)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    found = table(tmp_path, b"\xef\xbb\xbfpath,label\r\n1.png,a\r\n2.png,b\r\n")
+    assert found.samples == [Sample("1.png", "a"), Sample("2.png", "b")]
+
+
+def test_quoted_names_may_hold_commas_and_newlines(tmp_path: Path) -> None:
+    found = table(tmp_path, 'path,label\n"a,\n""b"".png","one, two"\n')
+    assert found.samples == [Sample('a,\n"b".png', "one, two")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("path,label\né.png,a\n".encode("latin-1"), id="not UTF-8"),
+        pytest.param(b"path,label\n" + b"a" * 200_000 + b",a\n", id="an endless field"),
+    ],
+)
+def test_a_file_that_is_not_csv_in_utf_8_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ThawError, match=r"images\.csv"):
+        table(tmp_path, content)
+
+
+def test_a_missing_file_or_root_is_refused_with_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "images.csv"
+    with pytest.raises(ThawError, match=r"data\.path: .*images\.csv is not a file"):
+        list_csv(path, tmp_path)
+    path.write_text("path,label\n")
+    with pytest.raises(ThawError, match=r"data\.root: .*nowhere is not a folder"):
+        list_csv(path, tmp_path / "nowhere")

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ingest.images import touch
+from thaw.errors import ThawError
+from thaw.ingest.folder_source import list_folder
+from thaw.ingest.listing import Sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_each_folder_is_a_class(tmp_path: Path) -> None:
+    found = list_folder(touch(tmp_path, "cat/1.png", "cat/2.jpg", "dog/1.png"))
+    assert found.samples == [
+        Sample("cat/1.png", "cat"),
+        Sample("cat/2.jpg", "cat"),
+        Sample("dog/1.png", "dog"),
+    ]
+    assert found.classes == ["cat", "dog"]
+    assert (found.problems, found.ignored) == ([], Counter())
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_folders_train_val_and_test_give_the_splits(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "train/cat/1.png", "train/dog/1.png", f"{name}/cat/1.png", "test/dog/1.png")
+    found = list_folder(tmp_path)
+    assert {(sample.path, sample.label, sample.split) for sample in found.samples} == {
+        ("train/cat/1.png", "cat", "train"),
+        ("train/dog/1.png", "dog", "train"),
+        (f"{name}/cat/1.png", "cat", "val"),
+        ("test/dog/1.png", "dog", "test"),
+    }
+    assert found.classes == ["cat", "dog"]
+
+
+def test_a_class_may_be_called_test_where_there_is_no_train_folder(tmp_path: Path) -> None:
+    found = list_folder(touch(tmp_path, "test/1.png", "control/1.png"))
+    assert found.classes == ["control", "test"]
+    assert {sample.split for sample in found.samples} == {None}
+
+
+def test_a_train_folder_next_to_class_folders_is_a_problem(tmp_path: Path) -> None:
+    # Classes called train, val, test and unlabeled would be learned without a word.
+    splits = [f"{split}/{label}/1.png" for split in ("train", "val", "test") for label in "ab"]
+    touch(tmp_path, *splits, "unlabeled/1.png")
+    told = list_folder(tmp_path).problems
+    assert any("unlabeled" in problem for problem in told)
+
+
+def test_images_in_folders_below_a_class_belong_to_it(tmp_path: Path) -> None:
+    found = list_folder(touch(tmp_path, "cat/day/1.png", "cat/night/deep/1.png", "dog/1.png"))
+    assert [(sample.path, sample.label) for sample in found.samples] == [
+        ("cat/day/1.png", "cat"),
+        ("cat/night/deep/1.png", "cat"),
+        ("dog/1.png", "dog"),
+    ]
+
+
+def test_hidden_files_and_folders_are_no_classes_and_are_counted(tmp_path: Path) -> None:
+    found = list_folder(
+        touch(
+            tmp_path,
+            ".ipynb_checkpoints/1.png",
+            ".DS_Store",
+            "cat/1.png",
+            "cat/.DS_Store",
+            "cat/.ipynb_checkpoints/1-checkpoint.png",
+            "cat/Thumbs.db",
+        )
+    )
+    assert found.classes == ["cat"]
+    assert found.samples == [Sample("cat/1.png", "cat")]
+    assert found.ignored == {"hidden files and folders": 4, "Thumbs.db": 1}
+    assert found.problems == []
+
+
+def test_hidden_folders_do_not_hide_a_split(tmp_path: Path) -> None:
+    found = list_folder(touch(tmp_path, ".cache/x", "train/cat/1.png", "train/.x/1.png"))
+    assert found.samples == [Sample("train/cat/1.png", "cat", "train")]
+
+
+@pytest.mark.parametrize("place", ["1.png", "1.JPEG", "train/1.gif"])
+def test_an_image_outside_any_class_folder_is_a_problem(tmp_path: Path, place: str) -> None:
+    found = list_folder(touch(tmp_path, place, "train/cat/1.png"))
+    (problem,) = found.problems
+    assert problem == f"{tmp_path / place}: an image outside of the class folders"
+
+
+def test_another_file_outside_the_class_folders_is_counted(tmp_path: Path) -> None:
+    found = list_folder(touch(tmp_path, "LICENSE.txt", "cat/1.png"))
+    assert found.ignored == {"files outside the class folders (LICENSE.txt)": 1}
+    assert found.problems == []
+
+
+def test_every_file_in_a_class_folder_is_listed(tmp_path: Path) -> None:
+    # What is no image becomes a problem when it is read: HEIC photographs must not vanish.
+    found = list_folder(touch(tmp_path, "cat/1.png", "cat/2.heic", "cat/notes"))
+    assert [sample.path for sample in found.samples] == ["cat/1.png", "cat/2.heic", "cat/notes"]
+
+
+def test_an_empty_class_is_still_a_class(tmp_path: Path) -> None:
+    touch(tmp_path, "cat/1.png")
+    (tmp_path / "dog").mkdir()
+    assert list_folder(tmp_path).classes == ["cat", "dog"]
+
+
+def test_a_link_to_a_folder_in_a_class_is_a_problem(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/1.png", "root/cat/1.png")
+    (tmp_path / "root" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
+    found = list_folder(tmp_path / "root")
+    told = [sample.path for sample in found.samples] + found.problems + list(found.ignored)
+    assert any("more" in line or "link" in line for line in told)
+
+
+def test_the_order_does_not_depend_on_the_disk(tmp_path: Path) -> None:
+    names = [f"{label}/{number}.png" for label in "cab" for number in (10, 9, 1)]
+    found = list_folder(touch(tmp_path, *names))
+    assert [sample.path for sample in found.samples] == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "name", ["naïve.png", "🦊.png", "a b.png", 'a,"b".png', "a\nb.png", "日本/é.png"]
+)
+def test_any_name_is_listed_as_it_is(tmp_path: Path, name: str) -> None:
+    found = list_folder(touch(tmp_path, f"名 前\n🦊/{name}"))
+    assert found.samples == [Sample(f"名 前\n🦊/{name}", "名 前\n🦊")]
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_a_root_that_is_not_a_folder_is_refused_with_the_key(tmp_path: Path, make: bool) -> None:
+    root = tmp_path / "raw"
+    if make:
+        root.write_text("a file")
+    with pytest.raises(ThawError, match=rf"data\.path: {root} is not a folder"):
+        list_folder(root)
