@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -40,15 +41,20 @@ class BatchPart:
 
 
 def batch_parts(
-    order: NDArray[np.int64], batch_size: int, rank: int = 0, world: int = 1
+    order: NDArray[np.int64], batch_size: int, rank: int = 0, world: int = 1, fewest: int = 1
 ) -> list[BatchPart]:
     """Cut ``order`` into batches of ``batch_size`` over ``world`` processes.
+
+    If the last batch has fewer than ``fewest`` images per process, it joins the one before it.
 
     Returns the part of process ``rank`` of every batch.
     """
     parts = []
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
+    starts = list(range(0, len(order), batch_size))
+    if len(starts) > 1 and -(-(len(order) - starts[-1]) // world) < fewest:
+        starts.pop()
+    for start, end in pairwise([*starts, len(order)]):
+        batch = order[start:end]
         size = -(-len(batch) // world) * world
         padded = np.resize(batch, size)
         weights = np.zeros(size, dtype=np.float32)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from thaw.data.random_draws import derived_seed, shuffled
 from thaw.errors import ThawError
 from thaw.system.console import progress, say
+from thaw.training.single_images import batch_norms, fewest_images
 
 if TYPE_CHECKING:
     from thaw.data.loading import Source
@@ -65,7 +66,9 @@ def pretrain(
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(seed, place))
             network = Autoencoder(block, *shapes[place : place + 2]).to(runtime.device)
-        phase = _Phase(runtime, backbone_blocks[:place], network, source, seed, place)
+        example = torch.zeros(1, *shapes[place], device=runtime.device)
+        fewest = fewest_images(block, batch_norms([block]), example)
+        phase = _Phase(runtime, backbone_blocks[:place], network, source, seed, place, fewest)
         title = f"autoencoder of block {place + 1} of {len(backbone_blocks)}"
         errors.append(phase.train(epochs, title))
         block.eval()
@@ -82,6 +85,7 @@ class _Phase:
     source: Source
     seed: int
     place: int
+    fewest: int  # images per process and step
 
     def train(self, epochs: int, title: str) -> float:
         """Train the block and return its mean squared error over the last epoch."""
@@ -95,7 +99,8 @@ class _Phase:
         for epoch in range(1, epochs + 1):
             # its own part of the epochs' numbers, so that no two blocks see the same order
             number = self.place * epochs + epoch
-            parts = runtime.batch_parts(shuffled(len(self.source), self.seed, number), _BATCH)
+            order = shuffled(len(self.source), self.seed, number)
+            parts = runtime.batch_parts(order, _BATCH, self.fewest)
             loaded = runtime.load(self.source, parts, number)
             total = 0.0
             for step, batch in enumerate(

@@ -26,6 +26,7 @@ from thaw.training.history import Row
 from thaw.training.learner import Learner, NotFiniteError
 from thaw.training.progress import Progress
 from thaw.training.runtime import logits
+from thaw.training.single_images import fewest_of_phase
 from thaw.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -59,8 +60,12 @@ def fit(
 
     Raises:
         NotFiniteError: the validation loss or a gradient is not finite.
+        ThawError: BatchNorm cannot normalise a step of so few images.
     """
     assert classifier.plan is not None
+    fewest = 1
+    if setup.settings.epochs:
+        fewest = fewest_of_phase(runtime, classifier, inputs, setup.settings.batch_size)
     learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
     ema = setup.regularize.ema
@@ -74,6 +79,7 @@ def fit(
         observer=observer,
         best=trainable_state.copy(now),
         average=WeightAverage(now, ema) if ema else None,
+        fewest=fewest,
     )
     phase.start()
     while phase.goes_on():
@@ -99,6 +105,7 @@ class _Phase:
     observer: Observer
     best: dict[str, Tensor]
     average: WeightAverage | None
+    fewest: int  # images per process and step
     progress: Progress = field(default_factory=Progress)
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -127,7 +134,7 @@ class _Phase:
         state, runtime, learner = self.progress, self.runtime, self.learner
         epoch = state.epoch + 1
         order = shuffled(len(self.inputs.train), self.setup.seed, epoch)
-        parts = runtime.batch_parts(order, self.setup.settings.batch_size)
+        parts = runtime.batch_parts(order, self.setup.settings.batch_size, self.fewest)
         before = (epoch - 1) * len(parts)
         total = len(parts) * self.setup.settings.epochs
         loaded = runtime.load(self.inputs.train, parts[state.step :], epoch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
 from thaw.training import trainable_state
 from thaw.training.learner import Learner, NotFiniteError
+from thaw.training.single_images import fewest_of_phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,11 +74,13 @@ def find(
     came in, to the bit.
 
     Raises:
-        ThawError: the loss explodes before there is anything to see.
+        ThawError: the loss explodes before there is anything to see, or BatchNorm cannot
+            normalise a step of so few images.
 
     Source: Smith 2017; the suggestions are those of fastai's ``lr_find``.
     """
     assert classifier.plan is not None
+    fewest = fewest_of_phase(runtime, classifier, inputs, setup.settings.batch_size)
     learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
     before = trainable_state.copy(now)
@@ -85,8 +88,8 @@ def find(
     rates: list[float] = []
     losses: list[float] = []
     average = 0.0
-    batches = _batches(runtime, inputs.train, setup, sweep.steps)
-    for number, (epoch, step, batch) in enumerate(batches):
+    steps = _steps(runtime, inputs.train, setup, fewest)
+    for number, (epoch, step, batch) in enumerate(islice(steps, sweep.steps)):
         rate = sweep.rate(number)
         learner.set_rate(rate / setup.settings.lr)
         try:
@@ -124,18 +127,12 @@ def suggest(rates: list[float], losses: list[float]) -> Rates:
     return Rates(rates, losses, rates[steepest], rates[lowest] / 10)
 
 
-def _batches(
-    runtime: Runtime, train: Source, setup: TrainingSetup, steps: int
+def _steps(
+    runtime: Runtime, train: Source, setup: TrainingSetup, fewest: int
 ) -> Iterator[tuple[int, int, Batch]]:
-    """Yield the first ``steps`` batches of a training as (epoch, step, batch)."""
-    left = steps
+    """Yield the batches of a training without end, as (epoch, step, batch)."""
     for epoch in count(1):
-        parts = runtime.batch_parts(
-            shuffled(len(train), setup.seed, epoch), setup.settings.batch_size
-        )
-        parts = parts[:left]
+        order = shuffled(len(train), setup.seed, epoch)
+        parts = runtime.batch_parts(order, setup.settings.batch_size, fewest)
         for step, batch in enumerate(runtime.load(train, parts, epoch)):
             yield epoch, step, batch
-        left -= len(parts)
-        if left <= 0:
-            return

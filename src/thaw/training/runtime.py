@@ -75,9 +75,14 @@ class Runtime:
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
 
-    def batch_parts(self, order: NDArray[np.int64], batch_size: int) -> list[BatchPart]:
-        """Return this process's part of each batch."""
-        return batch_parts(order, batch_size, self.rank, self.world)
+    def batch_parts(
+        self, order: NDArray[np.int64], batch_size: int, fewest: int = 1
+    ) -> list[BatchPart]:
+        """Return this process's part of each batch.
+
+        A last batch of fewer than ``fewest`` images per process joins the one before it.
+        """
+        return batch_parts(order, batch_size, self.rank, self.world, fewest)
 
     def load(
         self, source: Source, parts: list[BatchPart], epoch: int | None = None
