@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import torch
+
     from thaw.config.data_sections import Augment
     from thaw.config.params import Params
     from thaw.config.training_sections import Training
@@ -98,10 +100,17 @@ class Context:
         return fit(self.runtime, classifier, inputs, self.setup(phase), observer)
 
 
-def open_context(params: Params, prepared: Path, *, single_process: bool = False) -> Context:
+def open_context(
+    params: Params,
+    prepared: Path,
+    *,
+    single_process: bool = False,
+    device: torch.device | None = None,
+) -> Context:
     """Open the project in the processes that are running.
 
     With ``single_process``, ``launch.processes`` is taken as 1: a verb runs in one process.
+    ``device`` is that of a single process; by default it is a GPU if there is one.
 
     Raises:
         ThawError: there is no prepared data, or another number of processes runs.
@@ -110,7 +119,7 @@ def open_context(params: Params, prepared: Path, *, single_process: bool = False
     if single_process:
         launch = launch.model_copy(update={"processes": 1})
     data = Prepared(prepared)
-    return Context(params, data, start(launch, params.resources))
+    return Context(params, data, start(launch, params.resources, device))
 
 
 def compute_inputs(context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:

@@ -19,3 +19,9 @@ def test_a_picture_does_not_replace_the_parameters(verb: str, project: Path) -> 
 
 def test_advice_needs_prepared_data(project: Path, tuned: None) -> None:
     assert "no prepared data: run `dvc repro`" in error("advise")
+
+
+@pytest.mark.parametrize("verb", ["probe", "advise", "find-lr"])
+def test_a_device_that_is_not_there_is_refused(verb: str, project: Path, tuned: None) -> None:
+    assert error(verb, "--device", "cuda").startswith("--device cuda: ")
+    assert error(verb, "--device", "gpu").startswith("--device gpu: choose auto, cpu, ")

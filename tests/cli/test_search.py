@@ -13,3 +13,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("option", ["--show", "--apply"])
 def test_a_search_needs_prepared_data(option: str, project: Path) -> None:
     assert "no prepared data: run `dvc repro`" in error("search", option)
+
+
+def test_a_device_that_is_not_there_is_refused(project: Path, tuned: None) -> None:
+    assert error("search", "--device", "cuda").startswith("--device cuda: ")
+    assert error("search", "--device", "gpu").startswith("--device gpu: choose auto, cpu, ")

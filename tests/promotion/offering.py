@@ -33,4 +33,6 @@ def examined(shop: Shop, name: str, version: int) -> tuple[Candidate, Report]:
     """Return a candidate and the report of the gate, without recording the result."""
     made = find_candidate(shop.ledger(name), version)
     with contextlib.chdir(shop.folder):
-        return made, promotion.run_gate(shop.params, shop.prepared, made, force=False, reason="")
+        return made, promotion.run_gate(
+            shop.params, shop.prepared, made, PromotionRequest(name, "champion", version)
+        )

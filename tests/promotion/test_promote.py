@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pytest
+import torch
 
 from tests.promotion.interrupted import Killed, killed_at
 from tests.promotion.offering import examined, kinds, offer
@@ -164,16 +165,17 @@ def test_versions_are_scored_in_one_process_in_float32(
     local.register(name, "same")
     begun = []
 
-    def start(launch: Launch, resources: Resources) -> Any:
-        begun.append(launch)
+    def start(launch: Launch, resources: Resources, device: torch.device | None) -> Any:
+        begun.append((launch.mixed_precision, launch.processes, device))
         raise ThawError("seen")
 
     monkeypatch.setattr(promotion, "start", start)
     half = local.params.launch.model_copy(update={"mixed_precision": "bf16", "processes": 2})
     params = local.params.model_copy(update={"launch": half})
+    request = PromotionRequest(name, "champion", device=torch.device("cpu"))
     with contextlib.chdir(local.folder), pytest.raises(ThawError, match="seen"):
-        promotion.promote(params, local.prepared, PromotionRequest(name, "champion"))
-    assert [(one.mixed_precision, one.processes) for one in begun] == [("no", 1)]
+        promotion.promote(params, local.prepared, request)
+    assert begun == [("no", 1, torch.device("cpu"))]
 
 
 def test_a_version_with_other_weights_than_registered_cannot_be_forced(local: Shop) -> None:

@@ -44,7 +44,7 @@ def test_a_storage_that_stops_answering_ends_the_run_with_one_line(
     monkeypatch.setattr(commands, "WorkerPool", PoolWithBrokenStorage)
     monkeypatch.setattr(commands, "enqueue_first_trials", lambda *_: None)
     with pytest.raises(ThawError, match=r"search\.storage: .* stopped answering: ") as raised:
-        commands.run(project.PREPARED, 2, 1, "")
+        commands.run(project.PREPARED, 2, commands.Workers(1, "cpu"), "")
     assert "\n" not in str(raised.value)
     (run,) = MlflowClient(f"sqlite:///{Path.cwd()}/mlruns/mlflow.db").search_runs(["1"])
     assert run.info.status == "FAILED"
@@ -89,3 +89,35 @@ def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -
     with pytest.raises(ThawError, match="--trial NUMBER"):
         commands.apply(project.PREPARED, "", None)
     commands.apply(project.PREPARED, "", 0)
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpus", "devices", "count"),
+    [
+        (commands.Workers(), 0, (), 1),
+        (commands.Workers(per_device=3), 0, (), 1),
+        (commands.Workers(4), 0, (), 4),
+        (commands.Workers(), 2, ("0", "1"), 2),
+        (commands.Workers(per_device=3), 2, ("0", "1"), 6),
+        (commands.Workers(device="cuda"), 2, ("0", "1"), 2),
+        (commands.Workers(device="cuda:1", per_device=2), 2, ("1",), 2),
+        (commands.Workers(5), 2, ("0", "1"), 5),
+        (commands.Workers(device="cpu"), 2, (), 1),
+    ],
+)
+def test_workers_run_on_each_gpu_unless_their_number_or_device_is_given(
+    workers: commands.Workers,
+    gpus: int,
+    devices: tuple[str, ...],
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert workers.devices() == devices
+    assert workers.number(len(devices), processes=1) == count
+
+
+def test_trials_of_several_processes_share_the_gpus_among_fewer_workers() -> None:
+    assert commands.Workers().number(4, processes=2) == 2
+    assert commands.Workers().number(1, processes=2) == 1

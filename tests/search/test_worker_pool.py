@@ -12,25 +12,18 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("visible", "devices", "processes", "expected"),
+    ("devices", "processes", "expected"),
     [
-        (None, 2, 1, ["0", "1", "0"]),
-        ("", 2, 1, ["0", "1", "0"]),
-        ("2,3", 2, 1, ["2", "3", "2"]),
-        ("GPU-a,GPU-b,GPU-c,GPU-d", 4, 2, ["GPU-a,GPU-b", "GPU-c,GPU-d", "GPU-a,GPU-b"]),
+        ((), 1, ["", "", ""]),
+        (("0",), 1, ["0", "0", "0"]),
+        (("0", "1"), 1, ["0", "1", "0"]),
+        (("GPU-a", "GPU-b", "GPU-c", "GPU-d"), 2, ["GPU-a,GPU-b", "GPU-c,GPU-d", "GPU-a,GPU-b"]),
+        (("0",), 2, ["0", "0", "0"]),
     ],
 )
-def test_workers_share_the_devices_that_the_user_made_visible(
-    visible: str | None,
-    devices: int,
-    processes: int,
-    expected: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_workers_take_turns_on_the_devices(
+    devices: tuple[str, ...], processes: int, expected: list[str], tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     launch = settings.PARAMS.launch.model_copy(update={"processes": processes})
     pool = WorkerPool(3, launch, tmp_path, [], devices)
     assert [pool._visible_devices(number) for number in range(3)] == expected

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +49,23 @@ def test_half_precision_without_a_gpu_is_refused() -> None:
     launch = phase.launch(processes=1).model_copy(update={"mixed_precision": "fp16"})
     with pytest.raises(ThawError, match=r"mixed_precision: fp16 needs a GPU.*bf16"):
         start(launch, phase.resources())
+
+
+@pytest.mark.parametrize("name", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_single_process_computes_on_the_device_that_was_chosen(name: str) -> None:
+    # A process of its own: Accelerate takes one device in the life of a process.
+    code = f"""
+import torch
+from tests.training import phase
+from thaw.system.devices import choose_device
+from thaw.training.runtime import start
+device = choose_device({name!r})
+runtime = start(phase.launch(processes=1), phase.resources(), device)
+print(torch.zeros(1, device=runtime.device).device == device)
+"""
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert found.stdout == "True\n"
 
 
 def test_the_one_process_is_the_main_one_and_adds_up_alone() -> None:

@@ -20,6 +20,8 @@ from thaw.training.lr_range_test import find
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
+
     from thaw.context import Context
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
@@ -28,13 +30,19 @@ PhaseName = Literal["warmup_head", "unfreeze"]
 _console = Console()
 
 
-def show_rates(phase: PhaseName, prepared: Path, models: Path, picture: Path) -> None:
+def show_rates(
+    phase: PhaseName,
+    prepared: Path,
+    models: Path,
+    picture: Path,
+    device: torch.device | None = None,
+) -> None:
     """Run the test of ``phase`` from its initial weights; print the suggestions and draw it.
 
     Raises:
         ThawError: the phase is unfreeze, and the stage warmup_head has not run yet.
     """
-    context = open_context(load(Params), prepared, single_process=True)
+    context = open_context(load(Params), prepared, single_process=True, device=device)
     if phase == "unfreeze":
         classifier, spec = _load_warmed_up(models / "warmup_head")
         tested = _unfreeze_phase(context, classifier, spec)

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _SHIFT_IMAGES = 256  # enough for medians over channels
 
 
-def measure_project(prepared: Path) -> Measurements:
-    """Measure the prepared data with the backbone that ``params.yaml`` names."""
-    context = open_context(load(Params), prepared, single_process=True)
+def measure_project(prepared: Path, device: torch.device | None = None) -> Measurements:
+    """Measure the prepared data with the backbone that ``params.yaml`` names, on ``device``."""
+    context = open_context(load(Params), prepared, single_process=True, device=device)
     classifier, spec = starting_model(context, all_blocks=True)
     return measure(context, classifier, spec.preprocessing)
 

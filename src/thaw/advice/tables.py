@@ -17,23 +17,25 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    import torch
+
     from thaw.advice.measurements import Measurements
 
 _BAR_WIDTH = 20  # characters of the bar of accuracy 1
 _console = Console()
 
 
-def show_probe(prepared: Path, picture: Path) -> None:
+def show_probe(prepared: Path, picture: Path, device: torch.device | None = None) -> None:
     """Measure the prepared data; print the table of linear probes and draw it."""
-    measured = measure_project(prepared)
+    measured = measure_project(prepared, device)
     _console.print(_table(measured))
     draw(measured.block_probes, measured.joint_probes, picture)
     _console.print(f"drawn: {picture}", highlight=False)
 
 
-def show_advice(prepared: Path, *, apply: bool) -> None:
+def show_advice(prepared: Path, device: torch.device | None = None, *, apply: bool) -> None:
     """Print the recommendation; with ``apply``, write its values into ``params.yaml``."""
-    measured = measure_project(prepared)
+    measured = measure_project(prepared, device)
     recommendation = recommend(measured)
     _console.print(_table(measured))
     _console.print(f"[bold]{recommendation.case.summary}[/bold]", highlight=False, soft_wrap=True)

@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from thaw.cli.project_folder import PREPARED, require_project
+from thaw.cli.project_folder import DEVICE_HELP, PREPARED, require_project
 from thaw.config import overlaps
 from thaw.system import launching
+from thaw.system.devices import choose_device
+
+_Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +25,7 @@ def probe(
     picture: Annotated[Path, typer.Option(help="The picture of the result.")] = Path(
         "reports/probe.png"
     ),
+    device: _Device = "auto",
 ) -> None:
     """Probe every block of the backbone with a linear classifier: which features are general?"""
     require_project()
@@ -29,18 +33,19 @@ def probe(
     launching.set_environment()
     from thaw.advice.tables import show_probe
 
-    show_probe(PREPARED, picture)
+    show_probe(PREPARED, picture, choose_device(device))
 
 
 def advise(
     apply: Annotated[bool, typer.Option("--apply", help="Write them to params.yaml.")] = False,
+    device: _Device = "auto",
 ) -> None:
     """Recommend training parameters for this data, with the measurements behind them."""
     require_project()
     launching.set_environment()
     from thaw.advice.tables import show_advice
 
-    show_advice(PREPARED, apply=apply)
+    show_advice(PREPARED, choose_device(device), apply=apply)
 
 
 def find_lr(
@@ -50,6 +55,7 @@ def find_lr(
     picture: Annotated[Path, typer.Option(help="The picture of the result.")] = Path(
         "reports/rates.png"
     ),
+    device: _Device = "auto",
 ) -> None:
     """Find a learning rate: train some hundred steps while it rises, keep nothing."""
     require_project()
@@ -57,7 +63,7 @@ def find_lr(
     launching.set_environment()
     from thaw.advice.lr_range import show_rates
 
-    show_rates(phase, PREPARED, Path("models"), picture)
+    show_rates(phase, PREPARED, Path("models"), picture, choose_device(device))
 
 
 def _refuse_picture(picture: Path) -> None:

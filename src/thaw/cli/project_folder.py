@@ -10,6 +10,7 @@ from thaw.errors import ThawError
 
 PREPARED = Path("data/prepared")
 MODEL_HELP = "The registered model; by default the one in params.yaml."
+DEVICE_HELP = "auto (a GPU if there is one), cpu, cuda or cuda:N with N from 0."
 
 
 def load_params() -> Params:

@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import MODEL_HELP, PREPARED, load_params
+from thaw.cli.project_folder import DEVICE_HELP, MODEL_HELP, PREPARED, load_params
 from thaw.system import launching
+from thaw.system.devices import choose_device
+
+_Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +29,7 @@ def promote(
         bool, typer.Option("--force", help="Promote even if the gate refuses.")
     ] = False,
     reason: Annotated[str, typer.Option(help="Text for the history.")] = "",
+    device: _Device = "auto",
 ) -> None:
     """Compare a version with the champion; promote it if the gate passes (else exit code 1)."""
     params = load_params()
@@ -34,7 +38,7 @@ def promote(
     from thaw.promotion.promote import PromotionRequest
 
     name = model or params.tracking.registered_model
-    request = PromotionRequest(name, to, version, force, reason)
+    request = PromotionRequest(name, to, version, force, reason, choose_device(device))
     if not commands.promote(params, PREPARED, request):
         raise typer.Exit(1)
 

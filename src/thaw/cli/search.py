@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import PREPARED, require_project
+from thaw.cli.project_folder import DEVICE_HELP, PREPARED, require_project
+
+_Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,8 +21,17 @@ def search(
         int, typer.Option(min=1, help="Number of trials of the study, over all its runs.")
     ] = 50,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes that run trials; without a GPU, one per core.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that run trials; by default one per GPU, or one without a GPU, where "
+            "one per core is fastest.",
+        ),
+    ] = None,
+    per_device: Annotated[
+        int, typer.Option(min=1, help="Workers that share a GPU, if --workers is not given.")
     ] = 1,
+    device: _Device = "auto",
     apply: Annotated[
         bool, typer.Option("--apply", help="Run no trial; write the best values to params.yaml.")
     ] = False,
@@ -41,4 +52,4 @@ def search(
     elif show:
         commands.show(PREPARED, study)
     else:
-        commands.run(PREPARED, trials, workers, study)
+        commands.run(PREPARED, trials, commands.Workers(workers, device, per_device), study)

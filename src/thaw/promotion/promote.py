@@ -32,6 +32,7 @@ from thaw.training.runtime import start
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from mlflow.entities.model_registry import ModelVersion
 
     from thaw.config.params import Params
@@ -43,7 +44,7 @@ class PromotionRequest:
     """A version and the alias that it is to get.
 
     ``version`` is None for the challenger. ``force`` promotes even if the gate refuses, and needs a
-    ``reason``.
+    ``reason``. ``device`` computes the scores; by default it is a GPU if there is one.
     """
 
     name: str
@@ -51,6 +52,7 @@ class PromotionRequest:
     version: int | None = None
     force: bool = False
     reason: str = ""
+    device: torch.device | None = None
 
     def check(self) -> None:
         """Raise if the request cannot be carried out.
@@ -81,22 +83,25 @@ def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report
     candidate = find_candidate(Ledger(client, request.name, request.alias), request.version)
     if candidate.has_lost_champion and not request.force:
         raise ThawError(f"{request.name}: {_lost_champion(candidate)}")
-    report = run_gate(params, prepared, candidate, force=request.force, reason=request.reason)
+    report = run_gate(params, prepared, candidate, request)
     record_result(candidate, report)
     return report
 
 
 def run_gate(
-    params: Params, prepared: Path, candidate: Candidate, *, force: bool, reason: str
+    params: Params, prepared: Path, candidate: Candidate, request: PromotionRequest
 ) -> Report:
-    """Score the candidate and the current version on the test split, and check all rules."""
+    """Score the candidate and the current version on the test split, and check all rules.
+
+    ``request`` names the device, and whether and why the alias moves anyway.
+    """
     data = Prepared(prepared)
     ledger, bins = candidate.ledger, params.evaluate.calibration_bins
     versions = [number for number in (candidate.version, candidate.against) if number is not None]
     entries = [_registry_entry(params, ledger, number) for number in versions]
     # The models are scored as they are served: in one process, in float32.
     launch = params.launch.model_copy(update={"processes": 1, "mixed_precision": "no"})
-    runtime = start(launch, params.resources)
+    runtime = start(launch, params.resources, request.device)
     scored = [
         score_version(Version(ledger.name, number), data, runtime, bins) for number in versions
     ]
@@ -118,8 +123,8 @@ def run_gate(
         metrics=gate_report.metric_values(challenger, champion),
         recalls=gate_report.recalls(challenger, champion),
         notes=[*champion_notes(candidate, entries[1:], origin.test_here), *rule_notes(git_state)],
-        reason=reason,
-        force=force,
+        reason=request.reason,
+        force=request.force,
         commit=git_state[0] if git_state else "",
         dirty=bool(git_state and git_state[1]),
     )

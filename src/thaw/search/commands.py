@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,12 @@ from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
 from thaw.search.worker_pool import WorkerPool
 from thaw.system.console import say
+from thaw.system.devices import AUTO, choose_device, gpu_count, visible_name
 from thaw.system.locks import only_process
 
 if TYPE_CHECKING:
     import optuna
+    import torch
     from optuna.storages import RDBStorage
 
     from thaw.search.confirmation import Candidate
@@ -37,7 +40,42 @@ _POLL_INTERVAL = 1.0  # seconds between two looks at the study
 _console = Console()
 
 
-def run(prepared: Path, trials: int, workers: int, name: str) -> None:
+@dataclass(frozen=True)
+class Workers:
+    """The processes that run trials.
+
+    Attributes:
+        count: their number; None starts ``per_device`` of them on each GPU, or one on a CPU.
+        device: ``auto`` and ``cuda`` are all GPUs, ``cuda:N`` is one of them; ``cpu`` is none.
+        per_device: workers that share a GPU. It is faster where the steps of a trial are short,
+            and takes as many times the memory.
+    """
+
+    count: int | None = None
+    device: str = AUTO
+    per_device: int = 1
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the names of the GPUs that the workers may use, none if they use the CPU.
+
+        Raises:
+            ThawError: there is no such device.
+        """
+        chosen = choose_device(self.device)
+        if chosen.type == "cpu":
+            return ()
+        is_one = ":" in self.device
+        numbers = [chosen.index] if is_one else range(gpu_count())
+        return tuple(visible_name(number) for number in numbers)
+
+    def number(self, devices: int, processes: int) -> int:
+        """Return the number of workers of ``processes`` each on ``devices`` GPUs."""
+        if self.count is not None:
+            return self.count
+        return max(1, devices // processes) * (self.per_device if devices else 1)
+
+
+def run(prepared: Path, trials: int, workers: Workers, name: str) -> None:
     """Run trials until the study has ``trials`` of them, confirm the best, and print the study.
 
     Raises:
@@ -45,18 +83,20 @@ def run(prepared: Path, trials: int, workers: int, name: str) -> None:
         KeyboardInterrupt: the search was interrupted; its state is stored and printed.
     """
     params = load(Params)
-    definition = _checked_definition(params, prepared)
+    device, devices = choose_device(workers.device), workers.devices()
+    definition = _checked_definition(params, prepared, device)
     connected = storage.connect(params.search.storage)
     with storage.explain_failures(params.search.storage):
         study = open_study(definition, connected, name)
         folder = FOLDER / study.study_name.replace("/", "_")
         with only_process(folder / "search.lock", f"the search {study.study_name}"):
-            enqueue_first_trials(study, connected, definition, prepared, trials)
+            enqueue_first_trials(study, connected, definition, prepared, trials, device)
             log = StudyLog(study, definition, folder / "plots")
             arguments = [
                 "--study", study.study_name, "--trials", str(trials), "--prepared", str(prepared)
             ]  # fmt: skip
-            pool = WorkerPool(workers, params.launch, folder, arguments, _device_count())
+            count = workers.number(len(devices), params.launch.processes)
+            pool = WorkerPool(count, params.launch, folder, arguments, devices)
             status = _run_workers(pool, study, definition, connected, log)
         _print(study, definition, connected)
     if status == "KILLED":
@@ -101,19 +141,13 @@ def _definition(params: Params, prepared: Path) -> StudyDefinition:
     return StudyDefinition.from_params(params, digest, parent_of(params))
 
 
-def _checked_definition(params: Params, prepared: Path) -> StudyDefinition:
+def _checked_definition(params: Params, prepared: Path, device: torch.device) -> StudyDefinition:
     """Return the definition of the study, checked against the backbone."""
     definition = _definition(params, prepared)
-    context = open_context(params, prepared, single_process=True)
+    context = open_context(params, prepared, single_process=True, device=device)
     classifier, _ = starting_model(context, all_blocks=True)
     search_space.check(params, definition.dimensions, len(classifier.blocks))
     return definition
-
-
-def _device_count() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _run_workers(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import optuna
+    import torch
     from optuna.storages import RDBStorage
 
     from thaw.search.study_definition import StudyDefinition
@@ -32,6 +33,7 @@ def enqueue_first_trials(
     definition: StudyDefinition,
     prepared: Path,
     trials: int,
+    device: torch.device | None = None,
 ) -> None:
     """Add the first trials that the study lacks, as long as it has fewer than ``trials``."""
     missing = _missing(study, trials)
@@ -40,7 +42,7 @@ def enqueue_first_trials(
     advised: dict[str, object] = {}
     if ADVICE in missing:
         say("measuring the data for advice")
-        advised = recommend(measure_project(prepared)).values
+        advised = recommend(measure_project(prepared, device)).values
     with exclusive_lock(storage):
         still_missing = _missing(study, trials)  # another machine may have added some
         for name, values in first_trials(definition, advised):

@@ -29,14 +29,15 @@ _MAX_DEATHS = 20  # of one worker, after which the cause is not in the trials
 class WorkerPool:
     """``count`` workers on one study; worker N writes its output to ``folder/worker-N.log``.
 
-    ``arguments`` are those of ``thaw.search.worker``. ``devices`` is the number of visible GPUs.
+    ``arguments`` are those of ``thaw.search.worker``. ``devices`` are names of GPUs, as in
+    CUDA_VISIBLE_DEVICES; the workers take turns on them. Without any, a worker sees no GPU.
     """
 
     count: int
     launch: Launch
     folder: Path
     arguments: list[str]
-    devices: int = 0
+    devices: tuple[str, ...] = ()
     _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
 
@@ -75,8 +76,7 @@ class WorkerPool:
         threads = self.launch.threads or max(1, cores() // (self.count * self.launch.processes))
         environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
         environment["PYTHONSAFEPATH"] = "1"  # also for the processes that Accelerate starts
-        if self.devices > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = self._visible_devices(number)
+        environment["CUDA_VISIBLE_DEVICES"] = self._visible_devices(number)
         command = [sys.executable, "-P", "-m", _MODULE]
         if self.launch.processes > 1:
             command = accelerate_command(_MODULE, self.launch, threads)
@@ -93,11 +93,10 @@ class WorkerPool:
             )
 
     def _visible_devices(self, number: int) -> str:
-        """Return the devices of worker ``number``, among those that this process may use."""
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        names = visible.split(",") if visible else [str(index) for index in range(self.devices)]
-        each = self.launch.processes
-        return ",".join(names[(number * each + rank) % self.devices] for rank in range(each))
+        """Return the devices of worker ``number``: one for each of its processes, at most all."""
+        count = len(self.devices)
+        each = min(self.launch.processes, count)
+        return ",".join(self.devices[(number * each + rank) % count] for rank in range(each))
 
     def _stop(self) -> None:
         for process in self._processes.values():

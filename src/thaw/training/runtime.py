@@ -137,8 +137,10 @@ class Runtime:
         return context
 
 
-def start(launch: Launch, resources: Resources) -> Runtime:
+def start(launch: Launch, resources: Resources, device: torch.device | None = None) -> Runtime:
     """Meet the other processes of this stage.
+
+    ``device`` is that of a single process; by default it is a GPU if there is one.
 
     Raises:
         ThawError: there are not as many as ``launch.processes`` says. (A wrong launch would
@@ -147,7 +149,9 @@ def start(launch: Launch, resources: Resources) -> Runtime:
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     # It would also fill every new tensor (700 in each step) to avoid reading uninitialised memory.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    has_gpu = torch.cuda.is_available()
+    has_gpu = torch.cuda.is_available() if device is None else device.type == "cuda"
+    if device is not None and has_gpu:
+        torch.cuda.set_device(device)  # the device that Accelerate names "cuda"
     if launch.mixed_precision == "fp16" and not has_gpu:
         raise ThawError(
             "params.yaml: launch.mixed_precision: fp16 needs a GPU (a CPU would silently run "

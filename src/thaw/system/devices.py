@@ -1,0 +1,66 @@
+"""Choose the device that a verb computes on: ``--device auto|cpu|cuda[:N]``."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    import torch
+
+AUTO = "auto"
+CPU = "cpu"
+_CUDA = re.compile(r"cuda(?::(\d{1,4}))?", re.ASCII)
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def choose_device(name: str = AUTO) -> torch.device:
+    """Return the device that ``name`` names: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    ``auto`` is the first GPU that torch can use, or the CPU if there is none. ``cuda`` is
+    ``cuda:0``. N counts from 0 among the GPUs in ``CUDA_VISIBLE_DEVICES``.
+
+    Raises:
+        ThawError: the name is another one, or there is no such GPU.
+    """
+    import torch  # takes seconds to import
+
+    found = _CUDA.fullmatch(name)
+    if name not in {AUTO, CPU} and not found:
+        raise ThawError(f"--device {name}: choose auto, cpu, cuda or cuda:N, where N is 0 or more")
+    count = gpu_count()
+    if name == CPU or (name == AUTO and not count):
+        return torch.device(CPU)
+    number = int(found[1] or 0) if found else 0
+    if not count:
+        raise ThawError(f"--device {name}: {_reason_for_no_gpu()}; --device cpu works everywhere")
+    if number >= count:
+        known = ", ".join(f"cuda:{index}" for index in range(count))
+        raise ThawError(f"--device {name}: there is no such GPU: choose from {known}")
+    return torch.device("cuda", number)
+
+
+def gpu_count() -> int:
+    """Return the number of GPUs that torch can use; it does not start CUDA."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def visible_name(number: int) -> str:
+    """Return the name of GPU ``number`` for the variable CUDA_VISIBLE_DEVICES of a new process."""
+    names = [name.strip() for name in os.environ.get(_VISIBLE, "").split(",")]
+    return names[number] if any(names) else str(number)
+
+
+def _reason_for_no_gpu() -> str:
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"the installed torch {torch.__version__} is for CPUs only"
+    if _VISIBLE in os.environ:
+        return f"torch finds no GPU; {_VISIBLE} is {os.environ[_VISIBLE]!r}"
+    return "torch finds no GPU (`nvidia-smi` lists the GPUs and their driver)"
