@@ -1,20 +1,21 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.utils.hydra import apply_overrides
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.project import ROOT
-from thaw.config.editing import renamed_text, write_values
+from thaw.config.editing import read_text, renamed_text, write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.values import flatten
 from thaw.errors import ThawError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SHORT = """\
 # the project
@@ -246,3 +247,192 @@ def test_a_write_renames_old_keys(tmp_path: Path) -> None:
 def test_a_section_whose_keys_were_all_renamed_stays_empty() -> None:
     text = renamed_text("launch:\n  workers: 2\n# runs\ntracking: {}\n")
     assert text == "launch: {}\n# runs\ntracking: {}\nresources:\n  workers: 2\n"
+
+
+def change(folder: Path, text: str, values: dict[str, Any]) -> list[str]:
+    """Write ``values``, check that no other value changed, and return the lines that differ."""
+    path = written(folder, text)
+    before = flatten(load(Params, path))
+    write_values(values, path)
+    after = flatten(load(Params, path))
+    expected = before | {key: str(value) for key, value in values.items()}
+    assert after == expected
+    found = difflib.ndiff(text.splitlines(keepends=True), read_text(path).splitlines(keepends=True))
+    return [line for line in found if line.startswith(("-", "+"))]
+
+
+JSON = '{"seed": 0, "unfreeze": {"lr": 0.001, "blocks": []}, "head": {}}\n'
+FLOW = "seed: 0\nunfreeze: {lr: 0.001,  # rate\n  blocks: [1, 2]} # end\nhead: {}\n"
+MARKED = (
+    "%YAML 1.2\n---\n# start\nseed: 0 #\ttabs\there\n\"unfreeze\":\n    'lr': 1.0e-3 # rate\n"
+    '    "depth": "auto"\n    blocks:\n    - 1 # one\n    - 0x2 # two\n...\n'
+)
+ANCHORS = (
+    "unfreeze: &u\n  lr: &lr 0.001  # rate\n  epochs: 4\nfold_bn: *u\nwarmup_head:\n  <<: *u\n"
+    "  patience: 3\nhead:\n  taps: &t [1, 2]\n  hidden: *t\n"
+)
+EXPLICIT = "? seed\n: 0\n? unfreeze\n: ? lr\n  : 0.001\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "lines"),
+    [
+        (JSON, {"unfreeze.depth": 3}, [JSON.replace("1, ", '1, "depth": 3, ')]),
+        (JSON, {"head.taps": [1, 3]}, [JSON.replace("{}", '{"taps": [1, 3]}')]),
+        (JSON, {"backbone.name": "lenet5", "backbone.weights": "none"}, [
+            JSON.replace(', "unf', ', "backbone": {"name": "lenet5", "weights": "none"}, "unf'),
+        ]),
+        (JSON, {"unfreeze.blocks": [7]}, [JSON.replace("[]", "[7]")]),
+        (FLOW, {"unfreeze.lr": 0.02}, ["unfreeze: {lr: 0.02,  # rate\n"]),
+        (FLOW, {"unfreeze.patience": 2}, ["unfreeze: {lr: 0.001, patience: 2,  # rate\n"]),
+        (FLOW, {"unfreeze.blocks": [3]}, ["  blocks: [3]} # end\n"]),
+        (MARKED, {"seed": 5}, ["seed: 5 #\ttabs\there\n"]),
+        (MARKED, {"unfreeze.lr": 0.02}, ["    'lr': 0.02   # rate\n"]),
+        (MARKED, {"unfreeze.depth": 3}, ['    "depth": 3\n']),
+        (MARKED, {"unfreeze.blocks": [1, 3]}, ["    - 3   # two\n"]),
+        (MARKED, {"unfreeze.blocks": [1, 2, 4]}, ["    - 4\n"]),
+        (MARKED, {"tracking.uri": "x"}, ["tracking:\n", "    uri: x\n"]),
+        (ANCHORS, {"warmup_head.epochs": 9}, ["  epochs: 9\n"]),
+        (ANCHORS, {"fold_bn.epochs": 9}, ["fold_bn:\n", "  <<: *u\n", "  epochs: 9\n"]),
+        (ANCHORS, {"head.hidden": [8]}, ["  hidden:\n", "  - 8\n"]),
+        (ANCHORS, {"head.taps": [1]}, ["  taps: &t [1]\n", "  hidden:\n", "  - 1\n", "  - 2\n"]),
+        (ANCHORS, {"unfreeze.lr": 0.02}, [
+            "  lr: &lr 0.02   # rate\n", "fold_bn:\n", "  <<: *u\n", "  lr: 0.001\n",
+            "  lr: 0.001\n",
+        ]),
+        (ANCHORS, {"unfreeze.depth": 2}, [  # a key that the other sections do not have
+            "  depth: 2\n", "fold_bn:\n", "  lr: 0.001\n", "  epochs: 4\n", "  lr: 0.001\n",
+            "  epochs: 4\n",
+        ]),
+        (EXPLICIT, {"unfreeze.lr": 0.5}, ["  : 0.5\n"]),
+        (EXPLICIT, {"unfreeze.depth": 3}, ["  depth: 3\n"]),
+        (EXPLICIT, {"unfreeze.blocks": [3]}, ["  blocks:\n", "  - 3\n"]),
+        ("data:\n  path: >-\n    a\n  root: b\n", {"data.path": "c"}, ["  path: c\n"]),
+        ("unfreeze: !!map\n  depth: !!str auto\n", {"unfreeze.depth": 3}, ["  depth: 3\n"]),
+        ("\ufeffseed: 0\nhead: {}\n", {"seed": 3}, ["\ufeffseed: 3\n"]),
+        ("seed: 0\runfreeze:\r  lr: 0.1\r", {"unfreeze.lr": 0.2}, ["  lr: 0.2\r"]),
+        ("seed: 0\r\nhead: {}\r\n", {"head.taps": [3]}, ["head:\r\n", "  taps:\r\n", "  - 3\r\n"]),
+        ("{}", {"unfreeze.lr": 0.2}, ["unfreeze:\n", "  lr: 0.2"]),
+        ("head:\n  taps: []\n\n# end", {"head.taps": [2]}, ["  taps:\n", "  - 2\n"]),
+        ("unfreeze:\n  lr: 0.1   # a\n            # b\n  # next\n  patience: 2\n",
+         {"unfreeze.lr": 0.03, "unfreeze.depth": 1}, ["  lr: 0.03  # a\n", "  depth: 1\n"]),
+    ],
+)  # fmt: skip
+def test_every_form_of_yaml_is_edited_in_place(
+    tmp_path: Path, text: str, values: dict[str, Any], lines: list[str]
+) -> None:
+    found = change(tmp_path, text, values)
+    assert [line[2:] for line in found if line.startswith("+")] == lines
+    removed = len([line for line in found if line.startswith("-")])
+    assert removed <= len(lines) + text.count(">-")
+
+
+CASE = """\
+head:
+  taps:                    # blocks
+  - 7
+  - 9
+  hidden:                  # widths
+  - 16
+unfreeze:
+  depth: 9                 # blocks
+  batch_norm: train        # train | frozen
+                           # affine | auto
+  lr: 0.001
+"""
+
+
+def test_lists_that_dvc_wrote_in_block_form_do_not_prevent_an_edit(tmp_path: Path) -> None:
+    values = {"unfreeze.depth": 2, "unfreeze.lr": 0.002, "head.hidden": []}
+    assert [line[2:] for line in change(tmp_path, CASE, values) if line.startswith("+")] == [
+        "  hidden: []               # widths\n",
+        "  depth: 2                 # blocks\n",
+        "  lr: 0.002\n",
+    ]
+
+
+def test_a_new_key_stands_behind_the_comment_lines_of_the_one_before(tmp_path: Path) -> None:
+    text = CASE.replace("  lr: 0.001\n", "")
+    change(tmp_path, text, {"fold_bn.lr": 0.5, "tracking.uri": "x"})
+    added = "fold_bn:\n  lr: 0.5\ntracking:\n  uri: x\n"
+    assert (tmp_path / "params.yaml").read_text() == text + added
+
+
+def test_a_link_stays_a_link_and_the_file_that_it_names_is_edited(tmp_path: Path) -> None:
+    real = tmp_path / "real.yaml"
+    real.write_text("seed: 0\n")
+    link = tmp_path / "params.yaml"
+    link.symlink_to(real)
+    write_values({"seed": 1}, link)
+    assert link.is_symlink()
+    assert real.read_text() == "seed: 1\n"
+
+
+def test_renamed_keys_in_brackets_and_with_other_line_endings_move(tmp_path: Path) -> None:
+    text = "launch: {processes: 1, workers: 2}\r\nresources: {cache_gb: 0x3}\r\n"
+    assert (
+        renamed_text(text) == "launch: {processes: 1}\r\nresources: {workers: 2, cache_gb: 0x3}\r\n"
+    )
+    path = written(tmp_path, text.replace("0x3", "3"))
+    assert load(Params, path).resources.workers == 2
+
+
+_SPELLED = {
+    "seed": ("0", "7"),
+    "data.path": ("photos", "'a: b'", '"x"'),
+    "head.taps": ("[]", "[1, 2]", "\n@- 1\n@- 2"),
+    "head.dropout": ("0.0", "0.25"),
+    "unfreeze.lr": ("0.001", "1.0e-3", "!!float 0.5"),
+    "unfreeze.depth": ("auto", '"auto"', "0"),
+    "tracking.experiment": ("thaw", "'quoted'", ">-\n@    folded"),
+}
+_NEW: dict[str, list[Any]] = {
+    "seed": [0, 5], "data.path": ["new", "c: d"], "data.root": ["x"],
+    "head.taps": [[], [3], [1, 2, 3]], "head.hidden": [[], [16]], "head.dropout": [0.5],
+    "unfreeze.lr": [1e-5, 0.25],
+    "unfreeze.depth": ["auto", 1], "unfreeze.epochs": [2], "tracking.experiment": ["mine"],
+    "search.confirm_seeds": [1],
+}  # fmt: skip
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    """Draw a params.yaml: some of the keys, each in one of its spellings, with comments."""
+    lines, step = [], draw(st.sampled_from(["  ", "    "]))
+    chosen = [key for key in _SPELLED if draw(st.booleans())]
+    for section in dict.fromkeys(key.split(".")[0] for key in chosen):
+        if draw(st.booleans()):
+            lines.append(f"# about {section}")
+        if section != "seed":
+            lines.append(f"{section}:" + draw(st.sampled_from(["", "  # section"])))
+        for key in (key for key in chosen if key.split(".")[0] == section):
+            indent = "" if section == "seed" else step
+            value = draw(st.sampled_from(_SPELLED[key])).replace("@", indent)
+            comment = draw(st.sampled_from(["", f"   # {key}"])) if "\n" not in value else ""
+            name = key.split(".")[-1]
+            lines.append(f"{indent}{draw(st.sampled_from([name, repr(name)]))}: {value}{comment}")
+            lines += draw(st.sampled_from([[], [""], [f"{indent}# below {key}"]]))
+    text = "\n".join(lines or ["{}"])
+    return (
+        draw(st.sampled_from(["", "---\n"])) + text + draw(st.sampled_from(["", "\n", "\n...\n"]))
+    )
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@given(documents(), st.sampled_from(["\n", "\r\n"]), st.data())
+def test_only_the_values_that_are_written_change(
+    text: str, ending: str, data: st.DataObject
+) -> None:
+    text = text.replace("\n", ending)
+    keys = data.draw(st.lists(st.sampled_from(sorted(_NEW)), min_size=1, max_size=3, unique=True))
+    values = {key: data.draw(st.sampled_from(_NEW[key])) for key in keys}
+    with tempfile.TemporaryDirectory() as folder:
+        change(Path(folder), text, values)
+        after = read_text(Path(folder) / "params.yaml")
+    kept = [line for line in text.splitlines() if line.lstrip().startswith("#")]
+    assert [line for line in after.splitlines() if line.lstrip().startswith("#")] == kept
+    for key in _SPELLED.keys() - values.keys():  # untouched values keep their spelling
+        assert after.count(f"# {key}") == text.count(f"# {key}")
+    assert after.count("\n") == after.count(ending)
+    for key in _SPELLED.keys() & values.keys():
+        assert after.count(f"   # {key}") <= text.count(f"   # {key}")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from tests.project import ROOT
@@ -44,6 +45,17 @@ def test_the_file_has_every_section_that_dvc_tracks_and_at_most_40_lines() -> No
     stages: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     tracked = {name for stage in stages.values() for name in stage["params"] if type(name) is str}
     assert tracked <= set(YAML(typ="safe").load(text))
+
+
+@pytest.mark.parametrize("path", ["photos", "a: b", "é", "/data" + "/long name" * 20, "x" * 300])
+def test_dvc_changes_one_line_of_the_file(tmp_path: Path, path: str) -> None:
+    data = Data(source="folder", path=path, root=path)
+    text = params_text(initial_params("flowers", data, None))
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    assert load(Params, file).data.path == path
+    apply_overrides(file, ["unfreeze.depth=3"])
+    assert file.read_text() == text.replace("depth: auto", "depth: 3")
 
 
 @pytest.mark.parametrize(

@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import io
-from decimal import Decimal
+import copy
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.error import YAMLError
 
-from thaw.config.comments import insert_key, lines_kept_after, remove_key, replace_value
 from thaw.config.explanations import nearest_keys
-from thaw.config.loading import PARAMS_FILE, load, validate
-from thaw.config.parameter import section_type
+from thaw.config.loading import PARAMS_FILE, content_of, load, validate
+from thaw.config.parameter import parameters, section_type
 from thaw.config.params import Params
-from thaw.config.renames import Rename, find_renames
+from thaw.config.renames import Rename, apply_renames, has_key
 from thaw.config.values import value_of
+from thaw.config.yaml_edits import loaded, remove_value, set_value
+from thaw.config.yaml_entries import fragment, insert, put_raw, raw_fragment
+from thaw.config.yaml_tree import parse
 from thaw.errors import ThawError
-from thaw.system.files import write_whole
+from thaw.system.files import resolved, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pydantic import BaseModel
 
-
-class _Representer(RoundTripRepresenter):  # type: ignore[misc]
-    """Writes every digit of a number: other YAML readers take ``1e-05`` for a string."""
-
-    def represent_plain_float(self, value: float) -> Any:
-        text = format(Decimal(repr(value)), "f")
-        return self.represent_scalar(
-            "tag:yaml.org,2002:float", text if "." in text else f"{text}.0"
-        )
-
-
-_Representer.add_representer(float, _Representer.represent_plain_float)
+_MOST_ROUNDS = 5  # of values that follow another one through an anchor
 
 
 def write_values(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> list[str]:
     """Write ``values`` (by dotted key) into ``path`` and return the keys whose value changed.
 
-    Comments, order, blank lines and line endings stay. A key that the file does not have is
-    inserted into its section. A value that the file has already, or that is the default of a key
-    that it does not have, leaves the file as it is.
+    All other characters stay. A key that the file does not have is inserted into its section. A
+    value that the file has already, or that is the default of a key that it does not have, leaves
+    the file as it is. Values that refer to a changed one by an alias keep theirs.
 
     Raises:
         ThawError: there is no such parameter, or the result is not valid; nothing is written then.
@@ -58,123 +47,140 @@ def write_values(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> list[st
     }
     if not changed:
         return []
-    text = _read_text(path)
-    yaml, document = _open(text)
-    _rename(document, find_renames(document))
+    text = renamed_text(read_text(path))
+    wanted = copy.deepcopy(content_of(text, path))
     for key, value in changed.items():
-        _set(document, key.split("."), value, Params)
-    _write(yaml, document, text, path)
+        _put(wanted, key.split("."), value)
+    try:
+        for key, value in changed.items():
+            text = _set(text, key, value)
+        text = _repaired(text, wanted)
+    except (YAMLError, LookupError, ValueError):  # a form that the edits do not know
+        raise ThawError(_not_in_place(", ".join(changed))) from None
+    validate(Params, content_of(text, path), path)
+    write_whole(resolved(path), text.encode())
     return list(changed)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of ``path`` with its line endings as they are."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return stream.read()
 
 
 def renamed_text(text: str) -> str:
     """Return the text of a ``params.yaml`` with its renamed parameters under their new names.
 
-    Comments, order and line endings stay.
+    All other characters stay.
+
+    Raises:
+        ThawError: it is not a YAML mapping, or its form does not allow it.
     """
-    yaml, document = _open(text)
-    _rename(document, find_renames(document))
-    return _text_of(yaml, document, text)
+    wanted = content_of(text)
+    renames = apply_renames(wanted)
+    if not renames:
+        return text
+    try:
+        for rename in renames:
+            text = _moved(text, rename)
+        return _repaired(text, wanted)
+    except (YAMLError, LookupError, ValueError):  # a form that the edits do not know
+        raise ThawError(_not_in_place(", ".join(rename.old for rename in renames))) from None
 
 
-def _read_text(path: Path) -> str:
-    with path.open(encoding="utf-8", newline="") as stream:  # line endings as they are
-        return stream.read()
+def with_sections(text: str, content: Mapping[str, Any]) -> str:
+    """Return the text of a ``params.yaml`` with new top-level entries at its end."""
+    for name, value in content.items():
+        text = insert(text, parse(text), name, fragment(text, name, value))
+    return text
 
 
-def _open(text: str) -> tuple[YAML, CommentedMap]:
-    """Return a writer in the style of ``text``, and its content with comments."""
-    yaml = YAML()
-    yaml.Representer = _Representer
-    yaml.preserve_quotes = True
-    yaml.width = 1_000_000  # never wrap a line
-    document = yaml.load(text.replace("\r\n", "\n"))
-    indent, offset = _indentation(document)
-    yaml.indent(mapping=indent, sequence=offset + 2, offset=offset)
-    return yaml, document
+def _set(text: str, key: str, value: Any) -> str:
+    return set_value(text, key.split("."), value, _orders(key))
 
 
-def _indentation(document: CommentedMap) -> tuple[int, int]:
-    """Return the indentation of sections, and of the dashes of lists below their key."""
-    indents, offsets = [], []
-    for section in document.values():
-        if not isinstance(section, CommentedMap) or section.fa.flow_style():
-            continue
-        for name, value in section.items():
-            column = section.lc.key(name)[1]
-            indents.append(column)
-            if isinstance(value, CommentedSeq) and value and not value.fa.flow_style():
-                offsets.append(value.lc.item(0)[1] - len("- ") - column)
-    return min(indents, default=2), min(offsets, default=0)
+def _orders(key: str) -> list[list[str]]:
+    """Return the names of the parameters beside each part of the dotted ``key``, in order."""
+    orders: list[list[str]] = []
+    schema: type[BaseModel] = Params
+    for part in key.split("."):
+        orders.append(list(schema.model_fields))
+        schema = section_type(schema.model_fields[part]) or schema
+    return orders
 
 
-def _write(yaml: YAML, document: CommentedMap, before: str, path: Path) -> None:
-    """Write ``document``, if it is valid, in the style of the text ``before``."""
-    text = _text_of(yaml, document, before)
-    validate(Params, YAML(typ="safe").load(text), path)
-    write_whole(path, text.encode())
+def _moved(text: str, rename: Rename) -> str:
+    """Return ``text`` with the value of a renamed parameter at its new place."""
+    old, new = rename.old.split("."), rename.new.split(".")
+    raw = raw_fragment(text, old, new[-1])
+    value = loaded(text, old)
+    text = _set(remove_value(text, old), rename.new, value)
+    return put_raw(text, new, raw) if raw else text
 
 
-def _text_of(yaml: YAML, document: CommentedMap, before: str) -> str:
-    """Return ``document`` as text with the line endings of the text ``before``."""
-    stream = io.StringIO()
-    yaml.dump(document, stream)
-    text = stream.getvalue()
-    if "\r\n" in before:
-        text = text.replace("\n", "\r\n")
-    return text if before.endswith("\n") else text.rstrip("\r\n")
+def _repaired(text: str, wanted: dict[str, Any]) -> str:
+    """Return ``text`` with the ``wanted`` content.
 
+    An edit of a value with an anchor also changes those that refer to it: they get their own.
 
-def _set(section: CommentedMap, keys: list[str], value: Any, schema: type[BaseModel]) -> None:
-    """Set the value at the path ``keys`` below ``section``, which has the type ``schema``."""
-    name, *rest = keys
-    order = list(schema.model_fields)
-    if rest:
-        if name not in section:
-            insert_key(section, name, CommentedMap(), order)
-        inner = section_type(schema.model_fields[name])
-        assert inner is not None
-        with lines_kept_after(section, name):
-            section[name].fa.set_block_style()  # `augment: {}` becomes a block
-            _set(section[name], rest, value, inner)
-    elif name in section:
-        replace_value(section, name, _styled(value, section[name]))
-    else:
-        insert_key(section, name, _styled(value, None), order)
-
-
-def _rename(document: CommentedMap, renames: list[Rename]) -> None:
-    for old, new in renames:
-        section, name = old.split(".")
-        with lines_kept_after(document, section):
-            value, comment = remove_key(document[section], name)
-            if not document[section]:
-                document[section].fa.set_flow_style()
-        section, name = new.split(".")
-        _set(document, [section, name], value, Params)
-        if comment:
-            document[section].ca.items[name] = comment
-
-
-def _styled(value: Any, before: Any) -> Any:
-    """Return ``value`` in the style of the value before: lists in block or flow form.
-
-    A new list has the block form, as DVC writes it.
+    Raises:
+        ValueError: that is not possible.
     """
-    if isinstance(value, list):
-        node = CommentedSeq(_styled(item, None) for item in value)
-        is_flow = isinstance(before, CommentedSeq) and before and before.fa.flow_style()
-        if is_flow or not value:
-            node.fa.set_flow_style()
-        return node
-    if isinstance(value, dict):
-        return CommentedMap({key: _styled(item, None) for key, item in value.items()})
-    return value
+    expected = _effective(wanted)
+    for _ in range(_MOST_ROUNDS):
+        for section in _with_foreign_keys(loaded(text), wanted):
+            text = _without_alias(text, section, wanted[section])
+        found = _effective(loaded(text))
+        wrong = [key for key, value in expected.items() if not _equal(found[key], value)]
+        if not wrong:
+            return text
+        for key in wrong:
+            text = _set(text, key, expected[key])
+    raise ValueError(wrong[0])
+
+
+def _with_foreign_keys(content: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Return the sections of ``content`` that got keys by an alias which they may not have."""
+    return [
+        name
+        for name, value in content.items()
+        if isinstance(value, dict) and not value.keys() <= wanted[name].keys()
+    ]
+
+
+def _without_alias(text: str, section: str, values: dict[str, Any]) -> str:
+    """Return ``text`` with ``values`` in ``section`` instead of an alias."""
+    with suppress(KeyError):
+        text = remove_value(text, [section, "<<"])
+    return set_value(text, [section], values, [list(Params.model_fields)])
+
+
+def _effective(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of all parameters by dotted key; the default where there is none."""
+    return {
+        parameter.key: value_of(content, parameter.key)
+        if has_key(content, parameter.key)
+        else parameter.default
+        for parameter in parameters(Params)
+    }
+
+
+def _put(content: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    *sections, name = keys
+    for section in sections:
+        # A copy: an alias gives several sections the same mapping.
+        content[section] = dict(content.get(section) or {})
+        content = content[section]
+    content[name] = value
 
 
 def _equal(first: Any, second: Any) -> bool:
     """Return whether two values are equal; True is not 1, but 1.0 is."""
     return first == second and isinstance(first, bool) == isinstance(second, bool)
+
+
+def _not_in_place(key: str) -> str:
+    return f"{PARAMS_FILE}: {key} cannot be changed in place: change it in an editor"
 
 
 def _require_parameter(key: str, path: Path) -> None:

@@ -64,14 +64,27 @@ def read_content(path: Path) -> dict[str, Any]:
         ThawError: the file is missing, cannot be read, or is not a YAML mapping.
     """
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ThawError(
             f"{path} is not in {Path.cwd()}: run thaw in the project's folder"
         ) from None
     except OSError as error:
         raise ThawError(f"{path} cannot be read: {error.strerror}") from None
-    except (YAMLError, ValueError) as error:  # ValueError: !!int many, 2020-13-41, not UTF-8
+    except ValueError as error:
+        raise ThawError(f"{path} is not UTF-8 text: {error}") from None
+    return content_of(text, path)
+
+
+def content_of(text: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """Return the content of ``text``, that of the YAML file ``path``, not yet checked.
+
+    Raises:
+        ThawError: it is not a YAML mapping.
+    """
+    try:
+        content = YAML(typ="safe").load(text)
+    except (YAMLError, ValueError) as error:  # ValueError: !!int many, 2020-13-41
         raise ThawError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ThawError(f"{path} must hold sections (key: value), but holds {content!r}")

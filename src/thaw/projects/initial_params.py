@@ -47,7 +47,8 @@ def initial_params(name: str, data: Data, found: Survey | None) -> Params:
 def params_text(params: Params) -> str:
     """Return ``params`` as the text of ``params.yaml``: the keys that people vary.
 
-    Every section is there, empty where all of it has its default: DVC needs those in dvc.yaml.
+    Every section is there, empty where all of it has its default: DVC needs those in dvc.yaml. The
+    text has the form in which `dvc exp run -S` writes it, so that this changes single lines.
     """
     values = params.model_dump()
     content: dict[str, Any] = {}
@@ -58,9 +59,7 @@ def params_text(params: Params) -> str:
         else:
             content[section] = {key: values[section][key] for key in keys}
     stream = StringIO()
-    yaml = YAML()
-    yaml.width = 200
-    yaml.dump(content, stream)
+    YAML().dump(content, stream)  # the form in which DVC writes it
     return _HEADER + stream.getvalue()
 
 

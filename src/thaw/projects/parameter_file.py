@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
-from thaw.config.editing import renamed_text
+from thaw.config.editing import read_text, renamed_text, with_sections
 from thaw.config.loading import read_content, validate
 from thaw.config.params import Params
 from thaw.config.renames import Rename, apply_renames
@@ -27,16 +27,12 @@ def converted_parameters(path: Path) -> tuple[str, list[Rename]]:
     """
     renames = apply_renames(content := read_content(path))
     validate(Params, content, path)
-    text = path.read_text(encoding="utf-8")
+    text = renamed_text(read_text(path))
     tracked = _tracked_sections()
     missing = [name for name in Params.model_fields if name in tracked and name not in content]
-    if renames:
-        text = renamed_text(text)
-    added = "".join(f"{name}: {{}}\n" for name in missing if name != "seed")
-    if "seed" in missing:
-        added += f"seed: {Params().seed}\n"
-    separator = "" if not added or text.endswith("\n") else "\n"
-    return text + separator + added, renames
+    return with_sections(
+        text, {name: Params().seed if name == "seed" else {} for name in missing}
+    ), renames
 
 
 def _tracked_sections() -> set[str]:

@@ -81,7 +81,7 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
         texts[_PIPELINE] = converted_pipeline(_PIPELINE)
         if _SOURCES.exists():
             removable = [name for name in _OF_THE_TOOL if Path(name).exists()]
-    texts = {path: text for path, text in texts.items() if text != _read(path)}
+    texts = {path: text for path, text in texts.items() if _plain_lines(text) != _read(path)}
     return Upgrade(replace(lock, kept=made), texts, changed, renames, removable, kept, not_kept)
 
 
@@ -109,6 +109,11 @@ def _clone_version() -> str:
     """Return the version of the tool that a clone contains."""
     found = re.search(r'__version__ = "([^"]+)"', _read(_SOURCES / "__init__.py"))
     return found[1] if found else _UNKNOWN
+
+
+def _plain_lines(text: str) -> str:
+    """Return ``text`` with the line endings that Python's text files give."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _read(path: Path) -> str:
