@@ -14,6 +14,11 @@ from thaw.config.data_sections import Augment
         ("prepare.val_fraction", [0.01, 0.49], [0.0, 0.5]),
         ("prepare.short_side", [8, 8192], [7, 8193]),
         ("prepare.max_megapixels", [1.0, 178.0], [0.0, 179.0]),
+        (
+            "prepare.range",
+            ["type", "image", [0, 4095], (-1000.5, 1e30)],
+            ["clip", [1, 1], [3, 1], [0], [0, 1, 2], ["0", 1], [True, 2], [0, 1e31], 4, None, {}],
+        ),
         ("augment.crop", [0.0, 0.99], [-0.1, 1.0]),
         ("augment.randaugment", [0, 20], [-1, 21]),
         ("augment.mixup", [0.0, 0.2], [-0.1, 101.0]),

@@ -118,7 +118,7 @@ def test_changing_a_read_image_does_not_change_the_store(tmp_path: Path) -> None
 
 def test_the_store_keeps_the_settings_of_decoding(tmp_path: Path) -> None:
     kept = packed(tmp_path, [], "raw").settings
-    assert (kept["short_side"], kept["max_megapixels"]) == (64, 2.5)
+    assert (kept["short_side"], kept["max_megapixels"], kept["range"]) == (64, 2.5, "type")
 
 
 def test_an_empty_store_has_no_images(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from tests import settings, tiny
+from tests.data.deep_pictures import png_16, tiff
 from tests.model.test_directory import BACKBONE, CLASSES, made
 from thaw.data.decoding import DecodeError, decode
 from thaw.data.loading import ImageSource
@@ -20,10 +21,8 @@ from thaw.model.drift import FoldedPlaces, Reference
 from thaw.model.predictor import Predictor
 from thaw.training.runtime import logits
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SHORT_SIDE = 40
+FORMATS = Path(__file__).parents[1] / "formats"
 PREPROCESSING = Preprocessing(
     short_side=SHORT_SIDE,
     max_megapixels=0.05,
@@ -39,6 +38,12 @@ def encoded(size: tuple[int, int], kind: str, mode: str = "RGB", seed: int = 0) 
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 4), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels, "RGBA").convert(mode).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def encoded_grey(values: np.typing.NDArray[np.float64]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values.astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -87,6 +92,29 @@ def as_in_training(folder: Path, images: list[bytes], packed: Path) -> torch.Ten
 def test_served_probabilities_equal_the_evaluated_ones(folder: Path, tmp_path: Path) -> None:
     probabilities = Predictor(folder).probabilities(IMAGES)
     assert torch.equal(probabilities, as_in_training(folder, IMAGES, tmp_path / "packed"))
+
+
+def test_an_image_of_12_bits_is_read_with_the_range_that_the_model_was_trained_with(
+    folder: Path, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (32, 32))
+    in_8_bits = encoded_grey(np.rint(values * (255 / 4095)))
+    model, spec = directory.load(folder)
+    for pixel_range in ((0.0, 4095.0), "type"):
+        preprocessing = PREPROCESSING.model_copy(update={"pixel_range": pixel_range})
+        spec = spec.model_copy(update={"preprocessing": preprocessing})
+        directory.save(model, spec, tmp_path / str(pixel_range))
+        predictor = Predictor(tmp_path / str(pixel_range))
+        is_equal = torch.equal(predictor.read(png_16(values)), predictor.read(in_8_bits))
+        assert is_equal == (pixel_range != "type")
+    with pytest.raises(DecodeError, match="values from -5 to 9"):
+        predictor.read(tiff(np.array([[-5, 9]], "i4")))
+
+
+def test_a_model_of_an_earlier_format_cuts_values_off_as_it_did() -> None:
+    predictor = Predictor(FORMATS / "3" / "one_tap_merged")
+    read = predictor.read(tiff(np.tile(np.array([-1000, 100_000], "i4"), (32, 16))))
+    assert set(read.flatten().tolist()) == {0, 255}
 
 
 def test_probabilities_are_rows_that_add_up_to_one(folder: Path) -> None:

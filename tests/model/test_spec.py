@@ -23,12 +23,13 @@ def sealed(**changes: Any) -> str:
     return json.dumps({**content, "digest": digest_of(content)})
 
 
-def test_a_spec_of_format_2_becomes_one_of_format_3_with_the_digest_of_its_file() -> None:
+def test_a_spec_of_an_older_format_keeps_its_content_and_the_digest_of_its_file() -> None:
     content = json.loads(OLD.read_text())
     found = parse(OLD.read_text())
     assert (found.format, found.digest) == (FORMAT, content["digest"])
     assert found.head == HeadSpec(taps=[3])
     kept = found.model_dump(mode="json", exclude={"format"})
+    assert kept["preprocessing"].pop("pixel_range") == "clip"
     assert kept == {key: value for key, value in content.items() if key != "format"}
 
 
@@ -40,7 +41,7 @@ def test_every_older_format_has_one_migration_and_a_folder_of_models() -> None:
 
 @pytest.mark.parametrize("number", [1, FORMAT + 1, "2", None])
 def test_an_unknown_format_is_refused_with_the_known_ones(number: object) -> None:
-    with pytest.raises(ValueError, match="reads the formats 2, 3: a newer format needs a newer"):
+    with pytest.raises(ValueError, match="reads the formats 2, 3, 4: a newer format needs a newer"):
         parse(sealed(format=number))
 
 

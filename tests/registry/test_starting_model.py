@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -11,7 +12,7 @@ from tests import settings
 from tests.registry.served import image, model_directory
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.packed_store import PackWriter
+from thaw.data.packed_store import SETTINGS, PackWriter
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model import batchnorm, block_chain, directory
@@ -68,6 +69,33 @@ def test_the_cut_is_proved_in_float32(
     with torch.autocast("cpu", torch.bfloat16):
         begin(given, given.head, data, parent="")
     assert seen == [(False, False)]
+
+
+def test_a_model_converts_samples_as_the_packed_images_were_converted(
+    tmp_path: Path, data: Prepared
+) -> None:
+    given = params(tmp_path)
+    for pixel_range in ("type", (0.0, 4095.0)):
+        folder = tmp_path / str(pixel_range)
+        folder.mkdir()
+        config = settings.prepare(short_side=40, range=pixel_range)
+        with PackWriter(folder, config) as writer:
+            writer.add(np.zeros((40, 40, 3), np.uint8))
+        manifest.write(data.manifest.rows, folder)
+        _, spec = begin(given, given.head, Prepared(folder), parent="")
+        assert spec.preprocessing.pixel_range == pixel_range
+
+
+def test_a_model_that_is_trained_on_a_pack_of_an_earlier_version_cuts_values_off(
+    tmp_path: Path, data: Prepared
+) -> None:
+    settings_file = tmp_path / "prepared" / SETTINGS
+    content = json.loads(settings_file.read_text())
+    del content["range"]
+    settings_file.write_text(json.dumps(content))
+    given = params(tmp_path)
+    _, spec = begin(given, given.head, Prepared(tmp_path / "prepared"), parent="")
+    assert spec.preprocessing.pixel_range == "clip"
 
 
 def registered(folder: Path, form: str) -> tuple[Classifier, ModelSpec]:

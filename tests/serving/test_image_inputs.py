@@ -43,13 +43,24 @@ def test_a_mode_that_png_does_not_have_is_converted() -> None:
     np.testing.assert_array_equal(decoded(encode(image)), np.asarray(image.convert("RGB")))
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32", ">u2"])
+def test_pil_images_of_more_than_8_bits_keep_their_values_and_their_orientation(
+    dtype: str,
+) -> None:
+    values = np.array([[0, 1000, 4000], [500, 2000, 3000]], dtype)
+    image = Image.fromarray(values)
+    image.getexif()[0x0112] = 6  # a quarter turn
+    found = decode(encode(image), short_side=9, max_megapixels=1.0, pixel_range=(0, 4000))
+    expected = np.rot90(np.rint(values.astype(float) * 255 / 4000), -1)
+    np.testing.assert_array_equal(found.pixels[..., 0], expected)
+
+
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
         (np.zeros((4, 4, 3)), r"array of type float64 and shape \(4, 4, 3\)"),
         (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\)"),
         (np.zeros((0, 4), np.uint8), r"shape \(0, 4\)"),
-        (Image.new("F", (4, 4)), "mode F"),
         (7, "an image of type int"),
     ],
 )

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
 from thaw.config.parameter import parameter
 from thaw.config.section import Fraction, Probability, Section, Text
 
 _SplitFraction = Annotated[float, Field(gt=0.0, lt=0.5)]
 _Alpha = Annotated[float, Field(ge=0.0, le=100.0)]
+_LARGEST = 1e30  # of a sample value
+
+
+def _sample_range(value: Any) -> Any:
+    """Return ``type``, ``image`` or a pair of numbers.
+
+    Raises:
+        PydanticCustomError: ``value`` is something else.
+    """
+    if value in ("type", "image"):
+        return value
+    if isinstance(value, list | tuple) and len(value) == 2:
+        numbers = all(type(each) in {int, float} and abs(each) <= _LARGEST for each in value)
+        if numbers and value[0] < value[1]:
+            return tuple(map(float, value))
+    raise PydanticCustomError(
+        "sample_range", "Give type, image, or [low, high] with two numbers, the smaller one first"
+    )
+
+
+SampleRange = Annotated[
+    Literal["type", "image"] | tuple[float, float],
+    PlainValidator(
+        _sample_range, json_schema_input_type=Literal["type", "image"] | tuple[float, float]
+    ),
+]
 
 
 class Data(Section):
@@ -47,6 +74,13 @@ class Prepare(Section):
         256,
         "Larger images are stored with this short side; smaller ones as they are.",
         unit="pixels",
+    )
+    range: SampleRange = parameter(
+        "type",
+        "Range of values that becomes 0..255 in images of more than 8 bits per sample. type: 0 to "
+        "65535, also for samples of 32 bits. image: smallest to largest value of each image. "
+        "[low, high]: these values. Images with other values are refused. It is stored with the "
+        "model.",
     )
     near_duplicates: Annotated[int, Field(ge=0, le=16)] = parameter(
         0,

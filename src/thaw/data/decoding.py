@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from thaw.data.colours import ColourError, conversion_of, has_equal_channels, to_rgb
-from thaw.data.limits import STRIP_PIXELS, shape_problem
+from thaw.data import deep_samples
+from thaw.data.colours import GREY, ColourError, conversion_of, has_equal_channels, to_rgb
+from thaw.data.limits import STRIP_PIXELS, shape_problem, strips
 from thaw.data.orientation import operation_of, upright_rows, upright_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from thaw.data.orientation import Transpose
+    from thaw.data.pixel_range import PixelRange, UsedRange
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -38,21 +38,28 @@ class Decoded:
     """A decoded image.
 
     ``pixels`` are 8-bit RGB, (H, W, 3). ``width`` and ``height`` are those of the upright image
-    before any downsizing. ``conversions`` names what was converted.
+    before any downsizing. ``conversions`` names what was converted. ``used`` is the range of values
+    of an image of more than 8 bits per sample; None for others.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     conversions: tuple[str, ...]
+    used: UsedRange | None = None
 
 
-def decode(content: bytes, *, short_side: int, max_megapixels: float) -> Decoded:
+def decode(
+    content: bytes, *, short_side: int, max_megapixels: float, pixel_range: PixelRange = "type"
+) -> Decoded:
     """Decode, convert to RGB, and downsize to ``short_side`` pixels where the image is larger.
 
+    ``pixel_range`` is the range of values that becomes 0..255 in images of more than 8 bits per
+    sample.
+
     Raises:
-        DecodeError: not an image, truncated, or by its header larger than ``max_megapixels`` or
-            too elongated.
+        DecodeError: not an image, truncated, by its header larger than ``max_megapixels`` or too
+            elongated, or with values outside of ``pixel_range``.
     """
     if not content:
         raise DecodeError("the file is empty")
@@ -61,7 +68,8 @@ def decode(content: bytes, *, short_side: int, max_megapixels: float) -> Decoded
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(content), formats=FORMATS)
-            return _convert(image, short_side, max_megapixels)
+            _check_size(*image.size, max_megapixels)
+            return _convert(image, content, short_side, pixel_range)
     except DecodeError:
         raise
     except ColourError as error:
@@ -78,9 +86,10 @@ def decode(content: bytes, *, short_side: int, max_megapixels: float) -> Decoded
         raise DecodeError(f"cannot be decoded: {' '.join(str(error).split())}") from None
 
 
-def _convert(image: Image.Image, short_side: int, max_megapixels: float) -> Decoded:
-    """Return the decoded, upright, downsized RGB image."""
-    _check_size(*image.size, max_megapixels)
+def _convert(
+    image: Image.Image, content: bytes, short_side: int, pixel_range: PixelRange
+) -> Decoded:
+    """Return the decoded, upright, downsized RGB image that was opened from ``content``."""
     size = image.size
     conversions = []
     # Pillow's `n_frames` would read all frames of a GIF or TIFF.
@@ -91,14 +100,22 @@ def _convert(image: Image.Image, short_side: int, max_megapixels: float) -> Deco
         scale = short_side / min(size)
         if scale < 1:
             image.draft(None, (round(size[0] * scale) + 1, round(size[1] * scale) + 1))
+    if pixel_range != "clip":
+        deep_samples.correct_byte_order(image)
+    raw = deep_samples.raw_mode(image)
     image.load()
     operation = operation_of(image)
     if operation is not None:
         conversions.append("rotated as its EXIF tag says")
-    if conversion := conversion_of(image):
+    used = None
+    if conversion := deep_samples.conversion_of(image, raw):
+        conversions.append(conversion)
+        image, used = deep_samples.to_8_bits(image, raw, content, pixel_range)
+    if (conversion := conversion_of(image)) and not (used and conversion == GREY):
         conversions.append(conversion)
     width, height = upright_size(size, operation)
-    return Decoded(_pixels(image, operation, short_side), width, height, tuple(conversions))
+    pixels = _pixels(image, operation, short_side)
+    return Decoded(pixels, width, height, tuple(conversions), used)
 
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:
@@ -123,7 +140,7 @@ def _pixels(image: Image.Image, operation: Transpose | None, short_side: int) ->
         size = max(short_side, round(width * scale)), max(short_side, round(height * scale))
         return np.asarray(_downsized(image, operation, size))
     pixels = np.empty((height, width, 3), dtype=np.uint8)
-    for top, bottom in _strips(width, height):
+    for top, bottom in strips(width, height, STRIP_PIXELS):
         pixels[top:bottom] = np.asarray(to_rgb(upright_rows(image, operation, top, bottom)))
     return pixels
 
@@ -149,14 +166,7 @@ def _channel(image: Image.Image, operation: Transpose | None, name: str) -> Imag
     """Return one channel of the upright RGB image."""
     size = upright_size(image.size, operation)
     channel = Image.new("L", size)
-    for top, bottom in _strips(*size):
+    for top, bottom in strips(*size, STRIP_PIXELS):
         rows = to_rgb(upright_rows(image, operation, top, bottom))
         channel.paste(rows.getchannel(name), (0, top))
     return channel
-
-
-def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """Yield the first row and the last row (exclusive) of strips of at most ``STRIP_PIXELS``."""
-    step = max(1, STRIP_PIXELS // width)
-    for top in range(0, height, step):
-        yield top, min(height, top + step)

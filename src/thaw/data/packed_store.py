@@ -101,6 +101,7 @@ class PackWriter:
         settings = {
             "short_side": self._config.short_side,
             "max_megapixels": self._config.max_megapixels,
+            "range": self._config.range,
             "sha256": self._digest.hexdigest(),
         }
         index = io.BytesIO()

@@ -6,14 +6,15 @@ same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
+from thaw.data.pixel_range import PixelRange
 from thaw.data.resizing import Interpolation, crop_center, resize_images
 
 if TYPE_CHECKING:
@@ -23,20 +24,30 @@ if TYPE_CHECKING:
 
 
 class Preprocessing(BaseModel):
-    """Decoding limits, resize, centre crop and normalisation of a model's inputs.
+    """Decoding, resize, centre crop and normalisation of a model's inputs.
 
-    ``mean`` and ``std`` are those of red, green and blue, for values in 0..1.
+    ``pixel_range`` is the range of values that becomes 0..255 in images of more than 8 bits per
+    sample. ``mean`` and ``std`` are those of red, green and blue, for values in 0..1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     short_side: int
     max_megapixels: float
+    pixel_range: PixelRange = "type"
     image_size: int
     crop_pct: float
     interpolation: Interpolation
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the content without the range of values where it is that of the sample type."""
+        content: dict[str, Any] = serialize(self)
+        if content["pixel_range"] == "type":
+            del content["pixel_range"]
+        return content
 
     def resize(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Resize the short sides of images (H, W, 3) to S / crop_pct and crop the centre.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.config.data_sections import Prepare
+    from thaw.data.pixel_range import UsedRange
     from thaw.ingest.listing import Listing, Sample
 
 _PENDING_PER_CORE = 4  # decoded images that wait for the writer: bounds the memory
@@ -32,8 +33,9 @@ class ImageRecord:
 
     ``digest`` is the SHA-256 of the file. ``group`` is that of the pixels: images with equal pixels
     have the same. ``width`` and ``height`` are those of the original image. ``conversions`` names
-    what decoding converted. ``hash`` is the difference hash; None where near-duplicates are not
-    searched for, or the image has too little structure.
+    what decoding converted. ``used`` is the range of values of an image of more than 8 bits per
+    sample. ``hash`` is the difference hash; None where near-duplicates are not searched for, or the
+    image has too little structure.
     """
 
     sample: Sample
@@ -42,6 +44,7 @@ class ImageRecord:
     width: int
     height: int
     conversions: tuple[str, ...]
+    used: UsedRange | None
     hash: int | None
 
 
@@ -75,7 +78,12 @@ def _read(root: Path, resolved_root: Path, config: Prepare, sample: Sample) -> R
         if path.exists() and not path.is_file():
             return Problem(f"{path}: not a file")
         content = path.read_bytes()
-        image = decode(content, short_side=config.short_side, max_megapixels=config.max_megapixels)
+        image = decode(
+            content,
+            short_side=config.short_side,
+            max_megapixels=config.max_megapixels,
+            pixel_range=config.range,
+        )
     except UnicodeEncodeError:
         return Problem(f"{path!r}: the file's name is not valid UTF-8")
     except ValueError as error:
@@ -93,6 +101,7 @@ def _read(root: Path, resolved_root: Path, config: Prepare, sample: Sample) -> R
         width=image.width,
         height=image.height,
         conversions=image.conversions,
+        used=image.used,
         hash=difference_hash(image.pixels) if config.near_duplicates else None,
     )
     return ReadImage(record, image.pixels)

@@ -78,6 +78,7 @@ class Predictor:
             content,
             short_side=preprocessing.short_side,
             max_megapixels=self._max_megapixels,
+            pixel_range=preprocessing.pixel_range,
         )
         return preprocessing.resize([decoded.pixels])
 

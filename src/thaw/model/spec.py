@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-FORMAT: Literal[3] = 3
+FORMAT: Literal[4] = 4
 
 
 # A file by any other name, or in another place, is refused when the spec is read.
@@ -51,7 +51,7 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     backbone: str
     head: HeadSpec
     classes: list[str]
@@ -135,5 +135,18 @@ def _migrate_2_to_3(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "format": 3}
 
 
+def _migrate_3_to_4(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of format 3 as format 4.
+
+    Format 4 added the range of values of images of more than 8 bits per sample. Before, values
+    outside of 16 bits were cut off.
+    """
+    preprocessing = {**content["preprocessing"], "pixel_range": "clip"}
+    return {**content, "format": 4, "preprocessing": preprocessing}
+
+
 # Older format -> the function that returns its content in the next format.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: _migrate_2_to_3}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    2: _migrate_2_to_3,
+    3: _migrate_3_to_4,
+}

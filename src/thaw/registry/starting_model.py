@@ -136,6 +136,7 @@ def _spec(
         preprocessing=Preprocessing(
             short_side=int(settings["short_side"]),
             max_megapixels=settings["max_megapixels"],
+            pixel_range=settings.get("range", "clip"),  # earlier versions have clipped
             image_size=params.backbone.image_size,
             crop_pct=params.backbone.crop_pct,
             interpolation=backbone.interpolation,

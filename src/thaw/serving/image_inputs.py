@@ -14,8 +14,9 @@ from thaw.errors import ThawError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Modes that PNG stores without a loss; other modes are converted to RGB.
-_PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
+# Modes that these formats store without a loss; other modes are converted to RGB.
+_PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
+_TIFF_MODES = ("I", "F", "I;16B")
 _CHANNELS = (3, 4)
 
 
@@ -23,7 +24,7 @@ def encode(image: Any) -> bytes:
     """Return an image as the content of an image file.
 
     Paths are read and bytes are returned unchanged. PIL images and uint8 arrays of shape (H, W),
-    (H, W, 3) or (H, W, 4) become PNG files, which loses nothing.
+    (H, W, 3) or (H, W, 4) become PNG files, PIL images of 32 bits TIFF files; both lose nothing.
 
     Raises:
         ThawError: the file cannot be read, or ``image`` is of another kind.
@@ -38,7 +39,7 @@ def encode(image: Any) -> bytes:
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if isinstance(image, Image.Image):
-        return _as_png(image)
+        return _as_file(image)
     raise ThawError(
         f"an image of type {type(image).__name__}: give a path, bytes, a PIL image or an array"
     )
@@ -54,14 +55,13 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _as_png(image: Image.Image) -> bytes:
+def _as_file(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     exif = image.getexif()  # holds the orientation
+    if image.mode in _TIFF_MODES:
+        image.save(buffer, "TIFF", exif=exif)
+        return buffer.getvalue()
     if image.mode not in _PNG_MODES:
-        if image.mode == "F":
-            raise ThawError(
-                "a PIL image of mode F: its floating-point pixels have no defined range"
-            )
         image = image.convert("RGB")
     image.save(buffer, "PNG", compress_level=1, exif=exif)
     return buffer.getvalue()

@@ -13,7 +13,7 @@ from thaw.data.manifest import Row
 from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.data.split_names import TRAIN
 from thaw.errors import ProblemsError
-from thaw.ingest import report
+from thaw.ingest import report, value_ranges
 from thaw.ingest.checks import class_problems
 from thaw.ingest.duplicates import near_groups
 from thaw.ingest.reading import Problem, read_images
@@ -64,7 +64,8 @@ def run(params: Params, found: Listing, folder: Path) -> dict[str, Any]:
     ]
     manifest.write(rows, folder)
     conversions = [record.conversions for record in records]
-    return report.summarize(manifest.read(folder), groups, conversions, found.ignored, near)
+    content = report.summarize(manifest.read(folder), groups, conversions, found.ignored, near)
+    return {**content, "value_ranges": value_ranges.summarize(records)}
 
 
 def _pack(config: Prepare, found: Listing, folder: Path) -> tuple[list[ImageRecord], list[str]]:
@@ -136,7 +137,7 @@ def _prepare(params: Params) -> None:
         PackedStore(project_paths.PREPARED),
         folder / "samples.png",
     )
-    for line in report.warnings(content):
+    for line in (*report.warnings(content), *value_ranges.warnings(content["value_ranges"])):
         warn(line)
     say(f"prepared {content['images']} images in {content['classes']} classes: {content['splits']}")
 

@@ -1,0 +1,50 @@
+"""The ranges of values of images of more than 8 bits per sample: facts and a warning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thaw.data.pixel_range import value_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from thaw.ingest.reading import ImageRecord
+
+_MOST_NAMED = 20  # files named in the report
+
+
+def summarize(records: Sequence[ImageRecord]) -> dict[str, Any] | None:
+    """Return the values in images of more than 8 bits per sample; None if there is no such image.
+
+    ``slivers`` is the number of images that use less than a quarter of the range which becomes
+    0..255.
+    """
+    used = [(record.sample.path, record.used) for record in records if record.used]
+    if not used:
+        return None
+    slivers = [(path, values) for path, values in used if values.is_sliver]
+    return {
+        "images": len(used),
+        "low": min(values.low for _, values in used),
+        "high": max(values.high for _, values in used),
+        "slivers": len(slivers),
+        "examples": [
+            f"{path} ({value_text(values.low)} to {value_text(values.high)} of "
+            f"{value_text(values.start)} to {value_text(values.end)})"
+            for path, values in slivers[:_MOST_NAMED]
+        ],
+    }
+
+
+def warnings(summary: Mapping[str, Any] | None) -> list[str]:
+    """Return a warning if images use a sliver of the range."""
+    if summary is None or not summary["slivers"]:
+        return []
+    values = f"[{value_text(summary['low'])}, {value_text(summary['high'])}]"
+    return [
+        f"{summary['slivers']} of {summary['images']} images with more than 8 bits per sample use "
+        "less than a quarter of the range of values, and most of their levels are lost: for "
+        f"example {'; '.join(summary['examples'][:3])}: set prepare.range to the range of the "
+        f"data (all such images together use {values}), or to image"
+    ]

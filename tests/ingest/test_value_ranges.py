@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tests import settings
+from tests.data.deep_pictures import png_16, tiff
+from tests.ingest.images import save
+from thaw.ingest import value_ranges
+from thaw.ingest.folder_source import list_folder
+from thaw.ingest.reading import ReadImage, read_images
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.ingest.reading import ImageRecord
+
+
+def records(root: Path, pixel_range: Any = "type") -> list[ImageRecord]:
+    config = settings.prepare(range=pixel_range)
+    found = list(read_images(list_folder(root), config))
+    return [item.record for item in found if isinstance(item, ReadImage)]
+
+
+def folder(root: Path) -> Path:
+    """Write an image of 8 bits, two of 12 bits in 16 and one of 16 bits."""
+    save(root / "a" / "8.png")
+    for number, high in enumerate((4000, 4095)):
+        (root / "a" / f"12-{number}.png").write_bytes(png_16(np.array([[100, high]])))
+    (root / "a" / "16.tif").write_bytes(tiff(np.array([[0, 60_000]], "u2")))
+    return root
+
+
+def test_images_that_use_less_than_a_quarter_of_the_range_are_counted_and_named(
+    tmp_path: Path,
+) -> None:
+    assert value_ranges.summarize(records(folder(tmp_path))) == {
+        "images": 3,
+        "low": 0.0,
+        "high": 60_000.0,
+        "slivers": 2,
+        "examples": [
+            "a/12-0.png (100 to 4000 of 0 to 65535)",
+            "a/12-1.png (100 to 4095 of 0 to 65535)",
+        ],
+    }
+
+
+def test_the_warning_names_the_parameter_and_the_range_of_the_data(tmp_path: Path) -> None:
+    folder(tmp_path)
+    (tmp_path / "a" / "16.tif").unlink()
+    (line,) = value_ranges.warnings(value_ranges.summarize(records(tmp_path)))
+    assert line.startswith("2 of 2 images with more than 8 bits per sample use less than a quarter")
+    assert "for example a/12-0.png (100 to 4000 of 0 to 65535); a/12-1.png" in line
+    assert "set prepare.range to the range of the data" in line
+    assert "all such images together use [100, 4095]" in line
+
+
+def test_the_range_of_the_data_or_of_each_image_gives_no_warning(tmp_path: Path) -> None:
+    folder(tmp_path)
+    (tmp_path / "a" / "16.tif").unlink()
+    for pixel_range in ([0, 4095], "image"):
+        summary = value_ranges.summarize(records(tmp_path, pixel_range))
+        assert summary is not None
+        assert value_ranges.warnings(summary) == []
+
+
+def test_a_set_of_8_bit_images_has_no_entry(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "8.png")
+    summary = value_ranges.summarize(records(tmp_path))
+    assert summary is None
+    assert value_ranges.warnings(summary) == []
