@@ -82,17 +82,17 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def runtime(precision: Literal["no", "bf16"] = "no") -> Runtime:
+def runtime(precision: Literal["auto", "bf16"] = "auto") -> Runtime:
     """Return a runtime of one process, as a stage starts it."""
     return start(
-        Launch(threads=1, mixed_precision=precision),
+        Launch(threads=1, precision=precision),
         Resources(checkpoint_minutes=60.0, cache_gb=1.0),
     )
 
 
 @contextmanager
 def bf16_runtime() -> Iterator[Runtime]:
-    """Return a runtime with ``launch.mixed_precision: bf16``, and reset Accelerate afterwards."""
+    """Return a runtime with ``launch.precision: bf16``, and reset Accelerate afterwards."""
     AcceleratorState._reset_state(reset_partial_state=True)
     try:
         yield runtime("bf16")

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.project import ROOT
+from thaw.config.editing import renamed_text
 from thaw.config.loading import load
 from thaw.config.parameter import parameters
 from thaw.config.params import Params
 from thaw.config.renames import RENAMED, Rename, apply_renames, find_renames
+from thaw.config.values import result_values
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
@@ -28,6 +31,23 @@ def test_renamed_keys_move_to_their_new_place() -> None:
     assert apply_renames(content) == renames
     assert content == {"launch": {"threads": 1}, "resources": {"workers": 2}}
     assert apply_renames(content) == []
+
+
+@pytest.mark.parametrize(("old", "new"), [("no", "auto"), ("bf16", "bf16"), ("fp16", "fp16")])
+def test_values_of_mixed_precision_are_values_of_precision(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f'launch:\n  mixed_precision: "{old}"  # on our GPUs\n')
+    assert load(Params, path).launch.precision == new
+    path.write_text(renamed_text(path.read_text()))
+    assert re.search(rf'^  precision: "?{new}"? +# on our GPUs$', path.read_text(), re.MULTILINE)
+    assert load(Params, path).launch.precision == new
+
+
+def test_a_renamed_parameter_keeps_its_part_of_the_digest_of_a_result() -> None:
+    params = Params.model_validate({"launch": {"precision": "bf16"}})
+    assert result_values(params) == {"launch.mixed_precision": "bf16"}
 
 
 def test_an_old_and_a_new_name_together_are_refused(tmp_path: Path) -> None:

@@ -166,16 +166,16 @@ def test_versions_are_scored_in_one_process_in_float32(
     begun = []
 
     def start(launch: Launch, resources: Resources, device: torch.device | None) -> Any:
-        begun.append((launch.mixed_precision, launch.processes, device))
+        begun.append((launch.precision, launch.processes, device))
         raise ThawError("seen")
 
     monkeypatch.setattr(promotion, "start", start)
-    half = local.params.launch.model_copy(update={"mixed_precision": "bf16", "processes": 2})
+    half = local.params.launch.model_copy(update={"precision": "bf16", "processes": 2})
     params = local.params.model_copy(update={"launch": half})
     request = PromotionRequest(name, "champion", device=torch.device("cpu"))
     with contextlib.chdir(local.folder), pytest.raises(ThawError, match="seen"):
         promotion.promote(params, local.prepared, request)
-    assert begun == [("no", 1, torch.device("cpu"))]
+    assert begun == [("fp32", 1, torch.device("cpu"))]
 
 
 def test_a_version_with_other_weights_than_registered_cannot_be_forced(local: Shop) -> None:

@@ -56,12 +56,11 @@ def test_a_single_process_runs_the_module_itself_with_its_arguments(
     monkeypatch.setattr(sys, "argv", ["launcher"])
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(runpy, "run_module", lambda name, **_: ran.append((name, sys.argv[1:])))
-    one = settings.PARAMS.launch.model_copy(update={"mixed_precision": "bf16"})
-    command = accelerate_command("module", one, threads=1)
+    command = accelerate_command("module", settings.PARAMS.launch, threads=1)
     options = command[command.index("thaw.system.accelerate_launcher") + 1 :]
     assert accelerate_launcher.main([*options, "argument"]) == 0
     assert ran == [("module", ["argument"])]
-    assert os.environ["ACCELERATE_MIXED_PRECISION"] == "bf16"
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"  # thaw rounds by itself
     assert os.environ["ACCELERATE_USE_CPU"].lower() == "false"
 
 

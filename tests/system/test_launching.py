@@ -136,7 +136,7 @@ def test_a_stage_does_not_import_modules_from_the_folder_of_the_project(
 @pytest.mark.parametrize("processes", [1, 2])
 def test_accelerate_starts_as_many_processes_as_asked_for(processes: int, project: Path) -> None:
     # With --cpu it would start one and say nothing (huggingface/accelerate#2741).
-    configure(processes=processes, threads=2, mixed_precision="bf16")
+    configure(processes=processes, threads=2, precision="bf16")
     start("warmup_head")
     ranks = said("warmup_head")
     assert len(ranks) == processes
@@ -145,7 +145,7 @@ def test_accelerate_starts_as_many_processes_as_asked_for(processes: int, projec
         assert environment.get("WORLD_SIZE", "1") == str(processes)
         assert environment.get("RANK", "0") == str(rank)
         assert environment["OMP_NUM_THREADS"] == "2"
-        assert environment["ACCELERATE_MIXED_PRECISION"] == "bf16"
+        assert environment["ACCELERATE_MIXED_PRECISION"] == "no"  # thaw rounds by itself
         assert environment.items() >= launching.ENVIRONMENT.items()
 
 

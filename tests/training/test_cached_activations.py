@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
 from tests import tiny
 from tests.training import phase
@@ -16,6 +15,7 @@ from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
 from thaw.training.activation_cache import Cache
 from thaw.training.cached_activations import CachedActivations
+from thaw.training.precision import Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,10 +96,20 @@ def test_in_mixed_precision_every_cut_is_computed_from_the_images(
     cache: Cache, train: ImageSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Check that activations do not depend on the lower cut that happens to be kept."""
-    monkeypatch.setattr(Accelerator, "mixed_precision", "bf16")
+    half = replace(tiny.runtime(), precision=Precision("bf16"))
+    monkeypatch.setattr(tiny, "runtime", lambda: half)
     lower(train, cache, 1)
     with pytest.raises(phase.Killed):
         lower(phase.Dying(train, 1), cache, 2)
+
+
+def test_in_tf32_a_lower_cut_is_reused(
+    cache: Cache, train: ImageSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounded = replace(tiny.runtime(), precision=Precision("tf32"))
+    monkeypatch.setattr(tiny, "runtime", lambda: rounded)
+    lower(train, cache, 1)
+    lower(phase.Dying(train, 1), cache, 2)  # dies when an image is read
 
 
 def test_activations_of_another_view_are_not_reused(

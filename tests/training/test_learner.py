@@ -13,7 +13,8 @@ from thaw.data.loading import ActivationSource, Batch
 from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.training import regularization
-from thaw.training.learner import Learner, NotFiniteError
+from thaw.training.learner import Learner
+from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def test_the_loss_is_the_batchs_sum_before_the_step() -> None:
     given = batch()
     with torch.no_grad():
         expected = float(F.cross_entropy(model(given.inputs), given.targets, reduction="sum"))
-    assert learner(model).learn(given, 1, 0, 0) == pytest.approx(expected, rel=1e-5)
+    assert float(learner(model).learn(given, 1, 0, 0)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_long_gradient_is_clipped_and_a_short_one_is_not() -> None:
@@ -104,10 +105,10 @@ def test_pulls_come_before_the_clipping() -> None:
 def test_noise_comes_after_the_clipping_and_is_that_of_its_step(number: int) -> None:
     model = phase.model(3, "frozen")
     made = learner(model)
-    for parameter in made._parameters:
+    for parameter in made.step.parameters:
         parameter.grad = torch.zeros_like(parameter)
     seed = derived_seed(phase.SEED, 1, number, -1)
-    regularization.add_noise(made._parameters, 0.04, number, seed)
+    regularization.add_noise(made.step.parameters, 0.04, number, seed)
     noise = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     assert_close(stepped(number, clip_norm=1e-9, gradient_noise=0.04), noise)
 

@@ -11,11 +11,18 @@ from torch import backends, nn
 
 from tests import tf32, tiny
 from tests.training import phase
+from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
 from thaw.training.activation_cache import Cache
 from thaw.training.cached_activations import CachedActivations
 from thaw.training.learner import Learner
-from thaw.training.precision import is_strict, strict_float32
+from thaw.training.precision import (
+    Precision,
+    choose_precision,
+    is_strict,
+    strict_float32,
+    use_precision,
+)
 from thaw.training.runtime import logits
 from thaw.training.setup import TrainingSetup
 
@@ -90,6 +97,67 @@ def change(setting: str) -> None:
             _BACKENDS.cudnn.conv.fp32_precision = "ieee"
         case "mkldnn":
             _BACKENDS.mkldnn.conv.fp32_precision = "bf16"
+
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *, recent: bool) -> None:
+    """Let a GPU be there that computes in bfloat16 and TF32, or not."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: recent)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "recent", "chosen"),
+    [
+        ("auto", CPU, True, "fp32"),
+        ("fp32", CPU, True, "fp32"),
+        ("bf16", CPU, True, "bf16"),
+        ("auto", GPU, True, "bf16"),
+        ("auto", GPU, False, "fp32"),
+        ("fp32", GPU, True, "fp32"),
+        ("tf32", GPU, True, "tf32"),
+        ("fp16", GPU, False, "fp16"),
+    ],
+)
+def test_the_precision_suits_the_device(
+    wanted: Any, device: torch.device, recent: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, recent=recent)
+    assert choose_precision(wanted, device) == Precision(chosen)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "recent", "reason"),
+    [
+        ("tf32", CPU, True, "tf32 needs a GPU"),
+        ("fp16", CPU, True, "fp16 needs a GPU"),
+        ("tf32", GPU, False, "Tesla T4 does not compute in tf32"),
+        ("bf16", GPU, False, "Tesla T4 does not compute in bf16"),
+    ],
+)
+def test_a_precision_that_the_device_does_not_have_is_refused(
+    wanted: Any, device: torch.device, recent: bool, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, recent=recent)
+    with pytest.raises(ThawError, match=rf"launch\.precision: {reason}"):
+        choose_precision(wanted, device)
+
+
+@pytest.mark.parametrize(("name", "rounds"), [("fp32", False), ("tf32", True), ("bf16", True)])
+def test_training_on_a_gpu_rounds_to_tf32_only_if_asked_for(name: str, rounds: bool) -> None:
+    use_precision(Precision(name), GPU)
+    assert older() == [rounds, rounds, "high" if rounds else "highest"]
+    with strict_float32():
+        assert older() == [False, False, "highest"]
+    assert older() == [rounds, rounds, "high" if rounds else "highest"]
+
+
+def test_on_a_cpu_no_setting_changes() -> None:
+    before = older(), newer()
+    use_precision(Precision("bf16"), CPU)
+    assert (older(), newer()) == before
 
 
 SETTINGS = ["default", "high", "medium", "older", "all", "cudnn", "conv", "mkldnn"]

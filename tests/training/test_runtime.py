@@ -46,8 +46,8 @@ def test_two_processes_that_should_be_one_refuse_to_train(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_half_precision_without_a_gpu_is_refused() -> None:
-    launch = phase.launch(processes=1).model_copy(update={"mixed_precision": "fp16"})
-    with pytest.raises(ThawError, match=r"mixed_precision: fp16 needs a GPU.*bf16"):
+    launch = phase.launch(processes=1).model_copy(update={"precision": "fp16"})
+    with pytest.raises(ThawError, match=r"launch\.precision: fp16 needs a GPU.*bf16"):
         start(launch, phase.resources())
 
 
@@ -66,6 +66,15 @@ print(torch.zeros(1, device=runtime.device).device == device)
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
     assert found.stdout == "True\n"
+
+
+def test_the_precision_is_thaws_whatever_accelerates_variable_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    runtime = tiny.runtime()
+    assert runtime.accelerator.mixed_precision == "no"
+    assert runtime.precision.name == "fp32"
 
 
 def test_the_one_process_is_the_main_one_and_adds_up_alone() -> None:

@@ -55,7 +55,7 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
     # Random weights have no statistics of pretraining data.
     from_scratch = params.backbone.weights == "none"
     shift = None if from_scratch else statistics_shift(context, classifier, preprocessing)
-    images = settings.batch_size // params.launch.processes
+    images = settings.images_per_step // params.launch.processes
     all_train = len(plan.trainable) == plan.blocks
     relearned = all_train and _has_many_images(context.data)
     chosen = choose_policy(images, shift, statistics_are_relearned=relearned, default=default)

@@ -68,10 +68,11 @@ def _batches(params: Params) -> Iterator[str]:
         "fold_bn": params.fold_bn,
     }
     for name, stage in stages.items():
-        if stage.epochs and stage.batch_size < params.launch.processes:
+        if stage.epochs and stage.images_per_step < params.launch.processes:
             yield (
-                f"{name}.batch_size: {stage.batch_size} images are fewer than launch.processes, "
-                f"{params.launch.processes}: each process needs one image per step"
+                f"{name}.batch_size: {stage.images_per_step} images are fewer than "
+                f"launch.processes, {params.launch.processes}: each process needs one image per "
+                "step"
             )
 
 

@@ -12,7 +12,7 @@ from thaw.config.explanations import nearest_keys
 from thaw.config.loading import PARAMS_FILE, content_of, load, validate
 from thaw.config.parameter import parameters, section_type
 from thaw.config.params import Params
-from thaw.config.renames import Rename, apply_renames, has_key
+from thaw.config.renames import Rename, apply_renames, has_key, renamed_value
 from thaw.config.values import value_of
 from thaw.config.yaml_edits import loaded, remove_value, set_value
 from thaw.config.yaml_entries import fragment, insert, put_raw, raw_fragment
@@ -114,8 +114,9 @@ def _moved(text: str, rename: Rename) -> str:
     old, new = rename.old.split("."), rename.new.split(".")
     raw = raw_fragment(text, old, new[-1])
     value = loaded(text, old)
-    text = _set(remove_value(text, old), rename.new, value)
-    return put_raw(text, new, raw) if raw else text
+    wanted = renamed_value(rename.old, value)
+    text = _set(remove_value(text, old), rename.new, wanted)
+    return put_raw(text, new, raw) if raw and wanted == value else text
 
 
 def _repaired(text: str, wanted: dict[str, Any]) -> str:

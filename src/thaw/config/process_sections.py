@@ -12,6 +12,8 @@ from pydantic import Field
 from thaw.config.parameter import parameter
 from thaw.config.section import Section
 
+PrecisionSetting = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+
 
 class Launch(Section):
     """Processes of a stage."""
@@ -22,8 +24,11 @@ class Launch(Section):
     threads: Annotated[int, Field(ge=0, le=1024)] = parameter(
         0, "CPU threads per process; 0 divides the cores among the processes."
     )
-    mixed_precision: Literal["no", "bf16", "fp16"] = parameter(
-        "no", "Precision of training; fp16 requires a GPU."
+    precision: PrecisionSetting = parameter(
+        "auto",
+        "Precision of training. auto is bf16 on a GPU that supports it, else fp32; tf32 and fp16 "
+        "require a GPU.",
+        source="Micikevicius et al. 2018; Kalamkar et al. 2019",
     )
 
 

@@ -14,7 +14,10 @@ RENAMED = {
     "launch.workers": "resources.workers",
     "launch.checkpoint_minutes": "resources.checkpoint_minutes",
     "launch.cache_gb": "resources.cache_gb",
+    "launch.mixed_precision": "launch.precision",
 }
+# Old key -> old value -> new value, for values that were renamed, too. "no" was the default.
+_RENAMED_VALUES = {"launch.mixed_precision": {"no": "auto"}}
 
 
 class Rename(NamedTuple):
@@ -50,8 +53,19 @@ def apply_renames(content: MutableMapping[str, Any]) -> list[Rename]:
         value = content[section].pop(name)
         if not isinstance(content.get(new_section), dict):
             content[new_section] = {}
-        content[new_section][new_name] = value
+        content[new_section][new_name] = renamed_value(old, value)
     return found
+
+
+def renamed_value(old: str, value: Any) -> Any:
+    """Return ``value`` of the renamed key ``old`` as a value of the new key."""
+    names = _RENAMED_VALUES.get(old, {})
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def first_name(key: str) -> str:
+    """Return the name under which the parameter ``key`` was introduced."""
+    return next((old for old, new in RENAMED.items() if new == key), key)
 
 
 def has_key(content: Any, key: str) -> bool:

@@ -12,13 +12,17 @@ from thaw.config.section import Block, Fraction, NonNegative, Positive, Section
 OptimizerName = Literal["adamw", "sgd", "lamb"]
 ScheduleName = Literal["cosine", "constant"]
 _Epochs = Annotated[int, Field(ge=0, le=100_000)]
-_BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+AUTO = "auto"
+_BatchSize = Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"]
 _Rate = Positive
 _Decay = Annotated[float, Field(gt=0.0, le=1.0)]
 _Penalty = NonNegative
 _Tolerance = Annotated[float, Field(gt=0.0, le=1.0)]
 _EPOCHS = "Number of passes over the training split; 0 trains nothing."
-_BATCH = "Images per step, over all processes together."
+_BATCH = (
+    "Images per step, over all processes together. auto is the default, computed in as few parts "
+    "as fit into the memory of the devices."
+)
 _LR_DECAY = "The learning rate of a block is lr * lr_decay ** (its distance from the head)."
 _HOWARD = "Howard & Ruder 2018"
 
@@ -55,6 +59,13 @@ class Training(Section):
         unit="epochs",
         source="Prechelt 1998",
     )
+
+    @property
+    def images_per_step(self) -> int:
+        """The images of a step over all processes; with ``batch_size: auto``, the default."""
+        if self.batch_size == AUTO:
+            return int(type(self).model_fields["batch_size"].default)
+        return int(self.batch_size)
 
 
 class Regularize(Section):

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter import parameters
+from thaw.config.renames import first_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,12 +32,13 @@ def result_values(params: Section, sections: Iterable[str] | None = None) -> dic
 
     ``params`` is all of ``params.yaml`` or the inputs of a stage; ``sections`` are top-level keys,
     by default all. A neutral value is the default that a parameter had at its introduction: it is
-    left out, so that a new parameter with a default changes no digest.
+    left out, so that a new parameter with a default changes no digest. A renamed parameter has its
+    first name for the same reason.
     """
     wanted = set(type(params).model_fields if sections is None else sections) - WITHOUT_EFFECT
     content = params.model_dump()
     return {
-        parameter.key: value
+        first_name(parameter.key): value
         for parameter in parameters(type(params))
         if parameter.key.split(".")[0] in wanted
         and (value := value_of(content, parameter.key)) != parameter.neutral

@@ -100,7 +100,7 @@ def run_gate(
     versions = [number for number in (candidate.version, candidate.against) if number is not None]
     entries = [_registry_entry(params, ledger, number) for number in versions]
     # The models are scored as they are served: in one process, in float32.
-    launch = params.launch.model_copy(update={"processes": 1, "mixed_precision": "no"})
+    launch = params.launch.model_copy(update={"processes": 1, "precision": "fp32"})
     runtime = start(launch, params.resources, request.device)
     scored = [
         score_version(Version(ledger.name, number), data, runtime, bins) for number in versions

@@ -49,7 +49,9 @@ class StudyDefinition:
         if self._has_augmented_trials:
             fixed["views"] = search.views
         space = {dimension.key: repr(dimension.distribution) for dimension in self.dimensions}
-        precision = self.params.launch.mixed_precision
+        precision: str = self.params.launch.precision
+        if precision == "auto":
+            precision = "no"  # its name in studies of earlier versions
         return provenance.key(
             fixed, space, search.objective, search.latency, precision, self.data_digest
         )

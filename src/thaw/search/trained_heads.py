@@ -30,7 +30,7 @@ def head_path(params: Params, data_key: str, backbone_digest: str) -> Path:
     sections = (params.head, params.warmup_head, params.regularize)
     key = provenance.key(
         data_key, params.seed, backbone_digest, *(section.model_dump() for section in sections),
-        params.backbone.model_dump(), params.launch.mixed_precision, code_digests()["warmup_head"],
+        params.backbone.model_dump(), params.launch.precision, code_digests()["warmup_head"],
     )  # fmt: skip
     return FOLDER / f"{key[:40]}.safetensors"
 

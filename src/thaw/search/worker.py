@@ -31,7 +31,7 @@ from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial_context import open_trial_context
 from thaw.system.console import say
 from thaw.system.processes import die_with_parent, run_main
-from thaw.training.learner import NotFiniteError
+from thaw.training.optimizer_step import NotFiniteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -31,7 +31,7 @@ ENVIRONMENT = {
 
 
 class ProcessSettings(Protocol):
-    """Number of processes, CPU threads of each (0: share out the cores) and precision."""
+    """Number of processes and CPU threads of each (0: share out the cores)."""
 
     @property
     def processes(self) -> int:
@@ -40,10 +40,6 @@ class ProcessSettings(Protocol):
     @property
     def threads(self) -> int:
         """Return the CPU threads of a process; 0 shares out the cores."""
-
-    @property
-    def mixed_precision(self) -> str:
-        """Return ``no``, ``bf16`` or ``fp16``."""
 
 
 def replace_process(stage: str, settings: ProcessSettings) -> None:
@@ -93,6 +89,6 @@ def accelerate_command(module: str, settings: ProcessSettings, threads: int) -> 
         ],
         *["--num_processes", str(settings.processes), "--num_machines", "1"],
         *["--num_cpu_threads_per_process", str(threads)],
-        *["--mixed_precision", settings.mixed_precision, "--dynamo_backend", "no"],
+        *["--mixed_precision", "no", "--dynamo_backend", "no"],
         module,
     ]

@@ -61,7 +61,7 @@ class Cache:
             split,
             *view,
             *digests,
-            runtime.precision,
+            runtime.precision.current,
             runtime.device.type,
             torch.__version__,
         )

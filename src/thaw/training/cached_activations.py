@@ -74,7 +74,7 @@ class CachedActivations:
         precision: cached values are float32, and the next block would compute with more digits
         than in one pass, so that the result would depend on which cuts are cached.
         """
-        if isinstance(module, FrozenPart) and self.runtime.precision in {"no", "float32"}:
+        if isinstance(module, FrozenPart) and self.runtime.precision.keeps_activations:
             for below, rest in module.splits():
                 path = self.cache.path(self.runtime, below, split, *view, known=self.known)
                 with contextlib.suppress(FileNotFoundError):

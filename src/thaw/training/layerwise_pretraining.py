@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from thaw.config.training_sections import Regularize
 from thaw.data.random_draws import derived_seed, shuffled
 from thaw.errors import ThawError
 from thaw.system.console import progress, say
+from thaw.training.optimizer_step import OptimizerStep
 from thaw.training.single_images import batch_norms, fewest_images
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 _RATE = 3e-3
+_UNCHANGED = Regularize(clip_norm=1e6)  # of the gradient
 
 
 class Autoencoder(nn.Module):
@@ -90,10 +93,9 @@ class _Phase:
     def train(self, epochs: int, title: str) -> float:
         """Train the block and return its mean squared error over the last epoch."""
         runtime = self.runtime
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=_RATE, fused=True
-        )
-        network, optimizer = runtime.prepare(self.network, optimizer)
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=_RATE, fused=True)
+        update = OptimizerStep(runtime, optimizer, _UNCHANGED, self.seed, [])
+        network = runtime.prepare(self.network)
         network.train()
         total = 0.0
         for epoch in range(1, epochs + 1):
@@ -102,7 +104,7 @@ class _Phase:
             order = shuffled(len(self.source), self.seed, number)
             parts = runtime.batch_parts(order, _BATCH, self.fewest)
             loaded = runtime.load(self.source, parts, number)
-            total = 0.0
+            errors = torch.zeros((), dtype=torch.float64, device=runtime.device)
             for step, batch in enumerate(
                 progress(loaded, f"{title}, epoch {epoch}", len(parts), show=runtime.is_main)
             ):
@@ -111,11 +113,14 @@ class _Phase:
                     activations = batch.inputs
                     for block in self.below:
                         activations = block(activations)
-                error = (network(activations.float()) * batch.weights).sum()
-                runtime.accelerator.backward(error * (runtime.world / batch.total))
-                optimizer.step()
-                optimizer.zero_grad()
-                total += float(runtime.sum(error.detach().double()))
+                with runtime.autocast():
+                    squared = network(activations.float())
+                error = (squared * batch.weights).sum()
+                update.backward(error * (runtime.world / batch.total))
+                update.take(number, step, step)
+                errors += runtime.sum(error.detach().double())
+            update.raise_if_not_finite()
+            total = float(errors)
         runtime.same_buffers(self.network)
         runtime.accelerator.free_memory()
         return total / len(self.source)

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from thaw.data.random_draws import derived_seed
-from thaw.errors import ThawError
 from thaw.model.frozen_part import ROUNDING_MULTIPLE, FrozenPart
 from thaw.training import optimizers, regularization
-from thaw.training.parameter_groups import parameter_groups, parameters_of
+from thaw.training.batch_pieces import kept_momentum, pieces, size_of_pieces
+from thaw.training.optimizer_step import OptimizerStep
+from thaw.training.parameter_groups import parameter_groups
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from thaw.data.loading import Batch
     from thaw.model.classifier import Classifier
+    from thaw.training.batch_pieces import Piece
     from thaw.training.runtime import Runtime
     from thaw.training.setup import TrainingSetup
 
 
 # Weights of a head times images, up to which a step of it takes longer on two threads than on one.
 _SMALL = 4e6
-
-
-class NotFiniteError(ThawError):
-    """Training has diverged: the gradient or the validation loss is not finite."""
 
 
 class Learner:
@@ -56,24 +57,37 @@ class Learner:
             classifier, lr=config.lr, lr_decay=setup.lr_decay, weight_decay=config.weight_decay
         )
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
-        # Filling up every batch, not the last alone, would cost more than it is worth.
-        self._pad_batches = config.batch_size % (ROUNDING_MULTIPLE * runtime.world) == 0
-        self._settings, self._seed = settings, seed
+        self._seed, self._batch_size = seed, config.images_per_step
+        self._parts, self._piece_size = 1, size_of_pieces(self._batch_size, runtime.world, 1)
         self._loss = regularization.Loss(settings, targets)
         blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
         size = sum(p.numel() for p in classifier.head.parameters())
-        self._is_small = not blocks and size * config.batch_size / runtime.world <= _SMALL
-        self._start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
-        self.optimizer: Any = optimizers.build(config.optimizer, groups)
-        self._parameters = parameters_of(self.optimizer)
+        self._is_small = not blocks and size * self._batch_size / runtime.world <= _SMALL
+        start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
+        self.optimizer = optimizers.build(config.optimizer, groups, fused=runtime.asynchronous)
+        self.step = OptimizerStep(runtime, self.optimizer, settings, seed, start)
         self.network: Any = None
+        self._compiled: Any = None
         self._wrap()
 
     def rewrap(self) -> None:
         """Follow a change of the plan: DistributedDataParallel must be created again for it."""
-        self.network = None  # the old one's hooks on the weights end with it
+        is_compiled = self._compiled is not None
+        self.network = self._compiled = None  # the old one's hooks on the weights end with it
         self._runtime.accelerator.free_memory()
         self._wrap()
+        if is_compiled:
+            self.compile()
+
+    def divide(self, parts: int) -> None:
+        """Compute each batch in ``parts`` pieces, whose gradients are added."""
+        self._parts = parts
+        self._piece_size = size_of_pieces(self._batch_size, self._runtime.world, parts)
+        self.rewrap()
+
+    def compile(self) -> None:
+        """Compile the network for pieces of full size; others are computed as they are."""
+        self._compiled = torch.compile(self.network, dynamic=False)
 
     def _wrap(self) -> None:
         whole, cut = self._classifier, self._cut
@@ -81,16 +95,16 @@ class Learner:
         frozen = max(cut, whole.outline.readable(whole.plan.cut))
         self._below: FrozenPart | None = None
         if frozen > cut:
-            self._below = FrozenPart(whole.part(cut, frozen), pad_batches=self._pad_batches)
+            # Filling up every batch, not the last alone, would cost more than it is worth.
+            is_multiple = self._piece_size % ROUNDING_MULTIPLE == 0
+            exact = is_multiple and self._batch_size % self._runtime.world == 0
+            self._below = FrozenPart(whole.part(cut, frozen), pad_batches=exact)
         self._frozen = frozen
-        self.network, self.optimizer = self._runtime.prepare(whole.part(frozen), self.optimizer)
+        self.network = self._runtime.prepare(whole.part(frozen))
 
     @property
     def whole(self) -> nn.Module:
-        """The network from the inputs of a batch to logits, without Accelerate's wrapper.
-
-        The wrapper would turn autocast on; here the caller decides.
-        """
+        """The network from the inputs of a batch to logits, without Accelerate's wrapper."""
         upper = self._classifier.part(self._frozen)
         return nn.Sequential(self._below, upper) if self._below else upper
 
@@ -99,53 +113,50 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * scale
 
-    def learn(self, batch: Batch, epoch: int, step: int, number: int) -> float:
+    def learn(self, batch: Batch, epoch: int, step: int, number: int) -> Tensor:
         """Take step ``step`` of ``epoch``, which is step ``number`` of the phase, both from 0.
 
         Return the sum of the losses of the whole batch over all processes, in nats, before the
-        step.
+        step: a float64 scalar that is still on the device.
 
         Raises:
-            NotFiniteError: the gradient is not finite; the weights are as before the step.
+            NotFiniteError: see :class:`thaw.training.optimizer_step.OptimizerStep`.
         """
         runtime = self._runtime
         runtime.seed(derived_seed(self._seed, epoch, step, runtime.rank))
-        inputs = batch.inputs
+        # A last image that joins the batch before it must not divide a whole batch.
+        divided = pieces(batch, self._piece_size if self._parts > 1 else len(batch.inputs))
+        losses = []
+        with kept_momentum(self._classifier, len(divided)):
+            for piece in divided:
+                with self._gradients_shared(when=piece is divided[-1]):
+                    losses.append(self.accumulate(piece, batch.total).double())
+        with runtime.one_thread(when=self._is_small):
+            self.step.take(epoch, step, number)
+        return runtime.sum(losses[0] if len(losses) == 1 else torch.stack(losses).sum())
+
+    def accumulate(self, piece: Piece, total: int) -> Tensor:
+        """Add the gradient of a piece of a batch of ``total`` images; return its sum of losses."""
+        runtime = self._runtime
+        inputs = piece.inputs
         if self._below:
             with torch.no_grad(), runtime.autocast():
                 inputs = self._below(inputs)
+        is_full = len(inputs) == self._piece_size
+        network = self._compiled if self._compiled is not None and is_full else self.network
         with runtime.one_thread(when=self._is_small):
-            losses = self._loss(self.network(inputs), batch.targets)
-            loss_sum = (losses * batch.weights).sum()
+            with runtime.autocast():
+                outputs = network(inputs)
+            losses = self._loss(outputs.float(), piece.targets)
+            loss_sum = (losses * piece.weights).sum()
             # DistributedDataParallel averages gradients over the processes: this makes the
             # average the gradient of the mean over the whole batch, whatever the shares are.
-            runtime.accelerator.backward(loss_sum * (runtime.world / batch.total))
-            runtime.accelerator.unscale_gradients()
-            self._regularize(epoch, step, number)
-            self.optimizer.step()
-        for parameter in self._parameters:
-            parameter.grad = None  # zero_grad would take 4 % of a small head's step
-        return float(runtime.sum(loss_sum.detach().double()))
+            self.step.backward(loss_sum * (runtime.world / total))
+        return loss_sum.detach()
 
-    def _regularize(self, epoch: int, step: int, number: int) -> None:
-        """Change the gradient of the loss for the optimiser: penalties, clipping, noise."""
-        settings, parameters = self._settings, self._parameters
-        if settings.l1:
-            regularization.pull_to_zero(parameters, settings.l1)
-        if settings.l2_sp:
-            regularization.pull_to_start(self._start, settings.l2_sp)
-        # Accelerate's own clipping looks for optional packages on the disk at every step.
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        length = float(norm)
-        # fp16's loss scaler meets overflows as a matter of course and skips those steps itself
-        if self._runtime.accelerator.scaler is None and not math.isfinite(length):
-            raise NotFiniteError(
-                f"the gradient is not finite in epoch {epoch}, step {step + 1}: "
-                "the weights were left as they were; try a lower lr or a longer warmup_fraction"
-            )
-        if not length <= settings.clip_norm:
-            torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
-        if settings.gradient_noise:
-            seed = derived_seed(self._seed, epoch, step, -1)  # no rank: the same on all
-            regularization.add_noise(parameters, settings.gradient_noise, number, seed)
+    def _gradients_shared(self, when: bool) -> AbstractContextManager[None]:  # noqa: FBT001
+        """Exchange gradients between the processes in the backward pass only ``when`` told."""
+        if when or self._runtime.world == 1:
+            return contextlib.nullcontext()
+        context: AbstractContextManager[None] = self._runtime.accelerator.no_sync(self.network)
+        return context

@@ -21,9 +21,11 @@ from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
 from thaw.training import optimizer_state, schedule, trainable_state
 from thaw.training.checkpoints import join, split
+from thaw.training.epoch_loss import READ_EVERY, EpochLoss
 from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import Row
-from thaw.training.learner import Learner, NotFiniteError
+from thaw.training.learner import Learner
+from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.progress import Progress
 from thaw.training.runtime import logits
 from thaw.training.single_images import fewest_of_phase
@@ -59,13 +61,13 @@ def fit(
     each that many epochs; the patience starts again with each.
 
     Raises:
-        NotFiniteError: the validation loss or a gradient is not finite.
+        NotFiniteError: a loss or a gradient is not finite.
         ThawError: BatchNorm cannot normalise a step of so few images.
     """
     assert classifier.plan is not None
     fewest = 1
     if setup.settings.epochs:
-        fewest = fewest_of_phase(runtime, classifier, inputs, setup.settings.batch_size)
+        fewest = fewest_of_phase(runtime, classifier, inputs, setup.settings.images_per_step)
     learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
     ema = setup.regularize.ema
@@ -107,6 +109,7 @@ class _Phase:
     average: WeightAverage | None
     fewest: int  # images per process and step
     progress: Progress = field(default_factory=Progress)
+    loss: EpochLoss = field(default_factory=EpochLoss)
     saved_at: float = field(default_factory=time.monotonic)
 
     def start(self) -> None:
@@ -134,24 +137,33 @@ class _Phase:
         state, runtime, learner = self.progress, self.runtime, self.learner
         epoch = state.epoch + 1
         order = shuffled(len(self.inputs.train), self.setup.seed, epoch)
-        parts = runtime.batch_parts(order, self.setup.settings.batch_size, self.fewest)
+        parts = runtime.batch_parts(order, self.setup.settings.images_per_step, self.fewest)
         before = (epoch - 1) * len(parts)
         total = len(parts) * self.setup.settings.epochs
         loaded = runtime.load(self.inputs.train, parts[state.step :], epoch)
         title = f"epoch {epoch}/{self.setup.settings.epochs}"
         self._thaw()
         learner.network.train()
+        self.loss = EpochLoss(state.loss_sum, runtime.device)
         for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
             self._set_rate(before + state.step, total)
-            state.loss_sum += learner.learn(batch, epoch, state.step, before + state.step)
+            self.loss.add(learner.learn(batch, epoch, state.step, before + state.step))
             if self.average is not None:
                 self.average.update(self._trained(), before + state.step)
             state.step += 1
+            if state.step % READ_EVERY == 0:
+                self.read_loss()
             if time.monotonic() - self.saved_at > runtime.checkpoint_seconds:
                 self.save()
+        self.read_loss()
         # Needed also if a checkpoint was written after the last step of the epoch.
         self._set_rate(before + len(parts) - 1, total)
         runtime.same_buffers(self.classifier)
+
+    def read_loss(self) -> None:
+        """Read from the device the loss of the epoch, and whether all gradients were finite."""
+        self.learner.step.raise_if_not_finite()
+        self.progress.loss_sum = self.loss.read(self.progress.epoch + 1)
 
     def _thaw(self) -> None:
         """Unfreeze the blocks that start to train in this epoch."""
@@ -215,6 +227,8 @@ class _Phase:
 
     def save(self) -> None:
         """Write a checkpoint, from the first process."""
+        if self.progress.step:  # inside an epoch
+            self.read_loss()
         self.saved_at = time.monotonic()
         checkpoints = self.observer.checkpoints
         if not self.runtime.is_main or checkpoints is None:
@@ -224,6 +238,7 @@ class _Phase:
             "best": self.best,
             "average": self.average.values if self.average else {},
             "optimizer": optimizer_state.state(self.learner.optimizer),
+            "scaler": self.learner.step.scaler_state(),
         }
         state = self.progress
         checkpoints.save((state.epoch, state.step), join(parts), asdict(state))
@@ -236,5 +251,6 @@ class _Phase:
         trainable_state.load(self.classifier, parts["now"])
         self.best = parts["best"]
         optimizer_state.restore(self.learner.optimizer, parts["optimizer"])
+        self.learner.step.restore_scaler(parts["scaler"])
         if self.average:
             self.average.restore(parts["average"])

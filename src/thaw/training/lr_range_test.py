@@ -12,7 +12,8 @@ import numpy as np
 from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
 from thaw.training import trainable_state
-from thaw.training.learner import Learner, NotFiniteError
+from thaw.training.learner import Learner
+from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.single_images import fewest_of_phase
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def find(
     Source: Smith 2017; the suggestions are those of fastai's ``lr_find``.
     """
     assert classifier.plan is not None
-    fewest = fewest_of_phase(runtime, classifier, inputs, setup.settings.batch_size)
+    fewest = fewest_of_phase(runtime, classifier, inputs, setup.settings.images_per_step)
     learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
     before = trainable_state.copy(now)
@@ -93,7 +94,8 @@ def find(
         rate = sweep.rate(number)
         learner.set_rate(rate / setup.settings.lr)
         try:
-            loss = learner.learn(batch, epoch, step, number) / batch.total
+            loss = float(learner.learn(batch, epoch, step, number)) / batch.total
+            learner.step.raise_if_not_finite()
         except NotFiniteError:
             break
         average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
@@ -133,6 +135,6 @@ def _steps(
     """Yield the batches of a training without end, as (epoch, step, batch)."""
     for epoch in count(1):
         order = shuffled(len(train), setup.seed, epoch)
-        parts = runtime.batch_parts(order, setup.settings.batch_size, fewest)
+        parts = runtime.batch_parts(order, setup.settings.images_per_step, fewest)
         for step, batch in enumerate(runtime.load(train, parts, epoch)):
             yield epoch, step, batch

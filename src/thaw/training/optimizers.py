@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from thaw.training.parameter_groups import parameters_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,20 +22,24 @@ if TYPE_CHECKING:
 Groups = list[dict[str, Any]]
 
 
-def build(name: OptimizerName, groups: Groups) -> Optimizer:
-    """Return the optimiser ``name`` for ``groups``; its weight decay is decoupled (AdamW, SGDW)."""
-    return _BUILDERS[name](groups)
+def build(name: OptimizerName, groups: Groups, *, fused: bool = False) -> Optimizer:
+    """Return the optimiser ``name`` for ``groups``; its weight decay is decoupled (AdamW, SGDW).
+
+    With ``fused``, AdamW and SGD update all parameters in one kernel, which skips the update where
+    the attribute ``found_inf`` of the optimiser is 1.
+    """
+    return _BUILDERS[name](groups, fused)
 
 
-def _adamw(groups: Groups) -> Optimizer:
-    """Return AdamW, fused: one pass over the parameters in each step.
+def _adamw(groups: Groups, fused: bool) -> Optimizer:  # noqa: ARG001, FBT001
+    """Return AdamW, always fused: one pass over the parameters in each step.
 
     Source: Loshchilov & Hutter 2019.
     """
     return torch.optim.AdamW(groups, fused=True)
 
 
-def _sgd(groups: Groups) -> Optimizer:
+def _sgd(groups: Groups, fused: bool) -> Optimizer:  # noqa: FBT001
     """Return SGD with Nesterov momentum 0.9 and the weight decay of SGDW.
 
     torch's own weight decay would be added to the gradient and so to the momentum.
@@ -41,12 +47,19 @@ def _sgd(groups: Groups) -> Optimizer:
     Source: Loshchilov & Hutter 2019.
     """
     decoupled = [_with_decoupled_decay(group) for group in groups]
-    optimizer = torch.optim.SGD(decoupled, momentum=0.9, nesterov=True, foreach=True)
+    optimizer = torch.optim.SGD(
+        decoupled, momentum=0.9, nesterov=True, foreach=not fused, fused=fused
+    )
+    if fused:
+        # Without them, torch allocates uninitialised buffers in the first step, and where that
+        # step is skipped, the second one reads them. From zeros it computes the same values.
+        for parameter in parameters_of(optimizer):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     optimizer.register_step_pre_hook(_decay)
     return optimizer
 
 
-def _lamb(groups: Groups) -> Optimizer:
+def _lamb(groups: Groups, fused: bool) -> Optimizer:  # noqa: ARG001, FBT001
     """Return LAMB: Adam's step, scaled for each matrix by norm(weights) / norm(step).
 
     Vectors are not scaled, as in the paper's experiments. Groups with weights that all start at 0,
@@ -67,7 +80,7 @@ def _lamb(groups: Groups) -> Optimizer:
     return optimizer
 
 
-_BUILDERS: dict[OptimizerName, Callable[[Groups], Optimizer]] = {
+_BUILDERS: dict[OptimizerName, Callable[[Groups, bool], Optimizer]] = {
     "adamw": _adamw,
     "sgd": _sgd,
     "lamb": _lamb,
@@ -84,9 +97,12 @@ def _with_decoupled_decay(group: dict[str, Any]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _decay(optimizer: Optimizer, *_: Any) -> None:
-    """Shrink the weights of every group with a decoupled weight decay."""
+    """Shrink the weights of every group with a decoupled weight decay, unless it is skipped."""
+    found_inf = getattr(optimizer, "found_inf", None)
     for group in optimizer.param_groups:
-        if group["decoupled_decay"]:
-            for parameter in group["params"]:
-                if parameter.grad is not None:  # parameters of a frozen block do not decay
-                    parameter.mul_(1 - group["lr"] * group["decoupled_decay"])
+        # parameters of a frozen block do not decay
+        weights = [p for p in group["params"] if p.grad is not None]
+        if group["decoupled_decay"] and weights:
+            share = group["lr"] * group["decoupled_decay"]
+            factor = 1 - share if found_inf is None else 1 - (1 - found_inf) * share
+            torch._foreach_mul_(weights, factor)

@@ -1,22 +1,27 @@
-"""Float32 without shortcuts, for whatever is compared: the only module that sets the precision.
+"""The precision of training, and float32 without shortcuts for comparisons.
 
-A GPU's convolutions round float32 to TF32 (a mantissa of 10 bits) by default, and under mixed
-precision autocast rounds to 16 bits. Training may do so. A proof or a comparison must not: the
-rounding is larger than what it looks for.
+This is the only module that changes the precision. A GPU's convolutions round float32 to TF32 (a
+mantissa of 10 bits) by default, and under mixed precision autocast rounds to 16 bits. Training may
+do so. A proof or a comparison must not: the rounding is larger than what it looks for.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import backends
 
+from thaw.errors import ThawError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from thaw.config.process_sections import PrecisionSetting
 
 _DEVICES = ("cpu", "cuda")  # that Accelerate is started on
 _BACKENDS: Any = backends
@@ -75,6 +80,67 @@ class _Process:
 
 _process = _Process()
 _thread = threading.local()
+_HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}  # what autocast rounds to
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The precision of training: ``fp32``, ``tf32``, ``bf16`` or ``fp16``."""
+
+    name: str = "fp32"
+
+    @property
+    def current(self) -> str:
+        """The precision that a network computes in now; part of a cache file's key."""
+        return "float32" if is_strict() else self.name
+
+    @property
+    def keeps_activations(self) -> bool:
+        """True if blocks pass float32 on, so that stored float32 activations lose nothing."""
+        return is_strict() or self.name not in _HALF
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Compute in 16 bits if the precision has so many; inside ``strict_float32`` do nothing."""
+        if is_strict() or self.name not in _HALF:
+            return nullcontext()
+        return torch.autocast(device.type, _HALF[self.name])
+
+    def loss_scaler(self, device: torch.device) -> torch.amp.GradScaler:
+        """Return a scaler of the loss, which does nothing unless the precision is fp16."""
+        return torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
+
+
+def choose_precision(wanted: PrecisionSetting, device: torch.device) -> Precision:
+    """Return the precision for ``launch.precision`` on ``device``.
+
+    ``auto`` is bf16 on a GPU that computes in it, else fp32.
+
+    Raises:
+        ThawError: the device does not have the precision.
+    """
+    is_gpu = device.type == "cuda"
+    # Those that compute in bfloat16 have TF32, too: NVIDIA's since Ampere.
+    is_recent = is_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    if wanted == "auto":
+        return Precision("bf16" if is_recent else "fp32")
+    if wanted in {"tf32", "fp16"} and not is_gpu:
+        raise ThawError(
+            f"params.yaml: launch.precision: {wanted} needs a GPU (a CPU would silently run fp32): "
+            "set auto, fp32 or bf16"
+        )
+    if wanted in {"tf32", "bf16"} and is_gpu and not is_recent:
+        raise ThawError(
+            f"params.yaml: launch.precision: {torch.cuda.get_device_name(device)} does not "
+            f"compute in {wanted}: set auto, fp32 or fp16"
+        )
+    return Precision(wanted)
+
+
+def use_precision(precision: Precision, device: torch.device) -> None:
+    """Let a GPU round float32 to TF32, unless the precision is fp32. A CPU never rounds."""
+    if device.type == "cuda":
+        backends.cudnn.allow_tf32 = precision.name != "fp32"
+        backends.cuda.matmul.allow_tf32 = precision.name != "fp32"
 
 
 @contextmanager
@@ -84,8 +150,7 @@ def strict_float32() -> Iterator[None]:
     It restores all settings at the end, also after an exception, and may be nested. TF32 is off
     for the whole process meanwhile; autocast is a setting of the thread.
 
-    Inside of it, :meth:`thaw.training.runtime.Runtime.autocast` does nothing. A module that
-    Accelerate prepared turns autocast on by itself: pass the bare module.
+    Inside of it, :meth:`Precision.autocast` does nothing.
     """
     _process.enter()
     _thread.depth = getattr(_thread, "depth", 0) + 1

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from thaw.data.loading import Batch, BatchPart, Source, batch_parts, batches
 from thaw.errors import ThawError
 from thaw.system.console import progress
-from thaw.training.precision import is_strict
+from thaw.training.precision import Precision, choose_precision, use_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,11 +33,17 @@ _SCORE_BATCH = 128
 
 @dataclass(frozen=True)
 class Runtime:
-    """The processes and devices of a stage."""
+    """The processes and devices of a stage.
+
+    ``asynchronous`` is true if commands are queued on the device, so that the program must wait
+    where it reads a value: on every device except a CPU.
+    """
 
     accelerator: Accelerator
     workers: int
     checkpoint_seconds: float
+    precision: Precision
+    asynchronous: bool
 
     @property
     def is_main(self) -> bool:
@@ -113,28 +119,17 @@ class Runtime:
         finally:
             torch.set_num_threads(threads)
 
-    def prepare(self, network: nn.Module, optimizer: Any) -> tuple[Any, Any]:
-        """Make both ready for several processes and for mixed precision.
+    def prepare(self, network: nn.Module) -> Any:
+        """Make ``network`` ready for several processes.
 
-        The optimiser needs Accelerate's wrapper for fp16's gradient scaling alone; the wrapper
-        looks for optional packages on the disk at every step, twice the time of a step of the head.
+        The optimiser needs no wrapper of Accelerate's. The wrapper looks for optional packages on
+        the disk at every step, which takes twice the time of a step of the head.
         """
-        if self.accelerator.scaler is None:
-            return self.accelerator.prepare(network), optimizer
-        prepared: tuple[Any, Any] = self.accelerator.prepare(network, optimizer)
-        return prepared
+        return self.accelerator.prepare(network)
 
-    @property
-    def precision(self) -> str:
-        """The precision that :func:`forward_all` computes in now; part of a cache file's key."""
-        return "float32" if is_strict() else str(self.accelerator.mixed_precision)
-
-    def autocast(self) -> AbstractContextManager[None]:
-        """Compute in ``launch.mixed_precision``; inside ``strict_float32`` change nothing."""
-        if is_strict():
-            return contextlib.nullcontext()
-        context: AbstractContextManager[None] = self.accelerator.autocast()
-        return context
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute in ``launch.precision``; inside ``strict_float32`` change nothing."""
+        return self.precision.autocast(self.device)
 
 
 def start(launch: Launch, resources: Resources, device: torch.device | None = None) -> Runtime:
@@ -144,7 +139,8 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
 
     Raises:
         ThawError: there are not as many as ``launch.processes`` says. (A wrong launch would
-            otherwise train alone, silently: huggingface/accelerate#2741.)
+            otherwise train alone, silently: huggingface/accelerate#2741.) Or the device does not
+            have the precision.
     """
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     # It would also fill every new tensor (700 in each step) to avoid reading uninitialised memory.
@@ -152,18 +148,18 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
     has_gpu = torch.cuda.is_available() if device is None else device.type == "cuda"
     if device is not None and has_gpu:
         torch.cuda.set_device(device)  # the device that Accelerate names "cuda"
-    if launch.mixed_precision == "fp16" and not has_gpu:
-        raise ThawError(
-            "params.yaml: launch.mixed_precision: fp16 needs a GPU (a CPU would silently run "
-            "fp32); bf16 works on both"
-        )
-    accelerator = Accelerator(cpu=not has_gpu, mixed_precision=launch.mixed_precision)
+    # Precision is thaw's own: what a configuration file or a variable says does not count.
+    accelerator = Accelerator(cpu=not has_gpu, mixed_precision="no")
     if accelerator.num_processes != launch.processes:
         raise ThawError(
             f"params.yaml: launch.processes is {launch.processes}, but "
             f"{accelerator.num_processes} run: start stages by `dvc repro` or `thaw stage NAME`"
         )
-    return Runtime(accelerator, resources.workers, resources.checkpoint_minutes * 60)
+    device = accelerator.device
+    precision = choose_precision(launch.precision, device)
+    use_precision(precision, device)
+    seconds = resources.checkpoint_minutes * 60
+    return Runtime(accelerator, resources.workers, seconds, precision, device.type != "cpu")
 
 
 def forward_all(
