@@ -108,7 +108,7 @@ def test_one_image_per_process_and_step_is_refused_before_training(
         phase.fit(tmp_path, made, (train, val), phase.config(batch_size=1))
     assert phase.differing(before, phase.state(made)) == []
     runtime = tiny.runtime()
-    ranks = Ranks(runtime.accelerator, 0, 1e9)
+    ranks = Ranks(runtime.accelerator, 0, 1e9, runtime.precision, asynchronous=False)
     with pytest.raises(ThawError, match=r"unfreeze\.batch_size to 4 or more"):
         phase.fit(tmp_path, made, (train, val), phase.config(batch_size=2), runtime=ranks)
 

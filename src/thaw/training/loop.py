@@ -8,13 +8,9 @@ take the same steps as one.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import torch
-import torch.nn.functional as F
 
 from thaw.data.random_draws import shuffled
 from thaw.model.freezing import apply_plan
@@ -25,10 +21,9 @@ from thaw.training.epoch_loss import READ_EVERY, EpochLoss
 from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import Row
 from thaw.training.learner import Learner
-from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.progress import Progress
-from thaw.training.runtime import logits
 from thaw.training.single_images import fewest_of_phase
+from thaw.training.validation import validate
 from thaw.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -206,21 +201,11 @@ class _Phase:
         return self.average.in_place(self.runtime, self.classifier, self.gradual.final)
 
     def _row(self, train_loss: float | None) -> Row:
-        scores = logits(self.runtime, self.learner.whole, self.inputs.val, "validation")
-        targets = torch.from_numpy(self.inputs.val.targets)
-        rate = self.learner.optimizer.param_groups[0]["lr"]
-        row = Row(
-            epoch=self.progress.epoch + (train_loss is not None),
-            train_loss=train_loss,
-            val_loss=float(F.cross_entropy(scores.double(), targets)),
-            val_accuracy=float((scores.argmax(1) == targets).double().mean()),
-            lr=float(rate) if train_loss is not None else 0.0,
-        )
-        if not math.isfinite(row.val_loss):
-            raise NotFiniteError(
-                f"the validation loss is {row.val_loss} after epoch {row.epoch}: try a lower lr"
-            )
-        return row
+        is_trained = train_loss is not None
+        epoch = self.progress.epoch + is_trained
+        loss, accuracy = validate(self.runtime, self.learner.whole, self.inputs.val, epoch)
+        rate = self.learner.optimizer.param_groups[0]["lr"] if is_trained else 0.0
+        return Row(epoch, train_loss, loss, accuracy, float(rate))
 
     def _trained(self) -> dict[str, Tensor]:
         return trainable_state.state(self.classifier, self.gradual.final)

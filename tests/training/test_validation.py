@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from torch import nn
+
+from tests import tiny
+from thaw.data.loading import ActivationSource
+from thaw.training.optimizer_step import NotFiniteError
+from thaw.training.validation import validate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def source(logits: list[list[float]]) -> ActivationSource:
+    """Return logits as inputs of a network that returns them; the targets are all class 1."""
+    rows: NDArray[np.float32] = np.array(logits, dtype=np.float32)
+    return ActivationSource(rows, np.ones(len(rows), dtype=np.int64))
+
+
+def test_the_loss_is_the_mean_cross_entropy_and_the_accuracy_the_share_of_hits() -> None:
+    loss, accuracy = validate(tiny.runtime(), nn.Identity(), source([[0.0, 0.0], [0.0, 1.0]]), 1)
+    expected = (np.log(2) + np.log(1 + np.exp(-1))) / 2
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert accuracy == 0.5
+
+
+def test_a_loss_that_is_not_finite_names_the_epoch() -> None:
+    bad = source([[0.0, float("nan")]])
+    with pytest.raises(NotFiniteError, match=r"the validation loss is nan after epoch 4: try"):
+        validate(tiny.runtime(), nn.Identity(), bad, 4)
