@@ -114,9 +114,10 @@ def _moved(text: str, rename: Rename) -> str:
     old, new = rename.old.split("."), rename.new.split(".")
     raw = raw_fragment(text, old, new[-1])
     value = loaded(text, old)
+    text = _set(remove_value(text, old), rename.new, value)
+    text = put_raw(text, new, raw) if raw else text
     wanted = renamed_value(rename.old, value)
-    text = _set(remove_value(text, old), rename.new, wanted)
-    return put_raw(text, new, raw) if raw and wanted == value else text
+    return text if wanted == value else _set(text, rename.new, wanted)
 
 
 def _repaired(text: str, wanted: dict[str, Any]) -> str:
