@@ -61,6 +61,20 @@ def test_raw_images_are_read_bit_for_bit_in_any_order(tmp_path: Path) -> None:
         assert np.array_equal(store.read(number), images[number])
 
 
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_images_that_are_left_out_are_not_in_the_store(tmp_path: Path, encoding: Encoding) -> None:
+    images = noise()
+    with PackWriter(tmp_path, config(encoding)) as writer:
+        for image in images:
+            writer.add(image)
+        writer.leave_out({0, 3})
+    store = PackedStore(tmp_path)
+    shapes = [image.shape[:2] for number, image in enumerate(images) if number not in {0, 3}]
+    assert store.shapes(np.arange(len(store))).tolist() == [list(shape) for shape in shapes]
+    if encoding == "raw":
+        assert np.array_equal(store.read(2), images[4])
+
+
 def test_jpeg_images_are_read_nearly_unchanged(tmp_path: Path) -> None:
     images = smooth()
     store = packed(tmp_path, images, "jpeg")

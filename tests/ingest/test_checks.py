@@ -8,6 +8,7 @@ import pytest
 from tests.ingest.images import save
 from thaw.ingest.checks import (
     class_problems,
+    conflict_problems,
     conversion_counts,
     count_leaks,
     duplicates,
@@ -57,7 +58,15 @@ def test_duplicates_are_listed_by_group() -> None:
 
 def test_a_label_conflict_is_a_group_with_two_labels() -> None:
     found = label_conflicts(["a", "b", "c", "d"], ["x", "x", "x", "y"], ["1", "1", "2", "2"])
-    assert found == [["c (x)", "d (y)"]]
+    assert found == {"2": ["c (x)", "d (y)"]}
+
+
+def test_each_group_of_conflicts_is_one_problem_with_its_images() -> None:
+    many = [f"{number}.png (a)" for number in range(9)]
+    first, second = conflict_problems([["1.png (a)", "2.png (b)"], many])
+    assert first.startswith("identical images have different labels: 1.png (a), 2.png (b): ")
+    assert "prepare.on_conflict to drop" in first
+    assert "5.png (a) and 3 more" in second
 
 
 @pytest.mark.parametrize(

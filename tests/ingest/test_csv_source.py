@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from thaw.errors import ThawError
 from thaw.ingest.csv_source import list_csv
 from thaw.ingest.listing import Listing, Sample
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def table(folder: Path, content: str | bytes) -> Listing:
@@ -31,7 +28,7 @@ def test_a_csv_file_may_give_the_splits(tmp_path: Path) -> None:
     assert found.problems == []
 
 
-@pytest.mark.parametrize("value", ["valid", "Train", "", " train"])
+@pytest.mark.parametrize("value", ["", "holiday", "train 2", "train cats", "train/test"])
 def test_a_row_with_an_unknown_split_is_a_problem(tmp_path: Path, value: str) -> None:
     found = table(tmp_path, f"path,label,split\n1.png,a,train\n2.png,a,{value}\n")
     (problem,) = found.problems
@@ -41,7 +38,7 @@ def test_a_row_with_an_unknown_split_is_a_problem(tmp_path: Path, value: str) ->
 
 def test_an_image_that_is_listed_twice_is_a_problem(tmp_path: Path) -> None:
     found = table(tmp_path, "path,label\n1.png,a\n2.png,a\n1.png,b\n")
-    assert found.problems == [f"{tmp_path / 'images.csv'}, line 4: 1.png is listed twice"]
+    assert found.problems == [f"{tmp_path / 'images.csv'}, line 4: 1.png is listed twice (line 2)"]
     assert len(found.samples) == 2
 
 
@@ -52,7 +49,9 @@ def test_a_row_without_a_path_or_label_is_a_problem(tmp_path: Path, row: str) ->
 
 
 def test_every_bad_row_is_listed(tmp_path: Path) -> None:
-    found = table(tmp_path, "path,label,split\n1.png,,train\n2.png,a,dev\n3.png,a,val\n3.png,a,val")
+    found = table(
+        tmp_path, "path,label,split\n1.png,,train\n2.png,a,other\n3.png,a,val\n3.png,a,val"
+    )
     assert [problem.split(":")[0][-6:] for problem in found.problems] == [
         "line 2",
         "line 3",
@@ -107,3 +106,58 @@ def test_a_missing_file_or_root_is_refused_with_the_key(tmp_path: Path) -> None:
     path.write_text("path,label\n")
     with pytest.raises(ThawError, match=r"data\.root: .*nowhere is not a folder"):
         list_csv(path, tmp_path / "nowhere")
+
+
+# Mistakes in rows
+
+
+def test_a_row_with_more_fields_than_the_header_is_a_problem(tmp_path: Path) -> None:
+    found = table(tmp_path, 'path,label\n1.png,"fox, red"\n2.png,fox, red\n3.png,fox,\n4.png,owl\n')
+    first, second = found.problems
+    assert first.startswith(
+        f"{tmp_path / 'images.csv'}, line 3: it has 3 fields, but the header has 2: "
+    )
+    assert second.startswith(f"{tmp_path / 'images.csv'}, line 4: ")
+    assert found.classes == ["fox, red", "owl"]
+
+
+def test_a_quote_that_is_not_closed_does_not_take_the_rest_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ThawError, match="is not CSV in UTF-8"):
+        table(tmp_path, 'path,label\n1.png,"fox\n2.png,owl\n3.png,cat\n')
+
+
+@pytest.mark.parametrize("spelling", ["./x/1.png", "x//1.png", "x/../x/1.png", "x/./1.png"])
+def test_another_spelling_of_a_path_is_the_same_image(tmp_path: Path, spelling: str) -> None:
+    found = table(tmp_path, f"path,label\nx/1.png,a\ny/1.png,a\n{spelling},a\n")
+    assert found.problems == [
+        f"{tmp_path / 'images.csv'}, line 4: {spelling} is listed twice (line 2)"
+    ]
+    assert [sample.path for sample in found.samples] == ["x/1.png", "y/1.png"]
+
+
+def test_an_absolute_path_is_the_same_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("images.csv").write_text(f"path,label\n1.png,a\n{tmp_path / '1.png'},a\n")
+    (problem,) = list_csv(Path("images.csv"), Path()).problems
+    assert problem.endswith("is listed twice (line 2)")
+
+
+def test_splits_may_be_spelled_as_in_folders(tmp_path: Path) -> None:
+    rows = ["1.png,a,Training", "2.png,a,valid", "3.png,b, TEST ", "4.png,b,train"]
+    found = table(tmp_path, "\n".join(["path,label,split", *rows]))
+    assert [sample.split for sample in found.samples] == ["train", "val", "test", "train"]
+    assert found.problems == []
+    assert found.notes == ["splits: Training is train, valid is val,  TEST  is test"]
+
+
+def test_splits_that_contradict_each_other_are_a_problem(tmp_path: Path) -> None:
+    rows = ["1.png,a,train", "2.png,a,val", "3.png,b,test", "4.png,b,eval"]
+    (problem,) = table(tmp_path, "\n".join(["path,label,split", *rows])).problems
+    assert "one of the three is too many: write one of train, val, test" in problem
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ThawError, match="the column label is there twice"):
+        table(tmp_path, "path,label,label\n1.png,a,b\n")

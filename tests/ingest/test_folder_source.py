@@ -138,3 +138,71 @@ def test_a_root_that_is_not_a_folder_is_refused_with_the_key(tmp_path: Path, mak
         root.write_text("a file")
     with pytest.raises(ThawError, match=rf"data\.path: {root} is not a folder"):
         list_folder(root)
+
+
+# Splits and system folders
+
+
+def test_split_folders_in_other_spellings_are_no_classes(tmp_path: Path) -> None:
+    names = [f"{split}/{label}/1.png" for split in ("Training", "Testing") for label in "ab"]
+    found = list_folder(touch(tmp_path, *names))
+    assert found.classes == ["a", "b"]
+    assert {(sample.path, sample.label, sample.split) for sample in found.samples} == {
+        ("Training/a/1.png", "a", "train"),
+        ("Training/b/1.png", "b", "train"),
+        ("Testing/a/1.png", "a", "test"),
+        ("Testing/b/1.png", "b", "test"),
+    }
+    assert found.notes == ["splits: train from Training, test from Testing"]
+
+
+def test_splits_in_class_folders_are_read(tmp_path: Path) -> None:
+    found = list_folder(touch(tmp_path, "a/train/1.png", "a/test/2.png", "b/train/3.png"))
+    assert found.classes == ["a", "b"]
+    assert found.samples == [
+        Sample("a/test/2.png", "a", "test"),
+        Sample("a/train/1.png", "a", "train"),
+        Sample("b/train/3.png", "b", "train"),
+    ]
+
+
+def test_folders_that_all_contain_the_same_folders_are_refused(tmp_path: Path) -> None:
+    names = [f"{part}/{label}/1.png" for part in ("one", "two") for label in "ab"]
+    (problem,) = list_folder(touch(tmp_path, *names)).problems
+    assert "contain the same folders (a, b)" in problem
+
+
+def test_data_layout_decides_where_it_is_given(tmp_path: Path) -> None:
+    names = [f"{part}/{label}/1.png" for part in ("train", "test") for label in "ab"]
+    found = list_folder(touch(tmp_path, *names), "class")
+    assert found.classes == ["test", "train"]
+    assert {sample.split for sample in found.samples} == {None}
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "Thumbnails"])
+def test_folders_of_systems_are_no_classes_and_their_files_are_counted(
+    tmp_path: Path, name: str
+) -> None:
+    places = ["", "cat/", "cat/day/"]
+    files = [f"{place}{name}/{number}.png" for place in places for number in range(2)]
+    found = list_folder(touch(tmp_path, *files, "cat/1.png", "dog/1.png"))
+    assert found.classes == ["cat", "dog"]
+    assert [sample.path for sample in found.samples] == ["cat/1.png", "dog/1.png"]
+    assert found.ignored == {f"files in folders {name}": 6}
+    assert found.problems == []
+
+
+def test_folders_of_systems_do_not_hide_splits(tmp_path: Path) -> None:
+    found = list_folder(
+        touch(tmp_path, "@eaDir/1.png", "train/@eaDir/1.png", "train/a/1.png", "test/a/1.png")
+    )
+    assert found.classes == ["a"]
+    assert {sample.split for sample in found.samples} == {"train", "test"}
+    assert found.ignored == {"files in folders @eaDir": 2}
+
+
+def test_many_images_outside_of_the_class_folders_are_one_problem(tmp_path: Path) -> None:
+    names = [f"test/{number}.jpg" for number in range(30)]
+    (problem,) = list_folder(touch(tmp_path, "train/a/1.png", "train/b/1.png", *names)).problems
+    assert problem.startswith(f"{tmp_path / 'test'}: 30 images outside of the class folders")

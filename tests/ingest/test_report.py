@@ -60,23 +60,19 @@ def test_conversions_and_ignored_files_are_counted() -> None:
     assert found["ignored"] == {"x": 3}
 
 
-def test_copies_conflicts_and_leaks_are_counted_and_named() -> None:
+def test_copies_and_leaks_are_counted_and_named() -> None:
     found = summary("a train", "a train", "a val", "b train", "b test", groups="11122")
     assert found["duplicate_groups"] == 2
     assert found["duplicates"] == [["0.png", "1.png", "2.png"], ["3.png", "4.png"]]
     assert found["images_in_two_splits"] == 2
-    assert found["label_conflict_groups"] == 0
-    conflict = summary("a train", "b train", groups="11")
-    assert conflict["label_conflict_groups"] == 1
-    assert conflict["label_conflicts"] == [["0.png (a)", "1.png (b)"]]
 
 
 def test_a_long_list_is_shortened_but_its_count_is_complete() -> None:
     groups = [str(number // 2) for number in range(100)]
     labels = [f"{'ab'[number % 2]} train" for number in range(100)]
     found = report.summarize(Manifest(rows(*labels), ""), groups, [()] * 100, {})
-    assert found["duplicate_groups"] == found["label_conflict_groups"] == 50
-    assert len(found["duplicates"]) == len(found["label_conflicts"]) == 20
+    assert found["duplicate_groups"] == 50
+    assert len(found["duplicates"]) == 20
 
 
 def test_the_report_can_be_written_as_json() -> None:
@@ -104,10 +100,13 @@ def test_data_without_faults_gives_no_warning() -> None:
     assert report.warnings(summary("a train", "a val", "b train", "b test")) == []
 
 
-def test_identical_images_with_different_labels_give_a_warning_with_an_example() -> None:
-    (line,) = report.warnings(summary("a train", "b train", groups="11"))
-    assert line.startswith("1 sets of identical images have different labels")
-    assert "0.png (a), 1.png (b)" in line
+def test_images_that_were_dropped_because_of_their_labels_give_a_warning_and_are_listed() -> None:
+    dropped = [["x.png (a)", "y.png (b)"], ["v.png (a)", "w.png (b)", "z.png (b)"]]
+    found = summary("a train", "b train", dropped=dropped)
+    assert found["dropped_conflicts"] == dropped
+    (line,) = report.warnings(found)
+    assert line.startswith("5 images are left out")
+    assert "x.png (a), y.png (b)" in line
 
 
 def test_images_in_two_splits_give_a_warning() -> None:
@@ -128,9 +127,8 @@ def test_near_duplicates_with_different_labels_give_a_warning_with_their_paths()
     assert "0.png (a), 1.png (b)" in line
 
 
-def test_identical_images_give_one_warning_although_they_are_near_duplicates() -> None:
-    (line,) = report.warnings(summary("a train", "b train", groups="11", near="11"))
-    assert line.startswith("1 sets of identical images")
+def test_identical_images_give_no_warning_about_near_duplicates() -> None:
+    assert report.warnings(summary("a train", "a train", "b train", groups="112", near="112")) == []
 
 
 def test_near_duplicates_in_two_given_splits_give_a_warning() -> None:

@@ -6,7 +6,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from thaw.ingest.splits import MIN_GROUPS, given_split_problems, split, split_problems
+from tests import settings
+from thaw.ingest.splits import (
+    MIN_GROUPS,
+    fill_splits,
+    given_split_problems,
+    missing_split_notes,
+    split,
+    split_problems,
+)
 
 Images = tuple[list[str], list[str]]  # labels, groups
 
@@ -130,3 +138,48 @@ def test_a_class_that_is_missing_in_a_given_split_is_reported() -> None:
     assert given_split_problems(labels, ["train", "val", "test", "train", "test"]) == [
         "class 'b' has no image in the val split"
     ]
+
+
+# Splits that the source does not give
+
+
+CONFIG = settings.prepare(val_fraction=0.2, test_fraction=0.3)
+
+
+def test_a_missing_validation_split_is_drawn_from_the_training_images() -> None:
+    labels, groups = images(a=50, b=50)
+    given = ["train"] * 40 + ["test"] * 10 + ["train"] * 30 + ["test"] * 20
+    filled = fill_splits(labels, groups, given, CONFIG, seed=0)
+    counts = Counter(zip(labels, filled, strict=True))
+    assert [counts["a", name] for name in ("train", "val", "test")] == [32, 8, 10]
+    assert [counts["b", name] for name in ("train", "val", "test")] == [24, 6, 20]
+    moved = {old for old, new in zip(given, filled, strict=True) if old != new}
+    assert moved == {"train"}
+
+
+def test_a_missing_test_split_is_drawn_from_the_training_images() -> None:
+    labels, groups = images(a=50)
+    filled = fill_splits(labels, groups, ["train"] * 40 + ["val"] * 10, CONFIG, seed=0)
+    assert Counter(filled) == {"train": 28, "test": 12, "val": 10}
+
+
+def test_training_images_alone_are_split_as_if_the_source_gave_no_split() -> None:
+    labels, groups = images(a=50, b=9)
+    filled = fill_splits(labels, groups, ["train"] * 59, CONFIG, seed=3)
+    assert filled == assign((labels, groups), 0.2, 0.3, seed=3)
+
+
+def test_a_complete_split_stays_as_it_is() -> None:
+    labels, groups = images(a=6)
+    given = ["train", "test", "val"] * 2
+    assert fill_splits(labels, groups, given, CONFIG, seed=0) == given
+    assert missing_split_notes(given, CONFIG) == []
+
+
+def test_copies_stay_together_when_a_split_is_drawn() -> None:
+    labels, groups = with_copies(images(a=40), share=1.0, seed=0)
+    filled = fill_splits(labels, groups, ["train"] * len(labels), CONFIG, seed=0)
+    places: dict[str, set[str]] = defaultdict(set)
+    for group, place in zip(groups, filled, strict=True):
+        places[group].add(place)
+    assert {len(found) for found in places.values()} == {1}

@@ -262,6 +262,58 @@ def test_a_given_split_that_leaves_a_class_out_is_refused(tmp_path: Path) -> Non
     ]
 
 
+def test_a_missing_validation_split_is_drawn_and_said(tmp_path: Path) -> None:
+    root, folder = given_split(tmp_path / "raw"), out(tmp_path)
+    shutil.rmtree(root / "val")
+    (root / "train").rename(root / "Training")
+    (root / "test").rename(root / "Testing")
+    report = prepare.run(params(), list_folder(root), folder)
+    assert report["splits"] == {"train": 27, "val": 9, "test": 9}
+    assert report["notes"] == [
+        "splits: train from Training, test from Testing",
+        "the source has no val split: 25% of the training images of each class are drawn for it "
+        "(prepare.val_fraction)",
+    ]
+
+
+# Labels
+
+
+def conflicts(root: Path) -> Path:
+    """tests.tiny.images with a red image in blue, twice."""
+    tiny.images(root)
+    shutil.copy(root / "red" / "003.png", root / "blue" / "x.png")
+    Image.open(root / "red" / "003.png").save(root / "blue" / "y.bmp")
+    return root
+
+
+def test_identical_images_in_two_classes_are_refused(tmp_path: Path) -> None:
+    (problem,) = complaint(conflicts(tmp_path / "raw"), out(tmp_path))
+    assert "blue/x.png (blue), blue/y.bmp (blue), red/003.png (red)" in problem
+
+
+def test_identical_images_in_two_classes_are_left_out_on_request(tmp_path: Path) -> None:
+    root, folder = conflicts(tmp_path / "raw"), out(tmp_path)
+    report = prepare.run(params(on_conflict="drop"), list_folder(root), folder)
+    assert report["dropped_conflicts"] == [
+        ["blue/x.png (blue)", "blue/y.bmp (blue)", "red/003.png (red)"]
+    ]
+    found, store = manifest.read(folder), PackedStore(folder)
+    assert report["images"] == len(found.rows) == len(store) == 35
+    for number, row in enumerate(found.rows):
+        assert row.id == number
+        assert np.array_equal(store.read(row.id), np.asarray(Image.open(root / row.path)))
+
+
+def test_labels_that_look_alike_are_refused_unless_they_are_kept(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "raw", classes=("red", "Red", "blue"))
+    (problem,) = complaint(root, out(tmp_path))
+    assert "'Red' (12 images), 'red' (12 images) look alike" in problem
+    kept = out(tmp_path, "kept")
+    report = prepare.run(params(on_similar_labels="keep"), list_folder(root), kept)
+    assert report["classes"] == 3
+
+
 # What is refused
 
 

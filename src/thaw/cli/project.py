@@ -97,6 +97,8 @@ def _print_survey(found: Survey) -> None:
     if found.short_sides:
         low, high = min(found.short_sides), max(found.short_sides)
         typer.echo(f"short sides: {low} to {high} pixels, median {found.median_side}")
+    for note in found.notes:
+        typer.echo(note)
     if found.problems:
         typer.echo(f"`dvc repro` will refuse these images ({len(found.problems)} problems):")
         for problem in found.problems[:_MOST_SHOWN]:

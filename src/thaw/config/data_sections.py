@@ -11,6 +11,7 @@ from thaw.config.parameter import parameter
 from thaw.config.section import Fraction, Probability, Section, Text
 
 _SplitFraction = Annotated[float, Field(gt=0.0, lt=0.5)]
+LayoutKind = Literal["class", "split/class", "class/split"]
 _Alpha = Annotated[float, Field(ge=0.0, le=100.0)]
 _LARGEST = 1e30  # of a sample value
 
@@ -52,6 +53,12 @@ class Data(Section):
         "With folder: a folder per class, or the folders train, val and test with a folder per "
         "class in each. With csv: a file with the columns path,label[,split]. Digits: not read.",
     )
+    layout: Literal["auto", LayoutKind] = parameter(
+        "auto",
+        "With folder: what the folders are. class: a folder per class, with all images below; "
+        "split/class: folders of splits with a folder per class in each; class/split: the reverse. "
+        "auto decides by names and structure, and refuses what is not clear.",
+    )
     root: Text = parameter(
         "data/raw", "With csv: the folder that the paths in the file are relative to."
     )
@@ -63,12 +70,12 @@ class Prepare(Section):
     val_fraction: _SplitFraction = parameter(
         0.15,
         "Share of the images in the validation split, stratified by class. Not read where the "
-        "source brings its own splits.",
+        "source brings this split; where it brings others, a share of its training images.",
     )
     test_fraction: _SplitFraction = parameter(
         0.15,
         "Share of the images in the test split, stratified by class. Not read where the source "
-        "brings its own splits.",
+        "brings this split; where it brings others, a share of its training images.",
     )
     short_side: Annotated[int, Field(ge=8, le=8192)] = parameter(
         256,
@@ -87,6 +94,16 @@ class Prepare(Section):
         "Images whose 64-bit difference hashes differ in fewer than this many bits stay in one "
         "split; with 0 only images with equal pixels do.",
         unit="bits",
+    )
+    on_conflict: Literal["error", "drop"] = parameter(
+        "error",
+        "Images with equal pixels and different labels: error refuses them, drop leaves all copies "
+        "out and lists them.",
+    )
+    on_similar_labels: Literal["error", "keep"] = parameter(
+        "error",
+        "Labels that differ in case, white space, invisible or similar characters only: error "
+        "refuses them, keep takes each as a class.",
     )
     encoding: Literal["raw", "jpeg"] = parameter(
         "raw",

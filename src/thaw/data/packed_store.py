@@ -23,6 +23,7 @@ from thaw.errors import ThawError
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
     from types import TracebackType
 
@@ -86,6 +87,10 @@ class PackWriter:
         self._digest.update(content)
         self._rows.append((self._offset, len(content), height, width))
         self._offset += len(content)
+
+    def leave_out(self, numbers: Collection[int]) -> None:
+        """Remove added images, by their position, from the index; their bytes stay in the file."""
+        self._rows = [row for number, row in enumerate(self._rows) if number not in numbers]
 
     def __exit__(
         self,

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from thaw.data.split_names import TRAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from thaw.ingest.listing import Listing
+
+_MOST_NAMED = 6  # images of one group
 
 
 def class_problems(listing: Listing) -> list[str]:
@@ -42,16 +44,30 @@ def duplicates(paths: Sequence[str], groups: Sequence[str]) -> list[list[str]]:
 
 def label_conflicts(
     paths: Sequence[str], labels: Sequence[str], groups: Sequence[str]
-) -> list[list[str]]:
+) -> dict[str, list[str]]:
     """Return each group whose images have different labels, as texts ``path (label)``."""
     members: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for path, label, group in zip(paths, labels, groups, strict=True):
         members[group].append((path, label))
-    return [
-        [f"{path} ({label})" for path, label in images]
-        for images in members.values()
+    return {
+        group: [f"{path} ({label})" for path, label in images]
+        for group, images in members.items()
         if len({label for _, label in images}) > 1
+    }
+
+
+def conflict_problems(conflicts: Iterable[Sequence[str]]) -> list[str]:
+    """Return a line for each group of identical images with different labels."""
+    return [
+        f"identical images have different labels: {_shortened(names)}: keep the right one, or set "
+        "prepare.on_conflict to drop, which leaves all of them out"
+        for names in conflicts
     ]
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def count_leaks(groups: Sequence[str], splits: Sequence[str]) -> int:

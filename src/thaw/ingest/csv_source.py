@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+import os.path
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from thaw.data.split_names import SPLITS
 from thaw.errors import ThawError
 from thaw.ingest.listing import Listing, Sample
+from thaw.ingest.split_spelling import resolve_splits, spelling_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+_COLUMNS = ("path", "label", "split")
+_EXPECTED_SPLITS = f"one of {', '.join(SPLITS)}"
 
 
 def list_csv(path: Path, root: Path) -> Listing:
@@ -32,34 +39,84 @@ def list_csv(path: Path, root: Path) -> Listing:
 
 
 def _list_rows(path: Path, root: Path) -> Listing:
+    listing = Listing(root, [], [])
+    first_lines: dict[str, int] = {}  # of each file, however its path is spelled
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = {"path", "label"} - set(reader.fieldnames or [])
-        if missing:
-            raise ThawError(
-                f"{path}: no column {' and no column '.join(sorted(missing))}; "
-                f"it has {', '.join(reader.fieldnames or ['nothing'])}"
-            )
-        has_split = "split" in (reader.fieldnames or [])
-        listing = Listing(root, [], [])
-        seen: set[str] = set()
+        # Strict: a quote that is not closed would make the rest of the file one label.
+        reader = csv.DictReader(stream, strict=True)
+        columns = _columns(path, reader.fieldnames or [])
         for row in reader:
-            sample = Sample(row["path"] or "", row["label"] or "", row.get("split") or None)
-            if problem := _row_problem(sample, seen, has_split=has_split):
+            file = os.path.abspath(root / (row["path"] or ""))  # noqa: PTH100  (links stay)
+            problem = _row_problem(row, columns)
+            if problem is None and file in first_lines:
+                problem = f"{row['path']} is listed twice (line {first_lines[file]})"
+            if problem:
                 listing.problems.append(f"{path}, line {reader.line_num}: {problem}")
-            else:
-                seen.add(sample.path)
-                listing.samples.append(sample)
+                continue
+            first_lines[file] = reader.line_num
+            listing.samples.append(Sample(row["path"], row["label"], row.get("split") or None))
+    if "split" in columns:
+        _resolve_splits(path, listing)
     listing.classes = sorted({sample.label for sample in listing.samples})
     return listing
 
 
-def _row_problem(sample: Sample, seen: set[str], *, has_split: bool) -> str | None:
+def _columns(path: Path, header: Sequence[str]) -> Sequence[str]:
+    """Return the names of the columns.
+
+    Raises:
+        ThawError: a column is missing, or is there twice.
+    """
+    missing = {"path", "label"} - set(header)
+    if missing:
+        raise ThawError(
+            f"{path}: no column {' and no column '.join(sorted(missing))}; "
+            f"it has {', '.join(header or ['nothing'])}"
+        )
+    if repeated := [name for name in _COLUMNS if header.count(name) > 1]:
+        raise ThawError(f"{path}: the column {repeated[0]} is there twice")
+    return header
+
+
+def _row_problem(row: Mapping[str | None, Any], columns: Sequence[str]) -> str | None:
     """Return what is wrong with a row; None if it can be used."""
-    if not sample.path or not sample.label:
+    if more := row.get(None):
+        return (
+            f"it has {len(columns) + len(more)} fields, but the header has {len(columns)}: write "
+            'a value that contains a comma in quotes ("red, fox")'
+        )
+    if not row["path"] or not row["label"]:
         return "the path or the label is empty"
-    if has_split and sample.split not in SPLITS:
-        return f"split is {sample.split!r}, but must be one of {', '.join(SPLITS)}"
-    if sample.path in seen:
-        return f"{sample.path} is listed twice"
+    if "split" in columns and not _is_split(row["split"]):
+        return f"split is {row['split']!r}, but must be {_EXPECTED_SPLITS}"
     return None
+
+
+def _is_split(text: str | None) -> bool:
+    spelling = spelling_of(text or "")
+    return spelling is not None and not spelling.rest and not spelling.numbers
+
+
+def _resolve_splits(path: Path, listing: Listing) -> None:
+    """Replace the splits in ``listing``, as the file spells them, by their names."""
+    kinds = {text: found.kind for text, found in _spellings(listing)}
+    try:
+        splits = resolve_splits(kinds.values())
+    except ValueError as error:
+        texts = ", ".join(kinds)
+        listing.problems.append(
+            f"{path}: the splits {texts} name {error}: write {_EXPECTED_SPLITS}"
+        )
+        return
+    names = {text: splits[kind] for text, kind in kinds.items()}
+    listing.samples = [
+        replace(sample, split=names[sample.split or ""]) for sample in listing.samples
+    ]
+    if others := [f"{text} is {name}" for text, name in names.items() if text != name]:
+        listing.notes.append(f"splits: {', '.join(others)}")
+
+
+def _spellings(listing: Listing) -> Iterator[tuple[str, Any]]:
+    """Yield (text, spelling) of each split in ``listing``."""
+    for text in dict.fromkeys(sample.split or "" for sample in listing.samples):
+        yield text, spelling_of(text)

@@ -1,89 +1,95 @@
-"""A source of labelled images: a folder per class, perhaps within a folder per split."""
+"""A source of labelled images: a folder per class, perhaps divided into splits."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import os
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from thaw.data.decoding import EXTENSIONS
-from thaw.data.split_names import SPLITS, TRAIN, VAL
+from thaw.data.ignored_names import ignored_folder, ignored_part
 from thaw.errors import ThawError
+from thaw.ingest.folder_layout import layout_of, required_layout
+from thaw.ingest.folder_tree import folder_names, top_folders
 from thaw.ingest.listing import Listing, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterator
+    from typing import Literal
 
-# Accepted names of split folders.
-_SPLIT_OF_FOLDER: dict[str, str] = {
-    **{name: name for name in SPLITS},
-    "valid": VAL,
-    "validation": VAL,
-}
+    from thaw.config.data_sections import LayoutKind
+    from thaw.ingest.folder_layout import Layout
+    from thaw.ingest.folder_tree import Folder
 
 
-def list_folder(root: Path) -> Listing:
-    """List a folder per class, or ``train``, ``val`` and ``test`` with a folder per class in each.
+def list_folder(root: Path, kind: Literal["auto"] | LayoutKind = "auto") -> Listing:
+    """List the images below ``root``; ``kind`` is ``data.layout``.
 
     Raises:
-        ThawError: ``root`` is not a folder.
+        ThawError: ``root`` is not a folder, or a folder cannot be read.
     """
     if not root.is_dir():
         raise ThawError(f"data.path: {root} is not a folder")
-    listing = Listing(root, [], [])
-    folders = _subfolders(root, listing)
-    names = {folder.name for folder in folders}
-    if TRAIN in names and names <= _SPLIT_OF_FOLDER.keys():
-        _list_splits(folders, listing)
-        return listing
-    if TRAIN in names:
-        others = ", ".join(sorted(names - _SPLIT_OF_FOLDER.keys()))
-        listing.problems.append(
-            f"{root}: contains train/ and also {others}: use a folder per class, or train/, val/ "
-            "and test/ with a folder per class in each"
-        )
-    listing.classes = [folder.name for folder in folders]
-    for folder in folders:
-        _list_class(folder, None, listing)
+    folders = top_folders(root)
+    layout = layout_of(root, folders) if kind == "auto" else required_layout(root, folders, kind)
+    listing = Listing(root, [], [], problems=layout.problems, notes=layout.notes)
+    _note_other_entries(root, listing)
+    labels: set[str] = set()
+    for folder, label, split in _class_folders(layout, folders, listing):
+        labels.add(label)
+        _list_class(folder, label, split, listing)
+    listing.classes = sorted(labels)
     return listing
 
 
-def _list_splits(split_folders: Iterable[Path], listing: Listing) -> None:
-    """Add the images of split folders, each with a folder per class, to ``listing``."""
-    classes: set[str] = set()
-    for split_folder in split_folders:
-        for folder in _subfolders(split_folder, listing):
-            classes.add(folder.name)
-            _list_class(folder, _SPLIT_OF_FOLDER[split_folder.name], listing)
-    listing.classes = sorted(classes)
+def _class_folders(
+    layout: Layout, folders: list[Folder], listing: Listing
+) -> Iterator[tuple[Path, str, str | None]]:
+    """Yield (folder, label, split) of each folder with images of one class and split."""
+    for folder in folders:
+        if layout.kind == "class":
+            yield folder.path, folder.name, None
+            continue
+        _note_other_entries(folder.path, listing)
+        is_split = layout.kind == "split/class"
+        for name in folder_names(folder.path, in_class=not is_split):
+            if is_split:
+                yield folder.path / name, name, layout.splits.get(folder.name)
+            else:
+                yield folder.path / name, folder.name, layout.splits.get(name)
 
 
-def _subfolders(parent: Path, listing: Listing) -> list[Path]:
-    """Return the folders in ``parent``, sorted; note other entries in ``listing``."""
-    folders = []
+def _note_other_entries(parent: Path, listing: Listing) -> None:
+    """Note the entries of ``parent`` that are not folders to read in ``listing``."""
+    images = []
     for entry in sorted(parent.iterdir()):
-        if entry.name.startswith("."):
-            listing.ignored["hidden files and folders"] += 1
-        elif entry.is_dir():
-            folders.append(entry)
+        if entry.is_dir() and not entry.name.startswith("."):
+            if ignored_folder(entry.name, in_class=False):
+                inside = sum(len(files) for _, _, files in os.walk(entry))
+                listing.ignored[f"files in folders {entry.name}"] += inside
+        elif ignored := ignored_part([entry.name], in_class=False):
+            listing.ignored[ignored] += 1
         elif entry.suffix.lower() in EXTENSIONS:
-            listing.problems.append(f"{entry}: an image outside of the class folders")
+            images.append(entry)
         else:
             listing.ignored[f"files outside the class folders ({entry.name})"] += 1
-    return folders
+    if len(images) == 1:
+        listing.problems.append(f"{images[0]}: an image outside of the class folders")
+    elif images:
+        count = f"{len(images)} images outside of the class folders, for example {images[0].name}"
+        listing.problems.append(f"{parent}: {count}; images without a label cannot be used")
 
 
-def _list_class(folder: Path, split: str | None, listing: Listing) -> None:
-    """Add the images below the class folder ``folder`` to ``listing``."""
+def _list_class(folder: Path, label: str, split: str | None, listing: Listing) -> None:
+    """Add the images below ``folder``, which has images of one class, to ``listing``."""
     for entry in sorted(folder.rglob("*")):
-        inside = entry.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts):
-            listing.ignored["hidden files and folders"] += not entry.is_dir()
-        elif entry.name in {"Thumbs.db", "desktop.ini"}:
-            listing.ignored[entry.name] += 1
+        ignored = ignored_part(entry.relative_to(folder).parts, in_class=True)
+        if ignored:
+            if not entry.is_dir():
+                listing.ignored[ignored] += 1
         elif entry.is_dir():
-            if entry.is_symlink():
+            if entry.is_symlink() and not ignored_folder(entry.name, in_class=True):
                 listing.problems.append(f"{entry}: a link to a folder; such links are not followed")
         else:
             path = str(PurePosixPath(entry.relative_to(listing.root)))
-            listing.samples.append(Sample(path, folder.name, split))
+            listing.samples.append(Sample(path, label, split))

@@ -24,7 +24,8 @@ class Listing:
     """The labelled files of a source.
 
     ``classes`` includes classes without images. ``problems`` are lines that name what must be
-    corrected. ``ignored`` counts files that are not read, by kind.
+    corrected. ``ignored`` counts files that are not read, by kind. ``notes`` are lines that say how
+    the source was understood.
     """
 
     root: Path
@@ -32,3 +33,4 @@ class Listing:
     classes: list[str]
     problems: list[str] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)

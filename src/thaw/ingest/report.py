@@ -29,19 +29,20 @@ def summarize(
     conversions: Sequence[tuple[str, ...]],
     ignored: Mapping[str, int],
     near: Sequence[str] | None = None,
+    dropped: Sequence[Sequence[str]] = (),
 ) -> dict[str, Any]:
-    """Return counts by split and class, sizes, conversions, duplicates and label conflicts.
+    """Return counts by split and class, sizes, conversions and duplicates.
 
     ``groups`` (N,) are the groups of equal pixels. ``near`` (N,) are the groups of near-duplicates,
     each of which contains whole groups of equal pixels; None if they were not searched for.
-    ``ignored`` counts files that are no images, by kind.
+    ``ignored`` counts files that are no images, by kind. ``dropped`` are the groups of images that
+    were left out because of their labels, as texts ``path (label)``.
     """
     rows = manifest.rows
     paths = [row.path for row in rows]
     labels = [row.label for row in rows]
     splits = [row.split for row in rows]
     repeated = duplicates(paths, groups)
-    conflicts = label_conflicts(paths, labels, groups)
     by_class = Counter(zip(labels, splits, strict=True))
     sides = np.array([(row.width, row.height) for row in rows])
     return {
@@ -58,8 +59,7 @@ def summarize(
         "ignored": dict(ignored),
         "duplicate_groups": len(repeated),
         "duplicates": repeated[:_MOST_NAMED],
-        "label_conflict_groups": len(conflicts),
-        "label_conflicts": conflicts[:_MOST_NAMED],
+        "dropped_conflicts": [list(names) for names in dropped],
         "images_in_two_splits": count_leaks(groups, splits),
         "near_duplicates": None if near is None else _near_duplicates(rows, groups, near),
     }
@@ -76,7 +76,7 @@ def _near_duplicates(
     paths, labels = [rows[index].path for index in kept], [rows[index].label for index in kept]
     names = [near[index] for index in kept]
     found = duplicates(paths, names)
-    conflicts = label_conflicts(paths, labels, names)
+    conflicts = list(label_conflicts(paths, labels, names).values())
     largest = max(found, key=len, default=[])
     return {
         "groups": len(found),
@@ -92,10 +92,10 @@ def _near_duplicates(
 def warnings(report: Mapping[str, Any]) -> list[str]:
     """Return warnings for the user; none of them stops the pipeline."""
     lines = []
-    if count := report["label_conflict_groups"]:
+    if dropped := report["dropped_conflicts"]:
         lines.append(
-            f"{count} sets of identical images have different labels, "
-            f"for example {', '.join(report['label_conflicts'][0])}"
+            f"{sum(map(len, dropped))} images are left out, because they are identical to images "
+            f"with other labels, for example {', '.join(dropped[0])}; all are listed in the report"
         )
     if count := report["images_in_two_splits"]:
         lines.append(

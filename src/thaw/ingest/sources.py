@@ -65,6 +65,6 @@ class Source:
 
 SOURCES: Mapping[str, Source] = {
     "digits": Source((), lambda _, scratch: list_digits(scratch)),
-    "folder": Source(("path",), lambda config, _: list_folder(Path(config.path))),
+    "folder": Source(("path",), lambda data, _: list_folder(Path(data.path), data.layout)),
     "csv": Source(("path", "root"), lambda data, _: list_csv(Path(data.path), Path(data.root))),
 }

@@ -1,4 +1,7 @@
-"""Splits: stratified by class, whole groups, and stable when images are added."""
+"""Splits: stratified by class, whole groups, and stable when images are added.
+
+A split that the source does not give is drawn from the training images.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import TYPE_CHECKING
 from thaw.data.split_names import SPLITS, TEST, TRAIN, VAL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    from thaw.config.data_sections import Prepare
 
 MIN_GROUPS = 3  # distinct images that a class needs: one for each split
 
@@ -52,17 +57,57 @@ def split(
     split, the next to the validation split. An image that is added later therefore moves few
     others.
     """
+    return _drawn(labels, groups, {TEST: test_fraction, VAL: val_fraction}, seed)
+
+
+def fill_splits(
+    labels: Sequence[str],
+    groups: Sequence[str],
+    given: Sequence[str],
+    config: Prepare,
+    seed: int,
+) -> list[str]:
+    """Return ``given`` with the splits that do not occur in it drawn from the training images.
+
+    The fractions of ``config`` are shares of the training images of each class.
+    """
+    shares = {name: share for name, share in _shares(config).items() if name not in given}
+    training = [index for index, name in enumerate(given) if name == TRAIN]
+    drawn = _drawn(
+        [labels[index] for index in training], [groups[index] for index in training], shares, seed
+    )
+    filled = list(given)
+    for index, name in zip(training, drawn, strict=True):
+        filled[index] = name
+    return filled
+
+
+def missing_split_notes(given: Collection[str], config: Prepare) -> list[str]:
+    """Return a line for each split that :func:`fill_splits` draws from the training images."""
+    keys = {TEST: "test_fraction", VAL: "val_fraction"}
+    return [
+        f"the source has no {name} split: {share:.0%} of the training images of each class are "
+        f"drawn for it (prepare.{keys[name]})"
+        for name, share in _shares(config).items()
+        if name not in given
+    ]
+
+
+def _shares(config: Prepare) -> dict[str, float]:
+    return {TEST: config.test_fraction, VAL: config.val_fraction}
+
+
+def _drawn(
+    labels: Sequence[str], groups: Sequence[str], shares: Mapping[str, float], seed: int
+) -> list[str]:
+    """Return the split of each image: of each class, the ``shares``, and the rest for training."""
     rank = {group: hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in set(groups)}
     assigned: dict[str, str] = {}
     for _, members in sorted(_groups_by_class(labels, groups).items()):
         ordered = sorted(members, key=rank.__getitem__)
-        tests = _quota(len(ordered), test_fraction)
-        vals = _quota(len(ordered), val_fraction)
-        for position, group in enumerate(ordered):
-            if position < tests:
-                assigned[group] = TEST
-            else:
-                assigned[group] = VAL if position < tests + vals else TRAIN
+        names = [name for name, share in shares.items() for _ in range(_quota(len(ordered), share))]
+        names += [TRAIN] * (len(ordered) - len(names))
+        assigned |= dict(zip(ordered, names, strict=False))
     return [assigned[group] for group in groups]
 
 

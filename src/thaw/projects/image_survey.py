@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from thaw.config.data_sections import Data
+from thaw.config.data_sections import Data, Prepare
 from thaw.errors import ThawError
 from thaw.ingest.checks import class_problems
+from thaw.ingest.labels import similarity_problems
+from thaw.ingest.notes import source_notes
 from thaw.ingest.sources import list_images
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Survey:
         splits: The number of images of each split that the source brings; empty if none.
         short_sides: Of a sample of the images, in pixels.
         problems: What ``prepare`` will refuse.
+        notes: How the source was understood.
     """
 
     data: Data
@@ -38,6 +41,7 @@ class Survey:
     splits: dict[str, int] = field(default_factory=dict)
     short_sides: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def median_side(self) -> int | None:
@@ -65,7 +69,8 @@ def survey(path: Path) -> Survey:
         {label: counts[label] for label in found.classes},
         dict(Counter(sample.split for sample in found.samples if sample.split)),
         _short_sides(found),
-        [*found.problems, *class_problems(found)],
+        [*found.problems, *class_problems(found), *similarity_problems(found)],
+        source_notes(found, Prepare()),
     )
 
 

@@ -14,12 +14,14 @@ from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.data.split_names import TRAIN
 from thaw.errors import ProblemsError
 from thaw.ingest import report, value_ranges
-from thaw.ingest.checks import class_problems
+from thaw.ingest.checks import class_problems, conflict_problems, label_conflicts
 from thaw.ingest.duplicates import near_groups
+from thaw.ingest.labels import similarity_problems
+from thaw.ingest.notes import source_notes
 from thaw.ingest.reading import Problem, read_images
 from thaw.ingest.removal import clear
 from thaw.ingest.sources import list_images
-from thaw.ingest.splits import given_split_problems, split, split_problems
+from thaw.ingest.splits import fill_splits, given_split_problems, split, split_problems
 from thaw.system import project_paths
 from thaw.system.console import progress, say, warn
 from thaw.system.locks import only_process
@@ -42,8 +44,10 @@ def run(params: Params, found: Listing, folder: Path) -> dict[str, Any]:
     Raises:
         ProblemsError: the data cannot be used; one line per problem.
     """
-    records, problems = _pack(params.prepare, found, folder)
+    records, dropped, problems = _pack(params.prepare, found, folder)
     problems += class_problems(found)
+    if params.prepare.on_similar_labels == "error":
+        problems += similarity_problems(found)
     groups = [record.group for record in records]
     near = _near(params.prepare, records)
     splits, split_faults = _split(params, records, near or groups)
@@ -64,12 +68,24 @@ def run(params: Params, found: Listing, folder: Path) -> dict[str, Any]:
     ]
     manifest.write(rows, folder)
     conversions = [record.conversions for record in records]
-    content = report.summarize(manifest.read(folder), groups, conversions, found.ignored, near)
-    return {**content, "value_ranges": value_ranges.summarize(records)}
+    content = report.summarize(
+        manifest.read(folder), groups, conversions, found.ignored, near, dropped
+    )
+    return {
+        **content,
+        "value_ranges": value_ranges.summarize(records),
+        "notes": source_notes(found, params.prepare),
+    }
 
 
-def _pack(config: Prepare, found: Listing, folder: Path) -> tuple[list[ImageRecord], list[str]]:
-    """Pack the readable images; return their records and a line for each problem."""
+def _pack(
+    config: Prepare, found: Listing, folder: Path
+) -> tuple[list[ImageRecord], list[list[str]], list[str]]:
+    """Pack the readable images.
+
+    Returns their records, the groups of images that were dropped because of their labels, and a
+    line for each problem.
+    """
     records: list[ImageRecord] = []
     problems = list(found.problems)
     images = progress(read_images(found, config), "reading images", len(found.samples))
@@ -80,7 +96,17 @@ def _pack(config: Prepare, found: Listing, folder: Path) -> tuple[list[ImageReco
             else:
                 records.append(item.record)
                 store.add(item.pixels)
-    return records, problems
+        conflicts = label_conflicts(
+            [record.sample.path for record in records],
+            [record.sample.label for record in records],
+            [record.group for record in records],
+        )
+        if config.on_conflict == "error":
+            return records, [], problems + conflict_problems(conflicts.values())
+        numbers = {n for n, record in enumerate(records) if record.group in conflicts}
+        store.leave_out(numbers)
+    kept = [record for record in records if record.group not in conflicts]
+    return kept, list(conflicts.values()), problems
 
 
 def _near(config: Prepare, records: list[ImageRecord]) -> list[str] | None:
@@ -98,7 +124,8 @@ def _split(
     labels = [record.sample.label for record in records]
     given = [record.sample.split for record in records]
     if any(given):
-        splits = [name or TRAIN for name in given]
+        named = [name or TRAIN for name in given]
+        splits = fill_splits(labels, groups, named, params.prepare, params.seed)
         return splits, given_split_problems(labels, splits)
     if problems := split_problems(labels, groups):
         if params.prepare.near_duplicates:
@@ -137,6 +164,8 @@ def _prepare(params: Params) -> None:
         PackedStore(project_paths.PREPARED),
         folder / "samples.png",
     )
+    for line in content["notes"]:
+        say(line)
     for line in (*report.warnings(content), *value_ranges.warnings(content["value_ranges"])):
         warn(line)
     say(f"prepared {content['images']} images in {content['classes']} classes: {content['splits']}")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ingest.images import touch
+from thaw.errors import ThawError
+from thaw.ingest.folder_tree import Folder, folder_names, top_folders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_folders_at_the_top_come_with_their_folders_and_whether_they_hold_images(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, "b/y/1.png", "b/x/1.png", "a/1.JPG", "c/notes.txt", ".git/1.png", "1.png")
+    assert top_folders(tmp_path) == [
+        Folder(tmp_path / "a", (), has_images=True),
+        Folder(tmp_path / "b", ("x", "y"), has_images=False),
+        Folder(tmp_path / "c", (), has_images=False),
+    ]
+
+
+def test_folders_of_systems_are_left_out_on_both_levels(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "@eaDir/1.png", "a/@eaDir/1.png", "a/thumbs/1.png", "a/day/1.png", "thumbs/1.png"
+    )
+    assert [(folder.name, folder.subfolders) for folder in top_folders(tmp_path)] == [
+        ("a", ("day",)),
+        ("thumbs", ()),
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
+def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o000)
+    with pytest.raises(ThawError, match="locked cannot be read"):
+        top_folders(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ThawError, match="gone cannot be read: No such file"):
+        folder_names(tmp_path / "gone")
