@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import RandAugment
 
 from tests import settings
-from thaw.data.augmentation import augment
+from thaw.data.augmentation import _border_colour, _random_operation, augment, needs_cpu
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -353,20 +355,68 @@ def test_one_parameter_does_not_change_the_draws_of_another() -> None:
     assert (flipped - brighter).abs().max() < 0.02
 
 
+# In batches, as on a GPU
+
+BATCHED = {name: STRENGTHS[name] for name in STRENGTHS if name not in {"noise", "randaugment"}}
+
+
+@pytest.mark.parametrize(
+    "changes", [*({name: BATCHED[name]} for name in BATCHED), BATCHED], ids=str
+)
+@pytest.mark.parametrize("side", [24, 224])
+def test_images_are_changed_in_batches_as_they_are_one_by_one(
+    changes: dict[str, float], side: int
+) -> None:
+    images, config = inputs(5, side), only(**changes)
+    found = augment(images, ids(5), 3, 7, config, in_batches=True)
+    torch.testing.assert_close(found, augment(images, ids(5), 3, 7, config), rtol=0, atol=2e-4)
+
+
+def test_changes_that_draw_from_a_generator_need_the_cpu() -> None:
+    assert [name for name in STRENGTHS if needs_cpu(only(**{name: STRENGTHS[name]}))] == [
+        "randaugment",
+        "noise",
+    ]
+
+
+@pytest.mark.parametrize("magnitude", [3, 15, 30])
+def test_randaugment_is_that_of_torchvision(magnitude: int) -> None:
+    image = inputs(1, 16)[0]
+    for seed in range(60):
+        torch.manual_seed(seed)
+        expected = RandAugment(1, magnitude, fill=_border_colour(image))(image)
+        generator = torch.Generator().manual_seed(seed)
+        assert torch.equal(_random_operation(image, magnitude, generator), expected)
+
+
+def test_several_threads_change_images_in_the_same_way_as_one() -> None:
+    images, config = inputs(24), only(randaugment=2, randaugment_magnitude=15, noise=0.1)
+    expected = augment(images, ids(24), 3, 7, config)
+
+    def change(place: int) -> Tensor:
+        part = slice(place, place + 1)
+        torch.default_generator.manual_seed(place)  # as a training step does at any moment
+        return augment(images[part], ids(24)[part], 3, 7, config)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert torch.equal(torch.cat(list(pool.map(change, range(24)))), expected)
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", sorted(STRENGTHS.keys() - {"noise"}))  # a GPU's noise is its own
-def test_a_gpu_changes_images_in_the_same_way_as_a_cpu(name: str) -> None:
-    images = inputs(9, 24)
-    config = only(**{name: STRENGTHS[name]})
-    found = augment(images.cuda(), ids(9), 0, 0, config).cpu()
-    differing = (found - augment(images, ids(9), 0, 0, config)).abs() > 1e-3
-    assert differing.double().mean() < 0.01  # a threshold may fall to the other side
+@pytest.mark.parametrize(
+    "changes", [*({name: BATCHED[name]} for name in BATCHED), BATCHED], ids=str
+)
+def test_a_gpu_changes_images_in_the_same_way_as_a_cpu(changes: dict[str, float]) -> None:
+    images, config = inputs(9, 224), only(**changes)
+    found = augment(images.cuda(), ids(9), 0, 0, config, in_batches=True).cpu()
+    torch.testing.assert_close(found, augment(images, ids(9), 0, 0, config), rtol=0, atol=2e-4)
 
 
 @pytest.mark.gpu
 def test_an_image_is_changed_in_the_same_way_in_any_batch_on_a_gpu() -> None:
-    images, names = inputs(9, 24).cuda(), ids(9)
-    whole = augment(images, names, 3, 7, ALL)
+    images, names, config = inputs(9, 24).cuda(), ids(9), only(**BATCHED)
+    whole = augment(images, names, 3, 7, config, in_batches=True)
     for place in range(9):
-        alone = augment(images[place : place + 1], names[place : place + 1], 3, 7, ALL)
-        assert torch.equal(alone[0], whole[place])
+        part = slice(place, place + 1)
+        alone = augment(images[part], names[part], 3, 7, config, in_batches=True)
+        torch.testing.assert_close(alone, whole[part], rtol=0, atol=1e-5)

@@ -7,9 +7,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tests import settings
+from thaw.data.packed_images import read_packed
+from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -127,3 +132,22 @@ def test_preprocessing_survives_json() -> None:
 def test_preprocessing_with_an_unknown_key_is_refused() -> None:
     with pytest.raises(ValidationError):
         preprocessing(antialias=False)
+
+
+def test_packed_images_are_resized_in_parts_where_memory_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    with PackWriter(tmp_path, settings.prepare(encoding="raw")) as writer:
+        for number in range(9):
+            shape = (40, 60, 3) if number % 2 else (50, 40, 3)
+            writer.add(generator.integers(0, 256, shape, dtype=np.uint8))
+    config = preprocessing(interpolation="bicubic", crop_pct=0.875)
+    packed = read_packed(PackedStore(tmp_path), np.arange(9), config.resize)
+    whole = config.resize_packed(packed)
+    monkeypatch.setattr("thaw.data.preprocessing._MOST_PIXELS_IN_FLOAT32", 5000)  # two images
+    assert torch.equal(config.resize_packed(packed), whole)
+    assert whole.is_contiguous(memory_format=torch.channels_last)
+    store = PackedStore(tmp_path)
+    expected = config.resize([store.read(number) for number in range(9)])
+    assert int((whole.int() - expected.int()).abs().max()) <= 2

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from thaw.data import resizing
-from thaw.data.resizing import Interpolation, crop_center, resize_images
+from thaw.data.resizing import Interpolation, crop_center, resize_images, resize_in_float32
 
 MODES: tuple[Interpolation, ...] = ("bilinear", "bicubic")
 
@@ -53,3 +55,58 @@ def test_a_centre_crop_is_that_of_torchvision(height: int, width: int) -> None:
     given = images(2, 64, 91, channels_last=True)
     expected = center_crop(given, [height, width])
     assert torch.equal(crop_center(given, height, width), expected)
+
+
+# On a device
+
+PHOTO_SIZES = [
+    ((256, 320), (224, 280)),
+    ((500, 375), (299, 224)),
+    ((64, 48), (224, 168)),
+    ((33, 47), (224, 319)),
+    ((64, 91), (64, 40)),
+    ((64, 91), (40, 91)),
+]
+
+
+def pictures(height: int, width: int) -> Tensor:
+    """Return noise, edges and a smooth image, uint8 (3, 3, H, W)."""
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    edges = np.zeros((height, width, 3), dtype=np.uint8)
+    edges[::7], edges[:, ::11] = 255, 128
+    coarse = Image.fromarray(noise[: height // 8, : width // 8])
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    return torch.from_numpy(np.stack([noise, edges, smooth])).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(("size", "wanted"), PHOTO_SIZES)
+@pytest.mark.parametrize(("interpolation", "share"), [("bicubic", 0.02), ("bilinear", 0.12)])
+def test_resizing_in_float32_has_the_pixels_of_pillow_and_of_integers(
+    size: tuple[int, int], wanted: tuple[int, int], interpolation: Interpolation, share: float
+) -> None:
+    given = pictures(*size)
+    found = resize_in_float32(given, *wanted, interpolation).int()
+    in_integers = resize_images(given, *wanted, interpolation).int()
+    method = Image.Resampling[interpolation.upper()]
+    by_pillow = [
+        np.asarray(Image.fromarray(image).resize(wanted[::-1], method))
+        for image in given.permute(0, 2, 3, 1).numpy()
+    ]
+    for expected in (in_integers, torch.from_numpy(np.stack(by_pillow)).permute(0, 3, 1, 2)):
+        moved = (found - expected).abs()
+        assert int(moved.max()) <= 2
+        assert float((moved > 0).double().mean()) < share
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("size", "wanted"), PHOTO_SIZES)
+@pytest.mark.parametrize("interpolation", MODES)
+def test_a_gpu_resizes_as_a_cpu(
+    size: tuple[int, int], wanted: tuple[int, int], interpolation: Interpolation
+) -> None:
+    given = pictures(*size)
+    expected = resize_in_float32(given, *wanted, interpolation).int()
+    moved = (resize_in_float32(given.cuda(), *wanted, interpolation).cpu().int() - expected).abs()
+    assert int(moved.max()) <= 1
+    assert float((moved > 0).double().mean()) < 0.01

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests import tiny
-from thaw.data.loading import Batch
+from thaw.data.batches import Batch
 from thaw.training.batch_pieces import kept_momentum, pieces, size_of_pieces
 
 

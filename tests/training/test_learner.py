@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from tests import settings, tiny
 from tests.training import phase
-from thaw.data.loading import ActivationSource, Batch
+from thaw.data.batches import Batch
+from thaw.data.loading import ActivationSource
 from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.training import regularization

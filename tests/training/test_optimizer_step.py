@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.config.training_sections import OptimizerName
-    from thaw.data.loading import Batch
+    from thaw.data.batches import Batch
     from thaw.model.classifier import Classifier
 
 DEFERRED: tuple[OptimizerName, ...] = ("adamw", "sgd")

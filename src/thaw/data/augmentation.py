@@ -1,7 +1,8 @@
 """Random changes of one image, each drawn from (seed, epoch, image id) only.
 
-Sums over pixels are computed image by image: torch splits a sum over a batch of one image in
-another way than a sum over several, so the bits would depend on the batch.
+On a CPU, sums over pixels are computed image by image: torch splits a sum over a batch of one image
+in another way than a sum over several, so the bits would depend on the batch. On a GPU, that would
+be a call for each image, and the sums of a whole batch differ by a rounding.
 """
 
 from __future__ import annotations
@@ -54,33 +55,49 @@ _QUARTER_TURN = ((-0.213, -0.715, 0.928), (0.143, 0.140, -0.283), (-0.787, 0.715
 
 
 def augment(
-    images: Tensor, ids: NDArray[np.int64], epoch: int, seed: int, config: Augment
+    images: Tensor,
+    ids: NDArray[np.int64],
+    epoch: int,
+    seed: int,
+    config: Augment,
+    *,
+    in_batches: bool = False,
 ) -> Tensor:
-    """Return changed ``images`` (N, 3, S, S), values in 0..1; each image has its own draws."""
+    """Return changed ``images`` (N, 3, S, S), values in 0..1; each image has its own draws.
+
+    With ``in_batches``, whole batches are computed, as is fast on a GPU. Then ``config`` must have
+    no change for which :func:`needs_cpu` is true.
+    """
+    assert not (in_batches and needs_cpu(config))
     draws = named_uniform(seed, epoch, ids, Stream.AUGMENTATION, _DRAWS)
-    columns = {
-        name: torch.from_numpy(column.astype(np.float32)).to(images.device)
-        for name, column in draws.items()
-    }
+    table = torch.from_numpy(np.stack(list(draws.values())).astype(np.float32))
+    columns = dict(zip(draws, table.to(images.device), strict=True))
     if config.crop or config.rotate or config.zoom or config.shift:
-        images = _resample(images, columns, config)
+        images = _resample(images, columns, config, in_batches=in_batches)
     if config.flip:
         mirrored = _per_image(columns["flip"] < config.flip)
         images = torch.where(mirrored, images.flip(-1), images)
     if config.randaugment:
         images = _randaugment(images, draws["randaugment"], config)
     if config.brightness or config.contrast:
-        images = _change_light(images, columns, config)
+        images = _change_light(images, columns, config, in_batches=in_batches)
     if config.saturation or config.hue:
         images = _change_colour(images, columns, config)
     if config.tint:
-        images = _tint(images, columns, config.tint)
+        images = _tint(images, columns, config.tint, in_batches=in_batches)
     if config.noise:
         images = _add_noise(images, draws["noise"], config.noise)
     return images
 
 
-def _resample(images: Tensor, draws: dict[str, Tensor], config: Augment) -> Tensor:
+def needs_cpu(config: Augment) -> bool:
+    """Return whether a change draws from a generator that only a CPU has, image by image."""
+    return bool(config.randaugment or config.noise)
+
+
+def _resample(
+    images: Tensor, draws: dict[str, Tensor], config: Augment, *, in_batches: bool
+) -> Tensor:
     """Crop, rotate, scale and shift in one step, so that an image is interpolated once."""
     angle = (2 * draws["rotate"] - 1) * math.radians(config.rotate)
     scale = torch.exp((2 * draws["zoom"] - 1) * math.log1p(config.zoom))
@@ -93,8 +110,25 @@ def _resample(images: Tensor, draws: dict[str, Tensor], config: Augment) -> Tens
         sides, centre = _crop_window(draws, config.crop)
         theta = theta * sides.unsqueeze(2)  # positions within the window ...
         theta[:, :, 2] += centre  # ... whose centre is here
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    if in_batches:
+        grid = _affine_grid(theta, *images.shape[-2:])
+    else:
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def _affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
+    """Return what ``F.affine_grid`` returns for ``theta`` (N, 2, 3): (N, H, W, 2).
+
+    It has no matrix product, which a GPU may compute in TF32: positions would be wrong by a tenth
+    of a pixel.
+    """
+    down, across = (
+        (2 * torch.arange(count, device=theta.device, dtype=theta.dtype) + 1) / count - 1
+        for count in (height, width)
+    )
+    rows = theta[:, None, None, :, 0] * across.view(1, 1, -1, 1)
+    return rows + theta[:, None, None, :, 1] * down.view(1, -1, 1, 1) + theta[:, None, None, :, 2]
 
 
 def _crop_window(draws: dict[str, Tensor], crop: float) -> tuple[Tensor, Tensor]:
@@ -112,24 +146,38 @@ def _crop_window(draws: dict[str, Tensor], crop: float) -> tuple[Tensor, Tensor]
 
 
 def _randaugment(images: Tensor, draws: NDArray[np.float64], config: Augment) -> Tensor:
-    """Apply ``randaugment`` random operations to each image (Cubuk et al. 2020, by torchvision).
+    """Apply ``randaugment`` random operations to each image (Cubuk et al. 2020, by torchvision)."""
+    changed = []
+    for image, seed in zip(images, seeds_from(draws), strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(config.randaugment):
+            image = _random_operation(image, config.randaugment_magnitude, generator)
+        changed.append(image)
+    return torch.stack(changed)
 
-    torchvision draws from torch's global generator, so each image is changed on its own with its
-    own seed.
+
+def _random_operation(image: Tensor, magnitude: int, generator: torch.Generator) -> Tensor:
+    """Return what torchvision's ``RandAugment(1, magnitude)`` returns for an image (3, S, S).
+
+    It draws from ``generator``. torchvision draws from torch's global generator, which several
+    threads use at a time.
     """
     from torchvision.transforms.v2 import RandAugment  # takes seconds to import
 
-    changed = []
-    with torch.random.fork_rng(devices=[]):
-        for image, seed in zip(images, seeds_from(draws), strict=True):
-            torch.default_generator.manual_seed(seed)
-            for _ in range(config.randaugment):
-                # Uncovered pixels get the border's colour: black would be visible on drawings.
-                # Interpolation is the default: torchvision's bilinear one leaves dark border lines.
-                operation = RandAugment(1, config.randaugment_magnitude, fill=_border_colour(image))
-                image = operation(image)
-            changed.append(image)
-    return torch.stack(changed)
+    # Uncovered pixels get the border's colour: black would be visible on drawings. Interpolation
+    # is the default: torchvision's bilinear one leaves dark border lines.
+    operations = RandAugment(1, magnitude, fill=_border_colour(image))
+    space = operations._AUGMENTATION_SPACE
+    name = tuple(space)[int(torch.randint(len(space), (), generator=generator))]
+    strengths, is_signed = space[name]
+    levels = strengths(operations.num_magnitude_bins, *image.shape[-2:])
+    strength = 0.0 if levels is None else float(levels[magnitude])
+    if levels is not None and is_signed and torch.rand((), generator=generator) <= 0.5:
+        strength = -strength
+    changed: Tensor = operations._apply_image_or_video_transform(
+        image, name, strength, operations.interpolation, operations._fill
+    )
+    return changed
 
 
 def _border_colour(image: Tensor) -> list[float]:
@@ -139,11 +187,16 @@ def _border_colour(image: Tensor) -> list[float]:
     return colour
 
 
-def _change_light(images: Tensor, draws: dict[str, Tensor], config: Augment) -> Tensor:
+def _change_light(
+    images: Tensor, draws: dict[str, Tensor], config: Augment, *, in_batches: bool
+) -> Tensor:
     """Change brightness and contrast."""
     gain = _per_image(1 + (2 * draws["contrast"] - 1) * config.contrast)
     offset = _per_image((2 * draws["brightness"] - 1) * config.brightness)
-    mean = _per_image(torch.stack([image.mean() for image in images]))
+    if in_batches:
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    else:
+        mean = _per_image(torch.stack([image.mean() for image in images]))
     return ((images - mean) * gain + mean + offset).clamp(0, 1)
 
 
@@ -160,21 +213,24 @@ def _change_colour(images: Tensor, draws: dict[str, Tensor], config: Augment) ->
     return (red + green + blue).clamp(0, 1)
 
 
-def _tint(images: Tensor, draws: dict[str, Tensor], tint: float) -> Tensor:
+def _tint(images: Tensor, draws: dict[str, Tensor], tint: float, *, in_batches: bool) -> Tensor:
     """Change contrast and brightness of each colour channel; greys get a colour, too."""
     gain, offset = (
         (2 * torch.stack([draws[f"tint_{what}_{name}"] for name in _CHANNELS], dim=1) - 1) * tint
         for what in ("gain", "offset")
     )
-    mean = torch.stack([image.mean(dim=(1, 2)) for image in images])[:, :, None, None]
+    if in_batches:
+        mean = images.mean(dim=(2, 3), keepdim=True)
+    else:
+        mean = torch.stack([image.mean(dim=(1, 2)) for image in images])[:, :, None, None]
     moved = (images - mean) * (1 + gain[:, :, None, None]) + mean + offset[:, :, None, None]
     return moved.clamp(0, 1)
 
 
 def _add_noise(images: Tensor, draws: NDArray[np.float64], deviation: float) -> Tensor:
     """Add normal noise of standard deviation ``deviation``."""
-    generator = torch.Generator(images.device)
-    noise = torch.empty(images.shape, device=images.device)
+    generator = torch.Generator()
+    noise = torch.empty(images.shape)
     for image, seed in zip(noise, seeds_from(draws), strict=True):
         image.normal_(0, deviation, generator=generator.manual_seed(seed))
     return (images + noise).clamp(0, 1)

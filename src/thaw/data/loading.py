@@ -1,4 +1,4 @@
-"""Batches: the images of each, their order, and the part of each process."""
+"""The inputs of training by index, their order, and the part of each process in a batch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from thaw.data.augmentation import augment
+from thaw.data.augmentation import augment, needs_cpu
+from thaw.data.device_stream import free_bytes
 from thaw.data.mixing import Mixing
+from thaw.data.packed_images import new_buffer, read_packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable
+    from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
     from thaw.config.data_sections import Augment
+    from thaw.data.packed_images import PackedImages
     from thaw.data.packed_store import PackedStore
     from thaw.data.preprocessing import Preprocessing
 
@@ -112,6 +115,11 @@ class ImageSource:
         return self._augmentation is not None
 
     @property
+    def needs_cpu(self) -> bool:
+        """Return whether images are augmented in a way that only a CPU computes."""
+        return self._augmentation is not None and needs_cpu(self._augmentation)
+
+    @property
     def randomness(self) -> tuple[Any, ...]:
         """Return the values that determine the random changes, besides image id and epoch."""
         changes = self._augmentation.model_dump() if self._augmentation else None
@@ -137,9 +145,37 @@ class ImageSource:
 
     def finish(self, inputs: Tensor, indices: NDArray[np.int64], epoch: int | None) -> Tensor:
         """Return augmented (in training) and normalised float32 images, channels_last."""
+        return self._finish(inputs, indices, epoch, in_batches=False)
+
+    def read_packed(
+        self,
+        indices: NDArray[np.int64],
+        allocate: Callable[[int], Tensor] = new_buffer,
+        threads: Executor | None = None,
+    ) -> PackedImages:
+        """Return the images as they are packed; see :func:`thaw.data.packed_images.read_packed`."""
+        ids = self.ids[indices]
+        resize = self.preprocessing.resize
+        return read_packed(self._store, ids, resize, allocate=allocate, threads=threads)
+
+    def finish_packed(
+        self, packed: PackedImages, indices: NDArray[np.int64], epoch: int | None
+    ) -> Tensor:
+        """Return what :meth:`finish` returns, all of it computed on the device of ``packed``.
+
+        Whole batches are computed, in float32, where the CPU computes image by image and resizes
+        in integers. So a pixel differs by a rounding; docs/gpu.md has the tolerance.
+        """
+        images = self.preprocessing.resize_packed(packed)
+        return self._finish(images, indices, epoch, in_batches=True)
+
+    def _finish(
+        self, inputs: Tensor, indices: NDArray[np.int64], epoch: int | None, *, in_batches: bool
+    ) -> Tensor:
         images = inputs.float().div_(255)
         if epoch is not None and self._augmentation is not None:
-            images = augment(images, self.ids[indices], epoch, self._seed, self._augmentation)
+            ids, seed = self.ids[indices], self._seed
+            images = augment(images, ids, epoch, seed, self._augmentation, in_batches=in_batches)
         images = self.preprocessing.normalize(images)
         return images.contiguous(memory_format=torch.channels_last)
 
@@ -150,9 +186,22 @@ class ActivationSource:
     def __init__(self, activations: NDArray[np.float32], targets: NDArray[np.int64]) -> None:
         self.targets = targets
         self._activations = np.asarray(activations)  # np.memmap would wrap every batch
+        self._resident: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def resident(self, device: torch.device) -> Tensor | None:
+        """Return all activations on ``device``, where they stay; None if they are too many.
+
+        They are too many if they take more than a quarter of the free memory.
+        """
+        if self._resident is None:
+            if self._activations.nbytes > free_bytes(device) // 4:
+                return None
+            whole = torch.from_numpy(np.ascontiguousarray(self._activations))
+            self._resident = whole.to(device)
+        return self._resident
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
         """Return the activations, float32 (N, C, H, W) or (N, F)."""
@@ -163,71 +212,3 @@ class ActivationSource:
         if inputs.ndim == 4:
             return inputs.contiguous(memory_format=torch.channels_last)
         return inputs
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One process's part of a batch, loaded.
-
-    ``targets`` are class numbers (N,) or, where images are mixed, the fraction of each class
-    (N, classes). The other fields are those of :class:`BatchPart`.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    weights: Tensor
-    indices: NDArray[np.int64]
-    total: int
-
-
-class _Reader(Dataset[Any]):
-    """A source as a data set of torch that reads whole batches."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __getitems__(self, indices: list[int]) -> Tensor:
-        return self._source.read(np.asarray(indices, dtype=np.int64))
-
-
-def batches(
-    source: Source,
-    parts: list[BatchPart],
-    device: torch.device,
-    *,
-    workers: int = 0,
-    epoch: int | None = None,
-) -> Iterator[Batch]:
-    """Yield ``parts`` of ``source`` on ``device``, in order.
-
-    ``workers`` is the number of loader processes; with 0, this process loads.
-    """
-    # Only images are mixed: activations are cached where nothing is random.
-    mixing = source.mixing(epoch) if isinstance(source, ImageSource) else None
-    read = [mixing.append_partners(part.indices) if mixing else part.indices for part in parts]
-    reader: Iterable[Tensor] = (source.read(indices) for indices in read)
-    if workers:
-        reader = DataLoader(
-            _Reader(source),
-            batch_sampler=[indices.tolist() for indices in read],
-            collate_fn=_identity,
-            num_workers=workers,
-            pin_memory=device.type == "cuda",
-        )
-    for part, indices, loaded in zip(parts, read, reader, strict=True):
-        inputs = source.finish(loaded.to(device, non_blocking=True), indices, epoch)
-        if mixing:
-            inputs, targets = mixing.mix(inputs, indices)
-        else:
-            targets = torch.from_numpy(source.targets[indices]).to(device)
-        yield Batch(
-            inputs=inputs,
-            targets=targets,
-            weights=torch.from_numpy(part.weights).to(device),
-            indices=part.indices,
-            total=part.total,
-        )
-
-
-def _identity(loaded: Any) -> Any:  # the reader returns a whole batch
-    return loaded

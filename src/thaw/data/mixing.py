@@ -43,7 +43,7 @@ class Mixing:
         return np.concatenate([indices, (draws["partner"] * len(self.ids)).astype(np.int64)])
 
     def mix(self, pairs: Tensor, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return mixed images (N, 3, S, S) and their targets (N, classes) float32.
+        """Return mixed images (N, 3, S, S) and, on the CPU, their targets (N, classes) float32.
 
         ``pairs`` (2 N, 3, S, S) and ``indices`` (2 N,) are those of the images followed by those
         of their partners. The targets are the fraction of each class; a row adds up to 1.
@@ -56,7 +56,7 @@ class Mixing:
         rows, (own, others) = np.arange(count), self.targets[indices].reshape(2, count)
         targets[rows, own] = fraction
         targets[rows, others] += 1 - fraction
-        return mixed, torch.from_numpy(targets).to(pairs.device)
+        return mixed, torch.from_numpy(targets)
 
     def _kept(
         self, indices: NDArray[np.int64], side: int

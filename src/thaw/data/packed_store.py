@@ -169,6 +169,14 @@ class PackedStore:
             return np.array(content).reshape(height, width, 3)
         return np.asarray(Image.open(io.BytesIO(content.tobytes())))
 
+    def read_into(self, image_id: int, buffer: NDArray[np.uint8]) -> None:
+        """Write the image into ``buffer`` (H x W x 3,); the GIL is released where it takes long."""
+        if not self._is_raw:
+            buffer[:] = self.read(image_id).reshape(-1)
+            return
+        offset, length = (int(value) for value in self._index[image_id, :2])
+        buffer[:] = self._bytes[offset : offset + length]
+
     def thumbnail(self, image_id: int) -> NDArray[np.uint8]:
         """Return the image for a figure, downsized to at most 1024 pixels on a side."""
         image = Image.fromarray(self.read(image_id))

@@ -15,12 +15,16 @@ from torch import Tensor
 
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
 from thaw.data.pixel_range import PixelRange
-from thaw.data.resizing import Interpolation, crop_center, resize_images
+from thaw.data.resizing import Interpolation, crop_center, resize_images, resize_in_float32
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from thaw.data.packed_images import PackedImages
+
+_MOST_PIXELS_IN_FLOAT32 = 2**25  # that are resized at once on a device: 400 MB
 
 
 class Preprocessing(BaseModel):
@@ -68,6 +72,31 @@ class Preprocessing(BaseModel):
             for part in (indices[start : start + step] for start in range(0, len(indices), step)):
                 stacked = torch.from_numpy(np.stack([images[index] for index in part]))
                 result[part] = self._resize_and_crop(stacked.permute(0, 3, 1, 2))
+        return result
+
+    def resize_packed(self, packed: PackedImages) -> Tensor:
+        """Return what :meth:`resize` returns, computed on the device of ``packed`` in float32.
+
+        The images of one size are resized in one call, as far as the memory for it is bounded.
+        """
+        result = torch.empty(
+            (len(packed), 3, self.image_size, self.image_size),
+            dtype=torch.uint8,
+            device=packed.pixels.device,
+            memory_format=torch.channels_last,
+        )
+        if len(packed.resized):
+            result[torch.from_numpy(packed.resized_places)] = packed.resized
+        for places, images in packed.stacks():
+            height, width = self._size_before_crop(*images.shape[-2:])
+            most = max(height * width, images.shape[-2] * images.shape[-1])
+            step = max(1, _MOST_PIXELS_IN_FLOAT32 // most)
+            for start in range(0, len(places), step):
+                part = resize_in_float32(
+                    images[start : start + step], height, width, self.interpolation
+                )
+                part = crop_center(part, self.image_size, self.image_size)
+                result[torch.from_numpy(places[start : start + step])] = part
         return result
 
     def _size_before_crop(self, height: int, width: int) -> tuple[int, int]:

@@ -9,7 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from thaw.data.loading import batch_parts, batches
+from thaw.data.batches import batches
+from thaw.data.loading import batch_parts
 
 if TYPE_CHECKING:
     from pathlib import Path

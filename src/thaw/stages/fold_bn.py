@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from thaw.context import Phase
-from thaw.data.loading import batch_parts, batches
+from thaw.data.batches import batches
+from thaw.data.loading import batch_parts
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
 from thaw.model.batch_statistics import expected

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from thaw.data.loading import Batch
+    from thaw.data.batches import Batch
 
 
 class Piece(NamedTuple):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from thaw.data.loading import Batch
+    from thaw.data.batches import Batch
     from thaw.model.classifier import Classifier
     from thaw.training.batch_pieces import Piece
     from thaw.training.runtime import Runtime

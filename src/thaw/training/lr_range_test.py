@@ -19,7 +19,8 @@ from thaw.training.single_images import fewest_of_phase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thaw.data.loading import Batch, Source
+    from thaw.data.batches import Batch
+    from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
     from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.runtime import Runtime

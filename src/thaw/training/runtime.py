@@ -15,7 +15,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from thaw.data.loading import Batch, BatchPart, Source, batch_parts, batches
+from thaw.data.batches import Batch, batches
+from thaw.data.loading import BatchPart, Source, batch_parts
 from thaw.errors import ThawError
 from thaw.system.console import progress
 from thaw.training.precision import Precision, choose_precision, use_precision

@@ -1,0 +1,72 @@
+"""Copies to a GPU and computation there beside the work that uses the results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Result = TypeVar("Result")
+
+
+class Side(Protocol):
+    """A place beside the main work of a device, where batches are made ready."""
+
+    def allocate(self, size: int) -> Tensor:
+        """Return ``size`` bytes of CPU memory for a copy to the device."""
+
+    def copied(self, tensor: Tensor) -> Tensor:
+        """Return a copy of ``tensor`` on the device; the caller does not wait for the copy."""
+
+    def run(self, make: Callable[[], Result]) -> tuple[Result, Any]:
+        """Return the result of ``make``, computed on the side, and a mark of its end."""
+
+    def hand_over(self, tensors: Iterable[Tensor], mark: Any) -> None:
+        """Make the main work wait for ``mark``, after which it may use ``tensors``."""
+
+
+class SideStream:
+    """A CUDA stream beside the current one of each thread.
+
+    The CPU waits for neither. The order of the two streams is that of the marks, so that the
+    results do not depend on how fast each of them is.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def allocate(self, size: int) -> Tensor:
+        """Return ``size`` bytes of page-locked memory; torch keeps freed blocks for the next."""
+        return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+
+    def copied(self, tensor: Tensor) -> Tensor:
+        """Return a copy of ``tensor`` on the device; the caller does not wait for the copy.
+
+        The page-locked memory is not used again before the copy has ended: torch sees to it.
+        """
+        pinned = tensor if tensor.is_pinned() or not tensor.numel() else tensor.pin_memory()
+        return pinned.to(self._device, non_blocking=True)
+
+    def run(self, make: Callable[[], Result]) -> tuple[Result, torch.cuda.Event]:
+        """Return the result of ``make`` on this stream, and the event after it."""
+        with torch.cuda.stream(self._stream):
+            return make(), self._stream.record_event()
+
+    def hand_over(self, tensors: Iterable[Tensor], mark: torch.cuda.Event) -> None:
+        """Make the current stream wait for the event ``mark``, after which it uses ``tensors``."""
+        current = torch.cuda.current_stream(self._device)
+        current.wait_event(mark)
+        for tensor in tensors:
+            # Else torch would give the memory to this side stream again, while it is in use there.
+            tensor.record_stream(current)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the free memory of a GPU in bytes."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free
