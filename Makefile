@@ -63,6 +63,11 @@ bench: $(VENV)/.installed-$(if $(filter method,$(TARGETS)),bench,dev)  ## Measur
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui
 
+MODELS := $(addprefix models/,warmup_head unfreeze fold_bn/affine fold_bn/merged)
+OUTPUTS := data/prepared models/warmup_head models/unfreeze models/fold_bn
 clean: $(VENV)/.installed  ## Remove what the stages wrote and cached (not the MLflow store, not DVC's cache)
 	thaw check
-	rm -rf models/warmup_head models/unfreeze models/fold_bn data/prepared .thaw
+	rm -rf .thaw
+	rm -f $(addprefix data/prepared/,manifest.csv images.bin index.npy pack.json)
+	rm -f $(foreach file,model.json model.safetensors statistics.safetensors,$(addsuffix /$(file),$(MODELS)))
+	@find $(wildcard $(OUTPUTS)) /dev/null -depth -type d -empty -delete

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from tests import tiny
 from tests.cli.verbs import error
-from tests.project import ROOT, Project
+from tests.project import ROOT
 from thaw.advice.linear_probes import Probe
 from thaw.cli import pipeline
 from thaw.config import overlaps
@@ -261,23 +261,17 @@ def test_all_overlaps_are_reported_at_once(project: Path) -> None:
 # Files that thaw did not write
 
 
-def test_images_next_to_the_prepared_data_are_refused_and_kept(project: Path) -> None:
-    tiny.images(project / "data/raw")
-    edit(data__source="folder")
-    prepare.main()
-    pipeline.check()
-    tiny.images(project / "data/prepared/mine")
-    assert_lost_nothing(
-        project, "data/prepared contains 36 files that thaw did not write", "mine/blue/000.png"
-    )
-
-
-def test_a_class_that_is_a_link_into_the_prepared_data_is_refused_and_kept(project: Path) -> None:
-    tiny.images(project / "data/raw")
+def test_images_next_to_the_prepared_data_stay(project: Path) -> None:
     mine = tiny.images(project / "data/prepared/mine")
-    (project / "data/raw/more").symlink_to(mine / "red")
+    before = contents(mine)
+    tiny.images(project / "data/raw")
     edit(data__source="folder")
-    assert_lost_nothing(project, "data/prepared contains 36 files that thaw did not write")
+    for _ in range(2):
+        pipeline.check()
+        prepare.main()
+    assert contents(mine) == before
+    manifest = (project / "data/prepared/manifest.csv").read_text()
+    assert len(manifest.splitlines()) == 37  # none of them became part of the data
 
 
 def test_make_clean_removes_the_outputs_and_none_of_the_users_files(project: Path) -> None:
@@ -290,6 +284,9 @@ def test_make_clean_removes_the_outputs_and_none_of_the_users_files(project: Pat
     outputs = [project / name for name in ("models/unfreeze", "data/prepared", ".thaw")]
     for folder in outputs:
         folder.mkdir(parents=True)
+    for name in ("models/unfreeze/model.json", "data/prepared/pack.json"):
+        (project / name).touch()
+    (project / "models/unfreeze/notes.txt").write_text("of the user")
     edit(data__path="data/prepared/photos")
     photos = tiny.images(project / "data/prepared/photos")
     assert subprocess.run(["make", "clean"], timeout=120).returncode == 2
@@ -297,7 +294,8 @@ def test_make_clean_removes_the_outputs_and_none_of_the_users_files(project: Pat
     shutil.move(photos, project / "photos")
     edit(data__path="photos")
     assert subprocess.run(["make", "clean"], timeout=120).returncode == 0
-    assert not any(folder.exists() for folder in outputs)
+    assert [folder.exists() for folder in outputs] == [True, False, False]
+    assert (project / "models/unfreeze/notes.txt").read_text() == "of the user"
     assert len(list(mine.rglob("*.png"))) == len(list(project.glob("photos/*/*.png"))) == 36
 
 
@@ -330,7 +328,8 @@ def test_the_digits_are_replaced_by_the_next_run(project: Path) -> None:
     for _ in range(2):
         prepare.main()
     pipeline.check()
-    assert len(list(project.glob("data/prepared/digits/*/*.png"))) == 1797
+    assert len(list(project.glob(".thaw/digits/*/*.png"))) == 1797
+    assert len(list(project.glob("data/prepared/*"))) == 4
 
 
 # The list of outputs, and DVC
@@ -352,28 +351,71 @@ def test_every_output_of_dvc_yaml_and_of_the_stages_is_known() -> None:
         assert any(path.is_relative_to(place) for place in known), path
 
 
-def test_dvc_removes_no_images_behind_a_link_or_next_to_the_prepared_data(
-    tmp_path: Path,
-) -> None:
-    project = Project(tmp_path)
-    tiny.images(tmp_path / "data/prepared/mine")
-    before = contents(tmp_path / "data/prepared")
-    (tmp_path / "photos").symlink_to("data/prepared/mine")
-    project.set(data__source="folder", data__path="photos")
-    assert "data.path: photos" in project.run("dvc", "repro", "prepare", code=255)
-    assert contents(tmp_path / "data/prepared") == before
-    project.set(data__source="digits", data__path="data/raw")
-    output = project.run("dvc", "repro", "prepare", code=255)
-    assert "data/prepared contains 36 files that thaw did not write" in output
-    assert contents(tmp_path / "data/prepared") == before
-
-
 @pytest.mark.parametrize("option", ["models/unfreeze/x", "dvc.lock", ".git/x", "data/raw/red/x"])
 def test_an_output_of_a_verb_inside_of_the_projects_files_is_refused(
     project: Path, option: str
 ) -> None:
     with pytest.raises(ThawError, match=f"--out: {option} (is|is inside) .*give another --out"):
         overlaps.refuse_output(Path(option), "--out")
+
+
+@pytest.fixture
+def other(project: Path) -> Path:
+    """Return another project, in which data.path is photos. The working directory is not in it."""
+    folder = project.parent / "other"
+    (folder / "models").mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder)
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("path: data/raw", "path: photos"))
+    return folder
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["in a project", "outside of all projects"])
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("models/unfreeze/x.csv", "the stage unfreeze writes or removes"),
+        ("data/prepared/x.csv", "the stage prepare writes or removes"),
+        ("reports/../.thaw/x.csv", "thaw writes or removes"),
+        ("dvc.lock", "DVC writes or removes"),
+        ("photos/x.csv", "is read as data.path"),
+    ],
+)
+def test_an_output_of_a_verb_inside_of_another_projects_files_is_refused(
+    other: Path, monkeypatch: pytest.MonkeyPatch, name: str, use: str, *, here: bool
+) -> None:
+    if not here:
+        monkeypatch.chdir("/")
+    with pytest.raises(ThawError, match=f"which {use}: give another --out"):
+        overlaps.refuse_output(other / name, "--out")
+
+
+def test_an_output_of_a_verb_that_reaches_another_project_through_a_link_is_refused(
+    other: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").symlink_to(other / "models")
+    shutil.move(other / "models", tmp_path / "disk")
+    (other / "models").symlink_to(tmp_path / "disk")
+    (other / "models/unfreeze").mkdir()
+    for out in (tmp_path / "elsewhere/unfreeze/x", other / "models/unfreeze/x"):
+        with pytest.raises(ThawError, match="the stage unfreeze writes or removes"):
+            overlaps.refuse_output(out, "--out")
+
+
+def test_other_folders_of_a_project_and_other_folders_take_an_output(
+    other: Path, tmp_path: Path
+) -> None:
+    for out in (other / "x.csv", other / "models/mine/x.csv", tmp_path / "x.csv", Path("x.csv")):
+        overlaps.refuse_output(out, "--out")
+
+
+@pytest.mark.parametrize("target", ["gone/away.csv", "x.csv"])
+def test_an_output_of_a_verb_that_is_a_dangling_link_is_refused(project: Path, target: str) -> None:
+    (project / "x.csv").symlink_to(target)
+    with pytest.raises(ThawError, match=r"--out: x\.csv is a link to .*, which does not exist"):
+        overlaps.refuse_output(Path("x.csv"), "--out")
+    assert str(Path("x.csv").readlink()) == target
 
 
 @pytest.mark.parametrize("verb", ["probe", "find-lr"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from typing import TYPE_CHECKING, Literal
 
@@ -96,7 +97,7 @@ def test_jpeg_keeps_the_colours_of_single_pixels(tmp_path: Path) -> None:
 def test_jpeg_is_smaller(tmp_path: Path) -> None:
     image = smooth()[4].repeat(8, axis=0).repeat(8, axis=1)
     packed(tmp_path, [image], "jpeg")
-    assert (tmp_path / "images.jpeg").stat().st_size < image.nbytes / 5
+    assert (tmp_path / "images.bin").stat().st_size < image.nbytes / 5
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
@@ -157,15 +158,37 @@ def test_a_folder_packed_again_with_the_other_encoding_is_read_with_it(
         assert np.abs(store.read(number).astype(int) - image).mean() < 2
 
 
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_a_pack_of_an_earlier_version_is_read(tmp_path: Path, encoding: Encoding) -> None:
+    images = smooth()
+    packed(tmp_path, images, encoding)
+    (tmp_path / "images.bin").rename(tmp_path / f"images.{encoding}")
+    settings = json.loads((tmp_path / "pack.json").read_text())
+    del settings["encoding"]
+    (tmp_path / "pack.json").write_text(json.dumps(settings))
+    store = PackedStore(tmp_path)
+    for number, image in enumerate(images):
+        assert np.abs(store.read(number).astype(int) - image).mean() < 2
+
+
+def test_writing_does_not_change_a_file_that_dvc_has_linked(tmp_path: Path) -> None:
+    packed(tmp_path, noise(), "raw")
+    cached = tmp_path / "cached"
+    cached.hardlink_to(tmp_path / "images.bin")
+    before = cached.read_bytes()
+    packed(tmp_path, noise()[1:], "raw")
+    assert cached.read_bytes() == before
+
+
 def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
-    with tiny.full_disk(), pytest.raises(ThawError, match=r"images\.raw"):
+    with tiny.full_disk(), pytest.raises(ThawError, match=r"images\.bin"):
         packed(tmp_path, [np.zeros((100, 100, 3), np.uint8)], "raw")
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
 def test_the_digest_is_that_of_the_images_file(tmp_path: Path, encoding: Encoding) -> None:
     store = packed(tmp_path, noise(), encoding)
-    content = (tmp_path / f"images.{encoding}").read_bytes()
+    content = (tmp_path / "images.bin").read_bytes()
     assert store.settings["sha256"] == hashlib.sha256(content).hexdigest()
 
 

@@ -51,7 +51,7 @@ def test_the_digest_of_a_split_depends_on_its_own_images_only(
 
 def test_the_digest_of_a_split_depends_on_the_pixels(prepared: Prepared, tmp_path: Path) -> None:
     before = prepared.split_digest("train")
-    content = bytearray((tmp_path / "images.raw").read_bytes())
+    content = bytearray((tmp_path / "images.bin").read_bytes())
     content[0] ^= 1
-    (tmp_path / "images.raw").write_bytes(content)
+    (tmp_path / "images.bin").write_bytes(content)
     assert Prepared(tmp_path).split_digest("train") != before

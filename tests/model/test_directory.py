@@ -304,6 +304,32 @@ def test_one_file_too_many_is_refused(folder: Path, tmp_path: Path, name: str) -
     assert not marker.exists()
 
 
+def test_a_file_of_statistics_without_content_belongs_to_any_model(folder: Path) -> None:
+    directory.write_no_statistics(folder)
+    _, spec = directory.load(folder)
+    assert directory.load_reference(folder, spec) is None
+    assert list(spec.files) == [directory.WEIGHTS]
+    (folder / directory.STATISTICS).write_bytes(directory.NO_STATISTICS + b" ")
+    with pytest.raises(ThawError, match="do not belong to a model: 'statistics"):
+        directory.load(folder)
+
+
+def test_files_of_dvc_and_on_request_of_the_user_are_ignored(folder: Path) -> None:
+    (folder / ".gitignore").write_text("/model.json")
+    directory.load(folder)
+    (folder / "notes.txt").write_text("of the user")
+    (folder / "mine").mkdir()
+    with pytest.raises(ThawError, match="do not belong to a model: 'mine', 'notes"):
+        directory.load(folder)
+    _, spec = directory.load(folder, allow_others=True)
+    with directory.only_files_of(folder, spec) as model:
+        assert model.name == folder.name
+        assert sorted(path.name for path in model.iterdir()) == ["model.json", directory.WEIGHTS]
+        directory.load(model)
+    assert not model.exists()
+    assert (folder / directory.WEIGHTS).exists()
+
+
 def test_the_marker_works(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Marker(tmp_path / "marker")))
     assert (tmp_path / "marker").exists()

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from contextlib import chdir
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.cli.verbs import run
 from tests.formats.clone import unpack_clone
@@ -86,6 +88,47 @@ def test_after_keep_no_stage_runs_again(kept: Path, monkeypatch: pytest.MonkeyPa
     assert files(kept) == before
 
 
+def test_a_new_form_of_dvc_yaml_alone_runs_no_stage(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = shutil.copytree(kept, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(project)
+    before = files(project)
+    with_folders(project)
+    assert json.loads(run_dvc("status", "--json")) == {}
+    output = run("upgrade")
+    assert "converted: dvc.yaml, data/prepared/images.raw, data/prepared/pack.json" in output
+    assert "no stage runs again" in output
+    assert files(project) == before
+    assert json.loads(run_dvc("status", "--json")) == {}
+    assert "Running stage" not in run_dvc("repro")
+
+
+def with_folders(project: Path) -> None:
+    """Give a project the outputs that earlier versions had: folders, another name of the images."""
+    yaml = YAML()
+    content = yaml.load(project / "dvc.yaml")
+    for stage in content["stages"].values():
+        for key in ("deps", "outs"):
+            paths = dict.fromkeys(folder_of(path) for path in stage[key])
+            stage[key] = list(paths)
+    yaml.dump(content, project / "dvc.yaml")
+    pack = project / "data/prepared/pack.json"
+    settings = json.loads(pack.read_text())
+    (project / "data/prepared/images.bin").rename(
+        project / f"data/prepared/images.{settings.pop('encoding')}"
+    )
+    pack.write_text(json.dumps(settings))
+    run_dvc("commit", "--force")
+
+
+def folder_of(path: str) -> str:
+    """Return the folder that was listed instead of the file ``path``."""
+    if path.startswith("data/prepared/"):
+        return "data/prepared"
+    return "/".join(path.split("/")[:2]) if path.startswith("models/") else path
+
+
 def test_after_keep_the_lock_names_what_made_the_outputs(kept: Path) -> None:
     lock = tool_lock.read(kept / "thaw.lock")
     assert lock is not None
@@ -123,6 +166,17 @@ def test_a_stage_whose_parameters_have_changed_is_not_kept(clone: Path) -> None:
     plan = plan_upgrade(keep=True)
     assert plan.kept == ["prepare", "evaluate"]
     assert plan.not_kept["unfreeze"] == "params.yaml: unfreeze (modified)"
+
+
+def test_files_of_the_user_in_outputs_survive_the_upgrade_and_the_next_run(clone: Path) -> None:
+    mine = [clone / name for name in ("models/unfreeze/my.pth", "data/prepared/mine/a.png")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("of the user")
+    run("upgrade")
+    run_dvc("remove", "--outs", "unfreeze")  # as before a run
+    assert not (clone / "models/unfreeze/model.json").exists()
+    assert [path.read_text() for path in mine] == ["of the user"] * 2
 
 
 def test_a_stage_whose_outputs_have_changed_is_not_kept(clone: Path) -> None:

@@ -39,7 +39,7 @@ def test_damaged_pixels_fail_the_provenance_rules(
     name = f"rotten{place}"
     local.register(name)
     local.register(name, "same")
-    images = local.prepared / "images.raw"
+    images = local.prepared / "images.bin"
     stamp, content = images.stat(), images.read_bytes()
     try:
         if rules:

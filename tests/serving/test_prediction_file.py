@@ -108,6 +108,14 @@ def test_a_file_of_another_program_is_not_changed(tmp_path: Path, about: str | N
     assert path.read_text() == "dear diary\n"
 
 
+def test_a_dangling_link_in_place_of_the_description_is_not_replaced(tmp_path: Path) -> None:
+    about = tmp_path / "mine.csv.json"
+    about.symlink_to("gone.json")
+    with pytest.raises(ThawError, match=r"mine\.csv\.json was not written by `thaw predict`"):
+        opened(tmp_path / "mine.csv")
+    assert about.is_symlink()
+
+
 def test_the_error_of_a_full_disk_names_the_file(path: Path) -> None:
     names, rows = NAMES * 50, ROWS.repeat(50, 1)
     with opened(path) as results, tiny.full_disk(), pytest.raises(ThawError, match=r"out\.csv"):

@@ -103,7 +103,7 @@ def test_the_same_images_give_the_same_bytes(tmp_path: Path, encoding: str) -> N
     for folder in (first, second):
         prepare.run(params(encoding=encoding), list_folder(root), folder)
     names = sorted(path.name for path in first.iterdir())
-    assert names == ["images." + encoding, "index.npy", "manifest.csv", "pack.json"]
+    assert names == ["images.bin", "index.npy", "manifest.csv", "pack.json"]
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
@@ -113,7 +113,7 @@ def test_the_seed_changes_the_split_and_nothing_else(tmp_path: Path) -> None:
     first, second = out(tmp_path, "first"), out(tmp_path, "second")
     prepare.run(params(seed=0), list_folder(root), first)
     prepare.run(params(seed=1), list_folder(root), second)
-    assert (first / "images.raw").read_bytes() == (second / "images.raw").read_bytes()
+    assert (first / "images.bin").read_bytes() == (second / "images.bin").read_bytes()
     assert (first / "manifest.csv").read_bytes() != (second / "manifest.csv").read_bytes()
 
 
@@ -417,8 +417,10 @@ def test_nothing_stays_of_a_run_with_other_settings(tmp_path: Path) -> None:
     tiny.images(tmp_path / "data" / "raw")
     assert stage(tmp_path).returncode == 0
     prepared = tmp_path / "data/prepared"
-    assert (prepared / "digits").is_dir()
-    (prepared / "images.jpeg").write_bytes(b"of another encoding")
+    (prepared / ".pack.json.7.part").write_bytes(b"of a killed run")
+    (prepared / "mine.png").write_bytes(b"of the user")
+    digits = prepared.joinpath("images.bin").stat().st_size
     assert stage(tmp_path, source="folder").returncode == 0
     names = sorted(path.name for path in prepared.iterdir())
-    assert names == ["images.raw", "index.npy", "manifest.csv", "pack.json"]
+    assert names == ["images.bin", "index.npy", "manifest.csv", "mine.png", "pack.json"]
+    assert prepared.joinpath("images.bin").stat().st_size < digits

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 from dvc_data.hashfile.build import build
 from dvc_data.hashfile.db import HashFileDB
 from dvc_objects.fs.local import LocalFileSystem
+from ruamel.yaml import YAML
 
 from thaw.system import dvc_lock
 
@@ -48,4 +50,24 @@ def test_paths_in_dvc_lock_are_relative_to_it(folder: Path, tmp_path: Path) -> N
     out = "{path: data/prepared, hash: md5, md5: abc.dir, size: 1}"
     lock.write_text(f"stages: {{x: {{cmd: x}}, prepare: {{outs: [{{path: y}}, {out}]}}}}")
     assert dvc_lock.recorded_md5(folder, lock) == "abc.dir"
-    assert dvc_lock.recorded_md5(folder.parent, lock) == ""
+    assert dvc_lock.recorded_md5(folder.parent / "raw", lock) == ""
+
+
+def test_outputs_inside_of_a_folder_count_as_the_folder_and_others_do_not(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = dvc_lock.folder_md5(folder)
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    outs = [
+        {"path": str(path.relative_to(tmp_path)), "md5": hashlib.md5(path.read_bytes()).hexdigest()}
+        for path in paths
+    ]
+    YAML().dump({"stages": {"prepare": {"outs": outs}}}, tmp_path / "dvc.lock")
+    (folder / "mine.png").write_text("of the user")
+    assert dvc_lock.recorded_md5(folder) == dvc_lock.folder_md5(folder) == whole
+    paths[0].write_text("changed")
+    changed = dvc_lock.folder_md5(folder)
+    paths[0].unlink()
+    missing = dvc_lock.folder_md5(folder)
+    assert len({whole, changed, missing}) == 3

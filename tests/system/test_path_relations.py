@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from thaw.system.path_relations import described, relation_of
+from thaw.system.path_relations import described, folders_around, relation_of
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,21 @@ def test_the_relation_does_not_depend_on_the_spelling(
 ) -> None:
     assert relation_of(Path(first), Path(second)) == relation
     assert relation_of(Path(first).absolute(), Path(second)) == relation
+
+
+def test_the_folders_around_a_path_are_those_of_all_its_names(folder: Path) -> None:
+    (folder / "disk/unfreeze").mkdir(parents=True)
+    (folder / "one").mkdir()
+    (folder / "one/models").symlink_to(folder / "disk")
+    (folder / "two").symlink_to("one/models")
+    around = set(folders_around(Path("two/unfreeze/x")))
+    inside = {str(path.relative_to(folder)) for path in around if path.is_relative_to(folder)}
+    assert inside == {
+        ".", "two", "two/unfreeze", "one", "one/models", "one/models/unfreeze", "disk",
+        "disk/unfreeze",
+    }  # fmt: skip
+    (folder / "loop").symlink_to("loop")
+    assert folder in set(folders_around(Path("loop/x")))
 
 
 def test_links_are_followed(folder: Path) -> None:

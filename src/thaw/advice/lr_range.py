@@ -73,7 +73,7 @@ def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:
             f"{folder} does not exist: run `dvc repro warmup_head` first, or test the head warm-up "
             "by `thaw find-lr warmup_head`"
         )
-    return directory.load(folder)
+    return directory.load(folder, allow_others=True)
 
 
 def _unfreeze_phase(context: Context, classifier: Classifier, spec: ModelSpec) -> Phase:

@@ -34,7 +34,7 @@ def stage(name: Annotated[str, typer.Argument(help=", ".join(STAGES))]) -> None:
 
 def check() -> None:
     """Check params.yaml, that its data is there, and that no stage would remove it."""
-    from thaw.ingest.removal import refuse_foreign_files
+    from thaw.ingest.removal import refuse_unusable
     from thaw.ingest.sources import SOURCES
 
     params = load_params()
@@ -50,7 +50,7 @@ def check() -> None:
             )
         raise ThawError(message)
     overlaps.refuse_overlaps(params)
-    refuse_foreign_files(PREPARED)
+    refuse_unusable(PREPARED)
     typer.echo(f"{PARAMS_FILE} is valid")
 
 

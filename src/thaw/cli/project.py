@@ -69,7 +69,7 @@ def upgrade(
 
 
 def _print_upgrade(plan: Upgrade) -> None:
-    files = [str(path) for path in plan.texts]
+    files = [str(path) for path in (*plan.texts, *plan.outputs)]
     if files:
         typer.echo(f"converted: {', '.join(files)}")
     for old, new in plan.renames:

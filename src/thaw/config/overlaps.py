@@ -17,7 +17,7 @@ from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.model_sections import Backbone
 from thaw.config.section import Section
 from thaw.errors import ThawError
-from thaw.system.path_relations import described, relation_of
+from thaw.system.path_relations import described, folders_around, relation_of
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS, SCRATCH
 from thaw.system.stage_names import STAGES, TRAINING_STAGES
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
 
 _SQLITE = "sqlite:///"
+_PROJECT_FILES = (PARAMS_FILE, "dvc.yaml")
 
 
 @dataclass(frozen=True)
@@ -78,26 +79,29 @@ def refuse_overlaps(params: Params) -> None:
 
 
 def refuse_output(out: Path, option: str, inputs: Iterable[tuple[str, Path]] = ()) -> None:
-    """Raise if the output of a verb is inside of an output or input of the project.
+    """Raise if the output of a verb is inside of an output or input of a project.
 
+    Such projects are the working directory and each folder around ``out`` that is a project.
     ``inputs`` are further (name, path) that the output must not be inside of.
 
     Raises:
-        ThawError: names both paths.
+        ThawError: names both paths; or ``out`` is a link that leads nowhere.
     """
-    for output in OUTPUTS:
-        relation = relation_of(out, output.path)
-        if relation in {"is", "is inside"}:
-            raise ThawError(
-                f"{option}: {described(out)} {relation} {described(output.path)}, which "
-                f"{output.owner} writes or removes: give another {option}"
-            )
-    for name, path in (*_inputs_here(), *inputs):
+    if out.is_symlink() and not out.exists():
+        raise ThawError(
+            f"{option}: {out} is a link to {out.readlink()}, which does not exist: give the path "
+            "of the file itself"
+        )
+    used = [(path, f"is read as {name}") for name, path in inputs]
+    for project in _projects_around(out):
+        used += [(project / o.path, f"{o.owner} writes or removes") for o in OUTPUTS]
+        used += [(project / path, f"is read as {name}") for name, path in _inputs_of(project)]
+    for path, use in used:
         relation = relation_of(out, path)
         if relation in {"is", "is inside"}:
             raise ThawError(
-                f"{option}: {described(out)} {relation} {described(path)}, which is read as "
-                f"{name}: give another {option}"
+                f"{option}: {described(out)} {relation} {described(path)}, which {use}: give "
+                f"another {option}"
             )
 
 
@@ -138,10 +142,18 @@ def _inputs(params: Params | _Inputs) -> list[tuple[str, Path]]:
     ]
 
 
-def _inputs_here() -> list[tuple[str, Path]]:
-    """Return the inputs of ``params.yaml`` in the working directory; nothing if it is not valid."""
+def _projects_around(out: Path) -> Iterator[Path]:
+    """Yield the working directory and every other project that contains ``out``, by any link."""
+    yield Path()
+    for folder in folders_around(out):
+        if all((folder / name).is_file() for name in _PROJECT_FILES) and folder != Path.cwd():
+            yield folder
+
+
+def _inputs_of(project: Path) -> list[tuple[str, Path]]:
+    """Return the inputs of the ``params.yaml`` of a project; nothing if it is not valid."""
     try:
-        return _inputs(load(_Inputs))
+        return _inputs(load(_Inputs, project / PARAMS_FILE))
     except ThawError:
         return []
 

@@ -1,10 +1,10 @@
 """The packed image store: all decoded images in one file, read through a memory map.
 
-- ``images.raw``: the images one after the other, H x W x 3 bytes each; or ``images.jpeg``: the same
-  images as JPEG files.
+- ``images.bin``: the images one after the other, H x W x 3 bytes each, or the same images as JPEG
+  files. Its name is the same for both encodings, because ``dvc.yaml`` lists it.
 - ``index.npy``: (offset, length, height, width) of each image, int64.
-- ``pack.json``: the settings of decoding, so that a served model decodes in the same way, and the
-  SHA-256 of the file of images.
+- ``pack.json``: the settings of decoding, so that a served model decodes in the same way, the
+  encoding, and the SHA-256 of the file of images.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
     from thaw.config.data_sections import Prepare
 
+IMAGES = "images.bin"
 INDEX = "index.npy"
 SETTINGS = "pack.json"
+# The file of images in packs of earlier versions, by encoding; their settings do not name it.
+EARLIER_IMAGES = {"raw": "images.raw", "jpeg": "images.jpeg"}
 JPEG_QUALITY = 95
 _LONGEST_JPEG = 65_500  # pixels on a side; the limit of libjpeg
 _LONGEST_THUMBNAIL = 1024  # pixels on a side
@@ -49,6 +52,17 @@ def pack_problem(pixels: NDArray[np.uint8], config: Prepare) -> str | None:
     )
 
 
+def images_file(folder: Path, encoding: str) -> Path:
+    """Return the file of images in ``folder``, of this or of an earlier version."""
+    earlier = folder / EARLIER_IMAGES[encoding]
+    return folder / IMAGES if (folder / IMAGES).exists() or not earlier.exists() else earlier
+
+
+def earlier_encoding(folder: Path) -> str:
+    """Return the encoding of a pack of an earlier version, from the name of its images."""
+    return "raw" if (folder / EARLIER_IMAGES["raw"]).exists() else "jpeg"
+
+
 class PackWriter:
     """A context manager that appends images, and writes the index if no error occurred."""
 
@@ -58,9 +72,9 @@ class PackWriter:
         self._rows: list[tuple[int, int, int, int]] = []
         self._offset = 0
         self._digest = hashlib.sha256()
-        for encoding in ("raw", "jpeg"):  # remove an earlier pack with another encoding
-            (folder / f"images.{encoding}").unlink(missing_ok=True)
-        self._stream = (folder / f"images.{config.encoding}").open("wb")
+        # DVC may have linked an earlier file to its cache: writing would change the cache.
+        (folder / IMAGES).unlink(missing_ok=True)
+        self._stream = (folder / IMAGES).open("wb")
 
     def __enter__(self) -> PackWriter:
         return self
@@ -107,6 +121,7 @@ class PackWriter:
             "short_side": self._config.short_side,
             "max_megapixels": self._config.max_megapixels,
             "range": self._config.range,
+            "encoding": self._config.encoding,
             "sha256": self._digest.hexdigest(),
         }
         index = io.BytesIO()
@@ -141,18 +156,18 @@ class PackedStore:
 
     @cached_property
     def _is_raw(self) -> bool:
-        return (self._folder / "images.raw").exists()
+        return bool(self.settings["encoding"] == "raw")
 
     @cached_property
     def _bytes(self) -> NDArray[np.uint8]:
-        name = "images.raw" if self._is_raw else "images.jpeg"
-        return np.memmap(self._folder / name, dtype=np.uint8, mode="r")
+        path = images_file(self._folder, self.settings["encoding"])
+        return np.memmap(path, dtype=np.uint8, mode="r")
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Return the settings of decoding (``short_side``, ``max_megapixels``) and ``sha256``."""
+        """Return ``short_side`` and ``max_megapixels`` of decoding, ``encoding``, ``sha256``."""
         settings: dict[str, Any] = json.loads((self._folder / SETTINGS).read_text())
-        return settings
+        return {"encoding": earlier_encoding(self._folder), **settings}
 
     def __len__(self) -> int:
         return len(self._index)

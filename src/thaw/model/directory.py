@@ -7,7 +7,10 @@ the whole model.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -24,7 +27,7 @@ from thaw.model.spec import ChangedError, ModelSpec, parse
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from thaw.model.classifier import Classifier
     from thaw.model.spec import FileName
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 WEIGHTS: Literal["model.safetensors"] = "model.safetensors"
 STATISTICS: Literal["statistics.safetensors"] = "statistics.safetensors"
 SPEC = "model.json"
+_OF_DVC = ".gitignore"  # DVC writes it beside its outputs
+NO_STATISTICS = save_tensors({})  # the content of STATISTICS for a model without statistics
 
 
 def save(
@@ -56,6 +61,14 @@ def save(
     return spec
 
 
+def write_no_statistics(folder: Path) -> None:
+    """Write a file of statistics without content, which is not part of the model.
+
+    DVC requires every file that a stage lists as an output.
+    """
+    write_whole(folder / STATISTICS, NO_STATISTICS)
+
+
 def read_spec(folder: Path) -> ModelSpec:
     """Read ``model.json`` of any known format and check it against its own digest.
 
@@ -76,14 +89,18 @@ def read_spec(folder: Path) -> ModelSpec:
         raise ThawError(f"{path} is damaged or of another version: {reason}") from None
 
 
-def load(folder: Path) -> tuple[Classifier, ModelSpec]:
+def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, ModelSpec]:
     """Rebuild the model, on the CPU and in evaluation mode, from its directory alone.
+
+    With ``allow_others``, other files in ``folder`` are ignored: those of a user in the outputs of
+    a stage.
 
     Raises:
         ThawError: a file is missing, changed or does not belong there, or files do not fit.
     """
     spec = read_spec(folder)
-    refuse_others(folder, spec)
+    if not allow_others:
+        refuse_others(folder, spec, allowed=(_OF_DVC,))
     state = _tensors(folder, WEIGHTS, spec)
     try:
         classifier = _skeleton(spec)
@@ -108,19 +125,40 @@ def load_reference(folder: Path, spec: ModelSpec) -> Reference | None:
         raise ThawError(f"{folder / STATISTICS}: {error}") from None
 
 
-def refuse_others(folder: Path, spec: ModelSpec) -> None:
+def refuse_others(folder: Path, spec: ModelSpec, allowed: Sequence[str] = ()) -> None:
     """Refuse a folder that holds anything but the files that ``spec`` has digests of.
+
+    Files with the names ``allowed`` are ignored.
 
     Raises:
         ThawError: there are other files; it names them.
     """
     found = {path.name for path in folder.iterdir()}
-    others = sorted(found - {SPEC, *spec.files})
+    if STATISTICS not in spec.files and _has_no_statistics(folder):
+        found.discard(STATISTICS)
+    others = sorted(found - {SPEC, *spec.files, *allowed})
     if others:
         raise ThawError(
             f"{folder} has files that do not belong to a model: {', '.join(map(repr, others))}; "
             "nothing was loaded"
         )
+
+
+@contextlib.contextmanager
+def only_files_of(folder: Path, spec: ModelSpec) -> Iterator[Path]:
+    """Yield a temporary folder of the same name with links to the files of the model, no others."""
+    with tempfile.TemporaryDirectory() as temporary:
+        links = Path(temporary, folder.name)
+        links.mkdir()
+        for name in (SPEC, *spec.files):
+            (links / name).symlink_to((folder / name).resolve())
+        yield links
+
+
+def _has_no_statistics(folder: Path) -> bool:
+    path = folder / STATISTICS
+    size = len(NO_STATISTICS)
+    return path.is_file() and path.stat().st_size == size and path.read_bytes() == NO_STATISTICS
 
 
 def _tensors(folder: Path, name: str, spec: ModelSpec) -> dict[str, torch.Tensor]:

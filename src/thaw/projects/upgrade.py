@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from thaw.config.loading import PARAMS_FILE
 from thaw.config.schema import SCHEMA_FILE, schema_text
+from thaw.projects import file_layout
 from thaw.projects.kept_outputs import accept_outputs, stages_to_keep
 from thaw.projects.parameter_file import converted_parameters
 from thaw.projects.pipeline_file import converted_pipeline
@@ -41,6 +42,9 @@ class Upgrade:
         texts: The new text of each file that changes, except for ``thaw.lock``.
         changed: The stages whose code is not that of their outputs.
         renames: The parameters that get another name.
+        outputs: The files of outputs that get the names which ``dvc.yaml`` lists now.
+        accepted: The stages whose outputs DVC takes over: those in ``kept``, and, if ``dvc.yaml``
+            changes, those in which nothing else has changed.
         removable: Files of the tool that the project does not need any more.
         kept: The stages whose outputs are kept.
         not_kept: For stages whose outputs cannot be kept, what has changed beside the code.
@@ -50,6 +54,8 @@ class Upgrade:
     texts: dict[Path, str]
     changed: list[str]
     renames: list[Rename]
+    outputs: list[Path]
+    accepted: list[str]
     removable: list[str]
     kept: list[str] = field(default_factory=list)
     not_kept: dict[str, str] = field(default_factory=dict)
@@ -67,8 +73,11 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
     lock = tool_lock.installed()
     locked = before.stages if before else {}
     changed = [stage for stage in STAGES if locked.get(stage) != lock.stages[stage]]
-    kept, not_kept = stages_to_keep() if keep and changed else ([], {})
-    kept = [stage for stage in changed if stage in kept]
+    pipeline = _new_pipeline()
+    is_asked = bool((keep and changed) or pipeline)
+    unchanged, reasons = stages_to_keep() if is_asked else ([], {})
+    kept = [stage for stage in changed if keep and stage in unchanged]
+    accepted = [stage for stage in unchanged if stage in kept or stage not in changed]
     earlier = before.kept if before else {}
     made = {stage: _made_by(before, stage) for stage in kept}
     made |= {stage: by for stage, by in earlier.items() if stage not in changed}
@@ -76,13 +85,20 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
     texts = {PARAMS_FILE: parameters}
     if Path(SCHEMA_FILE).exists():
         texts[Path(SCHEMA_FILE)] = schema_text()
-    removable = []
-    if not tool_lock.is_tool_checkout(Path.cwd()):
-        texts[_PIPELINE] = converted_pipeline(_PIPELINE)
-        if _SOURCES.exists():
-            removable = [name for name in _OF_THE_TOOL if Path(name).exists()]
+    if pipeline:
+        texts[_PIPELINE] = pipeline
     texts = {path: text for path, text in texts.items() if _plain_lines(text) != _read(path)}
-    return Upgrade(replace(lock, kept=made), texts, changed, renames, removable, kept, not_kept)
+    return Upgrade(
+        lock=replace(lock, kept=made),
+        texts=texts,
+        changed=changed,
+        renames=renames,
+        outputs=file_layout.pending(),
+        accepted=accepted,
+        removable=_removable(),
+        kept=kept,
+        not_kept=reasons if keep and changed else {},
+    )
 
 
 def apply_upgrade(upgrade: Upgrade) -> None:
@@ -95,7 +111,23 @@ def apply_upgrade(upgrade: Upgrade) -> None:
         write_whole(path, text.encode())
     if tool_lock.read() != upgrade.lock:
         tool_lock.write(upgrade.lock)
-    accept_outputs(upgrade.kept)
+    file_layout.convert()
+    accept_outputs(upgrade.accepted)
+
+
+def _new_pipeline() -> str:
+    """Return the new text of ``dvc.yaml``, "" if it does not change."""
+    if tool_lock.is_tool_checkout(Path.cwd()):
+        return ""
+    text = converted_pipeline(_PIPELINE)
+    return "" if _plain_lines(text) == _read(_PIPELINE) else text
+
+
+def _removable() -> list[str]:
+    """Return the files of the tool that a clone does not need when the tool is installed."""
+    if tool_lock.is_tool_checkout(Path.cwd()) or not _SOURCES.exists():
+        return []
+    return [name for name in _OF_THE_TOOL if Path(name).exists()]
 
 
 def _made_by(before: ToolLock | None, stage: str) -> dict[str, str]:

@@ -114,7 +114,7 @@ class PredictionFile:
 
     def _check_about(self) -> None:
         """Raise if the JSON file, which would be replaced, was not written by ``thaw predict``."""
-        if not self._about.exists():
+        if not self._about.exists() and not self._about.is_symlink():
             return
         try:
             there = json.loads(self._about.read_text(encoding="utf-8"))

@@ -182,12 +182,10 @@ def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, fold
         tracked.tag({"thaw.parents": spec.lineage, "thaw.test_digest": test_digest})
         views = params.evaluate.tta_views
         tracked.complete(_note(result, spec, views), params.data, data.manifest.digest)
-        registered = register(
-            params.tracking.registered_model,
-            MODEL,
-            ModelRecord(spec.digest, result.scores.summary, spec.lineage, test_digest),
-            _example(result, data),
-        )
+        facts = ModelRecord(spec.digest, result.scores.summary, spec.lineage, test_digest)
+        name = params.tracking.registered_model
+        with directory.only_files_of(MODEL, spec) as model:
+            registered = register(name, model, facts, _example(result, data))
     content = {
         "run_id": tracked.run_id,
         "name": registered.name,
@@ -226,7 +224,7 @@ def main() -> None:
     die_with_parent()
     context = open_context(load(Params), project_paths.PREPARED)
     folder = project_paths.REPORTS / "evaluate"
-    classifier, spec = directory.load(MODEL)
+    classifier, spec = directory.load(MODEL, allow_others=True)
     result = run(context, classifier, spec)
     if context.runtime.is_main:
         with only_process(project_paths.SCRATCH / "evaluate.lock", "the stage evaluate"):

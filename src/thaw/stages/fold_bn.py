@@ -215,10 +215,12 @@ def main() -> None:
     """Load the model of unfreeze, run, and write the affine and the merged form."""
     parent = directory.read_spec(project_paths.MODELS / "unfreeze")
     with training_stage("fold_bn", SECTIONS, parent.digest) as stage:
-        classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
+        classifier, spec = directory.load(project_paths.MODELS / "unfreeze", allow_others=True)
         result = run(stage.context, classifier, spec, stage.observer)
         stage.save_model(*result.affine, "affine")
         spec = stage.save_model(*result.merged, "merged", result.reference)
+        if stage.context.runtime.is_main and not result.reference:
+            directory.write_no_statistics(project_paths.MODELS / "fold_bn" / "merged")
         if stage.context.runtime.is_main:
             report = result.report
             say(f"folded {report['folded']} BatchNorms, merged {report['merged']}")

@@ -152,9 +152,8 @@ def main() -> None:
 
 
 def _prepare(params: Params) -> None:
-    # Remove files of earlier settings: DVC keeps the folder (`persist` in dvc.yaml).
     clear(project_paths.PREPARED)
-    found = list_images(params.data, project_paths.PREPARED / "digits")
+    found = list_images(params.data, project_paths.SCRATCH / "digits")
     content = run(params, found, project_paths.PREPARED)
     folder = project_paths.REPORTS / "prepare"
     folder.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ def main() -> None:
     parent = directory.read_spec(project_paths.MODELS / "warmup_head")
     with training_stage("unfreeze", SECTIONS, parent.digest) as stage:
         context = stage.context
-        classifier, spec = directory.load(project_paths.MODELS / "warmup_head")
+        classifier, spec = directory.load(project_paths.MODELS / "warmup_head", allow_others=True)
         resolved = resolve(context, classifier, spec.preprocessing)
         stage.draw_augmented(spec.preprocessing, context.params.augment, "augmented.png")
         progress = run(context, classifier, spec.preprocessing, resolved, stage.observer)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Relation = Literal["is", "is inside", "contains"]
 
@@ -23,6 +26,19 @@ def relation_of(first: Path, second: Path) -> Relation | None:
     if any(_is_same(one, parent) for parent in other.parents):
         return "contains"
     return None
+
+
+def folders_around(path: Path) -> Iterator[Path]:
+    """Yield the folders that contain ``path`` under any of the names that links on it give it."""
+    pending, seen = [path, Path(os.path.realpath(path))], set[Path]()
+    while pending:
+        name = Path(os.path.abspath(pending.pop()))  # noqa: PTH100  (links stay)
+        if name in seen:
+            continue
+        seen.add(name)
+        yield from name.parents
+        links = (part for part in (name, *name.parents) if part.is_symlink())
+        pending += [link.parent / link.readlink() / name.relative_to(link) for link in links]
 
 
 def described(path: Path) -> str:

@@ -1,0 +1,98 @@
+"""Convert the outputs of earlier versions to the files that ``dvc.yaml`` lists.
+
+Earlier ``dvc.yaml`` listed folders, which DVC removes together with the files of a user in them.
+Now it lists files, which a stage must always write, by the same names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from thaw.data import packed_store
+from thaw.errors import ThawError
+from thaw.model import directory
+from thaw.system.files import write_whole
+from thaw.system.project_paths import MODELS, PREPARED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MERGED = MODELS / "fold_bn/merged"
+_NO_PACK = {"encoding": "unknown"}  # there is nothing to convert
+_DIGITS = PREPARED / "digits"  # now in .thaw
+_DIGIT_NAME = re.compile(r"\d/\d{4}\.png")
+_DIGIT_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (8).to_bytes(4, "big") * 2
+
+
+def pending() -> list[Path]:
+    """Return the files that :func:`convert` writes or removes, as one path for all digits."""
+    found = []
+    if images := _earlier_images():
+        found += [images, PREPARED / packed_store.SETTINGS]
+    if any(_digits()):
+        found.append(_DIGITS)
+    if _lacks_statistics():
+        found.append(_MERGED / directory.STATISTICS)
+    return found
+
+
+def convert() -> None:
+    """Convert the outputs in the working directory; files that thaw did not write stay.
+
+    Raises:
+        ThawError: a file cannot be written.
+    """
+    try:
+        if images := _earlier_images():
+            _convert_pack(images)
+        for path in list(_digits()):
+            path.unlink()
+        for folder in (*_DIGITS.glob("*/"), _DIGITS):
+            with suppress(OSError):  # it contains other files, or does not exist
+                folder.rmdir()
+    except OSError as error:
+        raise ThawError(f"{error.filename}: {error.strerror}") from None
+    if _lacks_statistics():
+        directory.write_no_statistics(_MERGED)
+
+
+def _earlier_images() -> Path | None:
+    """Return the file of images of an earlier version, if it is there."""
+    if (PREPARED / packed_store.IMAGES).exists() or "encoding" in _settings():
+        return None
+    names = packed_store.EARLIER_IMAGES.values()
+    return next((path for name in names if (path := PREPARED / name).is_file()), None)
+
+
+def _convert_pack(images: Path) -> None:
+    settings = {**_settings(), "encoding": packed_store.earlier_encoding(PREPARED)}
+    write_whole(PREPARED / packed_store.SETTINGS, json.dumps(settings).encode())
+    images.rename(PREPARED / packed_store.IMAGES)
+
+
+def _settings() -> dict[str, Any]:
+    """Return the settings of the pack, ``_NO_PACK`` if there are none."""
+    try:
+        settings: dict[str, Any] = json.loads((PREPARED / packed_store.SETTINGS).read_text())
+        return settings if isinstance(settings, dict) else _NO_PACK
+    except (OSError, ValueError):
+        return _NO_PACK
+
+
+def _digits() -> Iterator[Path]:
+    """Yield the images that earlier versions wrote for the source ``digits``."""
+    for path in () if _DIGITS.is_symlink() else _DIGITS.glob("*/*.png"):
+        if _DIGIT_NAME.fullmatch(path.relative_to(_DIGITS).as_posix()) and path.is_file():
+            with path.open("rb") as stream:  # a photograph may have such a name
+                if stream.read(len(_DIGIT_START)) == _DIGIT_START:
+                    yield path
+
+
+def _lacks_statistics() -> bool:
+    """Return whether the deployed model is one of earlier versions without BatchNorm."""
+    has_model = (_MERGED / directory.SPEC).is_file()
+    return has_model and not (_MERGED / directory.STATISTICS).exists()
