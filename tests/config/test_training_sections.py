@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.config.bounds import check_bounds
-from thaw.config.training_sections import FoldBn, Unfreeze, WarmupHead
+from thaw.config.training_sections import FoldBn, Training, Unfreeze, WarmupHead
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,21 @@ def test_each_stage_has_its_own_defaults() -> None:
 
 def test_values_that_depend_on_the_data_are_automatic() -> None:
     assert (Unfreeze().depth, Unfreeze().batch_norm) == ("auto", "auto")
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (WarmupHead(), True),
+        (WarmupHead(epochs=0), False),
+        (WarmupHead(fit="logistic"), False),
+        (WarmupHead(fit="svm"), False),
+        (Unfreeze(), True),
+        (Unfreeze(epochs=0), False),
+        (FoldBn(), False),
+        (FoldBn(epochs=2), True),
+    ],
+    ids=str,
+)
+def test_only_gradient_descent_has_epochs(section: Training, *, expected: bool) -> None:
+    assert section.has_epochs is expected

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from thaw.model import directory
 from thaw.stages.training_stage import COMMON_SECTIONS, summary, training_stage
 from thaw.system import project_paths
 from thaw.system.locks import only_process
+from thaw.tracking import untracked_results
 from thaw.training import history
 from thaw.training.history import Row
 from thaw.training.progress import Progress
@@ -92,3 +94,35 @@ def test_a_stage_does_not_run_twice_at_the_same_time() -> None:
         training_stage(NAME, SECTIONS),
     ):
         pass
+
+
+@pytest.fixture
+def own(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the project whose MLflow server does not answer, as the working directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    write_values({"tracking.uri": "http://127.0.0.1:1"})
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    "values", [{"warmup_head.epochs": 0}, {"warmup_head.fit": "logistic"}], ids=str
+)
+def test_a_stage_without_epochs_opens_no_mlflow_store_but_notes_its_model(
+    values: dict[str, object],
+) -> None:
+    write_values(values)
+    spec = directory.read_spec(small.MODELS / NAME)
+    with training_stage(NAME, SECTIONS) as stage:
+        stage.finish(spec, PROGRESS, {})
+    assert stage.tracked is None
+    assert untracked_results.noted(NAME) == spec.digest
+
+
+@pytest.mark.usefixtures("own")
+def test_a_stage_with_epochs_finds_an_unreachable_store_before_it_trains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ThawError, match="cannot be used"), training_stage(NAME, SECTIONS):
+        pytest.fail("the stage started")

@@ -21,7 +21,7 @@ from thaw.config.params import Params
 from thaw.config.values import flatten
 from thaw.errors import ThawError
 from thaw.system import code_digests, provenance
-from thaw.tracking import result_run
+from thaw.tracking import result_run, untracked_results
 from thaw.tracking.result_run import KEY, RESULT, ResultRun
 from thaw.tracking.run_owner import PROCESS
 from thaw.tracking.store import connect, store_uri
@@ -589,6 +589,24 @@ def test_a_stage_that_the_run_computed_itself_is_not_called_copied(project: Path
     run.computed("unfreeze", "abc")
     run.copied("unfreeze", "abc")
     assert "unfreeze.copied_from" not in tags(run)
+
+
+def test_a_stage_that_wrote_to_no_run_belongs_to_the_run_that_completes_it(project: Path) -> None:
+    untracked_results.note("unfreeze", "abc")
+    run = ResultRun(parameters(), DIGEST)
+    run.copied("unfreeze", "abc")
+    assert tags(run)["unfreeze.model"] == "abc"
+    assert "unfreeze.copied_from" not in tags(run)
+    later = ResultRun(changed("evaluate", calibration_bins=3), DIGEST)
+    later.copied("unfreeze", "abc")
+    assert tags(later)["unfreeze.copied_from"] == run.run_id
+
+
+def test_the_note_of_another_model_is_not_taken_for_this_one(project: Path) -> None:
+    untracked_results.note("unfreeze", "of another training")
+    run = ResultRun(parameters(), DIGEST)
+    run.copied("unfreeze", "abc")
+    assert "unfreeze.model" not in tags(run)
 
 
 def test_a_working_stage_logs_what_the_machine_does(project: Path) -> None:

@@ -13,15 +13,18 @@ from thaw.data.batches import Batch
 from thaw.data.loading import ActivationSource
 from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
-from thaw.training import regularization
+from thaw.training import optimizers, regularization
 from thaw.training.learner import Learner
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.optim import Optimizer
 
+    from thaw.config.training_sections import OptimizerName
     from thaw.model.classifier import Classifier
+    from thaw.training.optimizers import Groups
 
 RATE = 0.1
 
@@ -212,3 +215,23 @@ def test_a_small_head_learns_in_one_thread_and_what_is_below_it_in_all(
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_optimiser_is_made_for_the_first_step_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    build = optimizers.build
+
+    def counted(name: OptimizerName, groups: Groups, *, fused: bool) -> Optimizer:
+        made.append(name)
+        return build(name, groups, fused=fused)
+
+    monkeypatch.setattr(optimizers, "build", counted)
+    setup = TrainingSetup(phase.config(optimizer="sgd"), settings.regularize(), phase.SEED)
+    unused = Learner(tiny.runtime(), phase.model(3, "frozen"), np.arange(6) % 3, setup, 0)
+    assert unused.whole(batch().inputs).shape == (6, 3)
+    assert made == []
+    unused.learn(batch(), 1, 0, 0)
+    unused.learn(batch(), 1, 1, 1)
+    assert made == ["sgd"]

@@ -67,6 +67,11 @@ class Training(Section):
             return int(type(self).model_fields["batch_size"].default)
         return int(self.batch_size)
 
+    @property
+    def has_epochs(self) -> bool:
+        """Return whether the stage trains by gradient descent, epoch by epoch."""
+        return self.epochs > 0
+
 
 class Regularize(Section):
     """Regularisation in every training stage."""
@@ -114,6 +119,11 @@ class WarmupHead(Training):
         "penalty chosen on the validation split.",
         source="Cox 1958; Cortes & Vapnik 1995; Fan et al. 2008",
     )
+
+    @property
+    def has_epochs(self) -> bool:
+        """Return whether the stage trains by gradient descent, epoch by epoch."""
+        return self.fit == "gradient" and super().has_epochs
 
 
 class Unfreeze(Training):

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thaw.data.random_draws import Stream, named_uniform, seeds_from
+from thaw.system.deferred_compiler import compiler_deferred
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,7 +163,8 @@ def _random_operation(image: Tensor, magnitude: int, generator: torch.Generator)
     It draws from ``generator``. torchvision draws from torch's global generator, which several
     threads use at a time.
     """
-    from torchvision.transforms.v2 import RandAugment  # takes seconds to import
+    with compiler_deferred():
+        from torchvision.transforms.v2 import RandAugment  # takes a second to import
 
     # Uncovered pixels get the border's colour: black would be visible on drawings. Interpolation
     # is the default: torchvision's bilinear one leaves dark border lines.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
-from timm.models.mlp_mixer import MlpMixer
 from torch import Tensor, nn
 
 from thaw.model.block_chain import Chain, CutError, InputSettings, Layout, as_layout, without
+from thaw.system.deferred_compiler import compiler_deferred
+
+with compiler_deferred():
+    import timm
+    from timm.models.mlp_mixer import MlpMixer
 
 # Each part of a container is a step; any other child of a network is one step.
 _CONTAINERS = {"blocks", "features", "layers", "levels", "stages"}

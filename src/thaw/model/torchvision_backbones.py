@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision import models
 
 from thaw.model.block_chain import Chain, CutError, InputSettings, LinearStep, average_pool
+from thaw.system.deferred_compiler import compiler_deferred
+
+with compiler_deferred():
+    from torchvision import models
 
 _PATTERNS = [
     "alexnet", "convnext*", "densenet*", "efficientnet*", "googlenet", "inception_v3", "mnasnet*",

@@ -19,6 +19,7 @@ from thaw.system.code_digests import code_digests
 from thaw.system.console import warn
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent
+from thaw.tracking import untracked_results
 from thaw.training import history
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.observer import Observer
@@ -42,7 +43,8 @@ COMMON_SECTIONS = ("seed", "launch", "regularize")
 class TrainingStage:
     """A running training stage: its context, its observer, and where it writes results.
 
-    ``tracked`` is the MLflow run; it is None in all processes except the first.
+    ``tracked`` is the MLflow run. It is None in all processes except the first, and in a stage
+    without epochs of training, whose result `evaluate` records.
     """
 
     name: str
@@ -87,8 +89,10 @@ class TrainingStage:
             history.write(progress.history, folder / project_paths.HISTORY)
             content = {**summary(progress), **report}
             (folder / project_paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
-            assert self.tracked is not None
-            self.tracked.computed(self.name, spec.digest)
+            if self.tracked is not None:
+                self.tracked.computed(self.name, spec.digest)
+            else:
+                untracked_results.note(self.name, spec.digest)
         runtime.wait()
         if runtime.is_main and self.observer.checkpoints is not None:
             self.observer.checkpoints.clear()
@@ -121,7 +125,7 @@ def training_stage(name: str, sections: Sequence[str], parent: str = "") -> Iter
             lock = project_paths.SCRATCH / f"{name}.lock"
             stack.enter_context(only_process(lock, f"the stage {name}"))
         checkpoints = _checkpoints(name, context, sections, parent)
-        if not context.runtime.is_main:
+        if not (context.runtime.is_main and getattr(params, name).has_epochs):
             yield TrainingStage(name, context, Observer(checkpoints), None)
             return
         from thaw.tracking.result_run import ResultRun

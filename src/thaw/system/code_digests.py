@@ -141,7 +141,7 @@ def _imports(tree: ast.AST) -> Iterator[str]:
                 raise ValueError(f"line {node.lineno}: relative imports are not supported")
             yield str(node.module)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        else:
+        elif not isinstance(node, ast.expr):  # an expression contains no imports
             yield from _imports(node)
 
 

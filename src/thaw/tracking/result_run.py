@@ -23,6 +23,7 @@ from thaw.config.values import changed_text, flatten, result_digest
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
+from thaw.tracking import untracked_results
 from thaw.tracking.batches import log_in_batches
 from thaw.tracking.run_owner import PROCESS, is_dead, this_process, user
 from thaw.tracking.store import connect, store_errors, store_uri
@@ -192,6 +193,10 @@ class ResultRun:
 
     def copied(self, stage: str, digest: str) -> None:
         """Record the run that computed the result of ``stage``, if DVC took it from its cache."""
+        if untracked_results.noted(stage) == digest:
+            self.tag({f"{stage}.model": digest})
+            untracked_results.forget(stage)
+            return
         if self._client.get_run(self.run_id).data.tags.get(f"{stage}.model") == digest:
             return
         found = self._client.search_runs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+    from torch.optim import Optimizer
 
     from thaw.data.batches import Batch
     from thaw.model.classifier import Classifier
@@ -63,19 +65,38 @@ class Learner:
         blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
         size = sum(p.numel() for p in classifier.head.parameters())
         self._is_small = not blocks and size * self._batch_size / runtime.world <= _SMALL
-        start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
-        self.optimizer = optimizers.build(config.optimizer, groups, fused=runtime.asynchronous)
-        self.step = OptimizerStep(runtime, self.optimizer, settings, seed, start)
-        self.network: Any = None
+        self._start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
+        self._groups, self._setup = groups, setup
         self._compiled: Any = None
-        self._wrap()
+        self._split()
+
+    # The next three are made for the first step: a phase without epochs needs none of them, and
+    # the first optimiser of a process imports torch's compiler, which takes a second.
+
+    @cached_property
+    def optimizer(self) -> Optimizer:
+        """The optimiser of all parameters of the plan."""
+        name = self._setup.settings.optimizer
+        return optimizers.build(name, self._groups, fused=self._runtime.asynchronous)
+
+    @cached_property
+    def step(self) -> OptimizerStep:
+        """The update of the weights."""
+        settings = self._setup.regularize
+        return OptimizerStep(self._runtime, self.optimizer, settings, self._seed, self._start)
+
+    @cached_property
+    def network(self) -> Any:
+        """The network above the frozen blocks, in Accelerate's wrapper."""
+        return self._runtime.prepare(self._classifier.part(self._frozen))
 
     def rewrap(self) -> None:
         """Follow a change of the plan: DistributedDataParallel must be created again for it."""
         is_compiled = self._compiled is not None
-        self.network = self._compiled = None  # the old one's hooks on the weights end with it
+        self._compiled = None
+        self.__dict__.pop("network", None)  # the old one's hooks on the weights end with it
         self._runtime.accelerator.free_memory()
-        self._wrap()
+        self._split()
         if is_compiled:
             self.compile()
 
@@ -87,9 +108,12 @@ class Learner:
 
     def compile(self) -> None:
         """Compile the network for pieces of full size; others are computed as they are."""
+        # Compiled code has its own setting, which :func:`runtime.start` leaves to this place.
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
         self._compiled = torch.compile(self.network, dynamic=False)
 
-    def _wrap(self) -> None:
+    def _split(self) -> None:
+        """Separate the frozen blocks above the cut from the network that trains."""
         whole, cut = self._classifier, self._cut
         assert whole.plan is not None
         frozen = max(cut, whole.outline.readable(whole.plan.cut))
@@ -100,7 +124,6 @@ class Learner:
             exact = is_multiple and self._batch_size % self._runtime.world == 0
             self._below = FrozenPart(whole.part(cut, frozen), pad_batches=exact)
         self._frozen = frozen
-        self.network = self._runtime.prepare(whole.part(frozen))
 
     @property
     def whole(self) -> nn.Module:

@@ -143,7 +143,9 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
             otherwise train alone, silently: huggingface/accelerate#2741.) Or the device does not
             have the precision.
     """
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), which also imports torch's compiler: a
+    # second in every stage, for a setting that only compiled networks read.
+    torch.set_deterministic_debug_mode("warn")
     # It would also fill every new tensor (700 in each step) to avoid reading uninitialised memory.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     has_gpu = torch.cuda.is_available() if device is None else device.type == "cuda"
