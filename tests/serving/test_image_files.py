@@ -43,10 +43,20 @@ def test_images_are_found_by_name_in_all_visible_folders(folder: Path) -> None:
     found = find_images(folder)
     assert found.paths == ["000.png", "002.png", "A.JPEG", "sub, ü/001.png", "sub, ü/003.png"]
     assert found.other_files == 1
-    assert found.skipped_folders == []
+    assert (found.skipped_folders, found.system_folders) == ([], [])
     (folder.parent / "empty").mkdir()
     with pytest.raises(ThawError, match="holds no image"):
         find_images(folder.parent / "empty")
+
+
+def test_thumbnails_of_a_file_server_are_not_predicted(folder: Path) -> None:
+    before = find_images(folder).paths
+    for place in ("@eaDir", "sub, ü/@eaDir"):
+        (folder / place).mkdir()
+        (folder / place / "SYNOPHOTO_THUMB_M.jpg").touch()
+    found = find_images(folder)
+    assert found.paths == before
+    assert found.system_folders == ["@eaDir", "sub, ü/@eaDir"]
 
 
 def test_a_file_outside_of_the_folder_is_not_read(folder: Path, model: Path) -> None:

@@ -82,6 +82,19 @@ def test_complete_rows_stay_when_the_last_row_is_incomplete(path: Path) -> None:
         check_torn(path, content, length)
 
 
+def test_a_name_with_a_carriage_return_is_one_row_and_is_not_computed_again(tmp_path: Path) -> None:
+    path, names = tmp_path / "out.csv", ["return\r.png", "a\rb.png"]
+    with opened(path) as results:
+        results.add(names, ROWS)
+    content = path.read_bytes()
+    assert [row["path"] for row in read(path)] == names
+    assert opened(path).done == set(names)
+    assert path.read_bytes() == content
+    for missing in (1, 3, 15, 25):
+        path.write_bytes(content[:-missing])
+        assert opened(path).done == {names[0]}, missing
+
+
 @pytest.mark.soak
 def test_complete_rows_stay_when_the_file_ends_at_any_byte(path: Path) -> None:
     content = path.read_bytes()

@@ -153,6 +153,9 @@ def _report(out: Path, summary: Summary, found: FoundImages) -> None:
         say(f"drift: {score:.2f} over {images} images ({scale})")
     if found.other_files:
         warn(f"{found.other_files} files were skipped: their names are not those of images")
+    if found.system_folders:
+        count, example = len(found.system_folders), found.system_folders[0]
+        warn(f"{count} folders that systems add were skipped, for example {example}")
     if problems := [*found.skipped_folders, *summary.failed]:
         raise ProblemsError(
             "some images could not be predicted and have no row", problem_lines(problems)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from thaw.config import overlaps
 from thaw.data.decoding import EXTENSIONS, DecodeError
+from thaw.data.ignored_names import ignored_folder
 from thaw.errors import ProblemsError, ThawError
 from thaw.registry.names import PREFIX
 from thaw.system.files import resolved
@@ -26,18 +27,21 @@ class FoundImages:
     """Images below a folder, and what was skipped there.
 
     ``paths`` are relative to the folder and sorted. ``other_files`` is the number of files whose
-    names are not those of images. ``skipped_folders`` are pairs (path, reason).
+    names are not those of images. ``skipped_folders`` are pairs (path, reason). ``system_folders``
+    are the paths of folders that systems and programs add, such as ``@eaDir``.
     """
 
     paths: list[str]
     other_files: int
     skipped_folders: list[tuple[str, str]]
+    system_folders: list[str]
 
 
 def find_images(folder: Path) -> FoundImages:
     """Find the images below ``folder`` by their names.
 
-    Hidden files and folders are ignored. Links to folders are not followed.
+    Hidden files and folders, and folders of systems, are skipped. Links to folders are not
+    followed.
 
     Raises:
         ThawError: ``folder`` is not a folder, or has no image.
@@ -47,6 +51,7 @@ def find_images(folder: Path) -> FoundImages:
     images: list[str] = []
     other_files = 0
     skipped: list[tuple[str, str]] = []
+    of_systems: list[str] = []
 
     def relative(path: str | Path) -> str:
         return Path(path).relative_to(folder).as_posix()
@@ -56,6 +61,9 @@ def find_images(folder: Path) -> FoundImages:
 
     for parent, folders, files in os.walk(folder, onerror=skip_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        ignored = [name for name in folders if ignored_folder(name, in_class=False)]
+        of_systems.extend(relative(Path(parent, name)) for name in ignored)
+        folders[:] = [name for name in folders if name not in ignored]
         links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
         skipped.extend((relative(link), "a link to a folder is not followed") for link in links)
         visible = [name for name in files if not name.startswith(".")]
@@ -65,7 +73,7 @@ def find_images(folder: Path) -> FoundImages:
     if not images:
         reason = f"{folder} holds no image ({', '.join(EXTENSIONS)})"
         raise ProblemsError(reason, problem_lines(skipped)) if skipped else ThawError(reason)
-    return FoundImages(sorted(images), other_files, skipped)
+    return FoundImages(sorted(images), other_files, skipped, of_systems)
 
 
 def read_image(root: Path, predictor: Predictor, path: str) -> Tensor | str:

@@ -12,10 +12,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thaw.errors import ThawError
+from thaw.system.csv_text import csv_text
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -45,7 +46,7 @@ class PredictionFile:
         self._columns = [*FIRST_COLUMNS, *(f"p_{label}" for label in classes)]
         self.done = self._resume()
         if not self.done:
-            write_whole(path, _lines([self._columns]).encode())
+            write_whole(path, csv_text([self._columns]).encode())
         self.describe({"complete": False})
 
     def __enter__(self) -> PredictionFile:
@@ -64,7 +65,7 @@ class PredictionFile:
             ThawError: the file cannot be written, for example because the disk is full.
         """
         best = probabilities.max(dim=1)
-        text = _lines(
+        text = csv_text(
             [path, self._classes[label], f"{top:.6g}", *(f"{value:.6g}" for value in row)]
             for path, label, top, row in zip(
                 paths,
@@ -108,8 +109,8 @@ class PredictionFile:
         if complete[:1] != [self._columns]:
             self._check_torn(text)
             return set()
-        if _lines(complete) != text:
-            write_whole(self._path, _lines(complete).encode())
+        if csv_text(complete) != text:
+            write_whole(self._path, csv_text(complete).encode())
         return {row[0] for row in complete[1:]}
 
     def _check_about(self) -> None:
@@ -129,7 +130,7 @@ class PredictionFile:
 
     def _check_torn(self, text: str) -> None:
         """Raise if ``text``, which would be replaced, is more than the start of a header."""
-        if not _lines([self._columns]).startswith(text):
+        if not csv_text([self._columns]).startswith(text):
             raise ThawError(
                 f"{self._path} has other columns than `thaw predict` writes: give another --out, "
                 "or delete it"
@@ -151,9 +152,3 @@ class PredictionFile:
                 f"{self._owner[key]}): give another --out, or delete it and {self._about.name}"
             )
         self._drift |= {key: there.get(key) for key in DRIFT}
-
-
-def _lines(rows: Iterable[Sequence[str]]) -> str:
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from thaw.metrics.predictions import Predictions
 from thaw.model import directory
 from thaw.system import project_paths
 from thaw.system.console import say
+from thaw.system.csv_text import csv_text
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 from thaw.system.stage_names import TRAINING_STAGES
@@ -160,10 +160,8 @@ def _mistakes(result: Result, spec: ModelSpec) -> list[tuple[int, str, str, floa
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    lines: list[list[object]] = [list(rows[0]), *(list(row.values()) for row in rows)]
+    path.write_bytes(csv_text(lines).encode())
 
 
 def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
