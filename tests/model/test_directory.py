@@ -17,6 +17,7 @@ from thaw.errors import ThawError
 from thaw.model import batchnorm, directory, zoo
 from thaw.model.assembly import assemble
 from thaw.model.classifier import Classifier
+from thaw.model.sealed_files import SPEC
 from thaw.model.spec import ModelSpec, Parent
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def test_the_forms_agree_with_the_original(tmp_path: Path, form: str) -> None:
 
 def test_saving_what_was_loaded_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     directory.save(*directory.load(folder), tmp_path / "again")
-    for name in (directory.WEIGHTS, directory.SPEC):
+    for name in (directory.WEIGHTS, SPEC):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
@@ -176,7 +177,7 @@ def test_weights_of_another_model_are_refused(folder: Path, tmp_path: Path) -> N
         directory.load(folder)
 
 
-@pytest.mark.parametrize("name", [directory.WEIGHTS, directory.SPEC])
+@pytest.mark.parametrize("name", [directory.WEIGHTS, SPEC])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(ThawError, match=rf"{folder} is no model directory: it has no {name}"):
@@ -190,7 +191,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}'])
 def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
-    path = folder / directory.SPEC
+    path = folder / SPEC
     path.write_bytes(content)
     with pytest.raises(ThawError, match=rf"{path} is damaged or of another version"):
         directory.load(folder)
@@ -198,7 +199,7 @@ def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object], *, seal: bool = True) -> None:
     """Change ``model.json``; with ``seal``, also write the digest of the changed file."""
-    path = folder / directory.SPEC
+    path = folder / SPEC
     spec = json.loads(path.read_text())
     change(spec)
     if seal:

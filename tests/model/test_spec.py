@@ -10,7 +10,8 @@ from thaw.config.model_sections import Head
 from thaw.config.params import Params
 from thaw.model import spec as module
 from thaw.model.head import ACTIVATIONS, HeadSpec
-from thaw.model.spec import FORMAT, MIGRATIONS, ChangedError, ModelSpec, digest_of, parse
+from thaw.model.sealed_files import ChangedError, digest_of
+from thaw.model.spec import FORMAT, MIGRATIONS, ModelSpec, parse
 from thaw.registry.starting_model import head_spec
 
 FORMATS = Path(__file__).parents[1] / "formats"

@@ -11,6 +11,7 @@ from tests import settings
 from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.ingest.sources import write_digits
 from thaw.model import directory
+from thaw.model.sealed_files import SPEC
 from thaw.projects import file_layout
 from thaw.system.project_paths import MODELS, PREPARED
 
@@ -89,7 +90,7 @@ def test_photographs_with_the_names_of_earlier_files_stay(project: Path) -> None
 def test_a_model_without_statistics_gets_a_file_without_content() -> None:
     MERGED.mkdir(parents=True)
     assert file_layout.pending() == []
-    (MERGED / directory.SPEC).write_text("{}")
+    (MERGED / SPEC).write_text("{}")
     assert file_layout.pending() == [MERGED / directory.STATISTICS]
     file_layout.convert()
     assert (MERGED / directory.STATISTICS).read_bytes() == directory.NO_STATISTICS

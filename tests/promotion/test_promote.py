@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,14 @@ def test_an_equal_model_is_promoted_and_a_rollback_returns_to_the_first_one(any_
     rollback(shop.ledger(name), "a bad night")
     assert shop.aliases(name) == {"champion": 1}
     start, first, second = shop.ledger(name).rows()
-    assert start.decision == Decision("first", None, 1, None, "first version, no gate")
-    assert first.decision == Decision("promotion", 1, 2, 1, found.summary, tags["gate.report"])
-    assert second.decision == Decision("rollback", 2, 1, None, "a bad night")
+    old, new = (shop.tags(name, version)["thaw.model_digest"] for version in (1, 2))
+    assert start.decision == Decision("first", None, 1, None, "first version, no gate", model=old)
+    report = mlflow.artifacts.load_text(tags["gate.report"].replace(".html", ".json"))
+    assert first.decision == Decision(
+        "promotion", 1, 2, 1, found.summary, tags["gate.report"], model=new,
+        report_digest=hashlib.sha256(report.encode()).hexdigest(),
+    )  # fmt: skip
+    assert second.decision == Decision("rollback", 2, 1, None, "a bad night", model=old)
     assert "@" in first.who
     with pytest.raises(ThawError, match="there is no previous champion"):
         rollback(shop.ledger(name), "")

@@ -14,7 +14,8 @@ from tests.registry.served import image, model_directory
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry import pyfunc
-from thaw.registry.fetch import LOADER, Version, fetch, resolve
+from thaw.registry.artifact_files import LOADER
+from thaw.registry.fetch import Version, fetch, resolve
 from thaw.registry.names import DIGEST
 from thaw.registry.register import ModelRecord, register
 from thaw.tracking.store import connect
@@ -160,7 +161,7 @@ def test_code_that_the_artifact_brings_is_not_run(
             loader_module="evil", code="code"
         ),
     )
-    assert_refused(tmp_path / "to", marker, "its MLmodel would run evil, code; nothing was run")
+    assert_refused(tmp_path / "to", marker, "holds what does not belong to a model: 'code'")
     # The payload is a real one: this is what MLflow's own way does with it.
     with suppress(Exception):
         mlflow.pyfunc.load_model("models:/dev/2")

@@ -14,7 +14,8 @@ from tests.promotion.racer import race
 from thaw.errors import ThawError
 from thaw.promotion import promote as promotion
 from thaw.promotion.status import alias_statuses
-from thaw.registry.ledger import Ledger, aliases_with_open_rows
+from thaw.registry.ledger import Ledger
+from thaw.registry.ledger_store import aliases_with_open_rows
 
 if TYPE_CHECKING:
     from tests.promotion.offered import Shop

@@ -1,47 +1,67 @@
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
-from mlflow.entities import Experiment, ExperimentTag
 
-from thaw.registry.ledger_rows import MODEL, STATE, Decision, Row, row_of, row_tags
+from tests.registry.forged import KEY, rows
+from thaw.registry.ledger_rows import Decision, Row, chained, new_row
 
-PROMOTION = Decision("promotion", 1, 2, 1, why="better", report="runs:/1/report", forced=True)
-FIRST = Decision("first", None, 1, None)
-REFUSAL = Decision("refusal", 1, 3, None, why="worse")
+PROMOTION = Decision("promotion", 1, 2, 1, "better", "runs:/1/report", True, "a", "b", "comparison")
 
 
-def stored(decision: Decision, *, without_model: bool = False) -> Row:
-    """Return the row as read back from its experiment, created at 500 ms, of a model at 400 ms."""
-    tags = row_tags(decision, ledger="m@champion", alias="champion", nonce="abc", model=400)
-    if without_model:
-        del tags[MODEL]
-    entries = [ExperimentTag(key, value) for key, value in tags.items()]
-    experiment = Experiment("7", "ledger/12", "", "active", entries, creation_time=500)
-    return row_of(experiment, model_created=600 if without_model else 400)
+def made(decision: Decision = PROMOTION) -> Row:
+    return chained(new_row(decision, ledger=KEY, nonce="abc", model=400), 12, "p", None)
 
 
-@pytest.mark.parametrize("decision", [PROMOTION, FIRST, REFUSAL])
-def test_a_decision_is_read_back_from_its_tags(decision: Decision) -> None:
-    row = stored(decision)
-    assert row.decision == decision
-    assert (row.number, row.experiment_id, row.nonce, row.model) == (12, "7", "abc", 400)
+def test_a_row_keeps_its_decision_and_has_its_own_digest() -> None:
+    row = made()
+    assert row.decision == PROMOTION
+    assert row.digest == row.content_digest() == replace(row, state="done").content_digest()
+    assert "@" in row.who
 
 
-def test_a_move_starts_open_and_a_refusal_moves_no_alias() -> None:
-    assert (stored(PROMOTION).state, stored(PROMOTION).moves_alias) == ("open", True)
-    assert (stored(REFUSAL).state, stored(REFUSAL).moves_alias) == ("done", False)
-    assert not dataclasses.replace(stored(PROMOTION), state="void").moves_alias
+@pytest.mark.parametrize("name", [field.name for field in fields(Decision)])
+def test_every_part_of_a_decision_changes_the_digest(name: str) -> None:
+    other: dict[str, Any] = {
+        "kind": "rollback",
+        "forced": False,
+        "origin": 9,
+        "to": 9,
+        "previous": 9,
+    }
+    changed = replace(made(), decision=replace(PROMOTION, **{name: other.get(name, "other")}))
+    assert changed.content_digest() != made().content_digest()
 
 
-def test_an_older_row_without_its_model_does_not_belong_to_a_model_created_later() -> None:
-    assert stored(PROMOTION, without_model=True).model == 0
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"number": 13},
+        {"when": "x"},
+        {"who": "x"},
+        {"nonce": "x"},
+        {"model": 9},
+        {"ledger": "x"},
+        {"parent": "x"},
+    ],
+)
+def test_the_place_of_a_row_is_part_of_its_digest(changes: dict[str, object]) -> None:
+    row = made()
+    assert replace(row, **changes).content_digest() != row.digest  # type: ignore[arg-type]
 
 
-def test_a_long_reason_is_cut_to_the_length_of_a_tag() -> None:
-    tags = row_tags(
-        dataclasses.replace(PROMOTION, why="x" * 9000), ledger="m", alias="a", nonce="n", model=0
-    )
-    assert len(tags["thaw.why"]) == len(tags["mlflow.note.content"]) == 5000
-    assert tags[STATE] == "open"
+def test_only_a_promotion_a_rollback_or_a_first_champion_moves_the_alias() -> None:
+    kinds: tuple[Any, ...] = ("first", "promotion", "rollback", "refusal", "signing")
+    moving = [kind for kind in kinds if made(replace(PROMOTION, kind=kind)).moves_alias]
+    assert moving == ["first", "promotion", "rollback"]
+    assert {kind: made(replace(PROMOTION, kind=kind)).state for kind in kinds} == {
+        **dict.fromkeys(moving, "open"), "refusal": "done", "signing": "done",
+    }  # fmt: skip
+    assert not replace(made(), state="void").moves_alias
+
+
+def test_each_row_holds_the_digest_of_the_row_before() -> None:
+    chain = rows(3)
+    assert [row.parent for row in chain] == ["", chain[0].digest, chain[1].digest]

@@ -14,6 +14,7 @@ from tests.registry.served import CLASSES, image, model_directory
 from tests.serving.service import PNG, metric, post, running, wait_for
 from thaw.model import directory
 from thaw.model.predictor import Predictor
+from thaw.model.sealed_files import SPEC
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +24,9 @@ GOOD = image()
 
 def replace(model: Path, other: Path) -> None:
     """Replace the model directory ``model`` by ``other``, as an alias that moves."""
-    for name in (directory.WEIGHTS, directory.SPEC):
+    for name in (directory.WEIGHTS, SPEC):
         shutil.copy(other / name, model / f"{name}.new")
-    for name in (directory.WEIGHTS, directory.SPEC):
+    for name in (directory.WEIGHTS, SPEC):
         (model / f"{name}.new").rename(model / name)
 
 
@@ -69,7 +70,7 @@ def test_a_new_model_replaces_the_old_one_and_every_request_is_answered(tmp_path
 def test_a_model_that_cannot_be_loaded_changes_nothing(tmp_path: Path) -> None:
     model_directory(tmp_path / "live")
     with running(str(tmp_path / "live")) as url:
-        spec = tmp_path / "live" / directory.SPEC
+        spec = tmp_path / "live" / SPEC
         spec.write_text(spec.read_text().replace("cat", "dog"))
         wait_for(url, "thaw_reload_failures_total", 1)
         assert post(url, data=GOOD, headers=PNG).status_code == 200

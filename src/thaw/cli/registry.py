@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003  (Typer reads it)
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this module to ``app``."""
-    for verb in (promote, rollback, history, status, copy, ui):
+    for verb in (promote, rollback, history, status, copy, ui, signing_key):
         app.command()(verb)
 
 
@@ -49,29 +50,46 @@ def rollback(
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
 ) -> None:
     """Make the previous champion the champion again."""
-    tracking = load_params().tracking
+    params = load_params()
     from thaw.promotion import commands
 
-    commands.rollback(tracking, model or tracking.registered_model, alias, reason)
+    name = model or params.tracking.registered_model
+    commands.rollback(params.tracking, name, alias, reason, params.promote.public_keys)
 
 
 def history(
     alias: Annotated[str, typer.Option(help="The alias.")] = "champion",
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check digests and signatures of all rows.")
+    ] = False,
+    sign: Annotated[
+        bool, typer.Option("--sign", help="Sign rows that were written before there was a key.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """List every promotion, refusal and rollback."""
-    tracking = load_params().tracking
+    """List every promotion, refusal and rollback; with --verify, exit code 1 if one is forged."""
+    params = load_params()
     from thaw.promotion import commands
 
-    commands.history(tracking, model or tracking.registered_model, alias)
+    tracking, keys = params.tracking, params.promote.public_keys
+    name = model or tracking.registered_model
+    if sign:
+        commands.sign_history(tracking, name, alias, keys)
+    if verify or as_json:
+        is_verified = commands.verify_history(tracking, name, alias, keys, as_json=as_json)
+        raise typer.Exit(1 if verify and not is_verified else 0)
+    if not sign:
+        commands.history(tracking, name, alias, keys)
 
 
 def status(model: Annotated[str, typer.Option(help=MODEL_HELP)] = "") -> None:
     """Show every alias of the model: version, scores, run, age, gate result."""
-    tracking = load_params().tracking
+    params = load_params()
     from thaw.promotion import commands
 
-    commands.status(tracking, model or tracking.registered_model)
+    name = model or params.tracking.registered_model
+    commands.status(params.tracking, name, params.promote.public_keys)
 
 
 def copy(
@@ -94,3 +112,12 @@ def ui(
     from thaw.tracking.ui import replace_by_ui
 
     replace_by_ui(tracking, port)
+
+
+def signing_key(
+    path: Annotated[Path, typer.Argument(help="The file of the private key, outside the project.")],
+) -> None:
+    """Make a key that signs the decisions in the history of a model."""
+    from thaw.promotion import commands
+
+    commands.make_key(path)

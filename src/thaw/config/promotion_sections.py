@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from thaw.config.metric_names import MetricName, MetricNameOrNone, QuantityName
 from thaw.config.parameter import parameter
 from thaw.config.section import Positive, Probability, Section
+
+PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$")]
 
 
 class Provenance(Section):
@@ -51,5 +53,11 @@ class Promote(Section):
     )
     class_margin: Probability = parameter(
         0.12, "How much lower than the champion's the recall of a class may be."
+    )
+    public_keys: list[PublicKey] = parameter(
+        [],
+        "Public keys (ed25519:...) of those who may decide. With any, only decisions that one of "
+        "them signed count. `thaw signing-key FILE` makes a pair.",
+        source="RFC 8032",
     )
     provenance: Provenance = Provenance()

@@ -23,7 +23,8 @@ from thaw.errors import ThawError
 from thaw.model import batchnorm, zoo
 from thaw.model.assembly import assemble, first_blocks
 from thaw.model.drift import Reference
-from thaw.model.spec import ChangedError, ModelSpec, parse
+from thaw.model.sealed_files import LARGEST_SPEC, SPEC, ChangedError, read_bounded
+from thaw.model.spec import ModelSpec, parse
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 WEIGHTS: Literal["model.safetensors"] = "model.safetensors"
 STATISTICS: Literal["statistics.safetensors"] = "statistics.safetensors"
-SPEC = "model.json"
 _OF_DVC = ".gitignore"  # DVC writes it beside its outputs
 NO_STATISTICS = save_tensors({})  # the content of STATISTICS for a model without statistics
 
@@ -77,7 +77,7 @@ def read_spec(folder: Path) -> ModelSpec:
     """
     path = folder / SPEC
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(read_bounded(path, LARGEST_SPEC).decode())
     except FileNotFoundError:
         raise ThawError(f"{folder} is no model directory: it has no {SPEC}") from None
     except ChangedError:

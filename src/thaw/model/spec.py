@@ -7,7 +7,6 @@ of every format.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm
 from thaw.model.head import HeadSpec
+from thaw.model.sealed_files import digest_of, read_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,10 +94,6 @@ class ModelSpec(BaseModel):
         )
 
 
-class ChangedError(ValueError):
-    """The content of ``model.json`` does not have the digest that stands in it."""
-
-
 def parse(text: str) -> ModelSpec:
     """Return the spec in ``text``, the content of a ``model.json`` of any known format.
 
@@ -105,26 +101,16 @@ def parse(text: str) -> ModelSpec:
         ChangedError: the content was changed after it was written.
         ValueError: it is not JSON, of an unknown format, or does not follow the schema.
     """
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError("it is not a JSON object")  # noqa: TRY004  (what the caller catches)
+    content = read_sealed(text)
     known = [*MIGRATIONS, FORMAT]
     if content.get("format") not in known:
         raise ValueError(
             f"its format is {content.get('format')!r}, but this version of thaw reads the formats "
             f"{', '.join(map(str, known))}: a newer format needs a newer version of thaw"
         )
-    if digest_of(content) != content.get("digest"):
-        raise ChangedError
     while content["format"] != FORMAT:
         content = MIGRATIONS[content["format"]](content)
     return ModelSpec.model_validate_json(json.dumps(content))
-
-
-def digest_of(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of everything in ``content`` but ``digest``, as JSON with sorted keys."""
-    without = {key: value for key, value in content.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(without, sort_keys=True).encode()).hexdigest()
 
 
 def _migrate_2_to_3(content: dict[str, Any]) -> dict[str, Any]:

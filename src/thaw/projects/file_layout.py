@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from thaw.data import packed_store
 from thaw.errors import ThawError
 from thaw.model import directory
+from thaw.model.sealed_files import SPEC
 from thaw.system.files import write_whole
 from thaw.system.project_paths import MODELS, PREPARED
 
@@ -94,5 +95,5 @@ def _digits() -> Iterator[Path]:
 
 def _lacks_statistics() -> bool:
     """Return whether the deployed model is one of earlier versions without BatchNorm."""
-    has_model = (_MERGED / directory.SPEC).is_file()
+    has_model = (_MERGED / SPEC).is_file()
     return has_model and not (_MERGED / directory.STATISTICS).exists()

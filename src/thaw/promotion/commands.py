@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from thaw.promotion import tables
+from thaw.promotion import tables, verification
 from thaw.registry.alias_names import check_alias
 from thaw.registry.ledger import Ledger
 from thaw.registry.names import REFUSED
 from thaw.tracking.store import command_errors, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from thaw.config.params import Params
@@ -45,20 +46,25 @@ def promote(params: Params, prepared: Path, request: PromotionRequest) -> bool:
     return True
 
 
-def rollback(tracking: Tracking, name: str, alias: str, reason: str) -> None:
-    """Roll the alias back and print both versions."""
+def rollback(
+    tracking: Tracking, name: str, alias: str, reason: str, trusted: Sequence[str] = ()
+) -> None:
+    """Roll the alias back and print both versions. ``trusted`` are the keys that sign decisions."""
     from thaw.promotion.rollback import rollback as roll_back
 
     with command_errors(tracking):
-        decision = roll_back(_ledger(tracking, name, alias), reason)
+        ledger = _ledger(tracking, name, alias, trusted)
+        verification.warn_of_problems(ledger)
+        decision = roll_back(ledger, reason)
     _print(f"{name} version {decision.to} is the {alias} again (it was version {decision.origin})")
 
 
-def history(tracking: Tracking, name: str, alias: str) -> None:
+def history(tracking: Tracking, name: str, alias: str, trusted: Sequence[str] = ()) -> None:
     """Print every promotion, refusal and rollback."""
     with command_errors(tracking):
-        ledger = _ledger(tracking, name, alias)
+        ledger = _ledger(tracking, name, alias, trusted)
         ledger.complete()  # raises if there is no such model
+        verification.warn_of_problems(ledger)
         rows, model_created = ledger.all_rows(), ledger.model_created
     if not rows:
         _print(f"{name}: no version was promoted or refused yet (`thaw promote`)")
@@ -66,15 +72,48 @@ def history(tracking: Tracking, name: str, alias: str) -> None:
     _console.print(tables.history_table(name, alias, rows, model_created))
 
 
-def status(tracking: Tracking, name: str) -> None:
+def verify_history(
+    tracking: Tracking, name: str, alias: str, trusted: Sequence[str], *, as_json: bool
+) -> bool:
+    """Print whether each row verifies, as JSON if ``as_json``; return whether all do.
+
+    No alias is moved.
+    """
+    with command_errors(tracking):
+        found = verification.verify(_ledger(tracking, name, alias, trusted))
+    if as_json:
+        _console.out(verification.as_json(found, trusted), end="", highlight=False)
+        return found.is_verified
+    for row in found.rows:
+        decision = row.decision
+        what = f"{decision.kind}, version {decision.origin or 'none'} to {decision.to}"
+        _print(f"ok    row {row.number}: {what} ({verification.how_verified(row, trusted)})")
+    for row in found.unsigned:
+        _print(f"WRONG row {row.number}: not signed by a key of promote.public_keys (skipped)")
+    for problem in found.problems:
+        _print(f"WRONG {problem}")
+    result = "verified" if found.is_verified else "NOT verified"
+    _print(f"{found.ledger}: {len(found.rows)} rows, {result}; head {found.head or 'none'}")
+    return found.is_verified
+
+
+def sign_history(tracking: Tracking, name: str, alias: str, trusted: Sequence[str]) -> None:
+    """Append a signed row that takes over the unsigned ones, and print it."""
+    with command_errors(tracking):
+        row = verification.sign(_ledger(tracking, name, alias, trusted))
+    _print(f"{name} @{alias}: row {row.number} {row.decision.why}")
+
+
+def status(tracking: Tracking, name: str, trusted: Sequence[str] = ()) -> None:
     """Print every alias."""
     from thaw.promotion.lost_champion import explain_lost_champion
     from thaw.promotion.status import alias_statuses
 
     with command_errors(tracking):
         client, _ = connect(tracking)
-        statuses = alias_statuses(client, name)
-        ledger = Ledger(client, name)
+        statuses = alias_statuses(client, name, trusted)
+        ledger = Ledger(client, name, trusted=trusted)
+        verification.warn_of_problems(ledger)
         explanation = explain_lost_champion(ledger, ledger.rows())
     _console.print(tables.status_table(name, statuses, datetime.now(UTC)))
     if explanation:
@@ -90,10 +129,21 @@ def copy(tracking: Tracking, source: str, name: str, to_uri: str) -> None:
     _print(f"{source} is {copied.name} version {copied.version}, @challenger there")
 
 
-def _ledger(tracking: Tracking, name: str, alias: str) -> Ledger:
+def make_key(path: Path) -> None:
+    """Write a new private key to ``path`` and print how it is used."""
+    from thaw.registry.signing import KEY_FILE, create_key
+
+    public = create_key(path).public
+    _print(f"wrote the private key {path}: keep it out of the project and its repository")
+    _print(f"who promotes sets {KEY_FILE}={path.resolve()}")
+    _print("params.yaml gets the public key:")
+    _print(f'promote:\n  public_keys: ["{public}"]')
+
+
+def _ledger(tracking: Tracking, name: str, alias: str, trusted: Sequence[str]) -> Ledger:
     check_alias(alias)
     client, _ = connect(tracking)
-    return Ledger(client, name, alias)
+    return Ledger(client, name, alias, trusted)
 
 
 def _print(line: str) -> None:

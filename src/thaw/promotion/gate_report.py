@@ -30,7 +30,7 @@ class Report:
     ``against`` is the version that had the alias, None if there was none. ``when`` is UTC (ISO
     8601). ``metrics`` holds both values as text by name, ``recalls`` the class with both recalls.
     ``commit`` is the commit of the rules, "" outside of a git checkout; ``dirty``: the rules may
-    have changes that are not committed.
+    have changes that are not committed. ``model`` is the digest of the model directory.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Report:
     force: bool = False
     commit: str = ""
     dirty: bool = False
+    model: str = ""
 
     @property
     def passed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,7 +81,9 @@ def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report
     """
     request.check()
     client, _ = connect(params.tracking)
-    candidate = find_candidate(Ledger(client, request.name, request.alias), request.version)
+    ledger = Ledger(client, request.name, request.alias, params.promote.public_keys)
+    ledger.signer()  # raises before the gate runs if the decision could not be signed
+    candidate = find_candidate(ledger, request.version)
     if candidate.has_lost_champion and not request.force:
         raise ThawError(f"{request.name}: {_lost_champion(candidate)}")
     report = run_gate(params, prepared, candidate, request)
@@ -127,6 +130,7 @@ def run_gate(
         force=request.force,
         commit=git_state[0] if git_state else "",
         dirty=bool(git_state and git_state[1]),
+        model=challenger.digest,
     )
 
 
@@ -147,6 +151,8 @@ def record_result(candidate: Candidate, report: Report) -> None:
         why=f"{report.reason} ({report.summary})" if report.reason else report.summary,
         report=address,
         forced=report.verdict == names.FORCED,
+        model=report.model,
+        report_digest=hashlib.sha256(gate_report.as_json(report).encode()).hexdigest(),
     )
     was_approved = candidate.version in approved_versions(rows, first)
     with report_storage.tagged_version(ledger.client, report, address, was_approved=was_approved):

@@ -8,6 +8,7 @@ from thaw.errors import ThawError
 from thaw.registry.aliases import version_exists
 from thaw.registry.champion_history import champion_stack
 from thaw.registry.ledger_rows import Decision
+from thaw.registry.names import DIGEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,8 @@ def rollback(ledger: Ledger, reason: str) -> Decision:
     If the alias was moved by hand, that is the last approved version.
 
     Raises:
-        ThawError: no version had the alias before, or those versions were deleted.
+        ThawError: no version had the alias before, or those versions were deleted, or the files of
+            the version were changed after registration.
         ConflictError: the alias was moved meanwhile.
     """
     rows = ledger.complete()
@@ -33,7 +35,10 @@ def rollback(ledger: Ledger, reason: str) -> Decision:
             f"{ledger.name}: there is no previous {ledger.alias} to go back to (`thaw history`)"
         )
     previous = targets[-2] if len(targets) > 1 else None
-    decision = Decision("rollback", current, targets[-1], previous, why=reason)
+    entry = ledger.client.get_model_version(ledger.name, str(targets[-1]))
+    decision = Decision(
+        "rollback", current, targets[-1], previous, why=reason, model=entry.tags.get(DIGEST, "")
+    )
     ledger.record(decision, rows)
     return decision
 

@@ -15,11 +15,12 @@ from thaw.registry.champion_history import (
     first_champion,
     last_move,
 )
-from thaw.registry.ledger import Ledger, aliases_with_open_rows
+from thaw.registry.ledger import Ledger
+from thaw.registry.ledger_store import aliases_with_open_rows
 from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS, gate_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
@@ -53,17 +54,21 @@ class AliasStatus:
     wrong: bool
 
 
-def alias_statuses(client: MlflowClient, name: str) -> list[AliasStatus]:
+def alias_statuses(
+    client: MlflowClient, name: str, trusted: Collection[str] = ()
+) -> list[AliasStatus]:
     """Return the status of every alias of the model ``name``: champion, challenger, previous first.
 
-    Moves that a killed process left open are completed first.
+    Moves that a killed process left open are completed first. ``trusted`` are the public keys that
+    sign decisions.
 
     Raises:
         ThawError: there is no such model, or the version of an open move was deleted.
     """
     with_history = {CHAMPION, *aliases(client, name), *aliases_with_open_rows(client, name)}
     ledgers = [
-        Ledger(client, name, alias) for alias in sorted(with_history - {CHALLENGER, PREVIOUS})
+        Ledger(client, name, alias, trusted)
+        for alias in sorted(with_history - {CHALLENGER, PREVIOUS})
     ]
     histories = {one.alias: _History(one.complete(), one.first_by_tag()) for one in ledgers}
     order = [CHAMPION, CHALLENGER, PREVIOUS]

@@ -10,6 +10,11 @@ _ALIAS = re.compile(r"[A-Za-z][\w-]*")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # MLflow refuses to move them
 
 
+def is_alias(name: str) -> bool:
+    """Return whether ``name`` can be the name of an alias."""
+    return bool(_ALIAS.fullmatch(name)) and not _RESERVED.fullmatch(name)
+
+
 def check_alias(alias: str) -> None:
     """Raise if ``alias`` cannot be the name of an alias.
 

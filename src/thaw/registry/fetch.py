@@ -5,26 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from sqlalchemy.exc import SQLAlchemyError
 
 from thaw.errors import ThawError
 from thaw.model import directory
+from thaw.model.sealed_files import SPEC
+from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX
 from thaw.tracking.store import connect_read_only
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thaw.config.result_sections import Tracking
     from thaw.model.spec import ModelSpec
 
-LOADER = "thaw.registry.pyfunc"  # the only loader that an artifact may name
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
@@ -76,16 +75,12 @@ def fetch(version: Version, folder: Path) -> Path:
         ThawError: the files cannot be fetched, are not a model of thaw, or were changed after
             registration.
     """
+    client = MlflowClient()
+    model = download_artifact(client, version.name, version.number, folder)
     try:
-        tags = MlflowClient().get_model_version(version.name, str(version.number)).tags
-        copied = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=str(folder)))
-    except (MlflowException, OSError) as error:
-        raise ThawError(f"{version.uri} could not be fetched: {error}") from None
-    found = sorted(copied.rglob(directory.SPEC))
-    if len(found) != 1:
-        raise ThawError(f"{version.uri} is not a model of thaw: it has {len(found)} model.json")
-    model = found[0].parent
-    _refuse_code(version, copied, model)
+        tags = client.get_model_version(version.name, str(version.number)).tags
+    except MlflowException as error:
+        raise ThawError(f"{version.uri} could not be fetched: {error.message}") from None
     spec = directory.read_spec(model)
     directory.refuse_others(model, spec)
     _refuse_changed(version, model, spec)
@@ -108,28 +103,5 @@ def _refuse_changed(version: Version, model: Path, spec: ModelSpec) -> None:
         if found != digest:
             raise ThawError(
                 f"{version.uri} was changed or damaged: the SHA-256 of its {name} is not the one "
-                f"in {directory.SPEC}"
+                f"in {SPEC}"
             )
-
-
-def _refuse_code(version: Version, copied: Path, model: Path) -> None:
-    """Raise if MLflow would run anything but thaw's loader, or if there are other files."""
-    try:
-        content = YAML(typ="safe", pure=True).load((copied / "MLmodel").read_text())
-        flavors = content["flavors"]
-        named = flavors["python_function"]
-        foreign = sorted(set(flavors) - {"python_function"})
-        loader, code = named["loader_module"], named.get("code")
-        data = copied / named["data"]
-    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ThawError(f"{version.uri} is not a model of thaw: its MLmodel: {error!r}") from None
-    if loader != LOADER or code is not None or foreign:
-        raise ThawError(
-            f"{version.uri} is not a model of thaw: its MLmodel would run "
-            f"{', '.join([str(loader), *filter(None, [code]), *foreign])}; nothing was run"
-        )
-    beside = [path for path in (copied / "data").rglob("*") if path.parent != model]
-    others = [path for path in beside if path != model and path not in model.parents]
-    if data != model or others:
-        names = ", ".join(str(path.relative_to(copied)) for path in sorted(others)) or str(data)
-        raise ThawError(f"{version.uri} holds what does not belong to a model: {names}")

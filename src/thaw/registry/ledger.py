@@ -6,33 +6,44 @@ created in one step, with tags that hold the decision. The process that creates 
 alias; all others see that the row exists. If the process dies before it moves the alias, the next
 one that reads the history moves it.
 
-Rows outlive the versions that they are about, and the registered model. A model that was deleted
-and created again is a new model: each row has the creation timestamp of its model, and rows of an
-earlier model have no effect.
+Anyone who can write to the store can write such experiments. The rows are therefore a chain of
+digests, signed where keys are configured (``ledger_chain``). Other rows never move an alias.
+
+Rows outlive versions and models. A model that was deleted and created again is a new model: rows
+with the creation timestamp of an earlier one have no effect. A model that was renamed keeps its
+timestamp and its rows.
 """
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
-from thaw.registry import ledger_rows
+from thaw.registry import ledger_rows, ledger_store, ledger_tags
 from thaw.registry.aliases import aliases, creation_time, is_missing, version_exists
+from thaw.registry.artifact_check import ChangedArtifactError, check_artifact
 from thaw.registry.champion_history import last_move
+from thaw.registry.ledger_chain import check_chain
+from thaw.registry.ledger_tags import BadRowError
+from thaw.registry.ledger_view import View
 from thaw.registry.names import CHALLENGER, CHAMPION, FIRST, GATE, PREVIOUS
+from thaw.registry.signing import configured_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
-    from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
 
+    from thaw.registry.ledger_chain import Chain
     from thaw.registry.ledger_rows import Decision, Row
+    from thaw.registry.signing import Signer
+
+_MOST_ATTEMPTS = 100  # to find a free number: others may take numbers at the same time
 
 
 class ConflictError(ThawError):
@@ -43,38 +54,53 @@ class ConflictError(ThawError):
 
 
 class Ledger:
-    """The history of ``alias`` of the registered model ``name``."""
+    """The history of ``alias`` of the registered model ``name``.
 
-    def __init__(self, client: MlflowClient, name: str, alias: str = CHAMPION) -> None:
+    ``trusted`` are the public keys whose rows count; without any, every row in the chain counts.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        name: str,
+        alias: str = CHAMPION,
+        trusted: Collection[str] = (),
+    ) -> None:
         self.client = client
         self.name = name
         self.alias = alias
-        self._key = f"{name}/{alias}"
-        self._prefix = f"promotion/{self._key}/"
+        self.trusted = trusted
+        self.key = f"{name}/{alias}"
 
     @cached_property
     def model_created(self) -> int:
         """The creation timestamp (ms) of the registered model when it was first read."""
         return creation_time(self.client, self.name)
 
+    def view(self) -> View:
+        """Return everything that the store has for this ledger, checked."""
+        own, occupied = self._chain(self.key)
+        keys = ledger_store.ledgers_of_model(self.client, self.model_created, self.alias)
+        earlier = {key: self._chain(key)[0] for key in sorted(keys - {self.key})}
+        return View(self.key, self.model_created, own, earlier, occupied)
+
     def rows(self) -> list[Row]:
-        """Return the rows of the registered model, ordered by their numbers."""
-        return [row for row in self.all_rows() if row.model == self.model_created]
+        """Return the rows of the registered model, oldest first."""
+        return self.view().rows
 
     def all_rows(self) -> list[Row]:
         """Return the rows of this model and of earlier models of this name, which were deleted."""
-        found = (ledger_rows.row_of(one, self.model_created) for one in self._experiments())
-        return sorted(found, key=lambda row: row.number)
+        return self.view().all_rows
 
     def first_by_tag(self) -> int | None:
         """Return the first champion if a tag of its version says so, as thaw 0.1 recorded it.
 
-        None if that version was deleted.
+        None if that version was deleted, or if rows must be signed: a tag has no signature.
 
         Raises:
             MlflowException: the store failed.
         """
-        if self.alias != CHAMPION:
+        if self.alias != CHAMPION or self.trusted:
             return None
         try:
             entry = self.client.get_model_version(self.name, "1")
@@ -104,59 +130,105 @@ class Ledger:
 
         Raises:
             ConflictError: the alias was moved since.
+            ThawError: there is no key to sign the row, or the artifact of the version was changed.
         """
         row = self._append(decision, seen)
         if row.moves_alias:
             self._apply(row)
         return row
 
+    def signer(self) -> Signer | None:
+        """Return the key that signs new rows, or None if none is configured.
+
+        Raises:
+            ThawError: rows must be signed, and there is no key, or it is not a trusted one.
+        """
+        signer = configured_signer()
+        if self.trusted and signer is None:
+            raise ThawError(
+                f"{self.name}: promote.public_keys asks for signed decisions, and this process "
+                "has no key: set THAW_LEDGER_KEY_FILE to the file of a private key"
+            )
+        if self.trusted and signer is not None and signer.public not in self.trusted:
+            raise ThawError(
+                f"{self.name}: the key of this process, {signer.public}, is not one of "
+                "promote.public_keys: add it there, or use another key"
+            )
+        return signer
+
     def _append(self, decision: Decision, seen: Sequence[Row]) -> Row:
         nonce = uuid.uuid4().hex
-        number = max((row.number for row in seen), default=0)
+        signer = self.signer()
         if creation_time(self.client, self.name) != self.model_created:
             raise ConflictError(self.name, self.alias)
-        tags = ledger_rows.row_tags(
-            decision, ledger=self._key, alias=self.alias, nonce=nonce, model=self.model_created
+        is_move = decision.kind in ledger_rows.MOVES
+        if is_move and decision.model:
+            check_artifact(self.client, self.name, decision.to, decision.model)
+        row = ledger_rows.new_row(decision, ledger=self.key, nonce=nonce, model=self.model_created)
+        known = {one.experiment_id for one in seen}
+        for _ in range(_MOST_ATTEMPTS):
+            view = self.view()
+            moved = (one for one in view.rows if one.moves_alias and one.experiment_id not in known)
+            if is_move and (
+                self.current_version() != decision.origin or next(moved, None) is not None
+            ):
+                raise ConflictError(self.name, self.alias)
+            found = self._create(ledger_rows.chained(row, view.next_number, view.own.head, signer))
+            if found is not None and found.nonce == nonce:
+                return found
+        raise ThawError(
+            f"{self.name}: no row could be added to the history of @{self.alias}, because the "
+            "names of the next ones are taken (`thaw history --verify`)"
         )
-        is_refusal = decision.kind == "refusal"
-        while True:
-            number += 1
-            if not is_refusal and self.current_version() != decision.origin:
-                raise ConflictError(self.name, self.alias)
-            row = self._create_or_read(number, tags)
-            if row.nonce == nonce:  # also if a repeated request found the row that it had created
-                return row
-            if row.model == self.model_created and row.moves_alias and not is_refusal:
-                raise ConflictError(self.name, self.alias)
 
-    def _create_or_read(self, number: int, tags: dict[str, str]) -> Row:
-        """Create row ``number`` with ``tags``, unless it exists; return the row that exists now."""
+    def _create(self, row: Row) -> Row | None:
+        """Create the experiment of ``row``, unless it exists; return the row that exists now.
+
+        It may exist because another process was faster, or because a request was repeated.
+
+        Raises:
+            MlflowException: the store failed.
+        """
+        name = f"{ledger_tags.prefix_of(self.key)}{row.number}"
         try:
-            self.client.create_experiment(f"{self._prefix}{number}", tags=tags)
+            self.client.create_experiment(name, tags=ledger_tags.row_tags(row))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        found = self.client.get_experiment_by_name(f"{self._prefix}{number}")
-        return ledger_rows.row_of(found, self.model_created)
+        found = self.client.get_experiment_by_name(name)
+        try:
+            return ledger_tags.row_of(found, self.key, self.model_created) if found else None
+        except BadRowError:
+            return None
 
     def _apply(self, row: Row) -> None:
         """Move the aliases as ``row`` says. After a crash, any process can repeat every step."""
         while True:
             try:
+                if row.decision.model:
+                    check_artifact(self.client, self.name, row.decision.to, row.decision.model)
                 self._move(row.decision)
+            except ChangedArtifactError as error:
+                self._end(row, "void")
+                raise ThawError(f"{error}: the {self.alias} was not moved") from None
             except MlflowException as error:
                 if not is_missing(error):
                     raise
-                self.client.set_experiment_tag(row.experiment_id, ledger_rows.STATE, "void")
+                self._end(row, "void")
                 raise ThawError(
                     f"{self.name} version {row.decision.to} was deleted before it became the "
                     f"{self.alias}: the {self.alias} was not moved"
                 ) from None
-            self.client.set_experiment_tag(row.experiment_id, ledger_rows.STATE, "done")
-            newest = last_move(self.rows())
-            if newest is None or newest.number <= row.number:
+            self._end(row, "done")
+            rows = self.rows()
+            newest = last_move(rows)
+            ids = [one.experiment_id for one in rows]
+            if newest is None or ids.index(newest.experiment_id) <= ids.index(row.experiment_id):
                 return
             row = newest  # another process appended a row while this one was slow: apply that one
+
+    def _end(self, row: Row, state: ledger_rows.State) -> None:
+        self.client.set_experiment_tag(row.experiment_id, ledger_tags.STATE, state)
 
     def _move(self, decision: Decision) -> None:
         self.client.set_registered_model_alias(self.name, self.alias, str(decision.to))
@@ -172,32 +244,8 @@ class Ledger:
         if current.get(CHALLENGER) == decision.to:
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
 
-    def _experiments(self) -> Iterator[Experiment]:
-        found = _experiments(self.client, f"tags.`{ledger_rows.LEDGER}` = '{self._key}'")
-        # Anyone can set the tag, but only the name is unique.
-        return (one for one in found if one.name.startswith(self._prefix))
-
-
-def aliases_with_open_rows(client: MlflowClient, name: str) -> set[str]:
-    """Return the aliases of a model with a row whose move is not completed.
-
-    Such an alias may not exist yet.
-    """
-    condition = (
-        f"tags.`{ledger_rows.LEDGER}` LIKE '{name}/%' AND tags.`{ledger_rows.STATE}` = 'open'"
-    )
-    found = _experiments(client, condition)
-    keys = (one.tags[ledger_rows.LEDGER].rpartition("/") for one in found)
-    return {alias for model, _, alias in keys if model == name}  # LIKE: "_" and "%" are wildcards
-
-
-def _experiments(client: MlflowClient, condition: str) -> Iterator[Experiment]:
-    token = None
-    while True:
-        page = client.search_experiments(
-            ViewType.ALL, filter_string=condition, max_results=1000, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+    def _chain(self, key: str) -> tuple[Chain, frozenset[str]]:
+        stored = ledger_store.read_rows(self.client, key, self.model_created)
+        chain = check_chain(stored.rows, self.trusted)
+        problems = [*stored.problems, *chain.problems]
+        return replace(chain, problems=problems), stored.occupied

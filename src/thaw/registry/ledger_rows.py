@@ -1,27 +1,24 @@
-"""A row of the history of an alias, and the tags of the MLflow experiment that stores it."""
+"""A row of the history of an alias: a decision, its place in the chain and its signature."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from thaw.tracking.run_owner import user
 
 if TYPE_CHECKING:
-    from mlflow.entities import Experiment
+    from thaw.registry.signing import Signer
 
-Kind = Literal["first", "promotion", "rollback", "refusal"]
+Kind = Literal["first", "promotion", "rollback", "refusal", "signing"]
 State = Literal["open", "done", "void"]
 
-# Names of tags. Existing ledgers have them: do not change their values.
-LEDGER = "thaw.ledger"
-STATE = "thaw.state"
-NONCE = "thaw.nonce"
-MODEL = "thaw.model_created"
-_FIELDS = ("kind", "when", "who", "origin", "to", "previous", "why", "report", "forced")
-_MAX_TAG_LENGTH = 5000  # characters
+MAX_LENGTH = 5000  # characters of a tag
+MOVES = ("first", "promotion", "rollback")
 
 
 @dataclass(frozen=True)
@@ -29,8 +26,10 @@ class Decision:
     """The content of a row: the alias moves from version ``origin`` to ``to``, or stays.
 
     ``kind``: ``first`` is the first version of a model, which needs no gate; a ``refusal`` moves
-    nothing. ``previous`` is the version that a rollback from ``to`` returns to. ``report`` is the
-    address of the gate's report.
+    nothing; ``signing`` takes over the rows before it, and its ``to`` is 0. ``previous`` is the
+    version that a rollback from ``to`` returns to. ``report`` is the address of the gate's report,
+    ``report_digest`` the SHA-256 of its JSON, ``model`` the digest of the model directory of
+    ``to``. ``off`` names the protections of the gate that were off, separated by commas.
     """
 
     kind: Kind
@@ -40,6 +39,9 @@ class Decision:
     why: str = ""
     report: str = ""
     forced: bool = False
+    model: str = ""
+    report_digest: str = ""
+    off: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ class Row:
 
     ``state``: ``open`` until the alias is moved, then ``done``; ``void`` if the version was deleted
     before. ``model`` is the creation timestamp (ms) of the registered model, 0 if it is unknown. A
-    model that was deleted and created again has another one.
+    model that was deleted and created again has another one. ``ledger`` is MODEL/ALIAS.
+
+    ``parent`` is the digest of the row before, ``digest`` that of this row with ``parent``. Both
+    are "" in rows that were written before the chain. ``signer`` is the public key of the one who
+    signed ``digest``, "" if it is not signed.
     """
 
     number: int
@@ -59,75 +65,84 @@ class Row:
     experiment_id: str
     nonce: str
     model: int
+    ledger: str = ""
+    parent: str = ""
+    digest: str = ""
+    signer: str = ""
+    signature: str = ""
 
     @property
     def moves_alias(self) -> bool:
         """True if this row moved the alias, or is about to move it."""
-        return self.decision.kind != "refusal" and self.state != "void"
+        return self.decision.kind in MOVES and self.state != "void"
+
+    @property
+    def is_chained(self) -> bool:
+        """True unless the row was written before rows had digests."""
+        return bool(self.digest)
+
+    def content_digest(self) -> str:
+        """Return the SHA-256 of everything in the row except for its state."""
+        values = {
+            "format": 1,
+            "ledger": self.ledger,
+            "number": self.number,
+            "nonce": self.nonce,
+            "model_created": self.model,
+            "parent": self.parent,
+            **values_of(self),
+        }
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def row_tags(
-    decision: Decision, *, ledger: str, alias: str, nonce: str, model: int
-) -> dict[str, str]:
-    """Return the tags that the experiment of a new row is created with."""
-    state = "done" if decision.kind == "refusal" else "open"
-    values = {
+def new_row(decision: Decision, *, ledger: str, nonce: str, model: int) -> Row:
+    """Return the row of ``decision``, before it has a number and a place in the chain."""
+    return Row(
+        number=0,
+        decision=replace(decision, why=_storable(decision.why)),
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        who=f"{user()}@{socket.gethostname()}",
+        state="open" if decision.kind in MOVES else "done",
+        experiment_id="",
+        nonce=nonce,
+        model=model,
+        ledger=ledger,
+    )
+
+
+def chained(row: Row, number: int, parent: str, signer: Signer | None) -> Row:
+    """Return ``row`` with its number, its place in the chain and, given a signer, its signature."""
+    row = replace(row, number=number, parent=parent)
+    row = replace(row, digest=row.content_digest())
+    if signer is None:
+        return row
+    return replace(row, signer=signer.public, signature=signer.sign(row.digest))
+
+
+def values_of(row: Row) -> dict[str, str]:
+    """Return the values of ``row`` by field, as text."""
+    decision = row.decision
+    return {
         "kind": decision.kind,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "who": f"{user()}@{socket.gethostname()}",
-        "origin": _text(decision.origin),
+        "when": row.when,
+        "who": row.who,
+        "origin": version_text(decision.origin),
         "to": str(decision.to),
-        "previous": _text(decision.previous),
-        "why": decision.why[:_MAX_TAG_LENGTH],
+        "previous": version_text(decision.previous),
+        "why": decision.why,
         "report": decision.report,
         "forced": str(decision.forced).lower(),
-    }
-    move = f"version {_text(decision.origin) or 'none'} to {decision.to}"
-    note = f"{decision.kind} of @{alias}: {move}. {decision.why}"
-    return {
-        LEDGER: ledger,
-        STATE: state,
-        NONCE: nonce,
-        MODEL: str(model),
-        "mlflow.experimentKind": "custom_model_development",
-        "mlflow.note.content": note[:_MAX_TAG_LENGTH],
-        **{f"thaw.{name}": values[name] for name in _FIELDS},
+        "model": decision.model,
+        "report_digest": decision.report_digest,
+        "off": decision.off,
     }
 
 
-def row_of(experiment: Experiment | None, model_created: int) -> Row:
-    """Return the row that ``experiment`` stores.
-
-    ``model_created`` is the creation timestamp (ms) of the current registered model. A row without
-    the timestamp of its model belongs to this model if the row is not older.
-    """
-    assert experiment is not None  # rows are never deleted
-    tags = {name: experiment.tags.get(f"thaw.{name}", "") for name in _FIELDS}
-    decision = Decision(
-        kind=cast("Kind", tags["kind"]),
-        origin=_number(tags["origin"]),
-        to=int(tags["to"]),
-        previous=_number(tags["previous"]),
-        why=tags["why"],
-        report=tags["report"],
-        forced=tags["forced"] == "true",
-    )
-    is_of_this_model = (experiment.creation_time or 0) >= model_created
-    return Row(
-        number=int(experiment.name.rpartition("/")[2]),
-        decision=decision,
-        when=tags["when"],
-        who=tags["who"],
-        state=cast("State", experiment.tags[STATE]),
-        experiment_id=experiment.experiment_id,
-        nonce=experiment.tags[NONCE],
-        model=int(experiment.tags.get(MODEL) or (model_created if is_of_this_model else 0)),
-    )
+def _storable(text: str) -> str:
+    """Return ``text`` as every store gives it back: not too long, without control characters."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)[:MAX_LENGTH]
 
 
-def _text(number: int | None) -> str:
+def version_text(number: int | None) -> str:
+    """Return the number of a version as text, "" for none."""
     return "" if number is None else str(number)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text else None

@@ -19,9 +19,10 @@ from thaw.registry import pyfunc
 from thaw.registry.ledger import ConflictError, Ledger
 from thaw.registry.ledger_rows import Decision
 from thaw.registry.names import CHALLENGER, CHAMPION, DIGEST, FIRST, GATE, PARENTS, TEST_DIGEST
+from thaw.system.console import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from mlflow.entities import LoggedModel, Run
@@ -61,6 +62,7 @@ def register(
     folder: Path,
     record: ModelRecord,
     example: bytes,
+    trusted: Collection[str] = (),
 ) -> Registered:
     """Log the model directory ``folder`` to the active run and register it as ``name``.
 
@@ -73,6 +75,8 @@ def register(
         folder: the model directory.
         record: what the version's tags record about the model.
         example: an encoded image, stored as the input example.
+        trusted: the public keys that sign decisions. The first version is the champion only if this
+            process has the private key of one of them.
     """
     client = MlflowClient()
     run = mlflow.active_run()
@@ -90,7 +94,8 @@ def register(
         **{f"test.{key}": f"{value:.6g}" for key, value in record.scores.items()},
     }
     found = _version(client, name, model) or _create(client, name, model, tags)
-    return Registered(name, int(found.version), _give_alias(client, found))
+    alias = _give_alias(client, found, record.digest, trusted)
+    return Registered(name, int(found.version), alias)
 
 
 def _logged(run: Run, digest: str) -> LoggedModel | None:
@@ -159,16 +164,18 @@ def _source(model: LoggedModel) -> str:
     return f"models:/{model.model_id}"
 
 
-def _give_alias(client: MlflowClient, found: ModelVersion) -> str:
+def _give_alias(
+    client: MlflowClient, found: ModelVersion, digest: str, trusted: Collection[str]
+) -> str:
     """Make the first version of a model its champion, another one the challenger."""
-    ledger, number = Ledger(client, found.name), int(found.version)
+    ledger, number = Ledger(client, found.name, trusted=trusted), int(found.version)
     with contextlib.suppress(ThawError):  # an open move to a version that was deleted: now void
         ledger.complete()
     rows, current = ledger.complete(), ledger.current_version()
     # Only for a new model: otherwise a removed champion would be replaced without a gate.
-    if number == 1 and current is None and not rows:
+    if number == 1 and current is None and not ledger.view().has_any and _can_decide(ledger):
         client.set_model_version_tag(found.name, found.version, GATE, FIRST)
-        decision = Decision("first", None, number, None, why="first version, no gate")
+        decision = Decision("first", None, number, None, "first version, no gate", model=digest)
         with contextlib.suppress(ConflictError):  # another process was faster
             ledger.record(decision, rows)
         current = ledger.current_version()
@@ -176,3 +183,13 @@ def _give_alias(client: MlflowClient, found: ModelVersion) -> str:
         return CHAMPION
     client.set_registered_model_alias(found.name, CHALLENGER, str(number))
     return CHALLENGER
+
+
+def _can_decide(ledger: Ledger) -> bool:
+    """Return whether this process can append a row that counts; print why it cannot."""
+    try:
+        ledger.signer()
+    except ThawError as error:
+        warn(f"{error}; the first version is the {CHALLENGER}: sign with a key and promote it")
+        return False
+    return True

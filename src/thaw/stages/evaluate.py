@@ -183,7 +183,9 @@ def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, fold
         facts = ModelRecord(spec.digest, result.scores.summary, spec.lineage, test_digest)
         name = params.tracking.registered_model
         with directory.only_files_of(MODEL, spec) as model:
-            registered = register(name, model, facts, _example(result, data))
+            registered = register(
+                name, model, facts, _example(result, data), params.promote.public_keys
+            )
     content = {
         "run_id": tracked.run_id,
         "name": registered.name,

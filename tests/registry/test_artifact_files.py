@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+import pytest
+
+from tests.promotion.moves import versions
+from thaw.errors import ThawError
+from thaw.registry import pyfunc
+from thaw.registry.artifact_files import LOADER, download_artifact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.promotion.offered import Shop
+
+NAME = "artifact-files"
+
+
+@pytest.fixture(scope="module")
+def artifact_folder(local: Shop) -> Path:
+    versions(local, NAME, 1)
+    uri = local.client.get_model_version_download_uri(NAME, "1")
+    return Path(mlflow.artifacts.download_artifacts(uri))  # a local store's own folder
+
+
+@pytest.fixture
+def artifact(artifact_folder: Path, tmp_path: Path) -> Iterator[Path]:
+    """The stored artifact, put back afterwards."""
+    kept = shutil.copytree(artifact_folder, tmp_path / "kept")
+    yield artifact_folder
+    shutil.rmtree(artifact_folder)
+    shutil.copytree(kept, artifact_folder)
+
+
+def test_the_loader_that_is_allowed_is_the_one_of_thaw() -> None:
+    assert pyfunc.__name__ == LOADER
+
+
+def test_the_files_of_a_registered_model_are_downloaded(
+    local: Shop, artifact: Path, tmp_path: Path
+) -> None:
+    folder = download_artifact(local.client, NAME, 1, tmp_path / "to")
+    (stored,) = artifact.glob("data/*")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        path.name: path.read_bytes() for path in stored.iterdir()
+    }
+
+
+def _replaced(path: Path, replace: Callable[[Path], object]) -> None:
+    path.unlink()
+    replace(path)
+
+
+def _nested(artifact: Path) -> None:
+    (artifact / "MLmodel").write_text("flavors: " + "[" * 16_000)
+
+
+def _nested_maps(artifact: Path) -> None:
+    (artifact / "MLmodel").write_text("{a: " * 4_000)
+
+
+def _large(artifact: Path) -> None:
+    keys = "".join(f"key{number}: 1\n" for number in range(200_000))
+    (artifact / "MLmodel").write_text(keys)
+
+
+def _data_file(artifact: Path) -> None:
+    shutil.rmtree(artifact / "data")
+    (artifact / "data").write_text("x")
+
+
+def _two_models(artifact: Path) -> None:
+    (folder,) = artifact.glob("data/*")
+    shutil.copytree(folder, artifact / "data/second")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "file in the root": lambda a: (a / "evil.py").write_text("x"),
+    "hidden file in the root": lambda a: (a / ".env").write_text("x"),
+    "folder in the root": lambda a: (a / "code").mkdir(),
+    "link in the root": lambda a: (a / "conda.yaml.bak").symlink_to("/etc/passwd"),
+    "pipe instead of a file": lambda a: _replaced(a / "conda.yaml", os.mkfifo),
+    "link instead of a file": lambda a: _replaced(
+        a / "conda.yaml", lambda path: path.symlink_to("/dev/zero")
+    ),
+    "link to nothing": lambda a: _replaced(
+        a / "conda.yaml", lambda path: path.symlink_to(a / "gone")
+    ),
+    "folder instead of a file": lambda a: _replaced(a / "MLmodel", Path.mkdir),
+    "file instead of a folder": _data_file,
+    "no data": lambda a: shutil.rmtree(a / "data"),
+    "two models": _two_models,
+    "nested MLmodel": _nested,
+    "nested maps": _nested_maps,
+    "200,000 keys": _large,
+    "binary MLmodel": lambda a: (a / "MLmodel").write_bytes(bytes(range(256))),
+    "MLmodel that is a list": lambda a: (a / "MLmodel").write_text("[1, 2]"),
+    "MLmodel with a huge number": lambda a: (a / "MLmodel").write_text(f"flavors: {'9' * 9999}"),
+    "MLmodel with odd flavors": lambda a: (a / "MLmodel").write_text(
+        "flavors: {1: 2, [3]: 4, python_function: {loader_module: [5], data: 6, code: 7}}"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_artifact_with_anything_else_is_refused_in_one_line_at_once(
+    change: str, local: Shop, artifact: Path, tmp_path: Path
+) -> None:
+    CHANGES[change](artifact)
+    begun = time.process_time()
+    with pytest.raises(ThawError) as refused:
+        download_artifact(local.client, NAME, 1, tmp_path / "to")
+    assert time.process_time() - begun < 1
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 500
