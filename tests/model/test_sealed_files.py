@@ -11,9 +11,10 @@ from thaw.errors import ThawError
 from thaw.model.sealed_files import (
     SPEC,
     ChangedError,
+    check_digest,
     digest_of,
     read_bounded,
-    read_sealed,
+    read_object,
     sealed_digest,
 )
 
@@ -53,12 +54,12 @@ def test_a_changed_model_directory_has_no_digest(change: str, tmp_path: Path) ->
 @pytest.mark.parametrize("text", ["[]", "{", '{"a":' * 100_000, "[" * 100_000, "null"])
 def test_text_that_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        read_sealed(text)
+        read_object(text)
 
 
 def test_an_object_with_another_digest_is_changed() -> None:
     with pytest.raises(ChangedError):
-        read_sealed(json.dumps({"a": 1, "digest": "0"}))
+        check_digest({"a": 1, "digest": "0"})
 
 
 def test_only_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:

@@ -27,23 +27,30 @@ def digest_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(without, sort_keys=True).encode()).hexdigest()
 
 
-def read_sealed(text: str) -> dict[str, Any]:
-    """Return the content of a ``model.json`` that has the digest that stands in it.
+def read_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in ``text``, the content of a ``model.json``.
 
     Raises:
-        ChangedError: it has another digest.
         ValueError: it is not a JSON object.
     """
     try:
         content = json.loads(text)
-        if not isinstance(content, dict):
-            raise ValueError("it is not a JSON object")  # noqa: TRY004  (what the callers catch)
-        digest = digest_of(content)
+        json.dumps(content)  # needs more levels of recursion than reading does
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if digest != content.get("digest"):
-        raise ChangedError
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004  (what the callers catch)
     return content
+
+
+def check_digest(content: Mapping[str, Any]) -> None:
+    """Raise if the content of a ``model.json`` does not have the digest that stands in it.
+
+    Raises:
+        ChangedError: it has another digest.
+    """
+    if digest_of(content) != content.get("digest"):
+        raise ChangedError
 
 
 def read_bounded(path: Path, largest: int) -> bytes:
@@ -68,7 +75,8 @@ def sealed_digest(folder: Path) -> str:
         ThawError: a file is missing, changed, or does not belong there.
     """
     try:
-        content = read_sealed(read_bounded(folder / SPEC, LARGEST_SPEC).decode())
+        content = read_object(read_bounded(folder / SPEC, LARGEST_SPEC).decode())
+        check_digest(content)
         files = dict(content["files"])
         others = sorted({path.name for path in folder.iterdir()} - {SPEC, *files})
         changed = [name for name, digest in files.items() if _file_digest(folder / name) != digest]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm
 from thaw.model.head import HeadSpec
-from thaw.model.sealed_files import digest_of, read_sealed
+from thaw.model.sealed_files import check_digest, digest_of, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -101,13 +101,14 @@ def parse(text: str) -> ModelSpec:
         ChangedError: the content was changed after it was written.
         ValueError: it is not JSON, of an unknown format, or does not follow the schema.
     """
-    content = read_sealed(text)
+    content = read_object(text)
     known = [*MIGRATIONS, FORMAT]
     if content.get("format") not in known:
         raise ValueError(
             f"its format is {content.get('format')!r}, but this version of thaw reads the formats "
             f"{', '.join(map(str, known))}: a newer format needs a newer version of thaw"
         )
+    check_digest(content)
     while content["format"] != FORMAT:
         content = MIGRATIONS[content["format"]](content)
     return ModelSpec.model_validate_json(json.dumps(content))

@@ -9,9 +9,8 @@ one that reads the history moves it.
 Anyone who can write to the store can write such experiments. The rows are therefore a chain of
 digests, signed where keys are configured (``ledger_chain``). Other rows never move an alias.
 
-Rows outlive versions and models. A model that was deleted and created again is a new model: rows
-with the creation timestamp of an earlier one have no effect. A model that was renamed keeps its
-timestamp and its rows.
+Rows outlive versions and models. Rows with the creation timestamp of an earlier model of the same
+name have no effect. A model that was renamed keeps its timestamp and its rows.
 """
 
 from __future__ import annotations
@@ -146,8 +145,8 @@ class Ledger:
         signer = configured_signer()
         if self.trusted and signer is None:
             raise ThawError(
-                f"{self.name}: promote.public_keys asks for signed decisions, and this process "
-                "has no key: set THAW_LEDGER_KEY_FILE to the file of a private key"
+                f"{self.name}: promote.public_keys asks for signed decisions, and this process has "
+                "no key: set THAW_LEDGER_KEY_FILE to its file"
             )
         if self.trusted and signer is not None and signer.public not in self.trusted:
             raise ThawError(
