@@ -61,3 +61,33 @@ def test_a_top_with_weights_is_a_step_whose_output_has_the_layout_of_a_block() -
 def test_a_network_without_exactly_one_classifier_is_refused() -> None:
     with pytest.raises(CutError, match="exactly one classifier"):
         timm_backbones.chain(nn.Linear(1, 1))
+
+
+def test_a_block_with_rotary_positions_accepts_any_square_image() -> None:
+    network, _ = timm_backbones.create("eva02_tiny_patch14_224", None)
+    network.eval()
+    chain = timm_backbones.chain(network)
+    for side in (56, 112):
+        images = torch.randn(2, 3, side, side)
+        with torch.no_grad():
+            tokens = images
+            for step in chain.steps[:-1]:  # the last one pools
+                tokens = step.eval()(tokens)
+            expected = network.forward_features(images)  # type: ignore[operator]
+        torch.testing.assert_close(tokens, expected)
+
+
+def test_learned_positions_that_all_blocks_share_are_refused_and_not_listed() -> None:
+    with torch.device("meta"):
+        network = timm.create_model("vit_small_patch16_rope_mixed_224")
+        with pytest.raises(CutError, match="share the learned frequencies"):
+            timm_backbones.chain(network)
+    assert "vit_small_patch16_rope_mixed_224" not in timm_backbones.names()
+
+
+def test_layers_between_the_pool_and_the_classifier_stay_in_the_chain() -> None:
+    with torch.device("meta"):
+        network = timm.create_model("efficientvit_m0")
+        chain = timm_backbones.chain(network)
+        scale = network.head.bn.weight
+    assert any(parameter is scale for parameter in chain.steps[-1].parameters())

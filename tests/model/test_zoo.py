@@ -79,6 +79,11 @@ SAMPLE = {
     "timm/test_vit3",
     "timm/swin_tiny_patch4_window7_224",
     "torchvision/resnet50",
+    "timm/eva02_tiny_patch14_224",
+    "timm/vit_tiny_patch16_dinov3_qkvb",
+    "timm/vit_pe_core_tiny_patch16_384",
+    "timm/test_vit_relpos",
+    "timm/convnextv2_atto",
 }
 
 
@@ -99,6 +104,79 @@ LARGE: list[tuple[str, int]] = [
     ("torchvision/wide_resnet50_2", 64),
     ("torchvision/regnet_x_400mf", 64),
     ("torchvision/inception_v3", 299),
+]
+
+# At least one of each file of timm that is listed, and the vision transformers with rotary position
+# embeddings (EVA-02, DINOv3, PE), attention pooling (SigLIP) and mask units (Hiera).
+OF_TIMM: list[tuple[str, int]] = [
+    ("timm/beit_base_patch16_224", 224),
+    ("timm/halonet_h1", 256),
+    ("timm/mobileone_s1", 64),
+    ("timm/convmixer_768_32", 64),
+    ("timm/csatv2", 64),
+    ("timm/cs3darknet_focus_s", 64),
+    ("timm/cspnext_tiny", 64),
+    ("timm/davit_tiny", 64),
+    ("timm/dla46x_c", 64),
+    ("timm/dpn48b", 64),
+    ("timm/edgenext_xx_small", 64),
+    ("timm/efficientnet_lite0", 64),
+    ("timm/efficientvit_b0", 64),
+    ("timm/efficientvit_m0", 64),
+    ("timm/eva02_tiny_patch14_224", 224),
+    ("timm/fasternet_t0", 64),
+    ("timm/fastvit_t8", 64),
+    ("timm/focalnet_tiny_srf", 64),
+    ("timm/gcvit_xxtiny", 224),
+    ("timm/ghostnet_050", 64),
+    ("timm/hardcorenas_b", 64),
+    ("timm/hgnetv2_b0", 64),
+    ("timm/hiera_tiny_224", 224),
+    ("timm/inception_next_atto", 64),
+    ("timm/inception_resnet_v2", 96),
+    ("timm/inception_v3", 96),
+    ("timm/inception_v4", 96),
+    ("timm/lcnetv2_small", 64),
+    ("timm/test_mambaout", 64),
+    ("timm/maxvit_pico_rw_256", 256),
+    ("timm/poolformerv2_s12", 64),
+    ("timm/gmlp_ti16_224", 224),
+    ("timm/mobilevit_xxs", 64),
+    ("timm/nextvit_small", 64),
+    ("timm/nf_regnet_b0", 64),
+    ("timm/pvt_v2_b0", 64),
+    ("timm/rdnet_tiny", 64),
+    ("timm/regnetx_002", 64),
+    ("timm/repghostnet_050", 64),
+    ("timm/res2next50", 64),
+    ("timm/resnest14d", 64),
+    ("timm/resnet10t", 64),
+    ("timm/rexnet_100", 64),
+    ("timm/shvit_s1", 64),
+    ("timm/skresnet18", 64),
+    ("timm/starnet_s050", 64),
+    ("timm/swinv2_tiny_window16_256", 64),
+    ("timm/swinv2_cr_tiny_224", 64),
+    ("timm/tiny_vit_5m_224", 64),
+    ("timm/tresnet_m", 64),
+    ("timm/vit_tiny_r_s16_p8_224", 64),
+    ("timm/test_vit_relpos", 160),
+    ("timm/vitamin_small_224", 64),
+    ("timm/ese_vovnet19b_slim_dw", 64),
+    ("timm/legacy_xception", 64),
+    ("timm/xception41p", 64),
+    ("timm/eva02_base_patch16_clip_224", 64),
+    ("timm/vit_small_patch16_dinov3", 64),
+    ("timm/vit_tiny_patch16_dinov3_qkvb", 64),
+    ("timm/vit_small_patch16_rope_ape_224", 64),
+    ("timm/vit_pe_core_tiny_patch16_384", 64),
+    ("timm/vit_pe_spatial_tiny_patch16_512", 64),
+    ("timm/vit_base_patch16_siglip_224", 64),
+    ("timm/vit_base_patch16_siglip_gap_224", 64),
+    ("timm/vit_small_patch14_dinov2", 56),
+    ("timm/convnextv2_atto", 64),
+    ("timm/hiera_small_abswin_256", 256),
+    ("timm/vit_relpos_small_patch16_224", 224),
 ]
 
 
@@ -127,6 +205,13 @@ def features(backbone: Backbone, images: Tensor) -> Tensor:
     return pooled
 
 
+def apply_classifier(chain: block_chain.Chain, rows: Tensor) -> Tensor:
+    """Return the logits of pooled features; a few classifiers are 1 x 1 convolutions."""
+    is_map = isinstance(chain.last, nn.Conv2d)
+    logits: Tensor = chain.last(block_chain.as_layout(rows, "NCHW") if is_map else rows)
+    return logits.flatten(1)
+
+
 # Cutting.
 
 
@@ -144,8 +229,7 @@ def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
     with torch.no_grad():
         expected = made.network(images)
     read = features(backbone, images)
-    is_map = isinstance(made.chain.last, nn.Conv2d)
-    logits = made.chain.last(block_chain.as_layout(read, "NCHW") if is_map else read).flatten(1)
+    logits = apply_classifier(made.chain, read)
     assert float((logits - expected).detach().abs().max()) < 1e-5 * float(expected.abs().max())
     assert read.shape == (2, width)
     assert (len(backbone.blocks), backbone.features, backbone.layout) == (blocks, width, layout)
@@ -191,7 +275,7 @@ def test_merging_batch_norms_of_the_frozen_part_does_not_change_the_output(
     assert float((found - expected).abs().max()) < 1e-5 * scale
 
 
-@pytest.mark.parametrize(("name", "size"), sampled(LARGE))
+@pytest.mark.parametrize(("name", "size"), sampled([*LARGE, *OF_TIMM]))
 def test_cutting_does_not_change_the_output_of_a_larger_network(name: str, size: int) -> None:
     made = drawn(name)
     backbone = zoo._backbone(name, made)
@@ -200,7 +284,7 @@ def test_cutting_does_not_change_the_output_of_a_larger_network(name: str, size:
     images = torch.randn(1, 3, size, size)
     with torch.no_grad():
         expected = made.network(images)
-        logits = made.chain.last(features(backbone, images))
+        logits = apply_classifier(made.chain, features(backbone, images))
     scale = float(expected.abs().max())
     assert 0 < scale < float("inf")
     assert float((logits - expected).abs().max()) < 1e-5 * scale
@@ -217,6 +301,8 @@ def test_cutting_does_not_change_the_output_of_a_larger_network(name: str, size:
         ("timm/test_vit", {"head"}),
         ("timm/test_convnext", {"head"}),
         ("timm/test_vit3", {"head"}),
+        ("timm/eva02_tiny_patch14_224", set()),  # it has no classifier
+        ("timm/efficientvit_m0", {"head"}),
     ],
 )
 def test_every_parameter_below_the_librarys_classifier_is_in_one_block(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +13,9 @@ from thaw.system.deferred_compiler import compiler_deferred
 
 with compiler_deferred():
     import timm
+    from timm.layers import RotaryEmbeddingMixed
     from timm.models.mlp_mixer import MlpMixer
+    from timm.models.vision_transformer_relpos import VisionTransformerRelPos
 
 # Each part of a container is a step; any other child of a network is one step.
 _CONTAINERS = {"blocks", "features", "layers", "levels", "stages"}
@@ -23,15 +27,20 @@ _HEADS = {
 _FILES = (
     "beit", "byoanet", "byobnet", "convmixer", "convnext", "csatv2", "cspnet", "cspnext",
     "davit", "deit", "densenet", "dla", "dpn", "edgenext", "efficientnet", "efficientvit_mit",
-    "efficientvit_msra", "fasternet", "fastvit", "focalnet", "gcvit", "ghostnet", "hardcorenas",
-    "hgnet", "inception_next", "inception_v4", "lcnetv2", "mambaout", "maxxvit", "metaformer",
+    "efficientvit_msra", "eva", "fasternet", "fastvit", "focalnet", "gcvit", "ghostnet",
+    "hardcorenas", "hgnet", "hiera", "inception_next", "inception_resnet_v2",
+    "inception_v3", "inception_v4", "lcnetv2", "mambaout", "maxxvit", "metaformer",
     "mlp_mixer", "mobilenetv3", "mobilevit", "nextvit", "nfnet", "pvt_v2", "rdnet", "regnet",
-    "repghost", "res2net", "resnest", "resnet", "resnetv2", "rexnet", "senet", "shvit", "sknet",
-    "starnet", "swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr", "tiny_vit",
-    "tresnet", "vgg", "vision_transformer", "vision_transformer_hybrid", "vitamin", "vovnet",
-    "xception", "xception_aligned",
+    "repghost", "res2net", "resnest", "resnet", "resnetv2", "rexnet", "senet", "shvit",
+    "sknet", "starnet", "swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr",
+    "tiny_vit", "tresnet", "vgg", "vision_transformer", "vision_transformer_hybrid",
+    "vision_transformer_relpos", "vitamin", "vovnet", "xception", "xception_aligned",
 )  # fmt: skip
-_EXCEPT = ("*distilled*",)  # they average the logits of two classifiers
+_EXCEPT = (
+    "*distilled*",  # they average the logits of two classifiers
+    "*_rope_mixed_*",  # all blocks share the learned frequencies of one position embedding
+    "vit_srelpos_*",  # all blocks share one learned table of relative positions
+)
 
 
 def names() -> list[str]:
@@ -81,13 +90,14 @@ def chain(network: Any) -> Chain:
     start = next((at for at, (name, _) in enumerate(children) if name in _HEADS), len(children))
     below, above = children[:start], children[start:]
     steps = [step for name, part in below for step in _steps(name, part)]
-    layout: Layout = getattr(network, "output_fmt", "NLC" if _is_mixer(network) else "NCHW")
+    layout: Layout = getattr(network, "output_fmt", "NLC" if _has_tokens(network) else "NCHW")
     if any(parameter is not None for parameter in network._parameters.values()):
         # Class tokens and position embeddings belong to the network itself, and so does their use.
         layout = "NLC"
         first = next((at for at, (name, _) in enumerate(below) if name in _CONTAINERS), 0)
         upper = [part for _, part in below[first:]]
         steps = [step for name, part in below[first:] for step in _steps(name, part)]
+        steps = _with_positions(network, steps)
         steps = [Stem(without(network, [*upper, *(part for _, part in above)])), *steps]
     # The head has its own dropout before the classifier.
     drops = [part for part in network.modules() if isinstance(part, nn.Dropout)]
@@ -122,7 +132,7 @@ class Top(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the pooled features (N, F) of features in the layout of the network."""
-        pooled: Tensor = self.network.forward_head(features, pre_logits=True)
+        pooled: Tensor = self.network.forward_head(features)
         return pooled
 
 
@@ -139,11 +149,49 @@ class Shaped(nn.Module):
         return as_layout(self.top(features), self.layout)
 
 
+class RotaryBlock(nn.Module):
+    """A block of a transformer together with the rotary position embedding that it reads.
+
+    The embedding has no parameters and no saved buffers, so that each block can have its own copy.
+
+    Source: Su et al. 2021, RoFormer: Enhanced transformer with rotary position embedding.
+    """
+
+    def __init__(self, block: nn.Module, rope: nn.Module, prefix_tokens: int) -> None:
+        super().__init__()
+        self.block = block
+        self.rope: Any = copy.deepcopy(rope)
+        self.prefix_tokens = prefix_tokens
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the tokens (N, L, C) of tokens (N, L, C) of a square image."""
+        side = math.isqrt(tokens.shape[1] - self.prefix_tokens)
+        mixed: Tensor = self.block(tokens, rope=self.rope.get_embed(shape=[side, side]))
+        return mixed
+
+
+def _with_positions(network: Any, steps: list[nn.Module]) -> list[nn.Module]:
+    """Return the steps; each block reads the rotary position embedding if ``network`` has one.
+
+    Raises:
+        CutError: the embedding has learned parameters, which all blocks share.
+    """
+    rope = getattr(network, "rope", None)
+    if rope is None:
+        return steps
+    if isinstance(rope, RotaryEmbeddingMixed):
+        raise CutError("all blocks share the learned frequencies of its position embedding")
+    blocks = set(network.blocks)
+    prefix = network.num_prefix_tokens
+    return [RotaryBlock(step, rope, prefix) if step in blocks else step for step in steps]
+
+
 def _steps(name: str, part: nn.Module) -> list[nn.Module]:
     if name in _CONTAINERS and isinstance(part, (nn.Sequential, nn.ModuleList)):
         return list(part)
     return [part]
 
 
-def _is_mixer(network: nn.Module) -> bool:
-    return isinstance(network, MlpMixer)
+def _has_tokens(network: nn.Module) -> bool:
+    """Return whether the blocks of ``network`` return tokens, without parameters of its own."""
+    return isinstance(network, (MlpMixer, VisionTransformerRelPos))
