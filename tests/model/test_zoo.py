@@ -233,7 +233,8 @@ def test_cutting_does_not_change_the_logits_and_gradients_reach_every_block(
     assert float((logits - expected).detach().abs().max()) < 1e-5 * float(expected.abs().max())
     assert read.shape == (2, width)
     assert (len(backbone.blocks), backbone.features, backbone.layout) == (blocks, width, layout)
-    logits.square().sum().backward()
+    loss: Any = logits.square().sum()
+    loss.backward()
     for block in backbone.blocks:
         gradients = [p.grad for p in block.parameters() if p.grad is not None]
         assert any(bool(gradient.any()) for gradient in gradients)
