@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
+import warnings
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import GifImagePlugin, Image, TiffImagePlugin
 
+from tests.data.corpus import Picture, corpus
 from thaw.data.decoding import Decoded, DecodeError, decode
 
 if TYPE_CHECKING:
@@ -369,3 +372,30 @@ def test_flipped_bits_never_raise_anything_but_a_decode_error(name: str) -> None
             image = read(bytes(flipped), short_side=16)
             assert image.pixels.ndim == 3
             assert image.pixels.dtype == np.uint8
+
+
+# All kinds of files
+
+
+@pytest.mark.parametrize("picture", corpus(), ids=lambda picture: picture.name)
+def test_a_file_of_each_kind_is_converted_or_refused_with_its_reason(picture: Picture) -> None:
+    assert len(picture.content) <= 1e6
+    if picture.reason:
+        with pytest.raises(DecodeError, match=re.escape(picture.reason)):
+            read(picture.content)
+    else:
+        pixels = read(picture.content).pixels
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[2] == 3
+        is_flat = picture.name in {"one-pixel.png", "most-elongated.png", "zero.gif"}
+        assert np.ptp(pixels) > 60 or is_flat
+
+
+def test_damaged_metadata_prints_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for picture in corpus():
+            if picture.name == "option-damaged-exif.jpeg":
+                read(picture.content)
+    assert not seen
+    assert capsys.readouterr() == ("", "")

@@ -16,6 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from thaw.data import deep_samples
 from thaw.data.colours import GREY, ColourError, conversion_of, has_equal_channels, to_rgb
+from thaw.data.decoding_memory import memory_problem
+from thaw.data.file_kinds import reason_not_opened, size_by_header
 from thaw.data.limits import STRIP_PIXELS, shape_problem, strips
 from thaw.data.orientation import operation_of, upright_rows, upright_size
 
@@ -64,26 +66,38 @@ def decode(
     if not content:
         raise DecodeError("the file is empty")
     try:
-        # Pillow warns from 89 megapixels on. Here the caller sets the limit, and it is checked.
+        # Pillow warns from 89 megapixels on. Here the caller sets the limit, and it is checked. It
+        # also warns of damaged metadata, which thaw does not use.
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            _check_size(*image.size, max_megapixels)
+            warnings.simplefilter("ignore")
+            image = _open(content, max_megapixels)
             return _convert(image, content, short_side, pixel_range)
     except DecodeError:
         raise
     except ColourError as error:
         raise DecodeError(str(error)) from None
-    except Image.DecompressionBombError:  # Pillow's own limit, which is above all of ours
-        raise DecodeError(
-            f"more than prepare.max_megapixels = {max_megapixels:g}: shrink the image"
-        ) from None
-    except UnidentifiedImageError:
-        raise DecodeError(f"not an image in a known format ({', '.join(FORMATS)})") from None
     except MemoryError:  # this error has no text
         raise DecodeError("cannot be decoded: there is not enough memory") from None
     except Exception as error:
         raise DecodeError(f"cannot be decoded: {' '.join(str(error).split())}") from None
+
+
+def _open(content: bytes, max_megapixels: float) -> Image.Image:
+    """Return the image in ``content``, not yet decoded.
+
+    Raises:
+        DecodeError: it is not an image, or refused because of its size.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise DecodeError(reason_not_opened(content, FORMATS)) from None
+    except Image.DecompressionBombError as error:  # Pillow's own limit, above all of ours
+        if size := size_by_header(content, FORMATS):
+            _check_size(*size, max_megapixels)
+        raise DecodeError(f"too many pixels: {error}") from None
+    _check_size(*image.size, max_megapixels)
+    return image
 
 
 def _convert(
@@ -103,6 +117,9 @@ def _convert(
     if pixel_range != "clip":
         deep_samples.correct_byte_order(image)
     raw = deep_samples.raw_mode(image)
+    all_bits = pixel_range not in {"type", "clip"} and deep_samples.has_deep_colours(image, raw)
+    if problem := memory_problem(image, size, content, all_bits=all_bits):
+        raise DecodeError(problem)
     image.load()
     operation = operation_of(image)
     if operation is not None:
@@ -120,13 +137,13 @@ def _convert(
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:
     """Raise DecodeError if an image of this size is refused."""
+    if problem := shape_problem(width, height):
+        raise DecodeError(problem)
     if width * height > max_megapixels * 1e6:
         raise DecodeError(
             f"{width} x {height} pixels, more than prepare.max_megapixels = {max_megapixels:g}: "
             "shrink the image, or raise the limit"
         )
-    if problem := shape_problem(width, height):
-        raise DecodeError(problem)
 
 
 def _pixels(image: Image.Image, operation: Transpose | None, short_side: int) -> NDArray[np.uint8]:

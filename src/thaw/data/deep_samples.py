@@ -56,6 +56,11 @@ def conversion_of(image: Image.Image, raw: str) -> str | None:
     return "16 bits to 8 bits" if _is_grey(image) or _COLOURS.fullmatch(raw) else None
 
 
+def has_deep_colours(image: Image.Image, raw: str) -> bool:
+    """Return whether the file has colours of 16 bits, of which Pillow keeps the high bytes."""
+    return not _is_grey(image) and conversion_of(image, raw) is not None
+
+
 def to_8_bits(
     image: Image.Image, raw: str, content: bytes, pixel_range: PixelRange
 ) -> tuple[Image.Image, UsedRange]:
@@ -151,27 +156,25 @@ def _colours_to_8_bits(
     image: Image.Image, kind: str, low_bytes: Image.Image, pixel_range: PixelRange
 ) -> tuple[Image.Image, UsedRange]:
     """Return colours of 16 bits with 8 bits; all colours of an image have the same range."""
-    is_grey = kind == "LA"
-    pairs = [
-        (image.getchannel(name), low_bytes.getchannel("G" if is_grey else name))
-        for name in (["R"] if is_grey else _colour_bands(image))
-    ]
-    extrema = [(v.min(), v.max()) for pair in pairs for _, v in _pair_strips(*pair)]
+    extrema = [(v.min(), v.max()) for _, v in _colour_strips(image, kind, low_bytes)]
     used = used_range(pixel_range, int(np.min(extrema)), int(np.max(extrema)))
-    channels = []
-    for pair in pairs:
-        channel = np.empty(image.size[::-1], dtype=np.uint8)
-        for top, values in _pair_strips(*pair):
-            channel[top : top + len(values)] = used.to_8_bits(values)
-        channels.append(Image.fromarray(channel))
-    result = Image.merge("RGB", channels * (3 // len(channels)))
+    width, height = image.size
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    for top, values in _colour_strips(image, kind, low_bytes):
+        pixels[top : top + len(values)] = used.to_8_bits(values)
+    result = Image.fromarray(pixels)
     if "A" in image.getbands():
         result.putalpha(image.getchannel("A"))
     return result, used
 
 
-def _pair_strips(high: Image.Image, low: Image.Image) -> Iterator[tuple[int, NDArray[np.uint16]]]:
-    """Yield (first row, values) of strips of a channel, from its high and low bytes."""
-    for top, bottom in strips(*high.size):
-        box = (0, top, high.width, bottom)
-        yield top, np.asarray(high.crop(box)).astype(np.uint16) * 256 + np.asarray(low.crop(box))
+def _colour_strips(
+    image: Image.Image, kind: str, low_bytes: Image.Image
+) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """Yield (first row, values (H, W, 3 or 1)) of strips, from the high and the low bytes."""
+    is_grey = kind == "LA"
+    high_bands, low_bands = (slice(0, 1), slice(1, 2)) if is_grey else (slice(3), slice(3))
+    for top, bottom in strips(*image.size):
+        box = (0, top, image.width, bottom)
+        high = np.asarray(image.crop(box))[..., high_bands].astype(np.uint16)
+        yield top, high * 256 + np.asarray(low_bytes.crop(box))[..., low_bands]

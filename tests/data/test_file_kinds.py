@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.data.corpus import corpus
+from thaw.data.decoding import FORMATS
+from thaw.data.file_kinds import reason_not_opened, size_by_header
+
+FILES = {picture.name: picture for picture in corpus()}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("zeros.jpg", "not an image: only zero bytes; the file was not written completely"),
+        ("page.jpg", "not an image: an HTML page; a download has failed, perhaps"),
+        ("page-with-space.png", "not an image: an HTML page; a download has failed, perhaps"),
+        ("error.jpg", "not an image: text"),
+        ("drawing.svg", "an SVG drawing, which thaw does not read: convert it to JPEG or PNG"),
+        ("pointer.png", "not an image: a pointer of Git LFS; run `git lfs pull`"),
+        ("phone.heic", "a HEIC image, which thaw does not read: convert it to JPEG or PNG"),
+        ("video.jpg", "not an image: a video (MP4)"),
+        ("noise.jpg", "not an image in a known format (JPEG, PNG, WEBP, BMP, TIFF, GIF)"),
+        ("zero-wide.png", "0 x 10 pixels by its header: it has no pixels"),
+        ("zero-wide.bmp", "0 x 36 pixels by its header: it has no pixels"),
+        ("header-only.webp", "cannot be decoded: a WEBP file with a damaged or unknown header"),
+        (
+            "deep-double.tif",
+            "cannot be decoded: a TIFF file with a damaged or unknown header (unknown pixel mode)",
+        ),
+    ],
+)
+def test_the_reason_says_what_the_file_is(name: str, reason: str) -> None:
+    assert reason_not_opened(FILES[name].content, FORMATS) == reason
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 8, 12, 16, 20, 24, 30])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_any_beginning_of_any_file_has_a_reason(length: int) -> None:
+    for picture in FILES.values():
+        assert reason_not_opened(picture.content[:length], FORMATS)
+
+
+def test_the_size_of_an_image_that_pillow_refuses_is_read_from_its_header() -> None:
+    assert size_by_header(FILES["1-wide.png"].content, FORMATS) == (1, 2**31 - 1)
+    assert size_by_header(FILES["large.gif"].content, FORMATS) == (65535, 65535)
+    assert size_by_header(b"no image", FORMATS) is None
