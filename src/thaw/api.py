@@ -105,7 +105,7 @@ class Project:
             The new project.
 
         Raises:
-            ThawError: there are no such images, or a file would be overwritten.
+            ThawError: there are no such images, fewer than two classes, or files in the way.
         """
         options = [] if images is None else ["--images", str(Path(images).absolute())]
         run_module(_CLI, ["init", str(Path(path).absolute()), *options], Path.cwd())

@@ -40,8 +40,48 @@ def test_init_prints_what_it_found_and_the_next_command(
     assert "cd flowers && " in output
 
 
+def test_init_quotes_the_folder_and_names_it_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = run("init", "my flowers!")
+    assert f"new project: {tmp_path / 'my flowers!'}" in output
+    assert "cd 'my flowers!' && git add" in output
+
+
+def test_init_in_the_working_directory_prints_no_cd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "cd " not in run("init", ".")
+
+
+def test_init_says_that_there_are_more_problems_than_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = tiny.images(tmp_path / "photos", each=3)
+    for number in range(20):
+        (images / f"empty {number:02d}").mkdir()
+    output = run("init", "flowers", "--images", "photos")
+    assert "(20 problems)" in output
+    assert output.count("the class has no image") == 12
+    assert "... and 8 more" in output
+
+
+def test_init_says_how_the_folders_were_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for split in ("Training", "Testing"):
+        tiny.images(tmp_path / "photos" / split, each=3)
+    output = run("init", "flowers", "--images", "photos")
+    assert "splits: train from Training, test from Testing" in output
+    assert "no val split" in output
+
+
 def test_init_without_images_says_where_to_put_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "put the images into data/raw" in run("init", "flowers")
+    assert "put the images into its folder data/raw" in run("init", "flowers")

@@ -121,6 +121,16 @@ def test_other_spellings_of_the_same_folder_are_refused(project: Path, spelling:
     assert_lost_nothing(project, "data.path", "data/prepared, which the stage prepare")
 
 
+def test_the_same_path_under_two_keys_is_one_line(project: Path) -> None:
+    tiny.images(project / "data/prepared/mine")
+    place = "data/prepared/mine"
+    edit(data__source="folder", data__path=place, data__root=place)
+    message = error("check")
+    assert message.startswith(f"params.yaml: data.path: {place} is inside ")
+    assert message.endswith("and set data.path and data.root")
+    assert "\n" not in message
+
+
 @pytest.mark.parametrize(
     "place",
     [

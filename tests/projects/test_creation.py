@@ -111,9 +111,45 @@ def test_an_existing_readme_stays(photos: Path) -> None:
 
 
 def test_images_that_contain_the_project_are_refused_and_nothing_is_left(photos: Path) -> None:
-    with pytest.raises(ThawError, match=r"data.path: .* contains "):
+    with pytest.raises(ThawError, match=r"^--images: .*photos contains .*: move the images to "):
         create_project(photos / "project", photos)
     assert not (photos / "project").exists()
+
+
+def test_images_beside_outputs_of_the_project_are_refused_once(folder: Path) -> None:
+    tiny.images(folder / "flowers/data", each=3)
+    with pytest.raises(ThawError) as caught:
+        create_project(Path("flowers"), Path("flowers/data"))
+    message = str(caught.value)
+    assert message.startswith("--images: data contains data/prepared, which the stage prepare ")
+    assert "params.yaml" not in message
+    assert "\n" not in message
+    assert sorted(path.name for path in Path("flowers").iterdir()) == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "reason"), [((), "contains no images"), (("red",), "only one class")]
+)
+def test_images_without_two_classes_are_refused_and_nothing_is_written(
+    folder: Path, classes: tuple[str, ...], reason: str
+) -> None:
+    (folder / "photos").mkdir()
+    tiny.images(folder / "photos", classes=classes, each=3)
+    with pytest.raises(ThawError, match=f"^--images: .*{reason}"):
+        create_project(Path("new/flowers"), Path("photos"))
+    assert not Path("new").exists()
+
+
+def test_a_folder_with_other_files_is_refused_unless_that_is_stated(folder: Path) -> None:
+    tiny.images(folder / "work/photos", each=3)
+    (folder / "work/thesis.tex").touch()
+    (folder / "work/inner").mkdir()
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ThawError, match=r"holds other files \(inner, thesis.tex\).* --existing"):
+        create_project(Path("work/inner/.."), Path("work/photos"))
+    assert sorted(folder.rglob("*")) == before
+    create_project(Path("work/inner/.."), Path("work/photos"), existing=True)
+    assert params("work").data.path == "photos"
 
 
 def test_images_that_do_not_exist_are_refused_and_nothing_is_left() -> None:

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
 
 import pytest
 
 from tests import tiny
 from thaw.errors import ThawError
 from thaw.projects.image_survey import survey
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_folder_per_class_is_counted_and_measured(tmp_path: Path) -> None:
@@ -43,6 +41,37 @@ def test_problems_that_prepare_will_refuse_are_listed(tmp_path: Path) -> None:
     problems = "\n".join(survey(images).problems)
     assert "there is only one class" in problems
     assert "empty: the class has no image" in problems
+
+
+def test_notes_say_how_the_folders_were_understood(tmp_path: Path) -> None:
+    for split in ("Training", "Testing"):
+        tiny.images(tmp_path / "photos" / split, each=3)
+    found = survey(tmp_path / "photos")
+    assert found.splits == {"train": 9, "test": 9}
+    assert found.notes[0] == "splits: train from Training, test from Testing"
+    assert "no val split" in found.notes[1]
+
+
+@pytest.mark.parametrize("classes", [(), ("red",)])
+def test_fewer_than_two_classes_are_useless(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    (tmp_path / "photos").mkdir()
+    images = tiny.images(tmp_path / "photos", classes=classes, each=2)
+    (images / "empty").mkdir()
+    with pytest.raises(ThawError, match=r"^--images: "):
+        survey(images).refuse_useless()
+
+
+def test_two_classes_with_images_are_of_use(tmp_path: Path) -> None:
+    survey(tiny.images(tmp_path / "photos", classes=("red", "blue"), each=2)).refuse_useless()
+
+
+def test_a_single_image_and_an_archive_are_refused_with_what_to_give(tmp_path: Path) -> None:
+    images = tiny.images(tmp_path / "photos", each=1)
+    with pytest.raises(ThawError, match=r"000.png is one image; give a folder that contains"):
+        survey(images / "red/000.png")
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", images)
+    with pytest.raises(ThawError, match="is an archive: unpack it; give a folder"):
+        survey(Path(archive))
 
 
 def test_an_image_that_cannot_be_read_is_left_out_of_the_sizes(tmp_path: Path) -> None:

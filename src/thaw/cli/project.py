@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,16 +32,22 @@ def init(
             "or a CSV file with the columns path,label[,split]."
         ),
     ] = None,
+    existing: Annotated[
+        bool, typer.Option("--existing", help="Create the project beside other files in DIR.")
+    ] = False,
 ) -> None:
     """Create a project: parameters and pipeline for a set of images."""
     from thaw.projects.creation import create_project
 
-    found = create_project(folder, images)
+    found = create_project(folder, images, existing=existing)
+    typer.echo(f"new project: {folder.resolve()}")
     if found is None:
-        typer.echo(f"{folder}: put the images into data/raw, one folder per class")
+        typer.echo("put the images into its folder data/raw, one folder per class")
     else:
         _print_survey(found)
-    typer.echo(f"Next:  cd {folder} && git add --all && git commit -m 'New project' && dvc repro")
+    steps = "git add --all && git commit -m 'New project' && dvc repro"
+    place = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    typer.echo(f"Next:  {place}{steps}")
 
 
 def upgrade(
@@ -103,8 +110,10 @@ def _print_survey(found: Survey) -> None:
         typer.echo(f"`dvc repro` will refuse these images ({len(found.problems)} problems):")
         for problem in found.problems[:_MOST_SHOWN]:
             typer.echo(f"  - {problem}")
+        if (more := len(found.problems) - _MOST_SHOWN) > 0:
+            typer.echo(f"  ... and {more} more: `thaw stage prepare` lists all")
     if not Path(found.data.path).is_absolute():
-        typer.echo(f"Keep track of the images: dvc add {found.data.root}")
+        typer.echo(f"Keep track of the images: dvc add {shlex.quote(found.data.root)}")
 
 
 def _pairs(counts: dict[str, int]) -> list[str]:

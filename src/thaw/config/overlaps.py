@@ -68,14 +68,35 @@ def refuse_overlaps(params: Params) -> None:
     Raises:
         ThawError: a line for each such parameter, with both paths.
     """
+    keys: dict[Path, list[str]] = {}
+    for key, path in _inputs(params):
+        keys.setdefault(path, []).append(key)
+    lines = [
+        f"{PARAMS_FILE}: {names[0]}: {overlap}: move your files to a folder of their "
+        f"own and set {' and '.join(names)}"
+        for path, names in keys.items()
+        if (overlap := overlap_of(path, params))
+    ]
+    if lines:
+        raise ThawError("\n".join(lines))
+
+
+def overlap_of(path: Path, params: Params) -> str | None:
+    """Return how an input overlaps with an output of the project; None if it does not.
+
+    The text names both paths and the program that writes the output.
+    """
     stores = [
         *_local_store(params.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", ""), "MLflow"),
         *_local_store(params.search.storage, "`thaw search`"),
     ]
-    outputs = [*OUTPUTS, *_links_inside(STAGE_OUTPUTS), *stores]
-    overlaps = (_overlap(key, path, outputs) for key, path in _inputs(params))
-    if lines := [f"{PARAMS_FILE}: {line}" for line in overlaps if line]:
-        raise ThawError("\n".join(lines))
+    for output in (*OUTPUTS, *_links_inside(STAGE_OUTPUTS), *stores):
+        if relation := relation_of(path, output.path):
+            return (
+                f"{described(path)} {relation} {described(output.path)}, which {output.owner} "
+                "writes or removes"
+            )
+    return None
 
 
 def refuse_output(out: Path, option: str, inputs: Iterable[tuple[str, Path]] = ()) -> None:
@@ -119,18 +140,6 @@ def refuse_to_replace(out: Path, option: str, marks: Iterable[bytes], what: str)
         raise ThawError(
             f"{option}: {out} exists and is not {what}: give another {option}, or delete it"
         )
-
-
-def _overlap(key: str, path: Path, outputs: Iterable[Output]) -> str | None:
-    """Return a line that describes the first overlap of an input; None if there is none."""
-    for output in outputs:
-        if relation := relation_of(path, output.path):
-            return (
-                f"{key}: {described(path)} {relation} {described(output.path)}, which "
-                f"{output.owner} writes or removes: move your files to a folder of their own and "
-                f"set {key}"
-            )
-    return None
 
 
 def _inputs(params: Params | _Inputs) -> list[tuple[str, Path]]:

@@ -8,49 +8,51 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Template
 
 from thaw import __version__
 from thaw.config.data_sections import Data
 from thaw.config.loading import PARAMS_FILE
-from thaw.config.overlaps import refuse_overlaps
+from thaw.config.overlaps import overlap_of
 from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.errors import ThawError
 from thaw.projects.image_survey import Survey, survey
 from thaw.projects.initial_params import initial_params, model_name, params_text
+from thaw.projects.project_folder import new_folder, refuse_other_files, refuse_project
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
 
+if TYPE_CHECKING:
+    from thaw.config.params import Params
+
 IMAGES = Path("data/raw")
-_MARKS = (PARAMS_FILE, Path("dvc.yaml"), tool_lock.LOCK, Path(".dvc"))
 _KEPT = (Path("README.md"),)  # an existing one stays; of others the project needs its own
 _DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 
 
-def create_project(folder: Path, images: Path | None) -> Survey | None:
+def create_project(folder: Path, images: Path | None, *, existing: bool = False) -> Survey | None:
     """Create a project in ``folder`` and return what was found about its images.
 
     ``images`` is a folder or a CSV file. Without it, images in ``data/raw`` of the project are
-    used; if there are none, None is returned.
+    used; if there are none, None is returned. ``existing`` allows a folder with other files.
 
     Raises:
-        ThawError: ``folder`` is a project already, a file would be overwritten, there are no such
-            images, or they overlap with what the project writes. Nothing is written then.
+        ThawError: ``folder`` is a project already or has other files, a file would be overwritten,
+            the images cannot be used for a classifier (none, one class), or they overlap with
+            what the project writes. Nothing is written then.
     """
-    _refuse_project(folder)
-    images = None if images is None else Path(os.path.abspath(images))  # noqa: PTH100  (links stay)
-    is_new = not folder.exists()
+    refuse_project(folder)
+    # Links stay: a path through a link may be the one that the user keeps.
+    images = None if images is None else Path(os.path.abspath(images))  # noqa: PTH100
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.chdir(folder):
+        with new_folder(folder), contextlib.chdir(folder):
+            if not existing:
+                refuse_other_files(Path.cwd(), images)
             return _create(model_name(Path.cwd().name), _inside(images))
     except OSError as error:
         raise ThawError(f"{folder}: cannot create a project here: {error.strerror}") from None
-    finally:
-        if is_new:
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # it is empty if the project was refused
 
 
 def template(file: str, /, **values: str) -> str:
@@ -64,9 +66,11 @@ def _create(name: str, images: Path | None) -> Survey | None:
     if images is None and _has_images(IMAGES):
         images = IMAGES
     found = None if images is None else survey(images)
+    if found:
+        found.refuse_useless()
     data = found.data if found else Data(source="folder", path=str(IMAGES), root=str(IMAGES))
     params = initial_params(name, data, found)
-    refuse_overlaps(params)
+    _refuse_overlaps(params)
     texts = _texts(name, Path(data.root), params_text(params))
     there = [path for path in texts if path.exists()]
     if conflicts := [str(path) for path in there if path not in _KEPT]:
@@ -100,14 +104,18 @@ def _texts(name: str, root: Path, params: str) -> dict[Path, str]:
     return texts
 
 
-def _refuse_project(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ThawError(f"{folder} is not a folder")
-    if marks := [str(path) for path in _MARKS if (folder / path).exists()]:
-        raise ThawError(
-            f"{folder} is a project already (it has {', '.join(marks)}): choose another folder, "
-            "or run `thaw upgrade` in it"
-        )
+def _refuse_overlaps(params: Params) -> None:
+    """Raise if the images overlap with files that the project writes.
+
+    Raises:
+        ThawError: names both paths.
+    """
+    for path in (params.data.path, params.data.root):
+        if overlap := overlap_of(Path(path), params):
+            raise ThawError(
+                f"--images: {overlap}: move the images to a folder of their own, for example "
+                f"{IMAGES} in the project, and give that"
+            )
 
 
 def _inside(images: Path | None) -> Path | None:

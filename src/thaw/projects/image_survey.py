@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import tarfile
+import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from thaw.config.data_sections import Data, Prepare
+from thaw.data.decoding import EXTENSIONS
 from thaw.errors import ThawError
 from thaw.ingest.checks import class_problems
 from thaw.ingest.labels import similarity_problems
@@ -20,6 +23,7 @@ from thaw.ingest.sources import list_images
 if TYPE_CHECKING:
     from thaw.ingest.listing import Listing
 
+_FEWEST_CLASSES = 2
 _MOST_HEADERS = 400  # images whose size is read
 
 
@@ -48,6 +52,15 @@ class Survey:
         """Return the median short side in pixels; None if no image could be read."""
         return int(statistics.median_low(self.short_sides)) if self.short_sides else None
 
+    def refuse_useless(self) -> None:
+        """Raise if there are fewer than two classes with images: no classifier can learn from them.
+
+        Raises:
+            ThawError: states the problems.
+        """
+        if sum(count > 0 for count in self.counts.values()) < _FEWEST_CLASSES:
+            raise ThawError("\n".join(f"--images: {problem}" for problem in self.problems))
+
 
 def survey(path: Path) -> Survey:
     """Look at the images that ``path`` names: a folder, or a CSV file with paths and labels.
@@ -59,6 +72,8 @@ def survey(path: Path) -> Survey:
     """
     if not path.exists():
         raise ThawError(f"--images: there is no {path}")
+    if path.is_file():
+        _refuse_other_file(path)
     is_csv = path.is_file()
     root = path.parent if is_csv else path
     data = Data(source="csv" if is_csv else "folder", path=str(path), root=str(root))
@@ -71,6 +86,24 @@ def survey(path: Path) -> Survey:
         _short_sides(found),
         [*found.problems, *class_problems(found), *similarity_problems(found)],
         source_notes(found, Prepare()),
+    )
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Raise if the file ``path`` is known to be no CSV file.
+
+    Raises:
+        ThawError: it is an image or an archive.
+    """
+    if path.suffix.lower() in EXTENSIONS:
+        kind = "is one image"
+    elif zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
+        kind = "is an archive: unpack it"
+    else:
+        return
+    raise ThawError(
+        f"--images: {path} {kind}; give a folder that contains a folder per class, or a CSV file "
+        "with the columns path,label[,split]"
     )
 
 

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thaw.errors import ThawError
+from thaw.projects.project_folder import new_folder, refuse_other_files, refuse_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_files_of_a_fresh_repository_and_the_images_are_no_other_files(tmp_path: Path) -> None:
+    for name in ("README.md", "LICENSE", ".gitignore", "labels.csv"):
+        (tmp_path / name).touch()
+    for name in (".git", ".venv", "venv", "data"):
+        (tmp_path / name).mkdir()
+    refuse_other_files(tmp_path, tmp_path / "labels.csv")
+
+
+def test_other_files_are_named(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / f"{number}.txt").touch()
+    with pytest.raises(ThawError, match=r"0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 3 more"):
+        refuse_other_files(tmp_path, None)
+
+
+def test_images_elsewhere_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ThawError, match="photos"):
+        refuse_other_files(tmp_path, tmp_path.parent / "photos")
+    refuse_other_files(tmp_path, tmp_path / "photos/deep")
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "thaw.lock", ".dvc"])
+def test_a_project_is_refused(tmp_path: Path, name: str) -> None:
+    refuse_project(tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(ThawError, match=f"is a project already .it has {name}"):
+        refuse_project(tmp_path)
+
+
+def test_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with pytest.raises(ThawError, match="x is not a folder"):
+        refuse_project(tmp_path / "x")
+
+
+def test_new_folders_are_removed_if_they_stay_empty(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "a/b"):
+        assert (tmp_path / "a/b").is_dir()
+    assert not (tmp_path / "a").exists()
+    with new_folder(tmp_path / "a/b"):
+        (tmp_path / "a/b/x").touch()
+    assert (tmp_path / "a/b/x").exists()
+
+
+def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
+    with new_folder(tmp_path):
+        pass
+    assert tmp_path.is_dir()
