@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thaw.config.training_sections import AUTO
 from thaw.data.prepared import Prepared
 from thaw.model.batchnorm import fold_blocks
 from thaw.model.freezing import apply_plan
@@ -82,12 +83,16 @@ class Context:
 
     def setup(self, phase: Phase) -> TrainingSetup:
         """Return the settings of ``phase`` with the project's regularisation and seed."""
+        launch = self.params.launch
+        is_measured = phase.settings.batch_size == AUTO and launch.accumulate == 1
         return TrainingSetup(
             phase.settings,
             self.params.regularize,
             self.params.seed,
             phase.lr_decay,
             phase.gradual_epochs,
+            accumulate="auto" if is_measured else launch.accumulate,
+            compile=launch.compile,
         )
 
     def train(self, classifier: Classifier, phase: Phase, observer: Observer) -> Progress:

@@ -7,12 +7,13 @@ from torch import nn
 
 from tests.advice.project import BLOCKS, open_model
 from thaw.advice import auto_values as module
-from thaw.advice.auto_values import SMALL_BATCH, choose_policy, resolve
+from thaw.advice.auto_values import choose_policy, resolve
 from thaw.advice.measurements import MANY_IMAGES, MAX_SIMILAR_SHIFT
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.model.batchnorm import fold_all
+from thaw.training.small_batch import SMALL_BATCH
 
 if TYPE_CHECKING:
     from pathlib import Path

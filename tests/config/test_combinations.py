@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         ({"head": {"taps": [3]}, "unfreeze": {"depth": 4}}, "unfreeze.depth"),
         ({"head": {"taps": [3]}, "unfreeze": {"blocks": [1, 4]}}, "unfreeze.blocks"),
         ({"launch": {"processes": 17}}, "unfreeze.batch_size"),
+        ({"launch": {"accumulate": 17}}, "launch.accumulate"),
+        ({"launch": {"processes": 4, "accumulate": 5}}, "launch.accumulate"),
         (
             {"evaluate": {"tta_views": 2}, "augment": {"crop": 0.0, "flip": 0.0}},
             "evaluate.tta_views",

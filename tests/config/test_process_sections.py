@@ -14,6 +14,9 @@ from thaw.config.values import result_values
     [
         ("launch.processes", [1, 1024], [0, 1025]),
         ("launch.threads", [0, 1024], [-1, 1025]),
+        ("launch.accumulate", [1, 65_536, "auto"], [0, 65_537, "all"]),
+        ("launch.compile", ["auto", "on", "off"], [True, "yes"]),
+        ("launch.precision", ["auto", "fp32", "tf32", "bf16", "fp16"], ["no", "fp8", 16]),
         ("resources.workers", [0, 256], [-1, 257]),
         ("resources.checkpoint_minutes", [0.1], [0.0, 1e9]),
         ("resources.cache_gb", [0.0, 1000.0], [-1.0, 1e9]),

@@ -12,7 +12,7 @@ from thaw.config.training_sections import FoldBn, Training, Unfreeze, WarmupHead
     ("key", "accepted", "refused"),
     [
         ("unfreeze.epochs", [0, 100_000], [-1, 100_001]),
-        ("unfreeze.batch_size", [1, 65_536], [0, 65_537]),
+        ("unfreeze.batch_size", [1, 65_536, "auto"], [0, 65_537, "all"]),
         ("unfreeze.depth", [0, 1000, "auto"], [-1, 1001, "all"]),
         ("unfreeze.lr", [1e-9, 1.0], [0.0, -1.0]),
         ("unfreeze.lr_decay", [0.1, 1.0], [0.0, 1.1]),
@@ -31,6 +31,12 @@ def test_each_stage_has_its_own_defaults() -> None:
     assert [stage.epochs for stage in stages] == [20, 7, 0]
     assert [stage.batch_size for stage in stages] == [64, 16, 32]
     assert [stage.lr for stage in stages] == [0.002, 0.0001, 0.0001]
+
+
+def test_automatic_batches_have_the_images_of_the_default() -> None:
+    assert WarmupHead(batch_size="auto").images_per_step == 64
+    assert Unfreeze(batch_size="auto").images_per_step == 16
+    assert Unfreeze(batch_size=8).images_per_step == 8
 
 
 def test_values_that_depend_on_the_data_are_automatic() -> None:

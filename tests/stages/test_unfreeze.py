@@ -6,15 +6,19 @@ import pytest
 import torch
 
 from tests.advice import project as small
+from tests.training.greedy import greedy
 from tests.training.phase import differing, state
 from thaw.advice.auto_values import resolve
 from thaw.config.editing import write_values
+from thaw.model.classifier import Classifier
 from thaw.stages import unfreeze
+from thaw.system.processes import run_main
 from thaw.training.observer import Observer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.model.classifier import ClassifierPart
     from thaw.training.progress import Progress
 
 
@@ -48,6 +52,32 @@ def run(**values: Any) -> tuple[Progress, set[str]]:
     return progress, {
         ".".join(name.split(".")[: 1 + name.startswith("blocks")]) for name in changed
     }
+
+
+def test_exhausted_memory_ends_the_stage_with_what_would_fit_and_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_values({"unfreeze.depth": 2, "unfreeze.batch_norm": "frozen", "unfreeze.batch_size": 8})
+    forward = Classifier.part
+
+    def part(model: Classifier, start: int, end: int | None = None) -> ClassifierPart:
+        made = forward(model, start, end)
+        greedy(made, 2)
+        return made
+
+    monkeypatch.setattr(Classifier, "part", part)
+    with pytest.raises(SystemExit) as ended:
+        run_main(unfreeze.main)
+    assert ended.value.code == 2
+    assert "error: out of memory in epoch 1, step 1: 8 images do not fit" in (
+        text := capsys.readouterr().err
+    )
+    assert "2 do: set launch.accumulate to 4 (or auto)" in text
+    for values in ({"launch.accumulate": "auto"}, {"unfreeze.batch_size": "auto"}):
+        write_values({"unfreeze.batch_size": 8, "launch.accumulate": 1, **values})
+        unfreeze.main()
+        assert "launch.accumulate auto: a step is computed in" in capsys.readouterr().err
+    write_values({"unfreeze.batch_size": 8, "launch.accumulate": 1})
 
 
 @pytest.mark.parametrize(

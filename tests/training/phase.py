@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests import settings, tiny
+from tests.training.greedy import greedy
 from thaw.config.process_sections import Launch, Resources
 from thaw.data.loading import ImageSource
 from thaw.data.packed_store import PackedStore, PackWriter
@@ -55,7 +57,7 @@ TRAIN, VAL, BATCH = 35, 13, 8  # five batches an epoch, the last of three images
 SCORED = (1, 3, 5, 8, 21, 33)
 KILLED_AT = (0, 1, 4, 6, 10)  # which reading of a training batch; 0: not at all
 EACH_EPOCH = (0, 3, 6, 14)  # once in each; 6: at once where a block has thawed
-TOGETHER = ("pulls", "everything")  # of VARIANTS, in two processes
+TOGETHER = ("pulls", "accumulated", "everything")  # of VARIANTS, in two processes
 POLICIES: tuple[BatchNormPolicy, ...] = ("train", "frozen", "fixed", "affine")
 AUGMENT = settings.augment(flip=0.5, rotate=10.0, shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1)
 PREPROCESSING = Preprocessing(
@@ -92,6 +94,7 @@ class Variant:
     training: Training = _TRAINING
     regularize: Regularize = _REGULARIZE
     gradual: int = 0
+    accumulate: int = 1
 
 
 PLAIN = Variant()
@@ -110,6 +113,7 @@ VARIANTS = {
     ),
     "ema": Variant(regularize=settings.regularize(ema=0.9)),
     "gradual": Variant(gradual=1),
+    "accumulated": Variant(accumulate=2),
     "everything": Variant(
         config(optimizer="lamb"),
         settings.regularize(l2_sp=0.5, gradient_noise=0.01, ema=0.9, class_weights="balanced"),
@@ -181,13 +185,16 @@ def fit(
     regularize: Regularize = _REGULARIZE,
     *,
     gradual: int = 0,
+    accumulate: int = 1,
     runtime: Runtime | None = None,
     cut: int = 0,
     log: Callable[[Row], None] = lambda _: None,
 ) -> Progress:
     """Fit as a stage does; checkpoints are in ``folder/checkpoints``."""
     torch.set_num_threads(1)  # two would wait for each other longer than so small a network runs
-    setup = TrainingSetup(training, regularize, SEED, lr_decay=0.5, gradual_epochs=gradual)
+    setup = TrainingSetup(
+        training, regularize, SEED, lr_decay=0.5, gradual_epochs=gradual, accumulate=accumulate
+    )
     observer = Observer(Checkpoints(folder / "checkpoints", "key"), log)
     inputs = PhaseInputs(*sources, cut)
     return loop.fit(runtime or tiny.runtime(), classifier, inputs, setup, observer)
@@ -208,6 +215,7 @@ def fit_variant(
         variant.training,
         variant.regularize,
         gradual=variant.gradual,
+        accumulate=variant.accumulate,
         runtime=runtime,
         log=log,
     )
@@ -283,6 +291,18 @@ class _Rank:
         self.keep(f"fit-{name}", state(classifier))
         self.keep(f"history-{name}", {"losses": losses(progress.history)})
 
+    def agree(self, data: tuple[Source, Source]) -> None:
+        """Measure the pieces that fit: four images in the first process, one in the second."""
+        classifier = model(2, "frozen")
+        greedy(classifier.head, 1 if self.runtime.rank else 4)
+        setup = TrainingSetup(_TRAINING, _REGULARIZE, SEED, accumulate="auto")
+        choices = self.out / "choices.json"
+        inputs = PhaseInputs(*data, 0)
+        loop.fit(self.runtime, classifier, inputs, setup, Observer(choices=choices))
+        self.runtime.wait()
+        parts = json.loads(choices.read_text())["parts"]
+        self.keep("parts", {"parts": torch.tensor(parts)})
+
     def resume(
         self,
         name: str,
@@ -325,6 +345,7 @@ def _main(out: Path) -> None:
     (out / f"refusal-{rank.runtime.rank}.txt").write_text(refusal)
     train, val = rank.data("train", TRAIN), rank.data("val", VAL)
     rank.train((train, val))
+    rank.agree((train, val))
     data = rank.data("augmented", TRAIN, augmented=True), val
     rank.resume("killed", PLAIN, KILLED_AT, data)
     rank.resume("everything", VARIANTS["everything"], EACH_EPOCH, data)

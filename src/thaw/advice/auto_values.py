@@ -11,6 +11,7 @@ from thaw.advice.recommendation import recommend
 from thaw.data.split_names import TRAIN
 from thaw.model.freeze_plan import BatchNormPolicy, Plan, chosen_blocks, last_blocks
 from thaw.system.console import say
+from thaw.training.small_batch import SMALL_BATCH
 
 if TYPE_CHECKING:
     from thaw.advice.recommendation import Recommendation
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from thaw.data.prepared import Prepared
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
-
-# Images per device and step below which the statistics of a batch are too noisy. In Wu & He 2018
-# (Group Normalization, figure 1), the error of BatchNorm rises slightly at 8 images and steeply
-# below.
-SMALL_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,8 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
     # Random weights have no statistics of pretraining data.
     from_scratch = params.backbone.weights == "none"
     shift = None if from_scratch else statistics_shift(context, classifier, preprocessing)
-    images = settings.images_per_step // params.launch.processes
+    parts = params.launch.accumulate if params.launch.accumulate != "auto" else 1
+    images = settings.images_per_step // (params.launch.processes * parts)
     all_train = len(plan.trainable) == plan.blocks
     relearned = all_train and _has_many_images(context.data)
     chosen = choose_policy(images, shift, statistics_are_relearned=relearned, default=default)

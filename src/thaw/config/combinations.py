@@ -62,17 +62,25 @@ def _unfreeze(params: Params) -> Iterator[str]:
 
 
 def _batches(params: Params) -> Iterator[str]:
+    launch = params.launch
     stages: dict[str, Training] = {
         "warmup_head": params.warmup_head,
         "unfreeze": params.unfreeze,
         "fold_bn": params.fold_bn,
     }
     for name, stage in stages.items():
-        if stage.epochs and stage.images_per_step < params.launch.processes:
+        if not stage.epochs:
+            continue
+        images = stage.images_per_step
+        if images < launch.processes:
             yield (
-                f"{name}.batch_size: {stage.images_per_step} images are fewer than "
-                f"launch.processes, {params.launch.processes}: each process needs one image per "
-                "step"
+                f"{name}.batch_size: {images} images are fewer than launch.processes, "
+                f"{launch.processes}: each process needs one image per step"
+            )
+        elif launch.accumulate != "auto" and images < launch.processes * launch.accumulate:
+            yield (
+                f"launch.accumulate: {launch.accumulate} parts of {images} images "
+                f"({name}.batch_size) in {launch.processes} processes: each part needs one image"
             )
 
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from thaw.config.parameter import parameter
 from thaw.config.section import Section
 
+CompileSetting = Literal["auto", "on", "off"]
 PrecisionSetting = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 
 
@@ -29,6 +30,18 @@ class Launch(Section):
         "Precision of training. auto is bf16 on a GPU that supports it, else fp32; tf32 and fp16 "
         "require a GPU.",
         source="Micikevicius et al. 2018; Kalamkar et al. 2019",
+    )
+    accumulate: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = parameter(
+        1,
+        "Parts in which a process computes its images of a step, one after the other; their "
+        "gradients are added. auto takes as few as fit into the memory of the device.",
+        unit="parts",
+    )
+    compile: CompileSetting = parameter(
+        "auto",
+        "Compile the blocks that train. auto measures on a GPU whether the training repays the "
+        "compiler, and is off on a CPU.",
+        source="Ansel et al. 2024 (PyTorch 2)",
     )
 
 

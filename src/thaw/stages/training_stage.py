@@ -124,25 +124,25 @@ def training_stage(name: str, sections: Sequence[str], parent: str = "") -> Iter
         if context.runtime.is_main:
             lock = project_paths.SCRATCH / f"{name}.lock"
             stack.enter_context(only_process(lock, f"the stage {name}"))
-        checkpoints = _checkpoints(name, context, sections, parent)
+        key = _key(name, context, sections, parent)
+        checkpoints = Checkpoints(project_paths.SCRATCH / "checkpoints" / name, key, warn)
+        choices = project_paths.SCRATCH / "choices" / f"{name}-{key}.json"
         if not (context.runtime.is_main and getattr(params, name).has_epochs):
-            yield TrainingStage(name, context, Observer(checkpoints), None)
+            yield TrainingStage(name, context, Observer(checkpoints, choices=choices), None)
             return
         from thaw.tracking.result_run import ResultRun
 
         tracked = ResultRun(params, context.data.manifest.digest)
         stack.enter_context(tracked.stage(name))
-        observer = Observer(checkpoints, lambda row: tracked.log_row(name, row))
+        observer = Observer(checkpoints, lambda row: tracked.log_row(name, row), choices)
         yield TrainingStage(name, context, observer, tracked)
 
 
-def _checkpoints(name: str, context: Context, sections: Sequence[str], parent: str) -> Checkpoints:
-    """Return the checkpoints of this very training: everything that can change its bits is a key.
+def _key(name: str, context: Context, sections: Sequence[str], parent: str) -> str:
+    """Return the key of this very training, made of everything that can change its bits.
 
     A checkpoint under another key belongs to another result and cannot be continued.
     """
     values = result_values(context.params, sections)
-    key = provenance.key(
-        values, context.data.digest, parent, code_digests()[name], torch.__version__
-    )
-    return Checkpoints(project_paths.SCRATCH / "checkpoints" / name, key[:16], warn)
+    digests = context.data.digest, parent, code_digests()[name]
+    return provenance.key(values, *digests, torch.__version__)[:16]

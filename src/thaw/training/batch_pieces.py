@@ -29,9 +29,13 @@ def size_of_pieces(batch_size: int, world: int, parts: int) -> int:
     return -(-of_process // parts)
 
 
-def pieces(batch: Batch, size: int) -> list[Piece]:
-    """Return ``batch`` in as few pieces of at most ``size`` images as possible, of similar size."""
-    count = -(-len(batch.inputs) // size)
+def pieces(batch: Batch, size: int, fewest: int = 1) -> list[Piece]:
+    """Return ``batch`` in as few pieces of at most ``size`` images as possible, of similar size.
+
+    No piece has less than ``fewest`` images, unless the batch has.
+    """
+    images = len(batch.inputs)
+    count = min(-(-images // size), images // fewest)
     if count <= 1:
         return [Piece(batch.inputs, batch.targets, batch.weights)]
     divided = (whole.tensor_split(count) for whole in (batch.inputs, batch.targets, batch.weights))

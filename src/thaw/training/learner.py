@@ -13,6 +13,7 @@ from thaw.data.random_draws import derived_seed
 from thaw.model.frozen_part import ROUNDING_MULTIPLE, FrozenPart
 from thaw.training import optimizers, regularization
 from thaw.training.batch_pieces import kept_momentum, pieces, size_of_pieces
+from thaw.training.compiled_network import compiled
 from thaw.training.optimizer_step import OptimizerStep
 from thaw.training.parameter_groups import parameter_groups
 
@@ -60,7 +61,8 @@ class Learner:
         )
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
         self._seed, self._batch_size = seed, config.images_per_step
-        self._parts, self._piece_size = 1, size_of_pieces(self._batch_size, runtime.world, 1)
+        self.parts, self._fewest = 1, 1
+        self.piece_size = size_of_pieces(self._batch_size, runtime.world, 1)
         self._loss = regularization.Loss(settings, targets)
         blocks = [p for p in classifier.blocks.parameters() if p.requires_grad]
         size = sum(p.numel() for p in classifier.head.parameters())
@@ -90,27 +92,43 @@ class Learner:
         """The network above the frozen blocks, in Accelerate's wrapper."""
         return self._runtime.prepare(self._classifier.part(self._frozen))
 
-    def rewrap(self) -> None:
-        """Follow a change of the plan: DistributedDataParallel must be created again for it."""
-        is_compiled = self._compiled is not None
-        self._compiled = None
-        self.__dict__.pop("network", None)  # the old one's hooks on the weights end with it
-        self._runtime.accelerator.free_memory()
+    def rewrap(self, *, compiled: bool | None = None) -> None:
+        """Follow a change of the plan: DistributedDataParallel must be created again for it.
+
+        With ``compiled``, the network is compiled afterwards or not; by default as before.
+        """
+        is_compiled = self._compiled is not None if compiled is None else compiled
+        self.release()
         self._split()
         if is_compiled:
             self.compile()
 
-    def divide(self, parts: int) -> None:
-        """Compute each batch in ``parts`` pieces, whose gradients are added."""
-        self._parts = parts
-        self._piece_size = size_of_pieces(self._batch_size, self._runtime.world, parts)
+    def release(self) -> None:
+        """Drop the wrapped network and all gradients; :meth:`rewrap` makes it again."""
+        self._compiled = None
+        self.__dict__.pop("network", None)  # the old one's hooks on the weights end with it
+        for group in self._groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        self._runtime.accelerator.free_memory()
+
+    def divide(self, parts: int, fewest: int = 1) -> None:
+        """Compute each batch in ``parts`` pieces of at least ``fewest`` images.
+
+        The gradients of the pieces are added.
+        """
+        self.parts, self._fewest = parts, fewest
+        self.piece_size = size_of_pieces(self._batch_size, self._runtime.world, parts)
         self.rewrap()
+
+    @property
+    def is_compiled(self) -> bool:
+        """True after :meth:`compile`."""
+        return self._compiled is not None
 
     def compile(self) -> None:
         """Compile the network for pieces of full size; others are computed as they are."""
-        # Compiled code has its own setting, which :func:`runtime.start` leaves to this place.
-        torch.use_deterministic_algorithms(mode=True, warn_only=True)
-        self._compiled = torch.compile(self.network, dynamic=False)
+        self._compiled = compiled(self.network)
 
     def _split(self) -> None:
         """Separate the frozen blocks above the cut from the network that trains."""
@@ -120,16 +138,20 @@ class Learner:
         self._below: FrozenPart | None = None
         if frozen > cut:
             # Filling up every batch, not the last alone, would cost more than it is worth.
-            is_multiple = self._piece_size % ROUNDING_MULTIPLE == 0
+            is_multiple = self.piece_size % ROUNDING_MULTIPLE == 0
             exact = is_multiple and self._batch_size % self._runtime.world == 0
             self._below = FrozenPart(whole.part(cut, frozen), pad_batches=exact)
         self._frozen = frozen
 
     @property
+    def bare(self) -> nn.Module:
+        """The network that trains, without Accelerate's wrapper."""
+        return self._classifier.part(self._frozen)
+
+    @property
     def whole(self) -> nn.Module:
         """The network from the inputs of a batch to logits, without Accelerate's wrapper."""
-        upper = self._classifier.part(self._frozen)
-        return nn.Sequential(self._below, upper) if self._below else upper
+        return nn.Sequential(self._below, self.bare) if self._below else self.bare
 
     def set_rate(self, scale: float) -> None:
         """Set every group's learning rate to ``scale`` times its base."""
@@ -148,7 +170,8 @@ class Learner:
         runtime = self._runtime
         runtime.seed(derived_seed(self._seed, epoch, step, runtime.rank))
         # A last image that joins the batch before it must not divide a whole batch.
-        divided = pieces(batch, self._piece_size if self._parts > 1 else len(batch.inputs))
+        size = self.piece_size if self.parts > 1 else len(batch.inputs)
+        divided = pieces(batch, size, self._fewest)
         losses = []
         with kept_momentum(self._classifier, len(divided)):
             for piece in divided:
@@ -158,15 +181,19 @@ class Learner:
             self.step.take(epoch, step, number)
         return runtime.sum(losses[0] if len(losses) == 1 else torch.stack(losses).sum())
 
-    def accumulate(self, piece: Piece, total: int) -> Tensor:
-        """Add the gradient of a piece of a batch of ``total`` images; return its sum of losses."""
+    def accumulate(self, piece: Piece, total: int, network: nn.Module | None = None) -> Tensor:
+        """Add the gradient of a piece of a batch of ``total`` images; return its sum of losses.
+
+        ``network`` is computed instead of the wrapped or compiled one.
+        """
         runtime = self._runtime
         inputs = piece.inputs
         if self._below:
             with torch.no_grad(), runtime.autocast():
                 inputs = self._below(inputs)
-        is_full = len(inputs) == self._piece_size
-        network = self._compiled if self._compiled is not None and is_full else self.network
+        if network is None:
+            is_full = len(inputs) == self.piece_size
+            network = self._compiled if self._compiled is not None and is_full else self.network
         with runtime.one_thread(when=self._is_small):
             with runtime.autocast():
                 outputs = network(inputs)

@@ -12,17 +12,20 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thaw.data.random_draws import shuffled
 from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
 from thaw.training import optimizer_state, schedule, trainable_state
-from thaw.training.checkpoints import join, split
 from thaw.training.epoch_loss import READ_EVERY, EpochLoss
 from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import Row
 from thaw.training.learner import Learner
+from thaw.training.memory_fit import shortage_explained
+from thaw.training.phase_tensors import phase_tensors, restore_phase
 from thaw.training.progress import Progress
+from thaw.training.rehearsal import Rehearsal
 from thaw.training.single_images import fewest_of_phase
+from thaw.training.step_choices import StepChooser
+from thaw.training.step_order import StepOrder
 from thaw.training.validation import validate
 from thaw.training.weight_average import WeightAverage
 
@@ -57,12 +60,14 @@ def fit(
 
     Raises:
         NotFiniteError: a loss or a gradient is not finite.
+        MemoryShortageError: a step does not fit into memory.
         ThawError: BatchNorm cannot normalise a step of so few images.
     """
     assert classifier.plan is not None
-    fewest = 1
+    fewest, images = 1, setup.settings.images_per_step
     if setup.settings.epochs:
-        fewest = fewest_of_phase(runtime, classifier, inputs, setup.settings.images_per_step)
+        parts = setup.accumulate if setup.accumulate != "auto" else 1
+        fewest = fewest_of_phase(runtime, classifier, inputs, images, parts)
     learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
     ema = setup.regularize.ema
@@ -76,8 +81,9 @@ def fit(
         observer=observer,
         best=trainable_state.copy(now),
         average=WeightAverage(now, ema) if ema else None,
-        fewest=fewest,
+        order=StepOrder(runtime, inputs.train, images, setup.seed, fewest),
     )
+    phase.choose()
     phase.start()
     while phase.goes_on():
         phase.one_epoch()
@@ -102,10 +108,23 @@ class _Phase:
     observer: Observer
     best: dict[str, Tensor]
     average: WeightAverage | None
-    fewest: int  # images per process and step
+    order: StepOrder
     progress: Progress = field(default_factory=Progress)
     loss: EpochLoss = field(default_factory=EpochLoss)
     saved_at: float = field(default_factory=time.monotonic)
+
+    def choose(self) -> None:
+        """Choose how a step is computed, before the first one."""
+        if self.setup.settings.epochs:
+            steps = len(self.order.parts(1)) * self.setup.settings.epochs
+            chooser = StepChooser(
+                self.runtime, self.setup, self.observer.choices, self._rehearsal, self.order.fewest
+            )
+            chooser.apply(self.learner, steps)
+
+    def _rehearsal(self) -> Rehearsal:
+        batch = self.order.first_batch()
+        return Rehearsal(self.runtime, self.classifier, self.learner, batch, self.best)
 
     def start(self) -> None:
         """Continue from the last checkpoint, or score the model at the start of the phase."""
@@ -131,8 +150,7 @@ class _Phase:
         """Train to the end of the current epoch of ``progress``."""
         state, runtime, learner = self.progress, self.runtime, self.learner
         epoch = state.epoch + 1
-        order = shuffled(len(self.inputs.train), self.setup.seed, epoch)
-        parts = runtime.batch_parts(order, self.setup.settings.images_per_step, self.fewest)
+        parts = self.order.parts(epoch)
         before = (epoch - 1) * len(parts)
         total = len(parts) * self.setup.settings.epochs
         loaded = runtime.load(self.inputs.train, parts[state.step :], epoch)
@@ -142,7 +160,9 @@ class _Phase:
         self.loss = EpochLoss(state.loss_sum, runtime.device)
         for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
             self._set_rate(before + state.step, total)
-            self.loss.add(learner.learn(batch, epoch, state.step, before + state.step))
+            where = f"in epoch {epoch}, step {state.step + 1}"
+            with shortage_explained(self._rehearsal, where):
+                self.loss.add(learner.learn(batch, epoch, state.step, before + state.step))
             if self.average is not None:
                 self.average.update(self._trained(), before + state.step)
             state.step += 1
@@ -218,24 +238,12 @@ class _Phase:
         checkpoints = self.observer.checkpoints
         if not self.runtime.is_main or checkpoints is None:
             return
-        parts = {
-            "now": self._trained(),
-            "best": self.best,
-            "average": self.average.values if self.average else {},
-            "optimizer": optimizer_state.state(self.learner.optimizer),
-            "scaler": self.learner.step.scaler_state(),
-        }
-        state = self.progress
-        checkpoints.save((state.epoch, state.step), join(parts), asdict(state))
+        state, plan = self.progress, self.gradual.final
+        tensors = phase_tensors(self.classifier, plan, self.learner, self.average, self.best)
+        checkpoints.save((state.epoch, state.step), tensors, asdict(state))
 
     def restore(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         history = [Row(**row) for row in saved.pop("history")]
         self.progress = Progress(**saved, history=history)
-        parts = split(tensors)
-        trainable_state.load(self.classifier, parts["now"])
-        self.best = parts["best"]
-        optimizer_state.restore(self.learner.optimizer, parts["optimizer"])
-        self.learner.step.restore_scaler(parts["scaler"])
-        if self.average:
-            self.average.restore(parts["average"])
+        self.best = restore_phase(tensors, self.classifier, self.learner, self.average)

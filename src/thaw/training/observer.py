@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from thaw.training.checkpoints import Checkpoints
     from thaw.training.history import Row
@@ -20,9 +21,11 @@ def ignore_epoch(row: Row) -> None:
 class Observer:
     """The checkpoints in which a phase saves its state, and the callback for each epoch.
 
-    Without ``checkpoints`` nothing is saved and nothing is resumed. ``on_epoch`` is called in
-    every process; an exception that it raises ends the phase.
+    Without ``checkpoints`` nothing is saved and nothing is resumed. ``choices`` is the file of
+    measured choices, written before the first step. ``on_epoch`` is called in every process; an
+    exception that it raises ends the phase.
     """
 
     checkpoints: Checkpoints | None = None
     on_epoch: Callable[[Row], None] = ignore_epoch
+    choices: Path | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from thaw.config.process_sections import CompileSetting
     from thaw.config.training_sections import Regularize, Training
 
 
@@ -15,6 +16,7 @@ class TrainingSetup:
 
     ``lr_decay`` is the factor between the learning rates of neighbouring blocks. With
     ``gradual_epochs`` above 0, one more block starts to train after each that many epochs.
+    ``accumulate`` and ``compile`` are as in the section ``launch``.
     """
 
     settings: Training
@@ -22,3 +24,5 @@ class TrainingSetup:
     seed: int
     lr_decay: float = 1.0
     gradual_epochs: int = 0
+    accumulate: int | Literal["auto"] = 1
+    compile: CompileSetting = "off"

@@ -13,6 +13,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thaw.errors import ThawError
+from thaw.training.batch_pieces import size_of_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,11 +64,16 @@ def fewest_images(network: nn.Module, norms: Sequence[_BatchNorm], example: Tens
 
 
 def fewest_of_phase(
-    runtime: Runtime, classifier: Classifier, inputs: PhaseInputs, batch_size: int
+    runtime: Runtime,
+    classifier: Classifier,
+    inputs: PhaseInputs,
+    batch_size: int,
+    parts: int = 1,
 ) -> int:
     """Return :func:`fewest_images` for a phase with the plan of ``classifier``.
 
-    The network runs only if there is a step of one image per process: elsewhere the answer is 1.
+    A step is computed in ``parts`` pieces. The network runs only if one image per process may be
+    computed by itself: elsewhere the answer is 1.
     ``classifier`` is in evaluation mode afterwards.
 
     Raises:
@@ -75,7 +81,10 @@ def fewest_of_phase(
     """
     norms = trained_norms(classifier)
     place = np.zeros(1, dtype=np.int64)
-    if not norms or not _has_single_images(runtime, len(inputs.train), batch_size):
+    # Pieces of a smaller batch may have half of the size.
+    has_small_pieces = parts > 1 and size_of_pieces(batch_size, runtime.world, parts) <= 2
+    has_single = has_small_pieces or _has_single_images(runtime, len(inputs.train), batch_size)
+    if not norms or not has_single:
         return 1
     example = inputs.train.read(place).to(runtime.device)
     example = inputs.train.finish(example, place, epoch=None)

@@ -1,0 +1,108 @@
+"""The number of pieces in which a step fits into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw.training.out_of_memory import MemoryShortageError, is_out_of_memory
+from thaw.training.small_batch import SMALL_BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from thaw.training.rehearsal import Rehearsal
+
+_COMMAND = "the same command continues from the last checkpoint"
+
+
+def fewest_parts(rehearsal: Rehearsal) -> int:
+    """Return the fewest parts that fit into the memory of every process, at most one per image.
+
+    The number divides the images of a process, so that all pieces have the same size. All
+    processes come to the same number.
+
+    Raises:
+        MemoryShortageError: no number fits.
+    """
+    runtime = rehearsal.runtime
+    for parts in _candidates(rehearsal):
+        failed = torch.tensor(float(not rehearsal.fits(parts)))
+        if float(runtime.sum(failed)) == 0.0:
+            return parts
+    raise MemoryShortageError(_nothing_fits(rehearsal))
+
+
+@contextlib.contextmanager
+def shortage_explained(rehearse: Callable[[], Rehearsal], where: str) -> Iterator[None]:
+    """Say what would fit, if a step in the block exhausts the memory.
+
+    Raises:
+        MemoryShortageError: it did, ``where``.
+        Exception: any other error of the block.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # their variables hold the activations
+        raise MemoryShortageError(_what_fits(rehearse(), where)) from None
+
+
+def _what_fits(rehearsal: Rehearsal, where: str) -> str:
+    """Return the message for a step that did not fit, with the pieces that do.
+
+    Only this process is asked: the others wait for a step that it cannot take.
+    """
+    parts = rehearsal.learner.parts
+    rehearsal.learner.release()
+    images = len(rehearsal.batch.inputs)
+    message = (
+        f"out of memory {where}: {-(-images // parts)} images do not fit into the memory of "
+        f"{rehearsal.runtime.device} at once"
+    )
+    for more in _candidates(rehearsal):
+        if more > parts and rehearsal.fits(more, moments=0):
+            size = images // more
+            return (
+                f"{message}, {size} do: set launch.accumulate to {more} (or auto), which keeps the "
+                f"images per step, or batch_size to {size * rehearsal.runtime.world}. If another "
+                f"program used the memory, {_COMMAND}."
+            )
+    return f"{message}. {_nothing_fits(rehearsal)}"
+
+
+def _candidates(rehearsal: Rehearsal) -> list[int]:
+    """Return the divisors of the images of a process, where BatchNorm allows so small pieces."""
+    images = len(rehearsal.batch.inputs)
+    return [
+        parts
+        for parts in range(1, images + 1)
+        if images % parts == 0 and (parts == 1 or images // parts >= _smallest(rehearsal))
+    ]
+
+
+def _smallest(rehearsal: Rehearsal) -> int:
+    """Return the fewest images of a piece: under the policy ``train`` it is normalised alone."""
+    return SMALL_BATCH if _has_batch_statistics(rehearsal) else 1
+
+
+def _has_batch_statistics(rehearsal: Rehearsal) -> bool:
+    plan = rehearsal.classifier.plan
+    return plan is not None and plan.batch_norm == "train" and bool(plan.trainable)
+
+
+def _nothing_fits(rehearsal: Rehearsal) -> str:
+    smallest = min(len(rehearsal.batch.inputs), _smallest(rehearsal))
+    images = "1 image fits" if smallest == 1 else f"{smallest} images fit"
+    text = f"Not even {images} into the memory of {rehearsal.runtime.device}"
+    if _has_batch_statistics(rehearsal):
+        text += (
+            "; fewer are not tried, because batch_norm train normalises by them: set "
+            "unfreeze.batch_norm to frozen, fixed or affine"
+        )
+    return f"{text}; a smaller depth, image_size or backbone needs less"

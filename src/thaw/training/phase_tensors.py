@@ -1,0 +1,50 @@
+"""The tensors of a training phase in a checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thaw.training import optimizer_state, trainable_state
+from thaw.training.checkpoints import join, split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from thaw.model.classifier import Classifier
+    from thaw.model.freeze_plan import Plan
+    from thaw.training.learner import Learner
+    from thaw.training.weight_average import WeightAverage
+
+
+def phase_tensors(
+    classifier: Classifier,
+    plan: Plan,
+    learner: Learner,
+    average: WeightAverage | None,
+    best: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    """Return what a phase that trains ``plan`` continues from: current, best and mean weights."""
+    parts = {
+        "now": trainable_state.state(classifier, plan),
+        "best": best,
+        "average": average.values if average else {},
+        "optimizer": optimizer_state.state(learner.optimizer),
+        "scaler": learner.step.scaler_state(),
+    }
+    return join(parts)
+
+
+def restore_phase(
+    tensors: dict[str, Tensor],
+    classifier: Classifier,
+    learner: Learner,
+    average: WeightAverage | None,
+) -> dict[str, Tensor]:
+    """Set what :func:`phase_tensors` returned, except the best weights, which are returned."""
+    parts = split(tensors)
+    trainable_state.load(classifier, parts["now"])
+    optimizer_state.restore(learner.optimizer, parts["optimizer"])
+    learner.step.restore_scaler(parts["scaler"])
+    if average:
+        average.restore(parts["average"])
+    return parts["best"]

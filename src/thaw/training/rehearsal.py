@@ -1,0 +1,97 @@
+"""Steps that are tried before training: do they fit into memory, and how long do they take?"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw.training import trainable_state
+from thaw.training.batch_pieces import pieces, size_of_pieces
+from thaw.training.out_of_memory import is_out_of_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from thaw.data.loading import Batch
+    from thaw.model.classifier import Classifier
+    from thaw.training.learner import Learner
+    from thaw.training.runtime import Runtime
+
+_WARM_UP, _TIMED = 2, 5  # steps
+# What a step needs besides a gradient: the two moments of Adam, and DistributedDataParallel's copy
+# of the gradients.
+_MOMENTS = 2
+_MEMORY_SHARE = 0.95  # of a GPU, so that fragmentation does not end the training later
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Gradients on one real batch that are dropped again.
+
+    No weight changes. ``state`` are the tensors of the classifier that training changes; BatchNorm
+    counts the images that it sees, so that they are restored after each attempt.
+    """
+
+    runtime: Runtime
+    classifier: Classifier
+    learner: Learner
+    batch: Batch
+    state: Mapping[str, Tensor]
+
+    def fits(self, parts: int, *, moments: int = _MOMENTS) -> bool:
+        """Return whether this process can compute the batch in ``parts`` pieces.
+
+        Nothing is exchanged with other processes. ``moments`` is the number of tensors that an
+        optimiser will still allocate for each weight.
+
+        Raises:
+            Exception: any error that does not say that memory is exhausted.
+        """
+        size = size_of_pieces(len(self.batch.inputs), 1, parts)
+        if self.runtime.device.type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(_MEMORY_SHARE, self.runtime.device)
+        try:
+            copies = moments + (self.runtime.world > 1)
+            kept = [
+                torch.empty_like(p) for p in self.learner.step.parameters for _ in range(copies)
+            ]
+            first = pieces(self.batch, size)[0]
+            self.learner.accumulate(first, self.batch.total, self.learner.bare)
+            del kept
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        finally:
+            self._restore()
+            if self.runtime.device.type == "cuda":
+                torch.cuda.set_per_process_memory_fraction(1.0, self.runtime.device)
+                torch.cuda.empty_cache()
+        return True
+
+    def seconds(self) -> float:
+        """Return the median time of forward and backward pass, which all processes measure."""
+        times = []
+        size = self.learner.piece_size
+        for _ in range(_WARM_UP + _TIMED):
+            start = self._now()
+            self.learner.accumulate(pieces(self.batch, size)[0], self.batch.total)
+            times.append(self._now() - start)
+        self._restore()
+        return statistics.median(times[_WARM_UP:])
+
+    def _now(self) -> float:
+        if self.runtime.device.type == "cuda":
+            torch.cuda.synchronize(self.runtime.device)
+        return time.perf_counter()
+
+    def _restore(self) -> None:
+        for parameter in self.learner.step.parameters:
+            parameter.grad = None
+        trainable_state.load(self.classifier, self.state)

@@ -1,0 +1,122 @@
+"""Choices of a phase that are measured: the pieces of a batch, and whether it is compiled.
+
+Both change the rounding of results. They are stored before the first step, so that a training that
+was killed continues with the same ones, and the same training on the same device repeats them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw.system.console import say
+from thaw.system.files import write_whole
+from thaw.training import compilation, memory_fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from thaw.training.learner import Learner
+    from thaw.training.rehearsal import Rehearsal
+    from thaw.training.runtime import Runtime
+    from thaw.training.setup import TrainingSetup
+
+
+@dataclass(frozen=True)
+class StepChoices:
+    """The pieces in which a process computes its images of a step; whether they are compiled."""
+
+    parts: int = 1
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class StepChooser:
+    """Chooses how the learner of a phase computes a step.
+
+    ``path`` is the file of choices that were measured earlier. ``rehearse`` makes the rehearsal
+    for measurements. ``fewest`` is the smallest number of images that BatchNorm can normalise.
+    """
+
+    runtime: Runtime
+    setup: TrainingSetup
+    path: Path | None
+    rehearse: Callable[[], Rehearsal]
+    fewest: int
+
+    def apply(self, learner: Learner, steps: int) -> StepChoices:
+        """Divide and compile what ``learner`` computes in a phase of ``steps`` steps.
+
+        Choices are read from the file, if it holds those of this device and number of processes.
+        Else they are measured, and written there. Nothing is measured for values that the setup
+        gives. All processes make the same choices.
+
+        Raises:
+            MemoryShortageError: no number of pieces fits into memory.
+            ThawError: the network cannot be compiled, but has to be.
+        """
+        if self.setup.accumulate != "auto" and self._is_never_compiled:
+            choices = StepChoices(self.setup.accumulate)
+        else:
+            stored = _read(self.runtime, self.path) if self.runtime.is_main else None
+            choices = _shared(self.runtime, stored) or self._measure(steps)
+        if choices.parts != learner.parts:
+            learner.divide(choices.parts, self.fewest)
+        if choices.compiled != learner.is_compiled:
+            learner.rewrap(compiled=choices.compiled)
+        return choices
+
+    @property
+    def _is_never_compiled(self) -> bool:
+        wanted, device = self.setup.compile, self.runtime.device
+        return wanted == "off" or (wanted == "auto" and device.type == "cpu")
+
+    def _measure(self, steps: int) -> StepChoices:
+        """Return measured choices, with which the learner works afterwards."""
+        rehearsal = self.rehearse()
+        parts = self.setup.accumulate
+        if parts == "auto":
+            parts = memory_fit.fewest_parts(rehearsal)
+        rehearsal.learner.divide(parts, self.fewest)
+        found = StepChoices(parts, compilation.decide(self.setup.compile, rehearsal, steps))
+        if self.runtime.is_main:
+            self._report(found)
+            if self.path is not None:
+                content = {**asdict(found), **_place(self.runtime)}
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(self.path, json.dumps(content).encode())
+        return found
+
+    def _report(self, found: StepChoices) -> None:
+        if self.setup.accumulate == "auto":
+            say(f"launch.accumulate auto: a step is computed in {found.parts} parts")
+        if self.setup.compile == "auto" and self.runtime.device.type != "cpu":
+            say(f"launch.compile auto: {'on' if found.compiled else 'off'}")
+
+
+def _place(runtime: Runtime) -> dict[str, object]:
+    """Return what the choices were measured on."""
+    is_gpu = runtime.device.type == "cuda"
+    name = torch.cuda.get_device_name(runtime.device) if is_gpu else runtime.device.type
+    return {"device": name, "processes": runtime.world}
+
+
+def _read(runtime: Runtime, path: Path | None) -> StepChoices | None:
+    try:
+        content = json.loads(path.read_text()) if path is not None else {}
+        if any(content.get(key) != value for key, value in _place(runtime).items()):
+            return None
+        return StepChoices(int(content["parts"]), bool(content["compiled"]))
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+def _shared(runtime: Runtime, choices: StepChoices | None) -> StepChoices | None:
+    """Return the choices of the first process."""
+    own = [choices.parts, choices.compiled] if choices is not None else [0, 0]
+    parts, compiled = runtime.sum(torch.tensor(own, dtype=torch.float64)).tolist()
+    return StepChoices(int(parts), bool(compiled)) if parts else None

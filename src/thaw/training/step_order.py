@@ -1,0 +1,37 @@
+"""The batches of a phase, in the order in which they are learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thaw.data.random_draws import shuffled
+
+if TYPE_CHECKING:
+    from thaw.data.loading import Batch, BatchPart, Source
+    from thaw.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class StepOrder:
+    """The steps of each epoch: all images of ``source``, shuffled by (``seed``, epoch).
+
+    ``images`` is the number of images of a step over all processes, ``fewest`` the smallest number
+    in one process.
+    """
+
+    runtime: Runtime
+    source: Source
+    images: int
+    seed: int
+    fewest: int
+
+    def parts(self, epoch: int) -> list[BatchPart]:
+        """Return this process's part of each batch of ``epoch`` (from 1)."""
+        order = shuffled(len(self.source), self.seed, epoch)
+        return self.runtime.batch_parts(order, self.images, self.fewest)
+
+    def first_batch(self) -> Batch:
+        """Return this process's part of the first batch of a phase."""
+        (batch,) = self.runtime.load(self.source, self.parts(1)[:1], 1)
+        return batch

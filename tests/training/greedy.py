@@ -1,0 +1,20 @@
+"""A network that exhausts the memory of a device above a number of images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def greedy(module: nn.Module, most: int) -> None:
+    """Let ``module`` raise torch's error in training if it gets more than ``most`` images."""
+
+    def check(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if torch.is_grad_enabled() and len(inputs[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    module.register_forward_pre_hook(check)

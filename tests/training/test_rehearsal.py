@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from tests import tiny
+from tests.training import phase
+from tests.training.greedy import greedy
+from tests.training.test_learner import batch
+from tests.training.test_optimizer_step import learner
+from thaw.training import trainable_state
+from thaw.training.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from thaw.model.classifier import Classifier
+
+
+def rehearsal(model: Classifier, images: int = 6) -> Rehearsal:
+    """Return a rehearsal on a batch of ``images``, of which a step of the learner has eight."""
+    assert model.plan is not None
+    state = trainable_state.copy(trainable_state.state(model, model.plan))
+    made = learner("adamw", asynchronous=False, model=model)
+    return Rehearsal(tiny.runtime(), model, made, batch(images), state)
+
+
+def test_a_rehearsal_changes_neither_weights_nor_statistics_nor_later_steps() -> None:
+    ends = []
+    for rehearses in (True, False):
+        model = phase.model(3, "train", dropout=0.5)
+        made = rehearsal(model)
+        before = phase.state(model)
+        if rehearses:
+            assert made.fits(1)
+            assert made.seconds() > 0
+            assert phase.differing(before, phase.state(model)) == []
+            assert all(parameter.grad is None for parameter in model.parameters())
+        made.learner.network.train()
+        made.learner.learn(batch(), 1, 0, 0)
+        ends.append(phase.state(model))
+    assert phase.differing(*ends) == []
+
+
+@pytest.mark.parametrize(("parts", "fits"), [(1, False), (2, False), (3, True), (6, True)])
+def test_it_says_whether_a_piece_fits(parts: int, fits: bool) -> None:
+    model = phase.model(3, "frozen")
+    greedy(model.head, 2)
+    assert rehearsal(model).fits(parts) is fits
+
+
+def test_other_errors_are_not_taken_for_exhausted_memory() -> None:
+    model = phase.model(3, "frozen")
+    made = rehearsal(model)
+    model.head.register_forward_pre_hook(lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        made.fits(1)

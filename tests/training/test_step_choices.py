@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from safetensors.torch import load_file
+
+from tests import tiny
+from tests.training import phase
+from tests.training.greedy import greedy
+from tests.training.test_learner import batch
+from thaw.training import loop, trainable_state
+from thaw.training.checkpoints import Checkpoints
+from thaw.training.learner import Learner
+from thaw.training.observer import Observer
+from thaw.training.out_of_memory import MemoryShortageError
+from thaw.training.phase_inputs import PhaseInputs
+from thaw.training.rehearsal import Rehearsal
+from thaw.training.setup import TrainingSetup
+from thaw.training.step_choices import StepChoices, StepChooser
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from thaw.data.loading import Source
+    from thaw.model.classifier import Classifier
+    from thaw.model.freeze_plan import BatchNormPolicy
+
+SETUP = TrainingSetup(phase.config(), phase.PLAIN.regularize, phase.SEED, lr_decay=0.5)
+
+
+def chosen(path: Path, most: int, **changes: Any) -> tuple[StepChoices, Learner]:
+    """Return the choices for a head that can train on ``most`` images, and the learner."""
+    model = phase.model(2, "frozen")
+    greedy(model.head, most)
+    setup = replace(SETUP, **changes)
+    runtime = tiny.runtime()
+    learner = Learner(runtime, model, batch(8).targets.numpy(), setup, 0)
+    assert model.plan is not None
+    state = trainable_state.state(model, model.plan)
+    rehearsal = Rehearsal(runtime, model, learner, batch(8), trainable_state.copy(state))
+    return StepChooser(runtime, setup, path, lambda: rehearsal, 1).apply(learner, 100), learner
+
+
+def test_measured_choices_are_stored_and_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "choices" / "unfreeze.json"
+    first, learner = chosen(path, 2, accumulate="auto")
+    assert first == StepChoices(parts=4)
+    assert (learner.parts, learner.piece_size) == (4, 2)
+    again, learner = chosen(path, 8, accumulate="auto")  # all of it would fit
+    assert again == first
+    assert (learner.parts, learner.piece_size) == (4, 2)
+
+
+@pytest.mark.parametrize("changed", [{"device": "NVIDIA H100"}, {"processes": 2}])
+def test_choices_of_another_device_are_measured_again(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    path = tmp_path / "choices.json"
+    chosen(path, 2, accumulate="auto")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    assert chosen(path, 4, accumulate="auto")[0] == StepChoices(parts=2)
+
+
+@pytest.mark.parametrize("content", ["", "[", "{}", '{"device": "cpu", "processes": 1}'])
+def test_a_damaged_file_of_choices_is_measured_again(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "choices.json"
+    path.write_text(content)
+    assert chosen(path, 4, accumulate="auto")[0] == StepChoices(parts=2)
+    assert json.loads(path.read_text())["parts"] == 2
+
+
+def test_nothing_is_measured_for_given_values(tmp_path: Path) -> None:
+    path = tmp_path / "choices.json"
+    found, learner = chosen(path, 0, accumulate=4)
+    assert found == StepChoices(parts=4)
+    assert learner.piece_size == 2
+    assert not path.exists()
+
+
+def trained(
+    folder: Path,
+    sources: tuple[Source, Source],
+    model: Classifier,
+    checkpoint_minutes: float = 60.0,
+    **changes: Any,
+) -> dict[str, Tensor]:
+    """Return the weights after a training, with checkpoints and choices in ``folder``."""
+    observer = Observer(Checkpoints(folder / "checkpoints", "key"), choices=folder / "choices.json")
+    inputs = PhaseInputs(*sources, 0)
+    runtime = replace(tiny.runtime(), checkpoint_seconds=60 * checkpoint_minutes)
+    loop.fit(runtime, model, inputs, replace(SETUP, **changes), observer)
+    return phase.state(model)
+
+
+def data(folder: Path) -> tuple[Source, Source]:
+    return phase.images(folder / "train"), phase.images(folder / "val", phase.VAL)
+
+
+@pytest.mark.parametrize("policy", ["frozen", "fixed", "affine"])
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_accumulated_gradients_train_like_whole_batches(
+    tmp_path: Path, policy: BatchNormPolicy, parts: int
+) -> None:
+    sources = data(tmp_path)
+    whole = trained(tmp_path / "whole", sources, phase.model(2, policy))
+    found = trained(tmp_path / "parts", sources, phase.model(2, policy), accumulate=parts)
+    for name, value in whole.items():
+        assert found[name].float().sub(value.float()).abs().max() < 2e-3, name
+
+
+def test_statistics_of_batches_move_once_per_step(tmp_path: Path) -> None:
+    sources = data(tmp_path)
+    still = phase.config(lr=1e-12)
+    models = [
+        trained(tmp_path / str(parts), sources, phase.model(2, "train"), settings=still,
+                accumulate=parts)
+        for parts in (1, 2)
+    ]  # fmt: skip
+    for name in ("blocks.1.1.running_mean", "blocks.2.1.running_var"):
+        change = (models[0][name] - models[1][name]).abs().max()
+        assert change < 0.05 * models[0][name].abs().max(), name
+
+
+def test_a_killed_training_continues_with_the_pieces_that_it_began_with(tmp_path: Path) -> None:
+    train, val = data(tmp_path)
+
+    def model(most: int) -> Classifier:
+        made = phase.model(2, "frozen", dropout=0.5)
+        greedy(made.head, most)
+        return made
+
+    undisturbed = trained(tmp_path / "a", (train, val), model(2), accumulate="auto")
+    folder = tmp_path / "b"
+    dying = phase.Dying(train, 9)
+    with pytest.raises(phase.Killed):
+        trained(folder, (dying, val), model(2), checkpoint_minutes=1e-9, accumulate="auto")
+    resumed = trained(folder, (train, val), model(8), accumulate="auto")
+    assert phase.differing(undisturbed, resumed) == []
+
+
+def test_exhausted_memory_keeps_the_checkpoint_and_names_what_fits(tmp_path: Path) -> None:
+    train, val = data(tmp_path)
+    folder = tmp_path / "b"
+    undisturbed = trained(tmp_path / "a", (train, val), phase.model(2, "frozen"))
+    model = phase.model(2, "frozen")
+    steps = iter(range(100))
+
+    def fill_up(*_: Any) -> None:
+        if model.head.training and next(steps) == 6:
+            greedy(model.head, 4)
+
+    model.head.register_forward_pre_hook(fill_up)
+    with pytest.raises(MemoryShortageError, match=r"out of memory in epoch 2, step .*4 do: set"):
+        trained(folder, (train, val), model, checkpoint_minutes=1e-9)
+    assert Checkpoints(folder / "checkpoints", "key").latest() is not None
+    resumed = trained(folder, (train, val), phase.model(2, "frozen"))
+    assert phase.differing(undisturbed, resumed) == []
+
+
+def test_two_processes_agree_on_the_pieces_that_fit_in_both(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    out = phase.two_ranks(tmp_path_factory)
+    parts = [int(load_file(out / f"parts-{rank}.safetensors")["parts"]) for rank in range(2)]
+    assert parts == [4, 4]  # one image at a time: what the second process can hold
