@@ -86,7 +86,9 @@ def test_auto_is_off_on_a_cpu_without_a_measurement() -> None:
     assert timed.measured == 0
 
 
-def test_what_torch_cannot_compile_is_not_compiled(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_that_torch_cannot_compile_is_computed_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     broken = RuntimeError("no C++ compiler\nmany lines")
     assert not decided("auto", Timed(1.0, broken), 10_000)
     assert "torch cannot compile, so that it is off: no C++ compiler\n" in capsys.readouterr().err

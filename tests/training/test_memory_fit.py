@@ -19,7 +19,7 @@ def test_the_largest_piece_that_fits_divides_the_batch(images: int, most: int, p
     assert fewest_parts(rehearsal(model, images)) == parts
 
 
-def test_where_not_even_one_image_fits_the_message_says_so() -> None:
+def test_a_device_without_memory_for_one_image_is_an_error() -> None:
     model = phase.model(3, "frozen")
     greedy(model.head, 0)
     with pytest.raises(MemoryShortageError, match=r"Not even 1 image fits.*smaller depth, image"):

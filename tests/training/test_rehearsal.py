@@ -43,7 +43,7 @@ def test_a_rehearsal_changes_neither_weights_nor_statistics_nor_later_steps() ->
 
 
 @pytest.mark.parametrize(("parts", "fits"), [(1, False), (2, False), (3, True), (6, True)])
-def test_it_says_whether_a_piece_fits(parts: int, fits: bool) -> None:
+def test_a_rehearsal_says_whether_a_piece_fits(parts: int, fits: bool) -> None:
     model = phase.model(3, "frozen")
     greedy(model.head, 2)
     assert rehearsal(model).fits(parts) is fits

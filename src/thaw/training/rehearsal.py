@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.data.loading import Batch
+    from thaw.data.batches import Batch
     from thaw.model.classifier import Classifier
     from thaw.training.learner import Learner
     from thaw.training.runtime import Runtime

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from thaw.data.random_draws import shuffled
 
 if TYPE_CHECKING:
-    from thaw.data.loading import Batch, BatchPart, Source
+    from thaw.data.batches import Batch
+    from thaw.data.loading import BatchPart, Source
     from thaw.training.runtime import Runtime
 
 
