@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from thaw.errors import ProblemsError, ThawError
+from thaw.errors import ProblemsError, ThawError, grouped
 
 
 def test_several_problems_are_listed_one_per_line_below_their_number() -> None:
@@ -19,3 +19,30 @@ def test_one_problem_is_counted_in_the_singular() -> None:
 
 def test_listed_problems_are_handled_like_any_mistake_of_the_user() -> None:
     assert issubclass(ProblemsError, ThawError)
+
+
+def test_of_many_problems_of_one_kind_some_are_listed_and_all_are_kept() -> None:
+    links = [f"raw/{number}: a link to a folder" for number in range(3271)]
+    sizes = [f"raw/{number}.png: {number} x 1 pixels" for number in range(7)]
+    error = ProblemsError("no", [*links, "raw/x.png: the file is empty", *sizes], "do this")
+    assert len(error.problems) == 3271 + 1 + 7
+    assert str(error).splitlines() == [
+        "no (3279 problems):",
+        "  - raw/0: a link to a folder",
+        "  - raw/1: a link to a folder",
+        "  - raw/2: a link to a folder",
+        "  - and 3,268 more of this kind",
+        "  - raw/x.png: the file is empty",
+        "  - raw/0.png: 0 x 1 pixels",
+        "  - raw/1.png: 1 x 1 pixels",
+        "  - raw/2.png: 2 x 1 pixels",
+        "  - and 4 more of this kind",
+        "do this",
+    ]
+
+
+def test_the_number_of_kinds_is_limited() -> None:
+    words = [f"{chr(97 + one)}{chr(97 + two)}" for one in range(20) for two in range(20)]
+    lines = grouped([f"x.png: {word}" for word in words])
+    assert len(lines) == 31
+    assert lines[-1] == "and 370 more of 370 other kinds"

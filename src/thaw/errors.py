@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 EXIT_CODE = 2
+_SMALL_GROUP = 5  # problems of one kind that are all listed
+_OF_LARGE_GROUP = 3  # that are listed of a kind with more
+_MOST_KINDS = 30
 
 
 class ThawError(Exception):
@@ -18,11 +23,34 @@ class ThawError(Exception):
 
 
 class ProblemsError(ThawError):
-    """Several problems that were found in one pass, listed with one line each."""
+    """Several problems that were found in one pass.
 
-    def __init__(self, summary: str, problems: Sequence[str]) -> None:
+    The message has a line for each; of a kind with many, it has some. ``problems`` has all.
+    """
+
+    def __init__(self, summary: str, problems: Sequence[str], remedy: str = "") -> None:
         self.problems = list(problems)
         count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
-        super().__init__(
-            "\n".join([f"{summary} ({count}):", *(f"  - {problem}" for problem in self.problems)])
-        )
+        lines = [f"{summary} ({count}):", *(f"  - {line}" for line in grouped(self.problems))]
+        super().__init__("\n".join([*lines, *([remedy] if remedy else [])]))
+
+
+def grouped(problems: Iterable[str]) -> list[str]:
+    """Return lines for ``problems``, a few of each kind.
+
+    A problem is ``place: reason``; those whose reasons differ in numbers only are of one kind.
+    """
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        reason = problem.partition(": ")[2] or problem
+        kinds[re.sub(r"\d[\d,.]*", "#", reason)].append(problem)
+    lines: list[str] = []
+    for members in list(kinds.values())[:_MOST_KINDS]:
+        if len(members) <= _SMALL_GROUP:
+            lines += members
+        else:
+            lines += members[:_OF_LARGE_GROUP]
+            lines.append(f"and {len(members) - _OF_LARGE_GROUP:,} more of this kind")
+    if more := list(kinds.values())[_MOST_KINDS:]:
+        lines.append(f"and {sum(map(len, more)):,} more of {len(more)} other kinds")
+    return lines

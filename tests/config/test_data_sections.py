@@ -12,6 +12,7 @@ from thaw.config.data_sections import Augment
     ("key", "accepted", "refused"),
     [
         ("prepare.val_fraction", [0.01, 0.49], [0.0, 0.5]),
+        ("data.max_bad_fraction", [0.0, 0.1, 1.0], [-0.1, 1.1]),
         ("prepare.short_side", [8, 8192], [7, 8193]),
         ("prepare.max_megapixels", [1.0, 178.0], [0.0, 179.0]),
         (

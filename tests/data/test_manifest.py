@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from thaw.data import manifest
-from thaw.data.manifest import Row
+from thaw.data.manifest import LeftOut, Row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,3 +92,29 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
     manifest.write([row(0)], tmp_path)
     assert (tmp_path / manifest.FILE).read_bytes() == first
     assert b"\r" not in first
+
+
+def test_files_that_are_left_out_follow_the_images_and_are_no_rows(tmp_path: Path) -> None:
+    rows = [Row(0, "a/1.png", "00", "a", "train", 4, 5)]
+    left_out = [LeftOut("a/2.png", "a", "the file is empty"), LeftOut("x\ny", "", 'with "quotes"')]
+    manifest.write(rows, tmp_path, left_out)
+    found = manifest.read(tmp_path)
+    assert found.rows == rows
+    assert found.left_out == left_out
+    assert found.classes == ["a"]
+    with (tmp_path / manifest.FILE).open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream))
+    assert [(line["path"], line["split"], line["reason"]) for line in lines] == [
+        ("a/1.png", "train", ""),
+        ("a/2.png", "left out", "the file is empty"),
+        ("x\ny", "left out", 'with "quotes"'),
+    ]
+
+
+def test_a_manifest_without_files_that_are_left_out_has_no_column_for_the_reason(
+    tmp_path: Path,
+) -> None:
+    manifest.write([Row(0, "a/1.png", "00", "a", "train", 4, 5)], tmp_path)
+    first = (tmp_path / manifest.FILE).read_text().splitlines()[0]
+    assert first == '"id","path","digest","label","split","width","height"'
+    assert manifest.read(tmp_path).left_out == []

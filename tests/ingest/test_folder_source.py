@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ingest.images import touch
-from thaw.errors import ThawError
+from thaw.errors import ThawError, grouped
 from thaw.ingest.folder_source import list_folder
-from thaw.ingest.listing import Sample
+from thaw.ingest.listing import BadFile, Sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,8 +87,7 @@ def test_hidden_folders_do_not_hide_a_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["1.png", "1.JPEG", "train/1.gif"])
 def test_an_image_outside_any_class_folder_is_a_problem(tmp_path: Path, place: str) -> None:
     found = list_folder(touch(tmp_path, place, "train/cat/1.png"))
-    (problem,) = found.problems
-    assert problem == f"{tmp_path / place}: an image outside of the class folders"
+    assert found.bad_files == [BadFile(place, "an image outside of the class folders")]
 
 
 def test_another_file_outside_the_class_folders_is_counted(tmp_path: Path) -> None:
@@ -113,8 +112,8 @@ def test_a_link_to_a_folder_in_a_class_is_a_problem(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/1.png", "root/cat/1.png")
     (tmp_path / "root" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
     found = list_folder(tmp_path / "root")
-    told = [sample.path for sample in found.samples] + found.problems + list(found.ignored)
-    assert any("more" in line or "link" in line for line in told)
+    reason = "a link to a folder; such links are not followed"
+    assert found.bad_files == [BadFile("cat/more", reason, "cat")]
 
 
 def test_the_order_does_not_depend_on_the_disk(tmp_path: Path) -> None:
@@ -202,7 +201,10 @@ def test_folders_of_systems_do_not_hide_splits(tmp_path: Path) -> None:
     assert found.ignored == {"files in folders @eaDir": 2}
 
 
-def test_many_images_outside_of_the_class_folders_are_one_problem(tmp_path: Path) -> None:
+def test_many_images_outside_of_the_class_folders_are_grouped_in_a_message(tmp_path: Path) -> None:
     names = [f"test/{number}.jpg" for number in range(30)]
-    (problem,) = list_folder(touch(tmp_path, "train/a/1.png", "train/b/1.png", *names)).problems
-    assert problem.startswith(f"{tmp_path / 'test'}: 30 images outside of the class folders")
+    found = list_folder(touch(tmp_path, "train/a/1.png", "train/b/1.png", *names))
+    lines = grouped(bad.line(tmp_path) for bad in found.bad_files)
+    assert len(found.bad_files) == 30
+    assert lines[0] == f"{tmp_path / 'test/0.jpg'}: an image outside of the class folders"
+    assert lines[-1] == "and 27 more of this kind"

@@ -14,8 +14,8 @@ from tests.ingest.images import save
 from thaw.ingest.csv_source import list_csv
 from thaw.ingest.duplicates import difference_hash
 from thaw.ingest.folder_source import list_folder
-from thaw.ingest.listing import Listing, Sample
-from thaw.ingest.reading import ImageRecord, Problem, ReadImage, read_images
+from thaw.ingest.listing import BadFile, Listing, Sample
+from thaw.ingest.reading import ImageRecord, ReadImage, read_images
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Prepare
@@ -28,7 +28,7 @@ CONFIG = settings.prepare(
 def images(listing: Listing, config: Prepare = CONFIG) -> list[ReadImage]:
     """Read a listing that has no unusable image."""
     found = list(read_images(listing, config))
-    assert not [item.text for item in found if isinstance(item, Problem)]
+    assert not [item.reason for item in found if isinstance(item, BadFile)]
     return [item for item in found if isinstance(item, ReadImage)]
 
 
@@ -37,7 +37,11 @@ def records(listing: Listing) -> list[ImageRecord]:
 
 
 def problems(listing: Listing) -> list[str]:
-    return [item.text for item in read_images(listing, CONFIG) if isinstance(item, Problem)]
+    return [
+        item.line(listing.root)
+        for item in read_images(listing, CONFIG)
+        if isinstance(item, BadFile)
+    ]
 
 
 def test_images_come_in_the_order_of_the_listing(tmp_path: Path) -> None:
@@ -178,8 +182,10 @@ def test_an_image_too_long_for_a_jpeg_is_a_problem_where_images_are_packed_as_jp
     large = {"short_side": 700, "max_megapixels": 100.0}
     as_jpeg = settings.prepare(encoding="jpeg", **large)
     (problem,) = read_images(list_folder(tmp_path), as_jpeg)
-    assert isinstance(problem, Problem)
-    assert "65501 x 700 pixels at prepare.short_side, and a JPEG has at most 65500" in problem.text
+    assert isinstance(problem, BadFile)
+    assert (
+        "65501 x 700 pixels at prepare.short_side, and a JPEG has at most 65500" in problem.reason
+    )
     assert len(images(list_folder(tmp_path), settings.prepare(encoding="raw", **large))) == 1
 
 

@@ -402,9 +402,10 @@ def test_the_stage_ends_a_mistake_with_its_lines_and_no_traceback(tmp_path: Path
     (root / "red" / "000.png").write_bytes(b"")
     result = stage(tmp_path, source="folder")
     assert result.returncode == 2
-    summary, problem = result.stderr.splitlines()
+    summary, problem, remedy = result.stderr.splitlines()
     assert summary.startswith("error: the data cannot be used")
     assert problem == "  - data/raw/red/000.png: the file is empty"
+    assert remedy == "set data.on_error to quarantine to leave bad files out"
 
 
 def test_the_stage_refuses_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -424,3 +425,84 @@ def test_nothing_stays_of_a_run_with_other_settings(tmp_path: Path) -> None:
     names = sorted(path.name for path in prepared.iterdir())
     assert names == ["images.bin", "index.npy", "manifest.csv", "mine.png", "pack.json"]
     assert prepared.joinpath("images.bin").stat().st_size < digits
+
+
+# Bad files
+
+
+def with_bad_files(root: Path) -> Path:
+    """Return 36 images in 3 classes of which 3 are bad, and 4 bad entries of other kinds."""
+    tiny.images(root)
+    (root / "red" / "000.png").write_bytes(b"")
+    (root / "red" / "001.png").write_bytes(b"<html></html>")
+    (root / "blue" / "000.png").unlink()
+    (root / "blue" / "000.png").symlink_to("nowhere.png")
+    (root / "blue" / "loop.png").symlink_to("loop.png")
+    os.mkfifo(root / "blue" / "pipe.png")
+    (root / "blue" / "folder").symlink_to(root / "red")
+    (root / "outside.png").write_bytes(b"")
+    return root
+
+
+def quarantine(limit: float) -> Params:
+    data = settings.PARAMS.data.model_copy(
+        update={"on_error": "quarantine", "max_bad_fraction": limit}
+    )
+    return params().model_copy(update={"data": data})
+
+
+def test_bad_files_of_all_kinds_are_listed_at_once(tmp_path: Path) -> None:
+    root = with_bad_files(tmp_path / "raw")
+    lines = complaint(root, out(tmp_path))
+    assert sorted(line.removeprefix(f"{root}/") for line in lines) == [
+        "blue/000.png: a link to blue/nowhere.png, which does not exist",
+        "blue/folder: a link to a folder; such links are not followed",
+        "blue/loop.png: a link to itself",
+        "blue/pipe.png: not a file: a named pipe",
+        "outside.png: an image outside of the class folders",
+        "red/000.png: the file is empty",
+        "red/001.png: not an image: an HTML page; a download has failed, perhaps",
+    ]
+
+
+def test_with_quarantine_the_good_images_are_prepared_and_the_bad_files_listed(
+    tmp_path: Path,
+) -> None:
+    root, folder = with_bad_files(tmp_path / "raw"), out(tmp_path)
+    content = prepare.run(quarantine(0.2), list_folder(root), folder)
+    found = manifest.read(folder)
+    assert content["images"] == len(found.rows) == len(PackedStore(folder)) == 33
+    assert content["left_out"]["files"] == len(found.left_out) == 7
+    listed = {each["path"]: each["reason"] for each in content["left_out"]["list"]}
+    assert listed == {each.path: each.reason for each in found.left_out}
+    assert listed["blue/pipe.png"] == "not a file: a named pipe"
+    assert not listed.keys() & {row.path for row in found.rows}
+
+
+def test_too_many_bad_files_are_refused_also_with_quarantine(tmp_path: Path) -> None:
+    root = with_bad_files(tmp_path / "raw")
+    with pytest.raises(ProblemsError, match=r"7 of 40 files are bad \(17.5%\), more than data"):
+        prepare.run(quarantine(0.1), list_folder(root), out(tmp_path))
+
+
+def test_good_images_are_prepared_alike_with_and_without_quarantine(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "raw")
+    prepare.run(params(), list_folder(root), out(tmp_path, "plain"))
+    prepare.run(quarantine(0.1), list_folder(root), out(tmp_path, "quarantine"))
+    for path in (tmp_path / "plain").iterdir():
+        assert path.read_bytes() == (tmp_path / "quarantine" / path.name).read_bytes()
+
+
+def test_the_next_run_names_a_file_that_changed_without_a_change_of_its_time(
+    tmp_path: Path,
+) -> None:
+    root, states = tiny.images(tmp_path / "raw"), tmp_path / "states.json"
+    first = prepare.run(params(), list_folder(root), out(tmp_path), states)
+    path = root / "red" / "000.png"
+    times = path.stat()
+    Image.new("RGB", (9, 9), (1, 2, 3)).save(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    second = prepare.run(params(), list_folder(root), tmp_path / "prepared", states)
+    third = prepare.run(params(), list_folder(root), tmp_path / "prepared", states)
+    found = [content["changed_without_time"] for content in (first, second, third)]
+    assert found == [[], ["red/000.png"], []]

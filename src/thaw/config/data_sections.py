@@ -62,6 +62,14 @@ class Data(Section):
     root: Text = parameter(
         "data/raw", "With csv: the folder that the paths in the file are relative to."
     )
+    on_error: Literal["fail", "quarantine"] = parameter(
+        "fail",
+        "Files that cannot be used: fail refuses the data, quarantine leaves them out and lists "
+        "each with its reason in the report and in the manifest.",
+    )
+    max_bad_fraction: Probability = parameter(
+        0.1, "With quarantine: the data is refused if a larger share of the files is bad."
+    )
 
 
 class Prepare(Section):

@@ -18,7 +18,7 @@ _MOST_NAMED = 6  # images of one group
 
 def class_problems(listing: Listing) -> list[str]:
     """Return a line for each class without images, and one if there are fewer than two classes."""
-    if not listing.samples and not listing.problems:
+    if not listing.samples and not listing.problems and not listing.bad_files:
         return [f"{listing.root}: contains no images"]
     filled = {sample.label for sample in listing.samples}
     problems = [

@@ -11,7 +11,7 @@ from thaw.data.ignored_names import ignored_folder, ignored_part
 from thaw.errors import ThawError
 from thaw.ingest.folder_layout import layout_of, required_layout
 from thaw.ingest.folder_tree import folder_names, top_folders
-from thaw.ingest.listing import Listing, Sample
+from thaw.ingest.listing import BadFile, Listing, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,6 @@ def _class_folders(
 
 def _note_other_entries(parent: Path, listing: Listing) -> None:
     """Note the entries of ``parent`` that are not folders to read in ``listing``."""
-    images = []
     for entry in sorted(parent.iterdir()):
         if entry.is_dir() and not entry.name.startswith("."):
             if ignored_folder(entry.name, in_class=False):
@@ -70,14 +69,10 @@ def _note_other_entries(parent: Path, listing: Listing) -> None:
         elif ignored := ignored_part([entry.name], in_class=False):
             listing.ignored[ignored] += 1
         elif entry.suffix.lower() in EXTENSIONS:
-            images.append(entry)
+            path = str(PurePosixPath(entry.relative_to(listing.root)))
+            listing.bad_files.append(BadFile(path, "an image outside of the class folders"))
         else:
             listing.ignored[f"files outside the class folders ({entry.name})"] += 1
-    if len(images) == 1:
-        listing.problems.append(f"{images[0]}: an image outside of the class folders")
-    elif images:
-        count = f"{len(images)} images outside of the class folders, for example {images[0].name}"
-        listing.problems.append(f"{parent}: {count}; images without a label cannot be used")
 
 
 def _list_class(folder: Path, label: str, split: str | None, listing: Listing) -> None:
@@ -88,8 +83,13 @@ def _list_class(folder: Path, label: str, split: str | None, listing: Listing) -
             if not entry.is_dir():
                 listing.ignored[ignored] += 1
         elif entry.is_dir():
-            if entry.is_symlink() and not ignored_folder(entry.name, in_class=True):
-                listing.problems.append(f"{entry}: a link to a folder; such links are not followed")
+            if not os.access(entry, os.R_OK | os.X_OK):
+                path = str(PurePosixPath(entry.relative_to(listing.root)))
+                listing.bad_files.append(BadFile(path, "the folder cannot be read", label))
+            elif entry.is_symlink() and not ignored_folder(entry.name, in_class=True):
+                path = str(PurePosixPath(entry.relative_to(listing.root)))
+                reason = "a link to a folder; such links are not followed"
+                listing.bad_files.append(BadFile(path, reason, label))
         else:
             path = str(PurePosixPath(entry.relative_to(listing.root)))
             listing.samples.append(Sample(path, label, split))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.ingest.file_states import FileState
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -19,18 +21,52 @@ class Sample:
     split: str | None = None
 
 
+@dataclass(frozen=True)
+class BadFile:
+    """A file or folder that cannot be used, and the reason.
+
+    ``path`` is relative to the listing's root. ``label`` is empty where the source gives none.
+    ``state`` is None if the file was not read.
+    """
+
+    path: str
+    reason: str
+    label: str = ""
+    state: FileState | None = None
+
+    def line(self, root: Path) -> str:
+        """Return path and reason as a line of a message."""
+        return f"{shown_path(str(root / self.path))}: {self.reason}"
+
+
 @dataclass
 class Listing:
     """The labelled files of a source.
 
     ``classes`` includes classes without images. ``problems`` are lines that name what must be
-    corrected. ``ignored`` counts files that are not read, by kind. ``notes`` are lines that say how
-    the source was understood.
+    corrected. ``bad_files`` are found bad without reading them. ``ignored`` counts files that are
+    not read, by kind. ``notes`` are lines that say how the source was understood.
     """
 
     root: Path
     samples: list[Sample]
     classes: list[str]
     problems: list[str] = field(default_factory=list)
+    bad_files: list[BadFile] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+
+
+def is_utf8(name: str) -> bool:
+    """Return whether a file name can be written as text."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown_path(path: str) -> str:
+    """Return ``path`` on one line, with escapes for bytes that are no text."""
+    text = path.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isprintable() else repr(text)[1:-1]

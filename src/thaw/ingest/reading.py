@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 from thaw.data.decoding import DecodeError, decode
 from thaw.data.packed_store import pack_problem
 from thaw.ingest.duplicates import difference_hash
+from thaw.ingest.file_states import FileState
+from thaw.ingest.listing import BadFile, is_utf8
 from thaw.system.bounded_pool import map_in_order
 from thaw.system.files import resolved
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.config.data_sections import Prepare
+    from thaw.data.decoding import Decoded
     from thaw.data.pixel_range import UsedRange
     from thaw.ingest.listing import Listing, Sample
 
@@ -31,21 +35,26 @@ _PENDING_PER_CORE = 4  # decoded images that wait for the writer: bounds the mem
 class ImageRecord:
     """A readable sample.
 
-    ``digest`` is the SHA-256 of the file. ``group`` is that of the pixels: images with equal pixels
-    have the same. ``width`` and ``height`` are those of the original image. ``conversions`` names
-    what decoding converted. ``used`` is the range of values of an image of more than 8 bits per
-    sample. ``hash`` is the difference hash; None where near-duplicates are not searched for, or the
-    image has too little structure.
+    ``state`` has the time and the SHA-256 of the file. ``group`` is the SHA-256 of the pixels:
+    images with equal pixels have the same. ``width`` and ``height`` are those of the original
+    image. ``conversions`` names what decoding converted. ``used`` is the range of values of an
+    image of more than 8 bits per sample. ``hash`` is the difference hash; None where
+    near-duplicates are not searched for, or the image has too little structure.
     """
 
     sample: Sample
-    digest: str
+    state: FileState
     group: str
     width: int
     height: int
     conversions: tuple[str, ...]
     used: UsedRange | None
     hash: int | None
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the file."""
+        return self.state.digest
 
 
 @dataclass(frozen=True)
@@ -56,47 +65,60 @@ class ReadImage:
     pixels: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Problem:
-    """An image that cannot be used; ``text`` states the file and the reason."""
-
-    text: str
-
-
-def read_images(listing: Listing, config: Prepare) -> Iterator[ReadImage | Problem]:
+def read_images(listing: Listing, config: Prepare) -> Iterator[ReadImage | BadFile]:
     """Decode every sample of ``listing`` on all cores, in order."""
     read = partial(_read, listing.root, listing.root.resolve(), config)
     return map_in_order(read, listing.samples, pending_per_core=_PENDING_PER_CORE)
 
 
-def _read(root: Path, resolved_root: Path, config: Prepare, sample: Sample) -> ReadImage | Problem:
+def _read(root: Path, resolved_root: Path, config: Prepare, sample: Sample) -> ReadImage | BadFile:
     path = root / sample.path
+    state = None
     try:
-        sample.path.encode("utf-8")
-        if not resolved(path).is_relative_to(resolved_root):
-            return Problem(f"{path}: is outside the data folder {root}")
-        if path.exists() and not path.is_file():
-            return Problem(f"{path}: not a file")
+        if reason := _path_problem(path, root, resolved_root):
+            return BadFile(sample.path, reason, sample.label)
+        modified = path.stat().st_mtime_ns
         content = path.read_bytes()
+        state = FileState(modified, hashlib.sha256(content).hexdigest())
         image = decode(
             content,
             short_side=config.short_side,
             max_megapixels=config.max_megapixels,
             pixel_range=config.range,
         )
-    except UnicodeEncodeError:
-        return Problem(f"{path!r}: the file's name is not valid UTF-8")
-    except ValueError as error:
-        return Problem(f"{str(path)!r}: {error}")
+        if (reason := pack_problem(image.pixels, config)) is None:
+            return ReadImage(_record(sample, state, image, config), image.pixels)
     except OSError as error:
-        return Problem(f"{path}: {error.strerror or error}")
-    except DecodeError as error:
-        return Problem(f"{path}: {error}")
-    if problem := pack_problem(image.pixels, config):
-        return Problem(f"{path}: {problem}")
-    record = ImageRecord(
+        reason = error.strerror or str(error)
+    except (ValueError, DecodeError) as error:  # ValueError: a name with a zero byte
+        reason = str(error)
+    return BadFile(sample.path, reason, sample.label, state)
+
+
+def _path_problem(path: Path, root: Path, resolved_root: Path) -> str | None:
+    """Return why the file at ``path`` is not read; None if it is.
+
+    Raises:
+        OSError: it does not exist, or a link leads back to itself.
+        ValueError: the name contains a zero byte.
+    """
+    if not is_utf8(str(path)):
+        return "the file's name is not valid UTF-8"
+    target = resolved(path)
+    if not target.is_relative_to(resolved_root):
+        return f"is outside the data folder {root}"
+    if path.is_symlink() and not target.exists():
+        return f"a link to {target.relative_to(resolved_root)}, which does not exist"
+    mode = path.stat().st_mode
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
+    found = next((kind for is_kind, kind in kinds.items() if is_kind(mode)), "a device")
+    return None if stat.S_ISREG(mode) else f"not a file: {found}"
+
+
+def _record(sample: Sample, state: FileState, image: Decoded, config: Prepare) -> ImageRecord:
+    return ImageRecord(
         sample=sample,
-        digest=hashlib.sha256(content).hexdigest(),
+        state=state,
         group=_pixel_digest(image.pixels),
         width=image.width,
         height=image.height,
@@ -104,7 +126,6 @@ def _read(root: Path, resolved_root: Path, config: Prepare, sample: Sample) -> R
         used=image.used,
         hash=difference_hash(image.pixels) if config.near_duplicates else None,
     )
-    return ReadImage(record, image.pixels)
 
 
 def _pixel_digest(pixels: NDArray[np.uint8]) -> str:

@@ -84,7 +84,12 @@ def survey(path: Path) -> Survey:
         {label: counts[label] for label in found.classes},
         dict(Counter(sample.split for sample in found.samples if sample.split)),
         _short_sides(found),
-        [*found.problems, *class_problems(found), *similarity_problems(found)],
+        [
+            *found.problems,
+            *(bad.line(found.root) for bad in found.bad_files),
+            *class_problems(found),
+            *similarity_problems(found),
+        ],
         source_notes(found, Prepare()),
     )
 
@@ -112,9 +117,11 @@ def _short_sides(found: Listing) -> list[int]:
     step = max(1, len(found.samples) // _MOST_HEADERS)
     sides = []
     for sample in found.samples[::step]:
+        path = found.root / sample.path
         try:
-            with Image.open(found.root / sample.path) as image:
-                sides.append(min(image.size))
+            if path.is_file():  # opening a named pipe would wait for ever
+                with Image.open(path) as image:
+                    sides.append(min(image.size))
         except (OSError, ValueError, Image.DecompressionBombError):
             continue  # `prepare` names every image that cannot be read
     return sides

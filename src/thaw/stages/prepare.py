@@ -9,21 +9,22 @@ from thaw.config import overlaps
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data import manifest
-from thaw.data.manifest import Row
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.manifest import LeftOut, Row
+from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import TRAIN
 from thaw.errors import ProblemsError
-from thaw.ingest import report, value_ranges
-from thaw.ingest.checks import class_problems, conflict_problems, label_conflicts
+from thaw.ingest import file_states, quarantine, report, value_ranges
+from thaw.ingest.checks import class_problems
 from thaw.ingest.duplicates import near_groups
 from thaw.ingest.labels import similarity_problems
+from thaw.ingest.listing import shown_path
 from thaw.ingest.notes import source_notes
-from thaw.ingest.reading import Problem, read_images
+from thaw.ingest.packing import pack
 from thaw.ingest.removal import clear
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import fill_splits, given_split_problems, split, split_problems
 from thaw.system import project_paths
-from thaw.system.console import progress, say, warn
+from thaw.system.console import say, warn
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 
@@ -38,14 +39,20 @@ if TYPE_CHECKING:
 SECTIONS = ("seed", "data", "prepare")
 
 
-def run(params: Params, found: Listing, folder: Path) -> dict[str, Any]:
+def run(params: Params, found: Listing, folder: Path, states: Path | None = None) -> dict[str, Any]:
     """Check, split and pack the images of ``found`` into ``folder``; return the data report.
+
+    ``states`` is the file with the states of the source files at the last run; it is written.
 
     Raises:
         ProblemsError: the data cannot be used; one line per problem.
     """
-    records, dropped, problems = _pack(params.prepare, found, folder)
-    problems += class_problems(found)
+    earlier = {} if states is None else file_states.read(states, found.root)
+    packed = pack(params.prepare, found, folder, earlier)
+    records, bad = packed.records, packed.bad_files
+    labels = [record.sample.label for record in records]
+    problems = [*packed.problems, *class_problems(found)]
+    problems += quarantine.bad_file_problems(params.data, found, bad, labels)
     if params.prepare.on_similar_labels == "error":
         problems += similarity_problems(found)
     groups = [record.group for record in records]
@@ -53,7 +60,8 @@ def run(params: Params, found: Listing, folder: Path) -> dict[str, Any]:
     splits, split_faults = _split(params, records, near or groups)
     problems += split_faults
     if problems:
-        raise ProblemsError("the data cannot be used", problems)
+        remedy = quarantine.remedy(params.data) if bad else ""
+        raise ProblemsError("the data cannot be used", problems, remedy)
     rows = [
         Row(
             id=number,
@@ -66,47 +74,21 @@ def run(params: Params, found: Listing, folder: Path) -> dict[str, Any]:
         )
         for number, (record, split_name) in enumerate(zip(records, splits, strict=True))
     ]
-    manifest.write(rows, folder)
+    left_out = [LeftOut(shown_path(each.path), shown_path(each.label), each.reason) for each in bad]
+    manifest.write(rows, folder, left_out)
+    if states is not None:
+        file_states.write(packed.states, states, found.root)
     conversions = [record.conversions for record in records]
     content = report.summarize(
-        manifest.read(folder), groups, conversions, found.ignored, near, dropped
+        manifest.read(folder), groups, conversions, found.ignored, near, packed.dropped
     )
     return {
         **content,
+        "changed_without_time": packed.changed,
+        "left_out": quarantine.summarize(bad, len(records)),
         "value_ranges": value_ranges.summarize(records),
         "notes": source_notes(found, params.prepare),
     }
-
-
-def _pack(
-    config: Prepare, found: Listing, folder: Path
-) -> tuple[list[ImageRecord], list[list[str]], list[str]]:
-    """Pack the readable images.
-
-    Returns their records, the groups of images that were dropped because of their labels, and a
-    line for each problem.
-    """
-    records: list[ImageRecord] = []
-    problems = list(found.problems)
-    images = progress(read_images(found, config), "reading images", len(found.samples))
-    with PackWriter(folder, config) as store:
-        for item in images:
-            if isinstance(item, Problem):
-                problems.append(item.text)
-            else:
-                records.append(item.record)
-                store.add(item.pixels)
-        conflicts = label_conflicts(
-            [record.sample.path for record in records],
-            [record.sample.label for record in records],
-            [record.group for record in records],
-        )
-        if config.on_conflict == "error":
-            return records, [], problems + conflict_problems(conflicts.values())
-        numbers = {n for n, record in enumerate(records) if record.group in conflicts}
-        store.leave_out(numbers)
-    kept = [record for record in records if record.group not in conflicts]
-    return kept, list(conflicts.values()), problems
 
 
 def _near(config: Prepare, records: list[ImageRecord]) -> list[str] | None:
@@ -154,7 +136,8 @@ def main() -> None:
 def _prepare(params: Params) -> None:
     clear(project_paths.PREPARED)
     found = list_images(params.data, project_paths.SCRATCH / "digits")
-    content = run(params, found, project_paths.PREPARED)
+    states = project_paths.SCRATCH / "prepare" / file_states.FILE
+    content = run(params, found, project_paths.PREPARED, states)
     folder = project_paths.REPORTS / "prepare"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / project_paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
@@ -165,9 +148,18 @@ def _prepare(params: Params) -> None:
     )
     for line in content["notes"]:
         say(line)
-    for line in (*report.warnings(content), *value_ranges.warnings(content["value_ranges"])):
+    for line in _warnings(content):
         warn(line)
     say(f"prepared {content['images']} images in {content['classes']} classes: {content['splits']}")
+
+
+def _warnings(content: dict[str, Any]) -> list[str]:
+    return [
+        *quarantine.warnings(content["left_out"]),
+        *file_states.warnings(content["changed_without_time"]),
+        *report.warnings(content),
+        *value_ranges.warnings(content["value_ranges"]),
+    ]
 
 
 if __name__ == "__main__":

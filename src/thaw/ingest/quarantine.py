@@ -1,0 +1,74 @@
+"""Bad files: refuse them, or leave them out of the data and list them (``data.on_error``)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from thaw.ingest.listing import is_utf8, shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from thaw.config.data_sections import Data
+    from thaw.ingest.listing import BadFile, Listing
+
+
+def bad_file_problems(
+    config: Data, listing: Listing, bad: Sequence[BadFile], labels: Collection[str]
+) -> list[str]:
+    """Return why the data cannot be used because of ``bad``; empty if they can be left out.
+
+    ``labels`` are those of the readable images.
+    """
+    if config.on_error == "fail" or not bad:
+        return _lines(listing, bad)
+    total = len(bad) + len(labels)
+    fraction = len(bad) / total
+    if fraction > config.max_bad_fraction:
+        return [
+            f"{len(bad)} of {total} files are bad ({fraction:.1%}), more than "
+            f"data.max_bad_fraction = {config.max_bad_fraction:g}: repair them, or raise the limit",
+            *_lines(listing, bad),
+        ]
+    usable = set(labels)
+    files = Counter(sample.label for sample in listing.samples)
+    return [
+        f"class {label!r}: all of its {count} files are bad, and a class cannot be left out: "
+        "repair them, or remove the class"
+        for label, count in sorted(files.items())
+        if label not in usable and is_utf8(label)
+    ]
+
+
+def remedy(config: Data) -> str:
+    """Return what to do where bad files are the problem."""
+    if config.on_error == "quarantine":
+        return ""
+    return "set data.on_error to quarantine to leave bad files out"
+
+
+def summarize(bad: Sequence[BadFile], readable: int) -> dict[str, Any]:
+    """Return the number of files that are left out, their reasons, and each file with its own."""
+    counts = Counter(each.reason for each in bad)
+    return {
+        "files": len(bad),
+        "fraction": len(bad) / max(1, len(bad) + readable),
+        "reasons": dict(counts.most_common()),
+        "list": [{"path": shown_path(each.path), "reason": each.reason} for each in bad],
+    }
+
+
+def warnings(summary: Mapping[str, Any]) -> list[str]:
+    """Return a warning that counts the files which are left out."""
+    if not summary["files"]:
+        return []
+    first = next(iter(summary["list"]))
+    return [
+        f"{summary['files']} bad files ({summary['fraction']:.1%}) are left out, for example "
+        f"{first['path']}: {first['reason']}; all are listed in the report and in the manifest"
+    ]
+
+
+def _lines(listing: Listing, bad: Sequence[BadFile]) -> list[str]:
+    return [each.line(listing.root) for each in bad]
