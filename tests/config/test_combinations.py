@@ -29,6 +29,12 @@ if TYPE_CHECKING:
             "evaluate.tta_views",
         ),
         (
+            {"evaluate": {"tta_views": 2}, "augment": {"crop": 0.0, "flip": 0.0, "mixup": 0.2}},
+            "evaluate.tta_views",
+        ),
+        ({"backbone": {"image_size": 4096, "crop_pct": 0.4}}, "backbone.crop_pct"),
+        ({"head": {"hidden": [65536, 65536]}}, "head.hidden"),
+        (
             {"promote": {"floors": {"accuracy": 0.9}, "ceilings": {"accuracy": 0.8}}},
             "promote.floors.accuracy",
         ),

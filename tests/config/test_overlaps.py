@@ -318,6 +318,8 @@ def test_make_clean_removes_the_outputs_and_none_of_the_users_files(project: Pat
 def test_folders_without_an_overlap_are_valid(project: Path, path: str) -> None:
     images = tiny.images(project / path)
     before = contents(images)
+    (project / "models").mkdir(exist_ok=True)
+    (project / "models/mine.pth").touch()
     edit(data__source="folder", data__path=path, backbone__weights="models/mine.pth")
     pipeline.check()
     for _ in range(2):  # the second run replaces the files of the first

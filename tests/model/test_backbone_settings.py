@@ -1,21 +1,12 @@
 from __future__ import annotations
 
-import pytest
-
 from tests import settings
-from thaw.errors import ThawError
-from thaw.model.backbone_settings import check_scratch_settings
+from thaw.model.backbone_settings import BackboneSettings
 from thaw.model.weights import PACKAGED
 
 
-@pytest.mark.parametrize(
-    ("change", "off"), [({"gabor": True}, "gabor: false"), ({"layerwise_epochs": 2}, "epochs: 0")]
-)
-def test_settings_for_training_from_scratch_are_refused_with_loaded_weights(
-    change: dict[str, bool | int], off: str
-) -> None:
-    (key,) = change
-    for weights in ("packaged", "models:/dev@champion"):
-        with pytest.raises(ThawError, match=rf"params.yaml: backbone.{key}: .*{weights}.*{off}"):
-            check_scratch_settings(settings.backbone(PACKAGED, weights=weights, **change))
-    check_scratch_settings(settings.backbone(PACKAGED, weights="none", **change))
+def test_the_section_backbone_has_every_setting_that_the_zoo_reads() -> None:
+    section: BackboneSettings = settings.backbone(PACKAGED, image_size=32)
+    read = {name for name in vars(BackboneSettings) if not name.startswith("_")}
+    assert read == {"name", "weights", "init", "gabor", "layerwise_epochs", "image_size"}
+    assert all(hasattr(section, name) for name in read)

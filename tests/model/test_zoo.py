@@ -452,8 +452,3 @@ def test_gabor_changes_the_first_convolution_alone() -> None:
         for on in (False, True)
     )
     assert [key for key in plain if not torch.equal(plain[key], gabor[key])] == ["0.0.weight"]
-
-
-def test_settings_for_training_from_scratch_are_refused_before_weights_are_loaded() -> None:
-    with pytest.raises(ThawError, match=r"backbone.gabor"):
-        zoo.load(settings.backbone(PACKAGED, weights="packaged", gabor=True))

@@ -195,14 +195,3 @@ def test_another_backbone_is_refused(tmp_path: Path, data: Prepared) -> None:
     given = params(tmp_path, weights="models:/dev/1", name="timm/test_vit")
     with pytest.raises(ThawError, match=r"backbone\.name: models:/dev/1 is a timm/test_eff.*, not"):
         begin(given, given.head, data, parent_of(given))
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "off"), [("layerwise_epochs", 2, "0"), ("gabor", True, "false")]
-)
-def test_new_weights_in_the_place_of_a_registered_models_are_refused(
-    tmp_path: Path, data: Prepared, key: str, value: int | bool, off: str
-) -> None:
-    given = params(tmp_path, weights="models:/dev/1", **{key: value})
-    with pytest.raises(ThawError, match=rf"backbone\.{key}: .*models:/dev/1.* or {key}: {off}$"):
-        begin(given, given.head, data, "models:/dev/1")

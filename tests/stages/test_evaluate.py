@@ -11,7 +11,6 @@ from tests import settings, tf32, tiny
 from tests.stages import small
 from thaw.context import Context
 from thaw.data.prepared import Prepared
-from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.stages import evaluate
 from thaw.system import project_paths
@@ -113,12 +112,6 @@ def test_views_are_never_mixed_with_other_images() -> None:
     assert mixed is not None
     assert plain is not None
     assert mixed.summary == plain.summary
-
-
-@pytest.mark.parametrize("augment", [{}, {"mixup": 0.2}])
-def test_views_that_would_all_be_equal_are_refused(augment: dict[str, float]) -> None:
-    with pytest.raises(ThawError, match=r"params\.yaml: evaluate\.tta_views: .*set tta_views to 0"):
-        scored(2, augment)
 
 
 def test_both_scores_are_written_beside_each_other() -> None:

@@ -134,7 +134,7 @@ def test_activations_of_another_view_are_not_reused(
 def test_a_kill_while_caching_leaves_no_file_that_would_be_used(
     tmp_path: Path, cache: Cache, train: ImageSource, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thaw.training.runtime._SCORE_BATCH", 8)  # several batches
+    monkeypatch.setattr("thaw.training.runtime.SCORE_BATCH", 8)  # several batches
     with pytest.raises(phase.Killed):
         lower(phase.Dying(train, at), cache)
     assert not files(cache)

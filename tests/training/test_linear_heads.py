@@ -10,7 +10,6 @@ from sklearn.svm import LinearSVC
 
 from tests import settings
 from thaw.data.loading import ActivationSource
-from thaw.errors import ThawError
 from thaw.model import head
 from thaw.training.linear_heads import STRENGTHS, Kind, fit, fit_head
 
@@ -126,10 +125,3 @@ def test_the_head_gets_the_linear_map(kind: Kind) -> None:
     with torch.no_grad():
         logits = top(torch.from_numpy(val[0])).numpy()
     np.testing.assert_allclose(logits, found.logits(val[0]), rtol=1e-3, atol=1e-3)
-
-
-def test_a_hidden_layer_is_refused() -> None:
-    top = head.build(settings.head_spec(hidden=[4]), features=7, classes=3)
-    data = source(split(30))
-    with pytest.raises(ThawError, match=r"warmup_head\.fit: svm .* head\.hidden must be \[\]"):
-        fit_head(top, "svm", data, data, balanced=False)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thaw.cli.early_checks import refuse_unusable_parameters, try_model
 from thaw.cli.project_folder import PREPARED, load_params
-from thaw.config import overlaps
 from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
 from thaw.system import launching, tool_lock
 from thaw.system.stage_names import STAGES
+
+if TYPE_CHECKING:
+    from thaw.config.params import Params
 
 
 def register(app: typer.Typer) -> None:
@@ -26,19 +29,22 @@ def stage(name: Annotated[str, typer.Argument(help=", ".join(STAGES))]) -> None:
     params = load_params()
     if name not in STAGES:
         raise ThawError(f"there is no stage {name!r}: choose from {', '.join(STAGES)}")
-    overlaps.refuse_overlaps(params)
+    refuse_unusable_parameters(params)
     tool_lock.refuse_other_code(name)
+    if name == STAGES[0]:
+        try_model(params)
     tool_lock.forget_kept(name)
     launching.replace_process(name, params.launch)
 
 
 def check() -> None:
-    """Check params.yaml, that its data is there, and that no stage would remove it."""
+    """Check params.yaml and try it: data, paths, addresses, and the model without its weights."""
     from thaw.ingest.removal import refuse_unusable
     from thaw.ingest.sources import SOURCES
 
     params = load_params()
     data = params.data
+    refuse_unusable_parameters(params)
     for key, path, other in (("path", data.path, data.root), ("root", data.root, data.path)):
         if Path(path).exists():
             continue
@@ -49,9 +55,23 @@ def check() -> None:
                 f"set it to {other}"
             )
         raise ThawError(message)
-    overlaps.refuse_overlaps(params)
     refuse_unusable(PREPARED)
-    typer.echo(f"{PARAMS_FILE} is valid")
+    typer.echo(f"{PARAMS_FILE} is valid{_described(params)}")
+
+
+def _described(params: Params) -> str:
+    """Return the size of the model that was tried, as the end of a sentence."""
+    tried = try_model(params)
+    if params.search.space:
+        from thaw.search import search_space
+
+        search_space.read(params)
+    if tried is None:
+        return ""
+    return (
+        f": {params.backbone.name} in {tried.blocks} blocks, {tried.weights / 1e6:,.1f} million "
+        f"weights; a stage needs {tried.memory / 1e9:.1f} GB of memory or more"
+    )
 
 
 def backbones() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,10 +12,15 @@ if TYPE_CHECKING:
     from thaw.config.training_sections import Training
 
 
+_LARGEST_SIDE = 8192  # pixels of an image before the centre crop
+_MOST_HEAD_WEIGHTS = 500_000_000
+
+
 def impossible_combinations(params: Params) -> list[str]:
     """Return a line for each combination in ``params`` that cannot work on any data."""
     return [
         *_backbone(params),
+        *_input(params),
         *_head(params),
         *_unfreeze(params),
         *_batches(params),
@@ -35,7 +41,25 @@ def _backbone(params: Params) -> Iterator[str]:
             )
 
 
+def _input(params: Params) -> Iterator[str]:
+    backbone = params.backbone
+    resized = backbone.image_size / backbone.crop_pct
+    if resized > _LARGEST_SIDE:
+        yield (
+            f"backbone.crop_pct: images of {backbone.image_size} pixels are resized to "
+            f"{resized:,.0f} pixels before the crop, more than {_LARGEST_SIDE:,}: set crop_pct to "
+            f"{backbone.image_size / _LARGEST_SIDE:.3g} or more"
+        )
+
+
 def _head(params: Params) -> Iterator[str]:
+    widths = params.head.hidden
+    weights = sum(first * second for first, second in pairwise(widths))
+    if weights > _MOST_HEAD_WEIGHTS:
+        yield (
+            f"head.hidden: layers of {', '.join(map(str, widths[:5]))} neurons have {weights:,} "
+            f"weights between them, more than {_MOST_HEAD_WEIGHTS:,}: make them smaller"
+        )
     fit = params.warmup_head.fit
     if fit != "gradient" and params.head.hidden:
         yield (

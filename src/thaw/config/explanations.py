@@ -13,16 +13,24 @@ if TYPE_CHECKING:
 # How pydantic marks the types of a union within a location.
 _TYPES = {"int", "constrained-int", "literal['auto']", "Range", "list[any]"}
 _LONGEST = 80  # characters of a value in a message
+_MOST_LINES = 20
 
 
 def explain(error: ValidationError, schema: type[BaseModel]) -> list[str]:
-    """Return a line for each key of ``schema`` that ``error`` refuses."""
-    return [_line(problem, schema) for problem in _by_key(error.errors())]
+    """Return a line for each key of ``schema`` that ``error`` refuses; for many, the first ones."""
+    problems = _by_key(error.errors(include_url=False))
+    lines = [_line(problem, schema) for problem in problems[:_MOST_LINES]]
+    if more := len(problems) - len(lines):
+        lines.append(f"and {more:,} other problem{'s' * (more > 1)}")
+    return lines
 
 
 def shortened(value: Any) -> str:
     """Return ``value`` as text for a message, without the middle of a long value."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integers of more than 4,300 digits
+        text = f"an integer of {value.bit_length():,} bits"
     if len(text) <= _LONGEST:
         return text
     half = _LONGEST // 2 - 2
@@ -69,13 +77,16 @@ def _line(problem: Any, schema: type[BaseModel]) -> str:
 
 
 def shortened_key(key: str) -> str:
-    """Return ``key`` for a message, without the end of a long key."""
-    return key if len(key) <= _LONGEST else f"{key[:_LONGEST]}..."
+    """Return ``key`` for a message: not longer than a line, without control characters."""
+    key = key if len(key) <= _LONGEST else f"{key[:_LONGEST]}..."
+    return key if key.isprintable() else repr(key)[1:-1]
 
 
 def _hint(location: list[str], schema: type[BaseModel]) -> str:
     """Return what the unknown key at ``location`` may mean, as the end of a sentence."""
     name = location[-1]
+    if len(name) > _LONGEST:  # difflib would take long, and find nothing
+        return ""
     if name in _all_keys(schema) and "." in name:
         return "; write it as a section, with the keys indented below it"
     meant = nearest_keys(".".join(location), schema)

@@ -11,14 +11,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.config.combinations import impossible_combinations
-from thaw.config.explanations import explain
+from thaw.config.explanations import explain, shortened
 from thaw.config.params import Params
 from thaw.config.renames import apply_renames
 from thaw.config.section import Section
+from thaw.config.yaml_limits import MOST_CHARACTERS, excess
 from thaw.errors import ThawError
 from thaw.system.console import warn
 
 PARAMS_FILE = Path("params.yaml")
+_LONGEST = 500  # characters of a message of the YAML parser
 
 S = TypeVar("S", bound=Section)
 
@@ -64,7 +66,8 @@ def read_content(path: Path) -> dict[str, Any]:
         ThawError: the file is missing, cannot be read, or is not a YAML mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(MOST_CHARACTERS + 1)
     except FileNotFoundError:
         raise ThawError(
             f"{path} is not in {Path.cwd()}: run thaw in the project's folder"
@@ -82,12 +85,16 @@ def content_of(text: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
     Raises:
         ThawError: it is not a YAML mapping.
     """
+    if reason := excess(text):
+        raise ThawError(f"{path}: {reason}")
     try:
         content = YAML(typ="safe").load(text)
     except (YAMLError, ValueError) as error:  # ValueError: !!int many, 2020-13-41
-        raise ThawError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())[:_LONGEST]
+        raise ThawError(f"{path} is not valid YAML: {reason}") from None
     if not isinstance(content, dict):
-        raise ThawError(f"{path} must hold sections (key: value), but holds {content!r}")
+        held = shortened(content)
+        raise ThawError(f"{path} must hold sections (key: value), but holds {held}")
     return content
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from thaw.config.parameter import parameter
 from thaw.config.section import Block, Fraction, Section, Text
 
+_Name = Annotated[str, StringConstraints(pattern=r"^\w[\w./-]*$", max_length=200)]
 _Width = Annotated[int, Field(ge=1, le=65536)]
 
 
 class Backbone(Section):
     """The pretrained network and the input it sees."""
 
-    name: Text = parameter(
+    name: _Name = parameter(
         "timm/tf_efficientnet_lite0",
         "Network; `thaw backbones` lists those that can be cut into blocks.",
         source="Tan & Le 2019 (EfficientNet-Lite0)",
@@ -45,7 +46,7 @@ class Backbone(Section):
     image_size: Annotated[int, Field(ge=8, le=4096)] = parameter(
         224, "Side of the square input.", unit="pixels"
     )
-    crop_pct: Annotated[float, Field(gt=0.0, le=1.0)] = parameter(
+    crop_pct: Annotated[float, Field(ge=0.1, le=1.0)] = parameter(
         0.875,
         "Share of the resized short side that the centre crop keeps; 1.0 keeps all of it.",
         source="Krizhevsky et al. 2012 (224 of 256 pixels)",

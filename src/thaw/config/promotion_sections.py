@@ -8,7 +8,10 @@ from pydantic import Field, StringConstraints
 
 from thaw.config.metric_names import MetricName, MetricNameOrNone, QuantityName
 from thaw.config.parameter import parameter
-from thaw.config.section import Positive, Probability, Section
+from thaw.config.section import Probability, Section
+
+_Bound = Annotated[float, Field(ge=-1e9, le=1e9)]
+_Margin = Annotated[float, Field(gt=0.0, le=100.0)]
 
 PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$")]
 
@@ -33,18 +36,18 @@ class Provenance(Section):
 class Promote(Section):
     """The rules by which a version becomes the champion."""
 
-    floors: dict[QuantityName, float] = parameter(
+    floors: dict[QuantityName, _Bound] = parameter(
         {"accuracy": 0.7, "worst_class_recall": 0.4},
         "Lowest value that passes, by metric, latency_ms (one image at a time) or size_mb.",
     )
-    ceilings: dict[QuantityName, float] = parameter(
+    ceilings: dict[QuantityName, _Bound] = parameter(
         {"ece": 0.2, "latency_ms": 1000.0},
         "Highest value that passes, by metric, latency_ms (one image at a time) or size_mb.",
     )
     better: MetricNameOrNone = parameter(
         "none", "Metric in which a version must be better than the champion."
     )
-    not_worse: dict[MetricName, Positive] = parameter(
+    not_worse: dict[MetricName, _Margin] = parameter(
         {"accuracy": 0.02, "log_loss": 0.05},
         "By metric: how much worse than the champion a version may be.",
     )

@@ -7,7 +7,15 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from thaw.config.parameter import parameter
-from thaw.config.section import Section
+from thaw.config.section import OptionalText, Section
+
+# MLflow keeps 256 characters. A name of dots or spaces alone would be no path in its addresses.
+_ModelName = Annotated[
+    str, StringConstraints(pattern=r"^[.-]*\w([\w .-]*[\w.-])?$", max_length=250)
+]
+_ExperimentName = Annotated[
+    str, StringConstraints(pattern=r"^[.@/-]*\w([\w .@/-]*[\w.@/-])?$", max_length=250)
+]
 
 
 class Evaluate(Section):
@@ -28,15 +36,13 @@ class Evaluate(Section):
 class Tracking(Section):
     """MLflow store of runs and models."""
 
-    uri: str = parameter(
+    uri: OptionalText = parameter(
         "", 'Address of the MLflow store; "" uses MLFLOW_TRACKING_URI, else sqlite in mlruns/.'
     )
-    experiment: Annotated[str, StringConstraints(pattern=r"^[\w .@/-]+$")] = parameter(
-        "thaw", "MLflow experiment of the runs."
-    )
-    registered_model: Annotated[str, StringConstraints(pattern=r"^[\w .-]+$")] = parameter(
+    experiment: _ExperimentName = parameter("thaw", "MLflow experiment of the runs.")
+    registered_model: _ModelName = parameter(
         "classifier", "Name under which `evaluate` registers the model."
     )
-    system_metrics_seconds: Annotated[float, Field(gt=0.0, le=86_400.0)] = parameter(
+    system_metrics_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] = parameter(
         5.0, "Time between samples of the system metrics.", unit="seconds"
     )

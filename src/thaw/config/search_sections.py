@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from thaw.config.metric_names import MetricName
 from thaw.config.parameter import parameter
-from thaw.config.section import Section
+from thaw.config.section import OptionalText, Section
+
+_End = Annotated[float, Field(ge=-1e9, le=1e9)]
+_Key = Annotated[str, StringConstraints(max_length=100)]
+_Choices = Annotated[list[Any], Field(max_length=1000)]
 
 
 class Range(Section):
     """A range of numbers that a search draws from, both ends included."""
 
-    low: float = Field(description="Lowest value.")
-    high: float = Field(description="Highest value.")
+    low: _End = Field(description="Lowest value.")
+    high: _End = Field(description="Highest value.")
     log: bool = Field(description="Draw on a logarithmic scale.")
 
 
@@ -30,7 +34,7 @@ _SPACE: dict[str, Any] = {
 class Search(Section):
     """Search space and objective of `thaw search`."""
 
-    space: dict[str, Range | list[Any]] = parameter(
+    space: Annotated[dict[_Key, Range | _Choices], Field(max_length=100)] = parameter(
         _SPACE,
         "By the key of a parameter of head, augment, regularize, warmup_head or unfreeze: a list "
         "of choices, or a range {low, high, log}. Trials with equal parameters of head and "
@@ -59,7 +63,7 @@ class Search(Section):
         "New seeds with which the best trial and the runner-up train again; 0 confirms nothing.",
         unit="seeds",
     )
-    storage: str = parameter(
+    storage: OptionalText = parameter(
         "",
         'Database of the study: "" is sqlite in mlruns/; postgresql://... or mysql://... can be '
         "shared by several machines.",

@@ -7,16 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from thaw.config.parameter import parameter
-from thaw.config.section import Block, Fraction, NonNegative, Positive, Section
+from thaw.config.section import Block, Fraction, Section
 
 OptimizerName = Literal["adamw", "sgd", "lamb"]
 ScheduleName = Literal["cosine", "constant"]
 _Epochs = Annotated[int, Field(ge=0, le=100_000)]
 AUTO = "auto"
 _BatchSize = Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"]
-_Rate = Positive
+_Rate = Annotated[float, Field(gt=0.0, le=100.0)]
 _Decay = Annotated[float, Field(gt=0.0, le=1.0)]
-_Penalty = NonNegative
+_Penalty = Annotated[float, Field(ge=0.0, le=1000.0)]
 _Tolerance = Annotated[float, Field(gt=0.0, le=1.0)]
 _EPOCHS = "Number of passes over the training split; 0 trains nothing."
 _BATCH = (

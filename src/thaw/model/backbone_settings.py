@@ -1,10 +1,8 @@
-"""The settings of a backbone, and the check that none of them overwrites loaded weights."""
+"""The settings of a backbone that the zoo reads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
-
-from thaw.errors import ThawError
 
 if TYPE_CHECKING:
     from thaw.model.initialization import Init
@@ -36,22 +34,3 @@ class BackboneSettings(Protocol):
     @property
     def image_size(self) -> int:
         """The side of the input images in pixels."""
-
-
-def check_scratch_settings(config: BackboneSettings) -> None:
-    """Raise if a parameter would overwrite the loaded weights.
-
-    This holds also for weights that the zoo does not load: those of a registered model.
-
-    Raises:
-        ThawError: ``gabor`` or ``layerwise_epochs`` would overwrite loaded weights.
-    """
-    if config.weights == "none":
-        return
-    for key, given in (("gabor", config.gabor), ("layerwise_epochs", config.layerwise_epochs)):
-        if given:
-            raise ThawError(
-                f"params.yaml: backbone.{key}: it would overwrite the loaded weights "
-                f"({config.weights}): set weights: none to train from scratch, or "
-                f"{key}: {str(type(given)()).lower()}"
-            )

@@ -27,7 +27,10 @@ _SECONDS = 5.0  # within which a server must answer
 
 def is_file(weights: str) -> bool:
     """Return whether ``weights`` is a path, and not the name of pretrained weights."""
-    return Path(weights).suffix in _SUFFIXES or "/" in weights or Path(weights).exists()
+    try:
+        return Path(weights).suffix in _SUFFIXES or "/" in weights or Path(weights).exists()
+    except OSError:  # the text is too long for a path
+        return True
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,18 @@ class State:
 
     tensors: Mapping[str, Tensor]
     path: Path
+
+
+def refuse_foreign_package(name: str, chosen: str) -> None:
+    """Raise if the packaged weights are chosen for another network than theirs, for ``name``.
+
+    Raises:
+        ThawError: names the network that they belong to.
+    """
+    if chosen == "packaged" and name != PACKAGED:
+        raise ThawError(
+            f"params.yaml: backbone.weights: packaged weights are those of {PACKAGED}, not {name}"
+        )
 
 
 def packaged(network: nn.Module) -> State:
@@ -56,15 +71,25 @@ def packaged(network: nn.Module) -> State:
     return State(dict(zip(own, tensors.values(), strict=True)), path)
 
 
+def require_file(file: str) -> Path:
+    """Return the path of the weights ``file``.
+
+    Raises:
+        ThawError: there is no such file.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise ThawError(f"params.yaml: backbone.weights: there is no file {path}")
+    return path
+
+
 def read(file: str) -> State:
     """Return the state dict in ``file``; only tensors are unpickled.
 
     Raises:
         ThawError: the file does not exist or holds no state dict.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise ThawError(f"params.yaml: backbone.weights: there is no file {path}")
+    path = require_file(file)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file

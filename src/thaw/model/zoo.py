@@ -16,7 +16,6 @@ from torch import nn
 
 from thaw.errors import ThawError
 from thaw.model import block_chain, initialization, lenet, weights
-from thaw.model.backbone_settings import check_scratch_settings
 from thaw.model.block_chain import CutError
 from thaw.model.weights import PACKAGED
 
@@ -73,7 +72,6 @@ def load(config: BackboneSettings, *, seed: int = 0) -> tuple[Backbone, str]:
         ThawError: the name or the file is unknown, a download failed, the weights do not fit, the
             network cannot be cut, or it does not accept images of ``config.image_size``.
     """
-    check_scratch_settings(config)
     built = _from_scratch(config, seed) if config.weights == "none" else _with_weights(config)
     backbone = _backbone(config.name, built)
     _check_cut(config, built, backbone)
@@ -89,10 +87,7 @@ class _Network:
 
 def _with_weights(config: BackboneSettings) -> _Network:
     name, chosen = config.name, config.weights
-    if chosen == "packaged" and name != PACKAGED:
-        raise ThawError(
-            f"params.yaml: backbone.weights: packaged weights are those of {PACKAGED}, not {name}"
-        )
+    weights.refuse_foreign_package(name, chosen)
     is_file = chosen == "packaged" or weights.is_file(chosen)
     tag = None if is_file else chosen.replace("pretrained", "")
     with initialization.SkipInitialization():

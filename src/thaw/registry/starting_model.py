@@ -13,7 +13,6 @@ from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
 from thaw.model import directory, zoo
 from thaw.model.assembly import assemble, trimmed
-from thaw.model.backbone_settings import check_scratch_settings
 from thaw.model.head import HeadSpec
 from thaw.model.spec import ModelSpec, Parent
 from thaw.registry.names import PREFIX
@@ -102,7 +101,6 @@ def _registered(
     """
     from thaw.registry.fetch import fetch, resolve
 
-    check_scratch_settings(params.backbone)
     with tempfile.TemporaryDirectory() as folder:
         model = fetch(resolve(parent, params.tracking), Path(folder))
         classifier, spec = directory.load(model)

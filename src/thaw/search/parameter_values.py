@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from thaw.config.explanations import shortened
 from thaw.config.params import Params
 from thaw.errors import ThawError
 
@@ -38,4 +39,5 @@ def with_values(params: Params, values: Mapping[str, Any]) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise ThawError(f"{problem['msg']}, but it is {problem['input']!r}") from None
+        held = shortened(problem["input"])
+        raise ThawError(f"{problem['msg']}, but it is {held}") from None

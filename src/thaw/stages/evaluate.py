@@ -64,7 +64,7 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec) -> Result:
     """Score the deployment form ``classifier`` on the test split.
 
     Raises:
-        ThawError: the model and the data have different classes, or all test-time views are equal.
+        ThawError: the model and the data have different classes.
     """
     data, runtime, settings = context.data, context.runtime, context.params.evaluate
     if spec.classes != data.manifest.classes:
@@ -88,11 +88,6 @@ def _test_images(context: Context, spec: ModelSpec) -> ImageSource:
     """Return the test split: plain, and with an epoch as training augments it, but not mixed."""
     params = context.params
     unmixed = params.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
-    if params.evaluate.tta_views and not unmixed.active:
-        raise ThawError(
-            "params.yaml: evaluate.tta_views: the section augment changes no image by itself, "
-            "so that all views would be equal: turn some of it on, or set tta_views to 0"
-        )
     return context.data.images("test", spec.preprocessing, params.seed, unmixed)
 
 

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from thaw.errors import ThawError
 from thaw.system.console import progress
 
 if TYPE_CHECKING:
@@ -57,22 +56,18 @@ def fit_head(
 ) -> Linear:
     """Fit the head, in place, on pooled features; the strength with the lowest validation loss.
 
-    Raises:
-        ThawError: the head has hidden layers.
+    The head has one linear layer: `params.yaml` is refused where it has more.
     """
-    layers = [module for module in head.children() if not isinstance(module, nn.Dropout)]
-    if len(layers) != 1 or not isinstance(layers[0], nn.Linear):
-        raise ThawError(
-            f"params.yaml: warmup_head.fit: {kind} fits one linear layer, so head.hidden must be []"
-        )
+    (layer,) = (module for module in head.children() if not isinstance(module, nn.Dropout))
+    assert isinstance(layer, nn.Linear)
     everything = [source.read(np.arange(len(source))).numpy() for source in (train, val)]
     best = fit(
         kind, (everything[0], train.targets), (everything[1], val.targets), balanced=balanced,
         show=show,
     )  # fmt: skip
     with torch.no_grad():
-        layers[0].weight.copy_(torch.from_numpy(best.weight))
-        layers[0].bias.copy_(torch.from_numpy(best.bias))
+        layer.weight.copy_(torch.from_numpy(best.weight))
+        layer.bias.copy_(torch.from_numpy(best.bias))
     return best
 
 

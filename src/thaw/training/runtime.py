@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from thaw.config.process_sections import Launch, Resources
 
-_SCORE_BATCH = 128
+SCORE_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def forward_all(
     where that is on, unless all of it runs inside ``strict_float32``.
     """
     network.to(runtime.device).eval()
-    parts = runtime.batch_parts(np.arange(len(source)), _SCORE_BATCH)
+    parts = runtime.batch_parts(np.arange(len(source)), SCORE_BATCH)
     loaded = runtime.load(source, parts, epoch)
     for batch in progress(loaded, description, len(parts), show=runtime.is_main):
         with torch.inference_mode(), runtime.autocast():

@@ -1,0 +1,68 @@
+"""The checks that run before the first stage: `thaw check` and `thaw stage prepare` make them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thaw.config import overlaps
+from thaw.config.explanations import shortened
+from thaw.config.loading import PARAMS_FILE
+from thaw.config.machine_limits import refuse_too_many_processes
+from thaw.config.store_addresses import refuse_unusable_stores
+from thaw.errors import ThawError
+from thaw.system.files import resolved
+
+if TYPE_CHECKING:
+    from thaw.config.params import Params
+    from thaw.training.dry_run import DryRun
+
+
+def refuse_unusable_parameters(params: Params) -> None:
+    """Raise if a path, an address or a number of processes cannot be used on this machine.
+
+    Raises:
+        ThawError: names the parameter.
+    """
+    for key, path in (
+        ("data.path", params.data.path),
+        ("data.root", params.data.root),
+        ("backbone.weights", params.backbone.weights),
+    ):
+        _refuse_unreadable(key, path)
+    overlaps.refuse_overlaps(params)
+    refuse_too_many_processes(params)
+    refuse_unusable_stores(params)
+
+
+def try_model(params: Params) -> DryRun | None:
+    """Build the model of ``params`` without weights; see :func:`thaw.training.dry_run.dry_run`.
+
+    Raises:
+        ThawError: the model cannot be built, cut or trained as the parameters say, or the file of
+            its weights is missing.
+    """
+    from thaw.model import weights
+    from thaw.registry.names import PREFIX
+    from thaw.training.dry_run import dry_run
+
+    chosen = params.backbone.weights
+    weights.refuse_foreign_package(params.backbone.name, chosen)
+    is_name = chosen in {"packaged", "pretrained", "none"} or chosen.startswith(PREFIX)
+    if not is_name and weights.is_file(chosen):
+        weights.require_file(chosen)
+    return dry_run(params)
+
+
+def _refuse_unreadable(key: str, path: str) -> None:
+    """Raise if the file system cannot look for ``path``: it is too long, or a link to itself.
+
+    Raises:
+        ThawError: names the parameter.
+    """
+    try:
+        resolved(Path(path)).exists()
+    except OSError as error:
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}: {shortened(path)} cannot be read: {error.strerror}"
+        ) from None

@@ -1,0 +1,87 @@
+"""Refuse addresses of databases that cannot be opened, before a stage trains for them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from thaw.config.loading import PARAMS_FILE
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from thaw.config.params import Params
+
+_SQLITE = "sqlite:///"
+_HEADER = b"SQLite format 3\0"
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")
+
+
+def refuse_unusable_stores(params: Params) -> None:
+    """Raise if the address of the MLflow store or of the studies cannot be used.
+
+    Servers are not asked.
+
+    Raises:
+        ThawError: a line for each such address.
+    """
+    from_environment = os.environ.get("MLFLOW_TRACKING_URI", "")
+    tracking = params.tracking.uri or from_environment
+    name = "tracking.uri" if params.tracking.uri else "the variable MLFLOW_TRACKING_URI"
+    allows_folder = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in {"1", "true"}
+    found = {
+        name: address_problem(tracking, (*_DATABASES, *_SERVERS), allows_folder=allows_folder),
+        "search.storage": address_problem(params.search.storage, _DATABASES),
+    }
+    if lines := [f"{PARAMS_FILE}: {key}: {problem}" for key, problem in found.items() if problem]:
+        raise ThawError("\n".join(lines))
+
+
+def address_problem(
+    address: str, schemes: tuple[str, ...], *, allows_folder: bool = False
+) -> str | None:
+    """Return why ``address`` cannot be used, or None; "" is the default and can.
+
+    ``schemes`` are the accepted ones, without a driver (``postgresql+psycopg``).
+    """
+    if not address:
+        return None
+    if address.startswith(_SQLITE):
+        return _file_problem(Path(address.removeprefix(_SQLITE).partition("?")[0]))
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        return f"{_short(address)} is no address: {error}"
+    scheme = parts.scheme.partition("+")[0]
+    if scheme in {"", "file"} and allows_folder:
+        return None
+    if scheme not in schemes:
+        return f"{_short(address)} is no address of {', '.join(schemes)}: write sqlite:///FILE.db"
+    if scheme == "sqlite" or (scheme != "uc" and "databricks" not in scheme and not parts.netloc):
+        return f"{_short(address)} names no host or file: write {scheme}:///... or {scheme}://HOST"
+    return None
+
+
+def _file_problem(path: Path) -> str | None:
+    """Return why ``path`` cannot be an SQLite database, or None."""
+    if not path.name:
+        return "it names no file: write sqlite:///FILE.db"
+    try:
+        if path.is_dir():
+            return f"{path} is a folder: name a file in it, such as {path / 'mlflow.db'}"
+        if path.exists():
+            with path.open("rb") as stream:
+                head = stream.read(len(_HEADER))
+            return None if head in {b"", _HEADER} else f"{path} is not an SQLite database"
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+    except OSError as error:
+        return f"{_short(str(path))} cannot be read: {error.strerror}"
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        return f"{path} cannot be created: {parent} is not a folder that you may write to"
+    return None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:80]}...")

@@ -1,0 +1,158 @@
+"""Try the parameters without data and weights: build the model, cut it, and estimate its memory.
+
+What cannot work is refused here, before the first stage, and not by a stage after hours of
+training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw.config.training_sections import AUTO
+from thaw.errors import ThawError
+from thaw.model.freeze_plan import chosen_blocks, last_blocks
+from thaw.model.freezing import apply_plan
+from thaw.model.head import HeadSpec
+from thaw.model.outline_build import (
+    count_weights,
+    meta_backbone,
+    meta_classifier,
+    output_sizes,
+)
+from thaw.system.devices import gpu_count
+from thaw.system.memory import total_memory
+from thaw.training.runtime import SCORE_BATCH
+from thaw.training.single_images import fewest_images, too_few_images, trained_norms
+
+if TYPE_CHECKING:
+    from thaw.config.params import Params
+    from thaw.config.training_sections import Training
+    from thaw.model.classifier import Classifier
+    from thaw.model.freeze_plan import Plan
+
+_FLOAT = 4  # bytes
+_GB = 1e9
+# Copies of each weight that trains: gradient, best epoch, and the moments of the optimiser.
+_COPIES = {"sgd": 3, "adamw": 4, "lamb": 4}
+_KEPT_OUTPUTS = 0.5  # share of the outputs of layers that a backward pass keeps, at least
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """The model of ``params.yaml``: blocks, weights, and the least memory to train it in bytes."""
+
+    blocks: int
+    weights: int
+    memory: float
+
+
+@dataclass(frozen=True)
+class _Need:
+    """The memory that a stage needs at least, and the parameters that set it."""
+
+    stage: str
+    memory: float
+    keys: str
+
+
+def dry_run(params: Params, classes: int = 2) -> DryRun | None:
+    """Build the model of ``params`` for ``classes`` classes, without weights.
+
+    None if the network cannot be built without weights.
+
+    Raises:
+        ThawError: the backbone is unknown or cannot be cut, it does not accept the image size, a
+            block is beyond it, a step would have too few images, or the memory does not suffice.
+    """
+    spec = HeadSpec.model_validate(params.head.model_dump())
+    size = params.backbone.image_size
+    try:
+        backbone = meta_backbone(params.backbone.name)
+        classifier = meta_classifier(backbone, spec, classes, size)
+    except NotImplementedError:  # an operation that the meta device does not know
+        return None
+    plan = _plan(params, len(classifier.blocks))
+    apply_plan(classifier, plan)
+    _refuse_single_images(params, classifier)
+    needs = _needs(params, classifier, plan)
+    memory = torch.cuda.get_device_properties(0).total_memory if gpu_count() > 0 else total_memory()
+    for need in needs:
+        if need.memory > memory:
+            where = "GPU" if gpu_count() > 0 else "machine"
+            raise ThawError(
+                f"params.yaml: {need.stage} needs {need.memory / _GB:,.1f} GB of memory or more, "
+                f"and this {where} has {memory / _GB:,.1f} GB: lower {need.keys}"
+            )
+    largest = max(need.memory for need in needs)
+    return DryRun(len(classifier.blocks), count_weights(classifier), largest)
+
+
+def _plan(params: Params, blocks: int) -> Plan:
+    """Return the plan of the stage unfreeze; with ``auto``, the least: the head alone trains."""
+    settings = params.unfreeze
+    policy = "frozen" if settings.batch_norm == "auto" else settings.batch_norm
+    if policy == "affine":  # which needs folded blocks, of the same size
+        policy = "frozen"
+    if settings.blocks:
+        return chosen_blocks(settings.blocks, blocks, policy)
+    return last_blocks(0 if settings.depth == "auto" else settings.depth, blocks, policy)
+
+
+def _refuse_single_images(params: Params, classifier: Classifier) -> None:
+    settings, processes = params.unfreeze, params.launch.processes
+    norms = trained_norms(classifier)
+    if not norms or not settings.epochs or -(-settings.images_per_step // processes) > 1:
+        return
+    size = params.backbone.image_size
+    if fewest_images(classifier, norms, torch.zeros(1, 3, size, size, device="meta")) > 1:
+        raise ThawError(f"params.yaml: unfreeze.batch_size: {too_few_images(processes)}")
+
+
+def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
+    """Return the memory that each stage needs at least.
+
+    The processes of a CPU share its memory, those of GPUs have their own.
+    """
+    size = params.backbone.image_size
+    image = 3 * size * size
+    sizes = output_sizes(classifier, size)
+    sharing = 1 if gpu_count() > 0 else params.launch.processes
+    weights = sharing * count_weights(classifier)
+    head = sharing * count_weights(classifier.head)
+    trained = head + sharing * sum(count_weights(classifier.blocks[at]) for at in plan.trainable)
+    kept = _KEPT_OUTPUTS * sum(sizes[at].total for at in range(plan.cut, plan.blocks))
+    scored = sharing * -(-SCORE_BATCH // params.launch.processes)
+    largest = max((block.largest for block in sizes), default=0)
+    share = 1 if sharing > 1 else params.launch.processes
+
+    def training(settings: Training, values: int, images: float) -> float:
+        if not settings.epochs:
+            return 0.0
+        # With auto, a batch is computed in as many parts as the memory needs.
+        images_per_step = sharing if settings.batch_size == AUTO else settings.images_per_step
+        batch = -(-images_per_step // share)
+        return _FLOAT * (weights + _COPIES[settings.optimizer] * values + batch * images)
+
+    unfreeze, fold_bn = params.unfreeze, params.fold_bn
+    keys = "backbone.image_size, or choose a smaller backbone or head"
+    return [
+        _Need("scoring", _FLOAT * (weights + scored * (image + largest)), keys),
+        _Need(
+            "warmup_head",
+            training(params.warmup_head, head, 0),
+            "head.hidden, or choose a smaller backbone",
+        ),
+        _Need(
+            "unfreeze",
+            training(unfreeze, trained, image + kept),
+            "unfreeze.batch_size, unfreeze.depth or backbone.image_size",
+        ),
+        _Need(
+            "fold_bn",
+            training(fold_bn, trained, image + kept),
+            "fold_bn.batch_size, unfreeze.depth or backbone.image_size",
+        ),
+    ]

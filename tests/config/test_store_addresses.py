@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thaw.config.params import Params
+from thaw.config.store_addresses import address_problem, refuse_unusable_stores
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMES = ("sqlite", "postgresql", "http")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "sqlite:///{}/new.db",
+        "sqlite:///{}/new/folder/new.db",
+        "sqlite:///{}/real.db",
+        "sqlite:///{}/empty.db?timeout=5",
+        "http://localhost:5000",
+        "postgresql+psycopg://user:word@host/db",
+    ],
+)
+def test_an_address_that_can_be_used_has_no_problem(tmp_path: Path, address: str) -> None:
+    with sqlite3.connect(tmp_path / "real.db") as database:
+        database.execute("create table t (x)")
+    (tmp_path / "empty.db").touch()
+    assert address_problem(address.format(tmp_path), SCHEMES) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("sqlite:///{}", r"is a folder: name a file in it"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///{}/text.db", "is not an SQLite database"),
+        ("sqlite:///{}/text.db/x.db", "cannot be created: .*text.db is not a folder"),
+        ("sqlite:///" + "x" * 300, "cannot be read: File name too long"),
+        ("ftp://host/x", "is no address of sqlite, postgresql"),
+        ("mlruns", "is no address of"),
+        ("postgresql:x", "names no host"),
+        ("http://", "names no host"),
+        ("http://[::1", "is no address"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_with_the_reason(
+    tmp_path: Path, address: str, reason: str
+) -> None:
+    (tmp_path / "text.db").write_text("not a database, but a text of some length")
+    address = address.format(tmp_path)
+    found = address_problem(address, SCHEMES)
+    assert found is not None
+    params = Params.model_validate({"tracking": {"uri": address}, "search": {"storage": address}})
+    with pytest.raises(ThawError, match=reason) as caught:
+        refuse_unusable_stores(params)
+    keys = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert keys == ["tracking.uri", "search.storage"]
+
+
+def test_the_variable_of_mlflow_is_named_where_the_address_is_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}")
+    with pytest.raises(ThawError, match=r"the variable MLFLOW_TRACKING_URI: .* is a folder"):
+        refuse_unusable_stores(Params())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path))
+    with pytest.raises(ThawError, match="is no address of"):
+        refuse_unusable_stores(Params())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    refuse_unusable_stores(Params())

@@ -1,0 +1,48 @@
+"""Odd and mutated files of parameters end in a short refusal or run, within seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import tiny
+from tests.odd_parameters import mutations, odd_values, try_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project's folder with images, the working directory."""
+    tiny.images(tmp_path / "photos", each=6)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def faults(folder: Path, files: Iterable[tuple[str, bytes]]) -> list[str]:
+    found = []
+    for name, content in files:
+        found += [f"{name}: {fault}" for fault in try_file(folder, content).faults()]
+    return found
+
+
+def test_odd_values_are_refused_or_accepted_without_a_traceback(folder: Path) -> None:
+    assert faults(folder, odd_values(seed=0, count=80)) == []
+
+
+def test_mutated_files_are_refused_or_accepted_without_a_traceback(folder: Path) -> None:
+    assert faults(folder, mutations(seed=0, count=60)) == []
+
+
+@pytest.mark.soak
+def test_many_odd_values(folder: Path) -> None:
+    assert faults(folder, odd_values(seed=1, count=300)) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_many_mutated_files(folder: Path) -> None:
+    assert faults(folder, mutations(seed=1, count=2000)) == []
