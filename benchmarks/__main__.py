@@ -34,6 +34,9 @@ TARGETS = {
     "serving": Target(
         "serving_throughput", "10 min", "throughput and latency of thaw serve and predict"
     ),
+    "prefetching": Target(
+        "cpu_prefetching", "3 min", "training on a CPU with batches prepared in a thread"
+    ),
     "drift": Target("drift_scores", "5 min", "drift scores of shifted digits"),
 }
 
@@ -46,7 +49,7 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         print('Targets, for make bench TARGETS="...":\n')
         for name, target in TARGETS.items():
-            print(f"  {name:10} {target.measures} (about {target.duration})")
+            print(f"  {name:11} {target.measures} (about {target.duration})")
         return 0
     unknown = [name for name in arguments if not name.startswith("-") and name not in TARGETS]
     if unknown:

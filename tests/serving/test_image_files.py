@@ -10,6 +10,7 @@ import pytest
 
 from tests.data.pictures import plain
 from tests.registry.served import image
+from thaw.data.image_reader import ImageReader
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.batch_prediction import predict_folder
@@ -61,9 +62,9 @@ def test_thumbnails_of_a_file_server_are_not_predicted(folder: Path) -> None:
 
 def test_a_file_outside_of_the_folder_is_not_read(folder: Path, model: Path) -> None:
     (folder.parent / "secret.png").write_bytes(image())
-    predictor = Predictor(model)
-    assert read_image(folder, predictor, "../secret.png") == "leads out of the folder"
-    assert not isinstance(read_image(folder, predictor, "000.png"), str)
+    reader = Predictor(model).reader
+    assert read_image(folder, reader, "../secret.png") == "leads out of the folder"
+    assert not isinstance(read_image(folder, reader, "000.png"), str)
 
 
 def test_thin_images_and_links_to_themselves_have_their_own_reasons(
@@ -91,7 +92,7 @@ def test_an_unexpected_error_is_not_reported_as_a_link(
     def failing(*_: object) -> None:
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(Predictor, "read", failing)
+    monkeypatch.setattr(ImageReader, "read", failing)
     with pytest.raises(RuntimeError, match="something else"):
         predict_folder(str(model), folder, tmp_path / "out.csv")
 

@@ -8,11 +8,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from thaw.cli.project_folder import PREPARED, require_project
+from thaw.cli.project_folder import DEVICE_HELP, PREPARED, require_project
 from thaw.registry.names import PREFIX
 from thaw.system import launching
+from thaw.system.devices import choose_device
 
 _MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder."
+_Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
+_Precision = Annotated[
+    Literal["fp32", "tf32", "bf16", "fp16"],
+    typer.Option(help="fp32 is the precision in which versions are scored and compared."),
+]
 _Runtime = Annotated[
     Literal["torch", "onnx"],
     typer.Option(help="ONNX Runtime is faster on CPUs; it takes the extra `export`."),
@@ -31,36 +37,57 @@ def predict(
     out: Annotated[Path, typer.Option(help="The CSV file to write, one row per image.")] = Path(
         "predictions.csv"
     ),
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="By default 32 on a CPU, 128 on a GPU.")
+    ] = None,
     runtime: _Runtime = "torch",
+    device: _Device = "auto",
+    precision: _Precision = "fp32",
 ) -> None:
     """Classify every image of a folder; the same command continues after an interruption."""
     _require_registry(model)
     launching.set_environment()
     from thaw.serving.batch_prediction import predict_folder
+    from thaw.serving.computing import choose_computing
 
-    predict_folder(model, folder, out, batch_size, runtime)
+    computing = choose_computing(device, precision, runtime)
+    predict_folder(model, folder, out, batch_size, runtime, computing)
 
 
 def serve(
     model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
     host: Annotated[str, typer.Option(help="0.0.0.0 for all machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option()] = 8000,
-    max_batch: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
+    max_batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images in a forward pass; by default 32 on a CPU, 64 on a GPU."),
+    ] = None,
     queue: Annotated[int, typer.Option(min=1, help="Images that may wait; then 429.")] = 128,
     max_megabytes: Annotated[float, typer.Option(help="Limit for a request.")] = 20.0,
     max_megapixels: Annotated[float, typer.Option(help="Limit for an image.")] = 50.0,
     timeout: Annotated[float, typer.Option(help="Seconds until an answer.")] = 30.0,
     poll: Annotated[float, typer.Option(help="Seconds between two checks of the alias.")] = 10.0,
     runtime: _Runtime = "torch",
+    device: _Device = "auto",
+    precision: _Precision = "fp32",
 ) -> None:
     """Serve a model over HTTP, with a page to try it on."""
     _require_registry(model)
     launching.set_environment()
+    from thaw.serving.computing import choose_computing
     from thaw.serving.server import serve as run
     from thaw.serving.settings import Settings
 
-    settings = Settings(max_batch, queue, max_megabytes, max_megapixels, timeout, poll, runtime)
+    settings = Settings(
+        max_batch=max_batch,
+        queue=queue,
+        max_megabytes=max_megabytes,
+        max_megapixels=max_megapixels,
+        timeout=timeout,
+        poll=poll,
+        runtime=runtime,
+        computing=choose_computing(device, precision, runtime),
+    )
     run(model, host, port, settings)
 
 
@@ -74,13 +101,14 @@ def export(
         Path | None,
         typer.Option(help="Images for the comparison; by default the test split."),
     ] = None,
+    device: _Device = "auto",
 ) -> None:
     """Write a model for other runtimes, and prove that it computes the same."""
     _require_registry(model)
     launching.set_environment()
     from thaw.serving.export import export_model
 
-    export_model(model, format, out, images, PREPARED)
+    export_model(model, format, out, images, PREPARED, choose_device(device))
 
 
 def _require_registry(model: str) -> None:

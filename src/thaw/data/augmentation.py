@@ -7,8 +7,9 @@ be a call for each image, and the sums of a whole batch differ by a rounding.
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -163,12 +164,9 @@ def _random_operation(image: Tensor, magnitude: int, generator: torch.Generator)
     It draws from ``generator``. torchvision draws from torch's global generator, which several
     threads use at a time.
     """
-    with compiler_deferred():
-        from torchvision.transforms.v2 import RandAugment  # takes a second to import
-
     # Uncovered pixels get the border's colour: black would be visible on drawings. Interpolation
     # is the default: torchvision's bilinear one leaves dark border lines.
-    operations = RandAugment(1, magnitude, fill=_border_colour(image))
+    operations = _rand_augment()(1, magnitude, fill=_border_colour(image))
     space = operations._AUGMENTATION_SPACE
     name = tuple(space)[int(torch.randint(len(space), (), generator=generator))]
     strengths, is_signed = space[name]
@@ -180,6 +178,13 @@ def _random_operation(image: Tensor, magnitude: int, generator: torch.Generator)
         image, name, strength, operations.interpolation, operations._fill
     )
     return changed
+
+
+@functools.cache
+def _rand_augment() -> Any:
+    with compiler_deferred():
+        from torchvision.transforms.v2 import RandAugment  # takes a second to import
+    return RandAugment
 
 
 def _border_colour(image: Tensor) -> list[float]:

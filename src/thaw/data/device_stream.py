@@ -66,6 +66,23 @@ class SideStream:
             tensor.record_stream(current)
 
 
+def fetched_later(values: Tensor) -> Callable[[], Tensor]:
+    """Return a function that waits for ``values`` and returns them in the memory of the CPU.
+
+    The copy starts now, after the work that the current stream has.
+    """
+    if values.device.type == "cpu":
+        return lambda: values
+    fetched = values.to("cpu", non_blocking=True)  # in page-locked memory
+    event = torch.cuda.current_stream(values.device).record_event()
+
+    def wait() -> Tensor:
+        event.synchronize()
+        return fetched
+
+    return wait
+
+
 def free_bytes(device: torch.device) -> int:
     """Return the free memory of a GPU in bytes."""
     free, _ = torch.cuda.mem_get_info(device)

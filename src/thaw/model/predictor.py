@@ -5,22 +5,28 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decoding import DecodeError
+from thaw.data.device_stream import SideStream, fetched_later
+from thaw.data.image_reader import ImageReader
 from thaw.model import directory
 from thaw.model.drift import Drift, FoldedPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
 
     from thaw.model.classifier import Classifier
+
+_CPU = torch.device("cpu")
 
 
 class Predictor:
@@ -29,7 +35,8 @@ class Predictor:
     ``drift`` is the drift over the last ``window`` images or more (None: over all); it is None if
     the model directory has no statistics. Images above ``max_megapixels`` or the limit of the
     training data are refused. ``elsewhere`` can be set to a function of another runtime, with the
-    interface of :meth:`forward`; it computes the images whose drift is not measured.
+    interface of :meth:`forward`; it computes the images whose drift is not measured. The network
+    computes on ``device``, in the precision of the context that ``autocast`` returns.
     """
 
     def __init__(
@@ -39,10 +46,18 @@ class Predictor:
         *,
         window: int | None = None,
         max_megapixels: float = math.inf,
+        device: torch.device = _CPU,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.classifier, self.spec = directory.load(folder)
+        self.classifier.to(device)
+        self.device = device
+        self._autocast = autocast
+        self._side = SideStream(device) if device.type == "cuda" else None
         self._batch_size = batch_size
-        self._max_megapixels = min(max_megapixels, self.spec.preprocessing.max_megapixels)
+        preprocessing = self.spec.preprocessing
+        most = min(max_megapixels, preprocessing.max_megapixels)
+        self.reader = ImageReader(preprocessing, most)
         reference = directory.load_reference(folder, self.spec)
         places = FoldedPlaces.of(self.spec.folded, self.spec.merged)
         self.drift = Drift(reference, places, window) if reference else None
@@ -73,20 +88,25 @@ class Predictor:
         Raises:
             DecodeError: it cannot be decoded, or its header says that it is too large.
         """
-        preprocessing = self.spec.preprocessing
-        decoded = decode(
-            content,
-            short_side=preprocessing.short_side,
-            max_megapixels=self._max_megapixels,
-            pixel_range=preprocessing.pixel_range,
-        )
-        return preprocessing.resize([decoded.pixels])
+        return self.reader.read(content)
 
     def forward(self, images: Tensor, *, watch: bool = False) -> Tensor:
         """Return the probabilities (N, classes) of images, uint8 (N, 3, S, S).
 
         With ``watch``, the drift of some of them is measured.
         """
+        return self.start(images, watch=watch)()
+
+    def start(self, images: Tensor, *, watch: bool = False) -> Callable[[], Tensor]:
+        """Start what :meth:`forward` does; return a function that waits for the result.
+
+        On a GPU, the caller can start other batches meanwhile. Elsewhere nothing is left to wait
+        for. ``images`` must not change until the result is there.
+        """
+        return fetched_later(self._compute(images, watch=watch))
+
+    def _compute(self, images: Tensor, *, watch: bool) -> Tensor:
+        """Return the probabilities (N, classes), on the device."""
         due = self.drift.due(len(images)) if self.drift and watch else 0
         if not self.elsewhere:
             return self._forward(images, due)
@@ -96,11 +116,20 @@ class Predictor:
         return torch.cat(parts)
 
     def _forward(self, images: Tensor, due: int) -> Tensor:
+        images = self._on_device(images)
         inputs = self.spec.preprocessing.normalize(images.float().div_(255))
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), self._network(due) as network:
-            probabilities: Tensor = network(inputs).softmax(dim=1)
+        with torch.inference_mode(), self._network(due) as network, self._autocast():
+            probabilities: Tensor = network(inputs).float().softmax(dim=1)
         return probabilities
+
+    def _on_device(self, images: Tensor) -> Tensor:
+        """Return a copy of ``images`` on the device, beside what that computes now."""
+        if self._side is None:
+            return images
+        copied, mark = self._side.run(partial(self._side.copied, images))
+        self._side.hand_over([copied], mark)
+        return copied
 
     @contextmanager
     def _network(self, due: int) -> Iterator[Classifier]:

@@ -41,7 +41,9 @@ def create_app(model_uri: str, model: ServedModel, settings: Settings) -> FastAP
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         """Run the engine; at the end, answer the requests in progress."""
-        service.engine = BatchingEngine(model, metrics, images, settings.max_batch)
+        service.engine = BatchingEngine(
+            model, metrics, images, settings.batch_size, is_on_gpu=settings.computing.is_gpu
+        )
         reloading = asyncio.create_task(
             follow_model_uri(service.engine, metrics, model_uri, settings)
         )

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from itertools import compress
 from typing import TYPE_CHECKING
 
-import torch
 from rich.console import Console
 
 from thaw.errors import ProblemsError
-from thaw.model.predictor import Predictor
-from thaw.serving.image_files import find_images, problem_lines, read_image, refuse_output
+from thaw.serving.batch_results import in_batches, on_cores, on_device
+from thaw.serving.computing import Computing
+from thaw.serving.image_files import find_images, problem_lines, refuse_output
 from thaw.serving.model_uri import local_model
 from thaw.serving.prediction_file import DRIFT, PredictionFile
 from thaw.serving.runtimes import use_runtime
-from thaw.system.bounded_pool import map_in_order
 from thaw.system.console import progress, say, warn
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from torch import Tensor
-
+    from thaw.model.drift import Drift
+    from thaw.serving.batch_results import BatchResult
     from thaw.serving.image_files import FoundImages
     from thaw.serving.runtimes import Runtime
 
 BATCH_SIZE = 32
-_NOT_FINITE = "the model gave a probability that is not finite"
+BATCH_SIZE_ON_GPU = 128
+_CPU = Computing()
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,14 @@ def predict_folder(
     model_uri: str,
     folder: Path,
     out: Path,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     runtime: Runtime = "torch",
+    computing: Computing = _CPU,
 ) -> None:
     """Predict every image below ``folder`` into ``out``, and print a summary.
 
-    Images that have a row in ``out`` are not computed again.
+    Images that have a row in ``out`` are not computed again. A batch has ``batch_size`` images, by
+    default 32 on a CPU and 128 on a GPU.
 
     Raises:
         ThawError: the model or the folder does not exist, or ``out`` must not be written.
@@ -65,18 +65,28 @@ def predict_folder(
     refuse_output(model_uri, folder, out)
     found = find_images(folder)
     with local_model(model_uri) as model:
-        predictor = Predictor(model.folder)
+        predictor = computing.predictor(model.folder)
         use_runtime(runtime, predictor, model.folder)
         owner = {"digest": predictor.spec.digest, "folder": str(folder.resolve())}
         with PredictionFile(out, owner, predictor.classes) as rows:
             remaining = [path for path in found.paths if path not in rows.done]
             if rows.done:
                 say(f"{out} has {len(rows.done)} rows already; {len(remaining)} images remain")
-            summary = predict(predictor, folder, remaining, rows, batch_size)
+            size = batch_size or (BATCH_SIZE_ON_GPU if computing.is_gpu else BATCH_SIZE)
+            if not computing.is_gpu:
+                size = min(size, -(-len(remaining) // cores()))  # a batch for each core
+            batches = in_batches(remaining, size)
+            compute = on_device if computing.is_gpu else on_cores
+            results = compute(predictor, folder.resolve(), batches)
+            if predictor.drift:
+                predictor.drift.spread(len(remaining))
+            summary = _write(rows, progress(results, "predicting", len(batches)), predictor.drift)
             about = {
                 "complete": True,
                 "model": model.name,
                 "runtime": runtime,
+                "device": str(computing.device),
+                "precision": computing.precision.name,
                 "unreadable": dict([*found.skipped_folders, *summary.failed]),
             }
             if summary.drift:
@@ -85,60 +95,18 @@ def predict_folder(
     _report(out, summary, found)
 
 
-def predict(
-    predictor: Predictor,
-    folder: Path,
-    paths: Sequence[str],
-    rows: PredictionFile,
-    batch_size: int,
-) -> Summary:
-    """Predict ``paths`` below ``folder`` in order, and add a row to ``rows`` for each.
-
-    Each core decodes and computes its own batch. A forward pass on all cores would wait at every
-    layer for the core that decodes at that moment.
-    """
+def _write(rows: PredictionFile, results: Iterable[BatchResult], drift: Drift | None) -> Summary:
+    """Add the rows of ``results`` as they come."""
     failed: list[tuple[str, str]] = []
     computed = 0
-    if predictor.drift:
-        predictor.drift.spread(len(paths))
-    size = max(1, min(batch_size, -(-len(paths) // cores())))
-    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
-    results = map_in_order(
-        partial(_predict_batch, predictor, folder.resolve()),
-        batches,
-        pending_per_core=2,
-        initializer=partial(torch.set_num_threads, 1),
-    )
-    for result in progress(results, "predicting", len(batches)):
+    for result in results:
         rows.add(result.paths, result.probabilities)
         failed += result.failed
         computed += len(result.paths)
-    return Summary(computed, failed, _drift(predictor))
+    return Summary(computed, failed, _score(drift))
 
 
-@dataclass(frozen=True)
-class _BatchResult:
-    """The probabilities (N, classes) of ``paths``; ``failed`` are pairs (path, reason)."""
-
-    paths: list[str]
-    probabilities: Tensor
-    failed: list[tuple[str, str]]
-
-
-def _predict_batch(predictor: Predictor, root: Path, paths: Sequence[str]) -> _BatchResult:
-    read = [(path, read_image(root, predictor, path)) for path in paths]
-    failed = [(path, image) for path, image in read if isinstance(image, str)]
-    images = {path: image for path, image in read if not isinstance(image, str)}
-    if not images:
-        return _BatchResult([], torch.empty(0, len(predictor.classes)), failed)
-    probabilities = predictor.forward(torch.cat(list(images.values())), watch=True)
-    finite = probabilities.isfinite().all(dim=1)
-    failed += [(path, _NOT_FINITE) for path in compress(images, ~finite)]
-    return _BatchResult(list(compress(images, finite)), probabilities[finite], failed)
-
-
-def _drift(predictor: Predictor) -> tuple[float, int] | None:
-    drift = predictor.drift
+def _score(drift: Drift | None) -> tuple[float, int] | None:
     score = drift.score if drift else None
     if drift is None or score is None or not math.isfinite(score):
         return None

@@ -2,7 +2,8 @@
 
 Images are decoded in a pool of threads. Forward passes run in as many threads as there are cores,
 each on one core: a forward pass on all cores would wait at every layer for the core that decodes
-at that moment. The images of a request that is alone are computed on all cores.
+at that moment. The images of a request that is alone are computed on all cores. A GPU computes one
+forward pass after the other, which two threads start.
 
 A batch consists of the images that are decoded when a thread is free. It waits only for images that
 are being decoded at that moment, so a single request never waits.
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from thaw.serving.served_model import ServedModel
     from thaw.serving.service_metrics import ServiceMetrics
 
+# Threads that start forward passes on a GPU: one passes on results while the GPU computes for the
+# other. Images that arrive meanwhile are the next batch.
+_THREADS_ON_GPU = 2
 _MAX_WAIT = 0.01  # seconds that a batch waits for images which are being decoded
 
 
@@ -65,7 +69,13 @@ class BatchingEngine:
     """
 
     def __init__(
-        self, model: ServedModel, metrics: ServiceMetrics, admitted: Budget, max_batch: int
+        self,
+        model: ServedModel,
+        metrics: ServiceMetrics,
+        admitted: Budget,
+        max_batch: int,
+        *,
+        is_on_gpu: bool = False,
     ) -> None:
         self.model = model
         self._metrics = metrics
@@ -78,7 +88,7 @@ class BatchingEngine:
         self._loop = asyncio.get_running_loop()
         self._threads = [
             threading.Thread(target=self._run, name=f"forward-{number}", daemon=True)
-            for number in range(cores())
+            for number in range(_THREADS_ON_GPU if is_on_gpu else cores())
         ]
         for thread in self._threads:
             thread.start()

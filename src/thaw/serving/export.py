@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     Compute = Callable[[Tensor], Tensor]
 
+_CPU = torch.device("cpu")
 _BATCH_SIZE = 16
 _MAX_IMAGES = 1000  # in the comparison
 _ROUNDS = 15
@@ -42,11 +43,17 @@ _MARKS = (b'"digest": "', b'"preprocessing": {')
 
 
 def export_model(
-    model_uri: str, kind: Format, out: Path, folder: Path | None, prepared: Path
+    model_uri: str,
+    kind: Format,
+    out: Path,
+    folder: Path | None,
+    prepared: Path,
+    device: torch.device = _CPU,
 ) -> None:
     """Write a model to ``out``, after a comparison on real images.
 
-    The images are those of ``folder``, by default those of the test split in ``prepared``.
+    The images are those of ``folder``, by default those of the test split in ``prepared``. The
+    model computes on ``device``, the exported file on the CPU.
 
     Raises:
         ThawError: there is no such model or no image, a package is missing, ``out`` must not be
@@ -57,6 +64,7 @@ def export_model(
     overlaps.refuse_to_replace(out, "--out", _MARKS, "an exported model")
     with local_model(model_uri) as model:
         predictor = Predictor(model.folder)
+        compared = Predictor(model.folder, device=device) if device != _CPU else predictor
     about = {
         "model": model.name,
         "digest": predictor.spec.digest,
@@ -66,10 +74,10 @@ def export_model(
     batches = list(_real_images(predictor, folder, prepared))
     content = export(predictor, kind, about)
     compute = load_exported(kind, content, torch.get_num_threads())
-    comparison = compare(predictor.forward, compute, progress(batches, "comparing", len(batches)))
+    comparison = compare(compared.forward, compute, progress(batches, "comparing", len(batches)))
     comparison.check("nothing was written")
     write_whole(out, content)
-    _show_latency({model.name: predictor.forward, kind: compute}, torch.cat(batches)[:_BATCH_SIZE])
+    _show_latency({model.name: compared.forward, kind: compute}, torch.cat(batches)[:_BATCH_SIZE])
     say(
         f"{out}: {len(content) / 1e6:.1f} MB; equal on {comparison.images} images: no label "
         f"changed, no probability differs by more than {comparison.largest_difference:.1g}"
@@ -97,7 +105,7 @@ def _images_of_folder(predictor: Predictor, folder: Path) -> Iterator[Tensor]:
     paths = find_images(folder).paths
     chosen = [paths[place] for place in _evenly_spaced(len(paths))]
     read = map_in_order(
-        partial(read_image, folder.resolve(), predictor), chosen, pending_per_core=2
+        partial(read_image, folder.resolve(), predictor.reader), chosen, pending_per_core=2
     )
     images = [image for image in read if not isinstance(image, str)]
     if not images:

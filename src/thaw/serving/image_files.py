@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.model.predictor import Predictor
+    from thaw.data.image_reader import ImageReader
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def find_images(folder: Path) -> FoundImages:
     return FoundImages(sorted(images), other_files, skipped, of_systems)
 
 
-def read_image(root: Path, predictor: Predictor, path: str) -> Tensor | str:
+def read_image(root: Path, reader: ImageReader, path: str) -> Tensor | str:
     """Return the image at ``path`` below ``root`` as uint8 (1, 3, S, S), or why it has none.
 
     ``root`` must be resolved. Files outside of it are not read.
@@ -88,7 +88,7 @@ def read_image(root: Path, predictor: Predictor, path: str) -> Tensor | str:
             return "leads out of the folder"
         if not file.is_file():
             return "not a file"
-        return predictor.read(file.read_bytes())
+        return reader.read(file.read_bytes())
     except UnicodeEncodeError:
         return "the file's name is not valid UTF-8"
     except OSError as error:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.model.predictor import Predictor
 from thaw.serving.model_uri import local_model, resolve_version
 from thaw.serving.runtimes import use_runtime
 
 if TYPE_CHECKING:
+    from thaw.model.predictor import Predictor
     from thaw.serving.settings import Settings
 
 _DRIFT_WINDOW = 512  # the drift score covers this many images, or up to twice as many
@@ -43,10 +43,12 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
     """
     version = resolve_version(model_uri)
     with local_model(model_uri) as found:
-        predictor = Predictor(
+        predictor = settings.computing.predictor(
             found.folder, window=_DRIFT_WINDOW, max_megapixels=settings.max_megapixels
         )
         use_runtime(settings.runtime, predictor, found.folder)
     size = predictor.spec.preprocessing.image_size
-    predictor.forward(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    # A GPU also loads its kernels and takes its memory now, not at the first request.
+    for count in (1, settings.batch_size) if settings.computing.is_gpu else (1,):
+        predictor.forward(torch.zeros(count, 3, size, size, dtype=torch.uint8))
     return ServedModel(found.name, version, predictor)

@@ -28,7 +28,7 @@ def serve(model_uri: str, host: str, port: int, settings: Settings) -> None:
         ThawError: the model does not exist, or differs from what was registered.
     """
     model = load_served_model(model_uri, settings)
-    say(f"{model.name} ({model.digest[:12]}) on http://{host}:{port}")
+    say(f"{model.name} ({model.digest[:12]}) on http://{host}:{port}, by {settings.computing}")
     sys.setswitchinterval(_SWITCH_INTERVAL)
     config = uvicorn.Config(
         create_app(model_uri, model, settings),

@@ -5,31 +5,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thaw.serving.computing import Computing
+
 if TYPE_CHECKING:
     from thaw.serving.runtimes import Runtime
+
+_MAX_BATCH = 32
+_MAX_BATCH_ON_GPU = 64
+_CPU = Computing()
 
 
 @dataclass(frozen=True)
 class Settings:
     """Limits and runtime of the service.
 
-    ``max_batch``: images in a forward pass.
+    ``max_batch``: images in a forward pass; None is 32 on a CPU and 64 on a GPU.
     ``queue``: images of all requests in progress.
     ``max_megabytes``: megabytes of one request.
     ``max_megapixels``: megapixels of one image, read from its header.
     ``timeout``: seconds for the body of a request, and again for its answer.
     ``poll``: seconds between checks whether the alias moved.
+    ``computing``: the device of the model and its precision.
     ``bodies``: megabytes of the bodies of all requests in progress, at least one request.
     """
 
-    max_batch: int = 32
+    max_batch: int | None = None
     queue: int = 128
     max_megabytes: float = 20.0
     max_megapixels: float = 50.0
     timeout: float = 30.0
     poll: float = 10.0
     runtime: Runtime = "torch"
+    computing: Computing = _CPU
     bodies: float = 256.0
+
+    @property
+    def batch_size(self) -> int:
+        """The largest number of images in a forward pass."""
+        return self.max_batch or (_MAX_BATCH_ON_GPU if self.computing.is_gpu else _MAX_BATCH)
 
     @property
     def max_request_bytes(self) -> int:

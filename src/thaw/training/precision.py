@@ -110,10 +110,13 @@ class Precision:
         return torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
 
 
-def choose_precision(wanted: PrecisionSetting, device: torch.device) -> Precision:
-    """Return the precision for ``launch.precision`` on ``device``.
+def choose_precision(
+    wanted: PrecisionSetting, device: torch.device, setting: str = "params.yaml: launch.precision:"
+) -> Precision:
+    """Return the precision that is ``wanted`` on ``device``.
 
-    ``auto`` is bf16 on a GPU that computes in it, else fp32.
+    ``auto`` is bf16 on a GPU that computes in it, else fp32. ``setting`` says in errors what the
+    user has set.
 
     Raises:
         ThawError: the device does not have the precision.
@@ -125,12 +128,12 @@ def choose_precision(wanted: PrecisionSetting, device: torch.device) -> Precisio
         return Precision("bf16" if is_recent else "fp32")
     if wanted in {"tf32", "fp16"} and not is_gpu:
         raise ThawError(
-            f"params.yaml: launch.precision: {wanted} needs a GPU (a CPU would silently run fp32): "
+            f"{setting} {wanted} needs a GPU (a CPU would silently run fp32): "
             "set auto, fp32 or bf16"
         )
     if wanted in {"tf32", "bf16"} and is_gpu and not is_recent:
         raise ThawError(
-            f"params.yaml: launch.precision: {torch.cuda.get_device_name(device)} does not "
+            f"{setting} {torch.cuda.get_device_name(device)} does not "
             f"compute in {wanted}: set auto, fp32 or fp16"
         )
     return Precision(wanted)

@@ -1,0 +1,38 @@
+"""Read encoded images as the inputs of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thaw.data.decoding import decode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from thaw.data.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """The preprocessing of a model, up to the pixels; it can be sent to another process.
+
+    Images above ``max_megapixels`` are refused.
+    """
+
+    preprocessing: Preprocessing
+    max_megapixels: float
+
+    def read(self, content: bytes) -> Tensor:
+        """Return an encoded image as uint8 (1, 3, S, S).
+
+        Raises:
+            DecodeError: it cannot be decoded, or its header says that it is too large.
+        """
+        decoded = decode(
+            content,
+            short_side=self.preprocessing.short_side,
+            max_megapixels=self.max_megapixels,
+            pixel_range=self.preprocessing.pixel_range,
+        )
+        return self.preprocessing.resize([decoded.pixels])

@@ -1,0 +1,92 @@
+"""Compute the probabilities of batches of image files, in order: on all cores, or on a GPU."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from itertools import compress
+from typing import TYPE_CHECKING
+
+import torch
+
+from thaw.serving.decoding_pool import decoded, read_batch
+from thaw.system.bounded_pool import map_in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from thaw.model.predictor import Predictor
+    from thaw.serving.decoding_pool import DecodedBatch
+
+_MOST_ON_DEVICE = 2  # batches that a GPU has to compute, so that it does not wait for the next one
+_NOT_FINITE = "the model gave a probability that is not finite"
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """The probabilities (N, classes) of ``paths``; ``failed`` are pairs (path, reason)."""
+
+    paths: list[str]
+    probabilities: Tensor
+    failed: list[tuple[str, str]]
+
+
+def on_cores(
+    predictor: Predictor, root: Path, batches: Sequence[Sequence[str]]
+) -> Iterator[BatchResult]:
+    """Yield the results of ``batches`` of paths below ``root``, in order, computed on the CPU.
+
+    Each core decodes and computes its own batch. A forward pass on all cores would wait at every
+    layer for the core that decodes at that moment.
+    """
+
+    def compute(batch: Sequence[str]) -> BatchResult:
+        read = read_batch(predictor.reader, root, batch)
+        return _result(read, predictor.forward(read.images, watch=True) if read.paths else None)
+
+    return map_in_order(
+        compute,
+        batches,
+        pending_per_core=2,
+        initializer=partial(torch.set_num_threads, 1),
+    )
+
+
+def on_device(
+    predictor: Predictor, root: Path, batches: Sequence[Sequence[str]]
+) -> Iterator[BatchResult]:
+    """Yield the results of ``batches`` of paths below ``root``, in order, computed on a GPU.
+
+    All cores decode meanwhile. The GPU always has the next batch before it ends one.
+    """
+    started: deque[tuple[DecodedBatch, Callable[[], Tensor] | None]] = deque()
+
+    def finished() -> BatchResult:
+        read, wait = started.popleft()
+        return _result(read, wait() if wait else None)
+
+    for read in decoded(predictor.reader, root, batches):
+        wait = predictor.start(read.images, watch=True) if read.paths else None
+        started.append((read, wait))
+        if len(started) > _MOST_ON_DEVICE:
+            yield finished()
+    while started:
+        yield finished()
+
+
+def in_batches(paths: Sequence[str], size: int) -> list[Sequence[str]]:
+    """Return ``paths`` in batches of ``size``; the last one may be smaller."""
+    return [paths[start : start + size] for start in range(0, len(paths), max(1, size))]
+
+
+def _result(read: DecodedBatch, probabilities: Tensor | None) -> BatchResult:
+    """Return the result of a batch; ``probabilities`` (N, classes) is None if it has no image."""
+    if probabilities is None:
+        return BatchResult([], torch.empty(0, 1), read.failed)
+    finite = probabilities.isfinite().all(dim=1)
+    failed = [*read.failed, *((path, _NOT_FINITE) for path in compress(read.paths, ~finite))]
+    return BatchResult(list(compress(read.paths, finite)), probabilities[finite], failed)
