@@ -42,6 +42,7 @@ NOTHING: dict[str, Any] = {
     "not_worse": {},
     "confidence": 0.95,
     "class_margin": 1.0,
+    "minimum": [],
     "provenance": {"committed": False, "data": False, "dvc_lock": False},
 }
 

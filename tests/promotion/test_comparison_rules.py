@@ -1,10 +1,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from tests.promotion.scored_versions import CHAMPION, SPREAD, failed, judged, rules, scored
+from tests.promotion.scored_versions import (
+    CHAMPION,
+    SPREAD,
+    TARGETS,
+    failed,
+    judged,
+    rules,
+    scored,
+)
+from thaw.promotion.comparison_rules import comparison_rules
 from thaw.promotion.scoring import ScoredVersion
 
 
@@ -41,10 +51,13 @@ def test_a_model_that_cannot_be_scored_passes_no_comparison() -> None:
 @pytest.mark.parametrize(
     ("challenger", "says"),
     [
-        (scored(SPREAD[:27]), "too few images to tell (300 images, about "),
-        (scored(SPREAD + list(range(1, 300, 15))), "it is worse ("),
+        (
+            scored(SPREAD[:27]),
+            "300 test images are too few to be 95% sure that it is better; about ",
+        ),
+        (scored(SPREAD + list(range(1, 300, 15))), "sure that it is worse"),
         (scored(SPREAD[:10]), "sure that it is better"),
-        (scored(SPREAD), "too few images to tell (300 images)"),
+        (scored(SPREAD), "300 test images do not show that it is better"),
     ],
 )
 def test_a_comparison_says_whether_its_result_is_clear(
@@ -52,3 +65,30 @@ def test_a_comparison_says_whether_its_result_is_clear(
 ) -> None:
     found = judged(rules(better="accuracy"), challenger, CHAMPION)
     assert says in next(rule.sentence for rule in found if rule.name == "accuracy: better")
+
+
+def test_equal_outputs_on_few_images_are_told_how_many_would_do() -> None:
+    few = slice(0, 27)
+    own, other = (
+        replace(one, probabilities=one.probabilities[few])  # type: ignore[index]
+        for one in (scored([]), scored([], version=1))
+    )
+    settings = rules(not_worse={"accuracy": 0.02})
+    compared = comparison_rules(settings, own, other, TARGETS[few], 15)
+    found = {rule.name: rule for rule in compared}
+    assert found["accuracy: not worse"].sentence == (
+        "difference +0.0000: 27 test images are too few to be 95% sure that it is not worse by "
+        "0.02 or more; about 149 would be enough if the difference stayed the same"
+    )
+
+
+def test_the_same_model_is_not_worse_on_any_number_of_images_but_not_better() -> None:
+    pair = replace(scored([]), content="c"), replace(scored([], version=1), content="c")
+    settings = rules(not_worse={"accuracy": 0.001, "log_loss": 0.001}, better="accuracy")
+    found = {rule.name: rule for rule in judged(settings, *pair)}
+    assert found["accuracy: not worse"].passed
+    assert found["log_loss: not worse"].passed
+    assert not found["accuracy: better"].passed
+    assert found["accuracy: better"].sentence == (
+        "it is the same model as version 1: every weight is equal"
+    )

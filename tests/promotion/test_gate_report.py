@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from tests.promotion.scored_versions import (
     rules,
     scored,
 )
-from thaw.promotion import gate_report
+from thaw.promotion import gate_report, gate_table
 from thaw.promotion.gate import ARTIFACT
 from thaw.promotion.gate_report import Report
 from thaw.promotion.rule_result import RuleResult
@@ -40,6 +41,18 @@ def test_a_failed_rule_can_be_forced_except_for_a_damaged_artifact(
     rules: list[RuleResult], force: bool, verdict: str
 ) -> None:
     assert replace(REPORT, rules=rules, force=force).verdict == verdict
+
+
+def test_rules_that_leave_out_a_protection_never_read_as_passed() -> None:
+    made = replace(REPORT, off=["comparison", "floor"])
+    assert made.verdict == "passed, protections off"
+    assert made.summary == (
+        "passed all 1 rules against version 2 (protections off: comparison, floor)"
+    )
+    assert "Gate: passed, protections off" in gate_report.as_note(made)
+    assert json.loads(gate_report.as_json(made))["off"] == ["comparison", "floor"]
+    assert "passed, protections off" in gate_report.as_html(made)
+    assert replace(made, rules=[BAD]).verdict == "refused"
 
 
 def test_the_summary_names_the_failed_rules_and_the_reason_for_forcing() -> None:
@@ -92,8 +105,8 @@ def test_all_forms_of_the_report_have_the_same_content() -> None:
     content = json.loads(gate_report.as_json(made))
     assert content["verdict"] == "refused"
     assert [rule["passed"] for rule in content["rules"]] == [True, True, False, False]
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    gate_report.show(made, console)
+    console = Console(width=160, record=True, file=io.StringIO())
+    gate_table.show(made, console)
     printed, page, note = (
         console.export_text(),
         gate_report.as_html(made),

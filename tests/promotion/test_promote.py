@@ -101,7 +101,11 @@ def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> N
     local.register(name, "same")
     found = offer(local, name, alias="staging")
     assert found.verdict == "passed"
-    assert "there is no champion yet: floors, ceilings and provenance alone decide" in found.notes
+    assert found.notes[0] == (
+        "no version has the alias staging yet, so that nothing is compared: floors, ceilings and "
+        "provenance alone decide"
+    )
+    assert found.summary.endswith("without a staging")
     assert local.aliases(name) == {"champion": 1, "challenger": 2, "staging": 2}
 
 
@@ -126,7 +130,7 @@ def test_a_model_that_was_deleted_and_created_again_is_a_new_one(shop: Shop) -> 
     copy_version("models:/source-again/1", name, shop.params.tracking)
     found = offer(shop, name, 1)
     assert found.verdict == "passed"
-    assert any("deleted and created again: it is a new model" in note for note in found.notes)
+    assert any("which was deleted: this is a new model" in note for note in found.notes)
     assert [row.decision.kind for row in shop.ledger(name).all_rows()] == [
         "first", "promotion", "first", "promotion",
     ]  # fmt: skip
@@ -189,10 +193,8 @@ def test_a_version_with_other_weights_than_registered_cannot_be_forced(local: Sh
     local.register(name)
     local.register(name, "same")
     local.client.set_model_version_tag(name, "2", "thaw.model_digest", "f" * 64)
-    found = offer(local, name, force=True, reason="never mind")
-    assert found.failed[0].name == "artifact"
-    assert "is not what was registered" in found.failed[0].sentence
-    assert found.verdict == "refused"
+    with pytest.raises(ThawError, match=r"2 cannot be promoted: .* is not what was registered"):
+        offer(local, name, force=True, reason="never mind")
     assert local.aliases(name)["champion"] == 1
 
 

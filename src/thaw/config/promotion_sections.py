@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -11,8 +11,10 @@ from thaw.config.parameter import parameter
 from thaw.config.section import Probability, Section
 
 _Bound = Annotated[float, Field(ge=-1e9, le=1e9)]
-_Margin = Annotated[float, Field(gt=0.0, le=100.0)]
+_Margin = Annotated[float, Field(gt=0.0, le=1.0)]
 
+# What the gate protects against: a bad model, a worse one, a worse class, unknown origin.
+Protection = Literal["floor", "comparison", "classes", "committed", "data", "dvc_lock"]
 PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$")]
 
 
@@ -49,13 +51,17 @@ class Promote(Section):
     )
     not_worse: dict[MetricName, _Margin] = parameter(
         {"accuracy": 0.02, "log_loss": 0.05},
-        "By metric: how much worse than the champion a version may be.",
+        "By metric: how much worse than the champion a version may be, at most 1.",
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = parameter(
         0.95, "Confidence of each paired test (better and not_worse)."
     )
     class_margin: Probability = parameter(
         0.12, "How much lower than the champion's the recall of a class may be."
+    )
+    minimum: list[Protection] = parameter(
+        ["floor", "comparison"],
+        "Protections that the rules must leave on: the gate refuses while one of them is off.",
     )
     public_keys: list[PublicKey] = parameter(
         [],

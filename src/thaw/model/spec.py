@@ -74,6 +74,16 @@ class ModelSpec(BaseModel):
         """The parents, oldest first, each with the first 12 digits of its digest."""
         return " > ".join(f"{parent.stage} {parent.digest[:12]}" for parent in self.parents)
 
+    @property
+    def content_digest(self) -> str:
+        """The digest of what the model computes: weights, structure, classes and preprocessing.
+
+        Unlike ``digest``, it does not depend on how the model was made.
+        """
+        content = self.model_dump(mode="json", exclude={"format", "parents", "trained", "digest"})
+        content["files"] = self.files.get("model.safetensors", "")
+        return digest_of(content)
+
     def sealed(self, files: Mapping[FileName, str]) -> ModelSpec:
         """Return the spec with the digests of the other files and its own."""
         content = {**self.model_dump(mode="json"), "files": dict(files)}

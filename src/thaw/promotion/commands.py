@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from thaw.config.params import Params
     from thaw.config.result_sections import Tracking
+    from thaw.promotion.gate_report import Report
     from thaw.promotion.promote import PromotionRequest
 
 _console = Console(highlight=False)
@@ -30,20 +31,30 @@ _console = Console(highlight=False)
 
 def promote(params: Params, prepared: Path, request: PromotionRequest) -> bool:
     """Promote a version and print the gate's table; return whether the alias was moved."""
-    from thaw.promotion import gate_report
+    from thaw.promotion import gate_table
     from thaw.promotion import promote as promotion
 
     with command_errors(params.tracking):
         check_alias(request.alias)
         report = promotion.promote(params, prepared, request)
-    gate_report.show(report, _console)
+    gate_table.show(report, _console)
     _print(f"{report.verdict}: {report.summary}")
     if report.verdict == REFUSED:
+        _print(_next_steps(report))
         return False
     _print(
         f"{report.name} version {report.version} is the {report.alias}; `thaw rollback` goes back"
     )
     return True
+
+
+def _next_steps(report: Report) -> str:
+    unchanged = f"version {report.against} stays the {report.alias}; " if report.against else ""
+    command = f"thaw promote {report.version} --model {report.name} --to {report.alias}"
+    return (
+        f"{unchanged}nothing was changed. Each failed rule above says what to do; "
+        f'`{command} --force --reason "..."` promotes anyway'
+    )
 
 
 def rollback(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from thaw.config.promotion_sections import Promote
     from thaw.promotion.scoring import ScoredVersion
 
+_SAME = "it is the same model as version {}: every weight is equal"
+
 
 def comparison_rules(
     settings: Promote,
@@ -44,6 +46,8 @@ def comparison_rules(
         own, other = (s.metrics.get(metric, math.nan) for s in (challenger, champion))
         if unscored is not None or not (math.isfinite(own) and math.isfinite(other)):
             passed, sentence = False, _no_comparison(unscored, metric)
+        elif challenger.content and challenger.content == champion.content:
+            passed, sentence = margin > 0, _SAME.format(champion.version)
         else:
             assert challenger.probabilities is not None
             assert champion.probabilities is not None
@@ -73,18 +77,23 @@ def _no_comparison(unscored: ScoredVersion | None, metric: str) -> str:
 
 def _sentence(found: Comparison, metric: str, margin: float, confidence: float) -> str:
     claim = f"not worse by {format_number(margin)} or more" if margin else "better"
-    shares = f"{found.advantage:+.4f} for the challenger"
-    sure = f"{min(found.confidence, 0.9999):.2%} sure that it is {claim}"
+    difference = f"difference {found.advantage:+.4f}"
     if found.confidence >= confidence:
-        return f"{shares}; {sure}"
+        return f"{difference}: {_percent(found.confidence)} sure that it is {claim}"
     if found.confidence_worse >= confidence:
-        return f"{shares}; it is worse ({min(found.confidence_worse, 0.9999):.2%} sure)"
+        return f"{difference}: {_percent(found.confidence_worse)} sure that it is worse"
     is_limited = METRICS[metric].limited_by_smallest_class
-    where = "images of the smallest class" if is_limited else "images"
-    few = f"{shares}; {sure}: too few images to tell ({found.images} {where}"
+    images = f"{found.images} {'images of the smallest class' if is_limited else 'test images'}"
     if found.needed is None or found.needed <= found.images:
-        return f"{few})"
-    return f"{few}, about {found.needed:,} would, if nothing else changed)"
+        return f"{difference}: {images} do not show that it is {claim}"
+    return (
+        f"{difference}: {images} are too few to be {confidence:.0%} sure that it is {claim}; about "
+        f"{found.needed:,} would be enough if the difference stayed the same"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{min(share, 0.9999):.2%}"
 
 
 def _classes(margin: float, challenger: ScoredVersion, champion: ScoredVersion) -> RuleResult:
@@ -99,10 +108,12 @@ def _classes(margin: float, challenger: ScoredVersion, champion: ScoredVersion) 
         listed = ", ".join(f"{name} by {falls[name]:.3f}" for name in fell[:5])
         more = f" and {len(fell) - 5} more" if len(fell) > 5 else ""
         sentence = f"the recall falls: {listed}{more}"
+    elif falls[label] > 0:
+        sentence += f"; most for {label}, by {falls[label]:.3f}"
     return RuleResult(
         "classes",
-        f"{label}: {format_number(challenger.recalls.get(label, math.nan))}",
-        f"{label}: {format_number(champion.recalls[label])}",
+        format_number(challenger.recalls.get(label, math.nan)),
+        format_number(champion.recalls[label]),
         f"fall at most {format_number(margin)}",
         not fell,
         sentence,

@@ -75,7 +75,8 @@ def _provenance(settings: Promote, origin: Origin) -> Iterator[RuleResult]:
         elif not passed:
             sentence = (
                 "code or parameters had changes that were not committed: commit them, then "
-                "`dvc repro -s -f evaluate` notes the commit on the run"
+                "`dvc repro -s -f evaluate` notes the commit on the run; if `dvc exp run` made "
+                "them, `dvc exp apply NAME` comes first"
             )
         yield RuleResult(
             "committed", origin.commit[:12] or "unknown", "", "a commit", passed, sentence

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thaw.registry import names
+from thaw.registry.aliases import model_created_at
+from thaw.registry.names import CHAMPION
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
     from thaw.promotion.candidate import Candidate
+    from thaw.promotion.scoring import ScoredVersion
+    from thaw.registry.ledger import Ledger
 
-_NO_CHAMPION = "there is no champion yet: floors, ceilings and provenance alone decide"
+_ALONE = "floors, ceilings and provenance alone decide"
 _NEW_MODEL = (
-    "the registered model was deleted and created again: it is a new model, and the champions of "
-    "the earlier one do not count (`thaw history`)"
+    "the history has rows of an earlier registered model of this name, which {happened}: this is a "
+    "new model, and the champions of the earlier one do not count (`thaw history`)"
 )
 _SCORED_AGAIN = "it was scored again on the current one"
 
@@ -30,9 +34,7 @@ def champion_notes(
     if not champions and candidate.has_lost_champion:
         return []
     if not champions:
-        ledger = candidate.ledger
-        is_new_model = len(ledger.all_rows()) > len(ledger.rows())
-        return [_NO_CHAMPION, _NEW_MODEL] if is_new_model else [_NO_CHAMPION]
+        return [_nothing_to_compare_with(candidate.ledger.alias), *_new_model(candidate.ledger)]
     version, tagged = champions[0].version, champions[0].tags.get(names.TEST_DIGEST, "")
     notes = []
     if candidate.is_moved_by_hand:
@@ -47,6 +49,31 @@ def champion_notes(
             "have been trained on images that are now in it: its scores may be too high"
         )
     return notes
+
+
+def same_model_note(challenger: ScoredVersion, champion: ScoredVersion | None) -> list[str]:
+    """Return a note if both versions are the same model: no weight differs."""
+    if champion is None or not challenger.content or challenger.content != champion.content:
+        return []
+    return [
+        f"version {challenger.version} is the same model as version {champion.version}: every "
+        "weight is equal, so that a promotion changes no prediction"
+    ]
+
+
+def _nothing_to_compare_with(alias: str) -> str:
+    if alias == CHAMPION:
+        return f"there is no champion yet: {_ALONE}"
+    return f"no version has the alias {alias} yet, so that nothing is compared: {_ALONE}"
+
+
+def _new_model(ledger: Ledger) -> list[str]:
+    earlier = {row.model for row in ledger.all_rows()} - {ledger.model_created}
+    if not earlier:
+        return []
+    renamed = model_created_at(ledger.client, max(earlier))
+    happened = f"was renamed to {renamed}" if renamed else "was deleted"
+    return [_NEW_MODEL.format(happened=happened)]
 
 
 def rule_notes(git_state: tuple[str, bool] | None) -> list[str]:

@@ -9,17 +9,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment
-from rich.table import Table
-from rich.text import Text
 
 from thaw.metrics.registry import COSTS, METRICS
 from thaw.promotion.gate import ARTIFACT
 from thaw.promotion.rule_result import RuleResult, format_number
-from thaw.registry.names import FORCED, PASSED, REFUSED
+from thaw.registry.names import FORCED, PASSED, REFUSED, UNPROTECTED
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from thaw.promotion.scoring import ScoredVersion
 
 
@@ -31,6 +27,7 @@ class Report:
     8601). ``metrics`` holds both values as text by name, ``recalls`` the class with both recalls.
     ``commit`` is the commit of the rules, "" outside of a git checkout; ``dirty``: the rules may
     have changes that are not committed. ``model`` is the digest of the model directory.
+    ``off`` names the protections of the gate that the rules leave out.
     """
 
     name: str
@@ -49,6 +46,7 @@ class Report:
     commit: str = ""
     dirty: bool = False
     model: str = ""
+    off: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -57,9 +55,12 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """``passed``, ``refused`` or ``forced``. A damaged artifact is never forced."""
+        """``passed`` (also: with protections off), ``refused`` or ``forced``.
+
+        A damaged artifact is never forced.
+        """
         if self.passed:
-            return PASSED
+            return UNPROTECTED if self.off else PASSED
         is_intact = all(rule.passed for rule in self.rules if rule.name == ARTIFACT)
         return FORCED if self.force and is_intact else REFUSED
 
@@ -71,7 +72,8 @@ class Report:
     @property
     def summary(self) -> str:
         """The verdict and the failed rules, as one sentence."""
-        against = f"against version {self.against}" if self.against else "without a champion"
+        against = f"against version {self.against}" if self.against else f"without a {self.alias}"
+        against += f" (protections off: {', '.join(self.off)})" if self.off else ""
         against += " (the rules were not committed)" if self.dirty else ""
         if self.passed:
             return f"passed all {len(self.rules)} rules {against}"
@@ -99,27 +101,6 @@ def recalls(
     """Return (class, recall of the challenger, recall of the champion) for each class."""
     other = champion.recalls if champion else {}
     return [(label, recall, other.get(label)) for label, recall in challenger.recalls.items()]
-
-
-def show(report: Report, console: Console) -> None:
-    """Print the table of the rules."""
-    against = f"against version {report.against}" if report.against else "there is no champion"
-    title = f"{report.name} version {report.version} for @{report.alias}, {against}"
-    table = Table(
-        title=Text(title), title_style="bold", caption=Text(f"{report.images} test images")
-    )
-    table.add_column("rule", no_wrap=True)
-    for column in ("challenger", "champion", "needed"):
-        table.add_column(column)
-    table.add_column("")
-    table.add_column("result")
-    for rule in report.rules:
-        mark = Text("pass", "green") if rule.passed else Text("FAIL", "bold red")
-        cells = (rule.name, rule.challenger, rule.champion, rule.needed)
-        table.add_row(*map(Text, cells), mark, Text(rule.sentence))
-    console.print(table)
-    for note in report.notes:
-        console.print(Text(f"note: {note}"), soft_wrap=True)
 
 
 def as_json(report: Report) -> str:

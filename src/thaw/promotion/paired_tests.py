@@ -67,10 +67,12 @@ def compare(
     """Test that the challenger is better (``margin`` 0), or worse by less than ``margin``."""
     if metric.is_share_correct:
         advantage, sure, worse = _exact(pair, margin)
-        fewest = 0
-    else:
-        advantage, sure, worse = _bootstrap(pair, metric, margin, seed)
-        fewest = min_images(metric, margin, confidence)
+        needed = _needed(len(pair.targets), sure, confidence)
+        if margin and advantage > -margin:  # even equal models need so many
+            needed = max(needed or 0, min_images(metric, margin, confidence))
+        return Comparison(advantage, sure, worse, len(pair.targets), needed)
+    advantage, sure, worse = _bootstrap(pair, metric, margin, seed)
+    fewest = min_images(metric, margin, confidence)
     images = len(pair.targets)
     if metric.limited_by_smallest_class:
         images = int(np.bincount(pair.targets)[np.unique(pair.targets)].min())

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.promotion import gate_report, report_storage
 from thaw.promotion.candidate import find_candidate
 from thaw.promotion.gate import check_rules
-from thaw.promotion.gate_notes import champion_notes, rule_notes
+from thaw.promotion.gate_data import damage_as_error, open_test_split
+from thaw.promotion.gate_notes import champion_notes, rule_notes, same_model_note
 from thaw.promotion.gate_report import Report
 from thaw.promotion.lost_champion import explain_lost_champion
 from thaw.promotion.origin import read_origin
+from thaw.promotion.protections import minimum_rule, off_note, protections_off
 from thaw.promotion.rule_result import RuleResult
 from thaw.promotion.scoring import score_version
 from thaw.registry import names
@@ -76,8 +77,9 @@ def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report
 
     Raises:
         ConflictError: the alias was moved while the gate ran.
-        ThawError: the request is not valid, there is no such version, it has the alias already, or
-            the alias or its version was removed.
+        ThawError: the request is not valid, there is no such version, its files are not those of
+            the registered model, it has the alias already, the alias or its version was removed, or
+            there is no test split to score on.
     """
     request.check()
     client, _ = connect(params.tracking)
@@ -98,21 +100,34 @@ def run_gate(
 
     ``request`` names the device, and whether and why the alias moves anyway.
     """
-    data = Prepared(prepared)
+    data = open_test_split(prepared)
     ledger, bins = candidate.ledger, params.evaluate.calibration_bins
     versions = [number for number in (candidate.version, candidate.against) if number is not None]
     entries = [_registry_entry(params, ledger, number) for number in versions]
+    read_files = params.promote.provenance.dvc_lock
+    with damage_as_error(prepared):
+        origin = read_origin(ledger.client, entries[0], data, prepared, read_files=read_files)
     # The models are scored as they are served: in one process, in float32.
     launch = params.launch.model_copy(update={"processes": 1, "precision": "fp32"})
     runtime = start(launch, params.resources, request.device)
     scored = [
-        score_version(Version(ledger.name, number), data, runtime, bins) for number in versions
+        score_version(
+            Version(ledger.name, number),
+            data,
+            runtime,
+            bins,
+            must_load=number == candidate.version,
+        )
+        for number in versions
     ]
     challenger, champion = scored[0], scored[1] if len(scored) == 2 else None
     targets = data.manifest.targets[data.manifest.ids("test")]
-    read_files = params.promote.provenance.dvc_lock
-    origin = read_origin(ledger.client, entries[0], data, prepared, read_files=read_files)
-    rules = check_rules(params.promote, challenger, champion, targets, origin, bins)
+    off = protections_off(params.promote, len(data.manifest.classes))
+    rules = [
+        *check_rules(params.promote, challenger, champion, targets, origin, bins),
+        *filter(None, [minimum_rule(params.promote, off)]),
+        *_missing_comparison(candidate),
+    ]
     git_state = provenance.git_state()
     return Report(
         name=ledger.name,
@@ -122,15 +137,21 @@ def run_gate(
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         who=f"{user()}@{socket.gethostname()}",
         images=len(targets),
-        rules=[*rules, *_missing_comparison(candidate)],
+        rules=rules,
         metrics=gate_report.metric_values(challenger, champion),
         recalls=gate_report.recalls(challenger, champion),
-        notes=[*champion_notes(candidate, entries[1:], origin.test_here), *rule_notes(git_state)],
+        notes=[
+            *off_note(off),
+            *same_model_note(challenger, champion),
+            *champion_notes(candidate, entries[1:], origin.test_here),
+            *rule_notes(git_state),
+        ],
         reason=request.reason,
         force=request.force,
         commit=git_state[0] if git_state else "",
         dirty=bool(git_state and git_state[1]),
         model=challenger.digest,
+        off=[*off],
     )
 
 
@@ -152,6 +173,7 @@ def record_result(candidate: Candidate, report: Report) -> None:
         report=address,
         forced=report.verdict == names.FORCED,
         model=report.model,
+        off=", ".join(report.off),
         report_digest=hashlib.sha256(gate_report.as_json(report).encode()).hexdigest(),
     )
     was_approved = candidate.version in approved_versions(rows, first)

@@ -34,6 +34,7 @@ class ScoredVersion:
     ``probabilities`` (N, C) is None if the version cannot be scored; ``problem`` says why.
     ``metrics`` holds metrics and costs of the registry by name, ``recalls`` the recall by class.
     ``digest`` is that of the fetched model directory, "" if none was fetched or it is damaged.
+    ``content`` is the digest of what the model computes: of two equal models, it is the same.
     """
 
     version: int
@@ -42,16 +43,30 @@ class ScoredVersion:
     metrics: dict[str, float] = field(default_factory=dict)
     recalls: dict[str, float] = field(default_factory=dict)
     problem: str = ""
+    content: str = ""
 
 
-def score_version(version: Version, data: Prepared, runtime: Runtime, bins: int) -> ScoredVersion:
-    """Fetch ``version`` and score it; an error is stored as its ``problem``, not raised."""
+def score_version(
+    version: Version, data: Prepared, runtime: Runtime, bins: int, *, must_load: bool = False
+) -> ScoredVersion:
+    """Fetch ``version`` and score it; an error is stored as its ``problem``, not raised.
+
+    With ``must_load``, files that are not those of the registered model are an error.
+
+    Raises:
+        ThawError: the files were changed, or are not a model of thaw, and ``must_load`` is true.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        digest = ""
         try:
             folder = fetch(version, Path(scratch))
             loaded = directory.load(folder)
-            digest = loaded[1].digest  # fetch() and load() refuse files that do not agree with it
+        except ThawError as error:
+            problem = str(error).replace(scratch, "")
+            if must_load:
+                raise ThawError(f"{version.uri} cannot be promoted: {problem}") from None
+            return ScoredVersion(version.number, problem=problem)
+        digest = loaded[1].digest  # fetch() and load() refuse files that do not agree with it
+        try:
             return _score(version.number, folder, loaded, data, runtime, bins)
         except ThawError as error:
             return ScoredVersion(version.number, digest, problem=str(error).replace(scratch, ""))
@@ -79,4 +94,11 @@ def _score(
         "size_mb": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6,
     }
     recalls = {row["class"]: row["recall"] for row in scores.per_class if row["support"]}
-    return ScoredVersion(number, spec.digest, probabilities, {**scores.summary, **costs}, recalls)
+    return ScoredVersion(
+        number,
+        spec.digest,
+        probabilities,
+        {**scores.summary, **costs},
+        recalls,
+        content=spec.content_digest,
+    )

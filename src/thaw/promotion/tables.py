@@ -59,6 +59,8 @@ def history_table(name: str, alias: str, rows: Sequence[Row], model_created: int
 def _cells(row: Row) -> tuple[str, ...]:
     decision = row.decision
     what: str = "forced promotion" if decision.forced else decision.kind
+    if decision.off:
+        what += f", protections off: {decision.off}"
     if row.state == "void":
         what += ", void: the version was deleted"
     return (
@@ -67,7 +69,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.who,
         what,
         str(decision.origin or ""),
-        str(decision.to),
+        str(decision.to or ""),
         "\n".join(part for part in (decision.why, decision.report) if part),
     )
 

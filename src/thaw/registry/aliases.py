@@ -33,6 +33,19 @@ def creation_time(client: MlflowClient, name: str) -> int:
     return int(_model(client, name).creation_timestamp or 0)
 
 
+def model_created_at(client: MlflowClient, created: int) -> str:
+    """Return the name of the registered model with this creation timestamp (ms), "" if none."""
+    token = None
+    while True:
+        page = client.search_registered_models(max_results=500, page_token=token)
+        for model in page:
+            if model.creation_timestamp == created:
+                return str(model.name)
+        token = page.token
+        if not token:
+            return ""
+
+
 def version_exists(client: MlflowClient, name: str, number: int) -> bool:
     """Return whether the version is still in the registry."""
     try:

@@ -18,8 +18,8 @@ GATE_REPORT = "gate.report"
 GATE_AGAINST = "gate.against"
 GATE_REASON = "gate.reason"
 PASSED, REFUSED, FORCED, FIRST = "passed", "refused", "forced", "first, no gate"
+UNPROTECTED = "passed, protections off"  # passed rules that leave out a protection
 CONFLICT = "conflict"  # passed, but another process moved the alias first
-LET_THROUGH = (PASSED, FORCED, FIRST)
 
 COPIED_FROM = "thaw.copied_from"
 COPIED = "copied."  # prefix of a tag of the gate of the model that a version was copied from

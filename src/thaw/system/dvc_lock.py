@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ruamel.yaml import YAML
+from thaw.system.locked_stages import LOCK, read_stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-LOCK = Path("dvc.lock")
+    from pathlib import Path
 
 
 def recorded_md5(folder: Path, lock: Path = LOCK) -> str:
@@ -51,9 +49,7 @@ def folder_md5(folder: Path, lock: Path = LOCK) -> str:
 
 def _recorded(lock: Path) -> dict[Path, str]:
     """Return the digest of each output in the file ``lock``, by absolute path."""
-    if not lock.exists():
-        return {}
-    stages = YAML(typ="safe").load(lock.read_text(encoding="utf-8")).get("stages", {})
+    stages = read_stages(lock)
     outs = [out for stage in stages.values() for out in stage.get("outs", [])]
     return {(lock.parent / out["path"]).resolve(): str(out.get("md5", "")) for out in outs}
 

@@ -7,7 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from ruamel.yaml import YAML
+from thaw.system.locked_stages import read_stages
 
 _SOURCES = ("src", "params.yaml", "dvc.yaml", "thaw.lock")
 
@@ -32,7 +32,7 @@ def lock_digest(path: Path = Path("dvc.lock"), last_stage: str = "evaluate") -> 
     """SHA-256 over the locked stages before ``last_stage``, which DVC locks after it has run."""
     if not path.exists():
         return None
-    stages = YAML(typ="safe").load(path.read_text(encoding="utf-8")).get("stages", {})
+    stages = read_stages(path)
     return key({name: locked for name, locked in stages.items() if name != last_stage})
 
 

@@ -1,0 +1,50 @@
+"""Read the stages in ``dvc.lock``, and refuse a file that DVC did not write in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thaw.errors import ThawError
+
+LOCK = Path("dvc.lock")
+_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
+_REMEDY = ": restore it (`git checkout dvc.lock`), or delete it and `dvc repro`"
+
+
+def read_stages(lock: Path = LOCK) -> dict[str, Any]:
+    """Return the locked stages by name, none if there is no ``dvc.lock``.
+
+    Raises:
+        ThawError: the file cannot be read, or is not one that DVC wrote.
+    """
+    if not lock.exists():
+        return {}
+    text = ""
+    try:
+        text = lock.read_text(encoding="utf-8")
+        content = YAML(typ="safe").load(text)
+    except (OSError, ValueError, YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise ThawError(f"{lock} cannot be read{_conflict(text)}: {reason}{_REMEDY}") from None
+    stages = content.get("stages", {}) if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not all(map(_is_stage, stages.values())):
+        raise ThawError(f"{lock} is not a lock that DVC wrote{_conflict(text)}{_REMEDY}")
+    return stages
+
+
+def _is_stage(stage: object) -> bool:
+    outs = stage.get("outs", []) if isinstance(stage, dict) else None
+    return isinstance(outs, list) and all(
+        isinstance(out, dict) and isinstance(out.get("path"), str) for out in outs
+    )
+
+
+def _conflict(text: str) -> str:
+    """Return the line with the first marker of a merge conflict, "" if there is none."""
+    lines = enumerate(text.splitlines(), 1)
+    marked = next((number for number, line in lines if line.startswith(_CONFLICT)), None)
+    return f" (line {marked} is the marker of a merge conflict)" if marked else ""

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from tests.promotion.test_gate_report import reported
+from thaw.promotion.gate_table import show
+
+if TYPE_CHECKING:
+    from thaw.promotion.gate_report import Report
+
+
+def printed(report: Report, width: int = 80) -> str:
+    out = io.StringIO()
+    show(report, Console(file=out, width=width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_each_rule_is_one_line_of_the_table_at_80_columns(width: int) -> None:
+    made = reported()
+    lines = printed(made, width).splitlines()
+    for rule in made.rules:
+        table = [one for one in lines if one.startswith(("pass", "FAIL"))]
+        (line,) = [one for one in table if f" {rule.name} " in one]
+        assert rule.needed in line
+        assert rule.challenger in line
+    assert max(map(len, lines[1:])) <= width
+
+
+def test_failed_rules_are_explained_below_the_table_and_notes_follow() -> None:
+    made = reported()
+    text = " ".join(printed(made).split())
+    for rule in made.failed:
+        assert f"{rule.name}: {' '.join(rule.sentence.split())}" in text
+    assert text.endswith("note: a | note")
+
+
+def test_the_columns_name_the_versions_and_the_alias() -> None:
+    assert "version 2" in printed(reported())
+    first = printed(reported(against=None, alias="staging"))
+    assert "no staging yet" in first
+    assert "champion" not in first
