@@ -108,12 +108,10 @@ def _classes(margin: float, challenger: ScoredVersion, champion: ScoredVersion) 
         listed = ", ".join(f"{name} by {falls[name]:.3f}" for name in fell[:5])
         more = f" and {len(fell) - 5} more" if len(fell) > 5 else ""
         sentence = f"the recall falls: {listed}{more}"
-    elif falls[label] > 0:
-        sentence += f"; most for {label}, by {falls[label]:.3f}"
     return RuleResult(
         "classes",
-        format_number(challenger.recalls.get(label, math.nan)),
-        format_number(champion.recalls[label]),
+        f"{label}: {format_number(challenger.recalls.get(label, math.nan))}",
+        f"{label}: {format_number(champion.recalls[label])}",
         f"fall at most {format_number(margin)}",
         not fell,
         sentence,

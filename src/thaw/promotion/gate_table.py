@@ -27,10 +27,16 @@ def show(report: Report, console: Console) -> None:
         table.add_column(column, overflow="fold")
     for rule in report.rules:
         mark = Text("pass", "green") if rule.passed else Text("FAIL", "bold red")
-        table.add_row(mark, *map(Text, (rule.name, rule.challenger, rule.champion, rule.needed)))
+        values = (_number(rule.challenger), _number(rule.champion))
+        table.add_row(mark, *map(Text, (rule.name, *values, rule.needed)))
     console.print(table)
     for rule in report.failed:
         line = Text.assemble((f"{rule.name}: ", "bold"), rule.sentence)
         console.print(Padding(line, (0, 0, 0, 2)))
     for note in report.notes:
         console.print(Text(f"note: {note}"))
+
+
+def _number(value: str) -> str:
+    """Return a value without the name of its class, which may be long."""
+    return value.rpartition(": ")[2]
