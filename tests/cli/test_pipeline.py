@@ -62,3 +62,14 @@ def test_backbones_are_listed_one_per_line() -> None:
     lines = run("backbones").splitlines()
     assert {"timm/tf_efficientnet_lite0", "torchvision/resnet18"} <= set(lines)
     assert all(line.count("/") == 1 for line in lines if line != "lenet5")
+
+
+def test_check_names_entries_that_dvc_cannot_read(project: Path) -> None:
+    (project / "data/raw/cat").mkdir(parents=True, exist_ok=True)
+    (project / "data/raw/cat/link.png").symlink_to("nowhere.png")
+    said = run("check").splitlines()
+    assert said[1:] == [
+        ".dvcignore names 1 entries of the data that DVC cannot read:",
+        "  - data/raw/cat/link.png: a link to nowhere.png: No such file or directory",
+    ]
+    assert "/data/raw/cat/link.png" in (project / ".dvcignore").read_text().splitlines()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.ingest.obstacles import KINDS, make_obstacles
 from tests.project import ROOT
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -163,3 +165,22 @@ def test_a_folder_that_cannot_be_written_is_one_line() -> None:
     Path("locked").mkdir(mode=0o500)
     with pytest.raises(ThawError, match="cannot create a project here"):
         create_project(Path("locked/flowers"), None)
+
+
+def test_images_outside_that_dvc_cannot_read_are_linked_and_prepared_without_the_bad_ones(
+    photos: Path,
+) -> None:
+    make_obstacles(photos / "red")
+    create_project(Path("flowers"), Path("photos"))
+    project = Path("flowers")
+    assert (project / "data/raw").readlink() == photos
+    assert params("flowers").data.path == "data/raw"
+    assert not (photos / "README.md").exists()
+    text = (project / "params.yaml").read_text()
+    quarantine = "data:\n  on_error: quarantine\n  max_bad_fraction: 0.6\n"
+    (project / "params.yaml").write_text(text.replace("data:\n", quarantine))
+    dvc(project, "repro", "prepare")
+    report = json.loads((project / "reports/prepare/report.json").read_text())
+    assert report["images"] == 12
+    assert report["left_out"]["files"] == len(KINDS) + 1
+    assert "up to date" in dvc(project, "status", "prepare")

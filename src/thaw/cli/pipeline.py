@@ -10,7 +10,7 @@ import typer
 from thaw.cli.early_checks import refuse_unusable_parameters, try_model
 from thaw.cli.project_folder import PREPARED, load_params
 from thaw.config.loading import PARAMS_FILE
-from thaw.errors import ThawError
+from thaw.errors import ThawError, grouped
 from thaw.system import launching, tool_lock
 from thaw.system.stage_names import STAGES
 
@@ -39,6 +39,7 @@ def stage(name: Annotated[str, typer.Argument(help=", ".join(STAGES))]) -> None:
 
 def check() -> None:
     """Check params.yaml and try it: data, paths, addresses, and the model without its weights."""
+    from thaw.ingest.dvc_ignore import FILE, name_obstacles
     from thaw.ingest.removal import refuse_unusable
     from thaw.ingest.sources import SOURCES
 
@@ -57,6 +58,10 @@ def check() -> None:
         raise ThawError(message)
     refuse_unusable(PREPARED)
     typer.echo(f"{PARAMS_FILE} is valid{_described(params)}")
+    if obstacles := name_obstacles(data):
+        typer.echo(f"{FILE} names {len(obstacles)} entries of the data that DVC cannot read:")
+        for line in grouped(each.line for each in obstacles):
+            typer.echo(f"  - {line}")
 
 
 def _described(params: Params) -> str:

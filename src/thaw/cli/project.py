@@ -44,7 +44,7 @@ def init(
     if found is None:
         typer.echo("put the images into its folder data/raw, one folder per class")
     else:
-        _print_survey(found)
+        _print_survey(found, folder)
     steps = "git add --all && git commit -m 'New project' && dvc repro"
     place = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     typer.echo(f"Next:  {place}{steps}")
@@ -94,7 +94,7 @@ def _print_upgrade(plan: Upgrade) -> None:
         typer.echo(f"not needed any more, you can remove: {', '.join(plan.removable)}")
 
 
-def _print_survey(found: Survey) -> None:
+def _print_survey(found: Survey, folder: Path) -> None:
     counts = found.counts
     typer.echo(
         f"{sum(counts.values())} images in {len(counts)} classes: {_shortened(_pairs(counts))}"
@@ -112,8 +112,9 @@ def _print_survey(found: Survey) -> None:
             typer.echo(f"  - {problem}")
         if (more := len(found.problems) - _MOST_SHOWN) > 0:
             typer.echo(f"  ... and {more} more: `thaw stage prepare` lists all")
-    if not Path(found.data.path).is_absolute():
-        typer.echo(f"Keep track of the images: dvc add {shlex.quote(found.data.root)}")
+    root = Path(found.data.root)
+    if not root.is_absolute() and not (folder / root).is_symlink():
+        typer.echo(f"Keep track of the images: dvc add {shlex.quote(str(root))}")
 
 
 def _pairs(counts: dict[str, int]) -> list[str]:

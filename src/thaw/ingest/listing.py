@@ -68,5 +68,6 @@ def is_utf8(name: str) -> bool:
 
 def shown_path(path: str) -> str:
     """Return ``path`` on one line, with escapes for bytes that are no text."""
-    text = path.encode("utf-8", "backslashreplace").decode("utf-8")
-    return text if text.isprintable() else repr(text)[1:-1]
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in path
+    )

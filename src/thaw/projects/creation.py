@@ -18,8 +18,10 @@ from thaw.config.loading import PARAMS_FILE
 from thaw.config.overlaps import overlap_of
 from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.errors import ThawError
+from thaw.ingest.dvc_ignore import name_obstacles
 from thaw.projects.image_survey import Survey, survey
 from thaw.projects.initial_params import initial_params, model_name, params_text
+from thaw.projects.linked_data import with_link
 from thaw.projects.project_folder import new_folder, refuse_other_files, refuse_project
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
@@ -66,12 +68,17 @@ def _create(name: str, images: Path | None) -> Survey | None:
     if images is None and _has_images(IMAGES):
         images = IMAGES
     found = None if images is None else survey(images)
+    target = None
     if found:
         found.refuse_useless()
+        _refuse_overlaps(initial_params(name, found.data, found))
+        found, target = with_link(found, IMAGES)
     data = found.data if found else Data(source="folder", path=str(IMAGES), root=str(IMAGES))
     params = initial_params(name, data, found)
     _refuse_overlaps(params)
     texts = _texts(name, Path(data.root), params_text(params))
+    if target is not None:
+        del texts[IMAGES / "README.md"]  # it would be written into the folder of the user
     there = [path for path in texts if path.exists()]
     if conflicts := [str(path) for path in there if path not in _KEPT]:
         raise ThawError(
@@ -83,6 +90,11 @@ def _create(name: str, images: Path | None) -> Survey | None:
         if path in there:
             continue
         write_whole(path, text.encode())
+    if target is not None:
+        IMAGES.parent.mkdir(parents=True, exist_ok=True)
+        IMAGES.symlink_to(target)
+    if found:
+        name_obstacles(data)
     tool_lock.write(tool_lock.installed())
     return found
 

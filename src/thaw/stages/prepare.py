@@ -13,7 +13,7 @@ from thaw.data.manifest import LeftOut, Row
 from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import TRAIN
 from thaw.errors import ProblemsError
-from thaw.ingest import file_states, quarantine, report, value_ranges
+from thaw.ingest import dvc_ignore, file_states, quarantine, report, value_ranges
 from thaw.ingest.checks import class_problems
 from thaw.ingest.duplicates import near_groups
 from thaw.ingest.labels import similarity_problems
@@ -150,6 +150,8 @@ def _prepare(params: Params) -> None:
         say(line)
     for line in _warnings(content):
         warn(line)
+    if dvc_ignore.outdated(params.data):
+        warn(f"{dvc_ignore.FILE} is out of date: run `thaw check`, so that DVC sees all images")
     say(f"prepared {content['images']} images in {content['classes']} classes: {content['splits']}")
 
 
