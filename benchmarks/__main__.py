@@ -19,6 +19,9 @@ TARGETS = {
     "pipeline": Target(
         "pipeline", "5 min", "dvc repro on the digits: accuracy, times, cached and compiled passes"
     ),
+    "startup": Target(
+        "start_up", "5 min", "processor time of short commands, and of two pipelines from nothing"
+    ),
     "method": Target(
         "method_comparison",
         "60 min",

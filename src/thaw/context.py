@@ -15,7 +15,7 @@ from thaw.model.batchnorm import fold_blocks
 from thaw.model.freezing import apply_plan
 from thaw.training.activation_cache import FOLDER, cache_of
 from thaw.training.loop import fit
-from thaw.training.phase_inputs import phase_inputs
+from thaw.training.phase_inputs import phase_inputs, validation_inputs
 from thaw.training.runtime import start
 from thaw.training.setup import TrainingSetup
 
@@ -75,11 +75,14 @@ class Context:
 
         Under the policy ``affine``, BatchNorm of the blocks that train is folded first.
         """
+        self._apply(classifier, phase)
+        open_inputs = self.open_inputs or compute_inputs
+        return open_inputs(self, classifier, phase)
+
+    def _apply(self, classifier: Classifier, phase: Phase) -> None:
         if phase.plan.batch_norm == "affine":
             fold_blocks(classifier.blocks, phase.plan.trainable)
         apply_plan(classifier, phase.plan)
-        open_inputs = self.open_inputs or compute_inputs
-        return open_inputs(self, classifier, phase)
 
     def setup(self, phase: Phase) -> TrainingSetup:
         """Return the settings of ``phase`` with the project's regularisation and seed."""
@@ -101,7 +104,11 @@ class Context:
         Raises:
             NotFiniteError: the validation loss or a gradient is not finite.
         """
-        inputs = self.inputs(classifier, phase)
+        if phase.settings.epochs or self.open_inputs:
+            inputs = self.inputs(classifier, phase)
+        else:
+            self._apply(classifier, phase)
+            inputs = compute_inputs(self, classifier, phase, trains=False)
         return fit(self.runtime, classifier, inputs, self.setup(phase), observer)
 
 
@@ -127,10 +134,16 @@ def open_context(
     return Context(params, data, start(launch, params.resources, device))
 
 
-def compute_inputs(context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:
-    """Return the inputs of ``phase`` from the activation cache, filling it first if needed."""
+def compute_inputs(
+    context: Context, classifier: Classifier, phase: Phase, *, trains: bool = True
+) -> PhaseInputs:
+    """Return the inputs of ``phase`` from the activation cache, filling it first if needed.
+
+    Unless the phase ``trains``, no activations of training images are computed.
+    """
     preprocessing, seed = phase.preprocessing, context.params.seed
     train = context.data.images("train", preprocessing, seed, phase.augmentation)
     val = context.data.images("val", preprocessing)
     cache = context.cache(preprocessing)
-    return phase_inputs(context.runtime, classifier, train, val, phase.plan.cut, cache)
+    inputs_of = phase_inputs if trains else validation_inputs
+    return inputs_of(context.runtime, classifier, train, val, phase.plan.cut, cache)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,8 +18,6 @@ from thaw.system.processes import run_main
 from thaw.training.observer import Observer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.model.classifier import ClassifierPart
     from thaw.training.progress import Progress
 
@@ -100,3 +100,15 @@ def test_the_model_of_the_warm_up_is_kept_if_no_epoch_is_better() -> None:
     progress, changed = run(lr=10.0)
     assert progress.best_epoch == 0
     assert changed == set()
+
+
+def test_without_epochs_the_validation_images_alone_go_through_the_network() -> None:
+    write_values({f"augment.{key}": 0.0 for key in ("rotate", "shift", "zoom")})
+    trained = run(epochs=1)[0].history[0]
+    for path in Path(".thaw/activations").glob("*"):
+        path.unlink()
+    progress, changed = run(epochs=0)
+    assert changed == set()
+    assert progress.history == [trained]
+    images = [len(np.load(path)) for path in Path(".thaw/activations").glob("*.npy")]
+    assert images == [len(small.open_model().context.data.manifest.ids("val"))]

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tests import settings
 from thaw.data.loading import ActivationSource
 from thaw.model import head
-from thaw.training.linear_heads import STRENGTHS, Kind, fit, fit_head
+from thaw.training.linear_heads import STRENGTHS, Kind, estimator_of, fit, fit_head
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,3 +126,20 @@ def test_the_head_gets_the_linear_map(kind: Kind) -> None:
     with torch.no_grad():
         logits = top(torch.from_numpy(val[0])).numpy()
     np.testing.assert_allclose(logits, found.logits(val[0]), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bits_of_a_small_fit_do_not_depend_on_the_number_of_threads(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[int] = set()
+
+    def recorded(*given: Any, **named: Any) -> Any:
+        pools = threadpool_info()
+        seen.update(pool["num_threads"] for pool in pools if pool["user_api"] == "blas")
+        return estimator_of(*given, **named)
+
+    monkeypatch.setattr("thaw.training.linear_heads.estimator_of", recorded)
+    with threadpool_limits(limits=2, user_api="blas"):
+        fit(kind, split(120), split(90, seed=1), strengths=(0.1,))
+    assert seen == {1}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from tests import tiny
 from tests.training import phase
 from thaw.data.loading import ActivationSource, ImageSource
 from thaw.training.activation_cache import Cache
-from thaw.training.phase_inputs import PhaseInputs, phase_inputs
+from thaw.training.phase_inputs import PhaseInputs, phase_inputs, validation_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +85,23 @@ def test_inputs_are_the_images_if_every_epoch_differs_or_no_block_is_frozen(
     found = phase_inputs(tiny.runtime(), phase.model(3), train, val, cut, cache)
     assert found == PhaseInputs(train, val, 0)
     assert not cache.folder.exists()
+
+
+def test_a_phase_without_epochs_caches_the_validation_split_alone(
+    cache: Cache, train: ImageSource, val: ImageSource
+) -> None:
+    model = phase.model(1)
+    found = validation_inputs(tiny.runtime(), model, train, val, 2, cache)
+    assert len(list(cache.folder.glob("*.npy"))) == 1
+    assert found.train is train
+    full = phase_inputs(tiny.runtime(), model, train, val, 2, cache)
+    assert found.cut == full.cut == 2
+    places = np.arange(len(val))
+    assert torch.equal(found.val.read(places), full.val.read(places))
+
+
+def test_a_phase_without_epochs_reads_images_where_no_block_is_frozen(
+    cache: Cache, train: ImageSource, val: ImageSource
+) -> None:
+    found = validation_inputs(tiny.runtime(), phase.model(3), train, val, 0, cache)
+    assert found == PhaseInputs(train, val, 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from thaw.data.random_draws import shuffled
+from thaw.system.blas_threads import threads_for
 from thaw.system.console import progress
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _predictions(
                 C=_INVERSE_REGULARIZATION, max_iter=_ITERATIONS, tol=1e-3, class_weight=weights
             ),
         )
-        with warnings.catch_warnings():
+        with threads_for(features.size * len(classes)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of incomplete convergence, which suffices
             model.fit(features[fold.fit], targets[fold.fit])
             predicted[fold.predict] = model.predict(features[fold.predict])

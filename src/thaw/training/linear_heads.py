@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from thaw.system.blas_threads import threads_for
 from thaw.system.console import progress
 
 if TYPE_CHECKING:
@@ -89,10 +90,12 @@ def fit(
     mean, std = features.mean(axis=0), features.std(axis=0)
     std[std <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing
     scaled = (features - mean) / std
-    found = [
-        _fit_one(kind, (scaled, train[1]), (mean, std), val, strength, balanced=balanced)
-        for strength in progress(strengths, f"fitting the head: {kind}", len(strengths), show=show)
-    ]
+    shown = progress(strengths, f"fitting the head: {kind}", len(strengths), show=show)
+    with threads_for(scaled.size * (1 + int(train[1].max()))):
+        found = [
+            _fit_one(kind, (scaled, train[1]), (mean, std), val, strength, balanced=balanced)
+            for strength in shown
+        ]
     return min(found, key=lambda linear: linear.val_loss)
 
 

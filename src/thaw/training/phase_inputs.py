@@ -42,11 +42,38 @@ def phase_inputs(
     They are cached activations where every epoch would compute the same ones. They are the images
     where nothing is frozen, or where augmentation changes the images in every epoch.
     """
-    cut = classifier.outline.readable(cut)
-    if cut == 0 or train.is_random:
+    frozen = _frozen(classifier, train, cut)
+    if frozen is None:
         return PhaseInputs(train, val, 0)
-    frozen = FrozenPart(classifier.part(0, cut))
     activations = CachedActivations(runtime, cache)
     return PhaseInputs(
-        activations.of(frozen, train, "train"), activations.of(frozen, val, "val"), cut
+        activations.of(frozen, train, "train"),
+        activations.of(frozen, val, "val"),
+        frozen.part.end,
     )
+
+
+def validation_inputs(
+    runtime: Runtime,
+    classifier: Classifier,
+    train: ImageSource,
+    val: ImageSource,
+    cut: int,
+    cache: Cache,
+) -> PhaseInputs:
+    """Return the inputs of a phase without epochs.
+
+    They are those of :func:`phase_inputs`, but the training inputs are always the images: only
+    their targets are used, so that no activations are computed for them.
+    """
+    frozen = _frozen(classifier, train, cut)
+    if frozen is None:
+        return PhaseInputs(train, val, 0)
+    cached = CachedActivations(runtime, cache).of(frozen, val, "val")
+    return PhaseInputs(train, cached, frozen.part.end)
+
+
+def _frozen(classifier: Classifier, train: ImageSource, cut: int) -> FrozenPart | None:
+    """Return the part whose activations are cached; None where the inputs are the images."""
+    cut = classifier.outline.readable(cut)
+    return None if cut == 0 or train.is_random else FrozenPart(classifier.part(0, cut))
