@@ -44,6 +44,7 @@ test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh env
 
 soak: $(VENV)/.installed-dev  ## Run the exhaustive tests: all kill points, bit flips and backbones (hours)
 	pytest -m soak --timeout 7200
+	pytest -m property --hypothesis-profile soak --timeout 7200
 
 check: $(VENV)/.installed-dev  ## Lint, types, import rules, structure, language
 	ruff format --check .

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import settings
 
 from tests.project import Project
 from thaw.system import launching
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 # Tests compute on tiny tensors: more threads cost time, most of all beside other test processes.
 torch.set_num_threads(1)
+
+# Property tests check a few fixed examples; `make soak` gives the profile with many random ones.
+settings.register_profile("suite", max_examples=25, derandomize=True, deadline=None, database=None)
+settings.register_profile("soak", max_examples=3000, deadline=None, database=None, print_blob=True)
+settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
 from ruamel.yaml import YAML
 
-from thaw.config.loading import load
+from tests.config.any_params import any_content
+from thaw.config.loading import load, validate
 from thaw.config.model_sections import Backbone
 from thaw.config.params import Params
 from thaw.config.section import Section
@@ -235,3 +239,29 @@ def test_problems_are_listed_a_line_each_under_their_summary() -> None:
         str(error)
         == "the data cannot be used (2 problems):\n  - a.png: empty\n  - b.png: truncated"
     )
+
+
+# For all valid files
+
+
+@pytest.mark.property
+@given(any_content())
+def test_valid_values_are_loaded_as_they_are_and_written_and_loaded_again(
+    content: dict[str, dict[str, Any]],
+) -> None:
+    try:
+        loaded = validate(Params, content)
+    except ThawError:  # a combination that cannot work
+        return
+    values = loaded.model_dump()
+    assert all(
+        values[name][key] == value for name in content for key, value in content[name].items()
+    )
+    stream = io.StringIO()
+    YAML().dump(loaded.model_dump(mode="json"), stream)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        path.write_text(stream.getvalue(), encoding="utf-8")
+        again = load(Params, path)
+    assert again == loaded
+    assert result_digest(again) == result_digest(loaded)

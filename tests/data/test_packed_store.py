@@ -3,18 +3,20 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests import settings, tiny
 from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from thaw.config.data_sections import Prepare
@@ -200,3 +202,24 @@ def test_the_thumbnail_of_a_long_image_is_smaller_and_that_of_a_small_one_is_the
     assert store.thumbnail(0).shape == (10, 1024, 3)
     assert (store.thumbnail(0) == 90).all()
     assert np.array_equal(store.thumbnail(1), images[1])
+
+
+@pytest.mark.property
+@given(st.data())
+def test_any_images_come_back_bit_for_bit_in_any_order(data: st.DataObject) -> None:
+    side = st.integers(1, 9)
+    shapes = data.draw(st.lists(st.tuples(side, side), max_size=6))
+    generator = np.random.default_rng(data.draw(st.integers(0, 999)))
+    images = [generator.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
+    dropped = data.draw(st.sets(st.integers(0, max(0, len(images) - 1))))
+    with tempfile.TemporaryDirectory() as folder:
+        with PackWriter(Path(folder), config("raw")) as writer:
+            for image in images:
+                writer.add(image)
+            writer.leave_out(dropped)
+        store = PackedStore(Path(folder))
+        kept = [image for number, image in enumerate(images) if number not in dropped]
+        assert len(store) == len(kept)
+        for number in data.draw(st.permutations(range(len(kept)))):
+            assert np.array_equal(store.read(number), kept[number])
+            assert store.shapes(np.array([number])).tolist() == [list(kept[number].shape[:2])]

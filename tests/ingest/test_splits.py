@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from tests import settings
 from thaw.ingest.splits import (
@@ -15,6 +18,9 @@ from thaw.ingest.splits import (
     split,
     split_problems,
 )
+
+if TYPE_CHECKING:
+    from random import Random
 
 Images = tuple[list[str], list[str]]  # labels, groups
 
@@ -183,3 +189,86 @@ def test_copies_stay_together_when_a_split_is_drawn() -> None:
     for group, place in zip(groups, filled, strict=True):
         places[group].add(place)
     assert {len(found) for found in places.values()} == {1}
+
+
+# For all inputs
+
+NAMES = ("train", "val", "test")
+FRACTIONS = st.floats(0.01, 0.49)
+SEEDS = st.integers(0, 2**31)
+# (label, number of the image): an equal pair is a copy; a group has one label or several.
+PURE = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20)), min_size=1, max_size=60)
+MIXED = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=1, max_size=60)
+
+
+def pure(drawn: list[tuple[str, int]]) -> Images:
+    """Return labels and groups in which a group has one label."""
+    return [label for label, _ in drawn], [f"{label}{number}" for label, number in drawn]
+
+
+def split_counts(found: Images, splits: list[str]) -> dict[str, Counter[str]]:
+    """Return the number of groups of each class by split."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for label, _, place in {*zip(*found, splits, strict=True)}:
+        counts[label][place] += 1
+    return counts
+
+
+@pytest.mark.property
+@given(MIXED, FRACTIONS, FRACTIONS, SEEDS)
+def test_no_group_is_in_two_splits_whatever_its_labels(
+    drawn: list[tuple[str, int]], val: float, test: float, seed: int
+) -> None:
+    found = [label for label, _ in drawn], [str(number) for _, number in drawn]
+    splits = assign(found, val, test, seed)
+    assert set(splits) <= set(NAMES)
+    assert len({*zip(found[1], splits, strict=True)}) == len(set(found[1]))
+
+
+@pytest.mark.property
+@given(PURE, FRACTIONS, FRACTIONS, SEEDS)
+def test_every_class_with_enough_images_has_its_share_in_every_split(
+    drawn: list[tuple[str, int]], val: float, test: float, seed: int
+) -> None:
+    found = pure(drawn)
+    for counts in split_counts(found, assign(found, val, test, seed)).values():
+        total = counts.total()
+        if total < MIN_GROUPS:
+            continue
+        assert all(counts[name] >= 1 for name in NAMES)
+        for name, share in (("val", val), ("test", test)):
+            most = max(1, (total - 1) // 2)
+            assert abs(counts[name] - min(max(1, total * share), most)) <= 0.5
+
+
+@pytest.mark.property
+@given(PURE, FRACTIONS, FRACTIONS, SEEDS, st.randoms(use_true_random=False))
+def test_neither_order_nor_copies_change_the_split_of_an_image(
+    drawn: list[tuple[str, int]], val: float, test: float, seed: int, random: Random
+) -> None:
+    found = pure(drawn)
+    plain = dict(zip(found[1], assign(found, val, test, seed), strict=True))
+    again = random.choices(drawn, k=3) + drawn
+    random.shuffle(again)
+    other = pure(again)
+    assert dict(zip(other[1], assign(other, val, test, seed), strict=True)) == plain
+
+
+@pytest.mark.property
+@given(PURE, st.data(), SEEDS)
+def test_drawing_a_missing_split_takes_training_images_only_and_whole_groups(
+    drawn: list[tuple[str, int]], data: st.DataObject, seed: int
+) -> None:
+    labels, groups = pure(drawn)
+    names = data.draw(st.sampled_from([("train",), ("train", "val"), ("train", "test"), NAMES]))
+    given_splits = [data.draw(st.sampled_from(names)) for _ in drawn]
+    assume("train" in given_splits)
+    filled = fill_splits(labels, groups, given_splits, CONFIG, seed)
+    training = {*zip(groups, given_splits, filled, strict=True)}
+    assert all(old == new for _, old, new in training if old != "train")
+    new_places = Counter(group for group, old, _ in training if old == "train")
+    assert set(new_places.values()) == {1}
+    assert {new for _, old, new in training if old == "train"} - {"train"} <= set(NAMES) - {
+        name for name in given_splits if name != "train"
+    }
+    assert filled == fill_splits(labels, groups, given_splits, CONFIG, seed)

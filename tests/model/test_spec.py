@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from thaw.config.model_sections import Head
 from thaw.config.params import Params
+from thaw.data.preprocessing import Preprocessing
+from thaw.data.resizing import Interpolation
 from thaw.model import spec as module
 from thaw.model.head import ACTIVATIONS, HeadSpec
 from thaw.model.sealed_files import ChangedError, digest_of
-from thaw.model.spec import FORMAT, MIGRATIONS, ModelSpec, parse
+from thaw.model.spec import FORMAT, MIGRATIONS, FileName, ModelSpec, Parent, parse
 from thaw.registry.starting_model import head_spec
 
 FORMATS = Path(__file__).parents[1] / "formats"
@@ -90,3 +94,60 @@ def test_every_head_that_the_configuration_allows_can_be_stored() -> None:
         assert allowed == get_args(HeadSpec.model_fields[name].annotation)
     assert tuple(ACTIVATIONS) == get_args(HeadSpec.model_fields["activation"].annotation)
     assert head_spec(Params.model_fields["head"].annotation.model_validate({})) == HeadSpec()  # type: ignore[union-attr]
+
+
+# For all specs
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+NUMBERS = st.lists(st.integers(1, 50), max_size=4)
+CHANNELS = st.tuples(*[st.floats(0.01, 1.0)] * 3)
+HEADS = st.builds(
+    HeadSpec,
+    taps=NUMBERS,
+    hidden=NUMBERS,
+    activation=st.sampled_from(sorted(ACTIVATIONS)),
+    dropout=st.floats(0.0, 0.9),
+)
+PREPROCESSING = st.builds(
+    Preprocessing,
+    short_side=st.integers(8, 999),
+    max_megapixels=st.floats(0.1, 178.0),
+    pixel_range=st.sampled_from(["type", "image", "clip"]),
+    image_size=st.integers(8, 999),
+    crop_pct=st.floats(0.1, 1.0),
+    interpolation=st.sampled_from(get_args(Interpolation)),
+    mean=CHANNELS,
+    std=CHANNELS,
+)
+SPECS = st.builds(
+    ModelSpec,
+    format=st.just(FORMAT),
+    backbone=TEXTS,
+    head=HEADS,
+    classes=st.lists(TEXTS, max_size=5),
+    preprocessing=PREPROCESSING,
+    blocks=st.integers(1, 50),
+    trained=NUMBERS,
+    folded=st.lists(TEXTS, max_size=3),
+    merged=st.lists(st.tuples(TEXTS, TEXTS), max_size=3),
+    parents=st.lists(st.builds(Parent, stage=TEXTS, digest=TEXTS), max_size=3),
+    files=st.just({}),
+    digest=st.just(""),
+)
+
+
+@pytest.mark.property
+@given(SPECS, st.dictionaries(st.sampled_from(get_args(FileName)), TEXTS))
+def test_a_sealed_spec_is_read_back_as_it_was(spec: ModelSpec, files: dict[FileName, str]) -> None:
+    sealed_spec = spec.sealed(files)
+    assert parse(sealed_spec.model_dump_json(indent=2)) == sealed_spec
+
+
+@pytest.mark.property
+@given(SPECS, st.data())
+def test_a_change_of_any_value_is_noticed(spec: ModelSpec, data: st.DataObject) -> None:
+    content = json.loads(spec.sealed({}).model_dump_json())
+    key = data.draw(st.sampled_from(sorted(content.keys() - {"format"})))
+    content[key] = [content[key], "changed"]
+    with pytest.raises(ChangedError):
+        parse(json.dumps(content))

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.utils.hydra import apply_overrides
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tests.project import ROOT
@@ -12,9 +16,6 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.projects.image_survey import Survey
 from thaw.projects.initial_params import initial_params, model_name, params_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DATA = Data(source="folder", path="photos", root="photos")
 
@@ -69,3 +70,14 @@ def test_dvc_changes_one_line_of_the_file(tmp_path: Path, path: str) -> None:
 )
 def test_the_model_is_named_after_the_folder(folder: str, name: str) -> None:
     assert model_name(folder) == name
+
+
+@pytest.mark.property
+@given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(min_size=1))
+def test_any_path_and_any_name_of_a_folder_come_back_from_the_file(path: str, name: str) -> None:
+    data = Data(source="csv", path=path, root=path)
+    made_params = initial_params(model_name(name), data, None)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        file.write_text(params_text(made_params), encoding="utf-8")
+        assert load(Params, file) == made_params

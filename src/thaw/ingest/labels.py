@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from thaw.ingest.listing import Listing
 
@@ -21,22 +21,30 @@ _MOST_NAMED = 5
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
-def similarity_key(label: str) -> str:
-    """Return a text that is equal for labels that look alike.
+def similarity_keys(label: str) -> set[str]:
+    """Return texts of which labels that look alike share at least one.
 
-    They may differ in case, in white space, in invisible characters, in the Unicode normal form,
-    and in letters of other scripts that look like Latin ones.
+    Such labels differ in case, in white space, in invisible characters, in the Unicode normal form,
+    or in letters of other scripts that look like Latin ones.
 
     Source: Unicode Technical Standard 39, confusable characters.
     """
-    text = unicodedata.normalize("NFKC", label)
-    text = " ".join(text.split())
-    text = _VARIATION_SELECTORS.sub("", _FILLERS.sub("", text))
-    text = "".join(char for char in text if unicodedata.category(char) not in _INVISIBLE)
-    if not text.isascii():
-        text = "".join(map(_latin, text))
-    text = unicodedata.normalize("NFKC", text.casefold())
-    return " ".join(text.split())
+    plain = _folded(label)
+    if label.isascii():
+        return {plain}
+    # Upper and lower case of a letter look like different Latin letters, or only one of them does.
+    return {plain, _folded("".join(map(_latin, unicodedata.normalize("NFKC", label))))}
+
+
+def _folded(text: str) -> str:
+    """Return ``text`` in lower case and in one normal form, without what does not show."""
+    before = None
+    while text != before:  # one step may make another one possible
+        before = text
+        text = unicodedata.normalize("NFKC", text).casefold()
+        text = _VARIATION_SELECTORS.sub("", _FILLERS.sub("", " ".join(text.split())))
+        text = "".join(char for char in text if unicodedata.category(char) not in _INVISIBLE)
+    return text
 
 
 def _latin(char: str) -> str:
@@ -61,7 +69,7 @@ def similarity_problems(listing: Listing) -> list[str]:
     return [
         f"the labels {_group_text(group)} look alike: correct the folder names or the CSV file; "
         "if they are different classes, set prepare.on_similar_labels to keep"
-        for group in _groups(listing, similarity_key)
+        for group in _groups(listing, similarity_keys)
     ]
 
 
@@ -69,7 +77,7 @@ def label_notes(listing: Listing) -> list[str]:
     """Return lines about labels that may be mistakes."""
     notes = [
         f"the labels {_group_text(group)} are the same number; each is a class of its own"
-        for group in _groups(listing, _number)
+        for group in _groups(listing, _numbers)
     ]
     odd = {label: _shown(label) for label in listing.classes if label != _visible(label)}
     if odd:
@@ -81,18 +89,21 @@ def label_notes(listing: Listing) -> list[str]:
     return notes
 
 
-def _groups(listing: Listing, key: Callable[[str], object]) -> list[dict[str, int]]:
-    """Return each group of two or more labels with equal keys, with the images of each."""
+def _groups(listing: Listing, keys: Callable[[str], Collection[object]]) -> list[dict[str, int]]:
+    """Return each group of two or more labels that share keys, with the images of each label."""
     counts = Counter(dict.fromkeys(listing.classes, 0))
     counts.update(sample.label for sample in listing.samples)
-    groups: dict[object, dict[str, int]] = defaultdict(dict)
-    for label in sorted(counts):
-        groups[key(label)][label] = counts[label]
-    return [group for group in groups.values() if len(group) > 1]
+    found: dict[object, frozenset[str]] = {}
+    for label in counts:
+        known = (found.get(key, frozenset()) for key in keys(label))
+        group = frozenset({label}).union(*known)
+        found |= {key: group for member in group for key in keys(member)}
+    groups = sorted(sorted(group) for group in set(found.values()) if len(group) > 1)
+    return [{name: counts[name] for name in group} for group in groups]
 
 
-def _number(label: str) -> object:
-    return Decimal(label) if _NUMBER.fullmatch(label) else label
+def _numbers(label: str) -> list[object]:
+    return [Decimal(label)] if _NUMBER.fullmatch(label) else []
 
 
 def _visible(label: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from thaw.config.params import Params
 from thaw.config.schema import SCHEMA_FILE
@@ -57,12 +59,26 @@ def params_text(params: Params) -> str:
         if section in _SHOWN:
             content[section] = values[section]
         else:
-            content[section] = {key: values[section][key] for key in keys}
+            content[section] = {key: _scalar(values[section][key]) for key in keys}
     stream = StringIO()
     YAML().dump(content, stream)  # the form in which DVC writes it
     return _HEADER + stream.getvalue()
 
 
+def _scalar(value: object) -> object:
+    """Return ``value`` so that YAML keeps it: line ends such as U+0085 are lost without escapes."""
+    if isinstance(value, str) and not value.isprintable():
+        return DoubleQuotedScalarString(value)
+    return value
+
+
 def model_name(folder_name: str) -> str:
     """Return ``folder_name`` as a name that MLflow accepts for a registered model."""
-    return re.sub(r"[^\w.-]+", "-", folder_name).strip("-.") or "classifier"
+    kept = [char if _is_word(char) or char in ".-" else "-" for char in folder_name]
+    return re.sub("-+", "-", "".join(kept)).strip("-.") or "classifier"
+
+
+def _is_word(char: str) -> bool:
+    r"""Return whether ``\w`` of pydantic matches ``char``; that of Python matches more (U+00BC)."""
+    category = unicodedata.category(char)
+    return category[0] in "LM" or category in {"Nd", "Pc"}
