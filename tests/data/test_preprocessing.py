@@ -44,6 +44,62 @@ def planes(image: Pixels) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)
 
 
+# Framing
+
+
+@pytest.mark.parametrize("shape", [(32, 64), (64, 32), (100, 25), (8, 12)])
+def test_pad_shows_the_whole_image_between_borders_of_the_mean(shape: tuple[int, int]) -> None:
+    framed = preprocessing(framing="pad").resize([np.full((*shape, 3), 255, np.uint8)])[0]
+    inner = round(32 * min(shape) / max(shape))
+    shown = (framed == 255).all(dim=0)
+    assert int(shown.sum()) == 32 * inner
+    border = {tuple(pixel) for pixel in framed[:, ~shown].T.tolist()}
+    assert border == {(128, 102, 76)}  # 255 times the mean
+
+
+def test_squish_shows_the_whole_image_in_other_proportions() -> None:
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[:, :40] = 255
+    framed = preprocessing(framing="squish").resize([image])[0]
+    assert int((framed > 127).sum()) == 3 * 32 * 16
+
+
+@pytest.mark.parametrize("framing", ["pad", "squish"])
+def test_a_square_image_is_framed_as_by_crop(framing: str) -> None:
+    image = noise(50, 50)
+    values = {"crop_pct": 0.875, "interpolation": "bicubic"}
+    expected = preprocessing(**values).resize([image])
+    assert torch.equal(preprocessing(framing=framing, **values).resize([image]), expected)
+
+
+@pytest.mark.parametrize("framing", ["pad", "squish"])
+def test_an_elongated_image_is_framed_whole_within_bounded_memory(framing: str) -> None:
+    image = np.full((8, 800, 3), 255, np.uint8)
+    framed = preprocessing(framing=framing, image_size=512).resize([image])[0]
+    rows = (framed == 255).all(dim=0).sum(dim=0)
+    assert set(rows.tolist()) == {5 if framing == "pad" else 512}
+
+
+def test_a_model_of_the_default_framing_has_the_content_of_earlier_versions() -> None:
+    assert "framing" not in preprocessing().model_dump()
+    stored = preprocessing(framing="pad").model_dump()
+    assert Preprocessing.model_validate(stored).framing == "pad"
+
+
+@pytest.mark.parametrize("framing", ["pad", "squish"])
+def test_framing_on_a_device_differs_by_a_rounding(framing: str, tmp_path: Path) -> None:
+    sizes = [(64, 91), (91, 64), (33, 33), (20, 90)]
+    with PackWriter(tmp_path, settings.prepare(encoding="raw")) as writer:
+        for number, size in enumerate(sizes):
+            writer.add(noise(*size, seed=number))
+    store = PackedStore(tmp_path)
+    framed = preprocessing(framing=framing, interpolation="bicubic")
+    packed = read_packed(store, np.arange(len(sizes)), framed.resize)
+    expected = framed.resize([store.read(number) for number in range(len(sizes))])
+    moved = framed.resize_packed(packed).int() - expected.int()
+    assert int(moved.abs().max()) <= 2
+
+
 # Resize
 
 

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2.functional import center_crop, resize
+from torchvision.transforms.v2.functional import resize
 
 from thaw.data import resizing
-from thaw.data.resizing import Interpolation, crop_center, resize_images, resize_in_float32
+from thaw.data.resizing import Interpolation, resize_images, resize_in_float32
 
 MODES: tuple[Interpolation, ...] = ("bilinear", "bicubic")
 
@@ -48,13 +48,6 @@ def test_resizing_in_float32_is_rounded_as_torchvision_does(
     exact = resize(given.double(), [64, 91], InterpolationMode(interpolation), antialias=True)
     moved = resize_images(given, 64, 91, interpolation).double() - exact.clamp(0, 255)
     assert float(moved.abs().max()) <= 0.501
-
-
-@pytest.mark.parametrize(("height", "width"), [(64, 91), (33, 40), (31, 90), (64, 2)])
-def test_a_centre_crop_is_that_of_torchvision(height: int, width: int) -> None:
-    given = images(2, 64, 91, channels_last=True)
-    expected = center_crop(given, [height, width])
-    assert torch.equal(crop_center(given, height, width), expected)
 
 
 # On a device

@@ -48,8 +48,14 @@ class Backbone(Section):
     )
     crop_pct: Annotated[float, Field(ge=0.1, le=1.0)] = parameter(
         0.875,
-        "Share of the resized short side that the centre crop keeps; 1.0 keeps all of it.",
+        "Share of the resized side that the square in the centre keeps; 1.0 keeps all of it.",
         source="Krizhevsky et al. 2012 (224 of 256 pixels)",
+    )
+    framing: Literal["crop", "pad", "squish"] = parameter(
+        "crop",
+        "How an image that is not square becomes the square input: crop cuts off the ends of the "
+        "long side, pad shows all of the image between borders of the mean colour, squish shows "
+        "all of it with other proportions.",
     )
 
 

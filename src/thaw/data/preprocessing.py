@@ -13,9 +13,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
+from thaw.data.framing import Framing, center, resized_size
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
 from thaw.data.pixel_range import PixelRange
-from thaw.data.resizing import Interpolation, crop_center, resize_images, resize_in_float32
+from thaw.data.resizing import Interpolation, resize_images, resize_in_float32
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 
     from thaw.data.packed_images import PackedImages
 
+_LATER_FIELDS = {"pixel_range": "type", "framing": "crop"}
 _MOST_PIXELS_IN_FLOAT32 = 2**25  # that are resized at once on a device: 400 MB
 
 
 class Preprocessing(BaseModel):
-    """Decoding, resize, centre crop and normalisation of a model's inputs.
+    """Decoding, resize, framing and normalisation of a model's inputs.
 
     ``pixel_range`` is the range of values that becomes 0..255 in images of more than 8 bits per
-    sample. ``mean`` and ``std`` are those of red, green and blue, for values in 0..1.
+    sample. ``framing`` is how an image that is not square becomes the square of ``image_size``
+    pixels; ``crop_pct`` is the share of the resized side that the square keeps. ``mean`` and
+    ``std`` are those of red, green and blue, for values in 0..1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,20 +45,25 @@ class Preprocessing(BaseModel):
     pixel_range: PixelRange = "type"
     image_size: int
     crop_pct: float
+    framing: Framing = "crop"
     interpolation: Interpolation
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     @model_serializer(mode="wrap")
-    def _without_default(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Return the content without the range of values where it is that of the sample type."""
+    def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the content without the fields that earlier versions did not have, if default."""
         content: dict[str, Any] = serialize(self)
-        if content["pixel_range"] == "type":
-            del content["pixel_range"]
+        for field, default in _LATER_FIELDS.items():
+            if content[field] == default:
+                del content[field]
         return content
 
     def resize(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Resize the short sides of images (H, W, 3) to S / crop_pct and crop the centre.
+        """Resize images (H, W, 3) and make them square, as ``framing`` says.
+
+        The short side (``crop``), the long side (``pad``) or both sides (``squish``) get
+        S / crop_pct pixels; the centre is kept. With ``pad``, borders have the colour ``mean``.
 
         Returns uint8 (N, 3, S, S), channels_last.
         """
@@ -67,7 +76,7 @@ class Preprocessing(BaseModel):
         # Images of one shape are resized in one call.
         for shape in sorted(set(shapes)):
             indices = [index for index, other in enumerate(shapes) if other == shape]
-            height, width = self._size_before_crop(*shape[:2])
+            height, width = self.resized_size(*shape[:2])
             step = max(1, MOST_PIXELS // (height * width))
             for part in (indices[start : start + step] for start in range(0, len(indices), step)):
                 stacked = torch.from_numpy(np.stack([images[index] for index in part]))
@@ -88,24 +97,34 @@ class Preprocessing(BaseModel):
         if len(packed.resized):
             result[torch.from_numpy(packed.resized_places)] = packed.resized
         for places, images in packed.stacks():
-            height, width = self._size_before_crop(*images.shape[-2:])
+            height, width = self.resized_size(*images.shape[-2:])
             most = max(height * width, images.shape[-2] * images.shape[-1])
             step = max(1, _MOST_PIXELS_IN_FLOAT32 // most)
             for start in range(0, len(places), step):
                 part = resize_in_float32(
                     images[start : start + step], height, width, self.interpolation
                 )
-                part = crop_center(part, self.image_size, self.image_size)
+                part = self._center(part, self.image_size, self.image_size)
                 result[torch.from_numpy(places[start : start + step])] = part
         return result
 
-    def _size_before_crop(self, height: int, width: int) -> tuple[int, int]:
-        """Return (height, width) of a resized image before the centre crop."""
-        scale = round(self.image_size / self.crop_pct) / min(height, width)
-        return (
-            max(self.image_size, round(height * scale)),
-            max(self.image_size, round(width * scale)),
+    def resized_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of a resized image before its centre is taken."""
+        return resized_size(
+            height,
+            width,
+            side=self.image_size,
+            margin=round(self.image_size / self.crop_pct),
+            framing=self.framing,
         )
+
+    @property
+    def border(self) -> tuple[int, ...]:
+        """The colour of borders, 0..255: after the normalisation it is about zero."""
+        return tuple(round(255 * value) for value in self.mean)
+
+    def _center(self, images: Tensor, height: int, width: int) -> Tensor:
+        return center(images, height, width, self.border)
 
     def _resize_and_crop(self, images: Tensor) -> Tensor:
         """Resize images of one shape and crop the centre.
@@ -114,17 +133,19 @@ class Preprocessing(BaseModel):
         resized and cropped, in parts. The bits are the same where torch resizes 8-bit images in
         integers. (On a CPU without AVX2 it does not for ``bilinear``; the last bit may differ.)
         """
-        height, width = self._size_before_crop(*images.shape[-2:])
+        height, width = self.resized_size(*images.shape[-2:])
         if height * width <= MOST_PIXELS:
-            return crop_center(self._scale(images, height, width), self.image_size, self.image_size)
-        images = _cut_ends(images)
-        height, width = self._size_before_crop(*images.shape[-2:])
+            resized = self._scale(images, height, width)
+            return self._center(resized, self.image_size, self.image_size)
+        if self.framing == "crop":
+            images = _cut_ends(images)
+        height, width = self.resized_size(*images.shape[-2:])
         rows = [
-            crop_center(self._scale(part, part.shape[-2], width), part.shape[-2], self.image_size)
+            self._center(self._scale(part, part.shape[-2], width), part.shape[-2], self.image_size)
             for part in torch.split(images, max(1, MOST_PIXELS // width), dim=-2)
         ]
         columns = [
-            crop_center(self._scale(part, height, part.shape[-1]), self.image_size, part.shape[-1])
+            self._center(self._scale(part, height, part.shape[-1]), self.image_size, part.shape[-1])
             for part in torch.split(torch.cat(rows, dim=-2), max(1, MOST_PIXELS // height), dim=-1)
         ]
         return torch.cat(columns, dim=-1)

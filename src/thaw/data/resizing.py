@@ -1,4 +1,4 @@
-"""Resize and crop images as torchvision does, with the same bits, without importing it.
+"""Resize images as torchvision does, with the same bits, without importing it.
 
 torchvision takes seconds to import. It resizes by :func:`torch.nn.functional.interpolate`, too.
 """
@@ -54,13 +54,6 @@ def _interpolate(images: Tensor, height: int, width: int, interpolation: Interpo
     return F.interpolate(
         images, size=[height, width], mode=interpolation, align_corners=False, antialias=True
     )
-
-
-def crop_center(images: Tensor, height: int, width: int) -> Tensor:
-    """Return the centre (height, width) of images (..., H, W), which are at least that large."""
-    top = round((images.shape[-2] - height) / 2)
-    left = round((images.shape[-1] - width) / 2)
-    return images[..., top : top + height, left : left + width]
 
 
 def _as_channels_last(images: Tensor) -> Tensor:

@@ -137,6 +137,7 @@ def _spec(
             pixel_range=settings.get("range", "clip"),  # earlier versions have clipped
             image_size=params.backbone.image_size,
             crop_pct=params.backbone.crop_pct,
+            framing=params.backbone.framing,
             interpolation=backbone.interpolation,
             mean=backbone.mean,
             std=backbone.std,

@@ -60,9 +60,7 @@ def check_packages(kind: Format, option: str) -> None:
     """
     missing = [name for name in PACKAGES[kind] if importlib.util.find_spec(name) is None]
     if missing:
-        raise ThawError(
-            f"{option} needs {', '.join(missing)}: pip install 'thaw-vision[export]'thaw's folder"
-        )
+        raise ThawError(f"{option} needs {', '.join(missing)}: pip install 'thaw-vision[export]'")
 
 
 def export(predictor: Predictor, kind: Format, about: dict[str, Any]) -> bytes:
