@@ -54,8 +54,8 @@ class Backbone(Section):
     framing: Literal["crop", "pad", "squish"] = parameter(
         "crop",
         "How an image that is not square becomes the square input: crop cuts off the ends of the "
-        "long side, pad shows all of the image between borders of the mean colour, squish shows "
-        "all of it with other proportions.",
+        "long side, pad shows all of the image between borders of the mean colour, squish "
+        "changes its proportions.",
     )
 
 
