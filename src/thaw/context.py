@@ -129,7 +129,7 @@ def open_context(
     """
     launch = params.launch
     if single_process:
-        launch = launch.model_copy(update={"processes": 1})
+        launch = launch.of_verb()
     data = Prepared(prepared)
     return Context(params, data, start(launch, params.resources, device))
 

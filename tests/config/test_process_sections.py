@@ -6,13 +6,14 @@ import pytest
 
 from tests.config.bounds import check_bounds
 from thaw.config.params import Params
+from thaw.config.process_sections import Launch
 from thaw.config.values import result_values
 
 
 @pytest.mark.parametrize(
     ("key", "accepted", "refused"),
     [
-        ("launch.processes", [1, 1024], [0, 1025]),
+        ("launch.processes", [1, 1024, "auto"], [0, 1025, "all"]),
         ("launch.threads", [0, 1024], [-1, 1025]),
         ("launch.accumulate", [1, 65_536, "auto"], [0, 65_537, "all"]),
         ("launch.compile", ["auto", "on", "off"], [True, "yes"]),
@@ -31,3 +32,11 @@ def test_values_that_memory_or_time_do_not_allow_are_refused(
 def test_launch_can_change_a_result_and_resources_cannot() -> None:
     params = Params.model_validate({"launch": {"threads": 2}, "resources": {"workers": 2}})
     assert result_values(params) == {"launch.threads": 2}
+
+
+def test_verbs_and_workers_run_on_one_machine() -> None:
+    launch = Launch(processes="auto", config="cluster.yaml", threads=2)
+    assert launch.of_verb() == Launch(processes=1, threads=2)
+    assert launch.of_worker() == Launch(processes=1, threads=2)
+    assert Launch(processes=4).of_worker() == Launch(processes=4)
+    assert Launch(processes=4).of_verb() == Launch()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests import settings
+from tests.training import phase
 from thaw.config.editing import write_values
+from thaw.config.process_sections import Launch
 from thaw.system import launching, tool_lock
 from thaw.system.code_digests import PACKAGE, compute
 from thaw.system.processes import LAUNCHER
@@ -160,6 +165,57 @@ def test_a_stage_ignores_the_users_configuration_of_accelerate(
     (process,) = said("warmup_head")
     assert "WORLD_SIZE" not in process["environment"]
     assert process["environment"].get("CUDA_VISIBLE_DEVICES") != "3"
+
+
+@pytest.mark.slow
+def test_two_machines_meet_at_the_address_of_accelerates_configuration(
+    project: Path, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "out").mkdir()
+    running = []
+    for rank in range(2):  # each stands for a machine
+        config = tmp_path / f"machine-{rank}.yaml"
+        config.write_text(
+            "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nnum_machines: 2\n"
+            f"num_processes: 2\nmachine_rank: {rank}\nmain_process_ip: 127.0.0.1\n"
+            f"main_process_port: {port}\nrdzv_backend: static\nsame_network: true\n"
+        )
+        launch = Launch(processes="auto", config=str(config))
+        command = launching.accelerate_command("tests.training.machines", launch, threads=1)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+        running.append(
+            subprocess.Popen(
+                [*command, str(tmp_path / "out"), str(config)], env=environment, cwd=ROOT,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )
+        )  # fmt: skip
+    for process in running:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    first, second = (load_file(tmp_path / "out" / f"{rank}.safetensors") for rank in range(2))
+    assert phase.differing(first, second) == []
+    sources = phase.images(tmp_path / "train"), phase.images(tmp_path / "val", phase.VAL)
+    alone = phase.model(2, "frozen")
+    phase.fit(tmp_path / "alone", alone, sources)
+    for name, value in phase.state(alone).items():
+        torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_a_stage_starts_the_processes_of_accelerates_configuration(project: Path) -> None:
+    Path("cluster.yaml").write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nnum_machines: 1\n"
+        "num_processes: 2\nmain_process_port: 0\nmixed_precision: bf16\n"
+    )
+    configure(processes="auto", config="cluster.yaml")
+    start("warmup_head")
+    ranks = said("warmup_head")
+    assert [process["environment"]["WORLD_SIZE"] for process in ranks] == ["2", "2"]
+    assert ranks[0]["environment"]["ACCELERATE_MIXED_PRECISION"] == "no"
+    start("prepare")
+    assert len(said("prepare")) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_PDEATHSIG")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from thaw.training.small_batch import SMALL_BATCH
+from thaw.training.small_batch import FEW_IMAGES, SMALL_BATCH
 
 
-def test_the_limit_is_that_of_the_paper() -> None:
-    assert SMALL_BATCH == 8
+def test_the_limits_are_those_of_the_paper() -> None:
+    assert (SMALL_BATCH, FEW_IMAGES) == (8, 16)

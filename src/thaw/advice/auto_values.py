@@ -11,6 +11,7 @@ from thaw.advice.recommendation import recommend
 from thaw.data.split_names import TRAIN
 from thaw.model.freeze_plan import BatchNormPolicy, Plan, chosen_blocks, last_blocks
 from thaw.system.console import say
+from thaw.system.process_group import process_group
 from thaw.training.small_batch import SMALL_BATCH
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
     from_scratch = params.backbone.weights == "none"
     shift = None if from_scratch else statistics_shift(context, classifier, preprocessing)
     parts = params.launch.accumulate if params.launch.accumulate != "auto" else 1
-    images = settings.images_per_step // (params.launch.processes * parts)
+    images = settings.images_per_step // (process_group(params.launch).processes * parts)
     all_train = len(plan.trainable) == plan.blocks
     relearned = all_train and _has_many_images(context.data)
     chosen = choose_policy(images, shift, statistics_are_relearned=relearned, default=default)

@@ -96,15 +96,17 @@ def _batches(params: Params) -> Iterator[str]:
         if not stage.epochs:
             continue
         images = stage.images_per_step
-        if images < launch.processes:
+        # auto depends on the machine, and a file of Accelerate's on others
+        processes = 1 if launch.processes == "auto" else launch.processes
+        if images < processes:
             yield (
                 f"{name}.batch_size: {images} images are fewer than launch.processes, "
-                f"{launch.processes}: each process needs one image per step"
+                f"{processes}: each process needs one image per step"
             )
-        elif launch.accumulate != "auto" and images < launch.processes * launch.accumulate:
+        elif launch.accumulate != "auto" and images < processes * launch.accumulate:
             yield (
                 f"launch.accumulate: {launch.accumulate} parts of {images} images "
-                f"({name}.batch_size) in {launch.processes} processes: each part needs one image"
+                f"({name}.batch_size) in {processes} processes: each part needs one image"
             )
 
 

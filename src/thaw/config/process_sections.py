@@ -19,8 +19,10 @@ PrecisionSetting = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 class Launch(Section):
     """Processes of a stage."""
 
-    processes: Annotated[int, Field(ge=1, le=1024)] = parameter(
-        1, "Training processes, one per device; several on a CPU communicate through gloo."
+    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = parameter(
+        1,
+        "Training processes, one per device; several on a CPU communicate through gloo. auto is "
+        "one for each GPU that is visible.",
     )
     threads: Annotated[int, Field(ge=0, le=1024)] = parameter(
         0, "CPU threads per process; 0 divides the cores among the processes."
@@ -43,6 +45,20 @@ class Launch(Section):
         "compiler, and is off on a CPU.",
         source="Ansel et al. 2024 (PyTorch 2)",
     )
+    config: str = parameter(
+        "",
+        "Configuration file of Accelerate for several machines (number, rank, address); empty for "
+        "one machine.",
+    )
+
+    def of_verb(self) -> Launch:
+        """Return the settings of a verb, which runs in one process."""
+        return self.model_copy(update={"processes": 1, "config": ""})
+
+    def of_worker(self) -> Launch:
+        """Return the settings of a worker of a search: on one machine, ``auto`` is one process."""
+        processes = 1 if self.processes == "auto" else self.processes
+        return self.model_copy(update={"processes": processes, "config": ""})
 
 
 class Resources(Section):

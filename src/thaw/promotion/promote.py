@@ -108,7 +108,7 @@ def run_gate(
     with damage_as_error(prepared):
         origin = read_origin(ledger.client, entries[0], data, prepared, read_files=read_files)
     # The models are scored as they are served: in one process, in float32.
-    launch = params.launch.model_copy(update={"processes": 1, "precision": "fp32"})
+    launch = params.launch.of_verb().model_copy(update={"precision": "fp32"})
     runtime = start(launch, params.resources, request.device)
     scored = [
         score_version(

@@ -27,6 +27,7 @@ from thaw.search.worker_pool import WorkerPool
 from thaw.system.console import say
 from thaw.system.devices import AUTO, choose_device, gpu_count, visible_name
 from thaw.system.locks import only_process
+from thaw.system.process_group import process_group
 
 if TYPE_CHECKING:
     import optuna
@@ -95,8 +96,9 @@ def run(prepared: Path, trials: int, workers: Workers, name: str) -> None:
             arguments = [
                 "--study", study.study_name, "--trials", str(trials), "--prepared", str(prepared)
             ]  # fmt: skip
-            count = workers.number(len(devices), params.launch.processes)
-            pool = WorkerPool(count, params.launch, folder, arguments, devices)
+            launch = params.launch.of_worker()
+            count = workers.number(len(devices), process_group(launch).processes)
+            pool = WorkerPool(count, launch, folder, arguments, devices)
             status = _run_workers(pool, study, definition, connected, log)
         _print(study, definition, connected)
     if status == "KILLED":

@@ -58,5 +58,6 @@ def open_trial_context(params: Params, prepared: Path) -> TrialContext:
     Raises:
         ThawError: there is no prepared data or no such backbone.
     """
+    params = params.model_copy(update={"launch": params.launch.of_worker()})
     project = open_context(params, prepared)
     return TrialContext(project, Backbones(params, project.data, parent_of(params)))

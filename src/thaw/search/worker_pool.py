@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from thaw.errors import EXIT_CODE, ThawError
 from thaw.system.launching import ENVIRONMENT, accelerate_command
+from thaw.system.process_group import process_group
 from thaw.system.processes import cores, die_with_parent
 
 if TYPE_CHECKING:
@@ -73,12 +74,13 @@ class WorkerPool:
         return bool(self._processes)
 
     def _start(self, number: int) -> None:
-        threads = self.launch.threads or max(1, cores() // (self.count * self.launch.processes))
+        each = process_group(self.launch).processes
+        threads = self.launch.threads or max(1, cores() // (self.count * each))
         environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
         environment["PYTHONSAFEPATH"] = "1"  # also for the processes that Accelerate starts
         environment["CUDA_VISIBLE_DEVICES"] = self._visible_devices(number)
         command = [sys.executable, "-P", "-m", _MODULE]
-        if self.launch.processes > 1:
+        if each > 1:
             command = accelerate_command(_MODULE, self.launch, threads)
         command += ["--number", str(number), *self.arguments]
         with self._log_file(number).open("ab") as log:
@@ -95,7 +97,7 @@ class WorkerPool:
     def _visible_devices(self, number: int) -> str:
         """Return the devices of worker ``number``: one for each of its processes, at most all."""
         count = len(self.devices)
-        each = min(self.launch.processes, count)
+        each = min(process_group(self.launch).processes, count)
         return ",".join(self.devices[(number * each + rank) % count] for rank in range(each))
 
     def _stop(self) -> None:

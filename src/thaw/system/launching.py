@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
+from thaw.system.process_group import ProcessGroup, process_group
 from thaw.system.processes import LAUNCHER, cores, die_with_starter
+
+if TYPE_CHECKING:
+    from thaw.system.process_group import ProcessSettings
 
 # glibc returns every large block to the kernel and faults it in again at the next step: half of
 # the CPU's training time. Both thresholds must be set before the process starts.
@@ -30,22 +34,11 @@ ENVIRONMENT = {
 }
 
 
-class ProcessSettings(Protocol):
-    """Number of processes and CPU threads of each (0: share out the cores)."""
-
-    @property
-    def processes(self) -> int:
-        """Return the number of processes."""
-
-    @property
-    def threads(self) -> int:
-        """Return the CPU threads of a process; 0 shares out the cores."""
-
-
 def replace_process(stage: str, settings: ProcessSettings) -> None:
     """Become the process that runs ``stage``; does not return."""
     die_with_starter()
-    threads = settings.threads or max(1, cores() // settings.processes)
+    group = ProcessGroup(1) if stage == "prepare" else process_group(settings)
+    threads = settings.threads or max(1, cores() // group.on_this_machine)
     environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
     environment[LAUNCHER] = str(os.getpid())  # which exec keeps
     # As the option -P, also for the processes that Accelerate starts: a file of the project such
@@ -55,7 +48,7 @@ def replace_process(stage: str, settings: ProcessSettings) -> None:
     if stage == "prepare":
         command = [sys.executable, "-P", "-m", module]
     else:
-        command = accelerate_command(module, settings, threads)
+        command = accelerate_command(module, settings, threads, group)
     os.execvpe(command[0], command, environment)  # noqa: S606
 
 
@@ -67,28 +60,33 @@ def set_environment() -> None:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
 
 
-def accelerate_command(module: str, settings: ProcessSettings, threads: int) -> list[str]:
+def accelerate_command(
+    module: str, settings: ProcessSettings, threads: int, group: ProcessGroup | None = None
+) -> list[str]:
     """Return the command that starts one process or several, on CPUs as on GPUs.
 
-    ``--multi_gpu`` is also what starts several processes on a CPU: with ``--cpu``, Accelerate
-    starts one and says nothing (huggingface/accelerate#2741).
+    ``group`` are the processes of ``settings``, if they are known already.
     """
-    several = ["--multi_gpu", "--main_process_port", "0"] if settings.processes > 1 else []
-    # Whatever the user has told `accelerate config` for other work is not for these stages.
-    own = Path(__file__).with_name("accelerate.yaml")
+    group = group or process_group(settings)
     return [
-        sys.executable,
-        *[
-            "-P",
-            "-m",
-            "thaw.system.accelerate_launcher",
-            "--module",
-            "--config_file",
-            str(own),
-            *several,
-        ],
-        *["--num_processes", str(settings.processes), "--num_machines", "1"],
+        *[sys.executable, "-P", "-m", "thaw.system.accelerate_launcher", "--module"],
+        *_group_options(settings.config, group),
+        *["--num_processes", str(group.processes)],
         *["--num_cpu_threads_per_process", str(threads)],
         *["--mixed_precision", "no", "--dynamo_backend", "no"],
         module,
     ]
+
+
+def _group_options(config: str, group: ProcessGroup) -> list[str]:
+    """Return the options that say which processes meet where.
+
+    ``--multi_gpu`` is also what starts several processes on a CPU: with ``--cpu``, Accelerate
+    starts one and says nothing (huggingface/accelerate#2741).
+    """
+    if config:
+        return ["--config_file", config]
+    # What the user has told `accelerate config` for other work is not for these stages.
+    own = Path(__file__).with_name("accelerate.yaml")
+    several = ["--multi_gpu", "--main_process_port", "0"] if group.processes > 1 else []
+    return ["--config_file", str(own), *several, "--num_machines", "1"]

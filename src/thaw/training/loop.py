@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
 from thaw.training import optimizer_state, schedule, trainable_state
+from thaw.training.batch_statistics import synced_statistics
 from thaw.training.epoch_loss import READ_EVERY, EpochLoss
 from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import Row
@@ -23,9 +24,8 @@ from thaw.training.memory_fit import shortage_explained
 from thaw.training.phase_tensors import phase_tensors, restore_phase
 from thaw.training.progress import Progress
 from thaw.training.rehearsal import Rehearsal
-from thaw.training.single_images import fewest_of_phase
 from thaw.training.step_choices import StepChooser
-from thaw.training.step_order import StepOrder
+from thaw.training.step_order import order_of_phase
 from thaw.training.validation import validate
 from thaw.training.weight_average import WeightAverage
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.runtime import Runtime
     from thaw.training.setup import TrainingSetup
+    from thaw.training.step_order import StepOrder
 
 # Seconds of training below which a checkpoint at an epoch's end costs more than it saves.
 _WORTH_SAVING = 1.0
@@ -64,10 +65,7 @@ def fit(
         ThawError: BatchNorm cannot normalise a step of so few images.
     """
     assert classifier.plan is not None
-    fewest, images = 1, setup.settings.images_per_step
-    if setup.settings.epochs:
-        parts = setup.accumulate if setup.accumulate != "auto" else 1
-        fewest = fewest_of_phase(runtime, classifier, inputs, images, parts)
+    order = order_of_phase(runtime, classifier, inputs, setup)
     learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
     ema = setup.regularize.ema
@@ -81,15 +79,10 @@ def fit(
         observer=observer,
         best=trainable_state.copy(now),
         average=WeightAverage(now, ema) if ema else None,
-        order=StepOrder(runtime, inputs.train, images, setup.seed, fewest),
+        order=order,
     )
-    phase.choose()
-    phase.start()
-    while phase.goes_on():
-        phase.one_epoch()
-        phase.score(train_loss=phase.progress.loss_sum / len(inputs.train))
-        if time.monotonic() - phase.saved_at > _WORTH_SAVING:
-            phase.save()
+    with synced_statistics(runtime, classifier, setup):
+        phase.train()
     trainable_state.load(classifier, phase.best)
     if classifier.plan != phase.gradual.final:
         apply_plan(classifier, phase.gradual.final)
@@ -113,14 +106,23 @@ class _Phase:
     loss: EpochLoss = field(default_factory=EpochLoss)
     saved_at: float = field(default_factory=time.monotonic)
 
+    def train(self) -> None:
+        """Train from the start or the last checkpoint to the last epoch."""
+        self.choose()
+        self.start()
+        while self.goes_on():
+            self.one_epoch()
+            self.score(train_loss=self.progress.loss_sum / len(self.inputs.train))
+            if time.monotonic() - self.saved_at > _WORTH_SAVING:
+                self.save()
+
     def choose(self) -> None:
         """Choose how a step is computed, before the first one."""
-        if self.setup.settings.epochs:
-            steps = len(self.order.parts(1)) * self.setup.settings.epochs
+        if epochs := self.setup.settings.epochs:
             chooser = StepChooser(
                 self.runtime, self.setup, self.observer.choices, self._rehearsal, self.order.fewest
             )
-            chooser.apply(self.learner, steps)
+            chooser.apply(self.learner, steps=len(self.order.parts(1)) * epochs)
 
     def _rehearsal(self) -> Rehearsal:
         batch = self.order.first_batch()
@@ -160,8 +162,7 @@ class _Phase:
         self.loss = EpochLoss(state.loss_sum, runtime.device)
         for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
             self._set_rate(before + state.step, total)
-            where = f"in epoch {epoch}, step {state.step + 1}"
-            with shortage_explained(self._rehearsal, where):
+            with shortage_explained(self._rehearsal, f"in epoch {epoch}, step {state.step + 1}"):
                 self.loss.add(learner.learn(batch, epoch, state.step, before + state.step))
             if self.average is not None:
                 self.average.update(self._trained(), before + state.step)

@@ -19,6 +19,7 @@ from thaw.data.batches import Batch, batches
 from thaw.data.loading import BatchPart, Source, batch_parts
 from thaw.errors import ThawError
 from thaw.system.console import progress
+from thaw.system.process_group import process_group
 from thaw.training.precision import Precision, choose_precision, use_precision
 
 if TYPE_CHECKING:
@@ -153,9 +154,10 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
         torch.cuda.set_device(device)  # the device that Accelerate names "cuda"
     # Precision is thaw's own: what a configuration file or a variable says does not count.
     accelerator = Accelerator(cpu=not has_gpu, mixed_precision="no")
-    if accelerator.num_processes != launch.processes:
+    wanted = process_group(launch).processes
+    if accelerator.num_processes != wanted:
         raise ThawError(
-            f"params.yaml: launch.processes is {launch.processes}, but "
+            f"params.yaml: launch.processes is {wanted}, but "
             f"{accelerator.num_processes} run: start stages by `dvc repro` or `thaw stage NAME`"
         )
     device = accelerator.device

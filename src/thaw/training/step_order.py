@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thaw.data.random_draws import shuffled
+from thaw.training.single_images import fewest_of_phase
 
 if TYPE_CHECKING:
     from thaw.data.batches import Batch
     from thaw.data.loading import BatchPart, Source
+    from thaw.model.classifier import Classifier
+    from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.runtime import Runtime
+    from thaw.training.setup import TrainingSetup
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,18 @@ class StepOrder:
         """Return this process's part of the first batch of a phase."""
         (batch,) = self.runtime.load(self.source, self.parts(1)[:1], 1)
         return batch
+
+
+def order_of_phase(
+    runtime: Runtime, classifier: Classifier, inputs: PhaseInputs, setup: TrainingSetup
+) -> StepOrder:
+    """Return the order of a phase, in which BatchNorm can normalise every step.
+
+    Raises:
+        ThawError: that is not possible with so few images per step.
+    """
+    fewest, images = 1, setup.settings.images_per_step
+    if setup.settings.epochs:
+        parts = setup.accumulate if setup.accumulate != "auto" else 1
+        fewest = fewest_of_phase(runtime, classifier, inputs, images, parts)
+    return StepOrder(runtime, inputs.train, images, setup.seed, fewest)
