@@ -89,3 +89,13 @@ def test_the_memory_grows_with_the_batch_and_the_depth() -> None:
         return found.memory
 
     assert memory(depth=2) < memory(depth=7) < memory(depth=7, batch_size=8192)
+
+
+@pytest.mark.parametrize("parts", [1024, "auto"])
+def test_a_batch_that_is_computed_in_parts_needs_the_memory_of_a_part(
+    monkeypatch: pytest.MonkeyPatch, parts: int | str
+) -> None:
+    monkeypatch.setattr(module, "total_memory", lambda: int(4e9))
+    monkeypatch.setattr(module, "gpu_count", lambda: 0)
+    unfreeze = {"depth": 7, "batch_size": 65536, "batch_norm": "frozen"}
+    assert dry_run(params(unfreeze=unfreeze, launch={"accumulate": parts})) is not None

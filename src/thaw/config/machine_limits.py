@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
+from thaw.system.process_group import process_group
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def refuse_too_many_processes(params: Params, available: int | None = None) -> N
         ThawError: there are too many training processes, loader processes or threads.
     """
     count = cores() if available is None else available
-    processes = params.launch.processes
+    processes = process_group(params.launch).on_this_machine
     most = max(_FEWEST_PROCESSES, _PROCESSES_PER_CORE * count)
     if processes > most:
         raise ThawError(

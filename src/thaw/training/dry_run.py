@@ -24,6 +24,7 @@ from thaw.model.outline_build import (
 )
 from thaw.system.devices import gpu_count
 from thaw.system.memory import total_memory
+from thaw.system.process_group import process_group
 from thaw.training.runtime import SCORE_BATCH
 from thaw.training.single_images import fewest_images, too_few_images, trained_norms
 
@@ -102,7 +103,7 @@ def _plan(params: Params, blocks: int) -> Plan:
 
 
 def _refuse_single_images(params: Params, classifier: Classifier) -> None:
-    settings, processes = params.unfreeze, params.launch.processes
+    settings, processes = params.unfreeze, process_group(params.launch).processes
     norms = trained_norms(classifier)
     if not norms or not settings.epochs or -(-settings.images_per_step // processes) > 1:
         return
@@ -119,21 +120,24 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
     size = params.backbone.image_size
     image = 3 * size * size
     sizes = output_sizes(classifier, size)
-    sharing = 1 if gpu_count() > 0 else params.launch.processes
+    group, parts = process_group(params.launch), params.launch.accumulate
+    sharing = 1 if gpu_count() > 0 else group.on_this_machine
     weights = sharing * count_weights(classifier)
     head = sharing * count_weights(classifier.head)
     trained = head + sharing * sum(count_weights(classifier.blocks[at]) for at in plan.trainable)
     kept = _KEPT_OUTPUTS * sum(sizes[at].total for at in range(plan.cut, plan.blocks))
-    scored = sharing * -(-SCORE_BATCH // params.launch.processes)
+    scored = sharing * -(-SCORE_BATCH // group.processes)
     largest = max((block.largest for block in sizes), default=0)
-    share = 1 if sharing > 1 else params.launch.processes
+    share = group.machines if sharing > 1 else group.processes
 
     def training(settings: Training, values: int, images: float) -> float:
         if not settings.epochs:
             return 0.0
         # With auto, a batch is computed in as many parts as the memory needs.
-        images_per_step = sharing if settings.batch_size == AUTO else settings.images_per_step
-        batch = -(-images_per_step // share)
+        if AUTO in {settings.batch_size, parts}:
+            batch = sharing
+        else:
+            batch = -(-settings.images_per_step // (share * int(parts)))
         return _FLOAT * (weights + _COPIES[settings.optimizer] * values + batch * images)
 
     unfreeze, fold_bn = params.unfreeze, params.fold_bn
@@ -148,11 +152,11 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
         _Need(
             "unfreeze",
             training(unfreeze, trained, image + kept),
-            "unfreeze.batch_size, unfreeze.depth or backbone.image_size",
+            "unfreeze.batch_size, unfreeze.depth or backbone.image_size, or raise launch.accumulate",
         ),
         _Need(
             "fold_bn",
             training(fold_bn, trained, image + kept),
-            "fold_bn.batch_size, unfreeze.depth or backbone.image_size",
+            "fold_bn.batch_size, unfreeze.depth or backbone.image_size, or raise launch.accumulate",
         ),
     ]
