@@ -152,11 +152,11 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
         _Need(
             "unfreeze",
             training(unfreeze, trained, image + kept),
-            "unfreeze.batch_size, unfreeze.depth or backbone.image_size, or raise launch.accumulate",
+            "unfreeze.batch_size, unfreeze.depth, backbone.image_size, or set launch.accumulate",
         ),
         _Need(
             "fold_bn",
             training(fold_bn, trained, image + kept),
-            "fold_bn.batch_size, unfreeze.depth or backbone.image_size, or raise launch.accumulate",
+            "fold_bn.batch_size, unfreeze.depth, backbone.image_size, or set launch.accumulate",
         ),
     ]
