@@ -41,8 +41,14 @@ def test_of_many_problems_of_one_kind_some_are_listed_and_all_are_kept() -> None
     ]
 
 
+def test_a_reason_before_the_places_is_a_kind_as_well() -> None:
+    lines = grouped(f"equal images: {chr(97 + number)}.png" for number in range(9))
+    assert lines[-1] == "and 6 more of this kind"
+    assert len(grouped(["a.png: x", "a.png: y", "b.png: x"])) == 3
+
+
 def test_the_number_of_kinds_is_limited() -> None:
     words = [f"{chr(97 + one)}{chr(97 + two)}" for one in range(20) for two in range(20)]
-    lines = grouped([f"x.png: {word}" for word in words])
+    lines = grouped([f"{word}.png: {word}" for word in words])
     assert len(lines) == 31
     assert lines[-1] == "and 370 more of 370 other kinds"

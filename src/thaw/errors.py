@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,12 +38,15 @@ class ProblemsError(ThawError):
 def grouped(problems: Iterable[str]) -> list[str]:
     """Return lines for ``problems``, a few of each kind.
 
-    A problem is ``place: reason``; those whose reasons differ in numbers only are of one kind.
+    A problem is ``place: reason`` or ``reason: places``; those whose reasons differ in numbers only
+    are of one kind.
     """
+    problems = list(problems)
+    parts = [tuple(map(_without_numbers, each.partition(": ")[::2])) for each in problems]
+    counts = Counter(part for pair in parts for part in pair if part)
     kinds: dict[str, list[str]] = defaultdict(list)
-    for problem in problems:
-        reason = problem.partition(": ")[2] or problem
-        kinds[re.sub(r"\d[\d,.]*", "#", reason)].append(problem)
+    for problem, pair in zip(problems, parts, strict=True):
+        kinds[max(reversed(pair), key=counts.__getitem__)].append(problem)
     lines: list[str] = []
     for members in list(kinds.values())[:_MOST_KINDS]:
         if len(members) <= _SMALL_GROUP:
@@ -54,3 +57,7 @@ def grouped(problems: Iterable[str]) -> list[str]:
     if more := list(kinds.values())[_MOST_KINDS:]:
         lines.append(f"and {sum(map(len, more)):,} more of {len(more)} other kinds")
     return lines
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\d[\d,.]*", "#", text)

@@ -38,7 +38,7 @@ def test_the_remedy_is_named_where_it_is_not_in_use() -> None:
 
 
 def test_the_summary_lists_each_file_with_its_reason_and_counts_the_reasons() -> None:
-    summary = quarantine.summarize([*BAD, BadFile("a/4", "the file is empty", "a")], readable=7)
+    summary = quarantine.summarize(LISTING, [*BAD, BadFile("a/4", "the file is empty", "a")])
     assert summary == {
         "files": 3,
         "fraction": 0.3,
@@ -51,4 +51,4 @@ def test_the_summary_lists_each_file_with_its_reason_and_counts_the_reasons() ->
     }
     (line,) = quarantine.warnings(summary)
     assert line.startswith("3 bad files (30.0%) are left out, for example a/3: the file is empty")
-    assert quarantine.warnings(quarantine.summarize([], 7)) == []
+    assert quarantine.warnings(quarantine.summarize(LISTING, [])) == []

@@ -506,3 +506,17 @@ def test_the_next_run_names_a_file_that_changed_without_a_change_of_its_time(
     third = prepare.run(params(), list_folder(root), tmp_path / "prepared", states)
     found = [content["changed_without_time"] for content in (first, second, third)]
     assert found == [[], ["red/000.png"], []]
+
+
+def test_many_problems_are_grouped_on_the_screen_and_listed_in_a_file(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "data" / "raw")
+    for number in range(60):
+        (root / "red" / f"bad-{number}.png").write_bytes(b"")
+    result = stage(tmp_path, source="folder")
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert lines[0] == "all problems are listed in .thaw/prepare/problems.txt"
+    assert lines[-2] == "  - and 57 more of this kind"
+    listed = (tmp_path / ".thaw/prepare/problems.txt").read_text().splitlines()
+    assert len(listed) == 60
+    assert listed[0] == "data/raw/red/bad-0.png: the file is empty"

@@ -23,7 +23,7 @@ def bad_file_problems(
     """
     if config.on_error == "fail" or not bad:
         return _lines(listing, bad)
-    total = len(bad) + len(labels)
+    total = len(listing.samples) + len(listing.bad_files)
     fraction = len(bad) / total
     if fraction > config.max_bad_fraction:
         return [
@@ -48,12 +48,12 @@ def remedy(config: Data) -> str:
     return "set data.on_error to quarantine to leave bad files out"
 
 
-def summarize(bad: Sequence[BadFile], readable: int) -> dict[str, Any]:
+def summarize(listing: Listing, bad: Sequence[BadFile]) -> dict[str, Any]:
     """Return the number of files that are left out, their reasons, and each file with its own."""
     counts = Counter(each.reason for each in bad)
     return {
         "files": len(bad),
-        "fraction": len(bad) / max(1, len(bad) + readable),
+        "fraction": len(bad) / max(1, len(listing.samples) + len(listing.bad_files)),
         "reasons": dict(counts.most_common()),
         "list": [{"path": shown_path(each.path), "reason": each.reason} for each in bad],
     }

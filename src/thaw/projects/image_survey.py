@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tarfile
+import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ def _short_sides(found: Listing) -> list[int]:
         path = found.root / sample.path
         try:
             if path.is_file():  # opening a named pipe would wait for ever
-                with Image.open(path) as image:
+                with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
                     sides.append(min(image.size))
         except (OSError, ValueError, Image.DecompressionBombError):
             continue  # `prepare` names every image that cannot be read

@@ -25,6 +25,7 @@ from thaw.ingest.sources import list_images
 from thaw.ingest.splits import fill_splits, given_split_problems, split, split_problems
 from thaw.system import project_paths
 from thaw.system.console import say, warn
+from thaw.system.files import write_whole
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 
@@ -85,7 +86,7 @@ def run(params: Params, found: Listing, folder: Path, states: Path | None = None
     return {
         **content,
         "changed_without_time": packed.changed,
-        "left_out": quarantine.summarize(bad, len(records)),
+        "left_out": quarantine.summarize(found, bad),
         "value_ranges": value_ranges.summarize(records),
         "notes": source_notes(found, params.prepare),
     }
@@ -137,7 +138,11 @@ def _prepare(params: Params) -> None:
     clear(project_paths.PREPARED)
     found = list_images(params.data, project_paths.SCRATCH / "digits")
     states = project_paths.SCRATCH / "prepare" / file_states.FILE
-    content = run(params, found, project_paths.PREPARED, states)
+    try:
+        content = run(params, found, project_paths.PREPARED, states)
+    except ProblemsError as error:
+        _write_problems(error)
+        raise
     folder = project_paths.REPORTS / "prepare"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / project_paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
@@ -153,6 +158,15 @@ def _prepare(params: Params) -> None:
     if dvc_ignore.outdated(params.data):
         warn(f"{dvc_ignore.FILE} is out of date: run `thaw check`, so that DVC sees all images")
     say(f"prepared {content['images']} images in {content['classes']} classes: {content['splits']}")
+
+
+def _write_problems(error: ProblemsError) -> None:
+    """Write all problems to a file if the message does not have all of them."""
+    if all(problem in str(error) for problem in error.problems):
+        return
+    path = project_paths.SCRATCH / "prepare" / "problems.txt"
+    write_whole(path, "\n".join([*map(shown_path, error.problems), ""]).encode())
+    say(f"all problems are listed in {path}")
 
 
 def _warnings(content: dict[str, Any]) -> list[str]:
