@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import requests
 
+from tests.data.deep_pictures import tiff
 from tests.registry.served import CLASSES, image, text
 from tests.serving.service import (
     PNG,
@@ -122,3 +124,26 @@ def test_more_bytes_than_the_limit_of_all_bodies_are_refused_until_others_are_an
 def test_one_request_may_be_larger_than_the_limit_of_all_bodies(model: Path) -> None:
     with running(str(model), bodies=0.001, max_megabytes=1.0) as url:
         assert post(url, data=GOOD, headers=PNG).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (
+            np.array([[-5, 9]], "i4"),
+            "image 0: values from -5 to 9, but the model takes samples of 16 and 32 bits as 0 to "
+            "65535",
+        ),
+        (
+            np.array([[0.5, 9]], "f4"),
+            "image 0: floating-point pixels have no defined range: save the image with 8 or 16 "
+            "bits",
+        ),
+    ],
+)
+def test_values_outside_of_the_range_of_the_model_are_refused_without_names_of_parameters(
+    url: str, values: np.typing.NDArray[Any], reason: str
+) -> None:
+    answer = post(url, data=tiff(values), headers={"Content-Type": "image/tiff"})
+    assert answer.status_code == 400
+    assert answer.json()["error"] == reason

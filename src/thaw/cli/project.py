@@ -42,7 +42,9 @@ def init(
     found = create_project(folder, images, existing=existing)
     typer.echo(f"new project: {folder.resolve()}")
     if found is None:
-        typer.echo("put the images into its folder data/raw, one folder per class")
+        typer.echo(
+            "put the images into its folder data/raw, one folder per class; then run `thaw check`"
+        )
     else:
         _print_survey(found, folder)
     steps = "git add --all && git commit -m 'New project' && dvc repro"

@@ -130,6 +130,17 @@ def _admit_all(images: int, held: Reservation) -> None:
     held.grow(images - held.amount)
 
 
+# Reasons that name a parameter -> the text for a client.
+_FOR_CLIENTS = {
+    r"prepare\.max_megapixels = (\S+): shrink the image(, or raise the limit)?": (
+        r"the \1 megapixels that are accepted: shrink the image"
+    ),
+    r"prepare\.range: type takes (.*): set prepare\.range .*": r"the model takes \1",
+    r"prepare\.range is \[(.*), (.*)\]: .*": r"the model takes \1 to \2",
+    r"set prepare\.range to image or to \[low, high\], or save": "save",
+}
+
+
 @contextmanager
 def _http_errors(settings: Settings) -> Iterator[None]:
     """Turn errors that are not faults of the service into HTTP errors."""
@@ -147,9 +158,10 @@ def _http_errors(settings: Settings) -> Iterator[None]:
 
 
 def _for_clients(reason: str) -> str:
-    """Replace the name of the project's parameter, which a client cannot change."""
-    parameter = r"prepare\.max_megapixels = (\S+): shrink the image(, or raise the limit)?"
-    return re.sub(parameter, r"the \1 megapixels that are accepted: shrink the image", reason)
+    """Replace the names of the project's parameters, which a client cannot change."""
+    for pattern, text in _FOR_CLIENTS.items():
+        reason = re.sub(pattern, text, reason)
+    return reason
 
 
 def _response(found: list[ImageProbabilities]) -> PredictResponse:
