@@ -65,8 +65,18 @@ def test_init_says_that_there_are_more_problems_than_it_shows(
         (images / f"empty {number:02d}").mkdir()
     output = run("init", "flowers", "--images", "photos")
     assert "(20 problems)" in output
-    assert output.count("the class has no image") == 12
-    assert "... and 8 more" in output
+    assert output.count("the class has no image") == 3
+    assert "and 17 more of this kind" in output
+
+
+def test_init_shows_control_characters_of_labels_as_escapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.images(tmp_path / "photos", classes=("red", "\x1b[31mblue"), each=3)
+    output = run("init", "flowers", "--images", "photos")
+    assert "\\x1b[31mblue 3" in output
+    assert "\x1b" not in output
 
 
 def test_init_says_how_the_folders_were_understood(

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.ingest.images import touch
+from thaw.config.data_sections import LayoutKind
 from thaw.errors import ThawError, grouped
 from thaw.ingest.folder_source import list_folder
 from thaw.ingest.listing import BadFile, Sample
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 def test_each_folder_is_a_class(tmp_path: Path) -> None:
@@ -208,3 +213,51 @@ def test_many_images_outside_of_the_class_folders_are_grouped_in_a_message(tmp_p
     assert len(found.bad_files) == 30
     assert lines[0] == f"{tmp_path / 'test/0.jpg'}: an image outside of the class folders"
     assert lines[-1] == "and 27 more of this kind"
+
+
+# For all trees
+
+FOLDERS = st.sampled_from(
+    ["cat", "Cat", "train", "Testing", "val", "eval", "@eaDir", "thumbs", "a b", "trainval", "dog"]
+)
+FILES = st.sampled_from(["1.png", "2.JPG", "notes.txt", "Thumbs.db"])
+PATHS = st.builds(
+    lambda parents, name: "/".join([*parents, name]), st.lists(FOLDERS, max_size=4), FILES
+)
+
+
+@pytest.mark.property
+@given(st.sets(PATHS, max_size=12), st.sampled_from(["auto", *get_args(LayoutKind)]))
+def test_every_file_is_listed_or_bad_or_counted(
+    paths: set[str], kind: Literal["auto"] | LayoutKind
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = list_folder(touch(Path(folder), *paths), kind)
+    listed = [sample.path for sample in found.samples] + [bad.path for bad in found.bad_files]
+    assert len(listed) == len(set(listed))
+    assert set(listed) <= paths
+    assert len(listed) + found.ignored.total() == len(paths)
+    assert {sample.label for sample in found.samples} <= set(found.classes)
+    assert {sample.split for sample in found.samples} <= {None, "train", "val", "test"}
+    assert found.problems or len({sample.split is None for sample in found.samples}) <= 1
+
+
+@pytest.mark.property
+@given(
+    st.sampled_from(["{}", "{}_images", "IMAGES-{}", "my {} set", "{}2017", "flowers {}"]),
+    st.sampled_from([str.lower, str.upper, str.title]),
+    st.permutations(["train", "val", "test"]),
+    st.sets(st.sampled_from(["cat", "test", "train", "Dog", "1"]), min_size=2),
+)
+def test_splits_in_any_usual_spelling_are_taken_whatever_the_classes_are_called(
+    pattern: str, case: Callable[[str], str], splits: list[str], classes: set[str]
+) -> None:
+    names = {split: case(pattern.format(split)) for split in splits}
+    paths = [f"{name}/{label}/1.png" for name in names.values() for label in classes]
+    with tempfile.TemporaryDirectory() as folder:
+        found = list_folder(touch(Path(folder), *paths))
+    assert found.problems == []
+    assert found.classes == sorted(classes)
+    assert {(sample.split, sample.path.split("/")[0]) for sample in found.samples} == {
+        *names.items()
+    }

@@ -137,7 +137,9 @@ def test_images_without_two_classes_are_refused_and_nothing_is_written(
 ) -> None:
     (folder / "photos").mkdir()
     tiny.images(folder / "photos", classes=classes, each=3)
-    with pytest.raises(ThawError, match=f"^--images: .*{reason}"):
+    with pytest.raises(
+        ThawError, match=rf"^--images: no classifier can be trained \(1 problem\):\n  - .*{reason}"
+    ):
         create_project(Path("new/flowers"), Path("photos"))
     assert not Path("new").exists()
 

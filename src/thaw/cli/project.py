@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.cli.project_folder import require_project
+from thaw.errors import grouped
 
 if TYPE_CHECKING:
     from thaw.projects.image_survey import Survey
     from thaw.projects.upgrade import Upgrade
 
-_MOST_SHOWN = 12  # classes or problems that are printed
+_MOST_SHOWN = 12  # classes that are printed
 
 
 def register(app: typer.Typer) -> None:
@@ -110,17 +111,17 @@ def _print_survey(found: Survey, folder: Path) -> None:
         typer.echo(note)
     if found.problems:
         typer.echo(f"`dvc repro` will refuse these images ({len(found.problems)} problems):")
-        for problem in found.problems[:_MOST_SHOWN]:
+        for problem in grouped(found.problems):
             typer.echo(f"  - {problem}")
-        if (more := len(found.problems) - _MOST_SHOWN) > 0:
-            typer.echo(f"  ... and {more} more: `thaw stage prepare` lists all")
     root = Path(found.data.root)
     if not root.is_absolute() and not (folder / root).is_symlink():
         typer.echo(f"Keep track of the images: dvc add {shlex.quote(str(root))}")
 
 
 def _pairs(counts: dict[str, int]) -> list[str]:
-    return [f"{name} {count}" for name, count in counts.items()]
+    from thaw.ingest.listing import shown_path
+
+    return [f"{shown_path(name)} {count}" for name, count in counts.items()]
 
 
 def _shortened(texts: list[str]) -> str:

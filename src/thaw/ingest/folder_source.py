@@ -33,7 +33,7 @@ def list_folder(root: Path, kind: Literal["auto"] | LayoutKind = "auto") -> List
     folders = top_folders(root)
     layout = layout_of(root, folders) if kind == "auto" else required_layout(root, folders, kind)
     listing = Listing(root, [], [], problems=layout.problems, notes=layout.notes)
-    _note_other_entries(root, listing)
+    _note_other_entries(root, listing, in_class=False)
     labels: set[str] = set()
     for folder, label, split in _class_folders(layout, folders, listing):
         labels.add(label)
@@ -50,8 +50,8 @@ def _class_folders(
         if layout.kind == "class":
             yield folder.path, folder.name, None
             continue
-        _note_other_entries(folder.path, listing)
         is_split = layout.kind == "split/class"
+        _note_other_entries(folder.path, listing, in_class=not is_split)
         for name in folder_names(folder.path, in_class=not is_split):
             if is_split:
                 yield folder.path / name, name, layout.splits.get(folder.name)
@@ -59,14 +59,14 @@ def _class_folders(
                 yield folder.path / name, folder.name, layout.splits.get(name)
 
 
-def _note_other_entries(parent: Path, listing: Listing) -> None:
+def _note_other_entries(parent: Path, listing: Listing, *, in_class: bool) -> None:
     """Note the entries of ``parent`` that are not folders to read in ``listing``."""
     for entry in sorted(parent.iterdir()):
         if entry.is_dir() and not entry.name.startswith("."):
-            if ignored_folder(entry.name, in_class=False):
+            if ignored_folder(entry.name, in_class=in_class):
                 inside = sum(len(files) for _, _, files in os.walk(entry))
                 listing.ignored[f"files in folders {entry.name}"] += inside
-        elif ignored := ignored_part([entry.name], in_class=False):
+        elif ignored := ignored_part([entry.name], in_class=in_class):
             listing.ignored[ignored] += 1
         elif entry.suffix.lower() in EXTENSIONS:
             path = str(PurePosixPath(entry.relative_to(listing.root)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,14 @@ def folder_names(parent: Path, *, in_class: bool = False) -> list[str]:
 
 def _image_names(parent: Path) -> Iterator[str]:
     for entry in _entries(parent):
-        if entry.suffix.lower() in EXTENSIONS and not entry.is_dir():
+        if entry.name.lower().endswith(EXTENSIONS) and not entry.is_dir():
             yield entry.name
 
 
-def _entries(parent: Path) -> Iterator[Path]:
-    """Yield the entries of ``parent`` that are not hidden."""
+def _entries(parent: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the entries of ``parent`` that are not hidden; they know their kind without a look."""
     try:
-        yield from (entry for entry in parent.iterdir() if not entry.name.startswith("."))
+        with os.scandir(parent) as entries:
+            yield from (entry for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise ThawError(f"{error.filename} cannot be read: {error.strerror}") from None

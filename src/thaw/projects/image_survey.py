@@ -15,7 +15,7 @@ from PIL import Image
 
 from thaw.config.data_sections import Data, Prepare
 from thaw.data.decoding import EXTENSIONS
-from thaw.errors import ThawError
+from thaw.errors import ProblemsError, ThawError
 from thaw.ingest.checks import class_problems
 from thaw.ingest.labels import similarity_problems
 from thaw.ingest.notes import source_notes
@@ -57,10 +57,10 @@ class Survey:
         """Raise if there are fewer than two classes with images: no classifier can learn from them.
 
         Raises:
-            ThawError: states the problems.
+            ProblemsError: lists what is wrong with the images.
         """
         if sum(count > 0 for count in self.counts.values()) < _FEWEST_CLASSES:
-            raise ThawError("\n".join(f"--images: {problem}" for problem in self.problems))
+            raise ProblemsError("--images: no classifier can be trained", self.problems)
 
 
 def survey(path: Path) -> Survey:
