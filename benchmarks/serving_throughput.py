@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _CLIENTS = 16
 _FILES = 64
+_ON_CPU = ("--device", "cpu")  # as the bare network; benchmarks/gpu measures GPUs
 
 
 def main() -> None:
@@ -144,7 +145,17 @@ def predict_seconds(
             (Path(scratch) / first.name).write_bytes(first.read_bytes())
         start = time.perf_counter()
         subprocess.run(
-            ["thaw", "predict", str(model), images, "--out", str(out), "--runtime", runtime],
+            [
+                "thaw",
+                "predict",
+                str(model),
+                images,
+                "--out",
+                str(out),
+                "--runtime",
+                runtime,
+                *_ON_CPU,
+            ],
             env=_tuned(),
             capture_output=True,
             check=True,
@@ -157,7 +168,7 @@ def running(model: Path, runtime: str) -> Iterator[int]:
     """Start `thaw serve` and return its port."""
     port = 18231
     process = subprocess.Popen(
-        ["thaw", "serve", str(model), "--port", str(port), "--runtime", runtime],
+        ["thaw", "serve", str(model), "--port", str(port), "--runtime", runtime, *_ON_CPU],
         env=environment(),
     )
     try:

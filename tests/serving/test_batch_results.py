@@ -85,14 +85,14 @@ def test_the_next_batches_are_started_before_a_result_is_waited_for(
 def test_a_probability_that_is_not_finite_gives_no_row(
     model: Path, batches: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = Predictor._compute
+    compute = Predictor.compute
 
     def broken(self: Predictor, images: torch.Tensor, *, watch: bool) -> torch.Tensor:
         found = compute(self, images, watch=watch).clone()
         found[-1] = float("nan")
         return found
 
-    monkeypatch.setattr(Predictor, "_compute", broken)
+    monkeypatch.setattr(Predictor, "compute", broken)
     for compute_all in (on_cores, on_device):
         (result,) = compute_all(Predictor(model), tmp_path, batches[:1])
         assert result.paths == ["00.png", "02.png"]

@@ -103,10 +103,13 @@ class Predictor:
         On a GPU, the caller can start other batches meanwhile. Elsewhere nothing is left to wait
         for. ``images`` must not change until the result is there.
         """
-        return fetched_later(self._compute(images, watch=watch))
+        return fetched_later(self.compute(images, watch=watch))
 
-    def _compute(self, images: Tensor, *, watch: bool) -> Tensor:
-        """Return the probabilities (N, classes), on the device."""
+    def compute(self, images: Tensor, *, watch: bool = False) -> Tensor:
+        """Return the probabilities (N, classes) on the device, which may not have ended yet.
+
+        ``images`` are uint8 (N, 3, S, S), on the CPU or on the device.
+        """
         due = self.drift.due(len(images)) if self.drift and watch else 0
         if not self.elsewhere:
             return self._forward(images, due)
@@ -125,7 +128,7 @@ class Predictor:
 
     def _on_device(self, images: Tensor) -> Tensor:
         """Return a copy of ``images`` on the device, beside what that computes now."""
-        if self._side is None:
+        if self._side is None or images.device == self.device:
             return images
         copied, mark = self._side.run(partial(self._side.copied, images))
         self._side.hand_over([copied], mark)

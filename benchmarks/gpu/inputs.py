@@ -1,0 +1,130 @@
+"""Rows, options, models and images of the benchmarks for GPUs."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tests import settings
+from thaw.data.loading import ImageSource
+from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.preprocessing import Preprocessing
+from thaw.model import directory, zoo
+from thaw.model.assembly import assemble
+from thaw.model.spec import ModelSpec, Parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from thaw.model.classifier import Classifier
+
+SIZE = 224  # pixels on a side of the networks' inputs
+CLASSES = 16
+PREPROCESSING = Preprocessing(
+    short_side=256,
+    max_megapixels=100.0,
+    image_size=SIZE,
+    crop_pct=0.875,
+    interpolation="bicubic",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
+
+
+class Row(NamedTuple):
+    """One figure: its name, the value to reach (empty for a part of another figure), the value."""
+
+    figure: str
+    to_reach: str
+    measured: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """The parameters of a measurement.
+
+    ``images`` are those of a folder or an epoch. ``rounds`` are measured, and the median is taken.
+    """
+
+    device: str = "cuda"
+    precision: str = "bf16"
+    backbone: str = "torchvision/resnet50"
+    images: int = 11_520
+    batch: int = 128
+    rounds: int = 3
+    seconds: float = 20.0
+
+
+def options(description: str) -> Options:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=description)
+    for field in fields(Options):
+        parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
+    return Options(**vars(parser.parse_args()))
+
+
+def finished(device: torch.device) -> float:
+    """Return the time in seconds after the device has ended its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def seconds(device: torch.device, work: Callable[[], Any]) -> float:
+    """Return the seconds of ``work``, until the device has ended it."""
+    begun = finished(device)
+    work()
+    return finished(device) - begun
+
+
+def classifier(backbone: str) -> Classifier:
+    """Return a classifier with random weights."""
+    loaded, _ = zoo.load(settings.backbone(backbone, image_size=SIZE))
+    return assemble(loaded, settings.head_spec(), CLASSES, image_size=SIZE).to(
+        memory_format=torch.channels_last
+    )
+
+
+def write_model(folder: Path, backbone: str) -> None:
+    """Write a model directory with random weights."""
+    model = classifier(backbone)
+    spec = ModelSpec(
+        backbone=backbone,
+        head=settings.head_spec(),
+        classes=[f"class {number}" for number in range(CLASSES)],
+        preprocessing=PREPROCESSING,
+        blocks=len(model.blocks),
+        parents=[Parent(stage="backbone", digest="0" * 64)],
+    )
+    directory.save(model, spec, folder)
+
+
+def write_photographs(folder: Path, count: int, size: tuple[int, int] = (320, 256)) -> None:
+    """Write JPEG files of smooth noise, ``size`` pixels wide and high."""
+    folder.mkdir()
+    for number in range(count):
+        photograph(number, size).save(folder / f"{number:06d}.jpg", quality=90)
+
+
+def photograph(seed: int, size: tuple[int, int]) -> Image.Image:
+    """Return an image of smooth noise."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (32, 40, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def packed_source(folder: Path, count: int, **augmentation: float) -> ImageSource:
+    """Return packed images of 320 x 256 pixels as inputs of a network."""
+    folder.mkdir()
+    with PackWriter(folder, settings.prepare(encoding="raw", short_side=256)) as writer:
+        for number in range(count):
+            writer.add(np.asarray(photograph(number % 512, (320, 256))))
+    ids = np.arange(count, dtype=np.int64)
+    augment = settings.augment(**augmentation)
+    return ImageSource(PackedStore(folder), ids, ids % CLASSES, PREPROCESSING, 0, augment)

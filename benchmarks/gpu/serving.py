@@ -1,0 +1,116 @@
+"""Measure `thaw serve` with 64 clients on a GPU against the forward pass at its best batch size.
+
+Alone: ``python -m benchmarks.gpu.serving --precision=bf16``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.gpu.inputs import Row, options, write_model
+from benchmarks.gpu.predicting import forward_rate
+from benchmarks.result_tables import markdown
+from tests.project import environment
+from thaw.serving.computing import choose_computing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.gpu.inputs import Options
+
+_CLIENTS, _PROCESSES = 64, 8
+_PORT = 18_641
+_BATCHES = (1, 8, 32, 64, 128, 256)
+_IMAGES = (1, 16)  # in a request
+
+
+def rows(given: Options) -> list[Row]:
+    """Return the rows for requests of one image and of several."""
+    precision: Any = given.precision
+    with tempfile.TemporaryDirectory() as name:
+        model = Path(name) / "model"
+        write_model(model, given.backbone)
+        predictor = choose_computing(given.device, precision, "torch").predictor(model)
+        rates = {size: forward_rate(predictor, size) for size in _BATCHES if size <= given.batch}
+        best = max(rates, key=lambda size: rates[size])
+        del predictor  # its memory on the device is the service's now
+        found = [
+            Row(
+                f"  bare forward at its best batch size ({best}), {given.precision}",
+                "",
+                f"{rates[best]:.0f} images/s",
+            )
+        ]
+        with served(model, given):
+            for images in _IMAGES:
+                found += _rows_of_requests(given, images, rates[best])
+    return found
+
+
+def _rows_of_requests(given: Options, images: int, bare: float) -> list[Row]:
+    load(images, 2)  # warms everything up
+    answers = [load(images, given.seconds) for _ in range(given.rounds)]
+    served_rates = [images * len(one["latencies"]) / given.seconds for one in answers]
+    latencies = [latency for one in answers for latency in one["latencies"]] or [np.nan]
+    p50, p99 = np.percentile(latencies, [50, 99]) * 1e3
+    rate = statistics.median(served_rates)
+    return [
+        Row(
+            f"`thaw serve`, {_CLIENTS} clients, {images} images a request, over the bare forward",
+            "0.7",
+            f"{rate / bare:.2f}",
+        ),
+        Row("  served", "", f"{rate:.0f} images/s"),
+        Row("  latency of a request, median and p99", "", f"{p50:.0f} and {p99:.0f} ms"),
+        Row("  errors", "0", str(sum(one["errors"] for one in answers))),
+    ]
+
+
+def load(images: int, seconds: float) -> dict[str, Any]:
+    """Return the latencies and errors of 64 clients, in 8 processes, that ask without a pause."""
+    command = [sys.executable, "-m", "benchmarks.gpu.clients", str(_PORT)]
+    command += [str(_CLIENTS // _PROCESSES), str(int(seconds)), str(images)]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(_PROCESSES)
+    ]
+    parts = [json.loads(process.communicate()[0]) for process in started]
+    return {
+        "latencies": [latency for part in parts for latency in part["latencies"]],
+        "errors": sum(part["errors"] for part in parts),
+    }
+
+
+@contextlib.contextmanager
+def served(model: Path, given: Options) -> Iterator[None]:
+    """Run `thaw serve` while the context is open."""
+    command = ["thaw", "serve", str(model), "--port", str(_PORT), "--queue", "4096"]
+    command += ["--device", given.device, "--precision", given.precision]
+    process = subprocess.Popen(command, env=environment())
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                connection = http.client.HTTPConnection("127.0.0.1", _PORT, timeout=5)
+                connection.request("GET", "/healthz")
+                if connection.getresponse().status == 200:
+                    break
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    markdown(Row._fields, rows(options(__doc__)), Console())
