@@ -36,16 +36,17 @@ def watched(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def onnx_graph(model: Path) -> bytes:
-    """The ONNX file of ``model``."""
+    """The ONNX file of ``model`` for images that are resized already."""
     for package in export_formats.PACKAGES["onnx"]:
         pytest.importorskip(package)
     predictor = Predictor(model)
-    return export_formats.export(predictor, "onnx", {"digest": predictor.spec.digest})
+    about = {"digest": predictor.spec.digest}
+    return export_formats.export(predictor, "onnx", about, any_size=False)
 
 
 @pytest.fixture(scope="session")
 def torch_graph(model: Path) -> bytes:
-    """The torch.export file of ``model``."""
+    """The torch.export file of ``model`` for images of any size."""
     return export_formats.export(Predictor(model), "torch-export", {"digest": "d"})
 
 

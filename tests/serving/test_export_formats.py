@@ -16,16 +16,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch-export"])
-def test_the_file_alone_gives_the_probabilities_of_the_model_for_any_batch(
-    kind: export_formats.Format, model: Path, request: pytest.FixtureRequest
+def test_a_file_for_resized_images_gives_the_probabilities_of_the_model_for_any_batch(
+    model: Path, onnx_graph: bytes
 ) -> None:
-    content = request.getfixturevalue("onnx_graph" if kind == "onnx" else "torch_graph")
     predictor = Predictor(model)
-    compute = export_formats.load_exported(kind, content, 1)
+    compute = export_formats.load_exported("onnx", onnx_graph, 1)
     for count in (1, 2, 7):
         inputs = torch.cat([predictor.read(image(seed)) for seed in range(count)])
         torch.testing.assert_close(compute(inputs), predictor.forward(inputs), rtol=0, atol=1e-5)
+
+
+def test_a_file_for_any_size_gives_the_probabilities_of_the_whole_graph(
+    model: Path, torch_graph: bytes
+) -> None:
+    compute = export_formats.load_exported("torch-export", torch_graph, 1)
+    graph = export_formats.WholeGraph(Predictor(model)).eval()
+    for shape in ((1, 3, 40, 90), (3, 3, 33, 32), (2, 3, 300, 280), (1, 3, 1, 1)):
+        images = torch.randint(0, 256, shape, dtype=torch.uint8)
+        with torch.no_grad():
+            torch.testing.assert_close(compute(images), graph(images), rtol=0, atol=1e-5)
 
 
 def test_a_missing_package_is_named_with_the_option_that_needs_it(

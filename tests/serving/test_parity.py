@@ -10,7 +10,7 @@ from tests import tf32
 from tests.registry.served import image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.parity import Comparison, compare
+from thaw.serving.parity import RESIZED_TOLERANCE, Comparison, compare, compare_from_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,3 +52,18 @@ def test_the_message_of_a_difference_has_its_size_and_the_consequence() -> None:
     message = r"over 4 images a probability differs by up to 0\.02 .* 1 labels changed; it stays"
     with pytest.raises(ThawError, match=message):
         Comparison(images=4, largest_difference=0.02, changed_labels=1).check("it stays")
+
+
+def test_a_label_that_changes_between_nearly_equal_classes_is_a_tie() -> None:
+    framed = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    pairs = [(framed, framed)]
+
+    def found(expected: list[float], computed: list[float]) -> Comparison:
+        model, exported = (torch.tensor([row]) for row in (expected, computed))
+        return compare_from_files(lambda _: model, lambda _: exported, pairs)
+
+    tie = found([0.495, 0.505], [0.505, 0.495])
+    assert (tie.ties, tie.changed_labels, tie.is_equal) == (1, 0, True)
+    far = found([0.4, 0.6], [0.6, 0.4])
+    assert (far.ties, far.changed_labels, far.is_equal) == (0, 1, False)
+    assert not found([0.6, 0.4], [0.6 - 2 * RESIZED_TOLERANCE, 0.4]).is_equal

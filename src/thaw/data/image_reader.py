@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from thaw.data.decoding import decode
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.preprocessing import Preprocessing
+
+_NEVER_DOWNSIZED = 2**30  # pixels
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,17 @@ class ImageReader:
             pixel_range=self.preprocessing.pixel_range,
         )
         return self.preprocessing.resize([decoded.pixels])
+
+    def read_original(self, content: bytes) -> Tensor:
+        """Return an encoded image, upright, in its own size, as uint8 (1, 3, H, W).
+
+        Raises:
+            DecodeError: it cannot be decoded, or its header says that it is too large.
+        """
+        decoded = decode(
+            content,
+            short_side=_NEVER_DOWNSIZED,
+            max_megapixels=self.max_megapixels,
+            pixel_range=self.preprocessing.pixel_range,
+        )
+        return torch.from_numpy(decoded.pixels).permute(2, 0, 1).unsqueeze(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,10 @@ from thaw.config import overlaps
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.export_formats import check_packages, export, load_exported
+from thaw.serving.export_formats import WholeGraph, check_packages, export, load_exported
 from thaw.serving.image_files import find_images, read_image, refuse_output
 from thaw.serving.model_uri import local_model
-from thaw.serving.parity import compare
+from thaw.serving.parity import compare, compare_from_files
 from thaw.system.bounded_pool import map_in_order
 from thaw.system.console import progress, say
 from thaw.system.files import write_whole
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from thaw.data.image_reader import ImageReader
     from thaw.serving.export_formats import Format
 
     Compute = Callable[[Tensor], Tensor]
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _CPU = torch.device("cpu")
 _BATCH_SIZE = 16
 _MAX_IMAGES = 1000  # in the comparison
+_MOST_MEGAPIXELS = 16.0  # of an image in the comparison
 _ROUNDS = 15
 _WARM_UP = 2
 # Parts of the JSON that export_formats.export writes into every file.
@@ -69,59 +72,87 @@ def export_model(
         "model": model.name,
         "digest": predictor.spec.digest,
         "classes": predictor.classes,
+        "input": "upright RGB, uint8 (N, 3, H, W), any size: the file resizes and normalises",
         "preprocessing": predictor.spec.preprocessing.model_dump(),
     }
-    batches = list(_real_images(predictor, folder, prepared))
+    pairs = list(_real_images(predictor.reader, folder, prepared))
     content = export(predictor, kind, about)
     compute = load_exported(kind, content, torch.get_num_threads())
-    comparison = compare(compared.forward, compute, progress(batches, "comparing", len(batches)))
-    comparison.check("nothing was written")
+    originals = [original for _, original in pairs]
+    graph = WholeGraph(predictor).eval()
+    with torch.inference_mode():
+        exact = compare(graph, compute, progress(originals, "comparing the graph", len(originals)))
+    exact.check("nothing was written")
+    found = compare_from_files(
+        compared.forward, compute, progress(pairs, "comparing the model", len(pairs))
+    )
+    found.check("nothing was written")
     write_whole(out, content)
-    _show_latency({model.name: compared.forward, kind: compute}, torch.cat(batches)[:_BATCH_SIZE])
+    _show_latency(model.name, compared.forward, kind, compute, pairs[0])
+    changed = (
+        f"{found.ties} labels changed between nearly equal classes"
+        if found.ties
+        else ("no label changed")
+    )
     say(
-        f"{out}: {len(content) / 1e6:.1f} MB; equal on {comparison.images} images: no label "
-        f"changed, no probability differs by more than {comparison.largest_difference:.1g}"
+        f"{out}: {len(content) / 1e6:.1f} MB; equal on {found.images} images: {changed}, no "
+        f"probability differs by more than {found.largest_difference:.1g} "
+        f"({exact.largest_difference:.1g} without the rounding of resized pixels)"
     )
 
 
-def _real_images(predictor: Predictor, folder: Path | None, prepared: Path) -> Iterator[Tensor]:
-    """Yield batches of resized images, uint8 (N, 3, S, S), evenly spaced over the images.
+def _real_images(
+    reader: ImageReader, folder: Path | None, prepared: Path
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images, evenly spaced over all: framed (1, 3, S, S) and original (1, 3, H, W), uint8.
 
     Raises:
         ThawError: there are none.
     """
     if folder is not None:
-        yield from _images_of_folder(predictor, folder)
+        yield from _images_of_folder(reader, folder)
         return
     if not prepared.is_dir():
         raise ThawError(f"{prepared} is missing, so there is no test split: give --images FOLDER")
-    source = Prepared(prepared).images("test", predictor.spec.preprocessing)
-    chosen = _evenly_spaced(len(source))
-    for start in range(0, len(chosen), _BATCH_SIZE):
-        yield source.read(chosen[start : start + _BATCH_SIZE])
+    data = Prepared(prepared)
+    ids = data.manifest.ids("test")
+    for image_id in ids[_evenly_spaced(len(ids))]:
+        pixels = data.store.read(int(image_id))
+        original = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
+        yield reader.preprocessing.resize([pixels]), original
 
 
-def _images_of_folder(predictor: Predictor, folder: Path) -> Iterator[Tensor]:
+def _images_of_folder(reader: ImageReader, folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
     paths = find_images(folder).paths
     chosen = [paths[place] for place in _evenly_spaced(len(paths))]
-    read = map_in_order(
-        partial(read_image, folder.resolve(), predictor.reader), chosen, pending_per_core=2
-    )
-    images = [image for image in read if not isinstance(image, str)]
-    if not images:
+    limited = replace(reader, max_megapixels=min(reader.max_megapixels, _MOST_MEGAPIXELS))
+    read = map_in_order(partial(_read_pair, folder.resolve(), limited), chosen, pending_per_core=2)
+    pairs = [pair for pair in read if pair is not None]
+    if not pairs:
         raise ThawError(f"{folder}: no image could be read")
-    for start in range(0, len(images), _BATCH_SIZE):
-        yield torch.cat(images[start : start + _BATCH_SIZE])
+    yield from pairs
+
+
+def _read_pair(root: Path, reader: ImageReader, path: str) -> tuple[Tensor, Tensor] | None:
+    """Return an image of a folder as :func:`_real_images` does; None if it cannot be read."""
+    framed = read_image(root, reader, path)
+    if isinstance(framed, str):
+        return None
+    return framed, reader.read_original((root / path).read_bytes())
 
 
 def _evenly_spaced(count: int) -> np.typing.NDArray[np.int64]:
     return np.linspace(0, count - 1, min(_MAX_IMAGES, count)).astype(np.int64)
 
 
-def _show_latency(models: dict[str, Compute], images: Tensor) -> None:
-    table = Table("", "1 image, ms", f"{len(images)} images, ms per image")
-    for name, compute in models.items():
-        one = median_milliseconds(partial(compute, images[:1]), _ROUNDS, _WARM_UP)
-        batch = median_milliseconds(partial(compute, images), _ROUNDS, _WARM_UP)
-        table.add_row(name, f"{one:.2f}", f"{batch / len(images):.2f}")
+def _show_latency(
+    name: str, model: Compute, kind: Format, exported: Compute, pair: tuple[Tensor, Tensor]
+) -> None:
+    """Print milliseconds per image of ``model``, without its preprocessing, and of the file."""
+    table = Table("", "1 image, ms", f"{_BATCH_SIZE} images, ms per image")
+    for label, compute, images in ((f"{name}, resized", model, pair[0]), (kind, exported, pair[1])):
+        one = median_milliseconds(partial(compute, images), _ROUNDS, _WARM_UP)
+        several = images.expand(_BATCH_SIZE, -1, -1, -1).contiguous()
+        batch = median_milliseconds(partial(compute, several), _ROUNDS, _WARM_UP)
+        table.add_row(label, f"{one:.2f}", f"{batch / _BATCH_SIZE:.2f}")
     Console().print(table)

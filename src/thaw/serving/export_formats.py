@@ -1,4 +1,4 @@
-"""Convert a model to one file for another runtime; the file takes any batch size."""
+"""Convert a model to one file for another runtime; the file accepts any batch size."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.errors import ThawError
+from thaw.serving.input_graph import InputGraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,11 +28,12 @@ PACKAGES: dict[Format, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "torch-export": (),
 }
+_MOST_SIDE = 65_536  # pixels
 _INPUT, _OUTPUT, _ABOUT = "images", "probabilities", "thaw"
 
 
-class Graph(nn.Module):
-    """The exported computation: uint8 RGB images (N, 3, S, S) to probabilities (N, classes)."""
+class NetworkGraph(nn.Module):
+    """The computation after the preprocessing: images (N, 3, S, S), 0..255, to probabilities."""
 
     mean: Tensor
     std: Tensor
@@ -44,9 +46,23 @@ class Graph(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise, classify and apply softmax."""
+        """Normalise, classify and apply softmax; returns (N, classes)."""
         inputs = (images.float() / 255 - self.mean) / self.std
         probabilities: Tensor = self.classifier(inputs).softmax(dim=1)
+        return probabilities
+
+
+class WholeGraph(nn.Module):
+    """The whole computation: upright RGB images of any size to probabilities."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.input = InputGraph(predictor.spec.preprocessing)
+        self.network = NetworkGraph(predictor)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the probabilities (N, classes) of images (N, 3, H, W) of type uint8."""
+        probabilities: Tensor = self.network(self.input(images))
         return probabilities
 
 
@@ -63,14 +79,27 @@ def check_packages(kind: Format, option: str) -> None:
         raise ThawError(f"{option} needs {', '.join(missing)}: pip install 'thaw-vision[export]'")
 
 
-def export(predictor: Predictor, kind: Format, about: dict[str, Any]) -> bytes:
-    """Return the content of the file; ``about`` is in it as JSON under the key ``thaw``."""
+def export(
+    predictor: Predictor, kind: Format, about: dict[str, Any], *, any_size: bool = True
+) -> bytes:
+    """Return the content of the file; ``about`` is in it as JSON under the key ``thaw``.
+
+    The file accepts upright images of any size, or without ``any_size`` only images that are
+    resized and framed already.
+    """
+    network = (WholeGraph(predictor) if any_size else NetworkGraph(predictor)).eval()
     size = predictor.spec.preprocessing.image_size
     # Two images, because the exporter would make a batch size of one a constant.
-    example = (torch.zeros(2, 3, size, size, dtype=torch.uint8),)
-    shapes = {"images": {0: torch.export.Dim("batch", min=1, max=4096)}}
+    height, width = (size + 1, size + 2) if any_size else (size, size)
+    example = (torch.zeros(2, 3, height, width, dtype=torch.uint8),)
+    shape = {0: torch.export.Dim("batch", min=1, max=4096)}
+    if any_size:
+        shape |= {
+            axis: torch.export.Dim(name, min=1, max=_MOST_SIDE)
+            for axis, name in ((2, "height"), (3, "width"))
+        }
     with _quiet(), torch.no_grad():
-        program = torch.export.export(Graph(predictor).eval(), example, dynamic_shapes=shapes)
+        program = torch.export.export(network, example, dynamic_shapes={"images": shape})
         return (_onnx if kind == "onnx" else _torch_export)(program, json.dumps(about))
 
 

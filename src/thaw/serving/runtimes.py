@@ -72,7 +72,7 @@ def _export_in_process(folder: Path) -> bytes:
 
 def _export(folder: Path) -> bytes:
     predictor = Predictor(folder)
-    return export(predictor, "onnx", {"digest": predictor.spec.digest})
+    return export(predictor, "onnx", {"digest": predictor.spec.digest}, any_size=False)
 
 
 def _noise_images(size: int) -> Iterator[Tensor]:
