@@ -79,7 +79,7 @@ def test_the_result_is_one_complete_mlflow_run(project: Project, client: MlflowC
 
 
 def test_the_registered_model_predicts_in_a_new_process(project: Project, tmp_path: Path) -> None:
-    paths = sorted((project.folder / "data/prepared/digits").glob("*/*.png"))[::40]
+    paths = sorted((project.folder / ".thaw/digits").glob("*/*.png"))[::40]
     images = [base64.b64encode(path.read_bytes()).decode() for path in paths]
     done = subprocess.run(
         [sys.executable, "-c", _PREDICT, f"sqlite:///{project.folder}/mlruns/mlflow.db"],
