@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 EXIT_CODE = 2
+REPAIR = "run `thaw repair`, then `dvc repro`"  # for messages about damaged outputs
 _SMALL_GROUP = 5  # problems of one kind that are all listed
 _OF_LARGE_GROUP = 3  # that are listed of a kind with more
 _MOST_KINDS = 30

@@ -12,12 +12,14 @@ from thaw import __version__
 from thaw.cli.main import app
 
 VERBS = {
-    "init", "upgrade", "stage", "check", "backbones", "report", "probe", "advise", "find-lr",
+    "init", "upgrade", "repair", "stage", "check",
+    "backbones", "report", "probe", "advise", "find-lr",
     "search", "promote", "rollback", "history", "status", "copy", "ui", "predict", "serve",
     "export",
 }  # fmt: skip
 OUTSIDE = [
-    ("upgrade",), ("stage", "prepare"), ("check",), ("report",), ("probe",), ("advise",),
+    ("upgrade",), ("repair",), ("stage", "prepare"),
+    ("check",), ("report",), ("probe",), ("advise",),
     ("find-lr",), ("search",), ("promote",), ("rollback",), ("history",), ("status",),
     ("copy", "models:/a/1", "b"), ("ui",), ("predict", "models:/a@champion", "."),
     ("serve", "models:/a@champion"), ("export", "models:/a@champion", "--out", "a.onnx"),

@@ -20,7 +20,7 @@ _MOST_SHOWN = 12  # classes that are printed
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this module to ``app``."""
-    for verb in (init, upgrade):
+    for verb in (init, upgrade, repair):
         app.command()(verb)
 
 
@@ -76,6 +76,25 @@ def upgrade(
     _print_upgrade(plan)
     if dry_run:
         typer.echo("(--dry-run: nothing was written)")
+
+
+def repair() -> None:
+    """Find damaged prepared data and models, here and in DVC's cache, and restore them."""
+    require_project()
+    from thaw.projects.repair import DAMAGED
+    from thaw.projects.repair import repair as run
+
+    found = run()
+    for paths, what in (
+        (found.restored, "was damaged or missing: taken from DVC's cache"),
+        (found.cached, "the copy in DVC's cache was damaged or missing: replaced"),
+        (found.lost, "damaged or missing here and in DVC's cache: `dvc repro` computes it again"),
+    ):
+        for path in paths:
+            typer.echo(f"{path}: {what}")
+    typer.echo(f"{len(found.intact)} files are intact")
+    if found.moved:
+        typer.echo(f"damaged files were moved to {DAMAGED}: delete it when you do not need them")
 
 
 def _print_upgrade(plan: Upgrade) -> None:

@@ -2,9 +2,10 @@
 
 - ``images.bin``: the images one after the other, H x W x 3 bytes each, or the same images as JPEG
   files. Its name is the same for both encodings, because ``dvc.yaml`` lists it.
-- ``index.npy``: (offset, length, height, width) of each image, int64.
+- ``index.npy``: (offset, length, height, width, checksum) of each image, int64. Indexes of earlier
+  versions have no checksum.
 - ``pack.json``: the settings of decoding, so that a served model decodes in the same way, the
-  encoding, and the SHA-256 of the file of images.
+  encoding, the SHA-256 of the file of images, and digests of the other files (``integrity.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from thaw.data.integrity import DamagedError, check_file, damage, read_settings
 from thaw.errors import ThawError
+from thaw.system.checksums import checksum
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ SETTINGS = "pack.json"
 # The file of images in packs of earlier versions, by encoding; their settings do not name it.
 EARLIER_IMAGES = {"raw": "images.raw", "jpeg": "images.jpeg"}
 JPEG_QUALITY = 95
+_COLUMNS = 5
 _LONGEST_JPEG = 65_500  # pixels on a side; the limit of libjpeg
 _LONGEST_THUMBNAIL = 1024  # pixels on a side
 
@@ -69,7 +73,7 @@ class PackWriter:
     def __init__(self, folder: Path, config: Prepare) -> None:
         self._folder = folder
         self._config = config
-        self._rows: list[tuple[int, int, int, int]] = []
+        self._rows: list[tuple[int, int, int, int, int]] = []
         self._offset = 0
         self._digest = hashlib.sha256()
         # DVC may have linked an earlier file to its cache: writing would change the cache.
@@ -99,7 +103,7 @@ class PackWriter:
                 f"{self._stream.name}: could not write {len(content):,} bytes: {error.strerror}"
             ) from error
         self._digest.update(content)
-        self._rows.append((self._offset, len(content), height, width))
+        self._rows.append((self._offset, len(content), height, width, checksum(content)))
         self._offset += len(content)
 
     def leave_out(self, numbers: Collection[int]) -> None:
@@ -125,7 +129,7 @@ class PackWriter:
             "sha256": self._digest.hexdigest(),
         }
         index = io.BytesIO()
-        np.save(index, np.array(self._rows, dtype=np.int64).reshape(-1, 4))
+        np.save(index, np.array(self._rows, dtype=np.int64).reshape(-1, _COLUMNS))
         try:
             self._stream.close()
         except OSError as failed:
@@ -151,7 +155,13 @@ class PackedStore:
 
     @cached_property
     def _index(self) -> NDArray[np.int64]:
-        index: NDArray[np.int64] = np.load(self._folder / INDEX)
+        path = self._folder / INDEX
+        try:
+            index: NDArray[np.int64] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            raise DamagedError(damage(path, "it is missing or not an array")) from None
+        if index.dtype != np.int64 or index.shape not in {(len(index), 4), (len(index), _COLUMNS)}:
+            raise DamagedError(damage(path, "it is not an array of thaw"))
         return index
 
     @cached_property
@@ -161,12 +171,15 @@ class PackedStore:
     @cached_property
     def _bytes(self) -> NDArray[np.uint8]:
         path = images_file(self._folder, self.settings["encoding"])
-        return np.memmap(path, dtype=np.uint8, mode="r")
+        try:
+            return np.memmap(path, dtype=np.uint8, mode="r")
+        except (OSError, ValueError):
+            raise DamagedError(damage(path, "it is missing or empty")) from None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Return ``short_side`` and ``max_megapixels`` of decoding, ``encoding``, ``sha256``."""
-        settings: dict[str, Any] = json.loads((self._folder / SETTINGS).read_text())
+        settings = read_settings(self._folder / SETTINGS)
         return {"encoding": earlier_encoding(self._folder), **settings}
 
     def __len__(self) -> int:
@@ -174,23 +187,52 @@ class PackedStore:
 
     def shapes(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return (height, width) of the packed images ``ids`` (N,): (N, 2)."""
-        return self._index[ids, 2:]
+        return self._index[ids, 2:4]
+
+    def check_whole_file(self) -> None:
+        """Check the whole file of images if the index, of an earlier version, has no checksums.
+
+        Raises:
+            ThawError: the file is damaged.
+        """
+        if len(self) and self._index.shape[1] < _COLUMNS:
+            encoding = self.settings["encoding"]
+            check_file(images_file(self._folder, encoding), self.settings["sha256"])
 
     def read(self, image_id: int) -> NDArray[np.uint8]:
-        """Return the image, (H, W, 3)."""
-        offset, length, height, width = (int(value) for value in self._index[image_id])
-        content = self._bytes[offset : offset + length]
+        """Return the image, (H, W, 3).
+
+        Raises:
+            ThawError: the file is damaged at this image.
+        """
+        content = self._content(image_id)
+        height, width = (int(value) for value in self._index[image_id, 2:4])
         if self._is_raw:
             return np.array(content).reshape(height, width, 3)
         return np.asarray(Image.open(io.BytesIO(content.tobytes())))
 
     def read_into(self, image_id: int, buffer: NDArray[np.uint8]) -> None:
-        """Write the image into ``buffer`` (H x W x 3,); the GIL is released where it takes long."""
+        """Write the image into ``buffer`` (H x W x 3,); the GIL is released where it takes long.
+
+        Raises:
+            ThawError: the file is damaged at this image.
+        """
         if not self._is_raw:
             buffer[:] = self.read(image_id).reshape(-1)
             return
-        offset, length = (int(value) for value in self._index[image_id, :2])
-        buffer[:] = self._bytes[offset : offset + length]
+        buffer[:] = self._content(image_id)
+
+    def _content(self, image_id: int) -> NDArray[np.uint8]:
+        """Return the packed bytes of an image, after a comparison with its checksum."""
+        offset, length, height, width, *known = (int(value) for value in self._index[image_id])
+        content = self._bytes[offset : offset + length]
+        is_short = len(content) != length or (self._is_raw and length != height * width * 3)
+        if is_short or (known and checksum(content.data) != known[0]):
+            path = images_file(self._folder, self.settings["encoding"])
+            raise DamagedError(
+                damage(path, f"image {image_id}, bytes {offset} to {offset + length - 1}")
+            )
+        return content
 
     def thumbnail(self, image_id: int) -> NDArray[np.uint8]:
         """Return the image for a figure, downsized to at most 1024 pixels on a side."""

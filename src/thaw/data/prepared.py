@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from typing import TYPE_CHECKING
 
-from thaw.data import manifest
+from thaw.data import integrity, manifest
 from thaw.data.loading import ImageSource
 from thaw.data.packed_store import PackedStore
 from thaw.errors import ThawError
@@ -22,15 +23,27 @@ if TYPE_CHECKING:
 class Prepared:
     """The prepared data: manifest and packed images.
 
+    Every file is compared with its digest: here, and the packed images when they are read.
+
     Raises:
-        ThawError: ``folder`` contains no prepared data.
+        ThawError: ``folder`` contains no prepared data, or damaged data.
     """
 
     def __init__(self, folder: Path) -> None:
         if not (folder / manifest.FILE).exists():
             raise ThawError(f"{folder} contains no prepared data: run `dvc repro`")
-        self.manifest = manifest.read(folder)
         self.store = PackedStore(folder)
+        integrity.check_files(folder, self.store.settings)
+        self.store.check_whole_file()
+        try:
+            self.manifest = manifest.read(folder)
+        except (ValueError, KeyError, TypeError, csv.Error) as error:  # of an earlier version
+            raise integrity.DamagedError(
+                integrity.damage(folder / manifest.FILE, repr(error))
+            ) from None
+        if len(self.manifest.rows) != len(self.store):
+            reason = f"it has {len(self.manifest.rows)} rows for {len(self.store)} images"
+            raise integrity.DamagedError(integrity.damage(folder / manifest.FILE, reason))
 
     @property
     def digest(self) -> str:

@@ -10,6 +10,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from thaw.system import provenance
+from thaw.system.checksums import sealed, unsealed
 from thaw.system.code_digests import code_digests
 from thaw.system.files import write_whole
 
@@ -42,12 +43,13 @@ def save_head(path: Path, head: nn.Module) -> None:
         ThawError: the disk is full or read-only.
     """
     state = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
-    write_whole(path, save_tensors(state))
+    write_whole(path, sealed(save_tensors(state)))
 
 
 def load_head(path: Path) -> dict[str, torch.Tensor] | None:
     """Return the state of a saved head; None if the file is missing or damaged."""
     try:
-        return dict(load_tensors(path.read_bytes()))
-    except (FileNotFoundError, SafetensorError):
+        content = unsealed(path.read_bytes())
+        return None if content is None else dict(load_tensors(content))
+    except (OSError, SafetensorError):
         return None

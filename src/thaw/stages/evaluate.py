@@ -18,6 +18,7 @@ from thaw.evaluation import plots
 from thaw.evaluation.scores import Scores, score
 from thaw.metrics.predictions import Predictions
 from thaw.model import directory
+from thaw.stages import earlier_models
 from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.csv_text import csv_text
@@ -219,7 +220,7 @@ def main() -> None:
     die_with_parent()
     context = open_context(load(Params), project_paths.PREPARED)
     folder = project_paths.REPORTS / "evaluate"
-    classifier, spec = directory.load(MODEL, allow_others=True)
+    classifier, spec = earlier_models.load(MODEL)
     result = run(context, classifier, spec)
     if context.runtime.is_main:
         with only_process(project_paths.SCRATCH / "evaluate.lock", "the stage evaluate"):

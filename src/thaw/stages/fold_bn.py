@@ -22,6 +22,7 @@ from thaw.model import batchnorm, directory
 from thaw.model.batch_statistics import expected
 from thaw.model.drift import FoldedPlaces, Reference, statistics_after_merge
 from thaw.model.freeze_plan import chosen_blocks
+from thaw.stages import earlier_models
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -213,9 +214,9 @@ def check_logits(before: Tensor, after: Tensor, tolerance: float, what: str) -> 
 
 def main() -> None:
     """Load the model of unfreeze, run, and write the affine and the merged form."""
-    parent = directory.read_spec(project_paths.MODELS / "unfreeze")
+    parent = earlier_models.read_spec(project_paths.MODELS / "unfreeze")
     with training_stage("fold_bn", SECTIONS, parent.digest) as stage:
-        classifier, spec = directory.load(project_paths.MODELS / "unfreeze", allow_others=True)
+        classifier, spec = earlier_models.load(project_paths.MODELS / "unfreeze")
         result = run(stage.context, classifier, spec, stage.observer)
         stage.save_model(*result.affine, "affine")
         spec = stage.save_model(*result.merged, "merged", result.reference)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from thaw.config import overlaps
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.data import manifest
+from thaw.data import integrity, manifest
 from thaw.data.manifest import LeftOut, Row
-from thaw.data.packed_store import PackedStore
+from thaw.data.packed_store import INDEX, SETTINGS, PackedStore
 from thaw.data.split_names import TRAIN
 from thaw.errors import ProblemsError
 from thaw.ingest import dvc_ignore, file_states, quarantine, report, value_ranges
@@ -79,6 +79,7 @@ def run(params: Params, found: Listing, folder: Path, states: Path | None = None
     manifest.write(rows, folder, left_out)
     if states is not None:
         file_states.write(packed.states, states, found.root)
+    integrity.seal(folder / SETTINGS, [manifest.FILE, INDEX])
     conversions = [record.conversions for record in records]
     content = report.summarize(
         manifest.read(folder), groups, conversions, found.ignored, near, packed.dropped

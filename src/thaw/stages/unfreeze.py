@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from thaw.advice.auto_values import Resolved, resolve
 from thaw.context import Phase
-from thaw.model import directory
+from thaw.stages import earlier_models
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -47,10 +47,10 @@ def run(
 
 def main() -> None:
     """Load the model of the head warm-up, run, and write the model directory and the history."""
-    parent = directory.read_spec(project_paths.MODELS / "warmup_head")
+    parent = earlier_models.read_spec(project_paths.MODELS / "warmup_head")
     with training_stage("unfreeze", SECTIONS, parent.digest) as stage:
         context = stage.context
-        classifier, spec = directory.load(project_paths.MODELS / "warmup_head", allow_others=True)
+        classifier, spec = earlier_models.load(project_paths.MODELS / "warmup_head")
         resolved = resolve(context, classifier, spec.preprocessing)
         stage.draw_augmented(spec.preprocessing, context.params.augment, "augmented.png")
         progress = run(context, classifier, spec.preprocessing, resolved, stage.observer)

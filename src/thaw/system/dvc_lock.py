@@ -19,10 +19,10 @@ def recorded_md5(folder: Path, lock: Path = LOCK) -> str:
 
     It is that of the output ``folder``, or of all outputs inside of it.
     """
-    outs = _recorded(lock)
-    if folder.resolve() in outs:
-        return outs[folder.resolve()]
-    inside = _inside(folder, outs)
+    whole = _inside(folder.parent, lock).get((folder.name,))
+    if whole:
+        return whole
+    inside = _inside(folder, lock)
     return _tree_md5(inside) if inside else ""
 
 
@@ -31,33 +31,37 @@ def folder_md5(folder: Path, lock: Path = LOCK) -> str:
 
     If outputs in ``dvc.lock`` are inside of ``folder``, only those files count.
     """
-    from dvc_data.hashfile.hash import file_md5
-    from dvc_objects.fs.local import LocalFileSystem
-
-    files = LocalFileSystem()  # type: ignore[no-untyped-call]
-    inside = _inside(folder, _recorded(lock))
+    inside = _inside(folder, lock)
     found = (path for path in folder.rglob("*") if path.is_file())
     parts = ((path, path.relative_to(folder).parts) for path in found)
-    return _tree_md5(
-        {
-            part: str(file_md5(str(path), files))
-            for path, part in parts
-            if not inside or part in inside
-        }
-    )
+    return _tree_md5({part: file_md5(path) for path, part in parts if not inside or part in inside})
 
 
-def _recorded(lock: Path) -> dict[Path, str]:
-    """Return the digest of each output in the file ``lock``, by absolute path."""
+def file_md5(path: Path) -> str:
+    """Return the digest of a file as DVC computes it."""
+    from dvc_data.hashfile.hash import file_md5 as md5_of
+    from dvc_objects.fs.local import LocalFileSystem
+
+    return str(md5_of(str(path), LocalFileSystem()))  # type: ignore[no-untyped-call]
+
+
+def recorded_outputs(lock: Path = LOCK) -> dict[Path, str]:
+    """Return the digest of each output in the file ``lock``, by its path there."""
     stages = read_stages(lock)
     outs = [out for stage in stages.values() for out in stage.get("outs", [])]
-    return {(lock.parent / out["path"]).resolve(): str(out.get("md5", "")) for out in outs}
+    return {Path(out["path"]): str(out.get("md5", "")) for out in outs}
 
 
-def _inside(folder: Path, outs: Mapping[Path, str]) -> dict[tuple[str, ...], str]:
-    """Return those of ``outs`` that are inside of ``folder``, by the parts of the path there."""
+def _inside(folder: Path, lock: Path) -> dict[tuple[str, ...], str]:
+    """Return the digests of the outputs inside of ``folder``, by the parts of the path there."""
     root = folder.resolve()
-    return {path.relative_to(root).parts: md5 for path, md5 in outs.items() if root in path.parents}
+    found = {}
+    for output, md5 in recorded_outputs(lock).items():
+        path = lock.parent / output
+        parent = path.parent.resolve()  # the file itself may be a link into DVC's cache
+        if parent.is_relative_to(root):
+            found[(*parent.relative_to(root).parts, path.name)] = md5
+    return found
 
 
 def _tree_md5(files: Mapping[tuple[str, ...], str]) -> str:

@@ -15,6 +15,8 @@ from filelock import FileLock
 from thaw.data.loading import ActivationSource
 from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
+from thaw.system.checksums import is_sealed, seal_file
+from thaw.system.console import warn
 from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 class CachedActivations:
     """The activations of one data set, computed on first use and kept in ``cache``.
 
-    The digest of a block is computed once: no weight may change while the object is in use.
+    The digest of a block is computed once: no weight may change while the object is in use. The
+    checksum at the end of a file is compared once; a damaged file is computed again.
     """
 
     runtime: Runtime
     cache: Cache
     known: BlockDigests = field(default_factory=dict)
+    intact: set[Path] = field(default_factory=set)
 
     def of(
         self, module: nn.Module, source: ImageSource, split: str, epoch: int | None = None
@@ -54,11 +58,12 @@ class CachedActivations:
         """
         view = () if epoch is None else (source.randomness, epoch)
         path = self.cache.path(self.runtime, module, split, *view, known=self.known)
-        with _locked(self.runtime, path) as is_missing:
-            if is_missing:
+        with _locked(self.runtime, path):
+            if not self._is_cached(path):
                 rest, inputs = self._nearest(module, source, split, view)
                 _compute(self.runtime, rest, inputs, path, epoch)
                 if self.runtime.is_main:
+                    self.intact.add(path)
                     self.cache.trim(keep=path)
             opened = np.load(path, mmap_mode="r")
         if self.runtime.is_main:
@@ -77,21 +82,37 @@ class CachedActivations:
         if isinstance(module, FrozenPart) and self.runtime.precision.keeps_activations:
             for below, rest in module.splits():
                 path = self.cache.path(self.runtime, below, split, *view, known=self.known)
-                with contextlib.suppress(FileNotFoundError):
-                    return rest, ActivationSource(np.load(path, mmap_mode="r"), source.targets)
+                if self._is_cached(path):
+                    with contextlib.suppress(FileNotFoundError):
+                        return rest, ActivationSource(np.load(path, mmap_mode="r"), source.targets)
         return module, source
+
+    def _is_cached(self, path: Path) -> bool:
+        """Return in all processes whether ``path`` is an intact file; remove a damaged one."""
+        is_intact = self.runtime.is_main and self._is_intact(path)
+        return float(self.runtime.sum(torch.tensor(float(is_intact)))) > 0.0
+
+    def _is_intact(self, path: Path) -> bool:
+        if not path.exists():
+            return False
+        if path in self.intact or is_sealed(path):
+            self.intact.add(path)
+            return True
+        warn(f"{path} is damaged: its activations are computed again")
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return False
 
 
 @contextlib.contextmanager
-def _locked(runtime: Runtime, path: Path) -> Iterator[bool]:
-    """Hold the lock of ``path`` in the first process; yield in all whether the file is missing."""
+def _locked(runtime: Runtime, path: Path) -> Iterator[None]:
+    """Hold the lock of ``path`` in the first process."""
     lock = FileLock(path.with_suffix(".lock"))
     if runtime.is_main:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
-        found = torch.tensor(float(runtime.is_main and path.exists()))
-        yield float(runtime.sum(found)) == 0.0
+        yield
     finally:
         if runtime.is_main:
             lock.release()
@@ -111,6 +132,8 @@ def _compute(
     written.flush()
     runtime.wait()
     if runtime.is_main:
+        with _removed_on_error(part, part.stat().st_size):
+            seal_file(part)
         part.replace(path)
     runtime.wait()
 

@@ -1,0 +1,109 @@
+"""``thaw repair``: find damaged outputs here and in DVC's cache, and restore them where possible.
+
+DVC compares times and sizes, not contents: it restores a damaged file of its cache, and keeps it
+there when a stage runs again. So a damaged file is taken out of the cache first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvc.repo import Repo
+
+from thaw.errors import ThawError
+from thaw.projects.kept_outputs import run_dvc
+from thaw.system import dvc_lock
+from thaw.system.locks import only_process
+from thaw.system.project_paths import MODELS, PREPARED, SCRATCH
+from thaw.system.stage_names import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAMAGED = SCRATCH / "damaged"  # damaged files are moved there, none is deleted
+_READ_ONLY = 0o444  # as DVC protects its cache
+
+
+@dataclass
+class Repair:
+    """The outputs that were compared with ``dvc.lock``.
+
+    Attributes:
+        intact: Outputs that are as ``dvc.lock`` says, here and in the cache.
+        restored: Outputs that were damaged or missing here, and were taken from the cache.
+        cached: Outputs whose copy in the cache was damaged and is replaced by the one here.
+        lost: Outputs that are damaged or missing here and in the cache; `dvc repro` makes them.
+        moved: The places below ``DAMAGED`` of files that were damaged.
+    """
+
+    intact: list[Path] = field(default_factory=list)
+    restored: list[Path] = field(default_factory=list)
+    cached: list[Path] = field(default_factory=list)
+    lost: list[Path] = field(default_factory=list)
+    moved: list[Path] = field(default_factory=list)
+
+
+def repair() -> Repair:
+    """Compare prepared data and models with ``dvc.lock``; restore what can be restored.
+
+    Raises:
+        ThawError: a stage runs, a file cannot be moved, DVC fails, or ``dvc.lock`` lists folders as
+            outputs.
+    """
+    found = Repair()
+    outputs = dvc_lock.recorded_outputs()
+    chosen = [path for path in outputs if {PREPARED, MODELS} & {path, *path.parents}]
+    try:
+        with _no_stage_runs(), Repo() as repo:
+            for path in chosen:
+                copy = Path(repo.cache.local.oid_to_path(outputs[path]))
+                _repair_file(path, copy, outputs[path], found)
+    except OSError as error:
+        raise ThawError(f"{error.filename}: cannot be repaired: {error.strerror}") from None
+    if found.restored:
+        run_dvc("checkout", "--force", *map(str, found.restored))
+    return found
+
+
+@contextlib.contextmanager
+def _no_stage_runs() -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for stage in STAGES:
+            lock = SCRATCH / f"{stage}.lock"
+            stack.enter_context(only_process(lock, f"the stage {stage}"))
+        yield
+
+
+def _repair_file(path: Path, copy: Path, md5: str, found: Repair) -> None:
+    """Repair the output ``path``, whose ``copy`` in DVC's cache has the same digest ``md5``."""
+    if md5.endswith(".dir"):
+        raise ThawError(f"dvc.lock lists the folder {path}: run `thaw upgrade` first")
+    is_good = path.is_file() and dvc_lock.file_md5(path) == md5
+    is_linked = path.is_file() and copy.is_file() and path.samefile(copy)
+    is_good_copy = copy.is_file() and (is_good if is_linked else dvc_lock.file_md5(copy) == md5)
+    for damaged in [path] * (not is_good) + [copy] * (not is_good_copy):
+        if damaged.is_symlink():
+            damaged.unlink()
+        elif damaged.is_file():
+            found.moved.append(_moved(damaged))
+    if is_good and is_good_copy:
+        found.intact.append(path)
+    elif is_good:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+        copy.chmod(_READ_ONLY)
+        found.cached.append(path)
+    else:
+        (found.restored if is_good_copy else found.lost).append(path)
+
+
+def _moved(path: Path) -> Path:
+    """Move a damaged file to a place below ``DAMAGED``, and return it."""
+    target = DAMAGED / path.absolute().relative_to(path.absolute().anchor)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, target)
+    return target
