@@ -41,6 +41,7 @@ TARGETS = {
         "cpu_prefetching", "3 min", "training on a CPU with batches prepared in a thread"
     ),
     "drift": Target("drift_scores", "5 min", "drift scores of shifted digits"),
+    "checksums": Target("checksum_cost", "1 min", "what the comparison with checksums costs"),
 }
 
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import settings
 from tests.data.preprocessing import SMALL
 from thaw.data import manifest
+from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 
@@ -51,7 +53,9 @@ def test_the_digest_of_a_split_depends_on_its_own_images_only(
 
 def test_the_digest_of_a_split_depends_on_the_pixels(prepared: Prepared, tmp_path: Path) -> None:
     before = prepared.split_digest("train")
-    content = bytearray((tmp_path / "images.bin").read_bytes())
-    content[0] ^= 1
-    (tmp_path / "images.bin").write_bytes(content)
+    images = [prepared.store.read(number) for number in range(20)]
+    images[0][0, 0, 0] ^= 1
+    with PackWriter(tmp_path, settings.prepare(encoding="raw")) as writer:
+        for image in images:
+            writer.add(image)
     assert Prepared(tmp_path).split_digest("train") != before

@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.damage import KINDS, damaged
 from tests.training import phase
 from thaw.data.loading import ActivationSource, ImageSource
 from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
+from thaw.system.checksums import is_sealed
+from thaw.training import cached_activations
 from thaw.training.activation_cache import Cache
 from thaw.training.cached_activations import CachedActivations
 from thaw.training.precision import Precision
@@ -58,6 +61,52 @@ def test_cached_activations_are_those_of_the_network(
     assert expected.shape == (phase.TRAIN, *SHAPES[cut])
     torch.testing.assert_close(source.read(places), expected, rtol=1e-6, atol=1e-6)
     assert np.array_equal(source.targets, train.targets)
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cache, ImageSource]:
+    folder = tmp_path_factory.mktemp("computed")
+    cache, train = Cache(folder / "cache", 1e9, "data"), phase.images(folder / "train")
+    lower(train, cache)
+    return cache, train
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cut", [2, 3], ids=["the file itself", "the file of a lower cut"])
+def test_a_damaged_file_is_computed_again(
+    computed: tuple[Cache, ImageSource], cut: int, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, train = computed
+    (path,) = files(cache)
+    before = path.read_bytes()
+    places = np.arange(phase.TRAIN)
+    expected = lower(train, cache, cut).read(places)
+    for other in set(files(cache)) - {path}:
+        other.unlink()
+    path.write_bytes(damaged(before, kind))
+    found = lower(train, cache, cut).read(places)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    assert f"{path} is damaged" in capsys.readouterr().err.replace("\n", "")
+    for other in files(cache):
+        other.unlink()
+    path.write_bytes(before)
+
+
+def test_a_file_is_compared_with_its_checksum_once(
+    cache: Cache, train: ImageSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower(train, cache)
+    read: list[Path] = []
+
+    def recorded(path: Path) -> bool:
+        read.append(path)
+        return is_sealed(path)
+
+    monkeypatch.setattr(cached_activations, "is_sealed", recorded)
+    known = CachedActivations(tiny.runtime(), cache)
+    for _ in range(3):
+        known.of(FrozenPart(tiny.classifier().part(0, 2)), train, "train")
+    assert read == files(cache)
 
 
 def test_an_existing_file_is_used(cache: Cache, train: ImageSource) -> None:

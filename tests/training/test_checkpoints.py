@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from tests.damage import KINDS, rotten
 from thaw.errors import ThawError
 from thaw.training.checkpoints import Checkpoints
 
@@ -34,6 +35,18 @@ def save(checkpoints: Checkpoints, epoch: int, step: int = 0) -> Path:
     checkpoints.save((epoch, step), tensors(epoch), {"epoch": epoch, "loss": epoch / 3})
     (made,) = set(checkpoints.folder.iterdir()) - before
     return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_a_damaged_checkpoint_the_one_before_is_used(tmp_path: Path, kind: str) -> None:
+    warnings: list[str] = []
+    checkpoints = Checkpoints(tmp_path, "key", warnings.append)
+    save(checkpoints, 1)
+    path = save(checkpoints, 2)
+    with rotten(path, kind):
+        assert epoch_of(checkpoints) == 1
+    assert [text for text in warnings if f"{path} is damaged" in text] == warnings
+    assert len(warnings) == 1
 
 
 def epoch_of(checkpoints: Checkpoints) -> int | None:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from thaw.data.integrity import DamagedError, check_file, damage, read_settings
+from thaw.data import earlier_packs
+from thaw.data.integrity import DamagedError, damage, read_settings
 from thaw.errors import ThawError
 from thaw.system.checksums import checksum
 from thaw.system.files import write_whole
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 IMAGES = "images.bin"
 INDEX = "index.npy"
 SETTINGS = "pack.json"
-# The file of images in packs of earlier versions, by encoding; their settings do not name it.
-EARLIER_IMAGES = {"raw": "images.raw", "jpeg": "images.jpeg"}
 JPEG_QUALITY = 95
 _COLUMNS = 5
 _LONGEST_JPEG = 65_500  # pixels on a side; the limit of libjpeg
@@ -54,17 +53,6 @@ def pack_problem(pixels: NDArray[np.uint8], config: Prepare) -> str | None:
         f"{width} x {height} pixels at prepare.short_side, and a JPEG has at most {_LONGEST_JPEG} "
         "on a side: crop it, lower prepare.short_side, or set prepare.encoding to raw"
     )
-
-
-def images_file(folder: Path, encoding: str) -> Path:
-    """Return the file of images in ``folder``, of this or of an earlier version."""
-    earlier = folder / EARLIER_IMAGES[encoding]
-    return folder / IMAGES if (folder / IMAGES).exists() or not earlier.exists() else earlier
-
-
-def earlier_encoding(folder: Path) -> str:
-    """Return the encoding of a pack of an earlier version, from the name of its images."""
-    return "raw" if (folder / EARLIER_IMAGES["raw"]).exists() else "jpeg"
 
 
 class PackWriter:
@@ -170,17 +158,23 @@ class PackedStore:
 
     @cached_property
     def _bytes(self) -> NDArray[np.uint8]:
-        path = images_file(self._folder, self.settings["encoding"])
         try:
-            return np.memmap(path, dtype=np.uint8, mode="r")
+            return np.memmap(self._images, dtype=np.uint8, mode="r")
         except (OSError, ValueError):
-            raise DamagedError(damage(path, "it is missing or empty")) from None
+            raise DamagedError(damage(self._images, "it is missing or empty")) from None
+
+    @property
+    def _images(self) -> Path:
+        """The file of images, of this or of an earlier version."""
+        path = self._folder / IMAGES
+        earlier = self._folder / earlier_packs.IMAGES[self.settings["encoding"]]
+        return path if path.exists() or not earlier.exists() else earlier
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Return ``short_side`` and ``max_megapixels`` of decoding, ``encoding``, ``sha256``."""
         settings = read_settings(self._folder / SETTINGS)
-        return {"encoding": earlier_encoding(self._folder), **settings}
+        return {"encoding": earlier_packs.encoding_of(self._folder), **settings}
 
     def __len__(self) -> int:
         return len(self._index)
@@ -189,33 +183,41 @@ class PackedStore:
         """Return (height, width) of the packed images ``ids`` (N,): (N, 2)."""
         return self._index[ids, 2:4]
 
-    def check_whole_file(self) -> None:
-        """Check the whole file of images if the index, of an earlier version, has no checksums.
+    def check_earlier(self) -> None:
+        """Check all images if the index has no checksums, because an earlier version wrote it.
 
         Raises:
-            ThawError: the file is damaged.
+            DamagedError: a file is damaged.
         """
         if len(self) and self._index.shape[1] < _COLUMNS:
-            encoding = self.settings["encoding"]
-            check_file(images_file(self._folder, encoding), self.settings["sha256"])
+            earlier_packs.check(
+                self._images,
+                self.settings["sha256"],
+                self._folder / INDEX,
+                self._index,
+                self.settings["encoding"],
+            )
 
     def read(self, image_id: int) -> NDArray[np.uint8]:
         """Return the image, (H, W, 3).
 
         Raises:
-            ThawError: the file is damaged at this image.
+            DamagedError: the file is damaged at this image.
         """
         content = self._content(image_id)
         height, width = (int(value) for value in self._index[image_id, 2:4])
         if self._is_raw:
             return np.array(content).reshape(height, width, 3)
-        return np.asarray(Image.open(io.BytesIO(content.tobytes())))
+        pixels = np.asarray(Image.open(io.BytesIO(content.tobytes())))
+        if pixels.shape != (height, width, 3):
+            raise DamagedError(damage(self._folder / INDEX, f"the size of image {image_id}"))
+        return pixels
 
     def read_into(self, image_id: int, buffer: NDArray[np.uint8]) -> None:
         """Write the image into ``buffer`` (H x W x 3,); the GIL is released where it takes long.
 
         Raises:
-            ThawError: the file is damaged at this image.
+            DamagedError: the file is damaged at this image.
         """
         if not self._is_raw:
             buffer[:] = self.read(image_id).reshape(-1)
@@ -228,10 +230,8 @@ class PackedStore:
         content = self._bytes[offset : offset + length]
         is_short = len(content) != length or (self._is_raw and length != height * width * 3)
         if is_short or (known and checksum(content.data) != known[0]):
-            path = images_file(self._folder, self.settings["encoding"])
-            raise DamagedError(
-                damage(path, f"image {image_id}, bytes {offset} to {offset + length - 1}")
-            )
+            reason = f"image {image_id}, bytes {offset} to {offset + length - 1}"
+            raise DamagedError(damage(self._images, reason))
         return content
 
     def thumbnail(self, image_id: int) -> NDArray[np.uint8]:

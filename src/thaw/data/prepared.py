@@ -34,7 +34,7 @@ class Prepared:
             raise ThawError(f"{folder} contains no prepared data: run `dvc repro`")
         self.store = PackedStore(folder)
         integrity.check_files(folder, self.store.settings)
-        self.store.check_whole_file()
+        self.store.check_earlier()
         try:
             self.manifest = manifest.read(folder)
         except (ValueError, KeyError, TypeError, csv.Error) as error:  # of an earlier version

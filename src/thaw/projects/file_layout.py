@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from thaw.data import packed_store
+from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC
@@ -65,12 +65,12 @@ def _earlier_images() -> Path | None:
     """Return the file of images of an earlier version, if it is there."""
     if (PREPARED / packed_store.IMAGES).exists() or "encoding" in _settings():
         return None
-    names = packed_store.EARLIER_IMAGES.values()
+    names = earlier_packs.IMAGES.values()
     return next((path for name in names if (path := PREPARED / name).is_file()), None)
 
 
 def _convert_pack(images: Path) -> None:
-    settings = {**_settings(), "encoding": packed_store.earlier_encoding(PREPARED)}
+    settings = {**_settings(), "encoding": earlier_packs.encoding_of(PREPARED)}
     write_whole(PREPARED / packed_store.SETTINGS, json.dumps(settings).encode())
     images.rename(PREPARED / packed_store.IMAGES)
 

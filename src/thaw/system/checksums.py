@@ -21,7 +21,7 @@ _SIZE = 16  # bytes of the checksum at the end of a sealed file
 
 def checksum(content: Buffer) -> int:
     """Return a checksum of 64 bits as a signed integer, as numpy stores it."""
-    return int.from_bytes(xxhash.xxh3_64_digest(content), "little", signed=True)
+    return int.from_bytes(xxhash.xxh3_64_digest(content), "big", signed=True)
 
 
 def sealed(content: bytes) -> bytes:

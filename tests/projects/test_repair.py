@@ -1,0 +1,141 @@
+"""`thaw repair` with the real DVC, on the outputs of the stage prepare."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.cli.verbs import error, run
+from tests.damage import SAMPLE, damaged
+from tests.project import Project
+from thaw.data.integrity import DamagedError
+from thaw.data.prepared import Prepared
+from thaw.projects.kept_outputs import run_dvc
+from thaw.projects.repair import DAMAGED, repair
+from thaw.system import dvc_lock
+from thaw.system.locks import only_process
+from thaw.system.project_paths import PREPARED, SCRATCH
+
+FILES = ("manifest.csv", "images.bin", "index.npy", "pack.json")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project whose stage prepare has run."""
+    project = Project(tmp_path_factory.mktemp("made"))
+    tiny.images(project.folder / "data/raw")
+    project.set(data__source="folder")
+    project.run("dvc", "repro", "prepare")
+    return project.folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the project, which is entered."""
+    folder = shutil.copytree(made, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def cached(path: Path) -> Path:
+    """Return the copy of an output in DVC's cache."""
+    md5 = dvc_lock.recorded_outputs()[path]
+    return Path(".dvc/cache/files/md5") / md5[:2] / md5[2:]
+
+
+def rot(path: Path, kind: str = "flip 0.5") -> None:
+    """Damage a file; its time stays, so that DVC does not notice it."""
+    stamp = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(damaged(path.read_bytes(), kind))
+    path.chmod(stamp.st_mode)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def digests() -> dict[str, str]:
+    return {name: hashlib.sha256((PREPARED / name).read_bytes()).hexdigest() for name in FILES}
+
+
+def assert_all_is_well(before: dict[str, str]) -> None:
+    assert digests() == before
+    data = Prepared(PREPARED)
+    for number in range(len(data.store)):
+        data.store.read(number)
+    for name in FILES:
+        copy = cached(PREPARED / name)
+        assert hashlib.md5(copy.read_bytes()).hexdigest() == "".join(copy.parts[-2:])
+    assert json.loads(run_dvc("status", "--json", "prepare")) == {}
+    assert not repair().moved
+
+
+def test_intact_outputs_are_left_alone(project: Path) -> None:
+    before = digests()
+    assert run("repair").splitlines() == ["4 files are intact"]
+    assert_all_is_well(before)
+    assert not DAMAGED.exists()
+
+
+@pytest.mark.parametrize("kind", [SAMPLE[3], SAMPLE[6], SAMPLE[7]])
+def test_a_damaged_output_is_taken_from_the_cache(project: Path, kind: str) -> None:
+    before = digests()
+    for name in FILES:
+        rot(PREPARED / name, kind)
+    with pytest.raises(DamagedError, match="`thaw repair`"):
+        Prepared(PREPARED)
+    output = run("repair")
+    assert output.count("was damaged or missing: taken from DVC's cache") == 4
+    assert_all_is_well(before)
+    assert len([path for path in DAMAGED.rglob("*") if path.is_file()]) == 4
+
+
+def test_a_damaged_copy_in_the_cache_is_replaced_and_a_missing_output_restored(
+    project: Path,
+) -> None:
+    before = digests()
+    rot(cached(PREPARED / "images.bin"))
+    (PREPARED / "index.npy").unlink()
+    found = repair()
+    assert found.cached == [PREPARED / "images.bin"]
+    assert found.restored == [PREPARED / "index.npy"]
+    assert_all_is_well(before)
+
+
+def test_what_is_damaged_here_and_in_the_cache_is_computed_again(project: Path) -> None:
+    before = digests()
+    for path in (PREPARED / "images.bin", cached(PREPARED / "images.bin")):
+        rot(path)
+    run_dvc("repro", "--force", "prepare")  # DVC puts its damaged copy in place of the new file
+    with pytest.raises(DamagedError):
+        Prepared(PREPARED).store.read(18)
+    assert "`dvc repro` computes it again" in run("repair")
+    run_dvc("repro", "prepare")
+    assert_all_is_well(before)
+
+
+@pytest.mark.parametrize("link", ["symlink", "hardlink"])
+def test_an_output_that_is_a_link_into_the_cache_is_computed_again(
+    project: Path, link: str
+) -> None:
+    before = digests()
+    run_dvc("config", "cache.type", link)
+    run_dvc("checkout", "--relink", "prepare")
+    assert (PREPARED / "images.bin").samefile(cached(PREPARED / "images.bin"))
+    assert_all_is_well(before)
+    rot(cached(PREPARED / "images.bin"))
+    assert repair().lost == [PREPARED / "images.bin"]
+    run_dvc("repro", "prepare")
+    assert_all_is_well(before)
+
+
+def test_no_output_is_touched_while_a_stage_runs(project: Path) -> None:
+    rot(PREPARED / "images.bin")
+    before = digests()
+    with only_process(SCRATCH / "prepare.lock", "the stage prepare"):
+        assert "the stage prepare is already running" in error("repair")
+    assert digests() == before
