@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.system.locked_stages import LOCK, read_stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 def recorded_md5(folder: Path, lock: Path = LOCK) -> str:
