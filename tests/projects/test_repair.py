@@ -106,7 +106,7 @@ def test_a_damaged_copy_in_the_cache_is_replaced_and_a_missing_output_restored(
     assert_all_is_well(before)
 
 
-def test_what_is_damaged_here_and_in_the_cache_is_computed_again(project: Path) -> None:
+def test_an_output_that_is_damaged_here_and_in_the_cache_is_computed_again(project: Path) -> None:
     before = digests()
     for path in (PREPARED / "images.bin", cached(PREPARED / "images.bin")):
         rot(path)

@@ -90,8 +90,8 @@ def _provenance(settings: Promote, origin: Origin) -> Iterator[RuleResult]:
         yield _same(
             "test split", origin.test_digest, origin.test_here,
             "the version was scored on the test images of this project, pixel for pixel",
-            "the test images are not those that the version was scored on: delete "
-            "data/prepared, then `dvc checkout`; or `dvc repro` for a version of the current data",
+            "the test images are not those that the version was scored on: run `dvc checkout`, or "
+            "`dvc repro` for a version of the current data",
         )  # fmt: skip
     if wanted.dvc_lock:
         yield _same(
@@ -103,7 +103,7 @@ def _provenance(settings: Promote, origin: Origin) -> Iterator[RuleResult]:
         yield _same(
             "data/prepared", origin.prepared_locked, origin.prepared_here,
             "the files in data/prepared are those of dvc.lock, byte for byte",
-            "the files in data/prepared are not those of dvc.lock: delete it, then `dvc checkout`",
+            "the files in data/prepared are not those of dvc.lock: run `thaw repair`, or `dvc repro`",
         )  # fmt: skip
 
 
