@@ -4,20 +4,18 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
+from tests.damage import damaged
 from tests.promotion.offering import offer
-from thaw.data.integrity import DamagedError
-from thaw.data.packed_store import IMAGES, INDEX
-from thaw.data.prepared import Prepared
+from thaw.data.packed_store import IMAGES, SETTINGS
+from thaw.errors import ThawError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.promotion.offered import Shop
-    from thaw.data.split_names import SplitName
 
 
 @pytest.mark.parametrize(
@@ -40,34 +38,34 @@ def test_a_run_of_doubtful_provenance_is_refused(
 
 
 @contextmanager
-def rotten_image(prepared: Path, split: SplitName) -> Iterator[None]:
-    """Flip a bit of the first image of a split while the context is open; DVC notices no change."""
-    number = int(Prepared(prepared).manifest.ids(split)[0])
-    place = int(np.load(prepared / INDEX)[number, 0])
-    images = prepared / IMAGES
-    stamp, content = images.stat(), images.read_bytes()
-    images.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-    os.utime(images, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+def changed(path: Path, content: bytes) -> Iterator[None]:
+    """Replace a file while the context is open; its time stays, so that DVC notices no change."""
+    stamp, before = path.stat(), path.read_bytes()
+    path.write_bytes(content)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     try:
         yield
     finally:
-        images.write_bytes(content)
+        path.write_bytes(before)
 
 
 def test_damaged_test_images_end_the_gate_with_the_command_that_repairs_them(local: Shop) -> None:
-    local.register("rotten-test")
-    local.register("rotten-test", "same")
+    local.register("rotten")
+    local.register("rotten", "same")
+    images = local.prepared / IMAGES
+    rotten = damaged(images.read_bytes(), "flip 0")
     with (
-        rotten_image(local.prepared, "test"),
-        pytest.raises(DamagedError, match=r"images\.bin is damaged: image .*`thaw repair`"),
+        changed(images, rotten),
+        pytest.raises(ThawError, match=r"images\.bin is damaged: image .*`thaw repair`"),
     ):
-        offer(local, "rotten-test")
-    assert not offer(local, "rotten-test").failed
+        offer(local, "rotten")
+    assert not offer(local, "rotten").failed
 
 
-def test_damaged_training_images_fail_the_rule_on_prepared_data(local: Shop) -> None:
-    local.register("rotten-train")
-    local.register("rotten-train", "same")
-    with rotten_image(local.prepared, "train"):
-        found = offer(local, "rotten-train")
+def test_other_changes_of_the_prepared_data_fail_their_rule(local: Shop) -> None:
+    local.register("changed")
+    local.register("changed", "same")
+    settings = local.prepared / SETTINGS
+    with changed(settings, settings.read_bytes() + b" "):
+        found = offer(local, "changed")
     assert [failed.name for failed in found.failed] == ["data/prepared"]

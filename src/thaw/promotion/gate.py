@@ -103,7 +103,7 @@ def _provenance(settings: Promote, origin: Origin) -> Iterator[RuleResult]:
         yield _same(
             "data/prepared", origin.prepared_locked, origin.prepared_here,
             "the files in data/prepared are those of dvc.lock, byte for byte",
-            "the files in data/prepared are not those of dvc.lock: run `thaw repair`, or `dvc repro`",
+            "the files in data/prepared are not those of dvc.lock: `thaw repair`, or `dvc repro`",
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thaw.data.prepared import Prepared
-from thaw.errors import ThawError
+from thaw.errors import REPAIR, ThawError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,7 @@ def open_test_split(prepared: Path) -> Prepared:
         fits = len(data.store) == len(ids) and np.array_equal(ids, np.arange(len(ids)))
     if not fits:
         raise ThawError(
-            f"{prepared} is damaged (its manifest and its images do not belong together): delete "
-            "it, then `dvc checkout`; or `dvc repro`"
+            f"{prepared} is damaged (its manifest and its images do not belong together): {REPAIR}"
         )
     if not len(data.manifest.ids("test")):
         raise ThawError(
@@ -51,6 +50,4 @@ def damage_as_error(prepared: Path) -> Iterator[None]:
         raise
     except Exception as error:  # readers of images, CSV and arrays raise many errors
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ThawError(
-            f"{prepared} is damaged ({reason}): delete it, then `dvc checkout`; or `dvc repro`"
-        ) from error
+        raise ThawError(f"{prepared} is damaged ({reason}): {REPAIR}") from error
