@@ -3,15 +3,14 @@
 The public Python API: ``thaw.load_model``, ``thaw.Project`` and ``thaw.ThawError``.
 """
 
-from typing import Any
-
+# There is no import here: `python -m thaw.cli` runs this before it leaves the project's folder.
 __version__ = "0.2.0"
 
 # Type checkers read the names in `__init__.pyi`.
 _MODULES = {"load_model": "thaw.api", "Project": "thaw.api", "ThawError": "thaw.errors"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name when it is used first, so that ``import thaw`` takes no time."""
     if name not in _MODULES:
         raise AttributeError(f"module 'thaw' has no attribute {name!r}")

@@ -12,6 +12,7 @@ from thaw.advice.measurements import MANY_IMAGES, MAX_SIMILAR_SHIFT
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
+from thaw.config.training_sections import Unfreeze
 from thaw.model.batchnorm import fold_all
 from thaw.training.small_batch import SMALL_BATCH
 
@@ -118,7 +119,8 @@ def test_auto_uses_its_section_of_the_recommendation_and_reports_the_other_value
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(module, "say", said.append)
-    found = resolved(open_with(depth="auto", batch_norm="fixed", gradual_epochs=2, epochs=5))
+    lr = Unfreeze().lr
+    found = resolved(open_with(depth="auto", batch_norm="frozen", gradual_epochs=0, lr=lr))
     assert found.report == {"advice": found.report["advice"]}
     assert found.report["advice"].startswith("small")
     assert (found.plan.trainable, found.plan.batch_norm) == (frozenset(), "frozen")
@@ -128,6 +130,20 @@ def test_auto_uses_its_section_of_the_recommendation_and_reports_the_other_value
     assert " depth 0, " in said[0]
     assert "warmup_head.fit logistic" in said[1]
     assert "`thaw advise --apply` writes all values" in said[1]
+
+
+def test_auto_leaves_values_that_differ_from_their_default(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(module, "say", said.append)
+    values: dict[str, Any] = {"batch_norm": "fixed", "gradual_epochs": 2, "epochs": 5, "lr": 0.5}
+    found = resolved(open_with(depth="auto", **values))
+    assert found.settings.depth == 0
+    assert {key: getattr(found.settings, key) for key in values} == values
+    assert found.plan.batch_norm == "fixed"
+    assert "kept from params.yaml: " in said[0]
+    assert all(f"{key} {value}" in said[0] for key, value in values.items())
 
 
 @pytest.mark.parametrize(("batch_size", "chosen"), [(16, "frozen"), (4, "affine")])

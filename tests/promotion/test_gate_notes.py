@@ -22,4 +22,4 @@ from thaw.promotion.gate_notes import rule_notes
 def test_a_note_says_if_the_rules_may_not_be_committed(
     state: tuple[str, bool] | None, notes: list[str]
 ) -> None:
-    assert rule_notes(state) == notes
+    assert rule_notes(state, "this is no git checkout") == notes

@@ -123,3 +123,28 @@ def test_the_lock_digest_leaves_out_the_stage_that_is_still_running(tmp_path: Pa
 
 def test_a_missing_lock_file_has_no_digest(tmp_path: Path) -> None:
     assert provenance.lock_digest(tmp_path / "dvc.lock") is None
+
+
+def test_the_reason_for_no_commit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    assert provenance.why_no_commit() == "this is no git checkout"
+    git("init", "--quiet")
+    assert provenance.why_no_commit() == "this checkout has no commit yet"
+    git("commit", "--quiet", "--allow-empty", "--message", "first")
+    assert provenance.why_no_commit() == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.why_no_commit() == "git is not installed, or does not answer"
+
+
+def test_a_checkout_of_another_user_is_refused_with_the_command_that_accepts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout(tmp_path, monkeypatch)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # what git itself is tested with
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    assert provenance.git_state() is None
+    reason = provenance.why_no_commit()
+    assert f"git refuses {tmp_path}, which belongs to another user" in reason
+    assert "git config --global --add safe.directory" in reason

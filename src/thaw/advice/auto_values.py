@@ -36,7 +36,8 @@ class Resolved:
 def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Resolved:
     """Replace ``depth: auto`` by the recommendation, and ``batch_norm: auto`` by a policy.
 
-    Where ``blocks`` is set, ``depth`` is not read and nothing is recommended.
+    Values of the section that differ from their default stay. Where ``blocks`` is set, ``depth`` is
+    not read and nothing is recommended.
     """
     params = context.params
     report: dict[str, Any] = {}
@@ -88,14 +89,17 @@ def _recommended(
 ) -> tuple[Unfreeze, BatchNormPolicy]:
     """Return the section with its recommended values, and the recommended policy.
 
-    ``batch_norm: auto`` remains in the section.
+    A recommended value replaces a default only. ``batch_norm: auto`` remains in the section.
     """
     values = recommendation.section("unfreeze")
     policy: BatchNormPolicy = values["batch_norm"]
-    if params.unfreeze.batch_norm == "auto":
-        del values["batch_norm"]
+    settings = params.unfreeze.model_dump()
+    defaults = type(params.unfreeze)().model_dump()
+    own = {key: settings[key] for key in values if settings[key] != defaults[key]}
+    values = {key: value for key, value in values.items() if key not in {*own, "batch_norm"}}
     if show:
-        say(f"unfreeze.depth auto: {recommendation.case.summary} {_listed(values)}")
+        kept = f"; kept from params.yaml: {_listed(own)}" if own else ""
+        say(f"unfreeze.depth auto: {recommendation.case.summary} {_listed(values)}{kept}")
         if others := recommendation.changes_outside("unfreeze", params):
             say(
                 f"recommended for other sections, but not used: {_listed(others)}; "

@@ -8,6 +8,7 @@ import typer
 
 from thaw import __version__
 from thaw.cli import advice, parameters, pipeline, project, registry, search, serving
+from thaw.system import environment
 from thaw.system.processes import run_main
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ def global_options(
 
 def main() -> None:
     """Run the command line."""
+    environment.clean()
     run_main(app)
 
 

@@ -19,6 +19,7 @@ from thaw.config.section import Section
 from thaw.errors import ThawError
 from thaw.system.path_relations import described, folders_around, relation_of
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS, SCRATCH
+from thaw.system.sqlite_addresses import is_sqlite, path_of
 from thaw.system.stage_names import STAGES, TRAINING_STAGES
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from thaw.config.params import Params
 
-_SQLITE = "sqlite:///"
 _PROJECT_FILES = (PARAMS_FILE, "dvc.yaml")
 
 
@@ -178,8 +178,8 @@ def _links_inside(outputs: Iterable[Output]) -> Iterator[Output]:
 
 def _local_store(uri: str, owner: str) -> list[Output]:
     """Return the files of a store on this disk; nothing if it is on a server."""
-    if uri.startswith(_SQLITE):
-        database = Path(uri.removeprefix(_SQLITE))
+    if is_sqlite(uri):
+        database = path_of(uri)
         return [Output(database, owner), Output(database.parent / "artifacts", owner)]
     if uri.startswith("file:"):
         return [Output(Path(unquote(urlsplit(uri).path)), owner)]

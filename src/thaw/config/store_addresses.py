@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
+from thaw.system.sqlite_addresses import is_sqlite, path_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thaw.config.params import Params
 
-_SQLITE = "sqlite:///"
 _HEADER = b"SQLite format 3\0"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")
@@ -48,8 +49,8 @@ def address_problem(
     """
     if not address:
         return None
-    if address.startswith(_SQLITE):
-        return _file_problem(Path(address.removeprefix(_SQLITE).partition("?")[0]))
+    if is_sqlite(address):
+        return _file_problem(path_of(address))
     try:
         parts = urlsplit(address)
     except ValueError as error:

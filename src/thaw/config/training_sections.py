@@ -134,7 +134,7 @@ class Unfreeze(Training):
     lr: _Rate = parameter(
         0.0001,
         "Peak learning rate of the head; the blocks' follow from lr_decay. With depth: auto the "
-        "recommendation replaces it.",
+        "recommendation replaces the default.",
     )
     warmup_fraction: Fraction = parameter(
         0.1,
@@ -144,7 +144,7 @@ class Unfreeze(Training):
     depth: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = parameter(
         "auto",
         "Trainable blocks, counted from the head; 0 trains the head only. auto takes the "
-        "recommendation of `thaw advise` for this section.",
+        "recommendation of `thaw advise` for this section, which replaces defaults alone.",
         unit="blocks",
         source="Yosinski et al. 2014",
     )

@@ -76,10 +76,13 @@ def _new_model(ledger: Ledger) -> list[str]:
     return [_NEW_MODEL.format(happened=happened)]
 
 
-def rule_notes(git_state: tuple[str, bool] | None) -> list[str]:
-    """Return a note if the rules of the gate may not be committed."""
+def rule_notes(git_state: tuple[str, bool] | None, reason: str = "") -> list[str]:
+    """Return a note if the rules of the gate may not be committed.
+
+    ``reason`` says why there is no ``git_state``.
+    """
     if git_state is None:
-        return ["this is no git checkout: it is not known whether the rules are committed"]
+        return [f"{reason}: it is not known whether the rules are committed"]
     commit, is_dirty = git_state
     changed = f"params.yaml, dvc.yaml or src differs from commit {commit[:12]}"
     return [f"{changed}: the rules may differ, too"] if is_dirty else []

@@ -144,7 +144,7 @@ def run_gate(
             *off_note(off),
             *same_model_note(challenger, champion),
             *champion_notes(candidate, entries[1:], origin.test_here),
-            *rule_notes(git_state),
+            *rule_notes(git_state, provenance.why_no_commit()),
         ],
         reason=request.reason,
         force=request.force,

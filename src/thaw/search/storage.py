@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from thaw.errors import ThawError
+from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ FOLDER = Path("mlruns")
 HEARTBEAT_INTERVAL = 5  # seconds between two heartbeats of a running trial
 GRACE_PERIOD = 20  # seconds without a heartbeat after which a trial counts as stale
 MAX_RETRIES = 1  # of a trial whose worker was killed
-_SQLITE = "sqlite:///"
 # thaw's own table of one row. Workers on several machines lock this row; see exclusive_lock.
 _LOCK_TABLE = Table("thaw_lock", MetaData(), Column("id", Integer, primary_key=True))
 
@@ -73,7 +73,7 @@ class HeartbeatStorage(RDBStorage):
 
 def url_of(storage: str) -> str:
     """Return ``search.storage``, or the URL of the project's own database if it is empty."""
-    return storage or f"{_SQLITE}{(FOLDER / 'search.db').resolve()}"
+    return storage or address_of((FOLDER / "search.db").resolve())
 
 
 def connect(storage: str) -> HeartbeatStorage:
@@ -86,8 +86,8 @@ def connect(storage: str) -> HeartbeatStorage:
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     url = url_of(storage)
     try:
-        if url.startswith(_SQLITE):
-            return _open_sqlite(Path(url.removeprefix(_SQLITE)), make_folder=not storage)
+        if is_sqlite(url):
+            return _open_sqlite(path_of(url), make_folder=not storage)
         opened = HeartbeatStorage(url, {"connect_timeout": 10})
         _create_lock_row(opened.engine)
     except (SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, OptunaError) as error:
@@ -108,8 +108,8 @@ def exclusive_lock(storage: RDBStorage) -> Iterator[None]:
     """
     url = str(storage.url)
     with explain_failures(url):
-        if url.startswith(_SQLITE):
-            with _file_lock(Path(url.removeprefix(_SQLITE))):
+        if is_sqlite(url):
+            with _file_lock(path_of(url)):
                 yield
             return
         with storage.engine.begin() as connection:
@@ -141,7 +141,7 @@ def _open_sqlite(path: Path, *, make_folder: bool) -> HeartbeatStorage:
     # Processes that create the tables at the same time leave a database that none can use.
     with _file_lock(path):
         _use_write_ahead_log(path)
-        opened = HeartbeatStorage(f"{_SQLITE}{path}", {"timeout": 60})
+        opened = HeartbeatStorage(address_of(path), {"timeout": 60})
     event.listen(opened.engine, "connect", _relax_synchronous)
     opened.engine.dispose()
     return opened

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from thaw.errors import EXIT_CODE, ThawError
+from thaw.system.environment import clean
 from thaw.system.launching import ENVIRONMENT, accelerate_command
 from thaw.system.process_group import process_group
 from thaw.system.processes import cores, die_with_parent
@@ -77,7 +78,7 @@ class WorkerPool:
         each = process_group(self.launch).processes
         threads = self.launch.threads or max(1, cores() // (self.count * each))
         environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
-        environment["PYTHONSAFEPATH"] = "1"  # also for the processes that Accelerate starts
+        clean(environment)
         environment["CUDA_VISIBLE_DEVICES"] = self._visible_devices(number)
         command = [sys.executable, "-P", "-m", _MODULE]
         if each > 1:

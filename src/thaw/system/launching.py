@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thaw.system.environment import clean
 from thaw.system.process_group import ProcessGroup, process_group
 from thaw.system.processes import LAUNCHER, cores, die_with_starter
 
@@ -41,9 +42,7 @@ def replace_process(stage: str, settings: ProcessSettings) -> None:
     threads = settings.threads or max(1, cores() // group.on_this_machine)
     environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
     environment[LAUNCHER] = str(os.getpid())  # which exec keeps
-    # As the option -P, also for the processes that Accelerate starts: a file of the project such
-    # as random.py must not hide a module of the standard library.
-    environment["PYTHONSAFEPATH"] = "1"
+    clean(environment)
     module = f"thaw.stages.{stage}"
     if stage == "prepare":
         command = [sys.executable, "-P", "-m", module]

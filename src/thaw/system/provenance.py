@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -23,9 +24,8 @@ def git_state() -> tuple[str, bool] | None:
     ``dvc.lock`` and the reports do not count: a run itself changes them.
     """
     commit = _git("rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return commit, bool(_git("status", "--porcelain", "--", *_SOURCES))
+    changes = _git("status", "--porcelain", "--", *_SOURCES)
+    return None if commit is None or changes is None else (commit, bool(changes))
 
 
 def lock_digest(path: Path = Path("dvc.lock"), last_stage: str = "evaluate") -> str | None:
@@ -36,11 +36,42 @@ def lock_digest(path: Path = Path("dvc.lock"), last_stage: str = "evaluate") -> 
     return key({name: locked for name, locked in stages.items() if name != last_stage})
 
 
+def why_no_commit() -> str:
+    """Return why :func:`git_state` is None here; empty where it is not.
+
+    git refuses a checkout that belongs to another user, as in a container or on a shared disk.
+    """
+    done = _run("rev-parse", "HEAD")
+    if done is None:
+        return "git is not installed, or does not answer"
+    if done.returncode == 0:
+        return ""
+    if "safe.directory" in done.stderr:
+        return (
+            f"git refuses {Path.cwd()}, which belongs to another user: `git config --global --add "
+            "safe.directory DIR` with the folder of the checkout accepts it"
+        )
+    if "not a git repository" in done.stderr:
+        return "this is no git checkout"
+    has_folder = _git("rev-parse", "--git-dir") is not None
+    return "this checkout has no commit yet" if has_folder else "git cannot read this checkout"
+
+
 def _git(*arguments: str) -> str | None:
+    done = _run(*arguments)
+    return done.stdout.strip() if done is not None and done.returncode == 0 else None
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """Return what git did, with its messages in English; None if it could not be run."""
     try:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=60
+        return subprocess.run(
+            ["git", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "LC_ALL": "C"},
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()

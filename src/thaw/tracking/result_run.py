@@ -112,6 +112,8 @@ class ResultRun:
         if state := provenance.git_state():
             tags[COMMIT] = state[0]
             tags[DIRTY] = str(state[1]).lower()
+        else:
+            warn(f"the run records no commit: {provenance.why_no_commit()}")
         name = f"{backbone}-depth{params.unfreeze.depth}-{self.key[:7]}"
         run = self._client.create_run(self.experiment_id, tags=tags, run_name=name)
         log_in_batches(self._client, run.info.run_id, params=flatten(params))

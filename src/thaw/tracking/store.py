@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from thaw.errors import ThawError
+from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ _CREATED_BY_THAW = "thaw.made"  # tag of an experiment
 
 def store_uri(tracking: Tracking) -> str:
     """Return ``tracking.uri``, else ``MLFLOW_TRACKING_URI``, else SQLite in ``mlruns/``."""
-    local = f"sqlite:///{_project_folder() / STORE / 'mlflow.db'}"
+    local = address_of(_project_folder() / STORE / "mlflow.db")
     return tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
 
 
@@ -49,8 +50,8 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
     uri = store_uri(tracking)
     mlflow.set_tracking_uri(uri)
     with store_errors(uri):
-        if uri.startswith("sqlite:///"):
-            path = Path(uri.removeprefix("sqlite:///"))
+        if is_sqlite(uri):
+            path = path_of(uri)
             path.parent.mkdir(parents=True, exist_ok=True)
             # Several processes that open a new database at once corrupt it (mlflow#19943).
             with FileLock(path.with_suffix(".lock")):
@@ -69,8 +70,7 @@ def connect_read_only(tracking: Tracking) -> MlflowClient:
     """
     configure_mlflow()
     uri = store_uri(tracking)
-    local = uri.removeprefix("sqlite:///")
-    if local != uri and not Path(local).exists():
+    if is_sqlite(uri) and not path_of(uri).exists():
         raise ThawError(f"tracking: there is no MLflow store {uri}: run `dvc repro` first")
     mlflow.set_tracking_uri(uri)
     with store_errors(uri):
@@ -121,7 +121,7 @@ def _create_database(path: Path) -> None:
         return
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
-    MlflowClient(f"sqlite:///{part}").search_experiments(max_results=1)
+    MlflowClient(address_of(part)).search_experiments(max_results=1)
     part.replace(path)
 
 

@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING
 
 import mlflow
 
+from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thaw.config.result_sections import Tracking
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
-_SQLITE = "sqlite:///"
 _DEFAULT_STORE = Path("mlruns/mlflow.db")
 
 
 def with_absolute_uri(tracking: Tracking, folder: Path) -> Tracking:
     """Return ``tracking`` with the URI that it means in the project ``folder``, made absolute."""
-    uri = tracking.uri or os.environ.get(_VARIABLE, "") or f"{_SQLITE}{_DEFAULT_STORE}"
-    if uri.startswith(_SQLITE):
-        uri = f"{_SQLITE}{folder / uri.removeprefix(_SQLITE)}"
+    uri = tracking.uri or os.environ.get(_VARIABLE, "") or address_of(_DEFAULT_STORE)
+    if is_sqlite(uri):
+        options = uri.partition("?")[1:]
+        uri = "".join([address_of(folder / path_of(uri)), *options])
     return tracking.model_copy(update={"uri": uri})
 
 

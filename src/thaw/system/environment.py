@@ -1,0 +1,39 @@
+"""The environment of thaw's processes: nothing left over by other launchers, no foreign modules."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping
+
+# Variables by which a launcher tells a process that it is one of several. thaw starts its own
+# processes: a variable of another launcher would make a single one wait for the others for ever.
+_NAMES = {
+    "WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE",
+    "ROLE_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME", "NODE_RANK", "CROSS_RANK", "CROSS_SIZE",
+    "LOCAL_SIZE", "MASTER_ADDR", "MASTER_PORT", "FORK_LAUNCHED", "XLA_USE_SPMD",
+    "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NODEID", "SLURM_NNODES",
+}  # fmt: skip
+_PREFIXES = (
+    "ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_", "TORCHELASTIC_", "OMPI_", "PMI_",
+    "PMIX_", "MPI_", "MV2_", "MPICH_", "I_MPI_", "HYDI_", "CCL_WORKER_", "TE_", "MSAMP_",
+)  # fmt: skip
+SAFE_PATH = "PYTHONSAFEPATH"
+
+
+def launcher_variables(names: Iterable[str]) -> list[str]:
+    """Return those of ``names`` by which a launcher describes a group of processes."""
+    return sorted(name for name in names if name in _NAMES or name.startswith(_PREFIXES))
+
+
+def clean(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Remove variables of other launchers, and keep modules of the working directory out.
+
+    With ``PYTHONSAFEPATH``, a file of the project such as ``random.py`` hides no module of the
+    standard library, in this process's children and in theirs.
+    """
+    for name in launcher_variables(environment):
+        del environment[name]
+    environment[SAFE_PATH] = "1"
