@@ -13,6 +13,8 @@ from thaw.model import head
 from thaw.model.classifier import AveragePool, Classifier, average_positions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from thaw.model.head import HeadSpec
     from thaw.model.zoo import Backbone
 
@@ -32,7 +34,7 @@ def assemble(
             f"{len(backbone.blocks)} blocks"
         )
     backbone = first_blocks(backbone, taps[-1], image_size)
-    lower = [_width(backbone, tap, image_size) for tap in taps[:-1]]
+    lower = _widths(backbone, taps[:-1], image_size)
     top = head.build(spec, sum(lower) + backbone.features, classes, seed)
     return Classifier(backbone.blocks, backbone.pool, top, taps, backbone.layout)
 
@@ -50,18 +52,24 @@ def trimmed(
     """Return the backbone with other ``blocks`` and another ``pool``."""
     made = replace(backbone, blocks=blocks, pool=pool)
     with torch.no_grad():
-        width = pool.eval()(_outputs(made, len(blocks), image_size)).shape[1]
+        *_, outputs = _outputs(made, len(blocks), image_size)
+        width = pool.eval()(outputs).shape[1]
     return replace(made, features=width)
 
 
-def _width(backbone: Backbone, tap: int, image_size: int) -> int:
-    return average_positions(_outputs(backbone, tap, image_size), backbone.layout).shape[1]
+def _widths(backbone: Backbone, taps: Sequence[int], image_size: int) -> list[int]:
+    """Return the number of pooled features of the block of each tap, in ascending order."""
+    return [
+        average_positions(outputs, backbone.layout).shape[1]
+        for tap, outputs in enumerate(_outputs(backbone, max(taps, default=0), image_size), 1)
+        if tap in taps
+    ]
 
 
-def _outputs(backbone: Backbone, count: int, image_size: int) -> torch.Tensor:
-    """Return the output of the first ``count`` blocks for an image of zeros."""
+def _outputs(backbone: Backbone, count: int, image_size: int) -> Iterator[torch.Tensor]:
+    """Yield the output of each of the first ``count`` blocks for an image of zeros."""
     outputs = torch.zeros(1, 3, image_size, image_size)
-    with torch.no_grad():
-        for block in backbone.blocks[:count]:
+    for block in backbone.blocks[:count]:
+        with torch.no_grad():
             outputs = block.eval()(outputs)
-    return outputs
+        yield outputs
