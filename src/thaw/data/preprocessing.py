@@ -6,11 +6,11 @@ same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from thaw.data.framing import Framing, center, resized_size
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from thaw.data.packed_images import PackedImages
 
 _LATER_FIELDS = {"pixel_range": "type", "framing": "crop"}
+_Finite = Annotated[float, Field(ge=-1e6, le=1e6)]
+_Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
 _MOST_PIXELS_IN_FLOAT32 = 2**25  # that are resized at once on a device: 400 MB
 
 
@@ -40,15 +42,15 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    short_side: int
-    max_megapixels: float
+    short_side: Annotated[int, Field(ge=1, le=65_536)]
+    max_megapixels: Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)]
     pixel_range: PixelRange = "type"
-    image_size: int
-    crop_pct: float
+    image_size: Annotated[int, Field(ge=1, le=4096)]
+    crop_pct: Annotated[float, Field(ge=0.01, le=1.0)]
     framing: Framing = "crop"
     interpolation: Interpolation
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[_Finite, _Finite, _Finite]
+    std: tuple[_Spread, _Spread, _Spread]
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

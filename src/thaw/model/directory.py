@@ -20,7 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from thaw.errors import ThawError
-from thaw.model import batchnorm, zoo
+from thaw.model import batchnorm, content_checks, zoo
 from thaw.model.assembly import assemble, first_blocks
 from thaw.model.drift import Reference
 from thaw.model.sealed_files import LARGEST_SPEC, SPEC, ChangedError, read_bounded
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 WEIGHTS: Literal["model.safetensors"] = "model.safetensors"
 STATISTICS: Literal["statistics.safetensors"] = "statistics.safetensors"
+# What building a model from a hostile spec raises.
+_UNFIT = (
+    ThawError, RuntimeError, AttributeError, AssertionError, ValueError, TypeError, LookupError,
+    ArithmeticError, MemoryError,
+)  # fmt: skip
 _OF_DVC = ".gitignore"  # DVC writes it beside its outputs
 NO_STATISTICS = save_tensors({})  # the content of STATISTICS for a model without statistics
 
@@ -85,7 +90,7 @@ def read_spec(folder: Path) -> ModelSpec:
             f"{path} was changed or damaged: its content does not have the digest in it"
         ) from None
     except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:400]
         raise ThawError(f"{path} is damaged or of another version: {reason}") from None
 
 
@@ -103,11 +108,19 @@ def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, Model
         refuse_others(folder, spec, allowed=(_OF_DVC,))
     state = _tensors(folder, WEIGHTS, spec)
     try:
+        content_checks.check_finite(state)
+        content_checks.check_shapes(spec, state)
         classifier = _skeleton(spec)
         classifier.load_state_dict(state)
-    except (ThawError, RuntimeError, AttributeError, AssertionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except _UNFIT as error:
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise ThawError(f"{folder}: {SPEC} does not describe {WEIGHTS}: {reason}") from error
+    reference = load_reference(folder, spec)
+    if reference is not None:
+        try:
+            content_checks.check_statistics(reference, classifier, spec)
+        except _UNFIT as error:
+            raise ThawError(f"{folder / STATISTICS}: {error}") from None
     return classifier.to(memory_format=torch.channels_last).eval(), spec
 
 
@@ -170,9 +183,11 @@ def _tensors(folder: Path, name: str, spec: ModelSpec) -> dict[str, torch.Tensor
     if hashlib.sha256(content).hexdigest() != spec.files.get(name):  # type: ignore[call-overload]
         raise ThawError(f"{path} was changed or damaged: its SHA-256 is not the one in {SPEC}")
     try:
+        content_checks.check_header(content)
         return load_tensors(content)
-    except SafetensorError as error:
-        raise ThawError(f"{path} is not a safetensors file: {error}") from None
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ThawError(f"{path} is not a safetensors file: {reason}") from None
 
 
 def _skeleton(spec: ModelSpec) -> Classifier:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SPEC = "model.json"
 LARGEST_SPEC = 4 * 1024**2  # bytes; one with the 21,841 classes of ImageNet-21k has 0.6 MB
+_MOST_KEYS = 20_000
 
 
 class ChangedError(ValueError):
@@ -33,6 +34,8 @@ def read_object(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is not a JSON object.
     """
+    if text.count('":') > _MOST_KEYS:  # each unknown key would become an error of its own
+        raise ValueError(f"it has more than {_MOST_KEYS:,} keys")
     try:
         content = json.loads(text)
         json.dumps(content)  # needs more levels of recursion than reading does

@@ -8,9 +8,9 @@ of every format.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT: Literal[4] = 4
+_MOST_CLASSES = 200_000
+_MOST_BLOCKS = 10_000
 
 
 # A file by any other name, or in another place, is refused when the spec is read.
@@ -54,15 +56,22 @@ class ModelSpec(BaseModel):
     format: Literal[4] = FORMAT
     backbone: str
     head: HeadSpec
-    classes: list[str]
+    classes: Annotated[list[str], Field(min_length=1, max_length=_MOST_CLASSES)]
     preprocessing: Preprocessing
-    blocks: int
+    blocks: Annotated[int, Field(ge=1, le=_MOST_BLOCKS)]
     trained: list[int] = []
     folded: list[str] = []
     merged: list[tuple[str, str]] = []
     parents: list[Parent]
     files: dict[FileName, str] = {}
     digest: str = ""
+
+    @field_validator("classes")
+    @classmethod
+    def _differ(cls, classes: list[str]) -> list[str]:
+        if len(set(classes)) != len(classes) or not all(classes):
+            raise ValueError("class names must differ and not be empty")
+        return classes
 
     @property
     def batch_norm(self) -> str:
@@ -121,7 +130,15 @@ def parse(text: str) -> ModelSpec:
     check_digest(content)
     while content["format"] != FORMAT:
         content = MIGRATIONS[content["format"]](content)
-    return ModelSpec.model_validate_json(json.dumps(content))
+    try:
+        return ModelSpec.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))[:80]
+        count = error.error_count()
+        raise ValueError(
+            f"{count} validation error{'s' * (count > 1)}: {place}: {first['msg'][:200]}"
+        ) from None
 
 
 def _migrate_2_to_3(content: dict[str, Any]) -> dict[str, Any]:

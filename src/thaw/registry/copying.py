@@ -12,6 +12,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
+from thaw.model import directory
 from thaw.registry import names
 from thaw.registry.fetch import fetch, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
@@ -47,7 +48,8 @@ def copy_version(source: str, name: str, tracking: Tracking, to_uri: str = "") -
     metrics and files. If the copy exists already, it is returned.
 
     Raises:
-        ThawError: there is no such version, or ``name`` cannot be the name of a model.
+        ThawError: there is no such version, its files are not those of the registered model, or
+            ``name`` cannot be the name of a model.
     """
     if not _NAME.fullmatch(name):
         raise ThawError(f"{name!r}: a model's name is of letters, digits, spaces, '_', '.', '-'")
@@ -57,6 +59,8 @@ def copy_version(source: str, name: str, tracking: Tracking, to_uri: str = "") -
     client, _ = connect(tracking)
     entry = client.get_model_version(found.name, str(found.number))
     if to_uri in {"", store_uri(tracking)}:
+        with tempfile.TemporaryDirectory() as scratch:
+            _fetch_and_load(found, Path(scratch))
         copied = _existing_copy(client, name, found, entry) or _copy_in_store(
             client, found, entry, name
         )
@@ -65,6 +69,19 @@ def copy_version(source: str, name: str, tracking: Tracking, to_uri: str = "") -
         client, _ = connect(tracking.model_copy(update={"uri": to_uri}))
     client.set_registered_model_alias(name, CHALLENGER, str(copied.version))
     return Copied(name, int(copied.version))
+
+
+def _fetch_and_load(found: Version, folder: Path) -> None:
+    """Copy a version into ``folder``.
+
+    Raises:
+        ThawError: its files were changed after registration, or are not a model that serves.
+    """
+    try:
+        directory.load(fetch(found, folder))
+    except ThawError as error:
+        reason = str(error).replace(str(folder), "")
+        raise ThawError(f"{found.uri} cannot be copied: {reason}") from None
 
 
 def _existing_copy(
@@ -131,7 +148,7 @@ def _copy_to_server(
         model, files = Path(scratch, "model"), Path(scratch, "files")
         files.mkdir()
         try:
-            fetch(found, model)  # refuses files that were changed after registration
+            _fetch_and_load(found, model)
             if client.list_artifacts(entry.run_id):
                 mlflow.artifacts.download_artifacts(run_id=entry.run_id, dst_path=str(files))
             run = client.get_run(entry.run_id)
