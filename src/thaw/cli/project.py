@@ -129,7 +129,8 @@ def _print_survey(found: Survey, folder: Path) -> None:
     for note in found.notes:
         typer.echo(note)
     if found.problems:
-        typer.echo(f"`dvc repro` will refuse these images ({len(found.problems)} problems):")
+        count = f"{len(found.problems)} problem{'s' * (len(found.problems) != 1)}"
+        typer.echo(f"`dvc repro` will refuse these images ({count}):")
         for problem in grouped(found.problems):
             typer.echo(f"  - {problem}")
     root = Path(found.data.root)
