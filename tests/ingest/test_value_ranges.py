@@ -53,8 +53,14 @@ def test_the_warning_names_the_parameter_and_the_range_of_the_data(tmp_path: Pat
     (line,) = value_ranges.warnings(value_ranges.summarize(records(tmp_path)))
     assert line.startswith("2 of 2 images with more than 8 bits per sample use less than a quarter")
     assert "for example a/12-0.png (100 to 4000 of 0 to 65535); a/12-1.png" in line
-    assert "set prepare.range to the range of the data" in line
-    assert "all such images together use [100, 4095]" in line
+    assert "all such images together use 100 to 4095; set prepare.range to the values" in line
+    assert "that the data can have, perhaps [0, 4095], or to image" in line
+
+
+def test_a_range_with_negative_values_is_proposed_as_it_is() -> None:
+    summary = {"images": 1, "low": -1000.0, "high": 3000.0, "slivers": 1, "examples": ["x"]}
+    (line,) = value_ranges.warnings(summary)
+    assert "perhaps [-1000, 3000]" in line
 
 
 def test_the_range_of_the_data_or_of_each_image_gives_no_warning(tmp_path: Path) -> None:

@@ -41,10 +41,21 @@ def warnings(summary: Mapping[str, Any] | None) -> list[str]:
     """Return a warning if images use a sliver of the range."""
     if summary is None or not summary["slivers"]:
         return []
-    values = f"[{value_text(summary['low'])}, {value_text(summary['high'])}]"
+    used = f"{value_text(summary['low'])} to {value_text(summary['high'])}"
+    low, high = map(value_text, _nominal_range(summary["low"], summary["high"]))
     return [
         f"{summary['slivers']} of {summary['images']} images with more than 8 bits per sample use "
         "less than a quarter of the range of values, and most of their levels are lost: for "
-        f"example {'; '.join(summary['examples'][:3])}: set prepare.range to the range of the "
-        f"data (all such images together use {values}), or to image"
+        f"example {'; '.join(summary['examples'][:3])}: all such images together use {used}; set "
+        f"prepare.range to the values that the data can have, perhaps [{low}, {high}], or to image"
     ]
+
+
+def _nominal_range(low: float, high: float) -> tuple[float, float]:
+    """Return the range of an instrument that may have written the values: all values of its bits.
+
+    Example: 3 to 4090 -> 0 to 4095, which are 12 bits. Negative values and fractions stay.
+    """
+    if low < 0 or not float(high).is_integer():
+        return low, high
+    return 0, 2 ** max(1, int(high).bit_length()) - 1
