@@ -13,7 +13,7 @@ from thaw.data.manifest import LeftOut, Row
 from thaw.data.packed_store import INDEX, SETTINGS, PackedStore
 from thaw.data.split_names import TRAIN
 from thaw.errors import ProblemsError
-from thaw.ingest import dvc_ignore, file_states, quarantine, report, value_ranges
+from thaw.ingest import dvc_ignore, file_states, pack_size, quarantine, report, value_ranges
 from thaw.ingest.checks import class_problems
 from thaw.ingest.duplicates import near_groups
 from thaw.ingest.labels import similarity_problems
@@ -88,6 +88,7 @@ def run(params: Params, found: Listing, folder: Path, states: Path | None = None
         **content,
         "changed_without_time": packed.changed,
         "left_out": quarantine.summarize(found, bad),
+        "pack": pack_size.summarize(PackedStore(folder)),
         "value_ranges": value_ranges.summarize(records),
         "notes": source_notes(found, params.prepare),
     }
@@ -176,6 +177,7 @@ def _warnings(content: dict[str, Any]) -> list[str]:
         *file_states.warnings(content["changed_without_time"]),
         *report.warnings(content),
         *value_ranges.warnings(content["value_ranges"]),
+        *pack_size.warnings(content["pack"]),
     ]
 
 
