@@ -44,3 +44,14 @@ def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ThawError, match="gone cannot be read: No such file"):
         folder_names(tmp_path / "gone")
+
+
+def test_links_that_lead_nowhere_or_to_themselves_are_no_folders(tmp_path: Path) -> None:
+    for name in ("loop", "loop.png"):
+        (tmp_path / name).symlink_to(name)
+    (tmp_path / "nowhere").symlink_to("gone")
+    touch(tmp_path, "cat/1.png")
+    (tmp_path / "cat" / "loop.png").symlink_to("loop.png")
+    (tmp_path / "link").symlink_to(tmp_path / "cat")
+    assert folder_names(tmp_path) == ["cat", "link"]
+    assert [folder.has_images for folder in top_folders(tmp_path)] == [True, True]

@@ -56,14 +56,21 @@ def folder_names(parent: Path, *, in_class: bool = False) -> list[str]:
     return sorted(
         entry.name
         for entry in _entries(parent)
-        if entry.is_dir() and not ignored_folder(entry.name, in_class=in_class)
+        if _is_folder(entry) and not ignored_folder(entry.name, in_class=in_class)
     )
 
 
 def _image_names(parent: Path) -> Iterator[str]:
     for entry in _entries(parent):
-        if entry.name.lower().endswith(EXTENSIONS) and not entry.is_dir():
+        if entry.name.lower().endswith(EXTENSIONS) and not _is_folder(entry):
             yield entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def _entries(parent: Path) -> Iterator[os.DirEntry[str]]:
