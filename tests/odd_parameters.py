@@ -72,14 +72,14 @@ def try_file(folder: Path, content: bytes) -> Outcome:
     It goes through `thaw check` and, where that accepts it, through the first stage.
     """
     (folder / "params.yaml").write_bytes(content)
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: other programs do not count
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             pipeline.check()
             prepare.main()
         except ThawError as error:
-            return Outcome(str(error), time.perf_counter() - start)
-    return Outcome("", time.perf_counter() - start)
+            return Outcome(str(error), time.process_time() - start)
+    return Outcome("", time.process_time() - start)
 
 
 def odd_values(seed: int, count: int) -> Iterator[tuple[str, bytes]]:

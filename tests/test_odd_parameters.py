@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import tiny
-from tests.odd_parameters import mutations, odd_values, try_file
+from tests.odd_parameters import SMALL, mutations, odd_values, try_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project's folder with images, the working directory."""
     tiny.images(tmp_path / "photos", each=6)
     monkeypatch.chdir(tmp_path)
+    try_file(tmp_path, SMALL.encode())  # imports what the checks need
     return tmp_path
 
 

@@ -169,3 +169,13 @@ def test_a_stopped_stage_cleans_up_and_states_how_to_continue(number: signal.Sig
     assert process.returncode == 130
     assert out == "cleaned up\n"
     assert err == "interrupted: the same command continues from the last checkpoint\n"
+
+
+def test_a_message_that_quotes_a_long_value_is_shortened_in_the_middle() -> None:
+    process = stage("raise ThawError('first line\\nvalue ' + 'x' * 100_000 + ' end')")
+    _, err = process.communicate(timeout=60)
+    first, second = err.splitlines()
+    assert first == "error: first line"
+    assert second.startswith("value xxx")
+    assert second.endswith("xxx end")
+    assert len(second) < 2100

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LAUNCHER = "THAW_LAUNCHER"  # variable: pid of the launcher of a stage
 STARTER = "THAW_STARTER"  # variable: pid of the process that started the stage, set by dvc.yaml
 _PR_SET_PDEATHSIG = 1
+_LONGEST_LINE = 2000  # characters of a message
 
 
 def cores() -> int:
@@ -63,12 +64,21 @@ def run_main(main: Callable[[], None]) -> NoReturn:
         main()
     except ThawError as error:
         # One write: several processes may report the same error at the same time.
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {_without_long_lines(str(error))}\n")
         sys.exit(EXIT_CODE)
     except KeyboardInterrupt:
         print("interrupted: the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201
         sys.exit(130)
     sys.exit(0)
+
+
+def _without_long_lines(text: str) -> str:
+    """Return ``text`` without the middle of long lines: a message may quote a user's value."""
+    half = _LONGEST_LINE // 2
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
+        for line in text.split("\n")
+    )
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:  # noqa: ARG001
