@@ -25,6 +25,7 @@ from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
 from thaw.tracking import untracked_results
 from thaw.tracking.batches import log_in_batches
+from thaw.tracking.pending_models import remove_pending_models
 from thaw.tracking.run_owner import PROCESS, is_dead, this_process, user
 from thaw.tracking.store import connect, store_errors, store_uri
 
@@ -72,6 +73,7 @@ class ResultRun:
             self.tag({**tags, RESULT: result} if result else tags)
             self._remove_repetitions(result)
             self._close_dead_runs()
+            remove_pending_models(self._client, self.experiment_id, self.run_id)
 
     def _find(self, result: str) -> Run | None:
         found = self._runs_of_key()

@@ -1,0 +1,53 @@
+"""Remove models that killed processes logged in part.
+
+MLflow keeps such a model in the state PENDING, without files or with some of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
+
+from thaw.tracking.run_owner import is_dead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow.entities import LoggedModel
+    from mlflow.tracking import MlflowClient
+
+# MLflow compares with the number that it stores, not with the name.
+_PENDING = f"status = {LoggedModelStatus.PENDING.to_int()}"
+
+
+def remove_pending_models(client: MlflowClient, experiment_id: str, own_run: str) -> None:
+    """Delete the pending models of runs of this experiment that no process is writing.
+
+    ``own_run`` is the run of this process, which is not registering a model now.
+    """
+    for model in _pending(client, experiment_id):
+        if model.source_run_id == own_run or _is_left(client, model.source_run_id):
+            client.delete_logged_model(model.model_id)
+
+
+def _pending(client: MlflowClient, experiment_id: str) -> Iterator[LoggedModel]:
+    token = None
+    while True:
+        page = client.search_logged_models([experiment_id], _PENDING, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _is_left(client: MlflowClient, run_id: str | None) -> bool:
+    """Return whether the run ended, was deleted, or belongs to a process that ended."""
+    try:
+        run = client.get_run(run_id) if run_id else None
+    except MlflowException:
+        return True
+    if run is None or run.info.lifecycle_stage != "active":
+        return True
+    return run.info.status != "RUNNING" or is_dead(run.data.tags)

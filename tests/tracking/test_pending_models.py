@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow.entities import LoggedModelStatus
+from mlflow.tracking import MlflowClient
+
+from thaw.tracking.pending_models import remove_pending_models
+from thaw.tracking.run_owner import PROCESS, this_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def client(tmp_path: Path, empty_store: Path) -> MlflowClient:
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(empty_store.read_bytes())
+    return MlflowClient(f"sqlite:///{path}")
+
+
+def model_of(client: MlflowClient, experiment: str, status: str, process: str) -> str:
+    """Create a run and a pending model of it; return the id of the model."""
+    run = client.create_run(experiment, tags={PROCESS: process}).info.run_id
+    model = client.create_logged_model(experiment, name="model", source_run_id=run)
+    if status != "RUNNING":
+        client.set_terminated(run, status)
+    return str(model.model_id)
+
+
+def left(client: MlflowClient, experiment: str) -> set[str]:
+    return {str(model.model_id) for model in client.search_logged_models([experiment])}
+
+
+@pytest.mark.parametrize(
+    ("status", "process", "is_removed"),
+    [
+        ("FINISHED", this_process(), True),
+        ("KILLED", "elsewhere:1", True),
+        ("RUNNING", this_process(), False),
+        ("RUNNING", "elsewhere:1", False),
+        ("RUNNING", f"{this_process().rpartition(':')[0]}:999999999", True),
+    ],
+)
+def test_a_pending_model_is_removed_unless_a_process_may_be_writing_it(
+    client: MlflowClient, status: str, process: str, is_removed: bool
+) -> None:
+    experiment = client.create_experiment("e")
+    model = model_of(client, experiment, status, process)
+    remove_pending_models(client, experiment, own_run="")
+    assert left(client, experiment) == (set() if is_removed else {model})
+
+
+def test_a_complete_model_stays_and_a_pending_one_of_the_own_run_does_not(
+    client: MlflowClient,
+) -> None:
+    experiment = client.create_experiment("e")
+    complete = model_of(client, experiment, "FINISHED", this_process())
+    client.finalize_logged_model(complete, LoggedModelStatus.READY)
+    model_of(client, experiment, "RUNNING", this_process())
+    (run,) = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    remove_pending_models(client, experiment, own_run=run.info.run_id)
+    assert left(client, experiment) == {complete}
