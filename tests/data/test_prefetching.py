@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thaw.data.prefetching import prefetched
+from thaw.data.prefetching import delayed, prefetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,3 +107,18 @@ def test_a_consumer_that_fails_ends_the_thread() -> None:
     while threads() and time.monotonic() < deadline:
         time.sleep(0.001)
     assert threads() == []
+
+
+@pytest.mark.parametrize("by", [0, 1, 2, 7])
+def test_delayed_items_follow_the_start_of_others(by: int) -> None:
+    started: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(5):
+            started.append(number)
+            yield number
+
+    for number in delayed(items(), by):
+        assert len(started) == min(5, number + 1 + by)
+    assert list(delayed(range(5), by)) == list(range(5))
+    assert list(delayed([], by)) == []

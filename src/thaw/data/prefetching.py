@@ -1,9 +1,10 @@
-"""Compute items in a thread, ahead of the code that uses them."""
+"""Compute items ahead of the code that uses them."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -62,3 +63,16 @@ def prefetched(items: Iterable[Item], most: int) -> Iterator[Item]:
         stopped.set()
         permits.release()
         thread.join()
+
+
+def delayed(items: Iterable[Item], by: int) -> Iterator[Item]:
+    """Yield ``items`` in order; each is followed by ``by`` others before it is yielded.
+
+    So a device works on the items that follow while the consumer waits for the result of one.
+    """
+    started: deque[Item] = deque()
+    for item in items:
+        started.append(item)
+        if len(started) > by:
+            yield started.popleft()
+    yield from started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from thaw.data.prefetching import delayed
 from thaw.serving.decoding_pool import decoded, read_batch
 from thaw.system.bounded_pool import map_in_order
 
@@ -63,19 +63,13 @@ def on_device(
 
     All cores decode meanwhile. The GPU always has the next batch before it ends one.
     """
-    started: deque[tuple[DecodedBatch, Callable[[], Tensor] | None]] = deque()
 
-    def finished() -> BatchResult:
-        read, wait = started.popleft()
-        return _result(read, wait() if wait else None)
+    def started() -> Iterator[tuple[DecodedBatch, Callable[[], Tensor] | None]]:
+        for read in decoded(predictor.reader, root, batches):
+            yield read, predictor.start(read.images, watch=True) if read.paths else None
 
-    for read in decoded(predictor.reader, root, batches):
-        wait = predictor.start(read.images, watch=True) if read.paths else None
-        started.append((read, wait))
-        if len(started) > _MOST_ON_DEVICE:
-            yield finished()
-    while started:
-        yield finished()
+    for read, wait in delayed(started(), by=_MOST_ON_DEVICE):
+        yield _result(read, wait() if wait else None)
 
 
 def in_batches(paths: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -16,14 +16,16 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from thaw.data.batches import Batch, batches
+from thaw.data.device_stream import fetched_later
 from thaw.data.loading import BatchPart, Source, batch_parts
+from thaw.data.prefetching import delayed
 from thaw.errors import ThawError
 from thaw.system.console import progress
 from thaw.system.process_group import process_group
 from thaw.training.precision import Precision, choose_precision, use_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -182,11 +184,17 @@ def forward_all(
     network.to(runtime.device).eval()
     parts = runtime.batch_parts(np.arange(len(source)), SCORE_BATCH)
     loaded = runtime.load(source, parts, epoch)
-    for batch in progress(loaded, description, len(parts), show=runtime.is_main):
-        with torch.inference_mode(), runtime.autocast():
-            outputs = network(batch.inputs).float()
-        real = (batch.weights > 0).cpu()
-        yield batch.indices[real.numpy()], outputs.cpu()[real]
+
+    def started() -> Iterator[tuple[NDArray[np.int64], Callable[[], Tensor], Callable[[], Tensor]]]:
+        for batch in progress(loaded, description, len(parts), show=runtime.is_main):
+            with torch.inference_mode(), runtime.autocast():
+                outputs = network(batch.inputs).float()
+            yield batch.indices, fetched_later(batch.weights), fetched_later(outputs)
+
+    # A GPU computes the next batch while this one's outputs are copied and used.
+    for places, weights, outputs in delayed(started(), by=int(runtime.device.type != "cpu")):
+        real = weights() > 0
+        yield places[real.numpy()], outputs()[real]
 
 
 def logits(
