@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-gpu test-wheel soak check format bench ui clean
+.PHONY: help run test test-gpu test-wheel soak check format bench bench-gpu ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -60,6 +60,10 @@ format: $(VENV)/.installed-dev  ## Format the code and fix what can be fixed
 
 bench: $(VENV)/.installed-$(if $(filter method,$(TARGETS)),bench,dev)  ## Measure figures of the docs: make bench TARGETS="pipeline"; alone it lists the targets
 	@python -m benchmarks $(TARGETS)
+
+bench-gpu:  ## Measure figures on a GPU: OPTIONS="--only bare"; WHEELS=DIR installs packages from there, without network
+	$(if $(WHEELS),$(PYTHON) -m pip install --quiet --upgrade --no-index --no-deps --target .bench-site $(WHEELS)/*.whl)
+	PYTHONPATH=$(CURDIR)/src:$(CURDIR)/.bench-site $(PYTHON) -m benchmarks.gpu $(OPTIONS)
 
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui

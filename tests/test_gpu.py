@@ -1,21 +1,43 @@
-"""Short trainings on a GPU: their losses are those of the CPU, within a tolerance."""
+"""Trainings on a GPU: their losses, their bits after a kill, and no waiting within a step."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import torch
 
+from tests import tiny
 from tests.golden import cases, stages
+from tests.training import phase
+from tests.training.test_learner import batch
+from thaw.training import loop
+from thaw.training.checkpoints import Checkpoints
+from thaw.training.learner import Learner
+from thaw.training.observer import Observer
+from thaw.training.out_of_memory import is_out_of_memory
+from thaw.training.phase_inputs import PhaseInputs
+from thaw.training.precision import Precision, use_precision
+from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch import Tensor
+
+    from thaw.data.loading import Source
+    from thaw.training.runtime import Runtime
+
 pytestmark = pytest.mark.gpu
 
 EXPECTED = json.loads((Path(__file__).parent / "golden/trainings.json").read_text())["cases"]
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+# Relative and absolute tolerance of losses beside those of the CPU.
+TOLERANCES = {"fp32": (0.05, 0.02), "tf32": (0.05, 0.02), "bf16": (0.1, 0.05), "fp16": (0.1, 0.05)}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +48,98 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["train-cached", "affine-augmented", "all-blocks-uncached"])
-def test_a_training_on_a_gpu_has_the_losses_of_the_cpu(name: str, project: None) -> None:
-    found = stages.run_in_process(cases.CASES[name])
+def test_a_training_on_a_gpu_has_the_losses_of_the_cpu(
+    name: str, precision: str, project: None
+) -> None:
+    found = stages.run_in_process({**cases.CASES[name], "launch.precision": precision})
+    relative, absolute = TOLERANCES[precision]
     for stage in stages.TRAINING:
         for loss in ("train_loss", "val_loss"):
             expected = EXPECTED[name][stage][loss]
-            assert found[stage][loss] == pytest.approx(expected, rel=0.05, abs=0.02), stage
+            close = pytest.approx(expected, rel=relative, abs=absolute)
+            assert found[stage][loss] == close, stage
+
+
+def runtime_in(precision: str) -> Runtime:
+    """Return a runtime of one process in ``precision``."""
+    found = tiny.runtime()
+    use_precision(Precision(precision), found.device)
+    return replace(found, precision=Precision(precision), checkpoint_seconds=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_step_does_not_wait_for_the_gpu(precision: str, optimizer: Any) -> None:
+    runtime, model = runtime_in(precision), phase.model(3, "train")
+    setup = TrainingSetup(phase.config(optimizer=optimizer), phase.PLAIN.regularize, phase.SEED)
+    learner = Learner(runtime, model, np.arange(6) % 3, setup, 0)
+    learner.network.train()
+    given = batch()
+    device = runtime.device
+    moved = replace(
+        given,
+        inputs=given.inputs.to(device, memory_format=torch.channels_last),
+        targets=given.targets.to(device),
+        weights=given.weights.to(device),
+    )
+    learner.learn(moved, 1, 0, 0)
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        for number in range(1, 5):
+            loss = learner.learn(moved, 1, number, number)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    learner.step.raise_if_not_finite()
+    assert float(loss) > 0
+
+
+def trained(
+    folder: Path, sources: tuple[Source, Source], precision: str, **changes: Any
+) -> dict[str, Tensor]:
+    """Return the weights of a training on the GPU, with checkpoints in ``folder``."""
+    setup = TrainingSetup(phase.config(), phase.PLAIN.regularize, phase.SEED, **changes)
+    observer = Observer(Checkpoints(folder / "checkpoints", "key"), choices=folder / "choices.json")
+    model = phase.model(3, "train", dropout=0.5)
+    loop.fit(runtime_in(precision), model, PhaseInputs(*sources, 0), setup, observer)
+    return phase.state(model)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("at", [2, 7])
+def test_a_killed_training_on_a_gpu_ends_at_the_same_bits(
+    tmp_path: Path, precision: str, at: int
+) -> None:
+    train = phase.images(tmp_path / "train", augmented=True)
+    val = phase.images(tmp_path / "val", phase.VAL)
+    undisturbed = trained(tmp_path / "a", (train, val), precision)
+    dying = phase.Dying(train, at)
+    with pytest.raises(phase.Killed):
+        trained(tmp_path / "b", (dying, val), precision)
+    assert not phase.differing(undisturbed, trained(tmp_path / "b", (train, val), precision))
+
+
+def test_a_compiled_training_on_a_gpu_repeats_its_bits_near_the_eager_one(tmp_path: Path) -> None:
+    sources = phase.images(tmp_path / "train"), phase.images(tmp_path / "val", phase.VAL)
+    eager = trained(tmp_path / "eager", sources, "fp32")
+    first, second = (
+        trained(tmp_path / name, sources, "fp32", compile="on") for name in ("first", "second")
+    )
+    assert not phase.differing(first, second)
+    for name, value in eager.items():
+        torch.testing.assert_close(first[name], value, rtol=0.01, atol=0.01, msg=name)
+
+
+def test_the_error_of_a_full_gpu_is_known() -> None:
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        torch.empty(2**50, dtype=torch.uint8, device="cuda")
+    assert is_out_of_memory(raised.value)
+
+
+def test_pieces_are_measured_on_a_gpu_and_used_again(tmp_path: Path) -> None:
+    sources = phase.images(tmp_path / "train"), phase.images(tmp_path / "val", phase.VAL)
+    trained(tmp_path, sources, "fp32", accumulate="auto")
+    content = json.loads((tmp_path / "choices.json").read_text())
+    assert content["parts"] == 1
+    assert content["device"] == torch.cuda.get_device_name()

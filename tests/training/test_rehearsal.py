@@ -55,3 +55,16 @@ def test_other_errors_are_not_taken_for_exhausted_memory() -> None:
     model.head.register_forward_pre_hook(lambda *_: torch.zeros(2) @ torch.zeros(3))
     with pytest.raises(RuntimeError, match="size"):
         made.fits(1)
+
+
+def test_a_rehearsal_computes_as_training_does() -> None:
+    model = phase.model(2, "train").eval()
+    made = rehearsal(model)
+    model.eval()
+    modes: list[bool] = []
+    model.blocks[2].register_forward_pre_hook(lambda block, _: modes.append(block[1].training))
+    made.fits(1)
+    assert modes == [True]
+    model.eval()
+    made.seconds()
+    assert all(modes)

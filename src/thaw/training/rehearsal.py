@@ -62,7 +62,8 @@ class Rehearsal:
                 torch.empty_like(p) for p in self.learner.step.parameters for _ in range(copies)
             ]
             first = pieces(self.batch, size)[0]
-            self.learner.accumulate(first, self.batch.total, self.learner.bare)
+            network = self.learner.bare.train()
+            self.learner.accumulate(first, self.batch.total, network)
             del kept
         except Exception as error:
             if not is_out_of_memory(error):
@@ -79,6 +80,7 @@ class Rehearsal:
         """Return the median time of forward and backward pass, which all processes measure."""
         times = []
         size = self.learner.piece_size
+        self.learner.network.train()
         for _ in range(_WARM_UP + _TIMED):
             start = self._now()
             self.learner.accumulate(pieces(self.batch, size)[0], self.batch.total)
