@@ -117,7 +117,7 @@ def test_a_link_to_a_folder_in_a_class_is_a_problem(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/1.png", "root/cat/1.png")
     (tmp_path / "root" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
     found = list_folder(tmp_path / "root")
-    reason = "a link to a folder; such links are not followed"
+    reason = "a link to a folder; such links are not followed without data.follow_links: true"
     assert found.bad_files == [BadFile("cat/more", reason, "cat")]
 
 

@@ -456,7 +456,8 @@ def test_bad_files_of_all_kinds_are_listed_at_once(tmp_path: Path) -> None:
     lines = complaint(root, out(tmp_path))
     assert sorted(line.removeprefix(f"{root}/") for line in lines) == [
         "blue/000.png: a link to blue/nowhere.png, which does not exist",
-        "blue/folder: a link to a folder; such links are not followed",
+        "blue/folder: a link to a folder; such links are not followed without "
+        "data.follow_links: true",
         "blue/loop.png: a link to itself",
         "blue/pipe.png: not a file: a named pipe",
         "outside.png: an image outside of the class folders",

@@ -62,6 +62,11 @@ class Data(Section):
     root: Text = parameter(
         "data/raw", "With csv: the folder that the paths in the file are relative to."
     )
+    follow_links: bool = parameter(
+        default=False,
+        description="Whether links to files outside of the data folder, and to folders inside of "
+        "class folders, are followed. Links of DVC into its cache always are.",
+    )
     on_error: Literal["fail", "quarantine"] = parameter(
         "fail",
         "Files that cannot be used: fail refuses the data, quarantine leaves them out and lists "

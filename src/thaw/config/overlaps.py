@@ -17,6 +17,7 @@ from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.model_sections import Backbone
 from thaw.config.section import Section
 from thaw.errors import ThawError
+from thaw.system.dvc_cache import is_link_into_cache
 from thaw.system.path_relations import described, folders_around, relation_of
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS, SCRATCH
 from thaw.system.sqlite_addresses import is_sqlite, path_of
@@ -90,8 +91,11 @@ def overlap_of(path: Path, params: Params) -> str | None:
         *_local_store(params.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", ""), "MLflow"),
         *_local_store(params.search.storage, "`thaw search`"),
     ]
+    # `dvc add` may have replaced a file by a link into its cache: the place of the link counts.
+    is_cached = is_link_into_cache(path)
     for output in (*OUTPUTS, *_links_inside(STAGE_OUTPUTS), *stores):
-        if relation := relation_of(path, output.path):
+        relation = relation_of(path.parent if is_cached else path, output.path)
+        if relation and not (is_cached and relation == "contains"):
             return (
                 f"{described(path)} {relation} {described(output.path)}, which {output.owner} "
                 "writes or removes"

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from thaw.ingest.folder_tree import Folder
 
 
-def list_folder(root: Path, kind: Literal["auto"] | LayoutKind = "auto") -> Listing:
+def list_folder(
+    root: Path, kind: Literal["auto"] | LayoutKind = "auto", *, follow_links: bool = False
+) -> Listing:
     """List the images below ``root``; ``kind`` is ``data.layout``.
+
+    With ``follow_links``, links to folders inside of class folders are followed.
 
     Raises:
         ThawError: ``root`` is not a folder, or a folder cannot be read.
@@ -32,7 +36,9 @@ def list_folder(root: Path, kind: Literal["auto"] | LayoutKind = "auto") -> List
         raise ThawError(f"data.path: {root} is not a folder")
     folders = top_folders(root)
     layout = layout_of(root, folders) if kind == "auto" else required_layout(root, folders, kind)
-    listing = Listing(root, [], [], problems=layout.problems, notes=layout.notes)
+    listing = Listing(
+        root, [], [], problems=layout.problems, notes=layout.notes, follow_links=follow_links
+    )
     _note_other_entries(root, listing, in_class=False)
     labels: set[str] = set()
     for folder, label, split in _class_folders(layout, folders, listing):
@@ -87,9 +93,20 @@ def _list_class(folder: Path, label: str, split: str | None, listing: Listing) -
                 path = str(PurePosixPath(entry.relative_to(listing.root)))
                 listing.bad_files.append(BadFile(path, "the folder cannot be read", label))
             elif entry.is_symlink() and not ignored_folder(entry.name, in_class=True):
-                path = str(PurePosixPath(entry.relative_to(listing.root)))
-                reason = "a link to a folder; such links are not followed"
-                listing.bad_files.append(BadFile(path, reason, label))
+                _follow_link(entry, label, split, listing)
         else:
             path = str(PurePosixPath(entry.relative_to(listing.root)))
             listing.samples.append(Sample(path, label, split))
+
+
+def _follow_link(link: Path, label: str, split: str | None, listing: Listing) -> None:
+    """Add the images below a link to a folder, or note why it is not followed."""
+    is_loop = link.resolve() in {parent.resolve() for parent in link.parents}
+    if listing.follow_links and not is_loop:
+        _list_class(link, label, split, listing)
+        return
+    reason = "a link to a folder; such links are not followed without data.follow_links: true"
+    if is_loop:
+        reason = "a link to a folder that contains it"
+    path = str(PurePosixPath(link.relative_to(listing.root)))
+    listing.bad_files.append(BadFile(path, reason, label))

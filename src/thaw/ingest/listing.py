@@ -45,7 +45,8 @@ class Listing:
 
     ``classes`` includes classes without images. ``problems`` are lines that name what must be
     corrected. ``bad_files`` are found bad without reading them. ``ignored`` counts files that are
-    not read, by kind. ``notes`` are lines that say how the source was understood.
+    not read, by kind. ``notes`` are lines that say how the source was understood. ``follow_links``
+    is that of the section ``data``.
     """
 
     root: Path
@@ -55,6 +56,7 @@ class Listing:
     bad_files: list[BadFile] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    follow_links: bool = False
 
 
 def is_utf8(name: str) -> bool:

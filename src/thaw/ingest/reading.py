@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.data.decoding import DecodeError, decode
@@ -14,11 +16,11 @@ from thaw.ingest.duplicates import difference_hash
 from thaw.ingest.file_states import FileState
 from thaw.ingest.listing import BadFile, is_utf8
 from thaw.system.bounded_pool import map_in_order
+from thaw.system.dvc_cache import cache_folder
 from thaw.system.files import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -58,6 +60,32 @@ class ImageRecord:
 
 
 @dataclass(frozen=True)
+class Allowed:
+    """The folders that files of the source may be in.
+
+    Links may lead into ``cache``, to which DVC links the files of `dvc add`, and anywhere with
+    ``follow_links``. ``resolved_root`` and ``cache`` contain no links.
+    """
+
+    root: Path
+    resolved_root: Path
+    cache: Path
+    follow_links: bool
+
+    def problem(self, path: Path, target: Path) -> str | None:
+        """Return why ``path``, which leads to ``target``, must not be read; None if it may be."""
+        if target.is_relative_to(self.resolved_root):
+            return None
+        reason = f"is outside the data folder {self.root}"
+        name = os.path.abspath(path)  # noqa: PTH100  (links stay)
+        if not Path(name).is_relative_to(os.path.abspath(self.root)):  # noqa: PTH100
+            return reason
+        if self.follow_links or target.is_relative_to(self.cache):
+            return None
+        return f"{reason}, by a link; such links are followed with data.follow_links: true"
+
+
+@dataclass(frozen=True)
 class ReadImage:
     """A decoded image (H, W, 3) with its record."""
 
@@ -67,15 +95,16 @@ class ReadImage:
 
 def read_images(listing: Listing, config: Prepare) -> Iterator[ReadImage | BadFile]:
     """Decode every sample of ``listing`` on all cores, in order."""
-    read = partial(_read, listing.root, listing.root.resolve(), config)
+    allowed = Allowed(listing.root, listing.root.resolve(), cache_folder(), listing.follow_links)
+    read = partial(_read, allowed, config)
     return map_in_order(read, listing.samples, pending_per_core=_PENDING_PER_CORE)
 
 
-def _read(root: Path, resolved_root: Path, config: Prepare, sample: Sample) -> ReadImage | BadFile:
-    path = root / sample.path
+def _read(allowed: Allowed, config: Prepare, sample: Sample) -> ReadImage | BadFile:
+    path = allowed.root / sample.path
     state = None
     try:
-        if reason := _path_problem(path, root, resolved_root):
+        if reason := _path_problem(path, allowed):
             return BadFile(sample.path, reason, sample.label)
         modified = path.stat().st_mtime_ns
         content = path.read_bytes()
@@ -95,7 +124,7 @@ def _read(root: Path, resolved_root: Path, config: Prepare, sample: Sample) -> R
     return BadFile(sample.path, reason, sample.label, state)
 
 
-def _path_problem(path: Path, root: Path, resolved_root: Path) -> str | None:
+def _path_problem(path: Path, allowed: Allowed) -> str | None:
     """Return why the file at ``path`` is not read; None if it is.
 
     Raises:
@@ -105,10 +134,12 @@ def _path_problem(path: Path, root: Path, resolved_root: Path) -> str | None:
     if not is_utf8(str(path)):
         return "the file's name is not valid UTF-8"
     target = resolved(path)
-    if not target.is_relative_to(resolved_root):
-        return f"is outside the data folder {root}"
+    if problem := allowed.problem(path, target):
+        return problem
     if path.is_symlink() and not target.exists():
-        return f"a link to {target.relative_to(resolved_root)}, which does not exist"
+        inside = target.is_relative_to(allowed.resolved_root)
+        shown = target.relative_to(allowed.resolved_root) if inside else target
+        return f"a link to {shown}, which does not exist"
     mode = path.stat().st_mode
     kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
     found = next((kind for is_kind, kind in kinds.items() if is_kind(mode)), "a device")

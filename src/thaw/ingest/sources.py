@@ -6,7 +6,7 @@ its name to ``data.source`` in ``config/data_sections.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,15 @@ def write_digits(folder: Path) -> None:
         Image.fromarray(image).save(folder / str(label) / f"{index:04d}.png")
 
 
+def _list_folder(data: Data, _: Path) -> Listing:
+    return list_folder(Path(data.path), data.layout, follow_links=data.follow_links)
+
+
+def _list_csv(data: Data, _: Path) -> Listing:
+    listing = list_csv(Path(data.path), Path(data.root))
+    return replace(listing, follow_links=data.follow_links)
+
+
 @dataclass(frozen=True)
 class Source:
     """A kind of source: the keys of section ``data`` that it reads, and how it lists its images."""
@@ -65,6 +74,6 @@ class Source:
 
 SOURCES: Mapping[str, Source] = {
     "digits": Source((), lambda _, scratch: list_digits(scratch)),
-    "folder": Source(("path",), lambda data, _: list_folder(Path(data.path), data.layout)),
-    "csv": Source(("path", "root"), lambda data, _: list_csv(Path(data.path), Path(data.root))),
+    "folder": Source(("path",), _list_folder),
+    "csv": Source(("path", "root"), _list_csv),
 }
