@@ -24,6 +24,13 @@ def test_the_folders_at_the_top_come_with_their_folders_and_whether_they_hold_im
     ]
 
 
+def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png")
+    for loop in (tmp_path / "loop", tmp_path / "a/loop.png"):
+        loop.symlink_to(loop)
+    assert top_folders(tmp_path) == [Folder(tmp_path / "a", (), has_images=True)]
+
+
 def test_folders_of_systems_are_left_out_on_both_levels(tmp_path: Path) -> None:
     touch(
         tmp_path, "@eaDir/1.png", "a/@eaDir/1.png", "a/thumbs/1.png", "a/day/1.png", "thumbs/1.png"

@@ -124,7 +124,7 @@ SPECS = st.builds(
     format=st.just(FORMAT),
     backbone=TEXTS,
     head=HEADS,
-    classes=st.lists(TEXTS, max_size=5),
+    classes=st.lists(TEXTS.filter(bool), min_size=1, max_size=5, unique=True),
     preprocessing=PREPROCESSING,
     blocks=st.integers(1, 50),
     trained=NUMBERS,
