@@ -16,6 +16,7 @@ import torch
 from tests.registry.served import CLASSES, image, uniform
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
+from thaw.serving import batch_prediction
 from thaw.serving.batch_prediction import predict_folder
 from thaw.serving.image_files import find_images
 
@@ -204,6 +205,19 @@ def test_a_killed_command_continues(model: Path, tmp_path: Path) -> None:
     predict_folder(str(model), folder, out)
     assert [row["path"] for row in rows(out)] == find_images(folder).paths
     assert out.read_text().splitlines()[: done - 1] == before
+
+
+def test_a_second_process_does_not_write_the_same_output(model: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(image())
+    out = tmp_path / "out.csv"
+    message = f"out.csv is already running as process {os.getpid()}"
+    with batch_prediction._only_writer(out), pytest.raises(ThawError, match=message):
+        predict_folder(str(model), images, images / ".." / "out.csv")
+    assert not out.exists()
+    predict_folder(str(model), images, out)
+    assert len(out.read_text().splitlines()) == 2
 
 
 def test_a_registered_model_predicts_a_folder(registry: list[str], tmp_path: Path) -> None:

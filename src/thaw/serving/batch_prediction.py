@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,11 +20,12 @@ from thaw.serving.model_uri import local_model
 from thaw.serving.prediction_file import DRIFT, PredictionFile
 from thaw.serving.runtimes import use_runtime
 from thaw.system.console import progress, say, warn
+from thaw.system.locks import only_process
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
     from thaw.model.drift import Drift
     from thaw.serving.batch_results import BatchResult
@@ -59,7 +64,8 @@ def predict_folder(
     default 32 on a CPU and 128 on a GPU.
 
     Raises:
-        ThawError: the model or the folder does not exist, or ``out`` must not be written.
+        ThawError: the model or the folder does not exist, ``out`` must not be written, or another
+            process writes it.
         ProblemsError: some images cannot be read; all others are predicted.
     """
     refuse_output(model_uri, folder, out)
@@ -68,7 +74,7 @@ def predict_folder(
         predictor = computing.predictor(model.folder)
         use_runtime(runtime, predictor, model.folder)
         owner = {"digest": predictor.spec.digest, "folder": str(folder.resolve())}
-        with PredictionFile(out, owner, predictor.classes) as rows:
+        with _only_writer(out), PredictionFile(out, owner, predictor.classes) as rows:
             remaining = [path for path in found.paths if path not in rows.done]
             if rows.done:
                 say(f"{out} has {len(rows.done)} rows already; {len(remaining)} images remain")
@@ -93,6 +99,16 @@ def predict_folder(
                 about |= dict(zip(DRIFT, summary.drift, strict=True))
             rows.describe(about)
     _report(out, summary, found)
+
+
+def _only_writer(out: Path) -> AbstractContextManager[None]:
+    """Return a lock that another ``thaw predict`` to ``out`` on this machine does not get.
+
+    The file of the lock is in the folder for temporary files: a lock beside ``out`` would remain.
+    """
+    name = hashlib.sha256(os.fsencode(out.resolve())).hexdigest()[:32]
+    folder = Path(tempfile.gettempdir()) / f"thaw-{os.getuid()}"
+    return only_process(folder / f"{name}.lock", f"thaw predict --out {out}")
 
 
 def _write(rows: PredictionFile, results: Iterable[BatchResult], drift: Drift | None) -> Summary:
