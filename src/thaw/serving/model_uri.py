@@ -75,7 +75,7 @@ def registry_settings() -> Tracking:
             "folder of a project, create one with `thaw init DIR`, or set "
             "MLFLOW_TRACKING_URI"
         )
-    return Tracking(uri=uri, experiment="thaw", registered_model="-", system_metrics_seconds=5.0)
+    return Tracking(uri=uri)  # a model is only read: its name is in the address
 
 
 def _existing_folder(model_uri: str) -> Path:
