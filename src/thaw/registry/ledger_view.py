@@ -60,7 +60,9 @@ class View:
     @property
     def problems(self) -> list[Problem]:
         """All problems that were found, in the own ledger and under earlier names."""
-        return [one for chain in (*self.earlier.values(), self.own) for one in chain.problems]
+        own = {one.place for one in self.own.problems}
+        before = [one for chain in self.earlier.values() for one in chain.problems]
+        return [*(one for one in before if one.place not in own), *self.own.problems]
 
     @property
     def next_number(self) -> int:
