@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-gpu test-wheel soak check format bench bench-gpu ui clean
+.PHONY: help run test test-gpu test-wheel test-services soak check format bench bench-gpu ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -16,11 +16,15 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
-	@rm -f $(VENV)/.installed-dev $(VENV)/.installed-bench
+	@rm -f $(VENV)/.installed-dev $(VENV)/.installed-services $(VENV)/.installed-bench
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-services: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[services]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
@@ -41,6 +45,9 @@ test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 
 test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment (two minutes)
 	python -m tools.check_wheel
+
+test-services: $(VENV)/.installed-services  ## Run teamwork on real servers: PostgreSQL (installed by apt), S3, MLflow
+	pytest -m services tests/services
 
 soak: $(VENV)/.installed-dev  ## Run the exhaustive tests: all kill points, bit flips and backbones (hours)
 	pytest -m soak --timeout 7200

@@ -39,11 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect `soak`, skip `gpu` without a GPU, and put files with slow tests first."""
-    if "soak" not in config.option.markexpr:
-        soak = [item for item in items if item.get_closest_marker("soak")]
-        config.hook.pytest_deselected(items=soak)
-        items[:] = [item for item in items if item not in set(soak)]
+    """Deselect `soak` and `services`, skip `gpu` without a GPU, put files with slow tests first."""
+    for marker in ("soak", "services"):
+        if marker not in config.option.markexpr:
+            found = {item for item in items if item.get_closest_marker(marker)}
+            config.hook.pytest_deselected(items=list(found))
+            items[:] = [item for item in items if item not in found]
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a GPU; run `pytest -m gpu` on one"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -99,3 +100,28 @@ def test_an_error_of_mlflow_during_a_command_tells_that_the_command_can_be_repea
 def test_connecting_selects_the_store_for_mlflow(project: Path) -> None:
     store.connect(tracking())
     assert mlflow.get_tracking_uri() == f"sqlite:///{project}/mlruns/mlflow.db"
+
+
+def test_a_command_does_not_wait_minutes_for_a_server_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    with unchanged_store():
+        store.connect_read_only(tracking("http://127.0.0.1:9"))
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"  # the user's own stays
+
+
+def test_messages_do_not_contain_the_password_of_the_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri = "http://ada:open-sesame@127.0.0.1:9"
+    with pytest.raises(ThawError, match=r"cannot be used: .*127\.0\.0\.1") as raised:
+        store.connect(tracking(uri))
+    assert "open-sesame" not in str(raised.value)
+    with pytest.raises(ThawError, match="continues where it stopped") as raised:  # noqa: SIM117
+        with store.command_errors(tracking(uri)):
+            raise MlflowException(f"API request to {uri} failed")
+    assert "open-sesame" not in str(raised.value)

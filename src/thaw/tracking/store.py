@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import mlflow
 from filelock import FileLock
@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from thaw.errors import ThawError
+from thaw.system.launching import ENVIRONMENT
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 
 if TYPE_CHECKING:
@@ -78,10 +79,16 @@ def connect_read_only(tracking: Tracking) -> MlflowClient:
 
 
 def configure_mlflow() -> None:
-    """Turn off log lines and progress bars of MLflow that do not help a user."""
+    """Set MLflow's variables as the stages have them, and turn off its log lines.
+
+    Among them are the time and number of requests to a server that does not answer: with MLflow's
+    own, a command waits four minutes for it.
+    """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name, value in ENVIRONMENT.items():
+        if name.startswith("MLFLOW_"):
+            os.environ.setdefault(name, value)
 
 
 @contextlib.contextmanager
@@ -95,7 +102,8 @@ def store_errors(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ThawError(f"tracking: the MLflow store {uri} cannot be used: {reason}") from error
+        message = f"tracking: the MLflow store {uri} cannot be used: {reason}"
+        raise ThawError(_without_password(message, uri)) from error
 
 
 @contextlib.contextmanager
@@ -108,11 +116,16 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        reason = str(error).splitlines()[0]
-        raise ThawError(
-            f"tracking: the MLflow store {store_uri(tracking)} failed: {reason}; "
-            "the same command continues where it stopped"
-        ) from error
+        reason, uri = str(error).splitlines()[0], store_uri(tracking)
+        message = f"tracking: the MLflow store {uri} failed: {reason}; "
+        message += "the same command continues where it stopped"
+        raise ThawError(_without_password(message, uri)) from error
+
+
+def _without_password(message: str, uri: str) -> str:
+    """Return ``message`` with the password of the address ``uri``, if it has one, replaced."""
+    password = urlsplit(uri).password
+    return message.replace(password, "***") if password else message
 
 
 def _create_database(path: Path) -> None:

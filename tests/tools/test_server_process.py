@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tools.services.server_process import HOST, ServerProcess, answers, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A server with a child, which would outlive it.
+_WITH_CHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_server_answers_until_it_is_stopped(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", "--bind", HOST, str(port)]
+    server = ServerProcess(command, os.environ, tmp_path / "log")
+    try:
+        server.wait_until(lambda: answers(port))
+    finally:
+        server.stop()
+    assert not answers(port)
+
+
+def test_the_children_of_a_server_are_stopped_with_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    server = ServerProcess([sys.executable, "-c", _WITH_CHILD], os.environ, log)
+    server.wait_until(lambda: log.read_text().endswith("\n"))
+    child = psutil.Process(int(log.read_text()))
+    server.stop()
+    psutil.wait_procs([child], timeout=10)
+    assert not child.is_running()
+
+
+def test_a_server_that_does_not_start_is_reported_with_its_output(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit('the port is taken')"]
+    server = ServerProcess(command, os.environ, tmp_path / "log")
+    with pytest.raises(RuntimeError, match=r"(?s)exit code 1:.*the port is taken"):
+        server.wait_until(lambda: False)

@@ -1,0 +1,1 @@
+"""Real servers on loopback for `make test-services`: PostgreSQL, S3, MLflow."""

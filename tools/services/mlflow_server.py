@@ -1,0 +1,92 @@
+"""An MLflow server with accounts, its tables in PostgreSQL, its artifacts in S3."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+import requests
+
+from tools.services.server_process import HOST, ServerProcess, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tools.services.object_store import ObjectStore
+    from tools.services.postgres import Postgres
+
+_BUCKET = "mlflow-artifacts"
+_ADMIN = "admin"
+
+
+class MlflowServer:
+    """A running MLflow server with `basic-auth`.
+
+    Clients need no access to PostgreSQL or S3: the server reads and writes the artifacts for them.
+    """
+
+    def __init__(self, folder: Path, database: Postgres, store: ObjectStore) -> None:
+        """Start the server on a free port; its output is in ``folder``."""
+        folder.mkdir(parents=True)
+        self.artifacts = _BUCKET
+        self._admin_password = secrets.token_urlsafe(12)
+        port = free_port()
+        self.uri = f"http://{HOST}:{port}"
+        store.create_bucket(_BUCKET)
+        accounts = folder / "accounts.ini"
+        accounts.write_text(_accounts(database.create_database("mlflow_accounts")))
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            **store.variables,
+            "PGPASSWORD": database.password,
+            "MLFLOW_AUTH_CONFIG_PATH": str(accounts),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self._admin_password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        command = [
+            *[sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"],
+            *["--host", HOST, "--port", str(port), "--workers", "1"],
+            *["--backend-store-uri", database.create_database("mlflow")],
+            *["--artifacts-destination", f"s3://{_BUCKET}"],
+        ]
+        self._server = ServerProcess(command, environment, folder / "mlflow.log")
+        self._server.wait_until(self._is_healthy)
+
+    def create_account(self, name: str, password: str) -> None:
+        """Create an account without special rights."""
+        answer = requests.post(
+            f"{self.uri}/api/2.0/mlflow/users/create",
+            json={"username": name, "password": password},
+            auth=(_ADMIN, self._admin_password),
+            timeout=30,
+        )
+        answer.raise_for_status()
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self._server.stop()
+
+    def _is_healthy(self) -> bool:
+        try:
+            return requests.get(f"{self.uri}/health", timeout=2).ok
+        except requests.RequestException:
+            return False
+
+
+def _accounts(database: str) -> str:
+    """Return the configuration file of `basic-auth`; it has no passwords.
+
+    Without the cache, the server computes the hash of the password in every request, which takes
+    0.3 s and more.
+    """
+    return f"""[mlflow]
+default_permission = READ
+auth_cache_ttl_seconds = 60
+database_uri = {database}
+admin_username = {_ADMIN}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
