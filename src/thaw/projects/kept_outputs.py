@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from thaw.errors import ThawError
+from thaw.system import locked_stages
 from thaw.system.stage_names import STAGES
 from thaw.system.tool_lock import LOCK
 
@@ -25,6 +26,8 @@ def stages_to_keep() -> tuple[list[str], dict[str, str]]:
     Raises:
         ThawError: DVC fails.
     """
+    if not locked_stages.LOCK.exists():
+        return [], dict.fromkeys(STAGES, "DVC has recorded no output")
     status: dict[str, Any] = json.loads(run_dvc("status", "--json"))
     reasons = {stage: _reason(status.get(stage, [])) for stage in STAGES}
     kept = [stage for stage, reason in reasons.items() if not reason]
