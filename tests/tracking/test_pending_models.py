@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.tracking import MlflowClient
 
 from thaw.tracking.pending_models import remove_pending_models
@@ -11,6 +13,9 @@ from thaw.tracking.run_owner import PROCESS, this_process
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlflow.entities import LoggedModel
+    from mlflow.store.entities import PagedList
 
 
 @pytest.fixture
@@ -61,4 +66,25 @@ def test_a_complete_model_stays_and_a_pending_one_of_the_own_run_does_not(
     model_of(client, experiment, "RUNNING", this_process())
     (run,) = client.search_runs([experiment], "attributes.status = 'RUNNING'")
     remove_pending_models(client, experiment, own_run=run.info.run_id)
+    assert left(client, experiment) == {complete}
+
+
+def test_a_database_that_refuses_to_compare_states_is_searched_without_a_condition(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = client.create_experiment("e")
+    complete = model_of(client, experiment, "FINISHED", this_process())
+    client.finalize_logged_model(complete, LoggedModelStatus.READY)
+    model_of(client, experiment, "FINISHED", this_process())
+    search = client.search_logged_models
+
+    def as_postgres(
+        experiments: list[str], condition: str | None = None, page_token: str | None = None
+    ) -> PagedList[LoggedModel]:
+        if condition:
+            raise MlflowException("operator does not exist: integer = varchar", BAD_REQUEST)
+        return search(experiments, page_token=page_token)
+
+    monkeypatch.setattr(client, "search_logged_models", as_postgres)
+    remove_pending_models(client, experiment, own_run="")
     assert left(client, experiment) == {complete}

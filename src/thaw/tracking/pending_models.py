@@ -33,9 +33,22 @@ def remove_pending_models(client: MlflowClient, experiment_id: str, own_run: str
 
 
 def _pending(client: MlflowClient, experiment_id: str) -> Iterator[LoggedModel]:
+    try:
+        yield from _search(client, experiment_id, _PENDING)
+    except MlflowException as error:
+        # MLflow passes the number as a text, which PostgreSQL does not compare with its column.
+        if error.error_code != "BAD_REQUEST":
+            raise
+        models = _search(client, experiment_id, None)
+        yield from (model for model in models if model.status == LoggedModelStatus.PENDING)
+
+
+def _search(
+    client: MlflowClient, experiment_id: str, condition: str | None
+) -> Iterator[LoggedModel]:
     token = None
     while True:
-        page = client.search_logged_models([experiment_id], _PENDING, page_token=token)
+        page = client.search_logged_models([experiment_id], condition, page_token=token)
         yield from page
         token = page.token
         if not token:
