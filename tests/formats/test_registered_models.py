@@ -22,6 +22,7 @@ from thaw.data.packed_store import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model import directory
 from thaw.model.predictor import Predictor
+from thaw.model.spec import FORMAT
 from thaw.promotion.promote import PromotionRequest, promote
 from thaw.registry.aliases import aliases
 from thaw.registry.ledger import Ledger
@@ -139,7 +140,7 @@ def test_a_new_training_starts_from_a_registered_model_of_format_2(
     classifier, spec = begin(params, head, Prepared(prepared), parent_of(params))
     old, old_spec = directory.load(MODELS / "one_tap_merged")
     assert spec.parents[-1].digest == old_spec.digest
-    assert (spec.format, spec.merged) == (3, old_spec.merged)
+    assert (spec.format, spec.merged) == (FORMAT, old_spec.merged)
     inputs = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         found = classifier.part(0, len(classifier.blocks))(inputs)

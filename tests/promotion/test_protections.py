@@ -40,7 +40,7 @@ def test_rules_that_are_all_empty_leave_every_protection_off() -> None:
         ({"floors": {"accuracy": 0.2}, "ceilings": {}}, []),
         ({"floors": {}, "ceilings": {"log_loss": math.log(10) + 0.1}}, ["floor"]),
         ({"floors": {}, "ceilings": {"log_loss": 1.0}}, []),
-        ({"floors": {}, "ceilings": {"accuracy": 1e308}}, ["floor"]),
+        ({"floors": {}, "ceilings": {"accuracy": 1e9}}, ["floor"]),
         ({"not_worse": {}}, ["comparison"]),
         ({"not_worse": {"accuracy": 1.0}}, ["comparison"]),
         ({"not_worse": {"accuracy": 0.5, "log_loss": 0.9}}, ["comparison"]),

@@ -80,7 +80,8 @@ def test_a_model_converts_samples_as_the_packed_images_were_converted(
         folder.mkdir()
         config = settings.prepare(short_side=40, range=pixel_range)
         with PackWriter(folder, config) as writer:
-            writer.add(np.zeros((40, 40, 3), np.uint8))
+            for _ in data.manifest.rows:
+                writer.add(np.zeros((40, 40, 3), np.uint8))
         manifest.write(data.manifest.rows, folder)
         _, spec = begin(given, given.head, Prepared(folder), parent="")
         assert spec.preprocessing.pixel_range == pixel_range
