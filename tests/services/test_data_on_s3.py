@@ -31,4 +31,13 @@ def test_a_fresh_clone_pulls_the_results_and_has_nothing_to_do(
     clone.run("dvc", "pull")
     assert "Data and pipelines are up to date" in clone.run("dvc", "repro")
     assert clone.digests() == project.digests()
+
+    project.set(warmup_head__lr=0.02)
+    project.run("dvc", "repro")
+    project.commit("faster")
+    project.run("dvc", "push", "--run-cache")
+    clone.run("git", "pull", "--quiet")
+    shown = clone.run("dvc", "repro", "--pull")
+    assert "Running stage" not in shown
+    assert clone.digests() == project.digests()
     assert colleague.files_with(servers.secrets, project.folder, clone.folder) == []
