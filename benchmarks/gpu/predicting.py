@@ -16,10 +16,10 @@ from rich.console import Console
 
 from benchmarks.gpu.inputs import SIZE, Row, options, seconds, write_model, write_photographs
 from benchmarks.result_tables import markdown
+from thaw.serving.batch_decoding import decoded
 from thaw.serving.batch_prediction import predict_folder
 from thaw.serving.batch_results import in_batches
 from thaw.serving.computing import choose_computing
-from thaw.serving.decoding_pool import decoded
 
 if TYPE_CHECKING:
     from benchmarks.gpu.inputs import Options

@@ -336,7 +336,7 @@ def test_a_data_folder_on_another_disk_is_valid(project: Path) -> None:
     prepare.main()
 
 
-def test_the_digits_are_replaced_by_the_next_run(project: Path) -> None:
+def test_a_second_prepare_replaces_the_digits_of_the_first(project: Path) -> None:
     for _ in range(2):
         prepare.main()
     pipeline.check()

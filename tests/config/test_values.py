@@ -64,7 +64,7 @@ def test_the_defaults_have_no_result_values() -> None:
     assert result_values(Params()) == {}
 
 
-def test_result_values_are_those_of_the_sections() -> None:
+def test_result_values_are_the_values_of_the_named_sections_that_are_not_neutral() -> None:
     assert result_values(settings.PARAMS, ["seed", "backbone", "tracking", "resources"]) == {
         "backbone.image_size": 64,
         "backbone.crop_pct": 1.0,

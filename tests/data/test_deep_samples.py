@@ -59,7 +59,9 @@ def test_grey_keeps_its_levels_under_the_range_of_the_image_or_a_given_one(
 
 @pytest.mark.parametrize("pixel_range", ["image", (0.0, 4095.0)])
 @pytest.mark.parametrize("kind", ["png", *STORED])
-def test_colours_keep_their_levels(kind: Any, pixel_range: Any) -> None:
+def test_colours_of_16_bits_are_scaled_to_8_bits_by_the_given_range(
+    kind: Any, pixel_range: Any
+) -> None:
     values = colours()
     if kind == "png":
         content = png_16(values)

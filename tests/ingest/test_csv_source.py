@@ -144,7 +144,7 @@ def test_an_absolute_path_is_the_same_image(
     assert problem.endswith("is listed twice (line 2)")
 
 
-def test_splits_may_be_spelled_as_in_folders(tmp_path: Path) -> None:
+def test_a_csv_file_may_spell_split_names_in_every_way_that_folders_may(tmp_path: Path) -> None:
     rows = ["1.png,a,Training", "2.png,a,valid", "3.png,b, TEST ", "4.png,b,train"]
     found = table(tmp_path, "\n".join(["path,label,split", *rows]))
     assert [sample.split for sample in found.samples] == ["train", "val", "test", "train"]

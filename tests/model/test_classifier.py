@@ -102,14 +102,14 @@ def test_dropout_of_a_frozen_block_stays_off_and_that_of_the_head_goes_on() -> N
     assert modes == [False, True]
 
 
-def test_evaluation_mode_reaches_everything() -> None:
+def test_eval_sets_every_module_to_evaluation_mode() -> None:
     model = tiny.classifier()
     apply_plan(model, last_blocks(2, 3, "train"))
     model.train().eval()
     assert not any(module.training for module in model.modules())
 
 
-def test_without_a_plan_everything_wakes() -> None:
+def test_train_without_a_freeze_plan_sets_every_module_to_training_mode() -> None:
     model = tiny.classifier().train()
     assert all(module.training for module in model.modules())
 

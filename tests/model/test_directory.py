@@ -297,7 +297,9 @@ class Marker:
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "data.pth", "loader.py", "__init__.py", ".hidden"])
-def test_one_file_too_many_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_model_folder_with_an_additional_file_is_refused(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
     marker = tmp_path / "marker"
     (folder / name).write_bytes(pickle.dumps(Marker(marker)))
     with pytest.raises(ThawError, match=rf"do not belong to a model: '{re.escape(name)}'"):

@@ -57,7 +57,7 @@ def test_text_that_is_no_object_is_refused(text: str) -> None:
         read_object(text)
 
 
-def test_an_object_with_another_digest_is_changed() -> None:
+def test_an_object_whose_digest_does_not_match_is_reported_as_changed() -> None:
     with pytest.raises(ChangedError):
         check_digest({"a": 1, "digest": "0"})
 

@@ -212,7 +212,7 @@ def test_a_promotion_that_is_not_possible_is_refused_with_one_line(local: Shop) 
         offer(local, "missing")
     with pytest.raises(ThawError, match="moves that alias itself"):
         promotion.promote(local.params, local.prepared, PromotionRequest(name, "previous"))
-    with pytest.raises(ThawError, match="an alias is of letters"):
+    with pytest.raises(ThawError, match="is not a valid alias: start with a letter"):
         commands.history(local.params.tracking, name, "a/b")
     for alias in ("latest", "Latest", "v2", "V10"):
         with pytest.raises(ThawError, match="is reserved by MLflow"):

@@ -13,7 +13,7 @@ def test_usual_names_are_accepted(alias: str) -> None:
 
 @pytest.mark.parametrize("alias", ["", "a/b", "2nd", "a b"])
 def test_names_with_other_characters_are_refused(alias: str) -> None:
-    with pytest.raises(ThawError, match="an alias is of letters"):
+    with pytest.raises(ThawError, match="is not a valid alias: start with a letter"):
         check_alias(alias)
 
 

@@ -232,7 +232,7 @@ def test_csv_is_served(server: TestClient) -> None:
     assert len(json.loads(body)["predictions"]) == 2
 
 
-def test_the_model_is_healthy(server: TestClient) -> None:
+def test_a_server_with_the_model_answers_ping_with_200(server: TestClient) -> None:
     assert server.get("/ping").status_code == 200
 
 

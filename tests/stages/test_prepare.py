@@ -97,7 +97,9 @@ def test_the_report_tells_what_the_manifest_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
-def test_the_same_images_give_the_same_bytes(tmp_path: Path, encoding: str) -> None:
+def test_prepare_writes_the_same_bytes_when_it_runs_again_on_the_same_images(
+    tmp_path: Path, encoding: str
+) -> None:
     root = tiny.images(tmp_path / "raw")
     first, second = out(tmp_path, "first"), out(tmp_path, "second")
     for folder in (first, second):

@@ -100,5 +100,5 @@ def test_gpus_are_counted() -> None:
 
 
 @pytest.mark.gpu
-def test_the_first_gpu_computes() -> None:
+def test_the_device_cuda_computes_on_a_gpu() -> None:
     assert torch.ones(2, device=choose_device("cuda")).sum().item() == 2

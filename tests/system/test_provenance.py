@@ -52,7 +52,7 @@ def test_equal_parts_give_an_equal_key_in_any_order_of_their_keys() -> None:
         ((), ("",)),
     ],
 )
-def test_different_parts_give_a_different_key(
+def test_provenance_keys_of_different_parts_differ(
     one: tuple[object, ...], other: tuple[object, ...]
 ) -> None:
     assert provenance.key(*one) != provenance.key(*other)

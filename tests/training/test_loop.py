@@ -295,7 +295,7 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(
 
 @pytest.mark.parametrize("policy", ["frozen", "fixed", "affine"])
 @pytest.mark.parametrize("at", [4, 6, 13])
-def test_killed_under_another_policy_it_ends_in_the_same_bits(
+def test_a_killed_training_resumes_to_the_same_bits_under_each_batchnorm_policy(
     tmp_path: Path, policy: BatchNormPolicy, at: int
 ) -> None:
     training = Training(tmp_path / "data", policy)
@@ -306,7 +306,7 @@ def test_killed_under_another_policy_it_ends_in_the_same_bits(
 
 
 @pytest.mark.parametrize("name", phase.VARIANTS)
-def test_killed_in_each_epoch_of_any_variant_it_ends_in_the_same_bits(
+def test_a_training_killed_in_any_epoch_resumes_to_the_same_bits_in_each_variant(
     tmp_path: Path, name: str
 ) -> None:
     training = Training(tmp_path / "data", "train", 3, phase.VARIANTS[name])

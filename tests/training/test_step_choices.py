@@ -57,7 +57,7 @@ def test_measured_choices_are_stored_and_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"device": "NVIDIA H100"}, {"processes": 2}])
-def test_choices_of_another_device_are_measured_again(
+def test_step_choices_of_another_device_or_number_of_processes_are_measured_again(
     tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     path = tmp_path / "choices.json"

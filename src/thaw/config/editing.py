@@ -100,7 +100,7 @@ def _set(text: str, key: str, value: Any) -> str:
 
 
 def _orders(key: str) -> list[list[str]]:
-    """Return the names of the parameters beside each part of the dotted ``key``, in order."""
+    """Return, for each part of the dotted ``key``, all names on its level as they are declared."""
     orders: list[list[str]] = []
     schema: type[BaseModel] = Params
     for part in key.split("."):

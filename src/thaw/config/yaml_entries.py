@@ -98,7 +98,10 @@ def _insert_in_flow(text: str, node: Node, place: int, name: str, value: str) ->
 
 
 def insert_lines(text: str, place: int, lines: Sequence[str], indent: str) -> str:
-    """Insert ``lines`` at ``place``, the start of a line or the end of the text."""
+    """Return ``text`` with ``lines`` inserted at ``place``, each after ``indent``.
+
+    ``place`` is the start of a line or the end of the text.
+    """
     if not lines:
         return text
     newline = line_break(text)

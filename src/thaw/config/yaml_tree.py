@@ -60,12 +60,15 @@ class Node:
         return self.kind in {"list", "mapping"} and not self.items and not self.pairs
 
     def find(self, name: str) -> tuple[Node, Node] | None:
-        """Return the key ``name`` of a mapping, and its value; None if it is not there itself."""
+        """Return the nodes of the key ``name`` and its value; None if this mapping has no such key.
+
+        Keys that ``<<`` merges into the mapping do not count.
+        """
         return next((pair for pair in self.pairs if pair[0].text == name), None)
 
 
 def parse(text: str) -> Node:
-    """Return the root of the one document in ``text``, which is valid YAML."""
+    """Return the root node of ``text``, which must be one valid YAML document."""
     events = YAML(typ="safe", pure=True).parse(text)
     wanted = (event for event in events if not isinstance(event, _MARKERS))
     return _node(text, next(wanted), wanted, in_flow=False)

@@ -1,4 +1,4 @@
-"""Random changes of one image, each drawn from (seed, epoch, image id) only.
+"""Random changes of the images of a batch, each drawn from (seed, epoch, image id) only.
 
 On a CPU, sums over pixels are computed image by image: torch splits a sum over a batch of one image
 in another way than a sum over several, so the bits would depend on the batch. On a GPU, that would

@@ -45,7 +45,7 @@ _LONGEST_THUMBNAIL = 1024  # pixels on a side
 
 
 def pack_problem(pixels: NDArray[np.uint8], config: Prepare) -> str | None:
-    """Return why an image (H, W, 3) cannot be packed under ``config``; None if it can."""
+    """Return why an image (H, W, 3) is too large for a JPEG; None if it fits or is stored raw."""
     height, width, _ = pixels.shape
     if config.encoding != "jpeg" or max(height, width) <= _LONGEST_JPEG:
         return None

@@ -1,4 +1,4 @@
-"""Initial weights for training from scratch: He, Glorot, and Gabor filters."""
+"""Initial weights for training from scratch, and a context that skips random initialisation."""
 
 from __future__ import annotations
 

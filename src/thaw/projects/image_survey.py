@@ -72,7 +72,7 @@ def survey(path: Path) -> Survey:
         ThawError: there is no such folder or file, or the CSV file is not valid.
     """
     if not path.exists():
-        raise ThawError(f"--images: there is no {path}")
+        raise ThawError(f"--images: there is no {path}: give a folder of images, or a CSV file")
     if path.is_file():
         _refuse_other_file(path)
     is_csv = path.is_file()

@@ -40,7 +40,7 @@ class Upgrade:
     Attributes:
         lock: The new ``thaw.lock``.
         texts: The new text of each file that changes, except for ``thaw.lock``.
-        changed: The stages whose code is not that of their outputs.
+        changed: The stages whose code has changed since their outputs were computed.
         renames: The parameters that get another name.
         outputs: The files of outputs that get the names which ``dvc.yaml`` lists now.
         accepted: The stages whose outputs DVC takes over: those in ``kept``, and, if ``dvc.yaml``
@@ -64,7 +64,7 @@ class Upgrade:
 def plan_upgrade(*, keep: bool = False) -> Upgrade:
     """Return what the upgrade of the project in the working directory changes.
 
-    With ``keep``, the outputs of stages are kept in which nothing but the code has changed.
+    With ``keep``, the outputs of each stage in which only the code has changed are kept.
 
     Raises:
         ThawError: a file of the project is damaged, or DVC fails.

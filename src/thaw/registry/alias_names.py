@@ -1,4 +1,4 @@
-"""Check the names of aliases."""
+"""Rules for the names of aliases of registered models."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ def check_alias(alias: str) -> None:
     """Raise if ``alias`` cannot be the name of an alias.
 
     Raises:
-        ThawError: it has other characters, or MLflow reserves it.
+        ThawError: it does not start with a letter, has other characters than letters, digits, ``_``
+            and ``-``, or is reserved by MLflow.
     """
     if not _ALIAS.fullmatch(alias):
-        raise ThawError(f"{alias!r}: an alias is of letters, digits, '_' and '-'")
+        raise ThawError(
+            f"{alias!r} is not a valid alias: start with a letter, then use letters, digits, "
+            "'_' or '-'"
+        )
     if _RESERVED.fullmatch(alias):
-        raise ThawError(f"{alias!r} is reserved by MLflow, as are v1, v2 ...: name another alias")
+        raise ThawError(f"{alias!r} is reserved by MLflow, as are v1, v2 ...: choose another alias")

@@ -160,7 +160,7 @@ def _copy_to_server(
             return there
         made = _copy_run(client, target, experiment, run)
         target.log_artifacts(made.info.run_id, str(files))
-        target.log_artifacts(made.info.run_id, str(_model_folder(model)), "model")
+        target.log_artifacts(made.info.run_id, str(_model_folder(model, found.uri)), "model")
     _create_model(target, name)
     new_id = made.info.run_id
     tags = {tag: text.replace(entry.run_id, new_id) for tag, text in _tags(entry, found).items()}
@@ -171,10 +171,10 @@ def _copy_to_server(
     return version
 
 
-def _model_folder(downloaded: Path) -> Path:
+def _model_folder(downloaded: Path, uri: str) -> Path:
     found = sorted(downloaded.rglob("MLmodel"))
     if not found:
-        raise ThawError("the version has no MLmodel: its files are not complete")
+        raise ThawError(f"{uri} has no file MLmodel: its files are incomplete")
     return found[0].parent
 
 

@@ -133,7 +133,9 @@ def _decision(tags: Mapping[str, str]) -> Decision:
 def _one_of(tags: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
     value = tags.get(name)
     if value not in allowed:
-        raise BadRowError(f"its tag {name} is {str(value)[:40]!r}")
+        raise BadRowError(
+            f"its tag {name} is {str(value)[:40]!r}, not one of {', '.join(filter(None, allowed))}"
+        )
     return value
 
 

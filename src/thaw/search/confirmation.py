@@ -34,7 +34,7 @@ _MAX_FAILURES = 3  # of one trial at one seed, over all runs of the command
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial and its values on the new seeds; infinitely bad where training diverged."""
+    """A trial and its values on the new seeds: plus or minus infinity if training diverged."""
 
     trial: FrozenTrial
     values: list[float]
@@ -62,7 +62,7 @@ def finalists(study: optuna.Study, dimensions: Sequence[Dimension]) -> list[Froz
 def open_confirmation(
     study: optuna.Study, definition: StudyDefinition, storage: RDBStorage
 ) -> optuna.Study:
-    """Return the study that trains the finalists again; add the trials that it lacks."""
+    """Return the study that trains the finalists again, with a trial for each and each new seed."""
     with exclusive_lock(storage):
         confirmation = optuna.create_study(
             storage=storage,

@@ -43,8 +43,8 @@ def open_study(
     study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
     if study.user_attrs.get(_KEY) != definition.key:
         raise ThawError(
-            f"the study {name} was made with other parameters, another space or other data: give "
-            "--study another name, or none"
+            f"the study {name} was made with other parameters, another search space or other data: "
+            "give another name with --study, or omit --study"
         )
     # The same seed in two workers, or again after a restart, would draw the same trials.
     seed = derived_seed(params.seed, worker, len(study.get_trials(deepcopy=False)), bits=31)

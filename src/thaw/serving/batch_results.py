@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thaw.data.prefetching import delayed
-from thaw.serving.decoding_pool import decoded, read_batch
+from thaw.serving.batch_decoding import decoded, read_batch
 from thaw.system.bounded_pool import map_in_order
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.model.predictor import Predictor
-    from thaw.serving.decoding_pool import DecodedBatch
+    from thaw.serving.batch_decoding import DecodedBatch
 
 _MOST_ON_DEVICE = 2  # batches that a GPU has to compute, so that it does not wait for the next one
 _NOT_FINITE = "the model gave a probability that is not finite"

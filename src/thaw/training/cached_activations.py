@@ -1,4 +1,4 @@
-"""Compute the activations of frozen blocks once, and read them from the cache afterwards."""
+"""Compute the activations of frozen blocks once; read them from ``activation_cache`` afterwards."""
 
 from __future__ import annotations
 

@@ -38,10 +38,10 @@ def fewest_parts(rehearsal: Rehearsal) -> int:
 
 @contextlib.contextmanager
 def shortage_explained(rehearse: Callable[[], Rehearsal], where: str) -> Iterator[None]:
-    """Say what would fit, if a step in the block exhausts the memory.
+    """Replace an out-of-memory error in the block by one that says how many images fit.
 
     Raises:
-        MemoryShortageError: it did, ``where``.
+        MemoryShortageError: the memory was exhausted; the message names the place ``where``.
         Exception: any other error of the block.
     """
     try:
@@ -77,7 +77,7 @@ def _what_fits(rehearsal: Rehearsal, where: str) -> str:
 
 
 def _candidates(rehearsal: Rehearsal) -> list[int]:
-    """Return the divisors of the images of a process, where BatchNorm allows so small pieces."""
+    """Return the divisors of the number of images that leave pieces large enough for BatchNorm."""
     images = len(rehearsal.batch.inputs)
     return [
         parts
@@ -87,7 +87,7 @@ def _candidates(rehearsal: Rehearsal) -> list[int]:
 
 
 def _smallest(rehearsal: Rehearsal) -> int:
-    """Return the fewest images of a piece: under the policy ``train`` it is normalised alone."""
+    """Return the fewest images of a piece: policy ``train`` normalises each piece by itself."""
     return SMALL_BATCH if _has_batch_statistics(rehearsal) else 1
 
 

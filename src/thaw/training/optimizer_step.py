@@ -1,4 +1,4 @@
-"""One update of the weights: penalties, clipping, noise, and no gradient that is not finite."""
+"""One update of the weights: penalties, clipping and noise; non-finite gradients change nothing."""
 
 from __future__ import annotations
 

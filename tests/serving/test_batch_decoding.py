@@ -10,8 +10,8 @@ import torch
 from tests.registry.served import image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving import decoding_pool
-from thaw.serving.decoding_pool import decoded, read_batch
+from thaw.serving import batch_decoding
+from thaw.serving.batch_decoding import decoded, read_batch
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def paths(tmp_path: Path) -> list[str]:
 @pytest.fixture(params=["threads", "processes"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     few = 10**9 if request.param == "threads" else 0
-    monkeypatch.setattr(decoding_pool, "_FEW", few)
+    monkeypatch.setattr(batch_decoding, "_FEW", few)
     return str(request.param)
 
 
@@ -64,10 +64,10 @@ def test_processes_decode_where_the_images_are_many(
     def pid_of_batch(*_: object) -> int:
         return os.getpid()
 
-    monkeypatch.setattr(decoding_pool, "read_batch", pid_of_batch)
+    monkeypatch.setattr(batch_decoding, "read_batch", pid_of_batch)
     found: list[object] = list(decoded(reader, tmp_path, [paths]))
     assert found == [os.getpid()]
-    monkeypatch.setattr(decoding_pool, "_FEW", COUNT)
+    monkeypatch.setattr(batch_decoding, "_FEW", COUNT)
     found = list(decoded(reader, tmp_path, [paths, paths]))
     assert os.getpid() not in found
 
@@ -75,19 +75,19 @@ def test_processes_decode_where_the_images_are_many(
 def test_threads_decode_where_processes_cannot_share_memory(
     reader: ImageReader, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding_pool, "_FEW", COUNT)
-    assert decoding_pool._suits_processes(reader, [paths])
+    monkeypatch.setattr(batch_decoding, "_FEW", COUNT)
+    assert batch_decoding._suits_processes(reader, [paths])
     needed = cores() * 2 * COUNT * 3 * reader.preprocessing.image_size**2
 
     class Usage:
         free = 2 * needed
 
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
-    assert not decoding_pool._suits_processes(reader, [paths])
+    assert not batch_decoding._suits_processes(reader, [paths])
     Usage.free += 1
-    assert decoding_pool._suits_processes(reader, [paths])
+    assert batch_decoding._suits_processes(reader, [paths])
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
-    assert not decoding_pool._suits_processes(reader, [paths])
+    assert not batch_decoding._suits_processes(reader, [paths])
 
 
 def test_a_killed_process_is_named_in_one_line(
@@ -96,8 +96,8 @@ def test_a_killed_process_is_named_in_one_line(
     def killed(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(decoding_pool, "_FEW", 0)
-    monkeypatch.setattr(decoding_pool, "read_batch", killed)
+    monkeypatch.setattr(batch_decoding, "_FEW", 0)
+    monkeypatch.setattr(batch_decoding, "read_batch", killed)
     with pytest.raises(ThawError, match="a process that decodes images was killed"):
         list(decoded(reader, tmp_path, [paths]))
 

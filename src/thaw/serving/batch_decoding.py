@@ -1,4 +1,4 @@
-"""Decode batches of image files on all cores, ahead of the device that computes them."""
+"""Decode the image files of `thaw predict` in batches, on all cores, ahead of the device."""
 
 from __future__ import annotations
 
