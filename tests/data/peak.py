@@ -41,6 +41,11 @@ def rise(work: Callable[[], object]) -> float:
     return (_status("VmHWM") - before) / 1e6
 
 
+def resident() -> float:
+    """Return the resident memory in megabytes."""
+    return _status("VmRSS") / 1e6
+
+
 def _status(key: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"{key}:"))

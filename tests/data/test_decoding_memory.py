@@ -3,16 +3,18 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.data.corpus import bombs, large_tile
-from tests.data.peak import PREPROCESSING, environment, read, rise
+from tests.data.peak import PREPROCESSING, environment, read, resident, rise
 from tests.data.pictures import plain
 from thaw.data.decoding import DecodeError, decode
-from thaw.data.decoding_memory import memory_problem
+from thaw.data.decoding_memory import memory_needed, memory_problem, memory_to_open
 
 MOST_MEGABYTES = 300
 
@@ -20,7 +22,8 @@ MOST_MEGABYTES = 300
 def problem(content: bytes, *, all_bits: bool = False, as_large_as: int = 0) -> str | None:
     image = Image.open(io.BytesIO(content))
     padded = content + bytes(max(0, as_large_as - len(content)))
-    return memory_problem(image, image.size, padded, all_bits=all_bits)
+    needed = memory_needed(image, image.size, padded, all_bits=all_bits)
+    return memory_problem(needed, image.size, padded)
 
 
 def test_a_small_file_with_many_pixels_is_refused_with_the_memory_that_it_needs() -> None:
@@ -49,8 +52,41 @@ def test_a_jpeg_that_is_scaled_down_needs_little_unless_it_is_progressive() -> N
         content = plain("JPEG", "RGB", 9000, 9000, quality=5, progressive=progressive)
         image = Image.open(io.BytesIO(content))
         image.draft(None, (300, 300))
-        found = memory_problem(image, (9000, 9000), content, all_bits=False)
+        needed = memory_needed(image, (9000, 9000), content, all_bits=False)
+        found = memory_problem(needed, (9000, 9000), content)
         assert (found is not None) == progressive
+
+
+def test_no_file_may_take_more_than_600_mb() -> None:
+    size, content = (7000, 7000), bytes(9_000_000)
+    assert memory_problem(600e6, size, content) is None
+    reason = memory_problem(601e6, size, content)
+    assert reason is not None
+    assert reason.endswith("take 601 MB to decode, and the limit is 600 MB: shrink the image")
+
+
+@pytest.mark.parametrize(("length", "is_accepted"), [(1_500_000, True), (1_000_000, False)])
+def test_a_webp_photograph_of_24_megapixels_is_accepted(length: int, is_accepted: bool) -> None:
+    content = plain("WEBP", "RGB", 6000, 4000, method=0)
+    content += bytes(length - len(content))
+    needed = memory_to_open(content)
+    assert needed == pytest.approx(386e6, rel=0.01)
+    assert (memory_problem(needed, (6000, 4000), content) is None) == is_accepted
+
+
+@pytest.mark.parametrize(("kind", "side"), [("WEBP", 7000), ("GIF", 9900)])
+def test_formats_that_allocate_when_opened_are_refused_before(
+    kind: str, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"lossless": True, "method": 0} if kind == "WEBP" else {}
+    content = plain(kind, "P" if kind == "GIF" else "RGB", side, side, **options)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the file was opened")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(DecodeError, match=rf"{side} x {side} pixels .* MB to decode"):
+        decode(content, short_side=256, max_megapixels=100.0)
 
 
 @pytest.mark.soak
@@ -93,6 +129,36 @@ def test_files_just_below_the_limit_stay_within_the_memory_that_is_promised(coun
         assert float(megabytes) < MOST_MEGABYTES
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory through /proc")
+def test_images_decoded_at_once_do_not_add_up_and_their_memory_is_given_back() -> None:
+    command = [sys.executable, "-m", "tests.data.test_decoding_memory", "at once"]
+    never = str(4 << 30)  # as `thaw` starts its processes: glibc keeps freed memory
+    kept = {"MALLOC_MMAP_THRESHOLD_": never, "MALLOC_TRIM_THRESHOLD_": never}
+    done = subprocess.run(command, env=environment() | kept, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    accepted, refused = results
+    assert accepted[2] == "(1, 3, 224, 224)"
+    assert "MB to decode" in refused[2]
+    for peak, left, _ in results:
+        assert float(peak) < MOST_MEGABYTES
+        assert float(left) < 40
+
+
+def _measure_at_once() -> None:
+    """Print the peak, the rise afterwards, and the result for files that 4 threads decode."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, [plain("PNG", "RGBA", 400, 300)] * 8))
+        for side in (2600, 5000):
+            content = plain("WEBP", "RGB", side, side, lossless=True, method=0)
+            read(content)
+            said: list[str] = []
+            before = resident()
+            work = partial(pool.map, read, [content] * 4)
+            peak = rise(lambda work=work, said=said: said.extend(work()))  # type: ignore[misc]
+            print(peak, resident() - before, *set(said))
+
+
 def _measure(count: int) -> None:
     """Print the rise in megabytes and the result for the first files of ``LARGEST``."""
     read(plain("PNG", "RGBA", 400, 300))  # imports and allocations that happen once
@@ -103,4 +169,7 @@ def _measure(count: int) -> None:
 
 
 if __name__ == "__main__":
-    _measure(int(sys.argv[1]))
+    if sys.argv[1] == "at once":
+        _measure_at_once()
+    else:
+        _measure(int(sys.argv[1]))

@@ -7,6 +7,7 @@ cannot be converted are refused.
 from __future__ import annotations
 
 import io
+import traceback
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,8 +17,11 @@ from PIL import Image, UnidentifiedImageError
 
 from thaw.data import deep_samples
 from thaw.data.colours import GREY, ColourError, conversion_of, has_equal_channels, to_rgb
-from thaw.data.decoding_memory import memory_problem
+from thaw.data.decoding_budget import MemoryShare
+from thaw.data.decoding_errors import incomplete_reason, reason_of
+from thaw.data.decoding_memory import memory_needed, memory_problem, memory_to_open
 from thaw.data.file_kinds import reason_not_opened, size_by_header
+from thaw.data.header_sizes import gif_size, webp_size
 from thaw.data.limits import STRIP_PIXELS, shape_problem, strips
 from thaw.data.orientation import operation_of, upright_rows, upright_size
 
@@ -33,6 +37,10 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 class DecodeError(Exception):
     """The bytes are not a usable image; the message states the reason."""
+
+
+class TooManyPixelsError(DecodeError):
+    """The image is larger than the caller's ``max_megapixels``."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +73,42 @@ def decode(
     """
     if not content:
         raise DecodeError("the file is empty")
+    memory = MemoryShare()
     try:
         # Pillow warns from 89 megapixels on. Here the caller sets the limit, and it is checked. It
         # also warns of damaged metadata, which thaw does not use.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = _open(content, max_megapixels)
-            return _convert(image, content, short_side, pixel_range)
+            return _decoded(content, short_side, max_megapixels, pixel_range, memory)
     except DecodeError:
         raise
-    except ColourError as error:
-        raise DecodeError(str(error)) from None
     except MemoryError:  # this error has no text
         raise DecodeError("cannot be decoded: there is not enough memory") from None
     except Exception as error:
-        raise DecodeError(f"cannot be decoded: {' '.join(str(error).split())}") from None
+        traceback.clear_frames(error.__traceback__)  # they refer to the image
+        if isinstance(error, ColourError):
+            raise DecodeError(str(error)) from None
+        raise DecodeError(f"cannot be decoded: {reason_of(error)}") from None
+    finally:
+        memory.release()
+
+
+def _decoded(
+    content: bytes,
+    short_side: int,
+    max_megapixels: float,
+    pixel_range: PixelRange,
+    memory: MemoryShare,
+) -> Decoded:
+    """Decode ``content`` with ``memory``, which is released after the image is deleted."""
+    if (size := webp_size(content) or gif_size(content)) and 0 not in size:
+        _check_size(*size, max_megapixels)
+        needed = memory_to_open(content)
+        if problem := memory_problem(needed, size, content):
+            raise DecodeError(problem)
+        memory.take(needed)
+    image = _open(content, max_megapixels)
+    return _convert(image, content, short_side, pixel_range, memory)
 
 
 def _open(content: bytes, max_megapixels: float) -> Image.Image:
@@ -95,13 +124,17 @@ def _open(content: bytes, max_megapixels: float) -> Image.Image:
     except Image.DecompressionBombError as error:  # Pillow's own limit, above all of ours
         if size := size_by_header(content, FORMATS):
             _check_size(*size, max_megapixels)
-        raise DecodeError(f"too many pixels: {error}") from None
+        raise DecodeError(f"cannot be decoded: {reason_of(error)}") from None
     _check_size(*image.size, max_megapixels)
     return image
 
 
 def _convert(
-    image: Image.Image, content: bytes, short_side: int, pixel_range: PixelRange
+    image: Image.Image,
+    content: bytes,
+    short_side: int,
+    pixel_range: PixelRange,
+    memory: MemoryShare,
 ) -> Decoded:
     """Return the decoded, upright, downsized RGB image that was opened from ``content``."""
     size = image.size
@@ -118,8 +151,12 @@ def _convert(
         deep_samples.correct_byte_order(image)
     raw = deep_samples.raw_mode(image)
     all_bits = pixel_range not in {"type", "clip"} and deep_samples.has_deep_colours(image, raw)
-    if problem := memory_problem(image, size, content, all_bits=all_bits):
+    needed = memory_needed(image, size, content, all_bits=all_bits)
+    if problem := memory_problem(needed, size, content):
+        if reason := incomplete_reason(image, content):
+            problem = f"cannot be decoded: {reason}"
         raise DecodeError(problem)
+    memory.take(needed)
     image.load()
     operation = operation_of(image)
     if operation is not None:
@@ -140,9 +177,9 @@ def _check_size(width: int, height: int, max_megapixels: float) -> None:
     if problem := shape_problem(width, height):
         raise DecodeError(problem)
     if width * height > max_megapixels * 1e6:
-        raise DecodeError(
-            f"{width} x {height} pixels, more than prepare.max_megapixels = {max_megapixels:g}: "
-            "shrink the image, or raise the limit"
+        raise TooManyPixelsError(
+            f"{width} x {height} pixels, more than max_megapixels = {max_megapixels:g}: "
+            "shrink the image"
         )
 
 

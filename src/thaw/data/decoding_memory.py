@@ -1,7 +1,7 @@
 """The memory that decoding an image takes, estimated from its header, and its limit.
 
 A file of some kilobytes can hold a hundred megapixels of one colour. Large photographs need much
-memory as well, but their files are large: the limit grows with the file.
+memory as well, but their files are large: the limit grows with the file, up to 600 MB.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PIL import JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from thaw.data.header_sizes import gif_size, webp_size
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,12 +27,26 @@ _BITS, _TILE_WIDTH, _TILE_LENGTH = 258, 322, 323  # TIFF 6.0, sections 8 and 15
 
 _ANY_FILE = 200e6  # bytes that the smallest file may take
 _PER_BYTE = 100  # bytes per byte of the file
+_PER_BYTE_OF_WEBP = 260  # 24 megapixels in 1.5 MB, and 260 MB in 1 MB
+_MOST = 600e6  # bytes that any file may take
 
 
-def memory_problem(
+def memory_to_open(content: bytes) -> float:
+    """Return the bytes that decoding takes in formats whose pixels are allocated in `Image.open`.
+
+    0 for other formats: `memory_needed` estimates them after opening.
+    """
+    if size := webp_size(content):
+        return size[0] * size[1] * _OF_WEBP
+    if size := gif_size(content):
+        return size[0] * size[1] * _BY_MODE["L"]
+    return 0.0
+
+
+def memory_needed(
     image: Image.Image, size: tuple[int, int], content: bytes, *, all_bits: bool
-) -> str | None:
-    """Return why decoding an opened image takes too much memory; None if it does not.
+) -> float:
+    """Return the bytes that decoding an opened image takes.
 
     ``size`` (width, height) is that in the file ``content``, which JPEG may scale down while it
     decodes. ``all_bits``: colours of 16 bits are read with all bits.
@@ -43,12 +59,20 @@ def memory_problem(
         needed += width * height * _coefficients_per_pixel(image) * _OF_COEFFICIENT
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         needed = max(needed, _bytes_of_tile(image))
-    if needed <= max(_ANY_FILE, _PER_BYTE * len(content)):
+    return needed
+
+
+def memory_problem(needed: float, size: tuple[int, int], content: bytes) -> str | None:
+    """Return why ``needed`` bytes are too much to decode ``content``; None if they are not."""
+    ratio = _PER_BYTE_OF_WEBP if webp_size(content) else _PER_BYTE
+    if needed <= min(_MOST, max(_ANY_FILE, ratio * len(content))):
         return None
+    limit = f"{_MOST / 1e6:.0f} MB"
+    if ratio * len(content) < _MOST:
+        limit = f"{_ANY_FILE / 1e6:.0f} MB or {ratio} times the file"
     return (
-        f"{width} x {height} pixels in a file of {len(content):,} bytes take {needed / 1e6:.0f} MB "
-        f"to decode, and the limit is {_ANY_FILE / 1e6:.0f} MB or {_PER_BYTE} times the file: "
-        "shrink the image"
+        f"{size[0]} x {size[1]} pixels in a file of {len(content):,} bytes take "
+        f"{needed / 1e6:.0f} MB to decode, and the limit is {limit}: shrink the image"
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decoding import DecodeError, TooManyPixelsError, decode
 from thaw.data.packed_store import pack_problem
 from thaw.ingest.duplicates import difference_hash
 from thaw.ingest.file_states import FileState
@@ -119,6 +119,8 @@ def _read(allowed: Allowed, config: Prepare, sample: Sample) -> ReadImage | BadF
             return ReadImage(_record(sample, state, image, config), image.pixels)
     except OSError as error:
         reason = error.strerror or str(error)
+    except TooManyPixelsError as error:
+        reason = f"{error}, or raise prepare.max_megapixels"
     except (ValueError, DecodeError) as error:  # ValueError: a name with a zero byte
         reason = str(error)
     return BadFile(sample.path, reason, sample.label, state)

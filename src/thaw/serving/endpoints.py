@@ -132,7 +132,7 @@ def _admit_all(images: int, held: Reservation) -> None:
 
 # Reasons that name a parameter -> the text for a client.
 _FOR_CLIENTS = {
-    r"prepare\.max_megapixels = (\S+): shrink the image(, or raise the limit)?": (
+    r"max_megapixels = (\S+): shrink the image": (
         r"the \1 megapixels that are accepted: shrink the image"
     ),
     r"prepare\.range: type takes (.*): set prepare\.range .*": r"the model takes \1",

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from thaw.data.decoding_budget import DecodingBudget, MemoryShare
+
+
+def taking(budget: DecodingBudget, needed: float) -> tuple[threading.Thread, threading.Event]:
+    """Start a thread that takes ``needed`` bytes; the event is set when it has them."""
+    done = threading.Event()
+
+    def take() -> None:
+        budget.take(needed)
+        done.set()
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    return thread, done
+
+
+def test_images_wait_until_there_is_memory_and_are_admitted_in_order() -> None:
+    budget = DecodingBudget(100)
+    budget.take(60)
+    budget.take(40)
+    _, large = taking(budget, 70)
+    time.sleep(0.05)
+    _, small = taking(budget, 10)
+    budget.give_back(40)
+    assert not large.wait(0.1)
+    assert not small.is_set()  # it fits, but it does not overtake
+    budget.give_back(60)
+    assert large.wait(5)
+    assert small.wait(5)
+
+
+def test_an_image_above_the_budget_is_decoded_alone() -> None:
+    budget = DecodingBudget(100)
+    budget.take(1)
+    _, done = taking(budget, 500)
+    assert not done.wait(0.1)
+    budget.give_back(1)
+    assert done.wait(5)
+    _, other = taking(budget, 1)
+    assert not other.wait(0.1)
+    budget.give_back(500)
+    assert other.wait(5)
+
+
+def test_a_share_takes_once_and_returns_all() -> None:
+    budget = DecodingBudget(100)
+    share = MemoryShare(budget)
+    share.take(0)
+    share.take(90)
+    share.take(80)
+    _, done = taking(budget, 50)
+    assert not done.wait(0.1)
+    share.release()
+    share.release()
+    assert done.wait(5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_has_a_budget_of_its_own() -> None:
+    budget = DecodingBudget(100)
+    budget.take(100)
+    child = os.fork()
+    if not child:
+        _, done = taking(budget, 100)
+        os._exit(0 if done.wait(5) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
