@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 import torch
 
 from tests import settings, tf32, tiny
+from tests.project import ROOT
 from tests.stages import small
 from thaw.context import Context
 from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.stages import evaluate
 from thaw.system import project_paths
@@ -122,3 +125,13 @@ def test_both_scores_are_written_beside_each_other() -> None:
     found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
     assert result.tta is not None
     assert found == {"test": result.scores.summary, "tta": result.tta.summary}
+
+
+@pytest.mark.parametrize("stage", TRAINING_STAGES)
+def test_a_missing_history_is_one_line_before_anything_is_written(stage: str) -> None:
+    path = project_paths.REPORTS / stage / project_paths.HISTORY
+    path.unlink()
+    shutil.copy(ROOT / "params.yaml", ".")
+    with pytest.raises(ThawError, match=f"{path} does not exist: run `dvc repro`"):
+        evaluate.main()
+    assert not (project_paths.REPORTS / "evaluate").exists()

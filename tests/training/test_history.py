@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from thaw.errors import ThawError
 from thaw.training import history
 from thaw.training.history import Row
 
@@ -37,3 +40,25 @@ def test_a_shorter_history_leaves_nothing_of_a_longer_one(tmp_path: Path) -> Non
     history.write(ROWS, tmp_path / "history.csv")
     history.write(ROWS[:1], tmp_path / "history.csv")
     assert history.read(tmp_path / "history.csv") == ROWS[:1]
+
+
+def test_a_missing_history_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ThawError, match=r"history\.csv does not exist: run `dvc repro`"):
+        history.read(tmp_path / "history.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"epoch,train_loss,val_loss,val_accuracy,lr\n",
+        b"epoch,val_loss\n0,1.0\n",
+        b"epoch,train_loss,val_loss,val_accuracy,lr\n0,,1.0",
+        b"epoch,train_loss,val_loss,val_accuracy,lr\n0,,one,0.5,0.0\n",
+        b"\x00\xff" * 100,
+    ],
+)
+def test_a_damaged_history_names_the_command(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(ThawError, match=r"is damaged \(.*\): delete it, then run `dvc repro`"):
+        history.read(tmp_path / "history.csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.config import overlaps
+from thaw.config import output_folders, overlaps
 from thaw.config.explanations import shortened
 from thaw.config.loading import PARAMS_FILE
 from thaw.config.machine_limits import refuse_too_many_processes
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def refuse_unusable_parameters(params: Params) -> None:
     """Raise if a path, an address or a number of processes cannot be used on this machine.
 
+    Folders of outputs that are links are refused, too.
+
     Raises:
         ThawError: names the parameter.
     """
@@ -31,6 +33,7 @@ def refuse_unusable_parameters(params: Params) -> None:
     ):
         _refuse_unreadable(key, path)
     overlaps.refuse_overlaps(params)
+    output_folders.refuse_links()
     refuse_too_many_processes(params)
     refuse_unusable_stores(params)
 

@@ -10,6 +10,7 @@ import typer
 from thaw.cli.early_checks import refuse_unusable_parameters, try_model
 from thaw.cli.project_folder import PREPARED, load_params
 from thaw.config.loading import PARAMS_FILE
+from thaw.config.output_folders import refuse_listed_folders
 from thaw.errors import ThawError, grouped
 from thaw.system import launching, tool_lock
 from thaw.system.stage_names import STAGES
@@ -57,6 +58,7 @@ def check() -> None:
             )
         raise ThawError(message)
     refuse_unusable(PREPARED)
+    refuse_listed_folders()
     typer.echo(f"{PARAMS_FILE} is valid{_described(params)}")
     if obstacles := name_obstacles(data):
         typer.echo(f"{FILE} names {len(obstacles)} entries of the data that DVC cannot read:")

@@ -172,7 +172,7 @@ def _inputs_of(project: Path) -> list[tuple[str, Path]]:
 
 
 def _links_inside(outputs: Iterable[Output]) -> Iterator[Output]:
-    """Yield the links inside of ``outputs``, because a stage writes through them."""
+    """Yield the links inside of ``outputs``, because a stage or DVC replaces them."""
     for output in outputs:
         for parent, folders, files in os.walk(output.path):
             for path in (Path(parent, name) for name in (*folders, *files)):

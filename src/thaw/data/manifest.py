@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thaw.system.files import write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -76,13 +78,14 @@ def write(rows: Sequence[Row], folder: Path, left_out: Sequence[LeftOut] = ()) -
     reason, so that the digest of data without such files stays the same.
     """
     names = [field.name for field in fields(Row)]
-    with (folder / FILE).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow([*names, _REASON] if left_out else names)
-        writer.writerows((*astuple(row), "") if left_out else astuple(row) for row in rows)
-        writer.writerows(
-            ("", each.path, "", each.label, LEFT_OUT, 0, 0, each.reason) for each in left_out
-        )
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow([*names, _REASON] if left_out else names)
+    writer.writerows((*astuple(row), "") if left_out else astuple(row) for row in rows)
+    writer.writerows(
+        ("", each.path, "", each.label, LEFT_OUT, 0, 0, each.reason) for each in left_out
+    )
+    write_whole(folder / FILE, stream.getvalue().encode())
 
 
 def read(folder: Path) -> Manifest:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from thaw.data.batches import batches
 from thaw.data.loading import batch_parts
+from thaw.system.pictures import write_png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def augmented(source: ImageSource, path: Path) -> None:
         draw.text((left, 2), f"epoch {column}" if column else "plain", "black", font)
         for row, pixels in enumerate(images):
             picture.paste(Image.fromarray(pixels), (left, _TITLE + row * side))
-    picture.save(path)
+    write_png(picture, path)
 
 
 def _augmented_pixels(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from thaw.system.pictures import write_figure
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,4 +29,4 @@ def draw(found: Rates, path: Path) -> None:
     axis.set_ylabel("training loss, smoothed (nats)")
     axis.set_title("Learning-rate range test")
     axis.legend()
-    figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.15)
+    write_figure(figure, path, dpi=110, bbox_inches="tight", pad_inches=0.15)

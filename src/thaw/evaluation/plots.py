@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from thaw.system.pictures import write_figure
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -170,7 +172,7 @@ def _name(label: str) -> str:
 
 def _save(figure: Figure, path: Path) -> None:
     # "tight" keeps titles visible beside long class names
-    figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.15)
+    write_figure(figure, path, dpi=110, bbox_inches="tight", pad_inches=0.15)
 
 
 def _long(classes: Sequence[str]) -> bool:

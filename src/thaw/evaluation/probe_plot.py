@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from matplotlib.figure import Figure
 
+from thaw.system.pictures import write_figure
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -47,5 +49,4 @@ def draw(single: Sequence[Probed], joined: Sequence[Probed], path: Path) -> None
     axis.set_ylabel("accuracy of a linear probe, cross-validated")
     axis.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    write_figure(figure, path, dpi=110)

@@ -9,6 +9,7 @@ import numpy as np
 
 from thaw.data.split_names import SPLITS, TRAIN
 from thaw.ingest.checks import conversion_counts, count_leaks, duplicates, label_conflicts
+from thaw.system.pictures import write_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -155,7 +156,7 @@ def draw(manifest: Manifest, store: PackedStore, path: Path) -> None:
     more = len(manifest.classes) - len(classes)
     title = f"{len(manifest.rows)} images in {len(manifest.classes)} classes"
     figure.suptitle(title + (f" ({more} classes not shown)" if more else ""), fontsize=11)
-    figure.savefig(path, dpi=100)
+    write_figure(figure, path, dpi=100)
 
 
 def _range(values: np.ndarray[Any, Any]) -> dict[str, int]:

@@ -52,7 +52,9 @@ def write_digits(folder: Path) -> None:
     for label in np.unique(digits.target):
         (folder / str(label)).mkdir(parents=True, exist_ok=True)
     for index, (image, label) in enumerate(zip(pixels, digits.target, strict=True)):
-        Image.fromarray(image).save(folder / str(label) / f"{index:04d}.png")
+        path = folder / str(label) / f"{index:04d}.png"
+        path.unlink(missing_ok=True)  # a link would be written through
+        Image.fromarray(image).save(path)
 
 
 def _list_folder(data: Data, _: Path) -> Listing:

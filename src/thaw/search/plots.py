@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import TrialState
 
 from thaw.system.files import write_whole
+from thaw.system.pictures import write_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,5 +81,5 @@ def _save(axes: Any, path: Path) -> None:
     from matplotlib import pyplot
 
     first = axes.flat[0] if hasattr(axes, "flat") else axes
-    first.figure.savefig(path, dpi=110, bbox_inches="tight")
+    write_figure(first.figure, path, dpi=110, bbox_inches="tight")
     pyplot.close(first.figure)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from thaw.stages import earlier_models
 from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.csv_text import csv_text
+from thaw.system.files import write_json, write_whole
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 from thaw.system.stage_names import TRAINING_STAGES
@@ -109,9 +109,8 @@ def write(result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None
     """Write metrics, tables and pictures into ``folder``."""
     scores = result.scores
     drawn = folder / "plots"
-    drawn.mkdir(parents=True, exist_ok=True)
     metrics = {"test": scores.summary} | ({"tta": result.tta.summary} if result.tta else {})
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(folder / "metrics.json", metrics)
     _write_csv(folder / "per_class.csv", scores.per_class)
     _write_csv(folder / "calibration.csv", scores.reliability)
     _write_csv(folder / "predictions.csv", _predictions(result, spec, data))
@@ -157,7 +156,7 @@ def _mistakes(result: Result, spec: ModelSpec) -> list[tuple[int, str, str, floa
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     lines: list[list[object]] = [list(rows[0]), *(list(row.values()) for row in rows)]
-    path.write_bytes(csv_text(lines).encode())
+    write_whole(path, csv_text(lines).encode())
 
 
 def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
@@ -188,7 +187,7 @@ def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, fold
         "version": registered.version,
         "alias": registered.alias,
     }
-    (folder / "registered.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_json(folder / "registered.json", content)
     if result.tta:
         plain, tta = result.scores.summary["accuracy"], result.tta.summary["accuracy"]
         say(f"test accuracy {plain:.4f}, with {views} augmented views averaged in {tta:.4f}")
@@ -221,6 +220,7 @@ def main() -> None:
     context = open_context(load(Params), project_paths.PREPARED)
     folder = project_paths.REPORTS / "evaluate"
     classifier, spec = earlier_models.load(MODEL)
+    _histories()  # a missing file is reported before the images are scored
     result = run(context, classifier, spec)
     if context.runtime.is_main:
         with only_process(project_paths.SCRATCH / "evaluate.lock", "the stage evaluate"):

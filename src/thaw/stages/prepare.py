@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from thaw.config import overlaps
+from thaw.config import output_folders, overlaps
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data import integrity, manifest
@@ -25,7 +24,7 @@ from thaw.ingest.sources import list_images
 from thaw.ingest.splits import fill_splits, given_split_problems, split, split_problems
 from thaw.system import project_paths
 from thaw.system.console import say, warn
-from thaw.system.files import write_whole
+from thaw.system.files import write_json, write_whole
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 
@@ -132,6 +131,7 @@ def main() -> None:
     die_with_parent()
     params = load(Params)
     overlaps.refuse_overlaps(params)
+    output_folders.refuse_links()
     with only_process(project_paths.SCRATCH / "prepare.lock", "the stage prepare"):
         _prepare(params)
 
@@ -146,8 +146,7 @@ def _prepare(params: Params) -> None:
         _write_problems(error)
         raise
     folder = project_paths.REPORTS / "prepare"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / project_paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
+    write_json(folder / project_paths.REPORT, content)
     report.draw(
         manifest.read(project_paths.PREPARED),
         PackedStore(project_paths.PREPARED),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from thaw.model import directory
 from thaw.system import project_paths, provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.console import warn
+from thaw.system.files import write_json
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent
 from thaw.tracking import untracked_results
@@ -62,7 +62,6 @@ class TrainingStage:
             context = self.context
             source = context.data.images("train", preprocessing, context.params.seed, augmentation)
             folder = project_paths.REPORTS / self.name
-            folder.mkdir(parents=True, exist_ok=True)
             augmented(source, folder / picture)
 
     def save_model(
@@ -88,7 +87,7 @@ class TrainingStage:
             folder = project_paths.REPORTS / self.name
             history.write(progress.history, folder / project_paths.HISTORY)
             content = {**summary(progress), **report}
-            (folder / project_paths.REPORT).write_text(json.dumps(content, indent=2) + "\n")
+            write_json(folder / project_paths.REPORT, content)
             if self.tracked is not None:
                 self.tracked.computed(self.name, spec.digest)
             else:

@@ -1,8 +1,13 @@
-"""Complete writes of files: fsync, then rename."""
+"""Complete writes of files: fsync, then rename.
+
+Outputs are written in this way only. A link in place of an output is replaced, and what it leads to
+is not changed: a file of the user, or the content of a file in DVC's cache (also a hard link).
+"""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -46,6 +51,11 @@ def write_whole(path: Path, content: bytes) -> None:
         raise ThawError(
             f"{path}: could not write {len(content):,} bytes: {error.strerror}"
         ) from error
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write ``content`` as indented JSON; see :func:`write_whole`."""
+    write_whole(path, f"{json.dumps(content, indent=2)}\n".encode())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
+
+from thaw.errors import ThawError
+from thaw.system.csv_text import csv_text
+from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,23 +33,37 @@ class Row:
 
 def write(rows: Sequence[Row], path: Path) -> None:
     """Write the rows as CSV; an empty cell is None."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    names = [field.name for field in fields(Row)]
+    write_whole(path, csv_text([names, *map(astuple, rows)]).encode())
 
 
 def read(path: Path) -> list[Row]:
-    """Read what :func:`write` wrote."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [
-            Row(
-                epoch=int(row["epoch"]),
-                train_loss=float(row["train_loss"]) if row["train_loss"] else None,
-                val_loss=float(row["val_loss"]),
-                val_accuracy=float(row["val_accuracy"]),
-                lr=float(row["lr"]),
-            )
-            for row in csv.DictReader(stream)
-        ]
+    """Read what :func:`write` wrote: one row or more.
+
+    Raises:
+        ThawError: the file is missing or damaged; the message names the command to run.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = [_parse(row) for row in csv.DictReader(stream)]
+    except FileNotFoundError:
+        raise ThawError(f"{path} does not exist: run `dvc repro`") from None
+    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+        raise ThawError(_damage(path, type(error).__name__)) from None
+    if not rows:
+        raise ThawError(_damage(path, "it has no epochs"))
+    return rows
+
+
+def _parse(row: dict[str, str]) -> Row:
+    return Row(
+        epoch=int(row["epoch"]),
+        train_loss=float(row["train_loss"]) if row["train_loss"] else None,
+        val_loss=float(row["val_loss"]),
+        val_accuracy=float(row["val_accuracy"]),
+        lr=float(row["lr"]),
+    )
+
+
+def _damage(path: Path, reason: str) -> str:
+    return f"{path} is damaged ({reason}): delete it, then run `dvc repro`"
