@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.promotion.moves import moved
 from tests.promotion.offering import offer
 from thaw.errors import ThawError
 from thaw.promotion.rollback import rollback
+from thaw.promotion.verification import verify
 from thaw.registry.copying import copy_version
 
 if TYPE_CHECKING:
@@ -103,3 +105,58 @@ def test_after_a_removed_champion_only_force_promotes_and_is_recorded(local: Sho
     assert found.verdict == "forced"
     assert local.aliases(name) == {"champion": 2, "previous": 1}
     assert rollback(local.ledger(name), "").to == 1
+
+
+@pytest.mark.parametrize("case", ["renamed", "another-model", "another-ledger"])
+def test_only_force_promotes_if_a_damaged_row_may_name_a_champion(case: str, local: Shop) -> None:
+    name = f"damaged-{case}"
+    local.register(name)
+    local.register(name, "bad")
+    row, place = local.ledger(name).rows()[0].experiment_id, f"promotion/{name}/champion/1"
+    if case == "another-model":
+        local.client.set_experiment_tag(row, "thaw.model_created", "1")
+    if case == "another-ledger":
+        local.client.set_experiment_tag(row, "thaw.ledger", "q/champion")
+    if case != "another-model":
+        place = f"zzz-{case}"
+        local.client.rename_experiment(row, place)
+    local.client.delete_model_version(name, "1")
+    with pytest.raises(ThawError) as refused:
+        offer(local, name, 2)
+    text = str(refused.value)
+    assert text.startswith(f"{name}: the history has damaged rows: {place}: it was ")
+    assert f"`thaw history --verify --model {name}` lists them" in text
+    assert f'`thaw promote 2 --model {name} --force --reason "..."`' in text
+    assert "champion" not in local.aliases(name)
+    assert [one.place for one in verify(local.ledger(name)).problems] == [place]
+    found = offer(local, name, 2, force=True, reason="a new start")
+    assert (found.verdict, [rule.name for rule in found.failed][-1]) == ("forced", "comparison")
+    assert not any("no champion yet" in note for note in found.notes)
+    assert local.aliases(name)["champion"] == 2
+
+
+def test_a_damaged_row_does_not_stop_a_comparison_and_is_named_in_a_note(local: Shop) -> None:
+    name = "damaged-with-champion"
+    for _ in range(2):
+        local.register(name)
+    row = local.ledger(name).rows()[0].experiment_id
+    local.client.rename_experiment(row, "zzz-with-champion")
+    found = offer(local, name, 2)
+    assert found.verdict == "passed"
+    (note,) = (one for one in found.notes if "damaged rows" in one)
+    assert "zzz-with-champion: it was renamed" in note
+    assert note.endswith("(`thaw history --verify`)")
+
+
+def test_damaged_rows_of_another_model_do_not_stop_the_first_promotion(local: Shop) -> None:
+    local.register("damaged-neighbour")
+    local.register("damaged-neighbour")
+    moved(local.ledger("damaged-neighbour"), 2)
+    first, second = local.ledger("damaged-neighbour").rows()
+    local.client.set_experiment_tag(first.experiment_id, "thaw.to", "5")
+    local.client.rename_experiment(second.experiment_id, "zzz-neighbour")
+    copy_version("models:/damaged-neighbour/2", "copied-beside", local.params.tracking)
+    found = offer(local, "copied-beside", 1)
+    assert found.verdict == "passed"
+    assert "there is no champion yet" in found.notes[0]
+    assert local.aliases("copied-beside")["champion"] == 1

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from thaw.errors import ThawError
 from thaw.registry.aliases import aliases
 from thaw.registry.champion_history import expected_version, last_known_version
+from thaw.registry.doubtful_rows import doubtful_rows
 from thaw.registry.names import CHALLENGER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thaw.registry.ledger import Ledger
+    from thaw.registry.ledger_chain import Problem
     from thaw.registry.ledger_rows import Row
 
 
@@ -22,7 +24,8 @@ class Candidate:
     """A version for an alias, and the state of the alias when the promotion started.
 
     ``against`` is the version that had the alias, None if none had it. ``first`` is the first
-    champion if only a tag records it.
+    champion if only a tag records it. ``doubtful`` are damaged rows that may say that a version had
+    the alias; they are looked for only if no version has it and no row that counts names one.
     """
 
     ledger: Ledger
@@ -30,11 +33,17 @@ class Candidate:
     against: int | None
     rows: Sequence[Row]
     first: int | None = None
+    doubtful: Sequence[Problem] = ()
 
     @property
     def has_lost_champion(self) -> bool:
-        """True if no version has the alias now, but one had it: a comparison is not possible."""
-        return self.against is None and last_known_version(self.rows, self.first) is not None
+        """True if no version has the alias now, but one had it or may have had it.
+
+        A comparison is not possible then.
+        """
+        if self.against is not None:
+            return False
+        return bool(self.doubtful) or last_known_version(self.rows, self.first) is not None
 
     @property
     def is_moved_by_hand(self) -> bool:
@@ -58,4 +67,7 @@ def find_candidate(ledger: Ledger, version: int | None = None) -> Candidate:
     against = current.get(ledger.alias)
     if version == against:
         raise ThawError(f"{ledger.name} version {version} is the {ledger.alias} already")
-    return Candidate(ledger, version, against, rows, ledger.first_by_tag())
+    first = ledger.first_by_tag()
+    is_unknown = against is None and last_known_version(rows, first) is None
+    doubtful = doubtful_rows(ledger) if is_unknown else ()
+    return Candidate(ledger, version, against, rows, first, doubtful)

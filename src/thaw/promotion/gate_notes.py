@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from thaw.registry import names
 from thaw.registry.aliases import model_created_at
+from thaw.registry.doubtful_rows import damage
 from thaw.registry.names import CHAMPION
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def champion_notes(
     if not champions:
         return [_nothing_to_compare_with(candidate.ledger.alias), *_new_model(candidate.ledger)]
     version, tagged = champions[0].version, champions[0].tags.get(names.TEST_DIGEST, "")
-    notes = []
+    notes = _damage_note(candidate.ledger)
     if candidate.is_moved_by_hand:
         notes.append(f"version {version} got the alias by hand: no promotion led to it")
     if not tagged:
@@ -49,6 +50,12 @@ def champion_notes(
             "have been trained on images that are now in it: its scores may be too high"
         )
     return notes
+
+
+def _damage_note(ledger: Ledger) -> list[str]:
+    """Return a note if rows of the history are damaged, nothing if all are in order."""
+    problems = ledger.view().problems
+    return [f"{damage(problems)} (`thaw history --verify`)"] if problems else []
 
 
 def same_model_note(challenger: ScoredVersion, champion: ScoredVersion | None) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from thaw.promotion.rollback import rollback_targets
 from thaw.registry.aliases import version_exists
 from thaw.registry.champion_history import last_known_version
+from thaw.registry.doubtful_rows import damage, doubtful_rows
 from thaw.registry.names import CHAMPION
 
 if TYPE_CHECKING:
@@ -20,22 +21,46 @@ def explain_lost_champion(ledger: Ledger, rows: Sequence[Row], candidate: str = 
     """Return what happened to the last version with the alias, and the commands that help.
 
     Empty if a version has the alias, or none ever had it. ``candidate`` is the version to promote.
+    If damaged rows hide whether a version had the alias, the text names them.
     """
     alias, last = ledger.alias, last_known_version(rows, ledger.first_by_tag())
-    if last is None or ledger.current_version() is not None:
+    if ledger.current_version() is not None:
         return ""
+    if last is None:
+        return _explain_damage(ledger, candidate)
     happened = f"version {last}, the last {alias}, was deleted"
     if version_exists(ledger.client, ledger.name, last):
         happened = f"the {alias} alias was removed from version {last}"
-    model, rollback_option, promote_option = f" --model {ledger.name}", "", ""
+    model, rollback_option = f" --model {ledger.name}", ""
     if alias != CHAMPION:
-        rollback_option, promote_option = f" --alias {alias}", f" --to {alias}"
+        rollback_option = f" --alias {alias}"
     targets = rollback_targets(ledger, rows, None)
     solution = f"there is no earlier {alias} to go back to"
     if targets:
         command = f"thaw rollback{model}{rollback_option}"
         solution = f"`{command}` makes version {targets[-1]} the {alias} again"
     return (
-        f"{happened}, so that there is nothing to compare with: {solution}; `thaw promote "
-        f'{candidate}{model}{promote_option} --force --reason "..."` promotes without a comparison'
+        f"{happened}, so that there is nothing to compare with: {solution}; "
+        f"{_forced(ledger, candidate)}"
+    )
+
+
+def _explain_damage(ledger: Ledger, candidate: str) -> str:
+    """Return which rows hide whether a version had the alias, "" if there are none."""
+    doubtful = doubtful_rows(ledger)
+    if not doubtful:
+        return ""
+    option = "" if ledger.alias == CHAMPION else f" --alias {ledger.alias}"
+    return (
+        f"{damage(doubtful)}. They may say that a version was the {ledger.alias}, and there is "
+        f"nothing to compare with: `thaw history --verify --model {ledger.name}{option}` lists "
+        f"them; {_forced(ledger, candidate)}"
+    )
+
+
+def _forced(ledger: Ledger, candidate: str) -> str:
+    option = "" if ledger.alias == CHAMPION else f" --to {ledger.alias}"
+    return (
+        f'`thaw promote {candidate} --model {ledger.name}{option} --force --reason "..."` '
+        "promotes without a comparison"
     )

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from thaw.errors import ThawError
+from thaw.registry.champion_history import last_known_version
+from thaw.registry.doubtful_rows import doubtful_rows
 from thaw.registry.ledger_rows import Decision
 from thaw.system.console import warn
 
@@ -46,8 +48,22 @@ def verify(ledger: Ledger) -> Verification:
     Raises:
         ThawError: there is no such model.
     """
+    hidden = _hidden_champion(ledger)
     view = ledger.view()
-    return Verification(ledger.key, view.own.head, view.all_rows, view.unsigned, view.problems)
+    named = {one.place for one in view.problems} | {f"row {one.number}" for one in view.unsigned}
+    problems = [*view.problems, *(one for one in hidden if one.place not in named)]
+    return Verification(ledger.key, view.own.head, view.all_rows, view.unsigned, problems)
+
+
+def _hidden_champion(ledger: Ledger) -> list[Problem]:
+    """Return the damaged rows in the whole store that may hide which version had the alias.
+
+    They are looked for if no version has the alias and no row that counts names one.
+    """
+    if ledger.current_version() is not None:
+        return []
+    is_known = last_known_version(ledger.rows(), ledger.first_by_tag()) is not None
+    return [] if is_known else doubtful_rows(ledger)
 
 
 def sign(ledger: Ledger) -> Row:

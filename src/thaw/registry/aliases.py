@@ -35,15 +35,20 @@ def creation_time(client: MlflowClient, name: str) -> int:
 
 def model_created_at(client: MlflowClient, created: int) -> str:
     """Return the name of the registered model with this creation timestamp (ms), "" if none."""
+    found = creation_times(client)
+    return next((name for name, time in found.items() if time == created), "")
+
+
+def creation_times(client: MlflowClient) -> dict[str, int]:
+    """Return the creation timestamp (ms) of each registered model."""
+    found: dict[str, int] = {}
     token = None
     while True:
         page = client.search_registered_models(max_results=500, page_token=token)
-        for model in page:
-            if model.creation_timestamp == created:
-                return str(model.name)
+        found |= {str(model.name): int(model.creation_timestamp or 0) for model in page}
         token = page.token
         if not token:
-            return ""
+            return found
 
 
 def version_exists(client: MlflowClient, name: str, number: int) -> bool:

@@ -78,7 +78,7 @@ def aliases_with_open_rows(client: MlflowClient, name: str) -> set[str]:
 
 
 def experiments(client: MlflowClient, condition: str) -> Iterator[Experiment]:
-    """Yield all experiments that fulfil ``condition``, also deleted ones."""
+    """Yield all experiments that fulfil ``condition``, also deleted ones; "" selects all."""
     token = None
     while True:
         page = client.search_experiments(

@@ -78,24 +78,34 @@ def row_of(experiment: Experiment, ledger: str, model_created: int) -> Row:
         raise BadRowError(f"its tags are those of a row of {tags[LEDGER][:200]!r}")
     is_of_this_model = (experiment.creation_time or 0) >= model_created
     unknown_model = str(model_created if is_of_this_model else 0)
-    row = Row(
+    known = {**tags, MODEL: tags.get(MODEL) or unknown_model}
+    row = row_of_tags(known, experiment.experiment_id, ledger, number)
+    if row.is_chained and row.digest != row.content_digest():
+        raise BadRowError("it was changed: its content does not have its digest")
+    return row
+
+
+def row_of_tags(tags: Mapping[str, str], experiment_id: str, ledger: str, number: int) -> Row:
+    """Return the row that ``tags`` describe, without a check of its digest.
+
+    Raises:
+        BadRowError: a tag is missing or malformed.
+    """
+    return Row(
         number=number,
         decision=_decision(tags),
         when=_time(tags),
         who=tags.get("thaw.who", ""),
         state=cast("State", _one_of(tags, STATE, get_args(State))),
-        experiment_id=experiment.experiment_id,
+        experiment_id=experiment_id,
         nonce=tags.get(NONCE, ""),
-        model=_count(tags.get(MODEL) or unknown_model, MODEL),
+        model=_count(tags.get(MODEL, ""), MODEL),
         ledger=ledger,
         parent=tags.get(PARENT, ""),
         digest=tags.get(DIGEST, ""),
         signer=tags.get(SIGNER, ""),
         signature=tags.get(SIGNATURE, ""),
     )
-    if row.is_chained and row.digest != row.content_digest():
-        raise BadRowError("it was changed: its content does not have its digest")
-    return row
 
 
 def prefix_of(ledger: str) -> str:

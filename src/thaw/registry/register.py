@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from thaw import __version__
 from thaw.errors import ThawError
 from thaw.registry import pyfunc
+from thaw.registry.doubtful_rows import damage, doubtful_rows
 from thaw.registry.ledger import ConflictError, Ledger
 from thaw.registry.ledger_rows import Decision
 from thaw.registry.names import CHALLENGER, CHAMPION, DIGEST, FIRST, GATE, PARENTS, TEST_DIGEST
@@ -173,7 +174,8 @@ def _give_alias(
         ledger.complete()
     rows, current = ledger.complete(), ledger.current_version()
     # Only for a new model: otherwise a removed champion would be replaced without a gate.
-    if number == 1 and current is None and not ledger.view().has_any and _can_decide(ledger):
+    is_new = number == 1 and current is None and not ledger.view().has_any
+    if is_new and not _is_doubtful(ledger) and _can_decide(ledger):
         client.set_model_version_tag(found.name, found.version, GATE, FIRST)
         decision = Decision("first", None, number, None, "first version, no gate", model=digest)
         with contextlib.suppress(ConflictError):  # another process was faster
@@ -183,6 +185,17 @@ def _give_alias(
         return CHAMPION
     client.set_registered_model_alias(found.name, CHALLENGER, str(number))
     return CHALLENGER
+
+
+def _is_doubtful(ledger: Ledger) -> bool:
+    """Return whether rows are damaged that may say that a version was the champion; print them."""
+    found = doubtful_rows(ledger)
+    if found:
+        warn(
+            f"{ledger.name}: {damage(found)}: it is not known whether a version was the "
+            f"{ledger.alias}, and the version is the {CHALLENGER} (`thaw history --verify`)"
+        )
+    return bool(found)
 
 
 def _can_decide(ledger: Ledger) -> bool:
