@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from tests.promotion.test_gate_report import reported
 from thaw.promotion.gate_table import show
+from thaw.promotion.rule_result import RuleResult
 
 if TYPE_CHECKING:
     from thaw.promotion.gate_report import Report
@@ -44,3 +46,10 @@ def test_the_columns_name_the_versions_and_the_alias() -> None:
     first = printed(reported(against=None, alias="staging"))
     assert "no staging yet" in first
     assert "champion" not in first
+
+
+def test_a_lost_champion_is_not_said_to_be_absent_until_now() -> None:
+    rule = RuleResult("comparison", "", "none", "a champion", passed=False, sentence="damaged")
+    lost = replace(reported(against=None), rules=[rule])
+    assert "no champion to compare with" in printed(lost)
+    assert "no champion yet" not in printed(lost)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def show(report: Report, console: Console) -> None:
     """Print the table of the rules, then why rules failed, and the notes; 80 columns are enough."""
-    against = f"against version {report.against}" if report.against else f"no {report.alias}"
+    is_lost = any(rule.name == "comparison" for rule in report.failed)  # or may be lost
+    absent = f"no {report.alias} to compare with" if is_lost else f"no {report.alias} yet"
+    against = f"against version {report.against}" if report.against else absent
     title = f"{report.name} version {report.version} for @{report.alias}, {against}"
     console.print(Text(f"{title} ({report.images} test images)", "bold"), soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0))
