@@ -58,7 +58,7 @@ def apply_renames(content: MutableMapping[str, Any]) -> list[Rename]:
 
 
 def renamed_value(old: str, value: Any) -> Any:
-    """Return what the value of the renamed key ``old`` is called under its new key."""
+    """Return ``value`` of the renamed key ``old``, in the spelling that its new key takes."""
     names = _RENAMED_VALUES.get(old, {})
     return names.get(value, value) if isinstance(value, str) else value
 

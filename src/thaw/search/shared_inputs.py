@@ -46,7 +46,7 @@ class _OpenInputs:
     files: list[Path]
 
     def mark_used(self) -> None:
-        """Set the access times of the files to now: the cache removes the oldest first."""
+        """Set the modification times of the files to now: the cache removes the oldest first."""
         for path in self.files:
             with contextlib.suppress(FileNotFoundError):  # removed, but still mapped
                 os.utime(path)
