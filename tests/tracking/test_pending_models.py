@@ -47,6 +47,7 @@ def left(client: MlflowClient, experiment: str) -> set[str]:
         ("RUNNING", "elsewhere:1", False),
         ("RUNNING", f"{this_process().rpartition(':')[0]}:999999999", True),
     ],
+    ids=["finished", "killed", "running here", "running elsewhere", "process is gone"],
 )
 def test_a_pending_model_is_removed_unless_a_process_may_be_writing_it(
     client: MlflowClient, status: str, process: str, is_removed: bool

@@ -58,14 +58,24 @@ def test_rows_that_fail_leave_the_others_in_the_table(
 
 
 @pytest.mark.slow
+def test_the_smoke_test_measures_training_and_cached_epochs_on_a_cpu(tmp_path: Path) -> None:
+    found = smoke_test(tmp_path, "--only", "training,epochs")
+    assert found["head warm-up epoch on images over one on cached activations"] > 1
+    assert found["unfreeze all, tiny, fp32"] > 0
+
+
+@pytest.mark.soak
 def test_the_smoke_test_measures_every_group_on_a_cpu(tmp_path: Path) -> None:
-    assert benchmark.main(["--tiny", "--repeats", "1", "--out", str(tmp_path)]) == 0
-    (saved,) = tmp_path.glob("*.json")
-    content = json.loads(saved.read_text())
-    assert content["machine"]["GPUs"] == "none"
-    found = {figure["name"]: figure["value"] for figure in content["figures"]}
+    found = smoke_test(tmp_path)
     assert found["same bits after SIGKILL, of 2"] == 2
     assert found["photos, fp32, accuracy beside the CPU's"] == 0
-    assert found["head warm-up epoch on images over one on cached activations"] > 1
     assert found["predict, without the start"] > 0
-    assert found["unfreeze all, tiny, fp32"] > 0
+
+
+def smoke_test(folder: Path, *options: str) -> dict[str, float]:
+    """Return the figures by name."""
+    assert benchmark.main(["--tiny", "--repeats", "1", "--out", str(folder), *options]) == 0
+    (saved,) = folder.glob("*.json")
+    content = json.loads(saved.read_text())
+    assert content["machine"]["GPUs"] == "none"
+    return {figure["name"]: figure["value"] for figure in content["figures"]}
