@@ -21,8 +21,10 @@ def rounded(values: Tensor) -> Tensor:
 def simulate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Round the inputs of every convolution while ``torch.backends.cudnn.allow_tf32`` is set.
 
-    While an exporter records operations, nothing is rounded.
+    It is set here, because a test before may have left it off. While an exporter records
+    operations, nothing is rounded.
     """
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     real = torch.nn.functional.conv2d
 
     def conv2d(inputs: Tensor, weight: Tensor, *rest: Any, **options: Any) -> Tensor:
