@@ -31,17 +31,7 @@ NAMES = ("mine.pth", "notes.txt", "mine/a.png", "digits/3/0003.png", "images.raw
 def project(tmp_path: Path) -> Project:
     """Return a project with a folder of 36 images and a tiny network."""
     project = Project(tmp_path)
-    tiny.images(tmp_path / "data/raw")
-    project.set(
-        data__source="folder",
-        backbone__name="lenet5",
-        backbone__weights="none",
-        backbone__image_size=16,
-        warmup_head__epochs=1,
-        unfreeze__epochs=1,
-        unfreeze__depth=1,
-        fold_bn__epochs=1,
-    )
+    tiny.set_up(project)
     return project
 
 

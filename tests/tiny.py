@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.project import Project
+
 
 def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Return a block of convolution, BatchNorm and ReLU."""
@@ -98,3 +100,18 @@ def bf16_runtime() -> Iterator[Runtime]:
         yield runtime("bf16")
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def set_up(project: Project) -> None:
+    """Add a folder of 36 images, and set a tiny network that trains one block for an epoch."""
+    images(project.folder / "data/raw")
+    project.set(
+        data__source="folder",
+        backbone__name="lenet5",
+        backbone__weights="none",
+        backbone__image_size=16,
+        warmup_head__epochs=1,
+        unfreeze__epochs=1,
+        unfreeze__depth=1,
+        fold_bn__epochs=1,
+    )

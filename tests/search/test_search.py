@@ -40,7 +40,6 @@ def wait_for_study(project: Project) -> optuna.Study:
                 return killing.study_of(project)
 
 
-@pytest.mark.xfail(reason="known fault: one attempt of a killed worker has no run in MLflow")
 def test_a_search_with_a_killed_worker_is_interrupted_and_continued_to_the_exact_number(
     template: Project,
 ) -> None:

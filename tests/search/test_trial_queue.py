@@ -120,6 +120,9 @@ def test_a_worker_killed_while_it_takes_a_trial_blocks_no_other(
             search.run(1)
     search.storage.grace_period = 1000
     assert search.run(1) == len(search.states()) - 1
+    unclaimed = search.study.trials[is_a_retry]
+    assert unclaimed.user_attrs[attempt.LOCATION] == attempt.location()  # so it is logged
+    assert unclaimed.user_attrs[attempt.REASON] == "interrupted before it started"
     assert search.states() == [*["FAIL"] * (1 + is_a_retry), "COMPLETE"]
     history = search.study.trials[-1].system_attrs.get("retry_history", [])
     assert history == [0] * is_a_retry  # taking it cost no retry

@@ -55,17 +55,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     created = Project(folder)
-    tiny.images(folder / "data/raw")
-    created.set(
-        data__source="folder",
-        backbone__name="lenet5",
-        backbone__weights="none",
-        backbone__image_size=16,
-        warmup_head__epochs=0,
-        unfreeze__epochs=1,
-        unfreeze__depth=1,
-        fold_bn__epochs=0,
-    )
+    tiny.set_up(created)
+    created.set(warmup_head__epochs=0, fold_bn__epochs=0)
     monkeypatch.chdir(folder)
     return folder
 

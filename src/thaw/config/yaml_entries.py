@@ -71,7 +71,8 @@ def insert(
 ) -> str:
     """Return ``text`` with the new entry ``name`` in the mapping ``node``.
 
-    It stands after the keys that come before it in ``order``; without an order, at the end.
+    The new entry is placed after the keys that precede it in ``order``, or at the end if there is
+    no order.
     """
     earlier = None if order is None else {"<<", *order[: order.index(name)]}
     numbered = enumerate((key.text for key, _ in node.pairs), start=1)

@@ -18,6 +18,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from optuna import Study
+    from optuna.storages import BaseStorage
+
     from thaw.search.dimension import Dimension
 
 # Names of user attributes. Existing studies have them: do not change their values.
@@ -59,6 +62,18 @@ def mark_interrupted(trial: Trial, reason: str) -> None:
     """Store that ``trial`` ended without a result and is to be tried again."""
     trial.set_user_attr(REASON, reason)
     trial.set_user_attr(WORKER, {**_worker(trial.number), "interrupted": True})
+
+
+def record_unclaimed(study: Study, storage: BaseStorage, number: int) -> None:
+    """Store why attempt ``number`` ended that no process claimed.
+
+    Its worker was interrupted just after Optuna had created it. This project logs it, because
+    projects log the attempts with their own location.
+    """
+    study_id = storage.get_study_id_from_name(study.study_name)
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+    storage.set_trial_user_attr(trial_id, LOCATION, location())
+    storage.set_trial_user_attr(trial_id, REASON, "interrupted before it started")
 
 
 def is_claimed(trial: FrozenTrial) -> bool:

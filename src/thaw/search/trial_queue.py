@@ -67,7 +67,7 @@ def run_next(
     """
     with contextlib.ExitStack() as lock:
         lock.enter_context(exclusive_lock(storage))
-        _requeue(study, _is_lost)
+        _requeue(study, storage, _is_lost)
         optuna.storages.fail_stale_trials(study)
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if not waiting and len(latest_attempts(study)) >= trials:
@@ -87,7 +87,7 @@ def run_next(
 def requeue_lost(study: optuna.Study, storage: HeartbeatStorage) -> None:
     """Let another worker run what this process was running when it was interrupted."""
     with exclusive_lock(storage):
-        _requeue(study, lambda trial: _is_lost(trial) or _is_running_here(trial))
+        _requeue(study, storage, lambda trial: _is_lost(trial) or _is_running_here(trial))
 
 
 @dataclass
@@ -150,9 +150,13 @@ def _is_running_here(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.RUNNING and attempt.is_claimed_here(trial)
 
 
-def _requeue(study: optuna.Study, is_lost: Callable[[FrozenTrial], bool]) -> None:
+def _requeue(
+    study: optuna.Study, storage: HeartbeatStorage, is_lost: Callable[[FrozenTrial], bool]
+) -> None:
     for trial in latest_attempts(study):
         if is_lost(trial):
             if trial.state == TrialState.RUNNING:
+                if not attempt.is_claimed(trial):
+                    attempt.record_unclaimed(study, storage, trial.number)
                 study.tell(trial.number, state=TrialState.FAIL)
             study.add_trial(attempt.next_attempt(trial))
