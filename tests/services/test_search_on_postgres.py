@@ -91,4 +91,4 @@ def _rows(servers: Servers, query: str) -> list[tuple[Any, ...]]:
     database = servers.database
     address = f"postgresql://thaw:{database.password}@127.0.0.1:{database.port}/studies"
     with psycopg.connect(address) as connection:
-        return connection.execute(query.encode()).fetchall()
+        return list(connection.execute(query.encode()).fetchall())

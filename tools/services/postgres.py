@@ -110,7 +110,7 @@ class Postgres:
     def _accepts_queries(self) -> bool:
         try:
             with psycopg.connect(self._address("postgres"), connect_timeout=2) as connection:
-                return connection.execute("SELECT 1").fetchone() == (1,)
+                return bool(connection.execute("SELECT 1").fetchone() == (1,))
         except psycopg.OperationalError:
             return False
 
