@@ -69,7 +69,7 @@ def runtime_in(precision: str) -> Runtime:
     return replace(found, precision=Precision(precision), checkpoint_seconds=1e-9)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_step_does_not_wait_for_the_gpu(precision: str, optimizer: Any) -> None:
     runtime, model = runtime_in(precision), phase.model(3, "train")

@@ -18,6 +18,7 @@ from thaw.registry.names import CHAMPION, PREFIX
 from thaw.serving import loaded_model
 from thaw.system import project_paths
 from thaw.system.commands import run_module
+from thaw.system.devices import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ _CLI = "thaw.cli"
 _PROMOTED, _REFUSED = 0, 1  # exit codes of `thaw promote`
 
 
-def load_model(model: str | Path) -> LoadedModel:
+def load_model(model: str | Path, device: str = AUTO) -> LoadedModel:
     """Load a registered model, or a model directory.
 
     The files are verified against their digests before anything is loaded. Nothing is unpickled.
@@ -43,21 +44,19 @@ def load_model(model: str | Path) -> LoadedModel:
         model: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, or a folder such as
             ``models/fold_bn/merged``. The registry is the one of ``params.yaml`` in the working
             directory, else the one that ``MLFLOW_TRACKING_URI`` names.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``; in float32.
 
     Returns:
         A model with ``classes``, ``predict(images)`` and ``predict_proba(images)``.
 
     Raises:
-        ThawError: the model does not exist, or differs from what was registered.
+        ThawError: there is no such model or device, or the model differs from what was registered.
 
     Example:
-        >>> import thaw
         >>> model = thaw.load_model("models:/flowers@champion")
-        >>> model.classes
-        ['daisy', 'rose']
         >>> table = model.predict(["photo.jpg"])
     """
-    return loaded_model.load(str(model))
+    return loaded_model.load(str(model), device=device)
 
 
 @dataclass(frozen=True)
@@ -181,11 +180,12 @@ class Project:
         """Return the result of the last complete run, None if there is none."""
         return read_last_result(self.folder / project_paths.REPORTS / "evaluate")
 
-    def load_model(self, version: str | int = CHAMPION) -> LoadedModel:
+    def load_model(self, version: str | int = CHAMPION, device: str = AUTO) -> LoadedModel:
         """Load a version of the project's registered model.
 
         Args:
             version: an alias (``"champion"``, ``"challenger"``) or a number.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
         Returns:
             A model with ``classes``, ``predict(images)`` and ``predict_proba(images)``.
@@ -195,7 +195,7 @@ class Project:
         """
         tracking = self._tracking
         name = f"{tracking.registered_model}{'/' if isinstance(version, int) else '@'}{version}"
-        return loaded_model.load(f"{PREFIX}{name}", tracking)
+        return loaded_model.load(f"{PREFIX}{name}", tracking, device)
 
     def promote(
         self,

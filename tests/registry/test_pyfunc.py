@@ -18,6 +18,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tests.registry.served import CLASSES, image, model_directory, text
+from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.registry import pyfunc
 from thaw.registry.pyfunc import ServedClassifier, signature
@@ -204,6 +205,17 @@ def test_the_watch_sees_what_is_opened(tmp_path: Path, opened: list[str]) -> Non
         socket.create_connection(listening.getsockname()).close()
     assert [event for event in opened if "picture1" in event]
     assert [event for event in opened if "connect" in event]
+
+
+# The device
+
+
+def test_mlflows_variable_names_the_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_DEFAULT_PREDICTION_DEVICE", "tpu")
+    with pytest.raises(ThawError, match=r"^MLFLOW_DEFAULT_PREDICTION_DEVICE: tpu: choose auto"):
+        ServedClassifier(folder)
+    monkeypatch.setenv("MLFLOW_DEFAULT_PREDICTION_DEVICE", "cpu")
+    assert len(ServedClassifier(folder).predict(frame([GOOD]))) == 1
 
 
 # Over HTTP, by MLflow's own server

@@ -83,7 +83,20 @@ def test_one_image_instead_of_a_list_is_refused(loaded: LoadedModel, one: Any) -
         loaded.predict_proba(one)
 
 
+def test_the_device_is_that_which_was_asked_for(model: Path) -> None:
+    assert load(str(model), device="cpu").device == "cpu"
+    with pytest.raises(ThawError, match=r"^device mps: choose auto, cpu, cuda or cuda:N"):
+        load(str(model), device="mps")
+
+
+@pytest.mark.gpu
+def test_batches_on_a_gpu_keep_their_order(model: Path, loaded: LoadedModel) -> None:
+    images = [image(seed) for seed in range(100)]  # more than three batches
+    found = load(str(model), device="cuda").predict_proba(images)
+    np.testing.assert_allclose(found, loaded.predict_proba(images), atol=1e-5)
+
+
 def test_the_model_tells_its_name_and_classes(loaded: LoadedModel, model: Path) -> None:
     assert loaded.classes == CLASSES
-    assert repr(loaded) == f"<LoadedModel {model}: 3 classes>"
+    assert repr(loaded) == f"<LoadedModel {model}: 3 classes on cpu>"
     assert loaded.digest == Predictor(model).spec.digest

@@ -32,6 +32,12 @@ def test_a_device_is_chosen_by_its_name(name: str, expected: str) -> None:
     assert choose_device(name) == torch.device(expected)
 
 
+@pytest.mark.usefixtures("two_gpus")
+def test_a_refusal_names_what_gave_the_device() -> None:
+    with pytest.raises(ThawError, match=r"^device cuda:2: there is no such GPU"):
+        choose_device("cuda:2", "device")
+
+
 @pytest.mark.usefixtures("no_gpu")
 def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
     assert choose_device() == choose_device("auto") == torch.device("cpu")

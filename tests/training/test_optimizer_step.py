@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from thaw.data.batches import Batch
     from thaw.model.classifier import Classifier
 
-DEFERRED: tuple[OptimizerName, ...] = ("adamw", "sgd")
+DEFERRED: tuple[OptimizerName, ...] = ("adamw", "sgd", "lamb")
 EVERYTHING: dict[str, Any] = {
     "l1": 0.01,
     "l2_sp": 0.1,
@@ -95,7 +95,9 @@ def test_a_deferred_step_moves_the_weights_like_an_immediate_one(
             made.learn(batch(), 1, number, number)
     deferred, immediate = (dict(made._classifier.named_parameters()) for made in both)
     for name, weight in immediate.items():
-        torch.testing.assert_close(deferred[name], weight, rtol=1e-5, atol=1e-6, msg=name)
+        # LAMB divides by gradients near 0, so that it enlarges their rounding.
+        absolute = 5e-6 if optimizer == "lamb" else 1e-6
+        torch.testing.assert_close(deferred[name], weight, rtol=1e-5, atol=absolute, msg=name)
 
 
 @pytest.mark.parametrize("optimizer", DEFERRED)

@@ -7,6 +7,7 @@ never opened as a path or a URL.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ from mlflow.types.schema import Map
 
 from thaw.data.base64_images import decode_base64
 from thaw.data.decoding import DecodeError
-from thaw.model.predictor import Predictor
+from thaw.system.devices import AUTO
+from thaw.training.strict_predictor import strict_predictor
 
 if TYPE_CHECKING:
     import pandas as pd
 
 INPUT = "image"
+_DEVICE = "MLFLOW_DEFAULT_PREDICTION_DEVICE"  # MLflow's own variable
 
 
 def signature() -> ModelSignature:
@@ -41,10 +44,16 @@ def signature() -> ModelSignature:
 
 
 class ServedClassifier:
-    """A model directory with the interface that MLflow calls."""
+    """A model directory with the interface that MLflow calls.
+
+    It computes in float32 on the device that the variable ``MLFLOW_DEFAULT_PREDICTION_DEVICE``
+    names (``auto``, ``cpu``, ``cuda``, ``cuda:N``); without it, on a GPU if there is one.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._predictor = Predictor(folder)
+        # The model_config of MLflow could name it, too, but an earlier version of thaw does not
+        # load a model that was logged with one.
+        self._predictor = strict_predictor(folder, os.environ.get(_DEVICE) or AUTO, f"{_DEVICE}:")
 
     def predict(
         self,

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from thaw.data.decoding import DecodeError
+from thaw.data.prefetching import delayed
 from thaw.errors import ThawError
-from thaw.model.predictor import Predictor
 from thaw.registry.names import PREFIX
 from thaw.serving.image_inputs import encode
 from thaw.serving.model_uri import local_model
 from thaw.system.bounded_pool import map_in_order
+from thaw.system.devices import AUTO, CPU
+from thaw.training.strict_predictor import strict_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,27 +26,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.config.result_sections import Tracking
+    from thaw.model.predictor import Predictor
 
 _BATCH_SIZE = 32
 
 
-def load(model_uri: str, tracking: Tracking | None = None) -> LoadedModel:
+def load(model_uri: str, tracking: Tracking | None = None, device: str = AUTO) -> LoadedModel:
     """Load a model directory, or a registered model from the store of ``tracking``.
 
+    It computes on ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
     Raises:
-        ThawError: the model does not exist, or differs from what was registered.
+        ThawError: the model does not exist, or differs from what was registered; or there is no
+            such device.
     """
     if not model_uri.startswith(PREFIX):
         with local_model(model_uri) as found:
-            return LoadedModel(found.name, Predictor(found.folder))
+            return LoadedModel(found.name, strict_predictor(found.folder, device))
     from thaw.tracking.store_scope import unchanged_store  # imports MLflow
 
     with unchanged_store(), local_model(model_uri, tracking) as found:
-        return LoadedModel(found.name, Predictor(found.folder))
+        return LoadedModel(found.name, strict_predictor(found.folder, device))
 
 
 class LoadedModel:
-    """A model in memory; it computes on the CPU, and several threads may use it at once.
+    """A model in memory, on a CPU or a GPU; several threads may use it at once.
 
     An image is a path, the bytes of an image file, a PIL image, or a uint8 array of shape (H, W),
     (H, W, 3) or (H, W, 4).
@@ -64,8 +70,13 @@ class LoadedModel:
         """Return the SHA-256 digest of the model directory."""
         return self._predictor.spec.digest
 
+    @property
+    def device(self) -> str:
+        """Return the name of the device that computes: ``cpu`` or ``cuda:N``."""
+        return str(self._predictor.device)
+
     def __repr__(self) -> str:
-        return f"<LoadedModel {self.name}: {len(self.classes)} classes>"
+        return f"<LoadedModel {self.name}: {len(self.classes)} classes on {self.device}>"
 
     def predict_proba(self, images: Iterable[Any]) -> NDArray[np.float32]:
         """Return the probability of each class for each image, shape (N, classes), 0 to 1.
@@ -82,7 +93,9 @@ class LoadedModel:
         """
         if isinstance(images, str | bytes) or not hasattr(images, "__iter__"):
             raise TypeError("give a list of images: predict([image])")
-        found = [self._predictor.forward(batch) for batch in self._batches(images)]
+        started = (self._predictor.start(batch) for batch in self._batches(images))
+        # A GPU computes one batch while the next one is decoded.
+        found = [result() for result in delayed(started, by=int(self.device != CPU))]
         if not found:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         probabilities: NDArray[np.float32] = torch.cat(found).numpy()

@@ -17,11 +17,12 @@ _CUDA = re.compile(r"cuda(?::(\d{1,4}))?", re.ASCII)
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def choose_device(name: str = AUTO) -> torch.device:
+def choose_device(name: str = AUTO, setting: str = "--device") -> torch.device:
     """Return the device that ``name`` names: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     ``auto`` is the first GPU that torch can use, or the CPU if there is none. ``cuda`` is
-    ``cuda:0``. N counts from 0 among the GPUs in ``CUDA_VISIBLE_DEVICES``.
+    ``cuda:0``. N counts from 0 among the GPUs in ``CUDA_VISIBLE_DEVICES``. ``setting`` says in
+    errors what gave the name.
 
     Raises:
         ThawError: the name is another one, or there is no such GPU.
@@ -30,16 +31,16 @@ def choose_device(name: str = AUTO) -> torch.device:
 
     found = _CUDA.fullmatch(name)
     if name not in {AUTO, CPU} and not found:
-        raise ThawError(f"--device {name}: choose auto, cpu, cuda or cuda:N, where N is 0 or more")
+        raise ThawError(f"{setting} {name}: choose auto, cpu, cuda or cuda:N, where N is 0 or more")
     count = gpu_count()
     if name == CPU or (name == AUTO and not count):
         return torch.device(CPU)
     number = int(found[1] or 0) if found else 0
     if not count:
-        raise ThawError(f"--device {name}: {_reason_for_no_gpu()}; --device cpu works everywhere")
+        raise ThawError(f"{setting} {name}: {_reason_for_no_gpu()}; {setting} cpu works everywhere")
     if number >= count:
         known = ", ".join(f"cuda:{index}" for index in range(count))
-        raise ThawError(f"--device {name}: there is no such GPU: choose from {known}")
+        raise ThawError(f"{setting} {name}: there is no such GPU: choose from {known}")
     return torch.device("cuda", number)
 
 

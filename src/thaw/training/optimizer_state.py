@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from thaw.training.deferred_lamb import DeferredLamb
 from thaw.training.parameter_groups import parameters_of
 
 if TYPE_CHECKING:
@@ -35,13 +36,21 @@ def restore(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
         kind, _, key = name.partition(".")
         if kind == "group":
             place, _, key = key.partition(".")
-            optimizer.param_groups[int(place)][key] = value.clone()
+            group = optimizer.param_groups[int(place)]
+            group[key] = value.to(_device_of_group(optimizer, group), copy=True)
             continue
         parameter = every[int(kind)]
         # In the parameter's own memory format, as the optimiser itself would make it.
         like = parameter if value.ndim else value
         kept = torch.empty_like(like, device=parameter.device)
         optimizer.state[parameter][key] = kept.copy_(value)
+
+
+def _device_of_group(optimizer: Optimizer, group: dict[str, Any]) -> torch.device:
+    """Return where the optimiser counts the steps of ``group``: timm's LAMB does so on the CPU."""
+    on_device = isinstance(optimizer, DeferredLamb)
+    device: torch.device = group["params"][0].device if on_device else torch.device("cpu")
+    return device
 
 
 def forget_idle_steps(optimizer: Optimizer) -> None:

@@ -34,9 +34,8 @@ class OptimizerStep:
     """The steps of one optimiser. A gradient that is not finite changes no weight.
 
     On a CPU such a step raises an error. On a GPU, reading a value would make the program wait for
-    the device in every step. There, an optimiser that supports it (AdamW, SGD) skips the update on
-    the device, by ``found_inf``, and :meth:`raise_if_not_finite` reads later which step was the
-    first. LAMB does not support it, so that its norm is read in every step.
+    the device in every step. There, the optimiser skips the update on the device, by ``found_inf``,
+    and :meth:`raise_if_not_finite` reads later which step was the first.
 
     In fp16 the loss is scaled, and overflows are expected: such a step is skipped, the scale is
     halved, and the gradient counts as not finite only where the scale is below 1.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from thaw.training.deferred_lamb import DeferredLamb
 from thaw.training.parameter_groups import parameters_of
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ Groups = list[dict[str, Any]]
 def build(name: OptimizerName, groups: Groups, *, fused: bool = False) -> Optimizer:
     """Return the optimiser ``name`` for ``groups``; its weight decay is decoupled (AdamW, SGDW).
 
-    With ``fused``, AdamW and SGD update all parameters in one kernel, which skips the update where
-    the attribute ``found_inf`` of the optimiser is 1.
+    With ``fused``, the optimiser skips the update where its attribute ``found_inf`` is 1, without
+    reading it; AdamW and SGD update all parameters in one kernel.
     """
     return _BUILDERS[name](groups, fused)
 
@@ -59,7 +60,7 @@ def _sgd(groups: Groups, fused: bool) -> Optimizer:  # noqa: FBT001
     return optimizer
 
 
-def _lamb(groups: Groups, fused: bool) -> Optimizer:  # noqa: ARG001, FBT001
+def _lamb(groups: Groups, fused: bool) -> Optimizer:  # noqa: FBT001
     """Return LAMB: Adam's step, scaled for each matrix by norm(weights) / norm(step).
 
     Vectors are not scaled, as in the paper's experiments. Groups with weights that all start at 0,
@@ -67,16 +68,21 @@ def _lamb(groups: Groups, fused: bool) -> Optimizer:  # noqa: ARG001, FBT001
 
     Source: You et al. 2020.
     """
-    from timm.optim import Lamb
-
     settled = [
         {**group, "always_adapt": True, "decoupled_decay": 0.0}
         if _can_scale(group)
         else _with_decoupled_decay(group)
         for group in groups
     ]
-    optimizer: Optimizer = Lamb(settled, max_grad_norm=None)  # gradients are clipped before
+    optimizer = DeferredLamb(settled) if fused else _timm_lamb(settled)
     optimizer.register_step_pre_hook(_decay)
+    return optimizer
+
+
+def _timm_lamb(groups: Groups) -> Optimizer:
+    from timm.optim import Lamb
+
+    optimizer: Optimizer = Lamb(groups, max_grad_norm=None)  # gradients are clipped before
     return optimizer
 
 

@@ -1,0 +1,28 @@
+"""A model that a program loads, computing in strict float32 on any device."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from thaw.model.predictor import Predictor
+from thaw.system.devices import AUTO, CPU, choose_device
+from thaw.training.precision import strict_float32
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def strict_predictor(folder: Path, device: str = AUTO, setting: str = "device") -> Predictor:
+    """Return the model in ``folder``, which computes on ``device``: auto, cpu, cuda or cuda:N.
+
+    On a GPU each forward pass runs inside ``strict_float32``. The precision that the program has
+    set for its own networks is restored afterwards. ``setting`` names in errors what gave the
+    device.
+
+    Raises:
+        ThawError: there is no such device, or ``folder`` is not a valid model directory.
+    """
+    chosen = choose_device(device, setting)
+    context = nullcontext if chosen.type == CPU else strict_float32
+    return Predictor(folder, device=chosen, autocast=context)
