@@ -38,6 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave `tests/services` out unless it is asked for: its packages are an extra of their own."""
+    is_services = collection_path == Path(__file__).parent / "services"
+    return True if is_services and "services" not in config.option.markexpr else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect `soak` and `services`, skip `gpu` without a GPU, put files with slow tests first."""
     for marker in ("soak", "services"):
