@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from thaw.config.params import Params
 from thaw.search import storage
-from thaw.search.attempt import WORKER, first_attempt
+from thaw.search.attempt import WORKER, first_attempt, is_claimed
 from thaw.search.study import CONFIRMATION_SUFFIX
 
 if TYPE_CHECKING:
@@ -74,6 +74,19 @@ def workers_in_a_trial(project: Project, running: list[FrozenTrial]) -> list[psu
     """Return the workers that have claimed one of the ``running`` trials."""
     pids = {trial.user_attrs[WORKER]["pid"] for trial in running if WORKER in trial.user_attrs}
     return [worker for worker in workers_of(project) if worker.pid in pids]
+
+
+def kill_within_a_trial(worker: psutil.Process, study: optuna.Study) -> bool:
+    """SIGKILL ``worker`` if it is still in a trial that it claimed; return whether it was."""
+    worker.suspend()  # a trial takes a fraction of a second: it may have ended in the meantime
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if not any(
+        trial.user_attrs[WORKER]["pid"] == worker.pid for trial in filter(is_claimed, running)
+    ):
+        worker.resume()
+        return False
+    worker.kill()
+    return True
 
 
 def all_workers(project: Project, _: list[FrozenTrial]) -> list[psutil.Process]:

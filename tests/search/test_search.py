@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from tests.project import Project
 from tests.search import killing
+from thaw.search.attempt import WORKER
 
 if TYPE_CHECKING:
     import optuna
@@ -51,8 +52,8 @@ def test_a_search_with_a_killed_worker_is_interrupted_and_continued_to_the_exact
         assert process.poll() is None
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for worker in killing.workers_in_a_trial(template, running)[: 1 - len(killed)]:
-            worker.send_signal(signal.SIGKILL)
-            killed.add(worker.pid)
+            if killing.kill_within_a_trial(worker, study):
+                killed.add(worker.pid)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 130
@@ -60,7 +61,7 @@ def test_a_search_with_a_killed_worker_is_interrupted_and_continued_to_the_exact
     assert "the same command continues the search" in output
     assert not killing.workers_of(template)
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    assert {trial.user_attrs["worker"]["pid"] for trial in running} <= killed
+    assert {trial.user_attrs[WORKER]["pid"] for trial in running} <= killed
 
     trials = killing.outcome_of(template, 1).trials + 2
     template.run("thaw", "search", "--trials", str(trials))

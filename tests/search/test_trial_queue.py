@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+from sqlalchemy.orm import Session
 
 from tests.project import ROOT, environment
 from tests.search import project
@@ -137,6 +140,44 @@ def test_an_interruption_outside_of_the_objective_puts_the_trial_back(params: Pa
     search.kill_worker_in_next_trial(1)  # claimed by this process and still running
     trial_queue.requeue_lost(search.study, search.storage)
     assert search.states() == ["FAIL", "WAITING"]
+
+
+@pytest.mark.parametrize(
+    "is_written", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["before", "after"]
+)
+def test_a_trial_interrupted_at_any_write_is_run_again_and_each_attempt_is_logged(
+    params: Params, monkeypatch: pytest.MonkeyPatch, is_written: bool
+) -> None:
+    search = project.Search(params)
+    commit, remaining = Session.commit, 0  # writes until the interruption
+
+    def interrupted(session: Session) -> None:
+        nonlocal remaining
+        is_main = threading.current_thread() is threading.main_thread()
+        remaining -= is_main
+        is_last = is_main and remaining == 0
+        if is_last and not is_written:
+            raise KeyboardInterrupt
+        commit(session)
+        if is_last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "commit", interrupted)
+    interruptions = 0
+    while remaining <= 0:
+        remaining = interruptions + 1
+        try:
+            search.run(interruptions + 1)
+        except KeyboardInterrupt:
+            trial_queue.requeue_lost(search.study, search.storage)
+            interruptions += 1
+            search.run_all(interruptions)
+    assert interruptions > 20
+    remaining = 0
+    trials = search.study.get_trials(deepcopy=False)
+    complete = [attempt.first_attempt(t) for t in trials if t.state == TrialState.COMPLETE]
+    assert sorted(complete) == sorted({attempt.first_attempt(trial) for trial in trials})
+    assert all(trial.user_attrs[attempt.LOCATION] == attempt.location() for trial in trials)
 
 
 def test_trials_that_do_not_run_here_are_not_put_back(params: Params) -> None:

@@ -60,6 +60,7 @@ def claim(trial: Trial) -> None:
 
 def mark_interrupted(trial: Trial, reason: str) -> None:
     """Store that ``trial`` ended without a result and is to be tried again."""
+    trial.set_user_attr(LOCATION, location())  # it may be interrupted before it is claimed
     trial.set_user_attr(REASON, reason)
     trial.set_user_attr(WORKER, {**_worker(trial.number), "interrupted": True})
 

@@ -77,8 +77,8 @@ def run_next(
         try:
             study.optimize(runner, n_trials=1)
         except Exception as error:
-            if (failure := _storage_failure(error)) is not None:
-                raise failure from None
+            if (interruption := _interruption(error)) is not None:
+                raise interruption from None
             if not runner.has_lost_its_trial(study):
                 raise
     return runner.number
@@ -127,14 +127,14 @@ class _Runner:
         return trial_of(study, self.number).state == TrialState.FAIL
 
 
-def _storage_failure(error: BaseException) -> StorageInternalError | None:
-    """Return the failure of the database that caused ``error``, if there is one.
+def _interruption(error: BaseException) -> KeyboardInterrupt | StorageInternalError | None:
+    """Return the signal or the failure of the database that caused ``error``, if there is one.
 
-    When the database fails while Optuna stores the end of a trial, Optuna raises
+    When one of them interrupts Optuna while it stores the end of a trial, Optuna raises
     UnboundLocalError or AssertionError on top of it.
     """
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, StorageInternalError):
+    while cause is not None and not isinstance(cause, (KeyboardInterrupt, StorageInternalError)):
         cause = cause.__cause__ or cause.__context__
     return cause
 
