@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from thaw.evaluation import plots
@@ -27,11 +29,12 @@ def names(count: int, *, long: bool) -> list[str]:
     ]
 
 
-def scores(classes: Sequence[str]) -> Scores:
+def scores(classes: Sequence[str], sharpness: float = 1.0) -> Scores:
     generator = np.random.default_rng(0)
     targets = np.arange(4 * len(classes)) % len(classes)
     probabilities = generator.dirichlet(np.full(len(classes), 0.3), len(targets))
     probabilities[np.arange(len(targets)), targets] += 0.3
+    probabilities **= sharpness
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     return score(Predictions(probabilities, targets, bins=15), classes)
 
@@ -89,13 +92,26 @@ def test_the_scores_of_every_class_are_drawn(count: int, long: bool, tmp_path: P
 def test_the_reliability_curve_is_drawn(tmp_path: Path) -> None:
     found = scores(names(10, long=False))
     path = tmp_path / "calibration.png"
-    plots.reliability(found.reliability, found.summary["ece"], path)
+    plots.reliability(found, None, path)
     assert_nothing_is_cut_off(path)
 
 
+def test_the_reliability_curves_before_and_after_calibration_are_drawn(tmp_path: Path) -> None:
+    classes = names(10, long=False)
+    one, both = tmp_path / "one.png", tmp_path / "both.png"
+    plots.reliability(scores(classes), None, one)
+    plots.reliability(scores(classes), scores(classes, sharpness=3.0), both)
+    assert_nothing_is_cut_off(both)
+    colours = {tuple(pixel) for pixel in np.array(Image.open(both).convert("RGB")).reshape(-1, 3)}
+    alone = {tuple(pixel) for pixel in np.array(Image.open(one).convert("RGB")).reshape(-1, 3)}
+    orange = tuple(round(255 * share) for share in to_rgb("C1"))
+    assert orange in colours - alone
+
+
 def test_a_reliability_curve_of_a_single_bin_is_drawn(tmp_path: Path) -> None:
-    row = {"low": 0.9, "high": 1.0, "confidence": 1.0, "accuracy": 1.0, "images": 3}
-    plots.reliability([row], 0.0, tmp_path / "calibration.png")
+    row = {"low": 0.9, "high": 1.0, "confidence": 1.0, "accuracy": 1.0, "images": 3.0}
+    single = replace(scores(["a", "b"]), reliability=[row])
+    plots.reliability(single, None, tmp_path / "calibration.png")
     assert_nothing_is_cut_off(tmp_path / "calibration.png")
 
 

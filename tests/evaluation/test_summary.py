@@ -154,3 +154,14 @@ def test_test_time_augmentation_has_a_row_where_it_was_done(
     (tmp_path / "evaluate/metrics.json").write_text(json.dumps(metrics))
     show(PARAMS, tmp_path)
     assert "with augmentation 0.9925" in shown(capsys)
+
+
+def test_the_table_shows_what_the_calibration_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {"uncalibrated": {"log_loss": 0.2, "ece": 0.1}}
+    write(tmp_path)
+    path = tmp_path / "evaluate" / "metrics.json"
+    path.write_text(json.dumps(REPORTS["evaluate/metrics.json"] | before))
+    show(PARAMS, tmp_path)
+    assert "log-loss 0.2000 to 0.0512, ECE 0.1000 to 0.0123" in shown(capsys)

@@ -7,12 +7,14 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from thaw.config.model_sections import Head
 from thaw.config.params import Params
 from thaw.data.preprocessing import Preprocessing
 from thaw.data.resizing import Interpolation
 from thaw.model import spec as module
+from thaw.model.calibration import LARGEST_SCALE, SMALLEST_SCALE, Calibration
 from thaw.model.head import ACTIVATIONS, HeadSpec
 from thaw.model.sealed_files import ChangedError, digest_of
 from thaw.model.spec import FORMAT, MIGRATIONS, FileName, ModelSpec, Parent, parse
@@ -35,6 +37,7 @@ def test_a_spec_of_an_older_format_keeps_its_content_and_the_digest_of_its_file(
     assert found.head == HeadSpec(taps=[3])
     kept = found.model_dump(mode="json", exclude={"format"})
     assert kept["preprocessing"].pop("pixel_range") == "clip"
+    assert kept.pop("calibration") is None
     assert kept == {key: value for key, value in content.items() if key != "format"}
 
 
@@ -46,7 +49,9 @@ def test_every_older_format_has_one_migration_and_a_folder_of_models() -> None:
 
 @pytest.mark.parametrize("number", [1, FORMAT + 1, "2", None])
 def test_an_unknown_format_is_refused_with_the_known_ones(number: object) -> None:
-    with pytest.raises(ValueError, match="reads the formats 2, 3, 4: a newer format needs a newer"):
+    with pytest.raises(
+        ValueError, match="reads the formats 2, 3, 4, 5: a newer format needs a newer"
+    ):
         parse(sealed(format=number))
 
 
@@ -56,7 +61,14 @@ def test_a_changed_spec_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"colour": "red"}, {"classes": "blue"}, {"head": {"dropout": 2.0}}]
+    "changes",
+    [
+        {"colour": "red"},
+        {"classes": "blue"},
+        {"head": {"dropout": 2.0}},
+        {"format": FORMAT, "calibration": {"scale": [0.0]}},
+        {"format": FORMAT, "calibration": {"scale": [0.5, 0.5], "offset": [0.0, 0.0]}},
+    ],
 )
 def test_a_spec_that_does_not_follow_the_schema_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="validation error"):
@@ -68,6 +80,20 @@ def test_sealing_a_spec_twice_gives_the_same_digest() -> None:
     once = found.sealed(found.files)
     assert once.sealed(found.files) == once
     assert parse(once.model_dump_json()) == once
+
+
+def test_a_model_made_from_another_one_is_not_calibrated_yet() -> None:
+    found = parse(OLD.read_text()).model_copy(update={"calibration": Calibration(scale=[0.5])})
+    assert found.after("unfreeze", nn.Identity(), []).calibration is None
+
+
+def test_a_calibration_that_changes_a_probability_changes_the_digest_of_the_content() -> None:
+    found = parse(OLD.read_text())
+    calibrated, unchanged = (
+        found.model_copy(update={"calibration": Calibration(scale=[scale])}) for scale in (0.5, 1.0)
+    )
+    assert calibrated.content_digest != found.content_digest
+    assert unchanged.content_digest == found.content_digest
 
 
 def test_a_new_head_parameter_with_a_default_leaves_old_models_as_they_are(
@@ -119,6 +145,7 @@ PREPROCESSING = st.builds(
     mean=CHANNELS,
     std=CHANNELS,
 )
+SCALES = st.floats(SMALLEST_SCALE, LARGEST_SCALE)
 SPECS = st.builds(
     ModelSpec,
     format=st.just(FORMAT),
@@ -130,6 +157,7 @@ SPECS = st.builds(
     trained=NUMBERS,
     folded=st.lists(TEXTS, max_size=3),
     merged=st.lists(st.tuples(TEXTS, TEXTS), max_size=3),
+    calibration=st.none() | st.builds(Calibration, scale=st.lists(SCALES, min_size=1, max_size=1)),
     parents=st.lists(st.builds(Parent, stage=TEXTS, digest=TEXTS), max_size=3),
     files=st.just({}),
     digest=st.just(""),

@@ -48,9 +48,9 @@ class Shop:
         self.client, self.experiment = connect(self.params.tracking)
         # JSON is YAML
         (folder / "params.yaml").write_text(self.params.model_dump_json())
-        self._models = {"good": folder / "good", "same": folder / "same", "bad": folder / "bad"}
-        model_directory(self._models["good"])
-        _prepare(self.prepared, self._models)
+        self.models = {"good": folder / "good", "same": folder / "same", "bad": folder / "bad"}
+        model_directory(self.models["good"])
+        _prepare(self.prepared, self.models)
         (folder / "dvc.lock").write_text(LOCK.format(dvc_lock.folder_md5(self.prepared)))
         self.data = Prepared(self.prepared)
 
@@ -64,13 +64,13 @@ class Shop:
             **tags,
         }
         mlflow.set_tracking_uri(self.params.tracking.uri)
-        spec = directory.read_spec(self._models[quality])
+        spec = directory.read_spec(self.models[quality])
         test_digest = self.data.split_digest("test")
         with mlflow.start_run(experiment_id=self.experiment, tags=wanted):
             mlflow.log_params({"kind": quality})
             made = register(
                 name,
-                self._models[quality],
+                self.models[quality],
                 ModelRecord(spec.digest, {"accuracy": 0.9}, "backbone 000", test_digest),
                 image(),
             )

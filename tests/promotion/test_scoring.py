@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests import tf32, tiny
+from tests import calibrated, tf32, tiny
 from tests.promotion.offered import Shop
 from thaw.data.prepared import Prepared
+from thaw.model import directory
 from thaw.promotion.scoring import score_version
 from thaw.registry.fetch import Version
+from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +37,21 @@ def probabilities(shop: Shop, runtime: Runtime) -> NDArray[np.float64]:
     assert not found.problem
     assert found.probabilities is not None
     return found.probabilities
+
+
+@pytest.mark.parametrize("kind", sorted(calibrated.BOTH))
+def test_a_version_is_scored_with_its_calibration(kind: str, shop: Shop) -> None:
+    classifier, spec = directory.load(shop.folder / "good")
+    source = shop.data.images("test", spec.preprocessing)
+    outputs = logits(tiny.runtime(), classifier, source, "").double()
+    folder = shop.folder / kind
+    calibrated.save_calibrated(shop.folder / "good", folder, calibrated.BOTH[kind])
+    shop.models[kind] = folder
+    number = shop.register("scored", kind)
+    found = score_version(Version("scored", number), shop.data, tiny.runtime(), BINS)
+    expected = calibrated.mapped(outputs, calibrated.BOTH[kind])
+    assert found.probabilities is not None
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
 
 
 def test_in_simulated_tf32_the_probabilities_are_those_of_a_cpu(

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests import settings, tf32, tiny
+from tests import calibrated, settings, tf32, tiny
 from tests.project import ROOT
 from tests.stages import small
 from thaw.context import Context
@@ -21,8 +22,6 @@ from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from thaw.stages.evaluate import Result
@@ -59,19 +58,51 @@ def scored(views: int, augment: dict[str, float], runtime: Runtime | None = None
 
 def by_hand(epoch: int | None, **augment: float) -> NDArray[np.float64]:
     """Compute the probabilities of the test split with the augmentation of ``epoch``."""
+    return np.asarray(logits_by_hand(epoch, **augment).softmax(dim=1))
+
+
+def logits_by_hand(epoch: int | None, **augment: float) -> torch.Tensor:
     model, spec = directory.load(evaluate.MODEL)
     data = Prepared(project_paths.PREPARED)
     source = data.images("test", spec.preprocessing, SEED, settings.augment(**augment))
     places = np.arange(len(source))
     with torch.no_grad():
         outputs = model(source.finish(source.read(places), places, epoch))
-    return np.asarray(outputs.double().softmax(dim=1))
+    return outputs.double()
 
 
 def test_without_views_there_are_plain_scores_alone() -> None:
     result = scored(0, SOME)
     assert result.tta is None
     np.testing.assert_allclose(result.probabilities, by_hand(None), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(calibrated.BOTH))
+def test_the_test_split_is_scored_with_and_without_the_calibration_of_the_model(kind: str) -> None:
+    plain = scored(1, SOME)
+    assert plain.uncalibrated is None
+    calibration = calibrated.BOTH[kind]
+    calibrated.save_calibrated(evaluate.MODEL, evaluate.MODEL, calibration)
+    result = scored(1, SOME)
+    expected = calibrated.mapped(logits_by_hand(None), calibration)
+    np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
+    assert result.uncalibrated is not None
+    assert result.uncalibrated.summary == plain.scores.summary
+    view = calibrated.mapped(logits_by_hand(1, **SOME), calibration)
+    mean = (expected + view) / 2
+    assert result.tta is not None
+    assert result.tta.summary["log_loss"] == pytest.approx(
+        float(-mean[torch.arange(len(mean)), result.targets].log().mean()), abs=1e-4
+    )
+    evaluate.write(
+        result,
+        directory.read_spec(evaluate.MODEL),
+        Prepared(project_paths.PREPARED),
+        Path("reports"),
+    )
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    assert metrics["test"]["log_loss"] == result.scores.summary["log_loss"]
+    assert metrics["uncalibrated"]["log_loss"] == plain.scores.summary["log_loss"]
 
 
 def test_the_scores_under_bf16_are_those_without_it() -> None:

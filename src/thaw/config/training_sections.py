@@ -11,6 +11,7 @@ from thaw.config.section import Block, Fraction, Section
 
 OptimizerName = Literal["adamw", "sgd", "lamb"]
 ScheduleName = Literal["cosine", "constant"]
+CalibrationSetting = Literal["auto", "off", "temperature", "vector"]
 _Epochs = Annotated[int, Field(ge=0, le=100_000)]
 AUTO = "auto"
 _BatchSize = Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"]
@@ -107,6 +108,14 @@ class Regularize(Section):
         "none",
         "balanced gives each class the same weight in the loss, however many images it has.",
         source="King & Zeng 2001",
+    )
+    calibration: CalibrationSetting = parameter(
+        "auto",
+        "Map of the logits, fitted on the validation split after training, so that probabilities "
+        "are shares of correct images. temperature scales all logits by one factor; vector has a "
+        "factor and an offset for each class; auto takes what lowers the cross-fitted log-loss.",
+        source="Guo et al. 2017",
+        neutral="off",
     )
 
 

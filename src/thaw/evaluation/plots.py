@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from thaw.evaluation.scores import Scores
     from thaw.training.history import Row
 
 _MAX_MISTAKES = 24
@@ -61,29 +64,56 @@ def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
-def reliability(rows: Sequence[Mapping[str, float]], error: float, path: Path) -> None:
-    """Plot accuracy over confidence, and the number of images by confidence."""
+def reliability(scores: Scores, uncalibrated: Scores | None, path: Path) -> None:
+    """Plot accuracy over confidence, and the number of images by confidence.
+
+    ``uncalibrated`` are the scores before calibration; None if the model has none.
+    """
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
-    confidence = [row["confidence"] for row in rows]
-    upper.plot(confidence, [row["accuracy"] for row in rows], marker="o", label="model")
+    upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect calibration")
+    shown = {"model": scores}
+    if uncalibrated:
+        shown = {"before calibration": uncalibrated, "after calibration": scores}
+    for place, (label, found) in enumerate(shown.items(), start=2 - len(shown)):
+        # The model itself has the same colour with and without a line of before.
+        colour = ("C1", "C0")[place]
+        _draw_reliability(upper, found, label, colour, "xo"[place])
+        _draw_confidences(lower, found, colour)
     upper.set_ylabel("accuracy")
     upper.set_ylim(-0.02, 1.02)
-    upper.legend()
-    upper.set_title(f"Calibration on the test split (ECE {error:.3f})")
-    lower.bar(
-        [row["low"] for row in rows],
-        [row["images"] for row in rows],
-        width=[row["high"] - row["low"] for row in rows],
-        align="edge",
-        edgecolor="white",
-    )
+    upper.legend(fontsize="small")
+    upper.set_title("Calibration on the test split")
     lower.set_yscale("log")
     lower.set_ylabel("images")
     lower.set_xlabel("confidence")
     lower.set_xlim(0, 1)
     _save(figure, path)
+
+
+def _draw_reliability(axis: Axes, scores: Scores, label: str, colour: str, marker: str) -> None:
+    """Draw accuracy over confidence."""
+    summary = scores.summary
+    axis.plot(
+        [row["confidence"] for row in scores.reliability],
+        [row["accuracy"] for row in scores.reliability],
+        label=f"{label}: ECE {summary['ece']:.3f}, log-loss {summary['log_loss']:.3f}",
+        color=colour,
+        marker=marker,
+    )
+
+
+def _draw_confidences(axis: Axes, scores: Scores, colour: str) -> None:
+    """Draw the number of images by confidence."""
+    rows = scores.reliability
+    axis.bar(
+        [row["low"] for row in rows],
+        [row["images"] for row in rows],
+        width=[row["high"] - row["low"] for row in rows],
+        align="edge",
+        edgecolor=colour,
+        facecolor=(*to_rgb(colour), 0.35),
+    )
 
 
 def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:

@@ -58,6 +58,8 @@ def show(params: Params, reports: Path) -> None:
         f"(95 % interval {scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}, "
         f"{scores['images']:.0f} images)",
     )
+    if "uncalibrated" in metrics:
+        table.add_row("calibration", _calibration(metrics["uncalibrated"], scores))
     if "tta" in metrics:
         views = f"{params.evaluate.tta_views} augmented views averaged in"
         table.add_row("with augmentation", f"{metrics['tta']['accuracy']:.4f}  ({views})")
@@ -78,6 +80,13 @@ def show(params: Params, reports: Path) -> None:
         "       dvc plots show                    curves, confusion matrix, mistakes\n"
         "       dvc exp run -S unfreeze.depth=3   another value; the rest is reused\n"
         "       dvc metrics diff                  compare with the last commit"
+    )
+
+
+def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
+    return ", ".join(
+        f"{METRICS[name].label} {before[name]:.4f} to {after[name]:.4f}"
+        for name in ("log_loss", "ece")
     )
 
 

@@ -15,6 +15,7 @@ from thaw.data.decoding import DecodeError
 from thaw.data.device_stream import SideStream, fetched_later
 from thaw.data.image_reader import ImageReader
 from thaw.model import directory
+from thaw.model.calibration import CalibratedSoftmax
 from thaw.model.drift import Drift, FoldedPlaces
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Predictor:
     ) -> None:
         self.classifier, self.spec = directory.load(folder)
         self.classifier.to(device)
+        self._softmax = CalibratedSoftmax(self.spec.calibration).to(device)
         self.device = device
         self._autocast = autocast
         self._side = SideStream(device) if device.type == "cuda" else None
@@ -123,7 +125,7 @@ class Predictor:
         inputs = self.spec.preprocessing.normalize(images.float().div_(255))
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), self._network(due) as network, self._autocast():
-            probabilities: Tensor = network(inputs).float().softmax(dim=1)
+            probabilities: Tensor = self._softmax(network(inputs).float())
         return probabilities
 
     def _on_device(self, images: Tensor) -> Tensor:

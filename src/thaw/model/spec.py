@@ -10,10 +10,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm
+from thaw.model.calibration import Calibration
 from thaw.model.head import HeadSpec
 from thaw.model.sealed_files import check_digest, digest_of, read_object
 
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-FORMAT: Literal[4] = 4
+FORMAT: Literal[5] = 5
 _MOST_CLASSES = 200_000
 _MOST_BLOCKS = 10_000
 
@@ -45,7 +53,8 @@ class ModelSpec(BaseModel):
 
     ``trained`` are the numbers (1 .. ``blocks``) of the blocks that the last phase trained.
     ``folded`` are the names of BatchNorms that became affine maps, ``merged`` the pairs
-    (convolution, affine map) that were merged. ``files`` has the SHA-256 of every other file of the
+    (convolution, affine map) that were merged. ``calibration`` maps the logits before softmax; None
+    means that none was fitted. ``files`` has the SHA-256 of every other file of the
     directory. ``digest`` is the SHA-256 of ``model.json`` itself without this key; it identifies
     the whole model, also in the registry. A spec that was read from an older format keeps the
     digest of its file.
@@ -53,7 +62,7 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[4] = FORMAT
+    format: Literal[5] = FORMAT
     backbone: str
     head: HeadSpec
     classes: Annotated[list[str], Field(min_length=1, max_length=_MOST_CLASSES)]
@@ -62,6 +71,7 @@ class ModelSpec(BaseModel):
     trained: list[int] = []
     folded: list[str] = []
     merged: list[tuple[str, str]] = []
+    calibration: Calibration | None = None
     parents: list[Parent]
     files: dict[FileName, str] = {}
     digest: str = ""
@@ -72,6 +82,12 @@ class ModelSpec(BaseModel):
         if len(set(classes)) != len(classes) or not all(classes):
             raise ValueError("class names must differ and not be empty")
         return classes
+
+    @model_validator(mode="after")
+    def _calibrates_its_classes(self) -> ModelSpec:
+        if self.calibration and not self.calibration.fits(len(self.classes)):
+            raise ValueError("the calibration must have one scale, or one for each class")
+        return self
 
     @property
     def batch_norm(self) -> str:
@@ -91,6 +107,8 @@ class ModelSpec(BaseModel):
         """
         content = self.model_dump(mode="json", exclude={"format", "parents", "trained", "digest"})
         content["files"] = self.files.get("model.safetensors", "")
+        if self.calibration and self.calibration.kind == "none":
+            content["calibration"] = None
         return digest_of(content)
 
     def sealed(self, files: Mapping[FileName, str]) -> ModelSpec:
@@ -101,13 +119,15 @@ class ModelSpec(BaseModel):
     def after(self, stage: str, classifier: nn.Module, trained: Sequence[int]) -> ModelSpec:
         """Return the spec of ``classifier``, which was made from the model that ``stage`` wrote.
 
-        ``trained`` are the numbers (1 .. n) of the blocks that trained.
+        ``trained`` are the numbers (1 .. n) of the blocks that trained. The new model is not
+        calibrated yet.
         """
         new = [name for name in batchnorm.affine_names(classifier) if name not in self.folded]
         return self.model_copy(
             update={
                 "trained": list(trained),
                 "folded": [*self.folded, *new],
+                "calibration": None,
                 "parents": [*self.parents, Parent(stage=stage, digest=self.digest)],
             }
         )
@@ -159,8 +179,14 @@ def _migrate_3_to_4(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "format": 4, "preprocessing": preprocessing}
 
 
+def _migrate_4_to_5(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of format 4 as format 5, which added the calibration."""
+    return {**content, "format": 5, "calibration": None}
+
+
 # Older format -> the function that returns its content in the next format.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     2: _migrate_2_to_3,
     3: _migrate_3_to_4,
+    4: _migrate_4_to_5,
 }

@@ -12,6 +12,7 @@ from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.model import directory
+from thaw.model.calibration import CalibratedSoftmax
 from thaw.registry.fetch import fetch
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
@@ -87,7 +88,8 @@ def _score(
     source = data.images("test", spec.preprocessing)
     with strict_float32():
         outputs = logits(runtime, classifier, source, f"version {number} on the test split")
-    probabilities: NDArray[np.float64] = outputs.double().softmax(dim=1).numpy()
+    softmax = CalibratedSoftmax(spec.calibration)
+    probabilities: NDArray[np.float64] = softmax(outputs.double()).numpy()
     scores = score(Predictions(probabilities, source.targets, bins), spec.classes)
     costs = {
         "latency_ms": latency_ms(runtime, classifier, source),

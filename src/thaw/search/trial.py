@@ -16,6 +16,7 @@ from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
 from thaw.search.trained_heads import load_head, save_head
 from thaw.stages import unfreeze, warmup_head
+from thaw.training.calibration import cross_fitted
 from thaw.training.observer import Observer
 from thaw.training.runtime import logits
 
@@ -70,11 +71,7 @@ def run(
     phase = Phase(resolved.plan, resolved.settings, shared.preprocessing, params.augment)
     inputs = shared.open_inputs(context, classifier, phase)
     result = Result(
-        metrics={
-            **_metrics(context, classifier, inputs),
-            "log_loss": best.val_loss,
-            "accuracy": best.val_accuracy,
-        },
+        metrics=_metrics(context, classifier, inputs, best),
         latency_ms=_latency(shared, classifier) if params.search.latency else None,
         best_epoch=progress.best_epoch,
         curve=[asdict(row) for row in progress.history],
@@ -103,14 +100,23 @@ def _is_true_in_all_ranks(runtime: Runtime, condition: bool) -> bool:  # noqa: F
     return float(runtime.sum(torch.tensor(float(condition)))) == runtime.world
 
 
-def _metrics(context: Context, classifier: Classifier, inputs: PhaseInputs) -> dict[str, float]:
-    """Return every metric of the registry on the validation split."""
+def _metrics(
+    context: Context, classifier: Classifier, inputs: PhaseInputs, best: Row
+) -> dict[str, float]:
+    """Return every metric of the registry on the validation split, at the epoch ``best``.
+
+    With calibration, that of cross-fitted temperatures: the stages calibrate the model, too.
+    """
+    params, targets = context.params, inputs.val.targets
     outputs = logits(context.runtime, classifier.part(inputs.cut), inputs.val, "validation")
-    probabilities = outputs.double().softmax(dim=1).numpy()
-    bins = context.params.evaluate.calibration_bins
-    predictions = Predictions(probabilities, inputs.val.targets, bins)
+    is_calibrated = params.regularize.calibration != "off"
+    mapped = cross_fitted(outputs.double().numpy(), targets) if is_calibrated else outputs.double()
+    probabilities = torch.as_tensor(mapped).softmax(dim=1).numpy()
+    predictions = Predictions(probabilities, targets, params.evaluate.calibration_bins)
     summary = score(predictions, context.data.manifest.classes).summary
-    return {name: summary[name] for name in METRICS}
+    found = {name: summary[name] for name in METRICS}
+    exact = {} if is_calibrated else {"log_loss": best.val_loss}
+    return {**found, **exact, "accuracy": best.val_accuracy}
 
 
 def _latency(shared: TrialContext, classifier: Classifier) -> float:

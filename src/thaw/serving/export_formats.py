@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.errors import ThawError
+from thaw.model.calibration import CalibratedSoftmax
 from thaw.serving.input_graph import InputGraph
 
 if TYPE_CHECKING:
@@ -41,14 +42,15 @@ class NetworkGraph(nn.Module):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         self.classifier = predictor.classifier
+        self.softmax = CalibratedSoftmax(predictor.spec.calibration)
         preprocessing = predictor.spec.preprocessing
         for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise, classify and apply softmax; returns (N, classes)."""
+        """Normalise, classify, calibrate and apply softmax; returns (N, classes)."""
         inputs = (images.float() / 255 - self.mean) / self.std
-        probabilities: Tensor = self.classifier(inputs).softmax(dim=1)
+        probabilities: Tensor = self.softmax(self.classifier(inputs))
         return probabilities
 
 

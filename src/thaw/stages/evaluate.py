@@ -17,6 +17,7 @@ from thaw.evaluation import plots
 from thaw.evaluation.scores import Scores, score
 from thaw.metrics.predictions import Predictions
 from thaw.model import directory
+from thaw.model.calibration import CalibratedSoftmax
 from thaw.stages import earlier_models
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from thaw.context import Context
     from thaw.data.loading import ImageSource
@@ -51,13 +53,15 @@ SECTIONS = ("seed", "augment", "launch", "evaluate", "tracking")
 class Result:
     """The test split's ids, targets, probabilities (N, C) and scores.
 
-    ``tta``: the scores with test-time augmentation, where there is any.
+    ``uncalibrated``: the scores before calibration, where that changes the probabilities. ``tta``:
+    the scores with test-time augmentation, where there is any.
     """
 
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     scores: Scores
+    uncalibrated: Scores | None = None
     tta: Scores | None = None
 
 
@@ -67,22 +71,29 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec) -> Result:
     Raises:
         ThawError: the model and the data have different classes.
     """
-    data, runtime, settings = context.data, context.runtime, context.params.evaluate
+    data, settings = context.data, context.params.evaluate
     if spec.classes != data.manifest.classes:
         raise ThawError("the model and the data have different classes: run `dvc repro`")
     source = _test_images(context, spec)
-    targets = source.targets
-    probabilities = _probabilities(runtime, classifier, source, "test split")
-    scores = score(Predictions(probabilities, targets, settings.calibration_bins), spec.classes)
-    tta = None
+    softmax = CalibratedSoftmax(spec.calibration)
+    plain = _logits(context.runtime, classifier, source, "test split")
+    probabilities = softmax(plain).numpy()
+
+    def scored(values: NDArray[np.float64]) -> Scores:
+        return score(Predictions(values, source.targets, settings.calibration_bins), spec.classes)
+
+    uncalibrated = tta = None
+    if spec.calibration and spec.calibration.kind != "none":
+        uncalibrated = scored(plain.softmax(dim=1).numpy())
     if settings.tta_views:
-        views = [
-            _probabilities(runtime, classifier, source, f"view {epoch}/{settings.tta_views}", epoch)
-            for epoch in range(1, settings.tta_views + 1)
-        ]
-        mean = np.mean([probabilities, *views], axis=0)
-        tta = score(Predictions(mean, targets, settings.calibration_bins), spec.classes)
-    return Result(source.ids, targets, probabilities, scores, tta)
+        views = [probabilities]
+        for epoch in range(1, settings.tta_views + 1):
+            what = f"view {epoch}/{settings.tta_views}"
+            outputs = _logits(context.runtime, classifier, source, what, epoch)
+            views.append(softmax(outputs).numpy())
+        tta = scored(np.mean(views, axis=0))
+    scores = scored(probabilities)
+    return Result(source.ids, source.targets, probabilities, scores, uncalibrated, tta)
 
 
 def _test_images(context: Context, spec: ModelSpec) -> ImageSource:
@@ -93,30 +104,28 @@ def _test_images(context: Context, spec: ModelSpec) -> ImageSource:
 
 
 @strict_float32()
-def _probabilities(
+def _logits(
     runtime: Runtime,
     classifier: Classifier,
     source: ImageSource,
     description: str,
     epoch: int | None = None,
-) -> NDArray[np.float64]:
-    outputs = logits(runtime, classifier, source, description, epoch)
-    probabilities: NDArray[np.float64] = outputs.double().softmax(dim=1).numpy()
-    return probabilities
+) -> Tensor:
+    return logits(runtime, classifier, source, description, epoch).double()
 
 
 def write(result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
     """Write metrics, tables and pictures into ``folder``."""
     scores = result.scores
     drawn = folder / "plots"
-    metrics = {"test": scores.summary} | ({"tta": result.tta.summary} if result.tta else {})
-    write_json(folder / "metrics.json", metrics)
+    kinds = {"test": scores, "uncalibrated": result.uncalibrated, "tta": result.tta}
+    write_json(folder / "metrics.json", {name: s.summary for name, s in kinds.items() if s})
     _write_csv(folder / "per_class.csv", scores.per_class)
     _write_csv(folder / "calibration.csv", scores.reliability)
     _write_csv(folder / "predictions.csv", _predictions(result, spec, data))
     plots.confusion(scores.confusion, spec.classes, drawn / "confusion.png")
     plots.per_class(scores.per_class, drawn / "per_class.png")
-    plots.reliability(scores.reliability, scores.summary["ece"], drawn / "calibration.png")
+    plots.reliability(scores, result.uncalibrated, drawn / "calibration.png")
     plots.learning_curves(_histories(), drawn / "learning_curves.png")
     plots.mistakes(data.store.thumbnail, _mistakes(result, spec), drawn / "mistakes.png")
 
@@ -196,14 +205,17 @@ def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, fold
 
 def _note(result: Result, spec: ModelSpec, views: int) -> str:
     scores = result.scores.summary
-    tta = ""
+    tta = calibrated = ""
+    if result.uncalibrated:
+        before = result.uncalibrated.summary
+        calibrated = f"; calibration changed ECE from {before['ece']:.3f} to {scores['ece']:.3f}"
     if result.tta:
         tta = f"; **{result.tta.summary['accuracy']:.4f}** with {views} augmented views averaged in"
     return (
         f"**{scores['accuracy']:.4f}** test accuracy (95 % interval "
         f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}) "
         f"on {scores['images']:.0f} images of {len(spec.classes)} classes; "
-        f"{spec.backbone}, {len(spec.trained)} of {spec.blocks} blocks trained{tta}"
+        f"{spec.backbone}, {len(spec.trained)} of {spec.blocks} blocks trained{calibrated}{tta}"
     )
 
 

@@ -23,6 +23,7 @@ from thaw.model.batch_statistics import expected
 from thaw.model.drift import FoldedPlaces, Reference, statistics_after_merge
 from thaw.model.freeze_plan import chosen_blocks
 from thaw.stages import earlier_models
+from thaw.stages.calibrating import calibrated
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -72,9 +73,16 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec, observer: Obs
     statistics = expected(classifier)
     report |= fold(context, classifier, val)
     progress = train(context, classifier, spec, observer)
+    is_unchanged = progress.best_epoch == 0 and not report.get("recalibration_kept")
+    merged, parent = copy.deepcopy(classifier), spec
+    outputs = val_logits(context, merged, val)
     spec = spec.after("unfreeze", classifier, spec.trained)
-    merged = copy.deepcopy(classifier)
-    merged_spec, statistics, merge_report = merge(context, merged, spec, val, statistics)
+    if is_unchanged and parent.calibration:
+        spec = spec.model_copy(update={"calibration": parent.calibration})
+    else:  # one calibration for both forms: their logits are equal up to the tolerance
+        spec, found = calibrated(context, spec, outputs, val.targets)
+        report |= found
+    merged_spec, statistics, merge_report = merge(context, merged, spec, val, statistics, outputs)
     reference = drift_reference(context, merged, merged_spec, statistics)
     report |= merge_report
     if reference:
@@ -141,16 +149,25 @@ def train(
 
 
 @strict_float32()
+def val_logits(context: Context, classifier: Classifier, val: ImageSource) -> Tensor:
+    """Return the validation logits (N, C) of the affine form ``classifier``."""
+    classifier.eval()
+    return logits(context.runtime, classifier, val, "logits before the merge")
+
+
+@strict_float32()
 def merge(
     context: Context,
     classifier: Classifier,
     spec: ModelSpec,
     val: ImageSource,
     statistics: Channels,
+    before: Tensor,
 ) -> tuple[ModelSpec, Channels, dict[str, Any]]:
     """Merge every affine map that follows a convolution into it, in place; check the logits.
 
-    ``statistics`` are the mean and standard deviation that each folded BatchNorm expected.
+    ``statistics`` are the mean and standard deviation that each folded BatchNorm expected,
+    ``before`` the validation logits of the affine form.
 
     Returns:
         The spec of the merged form, ``statistics`` at the places after the merge, the report.
@@ -159,7 +176,6 @@ def merge(
         ThawError: a logit moves by more than ``fold_bn.tolerance``.
     """
     classifier.eval()
-    before = logits(context.runtime, classifier, val, "logits before the merge")
     size = spec.preprocessing.image_size
     example = torch.zeros(1, 3, size, size, device=next(classifier.parameters()).device)
     pairs = batchnorm.merge_pairs(classifier, example)

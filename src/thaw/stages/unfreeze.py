@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from thaw.advice.auto_values import Resolved, resolve
 from thaw.context import Phase
 from thaw.stages import earlier_models
+from thaw.stages.calibrating import calibrate
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -33,8 +34,13 @@ def run(
 
     The model of the head warm-up is epoch 0. It is kept if no epoch has a lower validation loss.
     """
+    return context.train(classifier, phase_of(context, preprocessing, resolved), observer)
+
+
+def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved) -> Phase:
+    """Return the training phase of the resolved plan."""
     settings = resolved.settings
-    phase = Phase(
+    return Phase(
         resolved.plan,
         settings,
         preprocessing,
@@ -42,7 +48,6 @@ def run(
         lr_decay=settings.lr_decay,
         gradual_epochs=settings.gradual_epochs,
     )
-    return context.train(classifier, phase, observer)
 
 
 def main() -> None:
@@ -58,9 +63,15 @@ def main() -> None:
         if is_unchanged and context.runtime.is_main:
             say("no epoch has a lower validation loss than the head warm-up: its model is kept")
         trained = sorted(index + 1 for index in resolved.plan.trainable)
-        spec = stage.save_model(classifier, spec.after("warmup_head", classifier, trained))
         report = {"warmup_head_stands": is_unchanged, "blocks": trained, **resolved.report}
-        stage.finish(spec, progress, report)
+        spec = spec.after("warmup_head", classifier, trained)
+        if is_unchanged and parent.calibration:
+            spec = spec.model_copy(update={"calibration": parent.calibration})
+        else:
+            phase = phase_of(context, spec.preprocessing, resolved)
+            spec, found = calibrate(context, classifier, spec, phase)
+            report |= found
+        stage.finish(stage.save_model(classifier, spec), progress, report)
 
 
 if __name__ == "__main__":

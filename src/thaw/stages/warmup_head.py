@@ -17,6 +17,7 @@ from thaw.config.params import Params
 from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.registry.starting_model import begin, parent_of
+from thaw.stages.calibrating import calibrate
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system.processes import run_main
 from thaw.training import linear_heads
@@ -55,8 +56,7 @@ def run(
 ) -> Progress:
     """Train only the head, in place, on features that are computed once."""
     params = context.params
-    plan = last_blocks(0, len(classifier.blocks))
-    phase = Phase(plan, params.warmup_head, preprocessing)
+    phase = phase_of(context, classifier, preprocessing)
     if params.warmup_head.fit == "gradient":
         return context.train(classifier, phase, observer)
     inputs = context.inputs(classifier, phase)
@@ -72,6 +72,12 @@ def run(
     for row in rows:
         observer.on_epoch(row)
     return Progress(epoch=1, best_epoch=1, history=rows)
+
+
+def phase_of(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Phase:
+    """Return the training phase of the head, above the frozen backbone."""
+    plan = last_blocks(0, len(classifier.blocks))
+    return Phase(plan, context.params.warmup_head, preprocessing)
 
 
 def _score(runtime: Runtime, classifier: Classifier, inputs: PhaseInputs, epoch: int) -> Row:
@@ -93,7 +99,9 @@ def main() -> None:
     with training_stage("warmup_head", SECTIONS, parent) as stage:
         classifier, spec = build(stage.context, parent)
         progress = run(stage.context, classifier, spec.preprocessing, stage.observer)
-        stage.finish(stage.save_model(classifier, spec), progress, {})
+        phase = phase_of(stage.context, classifier, spec.preprocessing)
+        spec, report = calibrate(stage.context, classifier, spec, phase)
+        stage.finish(stage.save_model(classifier, spec), progress, report)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""Every way to a probability applies the calibration of the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests import calibrated
+from tests.registry.served import image, model_directory, text
+from thaw.model import directory
+from thaw.model.predictor import Predictor
+from thaw.registry.pyfunc import ServedClassifier
+from thaw.serving import export_formats
+from thaw.serving.loaded_model import LoadedModel
+from thaw.serving.runtimes import use_runtime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+IMAGES = [image(seed) for seed in range(5)]
+
+
+@pytest.fixture(params=sorted(calibrated.BOTH))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(kind: str, tmp_path: Path) -> Path:
+    """A model directory with a calibration of ``kind``."""
+    model_directory(tmp_path / "plain")
+    calibrated.save_calibrated(tmp_path / "plain", tmp_path / "made", calibrated.BOTH[kind])
+    return tmp_path / "made"
+
+
+def expected(folder: Path, kind: str) -> Tensor:
+    classifier, spec = directory.load(folder)
+    inputs = torch.cat([Predictor(folder).read(content) for content in IMAGES])
+    with torch.inference_mode():
+        logits = classifier(spec.preprocessing.normalize(inputs.float() / 255))
+    found = calibrated.mapped(logits, calibrated.BOTH[kind]).float()
+    assert (found - logits.softmax(1)).abs().max() > 0.02  # the calibration changes something
+    return found
+
+
+def test_the_predictor_applies_the_calibration(folder: Path, kind: str) -> None:
+    found = Predictor(folder).probabilities(IMAGES)
+    torch.testing.assert_close(found, expected(folder, kind), rtol=0, atol=1e-5)
+
+
+def test_the_python_api_and_mlflow_apply_the_calibration(folder: Path, kind: str) -> None:
+    wanted = expected(folder, kind)
+    loaded = LoadedModel("model", Predictor(folder))
+    np.testing.assert_allclose(loaded.predict_proba(IMAGES), wanted, atol=1e-5)
+    frame = pd.DataFrame({"image": [text(content) for content in IMAGES]})
+    rows = [list(row["probabilities"].values()) for row in ServedClassifier(folder).predict(frame)]
+    np.testing.assert_allclose(rows, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torch-export"])
+def test_an_exported_file_has_the_calibration_in_its_graph(
+    folder: Path, kind: str, runtime: export_formats.Format
+) -> None:
+    for package in export_formats.PACKAGES[runtime]:
+        pytest.importorskip(package)
+    predictor = Predictor(folder)
+    content = export_formats.export(predictor, runtime, {}, any_size=False)
+    compute = export_formats.load_exported(runtime, content, 1)
+    found = compute(torch.cat([predictor.read(content) for content in IMAGES]))
+    torch.testing.assert_close(found, expected(folder, kind), rtol=0, atol=1e-5)
+
+
+def test_onnx_runtime_serves_calibrated_probabilities(folder: Path, kind: str) -> None:
+    predictor = Predictor(folder)
+    use_runtime("onnx", predictor, folder)
+    assert predictor.elsewhere is not None
+    torch.testing.assert_close(
+        predictor.probabilities(IMAGES), expected(folder, kind), rtol=0, atol=1e-5
+    )
