@@ -10,7 +10,9 @@ from tests.search import project
 from thaw.search import trial
 from thaw.search.parameter_values import with_values
 from thaw.search.trained_heads import FOLDER, load_head
+from thaw.training.calibration import calibrated_losses
 from thaw.training.phase_inputs import PhaseInputs
+from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
@@ -64,6 +66,7 @@ def test_cached_training_ends_with_the_weights_of_uncached_training(
 
 
 def test_the_result_has_the_metrics_of_the_best_epoch(params: Params) -> None:
+    params = with_values(params, {"regularize.calibration": "off"})
     rows: list[Row] = []
     result, _ = trial.run(project.opened(params), params, rows.append)
     best = min(rows, key=lambda row: row.val_loss)
@@ -74,6 +77,19 @@ def test_the_result_has_the_metrics_of_the_best_epoch(params: Params) -> None:
     assert result.best_epoch == best.epoch
     assert 0 <= result.metrics["macro_f1"] <= 1
     assert result.latency_ms is None
+
+
+def test_the_result_is_scored_with_cross_fitted_temperatures(params: Params) -> None:
+    rows: list[Row] = []
+    opened = project.opened(params)
+    result, classifier = trial.run(opened, params, rows.append)
+    best = min(rows, key=lambda row: row.val_loss)
+    source = opened.project.data.images("val", opened.preprocessing)
+    outputs = logits(opened.project.runtime, classifier, source, "").numpy()
+    expected = float(calibrated_losses(outputs, source.targets).mean())
+    assert result.metrics["log_loss"] == pytest.approx(expected, abs=1e-4)
+    assert result.metrics["log_loss"] != pytest.approx(best.val_loss, abs=1e-3)
+    assert result.metrics["accuracy"] == best.val_accuracy
 
 
 def test_latency_is_measured_only_if_it_is_an_objective(params: Params) -> None:
