@@ -68,7 +68,8 @@ def logits_by_hand(epoch: int | None, **augment: float) -> torch.Tensor:
     places = np.arange(len(source))
     with torch.no_grad():
         outputs = model(source.finish(source.read(places), places, epoch))
-    return outputs.double()
+    found: torch.Tensor = outputs.double()
+    return found
 
 
 def test_without_views_there_are_plain_scores_alone() -> None:

@@ -155,7 +155,7 @@ def test_a_class_without_an_image_can_be_calibrated() -> None:
     logits, targets = drawn(300)
     kept = targets != 4
     for setting in ("auto", "temperature", "vector"):
-        fit = fit_calibration(logits[kept] * 3.0, targets[kept], setting)  # type: ignore[arg-type]
+        fit = fit_calibration(logits[kept] * 3.0, targets[kept], setting)
         assert fit.calibration.kind == ("vector" if setting == "vector" else "temperature")
 
 
@@ -168,7 +168,7 @@ def test_extreme_logits_are_calibrated_within_the_bounds_of_a_model() -> None:
     logits, targets = drawn(200)
     for factor in (1e-6, 1e3, 1e6):
         for setting in ("temperature", "vector"):
-            fit = fit_calibration(logits * factor, targets, setting)  # type: ignore[arg-type]
+            fit = fit_calibration(logits * factor, targets, setting)
             assert np.isfinite(applied(fit, logits * factor)).all()
 
 

@@ -214,8 +214,14 @@ def _lowest(
 ) -> Floats:
     from scipy.optimize import minimize  # imported here: most stages fit nothing
 
-    options = {"maxiter": 200, "ftol": 1e-12, "gtol": 1e-8}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    found = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 200, "ftol": 1e-12, "gtol": 1e-8},
+    )
     values: Floats = found.x
     return values
 
