@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thaw.system import code_digests
-from thaw.system.code_digests import PACKAGE, compute, counted_modules
+from thaw.system.code_digests import PACKAGE, compute, compute_if_changed, counted_modules
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def small_package(folder: Path, **modules: str) -> Path:
         "training/activation_cache.py": "",
         "model/directory.py": "",
         "data/prepared.py": "",
+        "training/dry_run.py": "",
     }
     given = {name.replace("__", "/") + ".py": text for name, text in modules.items()}
     for name, text in {**stages, **others, **given}.items():
@@ -55,7 +56,7 @@ def small_package(folder: Path, **modules: str) -> Path:
 
 def test_every_stage_and_the_activations_have_a_digest() -> None:
     found = code_digests.code_digests()
-    assert set(found) == {*STAGES, "activations"}
+    assert set(found) == {*STAGES, "activations", "dry_run"}
     assert len(set(found.values())) == len(found)
 
 
@@ -88,7 +89,8 @@ def test_an_edit_of_a_block_changes_all_stages_with_a_model_and_the_activations(
     package: Path,
 ) -> None:
     edit = ("from __future__", "x = 1\nfrom __future__")
-    assert changed(package, "model/batchnorm.py", *edit) == {*TRAINING, "evaluate", "activations"}
+    affected = {*TRAINING, "evaluate", "activations", "dry_run"}
+    assert changed(package, "model/batchnorm.py", *edit) == affected
 
 
 def test_imports_inside_functions_are_followed() -> None:
@@ -154,6 +156,26 @@ def test_formatting_and_docstrings_do_not_count_but_code_does(
     first = compute(small_package(tmp_path / "1", stages__unfreeze=one))
     second = compute(small_package(tmp_path / "2", stages__unfreeze=other))
     assert (first == second) is is_same
+
+
+def test_kept_digests_are_used_until_a_source_file_changes(tmp_path: Path) -> None:
+    package, kept = small_package(tmp_path, training__loop="x = 1"), tmp_path / "kept" / "a.json"
+    assert compute_if_changed(package, kept) == compute(package)
+    content = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**content, "digests": dict.fromkeys(content["digests"], "known")}))
+    assert set(compute_if_changed(package, kept).values()) == {"known"}
+    (package / "stages" / "unfreeze.py").write_text("x = 10")
+    assert compute_if_changed(package, kept) == compute(package)
+    (package / "stages" / "new.py").write_text("")
+    for damaged in ("", "[]", '{"files": []}', '{"files": [], "digests": 1}'):
+        kept.write_text(damaged)
+        assert compute_if_changed(package, kept) == compute(package)
+
+
+def test_digests_that_cannot_be_kept_are_computed(tmp_path: Path) -> None:
+    package = small_package(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert compute_if_changed(package, tmp_path / "file" / "a.json") == compute(package)
 
 
 def test_a_wheel_uses_the_digests_that_it_contains(

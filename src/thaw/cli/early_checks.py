@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thaw.cli import tried_model
 from thaw.config import output_folders, overlaps
 from thaw.config.explanations import shortened
 from thaw.config.loading import PARAMS_FILE
@@ -41,6 +42,8 @@ def refuse_unusable_parameters(params: Params) -> None:
 def try_model(params: Params) -> DryRun | None:
     """Build the model of ``params`` without weights; see :func:`thaw.training.dry_run.dry_run`.
 
+    A note of success spares :func:`try_changed_model` the same.
+
     Raises:
         ThawError: the model cannot be built, cut or trained as the parameters say, or the file of
             its weights is missing.
@@ -54,7 +57,15 @@ def try_model(params: Params) -> DryRun | None:
     is_name = chosen in {"packaged", "pretrained", "none"} or chosen.startswith(PREFIX)
     if not is_name and weights.is_file(chosen):
         weights.require_file(chosen)
-    return dry_run(params)
+    found = dry_run(params)
+    tried_model.note(params)
+    return found
+
+
+def try_changed_model(params: Params) -> None:
+    """Call :func:`try_model` unless the model of the same parameters was tried last."""
+    if not tried_model.is_known(params):
+        try_model(params)
 
 
 def _refuse_unreadable(key: str, path: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thaw.cli.early_checks import refuse_unusable_parameters, try_model
+from thaw.cli.early_checks import refuse_unusable_parameters, try_changed_model, try_model
 from thaw.cli.project_folder import PREPARED, load_params
 from thaw.config.loading import PARAMS_FILE
 from thaw.config.output_folders import refuse_listed_folders
@@ -33,7 +33,7 @@ def stage(name: Annotated[str, typer.Argument(help=", ".join(STAGES))]) -> None:
     refuse_unusable_parameters(params)
     tool_lock.refuse_other_code(name)
     if name == STAGES[0]:
-        try_model(params)
+        try_changed_model(params)
     tool_lock.forget_kept(name)
     launching.replace_process(name, params.launch)
 

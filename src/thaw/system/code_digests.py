@@ -2,7 +2,8 @@
 
 A digest covers a module and everything of this package that it imports, also inside functions.
 Comments, docstrings and formatting do not count. A wheel contains the digests as a file; in a
-source checkout they are computed from the sources that are imported.
+source checkout they are computed from the sources that are imported. That takes 0.3 s, so they are
+kept beside Python's bytecode until a source file changes.
 
 The build of the wheel runs this module: it needs the standard library alone.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,16 +26,18 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 SHIPPED = PACKAGE / "code_digests.json"
+COMPUTED = PACKAGE / "__pycache__" / "code_digests.json"
 
 # The modules whose digests are kept, by name. Activations are computed by any model that can be
-# loaded, from any prepared data.
+# loaded, from any prepared data. The dry run tries parameters before the first stage.
 _ROOTS = {stage: (f"stages/{stage}.py",) for stage in STAGES} | {
     "activations": (
         "training/cached_activations.py",
         "training/activation_cache.py",
         "model/directory.py",
         "data/prepared.py",
-    )
+    ),
+    "dry_run": ("training/dry_run.py",),
 }
 # Modules that start, report and configure, but do not compute. For the configuration, the values
 # of the parameters count instead; it imports the registry of metrics for their names.
@@ -46,11 +51,11 @@ _COUNTED = {"evaluate": ("metrics/", "tracking/")}
 
 @cache
 def code_digests() -> dict[str, str]:
-    """Return a digest (SHA-256, hexadecimal) for each stage and for ``activations``."""
+    """Return a digest (SHA-256, hexadecimal) for each stage, ``activations`` and ``dry_run``."""
     if SHIPPED.exists():
         shipped: dict[str, str] = json.loads(SHIPPED.read_text(encoding="utf-8"))
         return shipped
-    return compute(PACKAGE)
+    return compute_if_changed(PACKAGE, COMPUTED)
 
 
 def result_code_digest() -> str:
@@ -71,6 +76,26 @@ def counted_modules(package: Path, name: str) -> list[str]:
         for path in sorted(_closure(package, _ROOTS[name]))
         if path.startswith(_COUNTED.get(name, ())) or not path.startswith(_LEFT_OUT)
     ]
+
+
+def compute_if_changed(package: Path, kept: Path) -> dict[str, str]:
+    """Return ``compute(package)``, from the file ``kept`` unless a source file has changed since.
+
+    As for bytecode, a change is another time or size.
+    """
+    files = {str(path): path.stat() for path in sorted(package.rglob("*.py"))}
+    state = [[name, status.st_mtime_ns, status.st_size] for name, status in files.items()]
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(kept.read_text(encoding="utf-8"))
+        if content["files"] == state and content["digests"].keys() == _ROOTS.keys():
+            return dict(content["digests"])
+    digests = compute(package)
+    with suppress(OSError):  # the folder may be read-only
+        kept.parent.mkdir(exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps({"files": state, "digests": digests}), encoding="utf-8")
+        part.replace(kept)
+    return digests
 
 
 def _digest(package: Path, name: str) -> str:
