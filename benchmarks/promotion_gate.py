@@ -109,7 +109,7 @@ def digits() -> tuple[Features, Ints]:
     from torch.nn.functional import interpolate
 
     images, targets = load_digits(return_X_y=True)
-    backbone, _ = zoo.load(settings.PARAMS.backbone, seed=0)
+    backbone, _ = zoo.load(settings.PARAMS.backbone.fixed(), seed=0)
     network = torch.nn.Sequential(*backbone.blocks, backbone.pool).eval()
     pixels = torch.from_numpy(images.reshape(-1, 1, 8, 8) / 16).float().expand(-1, 3, -1, -1)
     pixels = (pixels - backbone.mean[0]) / backbone.std[0]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from thaw.search.parameter_values import with_values
 
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -26,7 +27,6 @@ from thaw.config.search_sections import Range
 from thaw.data.packed_store import PackedStore
 from thaw.model import frozen_part
 from thaw.search import attempt, storage, study, study_log, trial
-from thaw.search.parameter_values import with_values
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial_context import TrialContext, open_trial_context
 from thaw.search.worker import Worker

@@ -19,7 +19,7 @@ _STEPS, _BATCH = 20, 16
 
 def main() -> None:
     """Measure and print one line of JSON."""
-    backbone, _ = zoo.load(load(Params, Path("params.yaml")).backbone)
+    backbone, _ = zoo.load(load(Params, Path("params.yaml")).backbone.fixed())
     network = nn.Sequential(*backbone.blocks).to(memory_format=torch.channels_last).train()
     images = torch.randn(_BATCH, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters())

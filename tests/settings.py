@@ -13,16 +13,17 @@ from thaw.config.training_sections import Regularize, Training
 from thaw.model.head import HeadSpec
 
 if TYPE_CHECKING:
-    from thaw.config.model_sections import Backbone, Head
+    from thaw.config.model_sections import FixedBackbone, Head
 
 S = TypeVar("S", bound=Section)
 
 PARAMS = load(Params, ROOT / "params.yaml")
 
 
-def backbone(name: str, **changes: Any) -> Backbone:
+def backbone(name: str, **changes: Any) -> FixedBackbone:
     """Return a backbone without pretrained weights, at 64 pixels."""
-    return _changed(PARAMS.backbone, {"name": name, "weights": "none", "image_size": 64, **changes})
+    values = {"name": name, "weights": "none", "image_size": 64, **changes}
+    return _changed(PARAMS.backbone, values).fixed()
 
 
 def head(**changes: Any) -> Head:

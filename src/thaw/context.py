@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thaw.config.training_sections import AUTO
+from thaw.config.section import AUTO
 from thaw.data.prepared import Prepared
 from thaw.model.batchnorm import fold_blocks
 from thaw.model.freezing import apply_plan

@@ -108,22 +108,6 @@ def test_data_without_a_possible_fit_has_an_accuracy(
     assert all(0 <= found.accuracy <= 1 for found in single)
 
 
-@pytest.mark.parametrize("rare", [1, 3, 40])
-def test_a_sample_contains_rare_classes(rare: int) -> None:
-    targets = np.array([0] * 6000 + [1] * 3000 + [2] * rare)
-    kept = linear_probes._subsample(targets, 0, 300)
-    assert len(np.unique(kept)) == 300
-    counts = np.bincount(targets[kept], minlength=3)
-    assert counts[2] >= min(rare, 5)
-    assert counts[0] == pytest.approx(2 * counts[1], abs=6)
-
-
-def test_a_sample_of_many_classes_contains_all_of_them() -> None:
-    targets = np.repeat(np.arange(80), 10)
-    kept = linear_probes._subsample(targets, 0, 100)
-    assert set(targets[kept]) == set(range(80))
-
-
 # Separating training from validation images
 
 

@@ -13,7 +13,7 @@ from thaw.ingest.sources import write_digits
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC
 from thaw.projects import file_layout
-from thaw.system.project_paths import MODELS, PREPARED
+from thaw.system.project_paths import MODELS, PREPARED, REPORTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,3 +97,15 @@ def test_a_model_without_statistics_gets_a_file_without_content() -> None:
     (MERGED / directory.STATISTICS).write_bytes(b"of a model")
     file_layout.convert()
     assert (MERGED / directory.STATISTICS).read_bytes() == b"of a model"
+
+
+def test_a_head_of_earlier_versions_gets_the_report_that_nothing_was_chosen() -> None:
+    spec = MODELS / "warmup_head" / SPEC
+    spec.parent.mkdir(parents=True)
+    spec.write_text("{}")
+    choices = REPORTS / "warmup_head/choices.json"
+    assert file_layout.pending() == [choices]
+    file_layout.convert()
+    assert json.loads(choices.read_text())["values"] == {}
+    assert choices.with_name("leaderboard.csv").exists()
+    assert file_layout.pending() == []

@@ -11,10 +11,10 @@ from sqlalchemy import text
 from tests.search import project
 from thaw.config.editing import write_values
 from thaw.config.loading import load
+from thaw.config.parameter_values import value_of
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import attempt, commands, storage
-from thaw.search.parameter_values import value_of
 from thaw.search.study import ranked_trials
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import optuna
 import pytest
 
 from tests.search import project
+from thaw.config.parameter_values import with_values
 from thaw.search import attempt, confirmation, tables, trial_queue
-from thaw.search.parameter_values import with_values
 
 if TYPE_CHECKING:
     from thaw.config.params import Params

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests import settings
+from thaw.config.parameter_values import with_values
 from thaw.search import key_parameters
-from thaw.search.parameter_values import with_values
 
 if TYPE_CHECKING:
     import pytest

@@ -6,10 +6,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from tests import settings
+from thaw.config.parameter_values import with_values
 from thaw.config.search_sections import Range
 from thaw.errors import ThawError
 from thaw.search import search_space
-from thaw.search.parameter_values import with_values
 
 if TYPE_CHECKING:
     from thaw.config.params import Params

@@ -6,9 +6,9 @@ import optuna
 import pytest
 
 from tests.search import project
+from thaw.config.parameter_values import with_values
 from thaw.errors import ThawError
 from thaw.search import study
-from thaw.search.parameter_values import with_values
 
 if TYPE_CHECKING:
     from thaw.config.params import Params

@@ -6,7 +6,7 @@ from optuna.study import StudyDirection
 
 from tests import settings
 from tests.search import project
-from thaw.search.parameter_values import with_values
+from thaw.config.parameter_values import with_values
 from thaw.search.study_definition import StudyDefinition
 
 if TYPE_CHECKING:

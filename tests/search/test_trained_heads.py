@@ -8,7 +8,7 @@ from torch import nn
 
 from tests import settings
 from tests.damage import KINDS, rotten
-from thaw.search.parameter_values import with_values
+from thaw.config.parameter_values import with_values
 from thaw.search.trained_heads import head_path, load_head, save_head
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import torch
 
 from tests import settings, tiny
 from tests.search import project
+from thaw.config.parameter_values import with_values
 from thaw.search import trial
-from thaw.search.parameter_values import with_values
 from thaw.search.trained_heads import FOLDER, load_head
 from thaw.training.calibration import calibrated_losses
 from thaw.training.phase_inputs import PhaseInputs

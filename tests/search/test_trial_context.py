@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.search import project
-from thaw.search.parameter_values import with_values
+from thaw.config.parameter_values import with_values
 
 if TYPE_CHECKING:
     from thaw.config.params import Params

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,16 +10,17 @@ import torch
 
 from tests.advice import project as small
 from tests.training.phase import differing, state
+from thaw.advice.tournament import head_choice
 from thaw.config.editing import write_values
 from thaw.config.loading import load
+from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.context import open_context
+from thaw.model import directory
 from thaw.stages import warmup_head
 from thaw.training.observer import Observer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.context import Context
     from thaw.training.history import Row
 
@@ -43,7 +47,7 @@ def opened(**values: Any) -> Context:
     return open_context(load(Params), small.PREPARED, single_process=True)
 
 
-@pytest.mark.parametrize(("fit", "epochs"), [("gradient", 2), ("logistic", 1)])
+@pytest.mark.parametrize(("fit", "epochs"), [("gradient", 2), ("logistic", 1), ("lda", 1)])
 def test_the_warm_up_trains_the_head_and_leaves_the_backbone_unchanged(
     fit: str, epochs: int
 ) -> None:
@@ -68,3 +72,32 @@ def test_the_model_of_the_warm_up_has_a_new_head_for_the_classes_of_the_data() -
     images = torch.zeros(2, 3, spec.preprocessing.image_size, spec.preprocessing.image_size)
     with torch.no_grad():
         assert classifier.eval()(images).shape == (2, small.CLASSES)
+
+
+def test_the_stage_chooses_what_is_auto_and_writes_the_choice(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(made, folder)
+    monkeypatch.chdir(folder)
+    write_values(dict.fromkeys(head_choice.KEYS, "auto"))
+    warmup_head.main()
+    written = json.loads(Path("reports/warmup_head/choices.json").read_text())
+    chosen = with_values(load(Params), written["values"])
+    classifier, spec = directory.load(Path("models/warmup_head"))
+    assert spec.preprocessing.framing == chosen.backbone.framing
+    assert spec.preprocessing.image_size == chosen.backbone.image_size
+    assert list(classifier.taps) == (chosen.head.taps or [small.BLOCKS])
+    report = json.loads(Path("reports/warmup_head/report.json").read_text())
+    assert report["val_accuracy"] > 0.6
+    first = Path("models/warmup_head/model.json").read_bytes()
+    shutil.rmtree(".thaw")
+    warmup_head.main()
+    assert Path("models/warmup_head/model.json").read_bytes() == first
+
+
+def test_the_stage_writes_an_empty_choice_where_nothing_is_auto() -> None:
+    warmup_head.main()
+    written = json.loads(Path("reports/warmup_head/choices.json").read_text())
+    assert (written["values"], written["note"]) == ({}, "nothing is auto")
+    assert len(Path("reports/warmup_head/leaderboard.csv").read_text().splitlines()) == 1

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -12,14 +12,15 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tests import settings
 from thaw.data.loading import ActivationSource
 from thaw.model import head
-from thaw.training.linear_heads import STRENGTHS, Kind, estimator_of, fit, fit_head
+from thaw.training.linear_heads import STRENGTHS, estimator_of, fit, fit_head
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Split = tuple[NDArray[np.float32], NDArray[np.int64]]
 
-KINDS: tuple[Kind, ...] = ("logistic", "svm")
+Estimated = Literal["logistic", "svm"]
+KINDS: tuple[Estimated, ...] = ("logistic", "svm")
 
 
 def split(count: int, classes: int = 3, seed: int = 0) -> Split:
@@ -39,7 +40,7 @@ def source(data: Split) -> ActivationSource:
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_head_decides_as_scikit_learn_does(kind: Kind, classes: int) -> None:
+def test_the_head_decides_as_scikit_learn_does(kind: Estimated, classes: int) -> None:
     train, val = split(120, classes), split(90, classes, seed=1)
     found = fit(kind, train, val, strengths=(0.1,))
     mean, std = train[0].mean(0), train[0].std(0)
@@ -64,7 +65,7 @@ def test_logistic_regression_gives_scikit_learns_probabilities(classes: int) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_strength_with_the_lowest_validation_loss_is_taken(kind: Kind) -> None:
+def test_the_strength_with_the_lowest_validation_loss_is_taken(kind: Estimated) -> None:
     train, val = split(30), split(90, seed=1)
     losses = [fit(kind, train, val, strengths=(s,)).val_loss for s in STRENGTHS]
     best = fit(kind, train, val)
@@ -119,10 +120,10 @@ def test_balanced_classes_raise_the_rare_one() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_head_gets_the_linear_map(kind: Kind) -> None:
+def test_the_head_gets_the_linear_map(kind: Estimated) -> None:
     train, val = split(120), split(90, seed=1)
     top = head.build(settings.head_spec(dropout=0.5), features=7, classes=3).eval()
-    found = fit_head(top, kind, source(train), source(val), balanced=False)
+    found = fit_head(top, kind, (source(train), source(val)), strengths=STRENGTHS, balanced=False)
     with torch.no_grad():
         logits = top(torch.from_numpy(val[0])).numpy()
     np.testing.assert_allclose(logits, found.logits(val[0]), rtol=1e-3, atol=1e-3)
@@ -130,7 +131,7 @@ def test_the_head_gets_the_linear_map(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_bits_of_a_small_fit_do_not_depend_on_the_number_of_threads(
-    kind: Kind, monkeypatch: pytest.MonkeyPatch
+    kind: Estimated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: set[int] = set()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from thaw.data.random_draws import shuffled
+from thaw.advice.folds import stratified_folds, subsample
 from thaw.system.blas_threads import threads_for
 from thaw.system.console import progress
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_FOLDS = 5
+    from thaw.advice.folds import Fold
+
 _MOST_IMAGES = 2000  # enough to compare blocks, within seconds
 _INVERSE_REGULARIZATION = 0.01  # C of scikit-learn, for features of unit variance
 _ITERATIONS = 200
@@ -56,13 +57,6 @@ class SplitTest(NamedTuple):
     chance_error: float
 
 
-class _Fold(NamedTuple):
-    """Indices of the images to fit on, and of those to predict."""
-
-    fit: NDArray[np.int64]
-    predict: NDArray[np.int64]
-
-
 def probe_blocks(
     features: NDArray[np.float32],
     widths: Sequence[int],
@@ -77,9 +71,9 @@ def probe_blocks(
     ``features`` (N, the sum of ``widths``) are the pooled outputs of the blocks, side by side.
     Images of one of the ``groups`` (N,) are always in the same fold.
     """
-    kept = _subsample(targets, seed, _MOST_IMAGES)
+    kept = subsample(targets, seed, _MOST_IMAGES)
     features, targets = features[kept], targets[kept]
-    folds = _folds(targets, groups[kept], seed)
+    folds = stratified_folds(targets, groups[kept], seed)
     edges = [0, *np.cumsum(widths)]
     count = len(widths)
     single = [(number,) for number in range(1, count + 1)]
@@ -108,10 +102,10 @@ def split_test(
     kept = []
     for split in (0, 1):
         indices = np.flatnonzero(is_validation == split)
-        kept.append(indices[_subsample(is_validation[indices], seed, _MOST_IMAGES // 2)])
+        kept.append(indices[subsample(is_validation[indices], seed, _MOST_IMAGES // 2)])
     chosen = np.concatenate(kept)
     features, labels = features[chosen], is_validation[chosen]
-    folds = _folds(labels, groups[chosen], seed)
+    folds = stratified_folds(labels, groups[chosen], seed)
     predicted = _predictions(features, labels, folds, balanced=True)
     recalls = [float(np.mean(predicted[labels == split] == split)) for split in (0, 1)]
     variance = np.sum(0.25 / np.bincount(labels, minlength=2)) / 4
@@ -122,7 +116,7 @@ def _probe(
     blocks: tuple[int, ...],
     features: NDArray[np.float32],
     targets: NDArray[np.int64],
-    folds: Sequence[_Fold],
+    folds: Sequence[Fold],
 ) -> Probe:
     predicted = _predictions(features, targets, folds)
     accuracy = float(np.mean(predicted == targets))
@@ -133,7 +127,7 @@ def _probe(
 def _predictions(
     features: NDArray[np.float32],
     targets: NDArray[np.int64],
-    folds: Sequence[_Fold],
+    folds: Sequence[Fold],
     *,
     balanced: bool = False,
 ) -> NDArray[np.int64]:
@@ -164,38 +158,3 @@ def _predictions(
             model.fit(features[fold.fit], targets[fold.fit])
             predicted[fold.predict] = model.predict(features[fold.predict])
     return predicted
-
-
-def _folds(targets: NDArray[np.int64], groups: NDArray[np.str_], seed: int) -> list[_Fold]:
-    """Return stratified folds that keep groups together; each image is predicted in one fold.
-
-    A class with fewer images than folds is missing in some. There are no folds if no class has two
-    images, or all images are one group.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    count = min(_FOLDS, int(np.bincount(targets).max()), len(np.unique(groups)))
-    if count < 2:
-        return []
-    split = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with fewer images than folds
-        folds = list(split.split(targets, targets, groups))
-    return [_Fold(fit, predict) for fit, predict in folds if len(predict)]
-
-
-def _subsample(targets: NDArray[np.int64], seed: int, most: int) -> NDArray[np.int64]:
-    """Return the indices of at most ``most`` images, ascending, stratified by class.
-
-    Each class keeps at least as many images as there are folds, if it has them.
-    """
-    count = len(targets)
-    if count <= most:
-        return np.arange(count)
-    order = shuffled(count, seed, epoch=count)  # not an epoch: another order for another size
-    by_class = order[np.argsort(targets[order], kind="stable")]
-    sizes = np.bincount(targets)
-    rank = np.empty(count, dtype=np.int64)  # random rank of an image within its class
-    rank[by_class] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    priority = np.maximum(0, rank - (_FOLDS - 1)) / sizes[targets]
-    return np.sort(np.lexsort((rank, priority))[:most])

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from thaw.advice.auto_values import resolve
 from thaw.config.loading import load
+from thaw.config.parameter_values import assumed
 from thaw.config.params import Params
 from thaw.context import Phase, open_context
 from thaw.errors import ThawError
@@ -42,7 +43,8 @@ def show_rates(
     Raises:
         ThawError: the phase is unfreeze, and the stage warmup_head has not run yet.
     """
-    context = open_context(load(Params), prepared, single_process=True, device=device)
+    params = assumed(load(Params))
+    context = open_context(params, prepared, single_process=True, device=device)
     if phase == "unfreeze":
         classifier, spec = _load_warmed_up(models / "warmup_head")
         tested = _unfreeze_phase(context, classifier, spec)

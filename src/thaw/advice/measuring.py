@@ -9,13 +9,14 @@ import torch
 
 from thaw.advice.linear_probes import probe_blocks, split_test
 from thaw.advice.measurements import Measurements
+from thaw.advice.tournament.features import output_widths
 from thaw.config.loading import load
+from thaw.config.parameter_values import assumed
 from thaw.config.params import Params
 from thaw.context import open_context
 from thaw.data.loading import ImageSource
 from thaw.data.split_names import TRAIN, VAL
 from thaw.model.batch_statistics import expected, observed, shift
-from thaw.model.classifier import average_positions
 from thaw.registry.starting_model import starting_model
 from thaw.training.cached_activations import CachedActivations
 from thaw.training.runtime import forward_all
@@ -31,8 +32,12 @@ _SHIFT_IMAGES = 256  # enough for medians over channels
 
 
 def measure_project(prepared: Path, device: torch.device | None = None) -> Measurements:
-    """Measure the prepared data with the backbone that ``params.yaml`` names, on ``device``."""
-    context = open_context(load(Params), prepared, single_process=True, device=device)
+    """Measure the prepared data with the backbone that ``params.yaml`` names, on ``device``.
+
+    In place of ``auto``, image size and framing have their defaults.
+    """
+    params = assumed(load(Params))
+    context = open_context(params, prepared, single_process=True, device=device)
     classifier, spec = starting_model(context, all_blocks=True)
     return measure(context, classifier, spec.preprocessing)
 
@@ -54,7 +59,7 @@ def measure(context: Context, classifier: Classifier, preprocessing: Preprocessi
     is_validation = np.repeat([0, 1], [len(part) for part in targets])
     block_probes, joint_probes = probe_blocks(
         features,
-        _output_widths(classifier, preprocessing.image_size),
+        output_widths(classifier, preprocessing.image_size),
         np.concatenate(targets),
         digests,
         seed,
@@ -72,20 +77,6 @@ def measure(context: Context, classifier: Classifier, preprocessing: Preprocessi
         split_test=split_test(features, is_validation, digests, seed),
         from_scratch=from_scratch,
     )
-
-
-def _output_widths(classifier: Classifier, image_size: int) -> list[int]:
-    """Return the number of pooled features of each block."""
-    classifier.eval()
-    device = next(classifier.parameters()).device
-    activations = torch.zeros(1, 3, image_size, image_size, device=device)
-    widths = []
-    with torch.no_grad():
-        for block in classifier.blocks:
-            activations = block(activations)
-            widths.append(average_positions(activations, classifier.layout).shape[1])
-        widths[-1] = classifier.pool(activations).shape[1]
-    return widths
 
 
 def statistics_shift(

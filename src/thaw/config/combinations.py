@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from thaw.config.section import AUTO
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,7 +44,7 @@ def _backbone(params: Params) -> Iterator[str]:
 
 
 def _input(params: Params) -> Iterator[str]:
-    backbone = params.backbone
+    backbone = params.backbone.assumed()
     resized = backbone.image_size / backbone.crop_pct
     if resized > _LARGEST_SIDE:
         yield (
@@ -60,7 +62,12 @@ def _head(params: Params) -> Iterator[str]:
             f"head.hidden: layers of {', '.join(map(str, widths[:5]))} neurons have {weights:,} "
             f"weights between them, more than {_MOST_HEAD_WEIGHTS:,}: make them smaller"
         )
-    fit = params.warmup_head.fit
+    fit, strength = params.warmup_head.fit, params.warmup_head.strength
+    if fit == "lda" and strength != AUTO and strength > 1:
+        yield (
+            f"warmup_head.strength: with fit: lda it is the shrinkage of the covariance, from 0 to "
+            f"1, not {strength:g}: set it to auto, or to 1 or less"
+        )
     if fit != "gradient" and params.head.hidden:
         yield (
             f"warmup_head.fit: {fit} fits one linear layer, but head.hidden is "
@@ -70,7 +77,9 @@ def _head(params: Params) -> Iterator[str]:
 
 def _unfreeze(params: Params) -> Iterator[str]:
     """Blocks above the highest tap are left out of the model, so that they cannot train."""
-    highest, settings = max(params.head.taps, default=0), params.unfreeze
+    if params.head.taps == AUTO:
+        return
+    highest, settings = max(params.head.fixed_taps, default=0), params.unfreeze
     if not highest:
         return
     if settings.blocks and max(settings.blocks) > highest:

@@ -7,10 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from thaw.config.parameter import parameter
-from thaw.config.section import Block, Fraction, Section, Text
+from thaw.config.section import AUTO, Block, Fraction, Section, Text
+from thaw.errors import ThawError
 
 _Name = Annotated[str, StringConstraints(pattern=r"^\w[\w./-]*$", max_length=200)]
 _Width = Annotated[int, Field(ge=1, le=65536)]
+_Side = Annotated[int, Field(ge=8, le=4096)]
+UNDECIDED = (
+    "the stage warmup_head chooses it; `thaw advise --apply` writes the choice into params.yaml"
+)
 
 
 class Backbone(Section):
@@ -43,28 +48,63 @@ class Backbone(Section):
         unit="epochs per block",
         source="Bengio et al. 2007",
     )
-    image_size: Annotated[int, Field(ge=8, le=4096)] = parameter(
-        224, "Side of the square input.", unit="pixels"
+    image_size: _Side | Literal["auto"] = parameter(
+        224,
+        "Side of the square input. auto is chosen by the stage warmup_head, as framing is.",
+        unit="pixels",
     )
     crop_pct: Annotated[float, Field(ge=0.1, le=1.0)] = parameter(
         0.875,
-        "Share of the resized side that the square in the centre keeps; 1.0 keeps all of it.",
+        "Share of the resized side that the square in the centre keeps; 1.0 keeps all of it. With "
+        "framing: auto it belongs to the candidate crop.",
         source="Krizhevsky et al. 2012 (224 of 256 pixels)",
     )
-    framing: Literal["crop", "pad", "squish"] = parameter(
+    framing: Literal["crop", "pad", "squish", "auto"] = parameter(
         "crop",
         "How an image that is not square becomes the square input: crop cuts off the ends of the "
         "long side, pad shows all of the image between borders of the mean colour, squish "
-        "changes its proportions.",
+        "changes its proportions. auto takes what classifies best in cross-validation.",
     )
+
+    @property
+    def is_fixed(self) -> bool:
+        """Return whether no value is ``auto``."""
+        return AUTO not in {self.image_size, self.framing}
+
+    def fixed(self) -> FixedBackbone:
+        """Return the section as one without ``auto``.
+
+        Raises:
+            ThawError: a value is ``auto``.
+        """
+        for key in ("image_size", "framing"):
+            if getattr(self, key) == AUTO:
+                raise ThawError(f"params.yaml: backbone.{key} is auto: {UNDECIDED}")
+        return FixedBackbone.model_validate(self.model_dump())
+
+    def assumed(self) -> FixedBackbone:
+        """Return the section with the default in place of each ``auto``."""
+        values = self.model_dump()
+        for key in ("image_size", "framing"):
+            if values[key] == AUTO:
+                values[key] = type(self).model_fields[key].default
+        return FixedBackbone.model_validate(values)
+
+
+class FixedBackbone(Backbone):
+    """The section ``backbone`` without ``auto``."""
+
+    image_size: _Side
+    framing: Literal["crop", "pad", "squish"]
 
 
 class Head(Section):
     """The small network that is put on the backbone."""
 
-    taps: Annotated[list[Block], Field(max_length=1000)] = parameter(
+    taps: Annotated[list[Block], Field(max_length=1000)] | Literal["auto"] = parameter(
         [],
-        "Blocks (1 to n) whose pooled outputs the head reads, concatenated; [] is the last block.",
+        "Blocks (1 to n) whose pooled outputs the head reads, concatenated; [] is the last block. "
+        "auto takes the blocks that classify best in cross-validation.",
     )
     hidden: Annotated[list[_Width], Field(max_length=32)] = parameter(
         [], "Widths of hidden layers; [] is one linear layer.", unit="neurons"
@@ -82,3 +122,15 @@ class Head(Section):
     dropout: Fraction = parameter(
         0.0, "Dropout on the inputs of each layer of the head.", source="Srivastava et al. 2014"
     )
+
+    @property
+    def fixed_taps(self) -> list[int]:
+        """Return ``taps``.
+
+        Raises:
+            ThawError: it is ``auto``.
+        """
+        if self.taps == AUTO:
+            raise ThawError(f"params.yaml: head.taps is auto: {UNDECIDED}")
+        assert isinstance(self.taps, list)
+        return self.taps

@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from thaw.config.parameter import parameter
-from thaw.config.section import Block, Fraction, Section
+from thaw.config.section import AUTO, Block, Fraction, Section
 
 OptimizerName = Literal["adamw", "sgd", "lamb"]
 ScheduleName = Literal["cosine", "constant"]
 CalibrationSetting = Literal["auto", "off", "temperature", "vector"]
 _Epochs = Annotated[int, Field(ge=0, le=100_000)]
-AUTO = "auto"
 _BatchSize = Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"]
 _Rate = Annotated[float, Field(gt=0.0, le=100.0)]
 _Decay = Annotated[float, Field(gt=0.0, le=1.0)]
 _Penalty = Annotated[float, Field(ge=0.0, le=1000.0)]
+_Strength = Annotated[float, Field(gt=0.0, le=1e6)]
 _Tolerance = Annotated[float, Field(gt=0.0, le=1.0)]
 _EPOCHS = "Number of passes over the training split; 0 trains nothing."
 _BATCH = (
@@ -122,11 +122,30 @@ class Regularize(Section):
 class WarmupHead(Training):
     """Head warm-up: the backbone is frozen, the head trains on cached activations."""
 
-    fit: Literal["gradient", "logistic", "svm"] = parameter(
+    fit: Literal["gradient", "logistic", "svm", "lda", "auto"] = parameter(
         "gradient",
-        "gradient trains the head by its loss; logistic and svm fit one linear layer, with the "
-        "penalty chosen on the validation split.",
-        source="Cox 1958; Cortes & Vapnik 1995; Fan et al. 2008",
+        "gradient trains the head by its loss; logistic, svm and lda (linear discriminants) fit "
+        "one linear layer; auto takes the best of these three in cross-validation.",
+        source="Cox 1958; Cortes & Vapnik 1995; Fan et al. 2008; Fisher 1936",
+    )
+    strength: _Strength | Literal["auto"] = parameter(
+        "auto",
+        "With fit: logistic or svm the inverse strength of the L2 penalty, on features of unit "
+        "variance; with lda the shrinkage of the covariance. auto is chosen on the validation "
+        "split, with fit: auto by cross-validation.",
+        source="Ledoit & Wolf 2004 (shrinkage)",
+    )
+    compared_images: Annotated[int, Field(ge=50, le=1_000_000)] = parameter(
+        1000,
+        "Training and validation images, stratified by class, on which values that are auto are "
+        "compared.",
+        unit="images",
+    )
+    compared_inputs: Annotated[int, Field(ge=1, le=100)] = parameter(
+        7,
+        "Most inputs (framing and image size) that are compared: each takes a forward pass over "
+        "the images that are compared.",
+        unit="passes",
     )
 
     @property

@@ -38,6 +38,7 @@ class Backbone:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic"]
+    image_size: int = 224  # pixels; the side of the images that the weights were made for
 
 
 def names() -> list[str]:
@@ -175,6 +176,7 @@ def _backbone(name: str, built: _Network) -> Backbone:
             mean=input_settings.mean,
             std=input_settings.std,
             interpolation=input_settings.interpolation,
+            image_size=input_settings.image_size,
         )
     except CutError as error:
         raise _uncut(name, built.network, error) from error

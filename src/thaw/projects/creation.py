@@ -71,10 +71,10 @@ def _create(name: str, images: Path | None) -> Survey | None:
     target = None
     if found:
         found.refuse_useless()
-        _refuse_overlaps(initial_params(name, found.data, found))
+        _refuse_overlaps(initial_params(name, found.data))
         found, target = with_link(found, IMAGES)
     data = found.data if found else Data(source="folder", path=str(IMAGES), root=str(IMAGES))
-    params = initial_params(name, data, found)
+    params = initial_params(name, data)
     _refuse_overlaps(params)
     texts = _texts(name, Path(data.root), params_text(params))
     if target is not None:

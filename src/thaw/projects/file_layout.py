@@ -11,18 +11,20 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from thaw.advice.tournament.head_choice import CHOICES, NOTHING_IS_AUTO, HeadChoice
 from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC
 from thaw.system.files import write_whole
-from thaw.system.project_paths import MODELS, PREPARED
+from thaw.system.project_paths import MODELS, PREPARED, REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _MERGED = MODELS / "fold_bn/merged"
+_WARMUP_REPORT = REPORTS / "warmup_head"
 _NO_PACK = {"encoding": "unknown"}  # there is nothing to convert
 _DIGITS = PREPARED / "digits"  # now in .thaw
 _DIGIT_NAME = re.compile(r"\d/\d{4}\.png")
@@ -38,6 +40,8 @@ def pending() -> list[Path]:
         found.append(_DIGITS)
     if _lacks_statistics():
         found.append(_MERGED / directory.STATISTICS)
+    if _lacks_choice():
+        found.append(_WARMUP_REPORT / CHOICES)
     return found
 
 
@@ -59,6 +63,8 @@ def convert() -> None:
         raise ThawError(f"{error.filename}: {error.strerror}") from None
     if _lacks_statistics():
         directory.write_no_statistics(_MERGED)
+    if _lacks_choice():
+        HeadChoice({}, [], note=NOTHING_IS_AUTO).write(_WARMUP_REPORT)
 
 
 def _earlier_images() -> Path | None:
@@ -97,3 +103,9 @@ def _lacks_statistics() -> bool:
     """Return whether the deployed model is one of earlier versions without BatchNorm."""
     has_model = (_MERGED / SPEC).is_file()
     return has_model and not (_MERGED / directory.STATISTICS).exists()
+
+
+def _lacks_choice() -> bool:
+    """Return whether the head is one of earlier versions, which chose nothing."""
+    has_model = (MODELS / "warmup_head" / SPEC).is_file()
+    return has_model and not (_WARMUP_REPORT / CHOICES).exists()

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from thaw.config.parameter_values import CHOSEN_KEYS, with_values
 from thaw.config.params import Params
 from thaw.config.schema import SCHEMA_FILE
+from thaw.config.section import AUTO
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Data
-    from thaw.projects.image_survey import Survey
 
 _HEADER = f"""\
 # yaml-language-server: $schema={SCHEMA_FILE}
@@ -25,25 +26,21 @@ _HEADER = f"""\
 # The keys that are written although they may have their default: people vary them.
 _SHOWN = (
     "seed", "data.source", "data.path", "data.root", "backbone.name", "backbone.weights",
-    "backbone.image_size", "backbone.crop_pct", "augment.crop", "augment.flip",
-    "warmup_head.epochs", "warmup_head.lr", "unfreeze.depth", "unfreeze.epochs", "unfreeze.lr",
+    "backbone.image_size", "backbone.framing", "head.taps", "augment.crop", "augment.flip",
+    "warmup_head.fit", "unfreeze.depth", "unfreeze.epochs", "unfreeze.lr",
     "tracking.experiment", "tracking.registered_model",
 )  # fmt: skip
-_SMALLEST, _MULTIPLE = 64, 32  # pixels; networks halve their input about five times
 
 
-def initial_params(name: str, data: Data, found: Survey | None) -> Params:
-    """Return the parameters of a new project with the registered model ``name``."""
+def initial_params(name: str, data: Data) -> Params:
+    """Return the parameters of a new project with the registered model ``name``.
+
+    What depends on the images is ``auto``: the stages choose it by comparisons on them.
+    """
     defaults = Params()
-    tracking = defaults.tracking.model_copy(update={"registered_model": name, "experiment": name})
-    backbone = defaults.backbone
-    side = found.median_side if found else None
-    if side is not None and side < backbone.image_size:
-        # Larger inputs cost time and show nothing more; the border of small images counts.
-        size = max(_SMALLEST, -(-side // _MULTIPLE) * _MULTIPLE)
-        size = min(size, backbone.image_size)
-        backbone = backbone.model_copy(update={"image_size": size, "crop_pct": 1.0})
-    return defaults.model_copy(update={"data": data, "tracking": tracking, "backbone": backbone})
+    tracking = {"tracking.registered_model": name, "tracking.experiment": name}
+    params = with_values(defaults, {**tracking, **dict.fromkeys(CHOSEN_KEYS, AUTO)})
+    return params.model_copy(update={"data": data})
 
 
 def params_text(params: Params) -> str:

@@ -55,7 +55,12 @@ def starting_model(context: Context, *, all_blocks: bool = False) -> tuple[Class
 
 
 def head_spec(head: Head) -> HeadSpec:
-    """Return the section ``head`` of ``params.yaml`` as a model stores it."""
+    """Return the section ``head`` of ``params.yaml`` as a model stores it.
+
+    Raises:
+        ThawError: ``taps`` is auto.
+    """
+    assert head.fixed_taps is head.taps
     return HeadSpec.model_validate(head.model_dump())
 
 
@@ -65,7 +70,7 @@ def begin(params: Params, head: Head, data: Prepared, parent: str) -> tuple[Clas
         backbone, spec = _registered(params, head, data, parent)
     else:
         with strict_float32():  # the zoo proves that cutting changes no output
-            backbone, digest = zoo.load(params.backbone, seed=params.seed)
+            backbone, digest = zoo.load(params.backbone.fixed(), seed=params.seed)
         spec = _spec(params, head, data, backbone, [Parent(stage="backbone", digest=digest)])
     classifier = assemble(
         backbone,
@@ -116,7 +121,7 @@ def _registered(
         std=given.std,
         interpolation=given.interpolation,
     )
-    size = params.backbone.image_size
+    size = params.backbone.fixed().image_size
     backbone = trimmed(whole, list(classifier.blocks), classifier.pool, size)
     parents = [*spec.parents, Parent(stage=parent, digest=spec.digest)]
     inherited = {"folded": spec.folded, "merged": spec.merged}
@@ -126,7 +131,7 @@ def _registered(
 def _spec(
     params: Params, head: Head, data: Prepared, backbone: zoo.Backbone, parents: list[Parent]
 ) -> ModelSpec:
-    settings = data.store.settings
+    settings, chosen = data.store.settings, params.backbone.fixed()
     return ModelSpec(
         backbone=backbone.name,
         head=head_spec(head),
@@ -135,9 +140,9 @@ def _spec(
             short_side=int(settings["short_side"]),
             max_megapixels=settings["max_megapixels"],
             pixel_range=settings.get("range", "clip"),  # earlier versions have clipped
-            image_size=params.backbone.image_size,
-            crop_pct=params.backbone.crop_pct,
-            framing=params.backbone.framing,
+            image_size=chosen.image_size,
+            crop_pct=chosen.crop_pct,
+            framing=chosen.framing,
             interpolation=backbone.interpolation,
             mean=backbone.mean,
             std=backbone.std,

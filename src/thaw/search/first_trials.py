@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from thaw.advice.measuring import measure_project
 from thaw.advice.recommendation import recommend
+from thaw.config.parameter_values import value_of
 from thaw.search import attempt
-from thaw.search.parameter_values import value_of
 from thaw.search.storage import exclusive_lock
 from thaw.search.trial_queue import enqueue, latest_attempts
 from thaw.system.console import say

@@ -13,12 +13,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from thaw.config.parameter_values import CHOSEN_KEYS, auto_keys, value_of, with_values
 from thaw.config.params import Params
 from thaw.config.search_sections import Range
+from thaw.config.section import AUTO
 from thaw.config.values import flatten
 from thaw.errors import ProblemsError, ThawError
 from thaw.search.dimension import Dimension
-from thaw.search.parameter_values import value_of, with_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,7 @@ def check(params: Params, dimensions: list[Dimension], blocks: int) -> None:
             heads; the backbone still has to be pretrained; or the values of ``params``, with which
             the search starts, are not in the space.
     """
+    _refuse(list(_auto_values(params)))
     problems = [
         *_taps_beyond_backbone(params, blocks),
         *_depths_beyond_head(params, blocks),
@@ -142,13 +144,19 @@ def _heads_that_cannot_be_fitted(params: Params) -> Iterator[str]:
         )
 
 
-def _start_outside_space(params: Params, dimensions: list[Dimension]) -> Iterator[str]:
-    if params.unfreeze.depth == "auto":
+def _auto_values(params: Params) -> Iterator[str]:
+    """Yield a message for each value that is not known before a comparison on the data."""
+    if keys := auto_keys(params):
         yield (
-            "unfreeze.depth is auto: a search starts from a number, which `thaw advise --apply` "
-            "writes"
+            f"{', '.join(keys)} is auto: a search starts from known values, which `thaw advise "
+            "--apply` writes"
         )
-        return
+    for key in CHOSEN_KEYS:
+        if AUTO in _possible_values(params, key) and key in params.search.space:
+            yield f"search.space.{key}: auto is no choice of a search"
+
+
+def _start_outside_space(params: Params, dimensions: list[Dimension]) -> Iterator[str]:
     for dimension in dimensions:
         value = value_of(params, dimension.key)
         if not dimension.contains(value):
@@ -173,17 +181,15 @@ def _depths_beyond_head(params: Params, blocks: int) -> Iterator[str]:
         if entry is None:
             continue
         highest = _highest_block(key, entry)
-        if highest is None:
-            yield f"search.space.{key}: auto is no choice of a search"
-        elif highest > reached:
+        if highest > reached:
             what = "that its head reads from" if reached < blocks else "of the backbone"
             yield f"search.space.{key}: {highest} is beyond the {reached} blocks {what}"
 
 
-def _highest_block(key: str, entry: Range | list[Any]) -> int | None:
-    """Return the highest number in ``entry``; None if "auto" is among its choices."""
+def _highest_block(key: str, entry: Range | list[Any]) -> int:
+    """Return the highest number in ``entry``."""
     if isinstance(entry, Range):
         return int(entry.high)
     is_list_of_lists = key == "unfreeze.blocks"
     numbers = [number for each in entry for number in (each if is_list_of_lists else [each])]
-    return None if "auto" in numbers else int(max(numbers, default=0))
+    return int(max(numbers, default=0))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from thaw.search.trial_context import TrialContext
     from thaw.training.history import Row
     from thaw.training.phase_inputs import PhaseInputs
-    from thaw.training.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -87,17 +86,13 @@ def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> N
     """
     path = shared.head_path(context.params)
     state = load_head(path)
-    if _is_true_in_all_ranks(context.runtime, state is not None):
+    if context.runtime.all_agree(state is not None):
         assert state is not None
         classifier.head.load_state_dict(state)
         return
     warmup_head.run(context, classifier, shared.preprocessing, Observer())
     if context.runtime.is_main:
         save_head(path, classifier.head)
-
-
-def _is_true_in_all_ranks(runtime: Runtime, condition: bool) -> bool:  # noqa: FBT001
-    return float(runtime.sum(torch.tensor(float(condition)))) == runtime.world
 
 
 def _metrics(

@@ -21,11 +21,11 @@ import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from thaw.config.loading import load
+from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import attempt, confirmation, storage, study, trial, trial_queue
 from thaw.search.epoch_reporter import EpochReporter
-from thaw.search.parameter_values import with_values
 from thaw.search.rank_messages import broadcast
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial_context import open_trial_context

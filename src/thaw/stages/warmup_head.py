@@ -6,19 +6,24 @@ pretrained weights.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from thaw.advice.tournament.head_choice import choose_head
 from thaw.config.loading import load
+from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
+from thaw.config.section import AUTO
 from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.registry.starting_model import begin, parent_of
 from thaw.stages.calibrating import calibrate
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
+from thaw.system import project_paths
 from thaw.system.processes import run_main
 from thaw.training import linear_heads
 from thaw.training.history import Row
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
+    from thaw.stages.training_stage import TrainingStage
     from thaw.training.observer import Observer
     from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.runtime import Runtime
@@ -57,14 +63,17 @@ def run(
     """Train only the head, in place, on features that are computed once."""
     params = context.params
     phase = phase_of(context, classifier, preprocessing)
-    if params.warmup_head.fit == "gradient":
+    fit = params.warmup_head.fit
+    if fit == "gradient":
         return context.train(classifier, phase, observer)
     inputs = context.inputs(classifier, phase)
     rows = [_score(context.runtime, classifier, inputs, 0)]
+    assert fit != AUTO
     linear_heads.fit_head(
         classifier.head,
-        params.warmup_head.fit,
-        *inputs.pair,
+        fit,
+        inputs.pair,
+        strengths=linear_heads.strengths(fit, params.warmup_head.strength),
         balanced=params.regularize.class_weights == "balanced",
         show=context.runtime.is_main,
     )
@@ -94,14 +103,25 @@ def _score(runtime: Runtime, classifier: Classifier, inputs: PhaseInputs, epoch:
 
 
 def main() -> None:
-    """Build the model, run, and write the model directory and the history."""
+    """Choose what is auto, build the model, run, and write the model directory and the reports."""
     parent = parent_of(load(Params))
     with training_stage("warmup_head", SECTIONS, parent) as stage:
-        classifier, spec = build(stage.context, parent)
-        progress = run(stage.context, classifier, spec.preprocessing, stage.observer)
-        phase = phase_of(stage.context, classifier, spec.preprocessing)
-        spec, report = calibrate(stage.context, classifier, spec, phase)
+        context = _decided(stage, parent)
+        classifier, spec = build(context, parent)
+        progress = run(context, classifier, spec.preprocessing, stage.observer)
+        phase = phase_of(context, classifier, spec.preprocessing)
+        spec, report = calibrate(context, classifier, spec, phase)
         stage.finish(stage.save_model(classifier, spec), progress, report)
+
+
+def _decided(stage: TrainingStage, parent: str) -> Context:
+    """Return the project with the chosen values in place of ``auto``; write the choice."""
+    context = stage.context
+    choice = choose_head(context, parent)
+    if context.runtime.is_main:
+        choice.report()
+        choice.write(project_paths.REPORTS / "warmup_head")
+    return replace(context, params=with_values(context.params, choice.values))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.config.training_sections import AUTO
+from thaw.config.parameter_values import assumed
+from thaw.config.section import AUTO
 from thaw.errors import ThawError
 from thaw.model.freeze_plan import chosen_blocks, last_blocks
 from thaw.model.freezing import apply_plan
@@ -68,8 +69,9 @@ def dry_run(params: Params, classes: int = 2) -> DryRun | None:
         ThawError: the backbone is unknown or cannot be cut, it does not accept the image size, a
             block is beyond it, a step would have too few images, or the memory does not suffice.
     """
+    params = assumed(params)
     spec = HeadSpec.model_validate(params.head.model_dump())
-    size = params.backbone.image_size
+    size = params.backbone.fixed().image_size
     try:
         backbone = meta_backbone(params.backbone.name)
         classifier = meta_classifier(backbone, spec, classes, size)
@@ -107,7 +109,7 @@ def _refuse_single_images(params: Params, classifier: Classifier) -> None:
     norms = trained_norms(classifier)
     if not norms or not settings.epochs or -(-settings.images_per_step // processes) > 1:
         return
-    size = params.backbone.image_size
+    size = params.backbone.fixed().image_size
     if fewest_images(classifier, norms, torch.zeros(1, 3, size, size, device="meta")) > 1:
         raise ThawError(f"params.yaml: unfreeze.batch_size: {too_few_images(processes)}")
 
@@ -117,7 +119,7 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
 
     The processes of a CPU share its memory, those of GPUs have their own.
     """
-    size = params.backbone.image_size
+    size = params.backbone.fixed().image_size
     image = 3 * size * size
     sizes = output_sizes(classifier, size)
     group, parts = process_group(params.launch), params.launch.accumulate

@@ -1,6 +1,6 @@
-"""A linear head fitted at once: logistic regression or a support vector machine (scikit-learn).
+"""A linear head fitted at once: logistic regression, support vector machine, discriminants.
 
-Both are linear maps of the features, so what they find becomes the head's own layer: the model
+All are linear maps of the features, so what they find becomes the head's own layer: the model
 goes on through unfreeze, evaluate and the registry like any other.
 """
 
@@ -17,6 +17,7 @@ from torch import nn
 
 from thaw.system.blas_threads import threads_for
 from thaw.system.console import progress
+from thaw.training.linear_paths import LinearMap, path, scaling_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.data.loading import Source
+    from thaw.training.linear_paths import Kind
 
-Kind = Literal["logistic", "svm"]
 # Inverse strengths of the L2 penalty, on features of unit variance: with thousands of features
 # and some images a class the best one is small. As many as the baseline in benchmarks/arms.py has.
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0)
 _ITERATIONS = 1000
 
 
@@ -46,26 +48,39 @@ class Linear:
         return features @ self.weight.T + self.bias
 
 
+def strengths(kind: Kind, given: float | Literal["auto"]) -> Sequence[float]:
+    """Return the strengths to try: ``given``, or all of the kind."""
+    if given != "auto":
+        return (given,)
+    return SHRINKAGES if kind == "lda" else STRENGTHS
+
+
 def fit_head(
     head: nn.Module,
     kind: Kind,
-    train: Source,
-    val: Source,
+    inputs: tuple[Source, Source],
     *,
+    strengths: Sequence[float],
     balanced: bool,
     show: bool = True,
 ) -> Linear:
     """Fit the head, in place, on pooled features; the strength with the lowest validation loss.
 
+    ``inputs`` are those of training and validation.
+
     The head has one linear layer: `params.yaml` is refused where it has more.
     """
     (layer,) = (module for module in head.children() if not isinstance(module, nn.Dropout))
     assert isinstance(layer, nn.Linear)
-    everything = [source.read(np.arange(len(source))).numpy() for source in (train, val)]
+    everything = [source.read(np.arange(len(source))).numpy() for source in inputs]
     best = fit(
-        kind, (everything[0], train.targets), (everything[1], val.targets), balanced=balanced,
+        kind,
+        (everything[0], inputs[0].targets),
+        (everything[1], inputs[1].targets),
+        balanced=balanced,
+        strengths=strengths,
         show=show,
-    )  # fmt: skip
+    )
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(best.weight))
         layer.bias.copy_(torch.from_numpy(best.bias))
@@ -86,9 +101,15 @@ def fit(
     The margins of a support vector machine are not logits. They are multiplied by the number that
     minimises the validation loss (temperature scaling, Guo et al. 2017).
     """
+    if kind == "lda":
+        maps = path(kind, train, strengths, balanced=balanced)
+        found = [
+            _judged(kind, each, strength, val)
+            for each, strength in zip(maps, strengths, strict=True)
+        ]
+        return min(found, key=lambda linear: linear.val_loss)
     features = train[0].astype(np.float64)
-    mean, std = features.mean(axis=0), features.std(axis=0)
-    std[std <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing
+    mean, std = scaling_of(features)
     scaled = (features - mean) / std
     shown = progress(strengths, f"fitting the head: {kind}", len(strengths), show=show)
     with threads_for(scaled.size * (1 + int(train[1].max()))):
@@ -100,7 +121,7 @@ def fit(
 
 
 def _fit_one(
-    kind: Kind,
+    kind: Literal["logistic", "svm"],
     train: tuple[NDArray[np.float64], NDArray[np.int64]],
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]],
     val: tuple[NDArray[np.float32], NDArray[np.int64]],
@@ -118,14 +139,25 @@ def _fit_one(
     if len(weight) == 1:  # two classes: scikit-learn keeps the second one's row alone
         weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
     weight = weight / std
-    bias = bias - weight @ mean
-    scores = val[0] @ weight.T + bias
-    scale = _temperature(scores, val[1]) if kind == "svm" else 1.0
+    return _judged(kind, LinearMap(weight, bias - weight @ mean), strength, val)
+
+
+def _judged(
+    kind: Kind,
+    fitted: LinearMap,
+    strength: float,
+    val: tuple[NDArray[np.float32], NDArray[np.int64]],
+) -> Linear:
+    """Return ``fitted`` with its validation loss; margins are scaled to be logits first."""
+    scores = val[0] @ fitted.weight.T + fitted.bias
+    scale = 1.0 if kind == "logistic" else _temperature(scores, val[1])
     loss = _loss(scores * scale, val[1])
-    return Linear(weight * scale, bias * scale, strength, loss)
+    return Linear(fitted.weight * scale, fitted.bias * scale, strength, loss)
 
 
-def estimator_of(kind: Kind, strength: float, *, balanced: bool = False) -> Any:
+def estimator_of(
+    kind: Literal["logistic", "svm"], strength: float, *, balanced: bool = False
+) -> Any:
     """scikit-learn's own estimator, for features of unit variance; a function of its data alone."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC

@@ -107,6 +107,10 @@ class Runtime:
         total: Tensor = self.accelerator.reduce(value.to(self.device), "sum")
         return total
 
+    def all_agree(self, condition: bool) -> bool:  # noqa: FBT001
+        """Return in all processes whether ``condition`` is true in each of them."""
+        return float(self.sum(torch.tensor(float(condition)))) == self.world
+
     def same_buffers(self, module: nn.Module) -> None:
         """Give all processes the first one's buffers: running statistics drift apart."""
         if self.world > 1:

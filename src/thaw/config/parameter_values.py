@@ -8,10 +8,28 @@ from pydantic import ValidationError
 
 from thaw.config.explanations import shortened
 from thaw.config.params import Params
+from thaw.config.section import AUTO
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# The parameters that are ``auto`` until a comparison on the data has chosen their values.
+CHOSEN_KEYS = (
+    "backbone.framing", "backbone.image_size", "head.taps", "warmup_head.fit", "unfreeze.depth",
+)  # fmt: skip
+
+
+def auto_keys(params: Params) -> list[str]:
+    """Return those of ``CHOSEN_KEYS`` whose value is ``auto``."""
+    return [key for key in CHOSEN_KEYS if value_of(params, key) == AUTO]
+
+
+def assumed(params: Params) -> Params:
+    """Return ``params`` with the default in place of each ``auto`` of the backbone and the taps."""
+    taps = [] if params.head.taps == AUTO else params.head.taps
+    head = params.head.model_copy(update={"taps": taps})
+    return params.model_copy(update={"backbone": params.backbone.assumed(), "head": head})
 
 
 def value_of(params: Params, key: str) -> Any:

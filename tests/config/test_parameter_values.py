@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tests import settings
+from thaw.config.parameter_values import value_of, with_values
 from thaw.errors import ThawError
-from thaw.search.parameter_values import value_of, with_values
 
 
 def test_values_are_read_and_replaced_by_dotted_key() -> None:

@@ -1,1 +1,0 @@
-"""Data sets for the benchmarks, each built by a script from a public package."""

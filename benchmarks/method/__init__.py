@@ -1,1 +1,0 @@
-"""Accuracy, log-loss and calibration of thaw and of common alternatives on the same data."""

@@ -1,0 +1,62 @@
+"""Paired comparison of candidates, and the rule that chooses one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+class Scored(Protocol):
+    """A candidate with the loss (N,) of each image, and its price in use, in any unit."""
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """Return the loss (N,) of each image."""
+
+    @property
+    def price(self) -> float:
+        """Return what one prediction costs."""
+
+
+S = TypeVar("S", bound=Scored)
+
+
+class Difference(NamedTuple):
+    """The mean of paired differences, and its standard error."""
+
+    mean: float
+    error: float
+
+
+def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
+    """Return the difference ``first - second`` of values (N,) of the same images."""
+    differences = first - second
+    if len(differences) < 2:
+        return Difference(float(differences.mean()), float("inf"))
+    return Difference(
+        float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    )
+
+
+def choose(candidates: Sequence[S]) -> S:
+    """Return the cheapest candidate whose mean loss is within one standard error of the lowest.
+
+    The standard error is that of the paired difference to the candidate with the lowest loss:
+    images that are hard for both do not count. Of equal prices, the lower loss counts.
+
+    Source: the one-standard-error rule of Breiman et al. 1984, with paired errors.
+    """
+    best = min(candidates, key=lambda candidate: float(candidate.losses.mean()))
+
+    def is_as_good(candidate: S) -> bool:
+        mean, error = paired(candidate.losses, best.losses)
+        return candidate is best or (candidate.price < best.price and mean <= error)
+
+    good = [candidate for candidate in candidates if is_as_good(candidate)]
+    return min(good, key=lambda candidate: (candidate.price, float(candidate.losses.mean())))

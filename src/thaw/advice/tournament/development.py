@@ -1,0 +1,67 @@
+"""The images that candidates are compared on, and the folds of the cross-validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thaw.advice.folds import Fold, stratified_folds, subsample
+from thaw.data.loading import ImageSource
+from thaw.data.split_names import TRAIN, VAL
+from thaw.ingest.duplicates import difference_hash, near_groups
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from thaw.data.prepared import Prepared
+    from thaw.data.preprocessing import Preprocessing
+
+NEAR = 5  # bits of the difference hash from which images are near-duplicates
+
+
+@dataclass(frozen=True)
+class Development:
+    """Images of the training and validation splits; the test split is never read.
+
+    ``ids`` (N,) and ``targets`` (N,) are those of a sample, stratified by class. Duplicates and
+    near-duplicates are in one of ``folds``.
+    """
+
+    data: Prepared
+    ids: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    is_validation: NDArray[np.bool_]
+    groups: NDArray[np.str_]
+    folds: list[Fold]
+
+    def source(self, preprocessing: Preprocessing) -> ImageSource:
+        """Return the images as inputs of a network."""
+        return ImageSource(self.data.store, self.ids, self.data.manifest.targets, preprocessing)
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Return the indices of the images that a fold predicts, ascending."""
+        return np.sort(np.concatenate([fold.predict for fold in self.folds]))
+
+
+def development(data: Prepared, most: int, seed: int) -> Development:
+    """Return at most ``most`` images of training and validation, in stratified folds."""
+    train, val = data.manifest.ids(TRAIN), data.manifest.ids(VAL)
+    ids = np.concatenate([train, val])
+    is_validation = np.repeat([False, True], [len(train), len(val)])
+    kept = subsample(data.manifest.targets[ids], seed, most)
+    ids, is_validation = ids[kept], is_validation[kept]
+    targets = data.manifest.targets[ids]
+    groups = _groups(data, ids)
+    return Development(
+        data, ids, targets, is_validation, groups, stratified_folds(targets, groups, seed)
+    )
+
+
+def _groups(data: Prepared, ids: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Return the group (N,) of duplicates and near-duplicates of each image."""
+    digests = [data.manifest.rows[image_id].digest for image_id in ids]
+    hashes = [difference_hash(data.store.read(int(image_id))) for image_id in ids]
+    return np.array(near_groups(digests, hashes, NEAR))

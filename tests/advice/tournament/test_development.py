@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tests.advice.project import open_model
+from thaw.advice.tournament.development import development
+from thaw.data.packed_store import PackedStore
+from thaw.data.split_names import TEST, TRAIN, VAL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from numpy.typing import NDArray
+
+
+def test_the_images_are_those_of_training_and_validation_in_folds(project: Path) -> None:
+    data = open_model().context.data
+    found = development(data, 1000, seed=0)
+    wanted = [*data.manifest.ids(TRAIN), *data.manifest.ids(VAL)]
+    assert sorted(found.ids) == sorted(wanted)
+    assert set(found.ids[found.is_validation]) == set(data.manifest.ids(VAL))
+    assert (found.targets == data.manifest.targets[found.ids]).all()
+    assert found.predicted.tolist() == list(range(len(wanted)))
+
+
+def test_images_of_the_test_split_are_not_read(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, read = open_model().context.data, set()
+    original = PackedStore.read
+
+    def recorded(store: PackedStore, image_id: int) -> NDArray[np.uint8]:
+        read.add(image_id)
+        return original(store, image_id)
+
+    monkeypatch.setattr(PackedStore, "read", recorded)
+    development(data, 1000, seed=0)
+    assert read
+    assert not read & set(data.manifest.ids(TEST))
+
+
+def test_images_that_look_alike_are_in_one_fold(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_model().context.data
+    number = iter(range(1000))
+    monkeypatch.setattr(
+        "thaw.advice.tournament.development.difference_hash",
+        lambda _: (next(number) // 4) * 0x0F0F0F0F0F0F0F0F % 2**64,
+    )
+    found = development(data, 1000, seed=0)
+    assert len(set(found.groups)) < len(found.ids) / 2
+    for fold in found.folds:
+        assert not set(found.groups[fold.fit]) & set(found.groups[fold.predict])
+
+
+def test_a_sample_has_images_of_all_classes(project: Path) -> None:
+    found = development(open_model().context.data, 15, seed=0)
+    assert len(found.ids) == 15
+    assert np.bincount(found.targets).tolist() == [5, 5, 5]

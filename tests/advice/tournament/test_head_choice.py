@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.advice.project import PREPARED
+from thaw.advice.tournament import head_choice
+from thaw.advice.tournament.head_choice import HeadChoice, choose_head
+from thaw.advice.tournament.head_tournament import HeadTournament
+from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.parameter_values import auto_keys, with_values
+from thaw.config.params import Params
+from thaw.context import Context, open_context
+
+if TYPE_CHECKING:
+    import pytest
+
+    from thaw.advice.tournament.leaderboard import Entry
+
+AUTO = dict.fromkeys(head_choice.KEYS, "auto")
+
+
+def opened(**values: Any) -> Context:
+    """Open the project with these values, by section and key."""
+    write_values({key.replace("__", "."): value for key, value in values.items()})
+    return open_context(load(Params), PREPARED, single_process=True)
+
+
+def automatic(**values: Any) -> Context:
+    """Open the project with ``auto`` for all values that the head tournament chooses."""
+    write_values(AUTO)
+    return opened(**values)
+
+
+def test_every_automatic_value_is_chosen_from_a_leaderboard(project: Path) -> None:
+    context = automatic()
+    found = choose_head(context, "")
+    chosen = with_values(context.params, found.values)
+    assert auto_keys(chosen) == []
+    assert found.images == sum(len(context.data.manifest.ids(s)) for s in ("train", "val"))
+    assert sum(row.chosen for row in found.rows) == 1
+    winner = next(row for row in found.rows if row.chosen)
+    assert winner.image_size == chosen.backbone.image_size
+    assert winner.fit == chosen.warmup_head.fit
+    assert winner.strength == chosen.warmup_head.strength
+    assert winner.accuracy > 0.8  # the classes differ in colour
+
+
+def test_given_values_stay(project: Path) -> None:
+    found = choose_head(opened(head__taps="auto"), "")
+    assert set(found.values) == {"head.taps"}
+    assert {(row.framing, row.image_size, row.fit) for row in found.rows} == {
+        ("crop", 32, "logistic")
+    }
+
+
+def test_nothing_is_compared_where_nothing_is_automatic(project: Path) -> None:
+    assert choose_head(opened(), "") == HeadChoice({}, [], note="nothing is auto")
+
+
+def test_a_choice_is_stored_and_found_again_for_the_same_inputs_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = choose_head(automatic(head__taps=[], backbone__framing="crop"), "")
+    runs = []
+    original = HeadTournament.run
+
+    def counted(self: HeadTournament) -> Entry:
+        runs.append(1)
+        return original(self)
+
+    monkeypatch.setattr(HeadTournament, "run", counted)
+    assert choose_head(opened(), "") == first
+    assert not runs
+    choose_head(opened(seed=5), "")
+    assert len(runs) == 1
+    for path in Path(".thaw/choices").glob("head-*.json"):
+        path.write_text("{damaged")
+    assert choose_head(opened(seed=0), "").values == first.values
+    assert len(runs) == 2
+
+
+def test_the_same_inputs_give_the_same_choice(project: Path) -> None:
+    context = automatic(backbone__image_size=32)
+    first = choose_head(context, "")
+    for path in Path(".thaw/choices").glob("head-*.json"):
+        path.unlink()
+    second = choose_head(context, "")
+    assert first.values == second.values
+    assert [(r.log_loss, r.accuracy) for r in first.rows] == [
+        (r.log_loss, r.accuracy) for r in second.rows
+    ]
+
+
+def test_new_weights_have_nothing_to_compare(project: Path) -> None:
+    found = choose_head(automatic(backbone__weights="none"), "")
+    assert found.rows == []
+    assert "backbone.weights is none" in found.note
+    chosen = with_values(load(Params), found.values)
+    assert auto_keys(chosen) == []
+    assert chosen.warmup_head.fit == "gradient"
+
+
+def test_the_files_hold_the_values_and_the_leaderboard(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = choose_head(opened(warmup_head__fit="auto"), "")
+    found.write(Path("reports/warmup_head"))
+    content = json.loads(Path("reports/warmup_head/choices.json").read_text())
+    assert content["values"] == found.values
+    assert set(content["values"]) == {"warmup_head.fit", "warmup_head.strength"}
+    with Path("reports/warmup_head/leaderboard.csv").open() as stream:
+        assert [row["fit"] for row in csv.DictReader(stream)] == [row.fit for row in found.rows]
+    found.report()
+    assert f"warmup_head.fit {found.values['warmup_head.fit']}" in capsys.readouterr().err
