@@ -61,7 +61,7 @@ def test_neutral_values_are_those_of_the_introduction() -> None:
 
 
 # Defaults that are not neutral: models of before these parameters are those of other values.
-CHANGED_DEFAULTS = {"regularize.calibration": "auto"}
+CHANGED_DEFAULTS = {"regularize.calibration": "auto", "unfreeze.interpolate": "auto"}
 
 
 def test_the_defaults_have_no_result_values_but_those_that_changed() -> None:

@@ -8,6 +8,7 @@ from thaw.advice.auto_values import Resolved, resolve
 from thaw.context import Phase
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrate
+from thaw.stages.interpolating import interpolate_if_better
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -64,11 +65,14 @@ def main() -> None:
             say("no epoch has a lower validation loss than the head warm-up: its model is kept")
         trained = sorted(index + 1 for index in resolved.plan.trainable)
         report = {"warmup_head_stands": is_unchanged, "blocks": trained, **resolved.report}
+        phase = phase_of(context, spec.preprocessing, resolved)
+        if not is_unchanged and resolved.settings.interpolate == "auto":
+            warm, _ = earlier_models.load(project_paths.MODELS / "warmup_head")
+            report |= interpolate_if_better(context, warm, classifier, phase)
         spec = spec.after("warmup_head", classifier, trained)
         if is_unchanged and parent.calibration:
             spec = spec.model_copy(update={"calibration": parent.calibration})
         else:
-            phase = phase_of(context, spec.preprocessing, resolved)
             spec, found = calibrate(context, classifier, spec, phase)
             report |= found
         stage.finish(stage.save_model(classifier, spec), progress, report)

@@ -79,7 +79,7 @@ def fit_calibration(
     or out-of-fold. ``temperature`` and ``vector`` fit that kind, whatever the test says.
     """
     logits = np.asarray(logits, dtype=np.float64)
-    before = _losses(logits, targets)
+    before = uncalibrated_losses(logits, targets)
     measured = {"none": float(before.mean())} if len(targets) else {}
 
     def nothing(reason: str) -> CalibrationFit:
@@ -127,7 +127,7 @@ def calibrated_losses(
     logits: Floats, targets: Ints, kind: Kind = "temperature", folds: int = _FOLDS
 ) -> Floats:
     """Return the log-loss (N,) in nats of each image after calibration, see ``cross_fitted``."""
-    return _losses(cross_fitted(logits, targets, kind, folds), targets)
+    return uncalibrated_losses(cross_fitted(logits, targets, kind, folds), targets)
 
 
 def calibrated_log_loss(logits: Floats, targets: Ints, folds: int = 2) -> float:
@@ -231,7 +231,8 @@ def _storable(values: Floats) -> list[float]:
     return [float(value) for value in values.astype(np.float32)]
 
 
-def _losses(logits: Floats, targets: Ints) -> Floats:
+def uncalibrated_losses(logits: Floats, targets: Ints) -> Floats:
+    """Return the log-loss (N,) in nats of each image by its logits (N, C)."""
     losses: Floats = -_log_softmax(logits)[np.arange(len(targets)), targets]
     return losses
 
