@@ -8,7 +8,8 @@ from thaw.context import compute_inputs
 from thaw.model.batchnorm import fold_blocks
 from thaw.system.console import say
 from thaw.training import trainable_state
-from thaw.training.calibration import calibrated_losses, uncalibrated_losses
+from thaw.training.calibration import calibrated_losses
+from thaw.training.logit_scaling import uncalibrated_losses
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 from thaw.training.weight_interpolation import (
