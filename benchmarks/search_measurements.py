@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from thaw.search.parameter_values import with_values
 
 from thaw.config.loading import load
+from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.config.search_sections import Range
 from thaw.data.packed_store import PackedStore
