@@ -2,25 +2,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.advice import project as small
 from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.stages.training_stage import COMMON_SECTIONS, summary, training_stage
 from thaw.system import project_paths
 from thaw.system.locks import only_process
 from thaw.tracking import untracked_results
+from thaw.tracking.delivery import deliver_waiting
+from thaw.tracking.store import connect
 from thaw.training import history
 from thaw.training.history import Row
 from thaw.training.progress import Progress
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME = "warmup_head"
 SECTIONS = (*COMMON_SECTIONS, NAME)
@@ -120,9 +121,36 @@ def test_a_stage_without_epochs_opens_no_mlflow_store_but_notes_its_model(
 
 
 @pytest.mark.usefixtures("own")
-def test_a_stage_with_epochs_finds_an_unreachable_store_before_it_trains(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_stage_trains_without_its_store_and_its_epochs_are_delivered_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    spec = directory.read_spec(small.MODELS / NAME)
+    with training_stage(NAME, SECTIONS) as stage:
+        for row in HISTORY:
+            stage.observer.on_epoch(row)
+        stage.finish(spec, PROGRESS, {})
+    warnings = capfd.readouterr().err.splitlines()
+    assert [line.partition("; ")[2].partition(" in ")[0] for line in warnings[:1]] == [
+        "training continues, the epochs are kept"
+    ]
+    assert len(warnings) == 2
+    assert "`thaw repair`, delivers them from .thaw/spool/" in warnings[1]
+    write_values({"tracking.uri": f"sqlite:///{tmp_path}/later.db"})
+    tracking = load(Params).tracking
+    assert [deliver_waiting(tracking), deliver_waiting(tracking)] == [1, 0]
+    client, experiment = connect(tracking)
+    found = {
+        run.info.run_id: client.get_metric_history(run.info.run_id, f"{NAME}/val_loss")
+        for run in client.search_runs([experiment], f"tags.`{NAME}.model` = '{spec.digest}'")
+    }
+    (points,) = found.values()
+    assert [(point.step, point.value) for point in points] == [(0, 2.0), (1, 1.0), (2, 1.1)]
+
+
+@pytest.mark.usefixtures("own")
+def test_a_store_that_refuses_the_parameters_is_found_before_the_stage_trains() -> None:
+    write_values({"tracking.uri": "sqlite:///images/mlflow.db/in/a/file"})
+    Path("images/mlflow.db").write_text("a file")
     with pytest.raises(ThawError, match="cannot be used"), training_stage(NAME, SECTIONS):
         pytest.fail("the stage started")

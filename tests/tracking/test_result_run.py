@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -20,9 +19,12 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.values import flatten
 from thaw.errors import ThawError
-from thaw.system import code_digests, provenance
-from thaw.tracking import result_run, untracked_results
-from thaw.tracking.result_run import KEY, RESULT, ResultRun
+from thaw.system import code_digests, console, provenance
+from thaw.tracking import result_run, run_identity, untracked_results
+from thaw.tracking.outages import StoreAwayError
+from thaw.tracking.result_run import ResultRun, wait_for_run
+from thaw.tracking.run_identity import KEY
+from thaw.tracking.run_lookup import RESULT
 from thaw.tracking.run_owner import PROCESS
 from thaw.tracking.store import connect, store_uri
 from thaw.training.history import Row
@@ -389,7 +391,7 @@ def test_other_data_or_code_makes_another_run(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [ResultRun(parameters(), DIGEST), ResultRun(parameters(), "e" * 64)]
-    monkeypatch.setattr(result_run, "result_code_digest", lambda: "another")
+    monkeypatch.setattr(run_identity, "result_code_digest", lambda: "another")
     runs.append(ResultRun(parameters(), DIGEST))
     assert len({run.key for run in runs}) == 3
     assert len({run.run_id for run in runs}) == 3
@@ -502,8 +504,7 @@ def test_a_run_that_has_ended_keeps_its_status(project: Path) -> None:
 
 def test_an_epoch_is_logged_under_the_name_of_its_stage(project: Path) -> None:
     run = ResultRun(parameters(), DIGEST)
-    for row in rows(2):
-        run.log_row("unfreeze", row)
+    run.log_history("unfreeze", rows(2))
     metrics = client().get_run(run.run_id).data.metrics
     assert metrics == {
         "unfreeze/train_loss": 0.5,
@@ -521,7 +522,7 @@ def test_an_epoch_logged_twice_stands_there_once(resumed: bool, project: Path) -
     run.log_history("unfreeze", rows(2))
     if resumed:
         run = ResultRun(parameters(), DIGEST)
-    run.log_row("unfreeze", rows(2)[2])
+    run.log_history("unfreeze", rows(2)[2:])
     run.log_history("unfreeze", rows(3))
     assert steps(run, "unfreeze/val_loss") == [0, 1, 2, 3]
     assert steps(run, "unfreeze/train_loss") == [1, 2, 3]
@@ -552,31 +553,9 @@ def test_a_history_longer_than_a_request_is_logged_whole(
     assert max(sizes) <= 1000  # the limit of a server; SQLite takes more
 
 
-@pytest.mark.parametrize("resumed", [False, True], ids=["same process", "next stage"])
-def test_epochs_that_the_store_missed_are_filled_in_from_the_history(
-    resumed: bool, project: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    run = ResultRun(parameters(), DIGEST)
-    history = rows(4)
-    for row in history[:2]:
-        run.log_row("unfreeze", row)
-    with sqlite3.connect("mlruns/mlflow.db") as database:
-        database.execute("ALTER TABLE metrics RENAME TO gone")
-    for row in history[2:4]:
-        run.log_row("unfreeze", row)
-    assert capfd.readouterr().err.count("warning: MLflow does not answer") == 1
-    with sqlite3.connect("mlruns/mlflow.db") as database:
-        database.execute("ALTER TABLE gone RENAME TO metrics")
-    assert steps(run, "unfreeze/val_loss") == [0, 1]
-    if resumed:
-        run = ResultRun(parameters(), DIGEST)
-    run.log_history("unfreeze", history)
-    assert steps(run, "unfreeze/val_loss") == [0, 1, 2, 3, 4]
-
-
 def test_a_stage_from_the_cache_names_the_run_that_computed_it(project: Path) -> None:
     origin = ResultRun(parameters(), DIGEST)
-    origin.computed("unfreeze", "abc")
+    origin.tag({"unfreeze.model": "abc"})
     other = ResultRun(changed("evaluate", calibration_bins=3), DIGEST)
     other.copied("unfreeze", "abc")
     assert tags(other)["unfreeze.copied_from"] == origin.run_id
@@ -586,7 +565,7 @@ def test_a_stage_from_the_cache_names_the_run_that_computed_it(project: Path) ->
 
 def test_a_stage_that_the_run_computed_itself_is_not_called_copied(project: Path) -> None:
     run = ResultRun(parameters(), DIGEST)
-    run.computed("unfreeze", "abc")
+    run.tag({"unfreeze.model": "abc"})
     run.copied("unfreeze", "abc")
     assert "unfreeze.copied_from" not in tags(run)
 
@@ -635,3 +614,24 @@ def test_the_completed_run_names_its_data(source: str, name: str, project: Path)
     assert DIGEST.startswith(data.dataset.digest)
     assert tags(run)["thaw.dvc_lock"] == "none"
     assert tags(run)["mlflow.note.content"] == "**99 %** test accuracy"
+
+
+def test_a_store_that_is_away_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(result_run, "_PAUSE", 0.05)
+    away, here = "http://127.0.0.1:9", f"sqlite:///{folder}/mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", away)
+
+    def answer_after(line: str) -> None:
+        console.say(line)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", here)
+
+    monkeypatch.setattr(result_run, "say", answer_after)
+    run = wait_for_run(parameters(), DIGEST, "weights")
+    assert MlflowClient(here).get_run(run.run_id).data.tags[RESULT] == "weights"
+    assert capfd.readouterr().err.count("Connection refused; waiting for it") == 1
+    monkeypatch.setattr(result_run, "_WAIT", -1.0)
+    with pytest.raises(StoreAwayError, match="cannot be used: Connection refused"):
+        wait_for_run(parameters(uri=away), DIGEST, "weights")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thaw.cli.project_folder import require_project
+from thaw.cli.project_folder import load_params, require_project
 from thaw.errors import grouped
+from thaw.system.project_paths import SPOOL
 
 if TYPE_CHECKING:
     from thaw.projects.image_survey import Survey
@@ -79,7 +80,7 @@ def upgrade(
 
 
 def repair() -> None:
-    """Find damaged prepared data and models, here and in DVC's cache, and restore them."""
+    """Restore damaged prepared data and models; deliver to MLflow what waits for it."""
     require_project()
     from thaw.projects.repair import DAMAGED
     from thaw.projects.repair import repair as run
@@ -95,6 +96,18 @@ def repair() -> None:
     typer.echo(f"{len(found.intact)} files are intact")
     if found.moved:
         typer.echo(f"damaged files were moved to {DAMAGED}: delete it when you do not need them")
+    _deliver_waiting()
+
+
+def _deliver_waiting() -> None:
+    """Deliver the epochs of stages that ended while the MLflow store was away."""
+    if not any(SPOOL.glob("*.jsonl")):  # importing MLflow takes more than a second
+        return
+    from thaw.tracking.delivery import deliver_waiting
+
+    params = load_params()
+    if delivered := deliver_waiting(params.tracking):
+        typer.echo(f"the epochs of {delivered} stages were delivered to MLflow")
 
 
 def _print_upgrade(plan: Upgrade) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,17 +32,19 @@ from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from thaw.config.result_sections import Tracking
     from thaw.context import Context
     from thaw.data.loading import ImageSource
     from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
+    from thaw.registry.register import Registered
     from thaw.training.history import Row
     from thaw.training.runtime import Runtime
 
@@ -169,38 +172,64 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
-    """Complete the MLflow run from the files, and register the model."""
-    from thaw.registry.register import ModelRecord, register
-    from thaw.tracking.result_run import ResultRun
+    """Complete the MLflow run from the files, and register the model.
 
-    digests = {parent.stage: parent.digest for parent in spec.parents}
-    digests[TRAINING_STAGES[-1]] = spec.digest
-    tracked = ResultRun(params, data.manifest.digest, spec.digest)
-    with tracked.stage("evaluate"), tracked.active():
-        for stage, rows in _histories().items():
-            tracked.log_history(stage, rows)
-            tracked.copied(stage, digests[stage])
-        test_digest = data.split_digest("test")
-        tracked.tag({"thaw.parents": spec.lineage, "thaw.test_digest": test_digest})
-        views = params.evaluate.tta_views
-        tracked.complete(_note(result, spec, views), params.data, data.manifest.digest)
-        facts = ModelRecord(spec.digest, result.scores.summary, spec.lineage, test_digest)
-        name = params.tracking.registered_model
-        with directory.only_files_of(MODEL, spec) as model:
-            registered = register(
-                name, model, facts, _example(result, data), params.promote.public_keys
-            )
+    Raises:
+        ThawError: the MLflow store does not answer, or fails; the message names what to do.
+    """
+    with _registration_errors(params.tracking):
+        run_id, registered = _register(params, result, spec, data)
     content = {
-        "run_id": tracked.run_id,
+        "run_id": run_id,
         "name": registered.name,
         "version": registered.version,
         "alias": registered.alias,
     }
     write_json(folder / "registered.json", content)
     if result.tta:
+        views = params.evaluate.tta_views
         plain, tta = result.scores.summary["accuracy"], result.tta.summary["accuracy"]
         say(f"test accuracy {plain:.4f}, with {views} augmented views averaged in {tta:.4f}")
     say(f"registered {registered.name} version {registered.version} as @{registered.alias}")
+
+
+@contextlib.contextmanager
+def _registration_errors(tracking: Tracking) -> Iterator[None]:
+    from thaw.tracking.store import command_errors
+
+    try:
+        with command_errors(tracking):
+            yield
+    except ThawError as error:
+        raise ThawError(
+            f"{error}\nthe models and reports are complete, only the registration is missing: "
+            "`dvc repro` repeats evaluate and registers the model"
+        ) from error
+
+
+def _register(
+    params: Params, result: Result, spec: ModelSpec, data: Prepared
+) -> tuple[str, Registered]:
+    """Return the id of the completed run, and the version."""
+    from thaw.registry.register import ModelRecord, register
+    from thaw.tracking.result_run import wait_for_run
+
+    digests = {parent.stage: parent.digest for parent in spec.parents}
+    digests[TRAINING_STAGES[-1]] = spec.digest
+    tracked = wait_for_run(params, data.manifest.digest, spec.digest)
+    with tracked.stage("evaluate"), tracked.active():
+        for stage, rows in _histories().items():
+            tracked.log_history(stage, rows)
+            tracked.copied(stage, digests[stage])
+        test_digest = data.split_digest("test")
+        tracked.tag({"thaw.parents": spec.lineage, "thaw.test_digest": test_digest})
+        note = _note(result, spec, params.evaluate.tta_views)
+        tracked.complete(note, params.data, data.manifest.digest)
+        facts = ModelRecord(spec.digest, result.scores.summary, spec.lineage, test_digest)
+        name, keys = params.tracking.registered_model, params.promote.public_keys
+        with directory.only_files_of(MODEL, spec) as model:
+            registered = register(name, model, facts, _example(result, data), keys)
+    return tracked.run_id, registered
 
 
 def _note(result: Result, spec: ModelSpec, views: int) -> str:

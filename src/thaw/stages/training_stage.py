@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
     from thaw.model.drift import Reference
     from thaw.model.spec import ModelSpec
-    from thaw.tracking.result_run import ResultRun
+    from thaw.tracking.live_run import LiveRun
     from thaw.training.progress import Progress
 
 # Sections of params.yaml that every training stage reads, in addition to its own.
@@ -50,7 +50,7 @@ class TrainingStage:
     name: str
     context: Context
     observer: Observer
-    tracked: ResultRun | None
+    tracked: LiveRun | None
 
     def draw_augmented(
         self, preprocessing: Preprocessing, augmentation: Augment, picture: str
@@ -129,9 +129,9 @@ def training_stage(name: str, sections: Sequence[str], parent: str = "") -> Iter
         if not (context.runtime.is_main and getattr(params, name).has_epochs):
             yield TrainingStage(name, context, Observer(checkpoints, choices=choices), None)
             return
-        from thaw.tracking.result_run import ResultRun
+        from thaw.tracking.live_run import LiveRun
 
-        tracked = ResultRun(params, context.data.manifest.digest)
+        tracked = LiveRun(params, context.data.manifest.digest)
         stack.enter_context(tracked.stage(name))
         observer = Observer(checkpoints, lambda row: tracked.log_row(name, row), choices)
         yield TrainingStage(name, context, observer, tracked)

@@ -8,5 +8,6 @@ PREPARED = Path("data/prepared")
 MODELS = Path("models")
 REPORTS = Path("reports")
 SCRATCH = Path(".thaw")
+SPOOL = SCRATCH / "spool"
 HISTORY = "history.csv"
 REPORT = "report.json"

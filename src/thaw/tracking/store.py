@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -18,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from thaw.errors import ThawError
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
+from thaw.tracking.outages import StoreAwayError, is_outage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,11 +32,11 @@ _CREATED_BY_THAW = "thaw.made"  # tag of an experiment
 
 def store_uri(tracking: Tracking) -> str:
     """Return ``tracking.uri``, else ``MLFLOW_TRACKING_URI``, else SQLite in ``mlruns/``."""
-    local = address_of(_project_folder() / STORE / "mlflow.db")
+    local = address_of(project_folder() / STORE / "mlflow.db")
     return tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
 
 
-def _project_folder() -> Path:
+def project_folder() -> Path:
     """Return the project's folder, also in the copy in which `dvc exp run --temp` works."""
     here = Path.cwd().resolve()
     exps = next((p for p in here.parents if p.parts[-3:] == (".dvc", "tmp", "exps")), None)
@@ -86,6 +88,8 @@ def configure_mlflow() -> None:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs each error of a database with its traceback, and raises it as well.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     for name, value in ENVIRONMENT.items():
         if name.startswith("MLFLOW_"):
             os.environ.setdefault(name, value)
@@ -96,14 +100,27 @@ def store_errors(uri: str) -> Iterator[None]:
     """Raise ThawError with one line, instead of the error of the store at ``uri``.
 
     Raises:
-        ThawError: the store raised an error.
+        StoreAwayError: the store does not answer.
+        ThawError: the store raised another error.
     """
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"tracking: the MLflow store {uri} cannot be used: {reason}"
-        raise ThawError(_without_password(message, uri)) from error
+        kind = StoreAwayError if is_outage(error, uri) else ThawError
+        message = f"tracking: the MLflow store {uri} cannot be used: {reason_of(error)}"
+        raise kind(_without_password(message, uri)) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of ``error``, or its type if it says nothing.
+
+    Of a connection that failed, it is the reason of the system, such as "Connection refused": the
+    line names the address of the request several times.
+    """
+    line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    found = re.search(r"\[Errno -?\d+\] ([^'\")]+)|(Read timed out|timed out)", line)
+    is_request = "Max retries exceeded" in line
+    return (found[1] or "it does not answer in time") if found and is_request else line
 
 
 @contextlib.contextmanager
@@ -116,7 +133,7 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        reason, uri = str(error).splitlines()[0], store_uri(tracking)
+        reason, uri = reason_of(error), store_uri(tracking)
         message = f"tracking: the MLflow store {uri} failed: {reason}; "
         message += "the same command continues where it stopped"
         raise ThawError(_without_password(message, uri)) from error

@@ -1,0 +1,45 @@
+"""Tell a store that is away for a while from one that cannot be used as it is configured."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What SQLite says while another process writes for longer than MLflow waits (20 s).
+_LOCKED = ("database is locked", "database table is locked", "database is busy")
+_NO_ANSWER = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
+
+
+class StoreAwayError(ThawError):
+    """The store does not answer now, and may answer later without a change of the parameters."""
+
+
+def is_outage(error: BaseException, uri: str) -> bool:
+    """Return whether ``error`` of the store at ``uri`` can pass without a change by the user.
+
+    A server that cannot be reached, that does not answer in time or that answers with an error of
+    its own is away; one that refuses a request is not. A database file is away while another
+    process locks it.
+    """
+    if uri.startswith("sqlite:"):
+        texts = [str(each) for each in _chain(error)]
+        return any(sign in text for sign in _LOCKED for text in texts)
+    if isinstance(error, MlflowException):
+        return error.error_code in _NO_ANSWER
+    if isinstance(error, SQLAlchemyError):
+        return isinstance(error, OperationalError)
+    return isinstance(error, OSError) and error.errno not in {errno.EACCES, errno.EROFS}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

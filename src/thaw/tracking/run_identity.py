@@ -1,0 +1,63 @@
+"""What the MLflow run of a pipeline result is created from: its key, parameters and origin."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thaw.config.values import changed_text, flatten, result_digest
+from thaw.system import provenance
+from thaw.system.code_digests import result_code_digest
+from thaw.tracking.run_owner import PROCESS, this_process, user
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thaw.config.params import Params
+
+KEY = "thaw.key"
+CHANGED = "thaw.changed"  # one column of the runs table: the values that differ from the defaults
+COMMIT, DIRTY = "mlflow.source.git.commit", "thaw.git_dirty"
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Key, name, parameters and tags of a run, before MLflow knows it.
+
+    ``experiment`` is the name of its experiment, ``started`` are milliseconds since 1970.
+    """
+
+    key: str
+    experiment: str
+    name: str
+    started: int
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+def identify(params: Params, data_digest: str) -> RunIdentity:
+    """Return the identity of the run of these parameters, data and code."""
+    key = provenance.key(result_digest(params), data_digest, result_code_digest())
+    backbone = params.backbone.name.rsplit("/", 1)[-1]
+    tags = {
+        KEY: key,
+        PROCESS: this_process(),
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.source.type": "PROJECT",
+        "mlflow.user": user(),
+        "thaw.data_digest": data_digest,
+        "thaw.code_digest": result_code_digest(),
+        CHANGED: changed_text(params),
+    }
+    if state := provenance.git_state():
+        tags[COMMIT] = state[0]
+        tags[DIRTY] = str(state[1]).lower()
+    return RunIdentity(
+        key=key,
+        experiment=params.tracking.experiment,
+        name=f"{backbone}-depth{params.unfreeze.depth}-{key[:7]}",
+        started=int(time.time() * 1000),
+        params=flatten(params),
+        tags=tags,
+    )
