@@ -24,7 +24,7 @@ from thaw.training import history
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.stages.evaluate import Result
+    from thaw.evaluation.scores import Result
     from thaw.training.runtime import Runtime
 
 SEED = 4

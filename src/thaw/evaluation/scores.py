@@ -35,6 +35,22 @@ class Scores:
     reliability: list[dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Result:
+    """The test split's ids, targets, probabilities (N, C) and scores.
+
+    ``uncalibrated``: the scores before calibration, where that changes the probabilities. ``tta``:
+    the scores with test-time augmentation, where there is any.
+    """
+
+    ids: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    scores: Scores
+    uncalibrated: Scores | None = None
+    tta: Scores | None = None
+
+
 def score(predictions: Predictions, classes: Sequence[str]) -> Scores:
     """Return the scores of ``predictions``, whose targets are indices into ``classes``.
 

@@ -7,8 +7,10 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
+from thaw.system import project_paths
 from thaw.system.csv_text import csv_text
 from thaw.system.files import write_whole
+from thaw.system.stage_names import TRAINING_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +55,16 @@ def read(path: Path) -> list[Row]:
     if not rows:
         raise ThawError(_damage(path, "it has no epochs"))
     return rows
+
+
+def of_stages() -> dict[str, list[Row]]:
+    """Read the histories of the stages that train, by stage.
+
+    Raises:
+        ThawError: one is missing or damaged.
+    """
+    folder = project_paths.REPORTS
+    return {stage: read(folder / stage / project_paths.HISTORY) for stage in TRAINING_STAGES}
 
 
 def _parse(row: dict[str, str]) -> Row:

@@ -1,0 +1,112 @@
+"""What `evaluate` does with MLflow: complete the run, register the model."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from thaw.errors import ThawError
+from thaw.model import directory
+from thaw.system import project_paths
+from thaw.system.console import say
+from thaw.system.files import write_json
+from thaw.system.stage_names import TRAINING_STAGES
+from thaw.training import history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from thaw.config.params import Params
+    from thaw.config.result_sections import Tracking
+    from thaw.data.prepared import Prepared
+    from thaw.evaluation.scores import Result
+    from thaw.model.spec import ModelSpec
+    from thaw.registry.register import Registered
+
+
+def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
+    """Complete the MLflow run from the files, and register the model in ``folder``.
+
+    Raises:
+        ThawError: the MLflow store does not answer, or fails; the message names what to do.
+    """
+    with _registration_errors(params.tracking):
+        run_id, registered = _register(params, result, spec, data, folder)
+    content = {
+        "run_id": run_id,
+        "name": registered.name,
+        "version": registered.version,
+        "alias": registered.alias,
+    }
+    write_json(project_paths.REPORTS / "evaluate" / "registered.json", content)
+    if result.tta:
+        views = params.evaluate.tta_views
+        plain, tta = result.scores.summary["accuracy"], result.tta.summary["accuracy"]
+        say(f"test accuracy {plain:.4f}, with {views} augmented views averaged in {tta:.4f}")
+    say(f"registered {registered.name} version {registered.version} as @{registered.alias}")
+
+
+@contextlib.contextmanager
+def _registration_errors(tracking: Tracking) -> Iterator[None]:
+    from thaw.tracking.store import command_errors
+
+    try:
+        with command_errors(tracking):
+            yield
+    except ThawError as error:
+        raise ThawError(
+            f"{error}\nthe models and reports are complete, only the registration is missing: "
+            "`dvc repro` repeats evaluate and registers the model"
+        ) from error
+
+
+def _register(
+    params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path
+) -> tuple[str, Registered]:
+    """Return the id of the completed run, and the version."""
+    from thaw.registry.register import ModelRecord, register
+    from thaw.tracking.result_run import wait_for_run
+
+    digests = {parent.stage: parent.digest for parent in spec.parents}
+    digests[TRAINING_STAGES[-1]] = spec.digest
+    tracked = wait_for_run(params, data.manifest.digest, spec.digest)
+    with tracked.stage("evaluate"), tracked.active():
+        for stage, rows in history.of_stages().items():
+            tracked.log_history(stage, rows)
+            tracked.copied(stage, digests[stage])
+        test_digest = data.split_digest("test")
+        tracked.tag({"thaw.parents": spec.lineage, "thaw.test_digest": test_digest})
+        note = _note(result, spec, params.evaluate.tta_views)
+        tracked.complete(note, params.data, data.manifest.digest)
+        facts = ModelRecord(spec.digest, result.scores.summary, spec.lineage, test_digest)
+        name, keys = params.tracking.registered_model, params.promote.public_keys
+        with directory.only_files_of(folder, spec) as model:
+            registered = register(name, model, facts, _example(result, data), keys)
+    return tracked.run_id, registered
+
+
+def _note(result: Result, spec: ModelSpec, views: int) -> str:
+    scores = result.scores.summary
+    tta = calibrated = ""
+    if result.uncalibrated:
+        before = result.uncalibrated.summary
+        calibrated = f"; calibration changed ECE from {before['ece']:.3f} to {scores['ece']:.3f}"
+    if result.tta:
+        tta = f"; **{result.tta.summary['accuracy']:.4f}** with {views} augmented views averaged in"
+    return (
+        f"**{scores['accuracy']:.4f}** test accuracy (95 % interval "
+        f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}) "
+        f"on {scores['images']:.0f} images of {len(spec.classes)} classes; "
+        f"{spec.backbone}, {len(spec.trained)} of {spec.blocks} blocks trained{calibrated}{tta}"
+    )
+
+
+def _example(result: Result, data: Prepared) -> bytes:
+    """Return the first test image as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(data.store.read(int(result.ids[0]))).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import settings, tiny
+from tests.stages import small
+from thaw.context import Context
+from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
+from thaw.model import directory
+from thaw.stages import evaluate
+from thaw.stages.registration import record
+from thaw.system import project_paths
+from thaw.system.stage_names import TRAINING_STAGES
+from thaw.tracking import result_run
+from thaw.training import history
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.config.params import Params
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a model of three stages and prepared data."""
+    monkeypatch.chdir(tmp_path)
+    small.save_model(evaluate.MODEL)
+    small.prepare(["test", "train"])
+    for stage in TRAINING_STAGES:
+        path = project_paths.REPORTS / stage / project_paths.HISTORY
+        history.write([history.Row(0, None, 1.0, 0.5, 0.0)], path)
+
+
+def params(uri: str) -> Params:
+    tracking = settings.PARAMS.tracking.model_copy(update={"uri": uri})
+    return settings.PARAMS.model_copy(update={"tracking": tracking})
+
+
+def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(result_run, "_WAIT", -1.0)
+    data = Prepared(project_paths.PREPARED)
+    model, spec = directory.load(evaluate.MODEL)
+    result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
+    remedy = r"(?s)Connection refused.*only the registration is missing: `dvc repro` repeats"
+    with pytest.raises(ThawError, match=remedy):
+        record(params("http://127.0.0.1:9"), result, spec, data, evaluate.MODEL)
+    record(params(f"sqlite:///{tmp_path}/mlruns/mlflow.db"), result, spec, data, evaluate.MODEL)
+    registered = json.loads((project_paths.REPORTS / "evaluate/registered.json").read_text())
+    assert (registered["version"], registered["alias"]) == (1, "champion")
