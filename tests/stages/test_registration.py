@@ -11,6 +11,7 @@ from thaw.context import Context
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model import directory
+from thaw.model.spec import Parent
 from thaw.stages import evaluate
 from thaw.stages.registration import record
 from thaw.system import project_paths
@@ -47,6 +48,8 @@ def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
     monkeypatch.setattr(result_run, "_WAIT", -1.0)
     data = Prepared(project_paths.PREPARED)
     model, spec = directory.load(evaluate.MODEL)
+    parents = [Parent(stage=stage, digest="a" * 64) for stage in TRAINING_STAGES[:-1]]
+    spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
     result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
     remedy = r"(?s)Connection refused.*only the registration is missing: `dvc repro` repeats"
     with pytest.raises(ThawError, match=remedy):

@@ -41,7 +41,7 @@ def test_an_epoch_has_its_values_its_step_and_its_time() -> None:
     assert entry["time"] > 1.7e12
 
 
-def test_what_a_process_left_is_read_in_its_order_and_removed_when_it_is_delivered() -> None:
+def test_the_file_of_a_process_that_ended_is_read_and_removed_when_it_is_delivered() -> None:
     path = filled()
     assert spool.waiting() == [path]
     with pytest.raises(ThawError, match="away"), spool.taken(path):

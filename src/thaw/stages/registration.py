@@ -1,4 +1,4 @@
-"""What `evaluate` does with MLflow: complete the run, register the model."""
+"""Registration by the stage evaluate: complete the MLflow run, register the model."""
 
 from __future__ import annotations
 

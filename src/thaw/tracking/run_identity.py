@@ -1,4 +1,4 @@
-"""What the MLflow run of a pipeline result is created from: its key, parameters and origin."""
+"""Identity of the MLflow run of a pipeline result: its key, parameters and origin."""
 
 from __future__ import annotations
 
