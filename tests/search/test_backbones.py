@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.search import project
+from thaw.config.parameter_values import with_values
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
@@ -29,7 +30,15 @@ def test_copies_share_exactly_the_blocks_that_stay_frozen(
 
 def test_the_backbone_is_loaded_once_for_each_setting_of_the_taps(params: Params) -> None:
     backbones = project.opened(params).backbones
-    tapped = params.head.model_copy(update={"taps": [1]})
-    first, _ = backbones.original(params.head)
-    assert backbones.original(params.head.model_copy(update={"hidden": [8]}))[0] is first
-    assert backbones.original(tapped)[0] is not first
+    first, _ = backbones.original(params)
+    assert backbones.original(with_values(params, {"head.hidden": [8]}))[0] is first
+    assert backbones.original(with_values(params, {"head.taps": [1]}))[0] is not first
+
+
+def test_each_backbone_is_loaded_once_with_its_own_preprocessing(params: Params) -> None:
+    backbones = project.opened(params).backbones
+    other = with_values(params, {"backbone.name": "timm/resnet10t"})
+    lenet, resnet = backbones.original(params), backbones.original(other)
+    assert len(lenet[0].blocks) != len(resnet[0].blocks)
+    assert lenet[1].preprocessing.mean != resnet[1].preprocessing.mean
+    assert backbones.original(other)[0] is resnet[0]

@@ -12,9 +12,11 @@ from thaw.errors import ThawError
 from thaw.search import search_space
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thaw.config.params import Params
 
-BLOCKS = 9
+BLOCKS = {"timm/tf_efficientnet_lite0": 9}
 
 
 def with_space(space: dict[str, Any], **values: Any) -> Params:
@@ -24,12 +26,29 @@ def with_space(space: dict[str, Any], **values: Any) -> Params:
     return with_values(params, {key.replace("__", "."): v for key, v in values.items()})
 
 
-def problem(space: dict[str, Any], **values: Any) -> str:
+def problem(space: dict[str, Any], blocks: Mapping[str, int] = BLOCKS, /, **values: Any) -> str:
     params = with_space(space, **values)
     with pytest.raises(ThawError) as raised:
-        search_space.check(params, search_space.read(params), BLOCKS)
+        search_space.check(params, search_space.read(params), blocks)
     assert "\n" not in str(raised.value)
     return str(raised.value)
+
+
+def test_backbones_are_choices_and_every_depth_exists_in_all_of_them() -> None:
+    names = ["timm/tf_efficientnet_lite0", "lenet5"]
+    space = {"backbone.name": names, "unfreeze.depth": rates(0, 4, log=False)}
+    blocks = {names[0]: 9, names[1]: 5}
+    params = with_space(space, unfreeze__depth=2)
+    search_space.check(params, search_space.read(params), blocks)
+    space["unfreeze.depth"] = rates(0, 9, log=False)
+    found = problem(space, blocks, unfreeze__depth=2)
+    assert "search.space.unfreeze.depth: 9 is beyond the 5 blocks of lenet5" in found
+
+
+def test_weights_of_one_network_allow_no_other_backbone() -> None:
+    space = {"backbone.name": ["timm/tf_efficientnet_lite0", "lenet5"]}
+    found = problem(space, backbone__weights="models:/m@champion")
+    assert "backbone.weights is models:/m@champion, a registered model: set it to" in found
 
 
 def rates(low: float, high: float, *, log: bool = True) -> dict[str, Any]:
@@ -50,6 +69,8 @@ def test_the_space_of_this_project_is_valid() -> None:
         ({"unfreeze.dept": [1]}, "search.space.unfreeze.dept: there is no such parameter; did you "
          "mean unfreeze.depth?"),
         ({"data.path": ["a"]}, "search.space.data.path: a search is over head, augment,"),
+        ({"backbone.image_size": [64]}, "warmup_head, unfreeze and backbone.name only"),
+        ({"backbone.names": [64]}, "warmup_head, unfreeze and backbone.name only"),
         ({"unfreeze.lr": rates(0.1, 0.1)}, "the range is empty: low 0.1 is not below high 0.1"),
         ({"unfreeze.lr": rates(0.2, 0.1)}, "the range is empty"),
         ({"unfreeze.lr": []}, "search.space.unfreeze.lr: there are no choices"),

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 def with_batch_norm(params: Params) -> TrialContext:
     """Return a context in which a network of three blocks with BatchNorm is the backbone."""
     shared = project.opened(params)
-    _, spec = shared.backbones.original(params.head)
-    shared.backbones._by_taps["[]"] = (tiny.classifier(), spec)
+    _, spec = shared.backbones.original(params)
+    shared.backbones._originals = dict.fromkeys(
+        shared.backbones._originals, (tiny.classifier(), spec)
+    )
     return shared
 
 
@@ -84,7 +86,7 @@ def test_the_result_is_scored_with_cross_fitted_temperatures(params: Params) -> 
     opened = project.opened(params)
     result, classifier = trial.run(opened, params, rows.append)
     best = min(rows, key=lambda row: row.val_loss)
-    source = opened.project.data.images("val", opened.preprocessing)
+    source = opened.project.data.images("val", opened.preprocessing(params))
     outputs = logits(opened.project.runtime, classifier, source, "").numpy()
     expected = float(calibrated_losses(outputs, source.targets).mean())
     assert result.metrics["log_loss"] == pytest.approx(expected, abs=1e-4)
@@ -138,7 +140,16 @@ def test_frozen_blocks_are_computed_once(params: Params, monkeypatch: pytest.Mon
 
 def test_a_trial_does_not_change_the_shared_backbone(params: Params) -> None:
     shared = with_batch_norm(params)
-    original, _ = shared.backbones.original(params.head)
+    original, _ = shared.backbones.original(params)
     before = {key: value.clone() for key, value in original.state_dict().items()}
     trial.run(shared, with_values(params, {"unfreeze.batch_norm": "train"}), lambda _: None)
     assert all(torch.equal(before[key], value) for key, value in original.state_dict().items())
+
+
+def test_trials_of_two_backbones_share_nothing_that_differs(params: Params) -> None:
+    other = with_values(params, {"backbone.name": "timm/test_resnet", "unfreeze.depth": 0})
+    params = with_values(params, {"unfreeze.depth": 0})
+    alone = [trained(project.opened(each), each)[0] for each in (params, other)]
+    shared = project.opened(params)
+    together = [trained(shared, each)[0] for each in (params, other, params)]
+    assert together == [alone[0], alone[1], alone[0]]

@@ -36,9 +36,9 @@ class Search(Section):
 
     space: Annotated[dict[_Key, Range | _Choices], Field(max_length=100)] = parameter(
         _SPACE,
-        "By the key of a parameter of head, augment, regularize, warmup_head or unfreeze: a list "
-        "of choices, or a range {low, high, log}. Trials with equal parameters of head and "
-        "warmup_head share the heads they start from.",
+        "By the key of a parameter of head, augment, regularize, warmup_head or unfreeze, or "
+        "backbone.name: a list of choices, or a range {low, high, log}. Trials with equal "
+        "parameters of head and warmup_head share the heads they start from.",
     )
     objective: MetricName = parameter(
         "log_loss", "Metric of the validation split that the search optimises."

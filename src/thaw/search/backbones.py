@@ -1,4 +1,4 @@
-"""Untrained classifiers for the trials of one worker: the backbone is loaded only once."""
+"""Untrained classifiers for the trials of one worker: each backbone is loaded only once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from thaw.model.head import build, input_width
 from thaw.registry.starting_model import begin, head_spec
 
 if TYPE_CHECKING:
-    from thaw.config.model_sections import Head
     from thaw.config.params import Params
     from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
@@ -20,32 +19,31 @@ if TYPE_CHECKING:
 
 @dataclass
 class Backbones:
-    """The backbone of ``params``, one copy for each setting of ``head.taps``.
+    """The backbones of the trials: one copy for each of them and each setting of ``head.taps``.
 
     ``parent`` is the URI of the registered version to start from, "" for a backbone of the zoo.
     """
 
-    params: Params
     data: Prepared
     parent: str
-    _by_taps: dict[str, tuple[Classifier, ModelSpec]] = field(default_factory=dict)
+    _originals: dict[str, tuple[Classifier, ModelSpec]] = field(default_factory=dict)
 
-    def original(self, head: Head) -> tuple[Classifier, ModelSpec]:
-        """Return the classifier with the taps of ``head``, which must not be trained, and its spec.
+    def original(self, params: Params) -> tuple[Classifier, ModelSpec]:
+        """Return the classifier with backbone and taps of ``params``, and its spec.
 
-        Its head is that of the first trial with these taps.
+        It must not be trained. Its head is that of the first trial with this backbone and taps.
         """
-        key = json.dumps(head.taps)
-        if key not in self._by_taps:
-            self._by_taps[key] = begin(self.params, head, self.data, self.parent)
-        return self._by_taps[key]
+        key = json.dumps([params.backbone.model_dump(), params.head.taps])
+        if key not in self._originals:
+            self._originals[key] = begin(params, params.head, self.data, self.parent)
+        return self._originals[key]
 
     def new_classifier(self, params: Params) -> Classifier:
         """Return a copy of the backbone with a new head, as the head warm-up starts from it.
 
         Blocks that ``params`` does not unfreeze are shared with the original.
         """
-        original, spec = self.original(params.head)
+        original, spec = self.original(params)
         shared = [original.head, *original.blocks[: _frozen_blocks(original, params)]]
         classifier = copy.deepcopy(original, {id(module): module for module in shared})
         head, classes = head_spec(params.head), len(spec.classes)

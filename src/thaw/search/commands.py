@@ -18,7 +18,7 @@ from thaw.context import open_context
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.registry.starting_model import parent_of, starting_model
-from thaw.search import attempt, confirmation, search_space, storage, tables
+from thaw.search import attempt, backbone_weights, confirmation, search_space, storage, tables
 from thaw.search.first_trials import enqueue_first_trials
 from thaw.search.study import find_study, open_study, ranked_trials
 from thaw.search.study_definition import StudyDefinition
@@ -133,7 +133,8 @@ def apply(prepared: Path, name: str, number: int | None) -> None:
         number = _winner(study, definition, connected)
     if number not in complete:
         raise ThawError(f"the study {study.study_name} has no complete trial {number}")
-    changed = write_values(attempt.values_of(complete[number], definition.dimensions))
+    values = attempt.values_of(complete[number], definition.dimensions)
+    changed = write_values(backbone_weights.complete(params, values))
     written = ", ".join(changed) if changed else "nothing, it has these values already"
     _console.print(f"written into {PARAMS_FILE}: {written}", highlight=False, soft_wrap=True)
 
@@ -144,11 +145,15 @@ def _definition(params: Params, prepared: Path) -> StudyDefinition:
 
 
 def _checked_definition(params: Params, prepared: Path, device: torch.device) -> StudyDefinition:
-    """Return the definition of the study, checked against the backbone."""
+    """Return the definition of the study, checked against each of its backbones."""
     definition = _definition(params, prepared)
-    context = open_context(params, prepared, single_process=True, device=device)
-    classifier, _ = starting_model(context, all_blocks=True)
-    search_space.check(params, definition.dimensions, len(classifier.blocks))
+    blocks = {}
+    for name in backbone_weights.names(params):
+        tried = backbone_weights.trial_params(params, {backbone_weights.NAME: name})
+        context = open_context(tried, prepared, single_process=True, device=device)
+        classifier, _ = starting_model(context, all_blocks=True)
+        blocks[name] = len(classifier.blocks)
+    search_space.check(params, definition.dimensions, blocks)
     return definition
 
 
@@ -223,6 +228,7 @@ def _print(study: optuna.Study, definition: StudyDefinition, connected: RDBStora
     found = confirmation.candidates(study, definition, connected)
     _print_winner(found, definition)
     if found:
-        values = attempt.values_of(found[0].trial, definition.dimensions)
+        chosen = attempt.values_of(found[0].trial, definition.dimensions)
+        values = backbone_weights.complete(definition.params, chosen)
         _console.print(tables.values_text(values), highlight=False, markup=False, soft_wrap=True)
         _console.print(f"\n`thaw search --apply` writes them into {PARAMS_FILE}")

@@ -19,12 +19,14 @@ from thaw.config.search_sections import Range
 from thaw.config.section import AUTO
 from thaw.config.values import flatten
 from thaw.errors import ProblemsError, ThawError
+from thaw.search import backbone_weights
 from thaw.search.dimension import Dimension
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-# The sections that a trial uses: it trains a new head and unfreezes blocks of one backbone.
+# The sections that a trial uses: it trains a new head and unfreezes blocks of a backbone. Of the
+# section of backbones, only the name can be searched.
 SECTIONS = ("head", "augment", "regularize", "warmup_head", "unfreeze")
 
 
@@ -48,8 +50,11 @@ def read(params: Params) -> list[Dimension]:
     return dimensions
 
 
-def check(params: Params, dimensions: list[Dimension], blocks: int) -> None:
-    """Compare the space with a backbone of ``blocks`` blocks and with the values of ``params``.
+def check(params: Params, dimensions: list[Dimension], blocks: Mapping[str, int]) -> None:
+    """Compare the space with its backbones and with the values of ``params``.
+
+    ``blocks`` has the number of blocks of each backbone by name. Every depth and tap must exist in
+    all of them, because any trial may combine them.
 
     Raises:
         ThawError: a depth or tap is beyond the backbone; the head warm-up cannot fit one of the
@@ -57,9 +62,12 @@ def check(params: Params, dimensions: list[Dimension], blocks: int) -> None:
             the search starts, are not in the space.
     """
     _refuse(list(_auto_values(params)))
+    smallest = min(blocks, key=lambda name: blocks[name])
+    what = "the backbone" if len(blocks) == 1 else smallest
     problems = [
-        *_taps_beyond_backbone(params, blocks),
-        *_depths_beyond_head(params, blocks),
+        *filter(None, [backbone_weights.problem(params)]),
+        *_taps_beyond_backbone(params, blocks[smallest], what),
+        *_depths_beyond_head(params, blocks[smallest], what),
         *_heads_that_cannot_be_fitted(params),
     ]
     if params.backbone.layerwise_epochs:
@@ -82,10 +90,13 @@ def _refuse(problems: list[str]) -> None:
 
 def _dimension(params: Params, key: str, entry: Range | list[Any]) -> Dimension:
     section = key.split(".", 1)[0]
-    known = [name for name in flatten(params) if name.split(".")[0] in SECTIONS]
+    known = [backbone_weights.NAME]
+    known += [name for name in flatten(params) if name.split(".")[0] in SECTIONS]
     if key not in known:
         if section in Params.model_fields and section not in SECTIONS:
-            raise ThawError(f"a search is over {', '.join(SECTIONS)} only")
+            raise ThawError(
+                f"a search is over {', '.join(SECTIONS)} and {backbone_weights.NAME} only"
+            )
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ThawError(f"there is no such parameter{hint}")
@@ -166,13 +177,13 @@ def _start_outside_space(params: Params, dimensions: list[Dimension]) -> Iterato
             )
 
 
-def _taps_beyond_backbone(params: Params, blocks: int) -> Iterator[str]:
+def _taps_beyond_backbone(params: Params, blocks: int, what: str) -> Iterator[str]:
     for taps in _possible_values(params, "head.taps"):
         if max(taps, default=0) > blocks:
-            yield f"search.space.head.taps: {max(taps)} is beyond the backbone's {blocks} blocks"
+            yield f"search.space.head.taps: {max(taps)} is beyond the {blocks} blocks of {what}"
 
 
-def _depths_beyond_head(params: Params, blocks: int) -> Iterator[str]:
+def _depths_beyond_head(params: Params, blocks: int, what: str) -> Iterator[str]:
     """Yield a message for each key that unfreezes blocks above those that some head reads."""
     taps = _possible_values(params, "head.taps")
     reached = min(max(chosen, default=blocks) for chosen in taps)
@@ -182,8 +193,8 @@ def _depths_beyond_head(params: Params, blocks: int) -> Iterator[str]:
             continue
         highest = _highest_block(key, entry)
         if highest > reached:
-            what = "that its head reads from" if reached < blocks else "of the backbone"
-            yield f"search.space.{key}: {highest} is beyond the {reached} blocks {what}"
+            limit = "that its head reads from" if reached < blocks else f"of {what}"
+            yield f"search.space.{key}: {highest} is beyond the {reached} blocks {limit}"
 
 
 def _highest_block(key: str, entry: Range | list[Any]) -> int:

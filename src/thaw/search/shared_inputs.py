@@ -69,7 +69,12 @@ class SharedInputs:
         cut = classifier.outline.readable(phase.plan.cut)
         views = min(context.params.search.views, phase.settings.epochs) if train.is_random else 0
         key = provenance.key(
-            classifier.taps, cut, train.randomness if train.is_random else 0, views
+            context.params.backbone.model_dump(),
+            phase.preprocessing.model_dump(),
+            classifier.taps,
+            cut,
+            train.randomness if train.is_random else 0,
+            views,
         )
         found = self._open.pop(key, None)
         if found is None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from thaw.config.params import Params
     from thaw.context import Context
+    from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.search.trial_context import TrialContext
     from thaw.training.history import Row
@@ -62,16 +63,17 @@ def run(
     context = shared.context_of(params)
     classifier = shared.backbones.new_classifier(params)
     warm_up(shared, context, classifier)
-    resolved = resolve(context, classifier, shared.preprocessing)
+    preprocessing = shared.preprocessing(params)
+    resolved = resolve(context, classifier, preprocessing)
     progress = unfreeze.run(
-        context, classifier, shared.preprocessing, resolved, Observer(on_epoch=on_epoch)
+        context, classifier, preprocessing, resolved, Observer(on_epoch=on_epoch)
     )
     best = progress.history[progress.best_epoch]
-    phase = Phase(resolved.plan, resolved.settings, shared.preprocessing, params.augment)
+    phase = Phase(resolved.plan, resolved.settings, preprocessing, params.augment)
     inputs = shared.open_inputs(context, classifier, phase)
     result = Result(
         metrics=_metrics(context, classifier, inputs, best),
-        latency_ms=_latency(shared, classifier) if params.search.latency else None,
+        latency_ms=_latency(context, classifier, preprocessing) if params.search.latency else None,
         best_epoch=progress.best_epoch,
         curve=[asdict(row) for row in progress.history],
         seconds=time.perf_counter() - started,
@@ -90,7 +92,7 @@ def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> N
         assert state is not None
         classifier.head.load_state_dict(state)
         return
-    warmup_head.run(context, classifier, shared.preprocessing, Observer())
+    warmup_head.run(context, classifier, shared.preprocessing(context.params), Observer())
     if context.runtime.is_main:
         save_head(path, classifier.head)
 
@@ -114,7 +116,6 @@ def _metrics(
     return {**found, **exact, "accuracy": best.val_accuracy}
 
 
-def _latency(shared: TrialContext, classifier: Classifier) -> float:
-    project = shared.project
-    source = project.data.images("val", shared.preprocessing)
-    return latency_ms(project.runtime, classifier, source)
+def _latency(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> float:
+    source = context.data.images("val", preprocessing)
+    return latency_ms(context.runtime, classifier, source)

@@ -1,4 +1,4 @@
-"""Data, backbone and caches shared by all trials of one worker."""
+"""Data, backbones and caches shared by all trials of one worker."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ class TrialContext:
     backbones: Backbones
     shared_inputs: SharedInputs = field(default_factory=SharedInputs)
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """The preprocessing of the backbone; it is the same in all trials."""
-        return self.backbones.original(self.project.params.head)[1].preprocessing
+    def preprocessing(self, params: Params) -> Preprocessing:
+        """Return the preprocessing of the backbone of ``params``."""
+        return self.backbones.original(params)[1].preprocessing
 
     def context_of(self, params: Params) -> Context:
         """Return the context of a trial with ``params``."""
@@ -47,7 +46,7 @@ class TrialContext:
 
     def head_path(self, params: Params) -> Path:
         """Return the file of the head that the warm-up of ``params`` trains."""
-        _, spec = self.backbones.original(self.project.params.head)
+        _, spec = self.backbones.original(params)
         data_key = self.project.cache(spec.preprocessing).data
         return trained_heads.head_path(params, data_key, spec.parents[-1].digest)
 
@@ -60,4 +59,4 @@ def open_trial_context(params: Params, prepared: Path) -> TrialContext:
     """
     params = params.model_copy(update={"launch": params.launch.of_worker()})
     project = open_context(params, prepared)
-    return TrialContext(project, Backbones(params, project.data, parent_of(params)))
+    return TrialContext(project, Backbones(project.data, parent_of(params)))

@@ -21,10 +21,10 @@ import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from thaw.config.loading import load
-from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import attempt, confirmation, storage, study, trial, trial_queue
+from thaw.search.backbone_weights import trial_params
 from thaw.search.epoch_reporter import EpochReporter
 from thaw.search.rank_messages import broadcast
 from thaw.search.study_definition import StudyDefinition
@@ -116,7 +116,7 @@ class Worker:
         # All ranks read the values from the storage, so that they are the same.
         stored = trial_queue.trial_of(current, number)
         values = attempt.values_of(stored, self._dimensions(current))
-        params = with_values(self.definition.params, values)
+        params = trial_params(self.definition.params, values)
         with _recorded_failures(taken):
             try:
                 result, _ = trial.run(self.shared, params, self._reporter(current, taken))

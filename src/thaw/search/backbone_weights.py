@@ -1,0 +1,51 @@
+"""The weights of each backbone of a search over ``backbone.name``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thaw.config.parameter_values import value_of, with_values
+from thaw.registry.names import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thaw.config.params import Params
+
+NAME, WEIGHTS = "backbone.name", "backbone.weights"
+_PACKAGED, _PRETRAINED = "packaged", "pretrained"
+
+
+def names(params: Params) -> list[str]:
+    """Return the names of the backbones that the trials use."""
+    entry = params.search.space.get(NAME)
+    return [str(name) for name in entry] if isinstance(entry, list) else [params.backbone.name]
+
+
+def complete(params: Params, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a trial with the weights of its backbone.
+
+    ``params`` are those that the search starts from. The packaged weights fit one network: another
+    backbone gets the pretrained weights of its library.
+    """
+    other = values.get(NAME, params.backbone.name) != params.backbone.name
+    if other and params.backbone.weights == _PACKAGED:
+        return {**values, WEIGHTS: _PRETRAINED}
+    return dict(values)
+
+
+def trial_params(params: Params, values: Mapping[str, Any]) -> Params:
+    """Return the parameters of a trial: ``params`` with ``values``, and its weights."""
+    return with_values(params, complete(params, values))
+
+
+def problem(params: Params) -> str:
+    """Return why the weights of ``params`` do not allow several backbones, "" if they do."""
+    weights = str(value_of(params, WEIGHTS))
+    if len(names(params)) == 1 or weights in {_PACKAGED, _PRETRAINED, "none"}:
+        return ""
+    what = "a registered model" if weights.startswith(PREFIX) else "weights of one network"
+    return (
+        f"search.space.{NAME}: backbone.weights is {weights}, {what}: set it to pretrained to "
+        "search over several backbones"
+    )
