@@ -23,9 +23,9 @@ TARGETS = {
         "start_up", "5 min", "processor time of short commands, and of two pipelines from nothing"
     ),
     "method": Target(
-        "method_comparison",
-        "60 min",
-        "thaw against logistic regression, plain fine-tuning and fastai",
+        "method.comparison",
+        "3 h",
+        "thaw against logistic regression, plain fine-tuning and fastai on seven data sets",
     ),
     "batchnorm": Target(
         "batchnorm_policies", "10 min", "BatchNorm policies at several batch sizes"

@@ -30,7 +30,8 @@ import torch.nn.functional as F
 import typer
 from rich.console import Console
 
-from benchmarks import clipart_dataset, result_tables, shifted_digits
+from benchmarks import result_tables
+from benchmarks.datasets import clipart, shifted_digits
 from tests.project import ROOT
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -68,7 +69,7 @@ POLICIES = get_args(BatchNormPolicy)
 SIZES = (2, 4, 8, 16, 32)
 RESULTS = Path(__file__).parent / "results" / "batchnorm.jsonl"
 _SETS: dict[str, Callable[[int], Path]] = {
-    "clipart-few": partial(clipart_dataset.dataset, "few"),
+    "clipart-few": partial(clipart.dataset, "few"),
     "digits-shifted": shifted_digits.dataset,
 }
 _PICTURE = ROOT / "docs/images/batchnorm.png"

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from benchmarks.datasets.shifted_digits import recolour
 from benchmarks.result_tables import markdown
-from benchmarks.shifted_digits import recolour
 from tests.project import Project
 from thaw.data.prepared import Prepared
 from thaw.model.predictor import Predictor

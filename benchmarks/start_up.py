@@ -26,14 +26,14 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import clipart_dataset
+from benchmarks.datasets import clipart
 from tests.project import Project, environment
 from thaw.data.decoding import DecodeError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SUBJECTS = (*clipart_dataset.SUBJECTS, "office", "shapes", "signs_and_symbols")
+SUBJECTS = (*clipart.SUBJECTS, "office", "shapes", "signs_and_symbols")
 IMAGES = 485
 _SIDE = 400
 HEAD_ONLY = {
@@ -130,7 +130,7 @@ def write_pictures(folder: Path) -> None:
 
     Their shorter side has 400 pixels. No picture is repeated.
     """
-    source = clipart_dataset.fetch()
+    source = clipart.fetch()
     seen: set[bytes] = set()
     for number, subject in enumerate(SUBJECTS):
         target = folder / subject

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.project import environment
+from tests.project import ROOT, environment
 from thaw.system.launching import ENVIRONMENT
 
 
@@ -19,12 +19,14 @@ def start_script(
     """Start ``benchmarks/SCRIPT`` in ``folder`` with ``threads`` threads.
 
     ``threads=0`` means ``OMP_NUM_THREADS``, or one thread per core if it is not set. The process
-    gets the environment of thaw's stages, unless ``tuned`` is false.
+    gets the environment of thaw's stages, unless ``tuned`` is false. It can import benchmarks.
     """
     asked = str(threads) if threads else os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
     plain = {key: value for key, value in environment().items() if key not in ENVIRONMENT}
+    paths = [str(ROOT), *filter(None, [plain.get("PYTHONPATH")])]
+    plain["PYTHONPATH"] = os.pathsep.join(paths)
     return subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)],
+        [sys.executable, "-P", str(Path(__file__).parent / script), *map(str, arguments)],
         cwd=folder,
         env=plain | {"OMP_NUM_THREADS": asked} | (ENVIRONMENT if tuned else {}),
         stdout=subprocess.PIPE,

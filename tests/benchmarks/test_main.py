@@ -25,7 +25,7 @@ def test_an_option_without_a_target_is_refused(capsys: pytest.CaptureFixture[str
 
 def test_options_belong_to_the_target_before_them() -> None:
     assert benchmarks.commands(["method", "--epochs=5", "drift"]) == [
-        ["benchmarks.method_comparison", "--epochs=5"],
+        ["benchmarks.method.comparison", "--epochs=5"],
         ["benchmarks.drift_scores"],
     ]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from benchmarks.clipart_dataset import CACHE, empty
+from benchmarks.datasets.packages import CACHE, empty
 from thaw.ingest.sources import write_digits
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Data sets for the benchmarks, each built by a script from a public package."""

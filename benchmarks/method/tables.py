@@ -1,0 +1,111 @@
+"""Tables and the picture of the comparison, from the rows of all seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.method.rows import ARMS, REFERENCE
+from benchmarks.result_tables import markdown, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from benchmarks.method.rows import Row
+
+_MEASURES = {"test_accuracy": 3, "test_loss": 3, "test_ece": 3}  # and their decimals
+_BASELINES = ("logistic", "plain", "fastai", "autogluon")
+
+
+def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
+    """Print one line per set and arm, then one per set with thaw against the best of all arms."""
+    pairs = [(name, arm.name) for name in names for arm in ARMS]
+    head = ["set", "arm", "splits", "accuracy", "log-loss", "ECE", "ECE by chance"]
+    head += [f"{REFERENCE} - arm", "processor seconds"]
+    markdown(head, [_line(rows, *pair) for pair in pairs if _of(rows, *pair)], console)
+    compared = [line for name in names if (line := _against_best(rows, name))]
+    if compared:
+        markdown(
+            ["set", f"{REFERENCE} - best baseline", f"{REFERENCE} - best arm", "best arm"],
+            [cells for cells, _ in compared],
+            console,
+        )
+        gap = np.mean([missed for _, missed in compared])
+        console.print(f"{REFERENCE} misses the best arm in hindsight by {100 * gap:.1f} points")
+
+
+def _line(rows: Sequence[Row], name: str, arm: str) -> list[str]:
+    found = list(_of(rows, name, arm).values())
+    cells = [
+        spread([row[measure] for row in found if measure in row], digits)
+        for measure, digits in _MEASURES.items()
+    ]
+    chance = spread([row["test_ece_chance"] for row in found if "test_ece_chance" in row], 3)
+    difference = "" if arm == REFERENCE else spread(gains(rows, name, arm), 3)
+    cost = [row["processor"] for row in found if "processor" in row]
+    seconds = f"{np.mean(cost):.0f}" if cost else "-"
+    return [name, arm, str(len(found)), *cells, chance, difference, seconds]
+
+
+def _against_best(rows: Sequence[Row], name: str) -> tuple[list[str], float] | None:
+    """Return a line of the table, and the accuracy by which the best arm is better (0: it is not).
+
+    The best arm in hindsight is that with the highest mean accuracy on the test splits. None if
+    thaw or all others have no row.
+    """
+    others = [arm.name for arm in ARMS if arm.name != REFERENCE]
+    means = {arm: float(np.mean(found)) for arm in others if (found := gains(rows, name, arm))}
+    if not means:
+        return None
+    baselines = {arm: gain for arm, gain in means.items() if arm in _BASELINES}
+    best = min(means, key=lambda arm: means[arm])
+    weakest = min(baselines, key=lambda arm: baselines[arm]) if baselines else best
+    cells = [name, spread(gains(rows, name, weakest), 3), spread(gains(rows, name, best), 3)]
+    leader = best if means[best] < 0 else REFERENCE
+    return [*cells, leader], max(0.0, -means[best])
+
+
+def gains(rows: Sequence[Row], name: str, arm: str) -> list[float]:
+    """Return the accuracy of thaw less that of an arm, for each split that both have."""
+    ours, theirs = _of(rows, name, REFERENCE), _of(rows, name, arm)
+    return [
+        ours[seed]["test_accuracy"] - theirs[seed]["test_accuracy"]
+        for seed in sorted(ours.keys() & theirs.keys())
+    ]
+
+
+def _of(rows: Sequence[Row], name: str, arm: str) -> dict[int, Row]:
+    return {row["seed"]: row for row in rows if (row["data"], row["arm"]) == (name, arm)}
+
+
+def draw(rows: Sequence[Row], names: Sequence[str], path: Path) -> None:
+    """Draw one panel per data set with one row per arm: a dot per seed and a bar at the mean."""
+    from matplotlib.figure import Figure
+
+    present = [name for name in names if any(row["data"] == name for row in rows)]
+    if not present:
+        return
+    arms = [arm.name for arm in ARMS if any(row["arm"] == arm.name for row in rows)]
+    figure = Figure(figsize=(2.4 * len(present) + 1, 2.8), layout="constrained")
+    axes = figure.subplots(1, len(present), sharey=True, squeeze=False)[0]
+    for axis, name in zip(axes, present, strict=True):
+        for place, arm in enumerate(arms):
+            _draw_arm(axis, place, [row["test_accuracy"] for row in _of(rows, name, arm).values()],
+                      "tab:red" if arm == REFERENCE else "tab:blue")  # fmt: skip
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel("test accuracy")
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(arms)), arms)
+    axes[0].invert_yaxis()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def _draw_arm(axis: Any, place: int, values: Sequence[float], colour: str) -> None:
+    axis.plot(values, [place] * len(values), "o", color=colour, alpha=0.6)
+    if values:
+        axis.plot(np.mean(values), place, "|", color=colour, markersize=18)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks.datasets.registry import Data
+from benchmarks.method.rows import ARMS, Arm, append, missing, read, selected
+from thaw.system import tool_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _data(folder: Path, name: str = "set") -> Data:
+    (folder / "train/a").mkdir(parents=True, exist_ok=True)
+    (folder / "train/a/1.png").write_bytes(b"1")
+    return Data(name, lambda _: folder, 64, 1, flip=False, shows="", licence="")
+
+
+def _left(data: Data, arms: tuple[Arm, ...], found: list[dict[str, Any]]) -> list[str]:
+    return [arm.name for job in missing([data], arms, [0], 5, found) for arm in job.arms]
+
+
+def test_a_result_is_missing_until_it_is_written_and_again_after_a_change(tmp_path: Path) -> None:
+    data, arm, path = _data(tmp_path / "images"), Arm("logistic"), tmp_path / "rows.jsonl"
+    (job,) = missing([data], [arm], [0], 5, read(path))
+    append(job, arm, 5, {"test_accuracy": 0.5}, path)
+    assert _left(data, (arm,), read(path)) == []
+    assert _left(data, (Arm("logistic", version=2),), read(path)) == ["logistic"]
+    (tmp_path / "images/train/a/1.png").write_bytes(b"2")
+    assert _left(data, (arm,), read(path)) == ["logistic"]
+
+
+def test_the_newest_row_counts(tmp_path: Path) -> None:
+    data, arm, path = _data(tmp_path / "images"), Arm("logistic"), tmp_path / "rows.jsonl"
+    (job,) = missing([data], [arm], [0], 5, [])
+    append(job, arm, 5, {"test_accuracy": 0.5}, path)
+    append(job, arm, 5, {"test_accuracy": 0.6}, path)
+    assert [row["test_accuracy"] for row in read(path)] == [0.6]
+
+
+def test_a_row_of_other_code_of_thaw_is_out_of_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, arm, path = (
+        _data(tmp_path / "images"),
+        Arm("auto", follows_thaw=True),
+        tmp_path / "r.jsonl",
+    )
+    (job,) = missing([data], [arm], [0], 5, [])
+    append(job, arm, 5, {}, path)
+    assert _left(data, (arm,), read(path)) == []
+    lock = tool_lock.installed()
+    changed = tool_lock.ToolLock(lock.versions, lock.stages | {"unfreeze": "0"})
+    monkeypatch.setattr(tool_lock, "installed", lambda: changed)
+    assert _left(data, (arm,), read(path)) == ["auto"]
+
+
+def test_recorded_arms_are_never_run(tmp_path: Path) -> None:
+    recorded = tuple(arm for arm in ARMS if arm.recorded)
+    assert {arm.name for arm in recorded} == {"default", "advised"}
+    assert _left(_data(tmp_path), recorded, []) == []
+
+
+def test_the_held_out_set_is_selected_only_on_demand() -> None:
+    assert "sky" not in {data.name for data in selected([], held_out=False)[0]}
+    assert "sky" in {data.name for data in selected([], held_out=True)[0]}
+    with pytest.raises(ValueError, match="sky is held out: `--held-out` measures that set"):
+        selected(["sky"], held_out=False)
+
+
+def test_words_select_sets_and_arms() -> None:
+    sets, arms = selected(["stamps", "plain"], held_out=False)
+    assert [data.name for data in sets] == ["stamps"]
+    assert [arm.name for arm in arms] == ["plain"]
+    with pytest.raises(ValueError, match="stamp: choose from"):
+        selected(["stamp"], held_out=False)

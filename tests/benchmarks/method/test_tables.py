@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from benchmarks.method.tables import draw, gains, show
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _row(arm: str, seed: int, accuracy: float, **more: float) -> dict[str, Any]:
+    return {"data": "set", "arm": arm, "seed": seed, "test_accuracy": accuracy} | more
+
+
+ROWS = [
+    _row("auto", 0, 0.80, test_loss=0.5, test_ece=0.02, test_ece_chance=0.03, processor=30.0),
+    _row("auto", 1, 0.84, test_loss=0.7, test_ece=0.04, test_ece_chance=0.05, processor=50.0),
+    _row("logistic", 0, 0.82, test_loss=0.6),
+    _row("logistic", 1, 0.84, test_loss=0.6),
+    _row("plain", 1, 0.60, test_loss=1.0),
+]
+
+
+def test_differences_are_paired_by_split() -> None:
+    assert gains(ROWS, "set", "logistic") == pytest.approx([-0.02, 0.0])
+    assert gains(ROWS, "set", "plain") == pytest.approx([0.24])
+
+
+def test_the_table_shows_means_and_what_the_best_arm_has_more() -> None:
+    stream = StringIO()
+    show(ROWS, ["set"], Console(file=stream, width=200))
+    lines = stream.getvalue().splitlines()
+    assert (
+        "| set | auto | 2 | 0.820 ± 0.028 | 0.600 ± 0.141 | 0.030 ± 0.014 | 0.040 ± 0.014 |  | 40 |"
+    ) in lines
+    assert "| set | -0.010 ± 0.014 | -0.010 ± 0.014 | logistic |" in lines
+    assert lines[-1] == "auto misses the best arm in hindsight by 1.0 points"
+
+
+def test_the_picture_is_written(tmp_path: Path) -> None:
+    draw(ROWS, ["set", "other"], tmp_path / "method.png")
+    assert (tmp_path / "method.png").read_bytes().startswith(b"\x89PNG")
