@@ -55,7 +55,7 @@ def measure(project: Path) -> dict[str, Any]:
 
 def _choice(project: Path) -> str:
     """Return what the stages chose, as JSON."""
-    found = {}
+    found: dict[str, Any] = {}
     for stage in ("warmup_head", "unfreeze"):
         path = project / "reports" / stage / "choices.json"
         if path.exists():
