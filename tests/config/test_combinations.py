@@ -23,6 +23,20 @@ if TYPE_CHECKING:
         ({"head": {"taps": [3]}, "unfreeze": {"blocks": [1, 4]}}, "unfreeze.blocks"),
         ({"launch": {"processes": 17}}, "unfreeze.batch_size"),
         ({"launch": {"accumulate": 17}}, "launch.accumulate"),
+        ({"launch": {"shard": "on"}}, "launch.shard"),
+        ({"launch": {"shard": "on", "processes": 2, "compile": "on"}}, "launch.compile"),
+        ({"launch": {"shard": "on", "processes": 2, "accumulate": "auto"}}, "launch.accumulate"),
+        (
+            {"launch": {"shard": "on", "processes": 2}, "unfreeze": {"batch_size": "auto"}},
+            "unfreeze.batch_size",
+        ),
+        (
+            {
+                "launch": {"shard": "on", "processes": "auto"},
+                "backbone": {"layerwise_epochs": 1, "weights": "none"},
+            },
+            "backbone.layerwise_epochs",
+        ),
         ({"launch": {"processes": 4, "accumulate": 5}}, "launch.accumulate"),
         (
             {"evaluate": {"tta_views": 2}, "augment": {"crop": 0.0, "flip": 0.0}},
@@ -55,6 +69,8 @@ def test_a_combination_that_cannot_work_is_refused_with_its_key(
         {"head": {"taps": [3]}, "unfreeze": {"depth": "auto"}},
         {"head": {"taps": [3]}, "unfreeze": {"depth": 9, "blocks": [1]}},
         {"launch": {"processes": 17}, "unfreeze": {"epochs": 0}},
+        {"launch": {"processes": 2, "shard": "on"}},
+        {"launch": {"processes": "auto", "shard": "on", "compile": "auto"}},
         {"evaluate": {"tta_views": 2}},
     ],
 )

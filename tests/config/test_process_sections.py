@@ -17,6 +17,7 @@ from thaw.config.values import result_values
         ("launch.threads", [0, 1024], [-1, 1025]),
         ("launch.accumulate", [1, 65_536, "auto"], [0, 65_537, "all"]),
         ("launch.compile", ["auto", "on", "off"], [True, "yes"]),
+        ("launch.shard", ["off", "on"], [True, "auto"]),
         ("launch.precision", ["auto", "fp32", "tf32", "bf16", "fp16"], ["no", "fp8", 16]),
         ("resources.workers", [0, 256], [-1, 257]),
         ("resources.checkpoint_minutes", [0.1], [0.0, 1e9]),

@@ -26,6 +26,7 @@ def impossible_combinations(params: Params) -> list[str]:
         *_head(params),
         *_unfreeze(params),
         *_batches(params),
+        *_shard(params),
         *_evaluate(params),
         *_promote(params),
     ]
@@ -117,6 +118,35 @@ def _batches(params: Params) -> Iterator[str]:
                 f"launch.accumulate: {launch.accumulate} parts of {images} images "
                 f"({name}.batch_size) in {processes} processes: each part needs one image"
             )
+
+
+def _shard(params: Params) -> Iterator[str]:
+    launch = params.launch
+    if launch.shard == "off":
+        return
+    if launch.processes == 1 and not launch.config:
+        yield (
+            "launch.shard: on divides the weights among several processes, but launch.processes "
+            "is 1: set it to 2 or more, or to auto"
+        )
+    if launch.compile == "on":
+        yield "launch.compile: on cannot compile divided blocks: set launch.shard or this to off"
+    for key, value in (
+        ("launch.accumulate", launch.accumulate),
+        ("warmup_head.batch_size", params.warmup_head.batch_size),
+        ("unfreeze.batch_size", params.unfreeze.batch_size),
+        ("fold_bn.batch_size", params.fold_bn.batch_size),
+    ):
+        if value == "auto":
+            yield (
+                f"{key}: auto tries steps in one process alone, which launch.shard on does not "
+                "allow: give a number"
+            )
+    if params.backbone.layerwise_epochs:
+        yield (
+            "backbone.layerwise_epochs: blocks are pretrained whole: set it to 0, or launch.shard "
+            "to off"
+        )
 
 
 def _evaluate(params: Params) -> Iterator[str]:

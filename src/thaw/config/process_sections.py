@@ -45,6 +45,12 @@ class Launch(Section):
         "compiler, and is off on a CPU.",
         source="Ansel et al. 2024 (PyTorch 2)",
     )
+    shard: Literal["off", "on"] = parameter(
+        "off",
+        "Divide weights, gradients and optimiser state among the processes (FSDP2), for a "
+        "backbone that does not fit into one device. Needs several processes.",
+        source="Zhao et al. 2023; Rajbhandari et al. 2020 (ZeRO)",
+    )
     config: str = parameter(
         "",
         "Configuration file of Accelerate for several machines (number, rank, address); empty for "
@@ -53,12 +59,13 @@ class Launch(Section):
 
     def of_verb(self) -> Launch:
         """Return the settings of a verb, which runs in one process."""
-        return self.model_copy(update={"processes": 1, "config": ""})
+        return self.model_copy(update={"processes": 1, "config": "", "shard": "off"})
 
     def of_worker(self) -> Launch:
         """Return the settings of a worker of a search: on one machine, ``auto`` is one process."""
         processes = 1 if self.processes == "auto" else self.processes
-        return self.model_copy(update={"processes": processes, "config": ""})
+        shard = "off" if processes == 1 else self.shard
+        return self.model_copy(update={"processes": processes, "config": "", "shard": shard})
 
 
 class Resources(Section):

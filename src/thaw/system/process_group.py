@@ -75,7 +75,9 @@ def _group(content: Mapping[str, Any], path: str) -> ProcessGroup:
     processes, machines = content.get("num_processes", 1), content.get("num_machines", 1)
     if kind not in _KINDS:
         raise _refusal(
-            path, f"distributed_type is {kind}: thaw trains with {' or '.join(_KINDS)} (DDP)"
+            path,
+            f"distributed_type is {kind}: thaw trains with {' or '.join(_KINDS)} (DDP); "
+            "launch.shard: on divides the weights among the processes (FSDP2)",
         )
     if not all(isinstance(number, int) and number > 0 for number in (processes, machines)):
         raise _refusal(path, "num_processes and num_machines must be whole numbers above 0")

@@ -7,6 +7,7 @@ written with fsync and rename, and the checkpoint before it is kept.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -21,13 +22,15 @@ from safetensors.torch import save as save_tensors
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
-_KEEP = 2
-_NAME = re.compile(r"\d{6}-\d{9}-(?P<digest>[0-9a-f]{64})\.safetensors")
+    Content = tuple[dict[str, Tensor], dict[str, Any]]  # tensors and state
+
+KEPT = 2  # the newest checkpoints
+_NAME = re.compile(r"(?P<epoch>\d{6})-(?P<step>\d{9})-(?P<digest>[0-9a-f]{64})\.safetensors")
 
 
 class Checkpoints:
@@ -44,6 +47,13 @@ class Checkpoints:
             if other.is_dir() and other != self.folder:
                 shutil.rmtree(other, ignore_errors=True)
 
+    def part(self, name: str) -> Checkpoints:
+        """Return the checkpoints of one process in sharded training, in a folder of their own."""
+        found = copy.copy(self)
+        found.folder = self.folder / name
+        found.folder.mkdir(exist_ok=True)
+        return found
+
     def save(
         self, place: tuple[int, int], tensors: Mapping[str, Tensor], state: Mapping[str, Any]
     ) -> None:
@@ -54,19 +64,27 @@ class Checkpoints:
         written = self.folder / f"{place[0]:06d}-{place[1]:09d}-{digest}.safetensors"
         write_whole(written, content)
         paths = self._paths()
-        kept = paths[: paths.index(written) + 1][-_KEEP:]
+        kept = paths[: paths.index(written) + 1][-KEPT:]
         for path in paths:
             if path not in kept:  # older ones, and damaged ones from beyond this place
                 path.unlink()
 
-    def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def latest(self) -> Content | None:
         """Return the newest undamaged checkpoint, or None; warn about each damaged one."""
+        return next((content for _, content in self._readable()), None)
+
+    def intact(self) -> dict[tuple[int, int], Content]:
+        """Return every undamaged checkpoint by its place (epoch, step), the newest first."""
+        return dict(self._readable())
+
+    def _readable(self) -> Iterator[tuple[tuple[int, int], Content]]:
         for path in reversed(self._paths()):
+            match = _NAME.fullmatch(path.name)
+            assert match is not None
             try:
-                return _read(path)
+                yield (int(match["epoch"]), int(match["step"])), _read(path)
             except (ValueError, KeyError, SafetensorError) as error:
                 self._warn(f"{path} is damaged ({error}): the checkpoint before it is used")
-        return None
 
     def clear(self) -> None:
         """Remove all checkpoints, after the training has ended."""
@@ -90,7 +108,7 @@ def split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return parts
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path) -> Content:
     content = path.read_bytes()
     match = _NAME.fullmatch(path.name)
     assert match is not None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import torch
-
 from thaw.errors import ThawError
 from thaw.system.console import warn
 
@@ -31,7 +29,8 @@ def decide(wanted: CompileSetting, rehearsal: Rehearsal, steps: int) -> bool:
     """
     if wanted == "off" or (wanted == "auto" and rehearsal.runtime.device.type == "cpu"):
         return False
-    if wanted == "auto" and not _agreed(rehearsal, rehearsal.seconds() * steps > _SHORT):
+    answer = rehearsal.runtime.answer_of_first
+    if wanted == "auto" and not answer(rehearsal.seconds() * steps > _SHORT):
         return False
     eager = rehearsal.seconds()
     start = time.perf_counter()
@@ -48,13 +47,7 @@ def decide(wanted: CompileSetting, rehearsal: Rehearsal, steps: int) -> bool:
             warn(f"launch.compile: torch cannot compile, so that it is off: {reason}")
         return False
     spent = time.perf_counter() - start
-    if wanted == "on" or _agreed(rehearsal, (eager - compiled) * steps > spent):
+    if wanted == "on" or answer((eager - compiled) * steps > spent):
         return True
     rehearsal.learner.rewrap(compiled=False)
     return False
-
-
-def _agreed(rehearsal: Rehearsal, is_repaid: bool) -> bool:  # noqa: FBT001
-    """Return what the first process found."""
-    runtime = rehearsal.runtime
-    return float(runtime.sum(torch.tensor(float(is_repaid and runtime.is_main)))) > 0.0

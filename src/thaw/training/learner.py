@@ -70,6 +70,7 @@ class Learner:
         self._start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
         self._groups, self._setup = groups, setup
         self._compiled: Any = None
+        self._frozen = self._first_trained()
         self._split()
 
     # The next three are made for the first step: a phase without epochs needs none of them, and
@@ -100,13 +101,16 @@ class Learner:
         is_compiled = self._compiled is not None if compiled is None else compiled
         self.release()
         self._split()
+        if self._runtime.shards:
+            self.network.plan = self._classifier.plan
         if is_compiled:
             self.compile()
 
     def release(self) -> None:
         """Drop the wrapped network and all gradients; :meth:`rewrap` makes it again."""
         self._compiled = None
-        self.__dict__.pop("network", None)  # the old one's hooks on the weights end with it
+        if not self._runtime.shards:  # which has no hooks that depend on the plan
+            self.__dict__.pop("network", None)  # the old one's hooks on the weights end with it
         for group in self._groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -131,10 +135,13 @@ class Learner:
         self._compiled = compiled(self.network)
 
     def _split(self) -> None:
-        """Separate the frozen blocks above the cut from the network that trains."""
+        """Separate the frozen blocks above the cut from the network that trains.
+
+        In sharded training, a network is divided once: its frozen blocks are those of the first
+        plan, which is the widest.
+        """
         whole, cut = self._classifier, self._cut
-        assert whole.plan is not None
-        frozen = max(cut, whole.outline.readable(whole.plan.cut))
+        frozen = self._frozen if self._runtime.shards else self._first_trained()
         self._below: FrozenPart | None = None
         if frozen > cut:
             # Filling up every batch, not the last alone, would cost more than it is worth.
@@ -143,9 +150,18 @@ class Learner:
             self._below = FrozenPart(whole.part(cut, frozen), pad_batches=exact)
         self._frozen = frozen
 
+    def _first_trained(self) -> int:
+        """Return the cut above which the network trains under the plan of the classifier."""
+        whole = self._classifier
+        assert whole.plan is not None
+        return max(self._cut, whole.outline.readable(whole.plan.cut))
+
     @property
     def bare(self) -> nn.Module:
-        """The network that trains, without Accelerate's wrapper."""
+        """The network that trains, without Accelerate's wrapper; in sharded training divided."""
+        if self._runtime.shards:
+            network: nn.Module = self.network
+            return network
         return self._classifier.part(self._frozen)
 
     @property
@@ -206,7 +222,9 @@ class Learner:
 
     def _gradients_shared(self, when: bool) -> AbstractContextManager[None]:  # noqa: FBT001
         """Exchange gradients between the processes in the backward pass only ``when`` told."""
-        if when or self._runtime.world == 1:
+        # Gradients that are not exchanged would be whole in each process, for which sharded
+        # training has no memory.
+        if when or self._runtime.world == 1 or self._runtime.shards:
             return contextlib.nullcontext()
         context: AbstractContextManager[None] = self._runtime.accelerator.no_sync(self.network)
         return context

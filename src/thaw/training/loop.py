@@ -8,7 +8,6 @@ take the same steps as one.
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,11 @@ from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import Row
 from thaw.training.learner import Learner
 from thaw.training.memory_fit import shortage_explained
+from thaw.training.phase_checkpoints import PhaseCheckpoints
 from thaw.training.phase_tensors import phase_tensors, restore_phase
 from thaw.training.progress import Progress
 from thaw.training.rehearsal import Rehearsal
+from thaw.training.sharding import divided
 from thaw.training.step_choices import StepChooser
 from thaw.training.step_order import order_of_phase
 from thaw.training.validation import validate
@@ -64,26 +65,14 @@ def fit(
         MemoryShortageError: a step does not fit into memory.
         ThawError: BatchNorm cannot normalise a step of so few images.
     """
-    assert classifier.plan is not None
     order = order_of_phase(runtime, classifier, inputs, setup)
-    learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
-    now = trainable_state.state(classifier, classifier.plan)
-    ema = setup.regularize.ema
-    phase = _Phase(
-        runtime=runtime,
-        classifier=classifier,
-        gradual=Gradual(classifier.plan, setup.gradual_epochs),
-        learner=learner,
-        inputs=inputs,
-        setup=setup,
-        observer=observer,
-        best=trainable_state.copy(now),
-        average=WeightAverage(now, ema) if ema else None,
-        order=order,
-    )
-    with synced_statistics(runtime, classifier, setup):
+    with (
+        synced_statistics(runtime, classifier, setup),
+        divided(runtime, classifier, inputs.cut) as trained,
+    ):
+        phase = _Phase(runtime, trained, inputs, setup, observer, order)
         phase.train()
-    trainable_state.load(classifier, phase.best)
+        trainable_state.load(trained, phase.best)
     if classifier.plan != phase.gradual.final:
         apply_plan(classifier, phase.gradual.final)
     classifier.eval()
@@ -94,17 +83,25 @@ def fit(
 class _Phase:
     runtime: Runtime
     classifier: Classifier
-    gradual: Gradual
-    learner: Learner
     inputs: PhaseInputs
     setup: TrainingSetup
     observer: Observer
-    best: dict[str, Tensor]
-    average: WeightAverage | None
     order: StepOrder
     progress: Progress = field(default_factory=Progress)
     loss: EpochLoss = field(default_factory=EpochLoss)
-    saved_at: float = field(default_factory=time.monotonic)
+    average: WeightAverage | None = None
+
+    def __post_init__(self) -> None:
+        plan, setup = self.classifier.plan, self.setup
+        assert plan is not None
+        self.gradual = Gradual(plan, setup.gradual_epochs)
+        self.learner = Learner(
+            self.runtime, self.classifier, self.inputs.train.targets, setup, self.inputs.cut
+        )
+        self.best = trainable_state.copy(self._trained())
+        if setup.regularize.ema:
+            self.average = WeightAverage(self._trained(), setup.regularize.ema)
+        self.checkpoints = PhaseCheckpoints(self.runtime, self.observer.checkpoints)
 
     def train(self) -> None:
         """Train from the start or the last checkpoint to the last epoch."""
@@ -113,7 +110,7 @@ class _Phase:
         while self.goes_on():
             self.one_epoch()
             self.score(train_loss=self.progress.loss_sum / len(self.inputs.train))
-            if time.monotonic() - self.saved_at > _WORTH_SAVING:
+            if self.checkpoints.is_due(_WORTH_SAVING):
                 self.save()
 
     def choose(self) -> None:
@@ -130,8 +127,7 @@ class _Phase:
 
     def start(self) -> None:
         """Continue from the last checkpoint, or score the model at the start of the phase."""
-        checkpoints = self.observer.checkpoints
-        found = checkpoints.latest() if checkpoints is not None else None
+        found = self.checkpoints.latest()
         if found is None:
             self.score(train_loss=None)
             shortfall = self.gradual.shortfall(self.setup.settings.epochs)
@@ -169,7 +165,7 @@ class _Phase:
             state.step += 1
             if state.step % READ_EVERY == 0:
                 self.read_loss()
-            if time.monotonic() - self.saved_at > runtime.checkpoint_seconds:
+            if self.checkpoints.is_due(runtime.checkpoint_seconds, state.step):
                 self.save()
         self.read_loss()
         # Needed also if a checkpoint was written after the last step of the epoch.
@@ -232,16 +228,16 @@ class _Phase:
         return trainable_state.state(self.classifier, self.gradual.final)
 
     def save(self) -> None:
-        """Write a checkpoint, from the first process."""
-        if self.progress.step:  # inside an epoch
+        """Write a checkpoint."""
+        state = self.progress
+        if state.step:  # inside an epoch
             self.read_loss()
-        self.saved_at = time.monotonic()
-        checkpoints = self.observer.checkpoints
-        if not self.runtime.is_main or checkpoints is None:
-            return
-        state, plan = self.progress, self.gradual.final
-        tensors = phase_tensors(self.classifier, plan, self.learner, self.average, self.best)
-        checkpoints.save((state.epoch, state.step), tensors, asdict(state))
+
+        def tensors() -> dict[str, Tensor]:
+            plan = self.gradual.final
+            return phase_tensors(self.classifier, plan, self.learner, self.average, self.best)
+
+        self.checkpoints.save((state.epoch, state.step), tensors, asdict(state))
 
     def restore(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
         """Continue from a checkpoint."""

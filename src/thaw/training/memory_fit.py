@@ -65,6 +65,8 @@ def _what_fits(rehearsal: Rehearsal, where: str) -> str:
         f"out of memory {where}: {-(-images // parts)} images do not fit into the memory of "
         f"{rehearsal.runtime.device} at once"
     )
+    if rehearsal.runtime.shards:  # a pass needs the parts of all processes
+        return f"{message}: set launch.accumulate above {parts}, or launch.processes; {_COMMAND}"
     for more in _candidates(rehearsal):
         if more > parts and rehearsal.fits(more, moments=0):
             size = images // more

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thaw.training.deferred_lamb import DeferredLamb
+from thaw.training.divided_tensors import share
 from thaw.training.parameter_groups import parameters_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def restore(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
         # In the parameter's own memory format, as the optimiser itself would make it.
         like = parameter if value.ndim else value
         kept = torch.empty_like(like, device=parameter.device)
-        optimizer.state[parameter][key] = kept.copy_(value)
+        share(kept).copy_(value)  # in sharded training, the value of this process's part
+        optimizer.state[parameter][key] = kept
 
 
 def _device_of_group(optimizer: Optimizer, group: dict[str, Any]) -> torch.device:

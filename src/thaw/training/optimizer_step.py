@@ -10,6 +10,7 @@ import torch
 from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.training import regularization
+from thaw.training.divided_tensors import whole
 from thaw.training.parameter_groups import parameters_of
 
 if TYPE_CHECKING:
@@ -77,9 +78,8 @@ class OptimizerStep:
         """
         self.scaler.unscale_(self.optimizer)
         self._add_penalties()
-        norm = torch.nn.utils.get_total_norm(
-            [p.grad for p in self.parameters if p.grad is not None]
-        )
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = whole(torch.nn.utils.get_total_norm(gradients))
         if self._is_deferred:
             self._step_on_device(norm, epoch, step, number)
         else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thaw.training.deferred_lamb import DeferredLamb
+from thaw.training.divided_tensors import is_divided
 from thaw.training.parameter_groups import parameters_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def _sgd(groups: Groups, fused: bool) -> Optimizer:  # noqa: FBT001
     Source: Loshchilov & Hutter 2019.
     """
     decoupled = [_with_decoupled_decay(group) for group in groups]
+    # torch has no fused SGD for the divided parameters of sharded training.
+    fused = fused and not any(is_divided(p) for group in groups for p in group["params"])
     optimizer = torch.optim.SGD(
         decoupled, momentum=0.9, nesterov=True, foreach=not fused, fused=fused
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from thaw.training import optimizer_state, trainable_state
 from thaw.training.checkpoints import join, split
+from thaw.training.divided_tensors import from_shares, share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,10 @@ def phase_tensors(
     average: WeightAverage | None,
     best: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Return what a phase that trains ``plan`` continues from: current, best and mean weights."""
+    """Return what a phase that trains ``plan`` continues from: current, best and mean weights.
+
+    In sharded training they are this process's parts.
+    """
     parts = {
         "now": trainable_state.state(classifier, plan),
         "best": best,
@@ -31,7 +35,7 @@ def phase_tensors(
         "optimizer": optimizer_state.state(learner.optimizer),
         "scaler": learner.step.scaler_state(),
     }
-    return join(parts)
+    return {name: share(value) for name, value in join(parts).items()}
 
 
 def restore_phase(
@@ -42,9 +46,10 @@ def restore_phase(
 ) -> dict[str, Tensor]:
     """Set what :func:`phase_tensors` returned, except the best weights, which are returned."""
     parts = split(tensors)
-    trainable_state.load(classifier, parts["now"])
+    examples = classifier.state_dict()
+    trainable_state.load(classifier, from_shares(examples, parts["now"]))
     optimizer_state.restore(learner.optimizer, parts["optimizer"])
     learner.step.restore_scaler(parts["scaler"])
     if average:
-        average.restore(parts["average"])
-    return parts["best"]
+        average.restore(from_shares(examples, parts["average"]))
+    return from_shares(examples, parts["best"])

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from thaw.training.divided_tensors import divided_like
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -91,4 +93,4 @@ def add_noise(parameters: Iterable[Tensor], variance: float, step: int, seed: in
     for parameter in parameters:
         if parameter.grad is not None:
             noise = torch.randn(parameter.shape, generator=generator)
-            parameter.grad.add_(noise.to(parameter.device), alpha=deviation)
+            parameter.grad.add_(divided_like(parameter, noise), alpha=deviation)

@@ -1,6 +1,6 @@
 """The processes and devices of a stage, and running a network over a whole source on them.
 
-The only module that knows Accelerate, beside ``thaw.system.accelerate_launcher``.
+Only it, ``sharding_plugin`` and ``thaw.system.accelerate_launcher`` know Accelerate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from thaw.data.prefetching import delayed
 from thaw.errors import ThawError
 from thaw.system.console import progress
 from thaw.system.process_group import process_group
+from thaw.training.divided_tensors import divide
 from thaw.training.precision import Precision, choose_precision, use_precision
+from thaw.training.sharding_plugin import refuse_without_sharding, sharding_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +42,8 @@ class Runtime:
     """The processes and devices of a stage.
 
     ``asynchronous`` is true if commands are queued on the device, so that the program must wait
-    where it reads a value: on every device except a CPU.
+    where it reads a value: on every device except a CPU. ``shards`` is true if each process keeps
+    a part of the weights that train (``launch.shard``).
     """
 
     accelerator: Accelerator
@@ -48,6 +51,7 @@ class Runtime:
     checkpoint_seconds: float
     precision: Precision
     asynchronous: bool
+    shards: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -111,6 +115,11 @@ class Runtime:
         """Return in all processes whether ``condition`` is true in each of them."""
         return float(self.sum(torch.tensor(float(condition)))) == self.world
 
+    def answer_of_first(self, answer: bool) -> bool:  # noqa: FBT001
+        """Return the answer of the first process, in all processes."""
+        own = torch.tensor(float(answer and self.is_main))
+        return float(self.sum(own)) > 0.0
+
     def same_buffers(self, module: nn.Module) -> None:
         """Give all processes the first one's buffers: running statistics drift apart."""
         if self.world > 1:
@@ -131,8 +140,12 @@ class Runtime:
         """Make ``network`` ready for several processes.
 
         The optimiser needs no wrapper of Accelerate's. The wrapper looks for optional packages on
-        the disk at every step, which takes twice the time of a step of the head.
+        the disk at every step, which takes twice the time of a step of the head. In sharded
+        training, torch's own function divides what is not divided yet: Accelerate's does not know
+        blocks, and leaves a divided network as it is.
         """
+        if self.shards:
+            return divide(network, self.device, self.world)
         return self.accelerator.prepare(network)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -148,7 +161,7 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
     Raises:
         ThawError: there are not as many as ``launch.processes`` says. (A wrong launch would
             otherwise train alone, silently: huggingface/accelerate#2741.) Or the device does not
-            have the precision.
+            have the precision, or the weights cannot be divided as ``launch.shard`` says.
     """
     # As use_deterministic_algorithms(True, warn_only=True), which also imports torch's compiler: a
     # second in every stage, for a setting that only compiled networks read.
@@ -159,18 +172,23 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
     if device is not None and has_gpu:
         torch.cuda.set_device(device)  # the device that Accelerate names "cuda"
     # Precision is thaw's own: what a configuration file or a variable says does not count.
-    accelerator = Accelerator(cpu=not has_gpu, mixed_precision="no")
+    shards = launch.shard == "on"
+    plugin = sharding_plugin() if shards and has_gpu else None
+    accelerator = Accelerator(cpu=not has_gpu, mixed_precision="no", fsdp_plugin=plugin)
     wanted = process_group(launch).processes
     if accelerator.num_processes != wanted:
         raise ThawError(
             f"params.yaml: launch.processes is {wanted}, but "
             f"{accelerator.num_processes} run: start stages by `dvc repro` or `thaw stage NAME`"
         )
+    if shards:
+        refuse_without_sharding(accelerator)
     device = accelerator.device
     precision = choose_precision(launch.precision, device)
     use_precision(precision, device)
     seconds = resources.checkpoint_minutes * 60
-    return Runtime(accelerator, resources.workers, seconds, precision, device.type != "cpu")
+    is_asynchronous = device.type != "cpu"
+    return Runtime(accelerator, resources.workers, seconds, precision, is_asynchronous, shards)
 
 
 def forward_all(
@@ -188,10 +206,12 @@ def forward_all(
     network.to(runtime.device).eval()
     parts = runtime.batch_parts(np.arange(len(source)), SCORE_BATCH)
     loaded = runtime.load(source, parts, epoch)
+    # Blocks that are gathered in inference mode could not train afterwards.
+    no_gradients = torch.no_grad if runtime.shards else torch.inference_mode
 
     def started() -> Iterator[tuple[NDArray[np.int64], Callable[[], Tensor], Callable[[], Tensor]]]:
         for batch in progress(loaded, description, len(parts), show=runtime.is_main):
-            with torch.inference_mode(), runtime.autocast():
+            with no_gradients(), runtime.autocast():
                 outputs = network(batch.inputs).float()
             yield batch.indices, fetched_later(batch.weights), fetched_later(outputs)
 

@@ -72,8 +72,10 @@ class StepChooser:
 
     @property
     def _is_never_compiled(self) -> bool:
-        wanted, device = self.setup.compile, self.runtime.device
-        return wanted == "off" or (wanted == "auto" and device.type == "cpu")
+        wanted, runtime = self.setup.compile, self.runtime
+        # Blocks that are gathered for each pass are not compiled.
+        is_unfit = runtime.device.type == "cpu" or runtime.shards
+        return wanted == "off" or (wanted == "auto" and is_unfit)
 
     def _measure(self, steps: int) -> StepChoices:
         """Return measured choices, with which the learner works afterwards."""
