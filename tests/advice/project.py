@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from tests import tiny
 from tests.project import ROOT
+from thaw.advice.tournament.choice_files import FittedHead, write_choice
+from thaw.advice.tournament.head_choice import NOTHING_IS_AUTO, HeadChoice
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -60,6 +62,9 @@ def make(folder: Path) -> None:
     images = context.data.images("train", spec.preprocessing)
     recalibrate(context.runtime, classifier, images, seed=0)
     directory.save(classifier, spec, MODELS / "warmup_head")
+    nothing = HeadChoice({}, [], note=NOTHING_IS_AUTO)
+    head = FittedHead("gradient", "auto", is_compared=False)
+    write_choice(nothing, head, Path("reports/warmup_head"))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def test_every_parameter_has_a_default_and_a_description_that_is_a_sentence(key:
         ("unfreeze.depth", "integer from 0 to 1000 or auto"),
         ("prepare.encoding", "raw, jpeg"),
         ("backbone.gabor", "true, false"),
-        ("head.taps", "list of integer from 1 to 1000"),
+        ("head.taps", "list of integer from 1 to 1000 or auto"),
         ("tracking.uri", "text"),
     ],
 )

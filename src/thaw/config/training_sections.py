@@ -181,6 +181,12 @@ class Unfreeze(Training):
         "Trainable blocks (1 to n) instead of depth: surgical fine-tuning.",
         source="Lee et al. 2023",
     )
+    refit: Literal["auto", "on", "off"] = parameter(
+        "auto",
+        "Fit the head on training and validation images together, if no block trains and the head "
+        "is a linear fit; auto does so where the stage warmup_head has compared heads.",
+        source="Hastie, Tibshirani & Friedman 2009, section 7.10",
+    )
     gradual_epochs: _Epochs = parameter(
         0,
         "Epochs after which one more block becomes trainable, from the head down; 0 trains all at "

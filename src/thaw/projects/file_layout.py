@@ -11,7 +11,8 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from thaw.advice.tournament.head_choice import CHOICES, NOTHING_IS_AUTO, HeadChoice
+from thaw.advice.tournament.choice_files import CHOICES, FittedHead, write_choice
+from thaw.advice.tournament.head_choice import NOTHING_IS_AUTO, HeadChoice
 from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
 from thaw.model import directory
@@ -64,7 +65,8 @@ def convert() -> None:
     if _lacks_statistics():
         directory.write_no_statistics(_MERGED)
     if _lacks_choice():
-        HeadChoice({}, [], note=NOTHING_IS_AUTO).write(_WARMUP_REPORT)
+        nothing = HeadChoice({}, [], note=NOTHING_IS_AUTO)
+        write_choice(nothing, FittedHead("gradient", "auto", is_compared=False), _WARMUP_REPORT)
 
 
 def _earlier_images() -> Path | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thaw.advice.auto_values import Resolved, resolve
+from thaw.advice.tournament.choice_files import read_head
 from thaw.context import Phase
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrate
 from thaw.stages.interpolating import interpolate_if_better
+from thaw.stages.refitting import is_refitted, refit
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -54,6 +56,7 @@ def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved)
 def main() -> None:
     """Load the model of the head warm-up, run, and write the model directory and the history."""
     parent = earlier_models.read_spec(project_paths.MODELS / "warmup_head")
+    head = read_head(project_paths.REPORTS / "warmup_head")
     with training_stage("unfreeze", SECTIONS, parent.digest) as stage:
         context = stage.context
         classifier, spec = earlier_models.load(project_paths.MODELS / "warmup_head")
@@ -70,7 +73,10 @@ def main() -> None:
             warm, _ = earlier_models.load(project_paths.MODELS / "warmup_head")
             report |= interpolate_if_better(context, warm, classifier, phase)
         spec = spec.after("warmup_head", classifier, trained)
-        if is_unchanged and parent.calibration:
+        if is_refitted(resolved.settings, head, head_only=is_unchanged):
+            spec, found = refit(context, classifier, spec, head)
+            report |= found
+        elif is_unchanged and parent.calibration:
             spec = spec.model_copy(update={"calibration": parent.calibration})
         else:
             spec, found = calibrate(context, classifier, spec, phase)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from thaw.advice.tournament.choice_files import FittedHead, write_choice
 from thaw.advice.tournament.head_choice import choose_head
 from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
@@ -118,10 +119,14 @@ def _decided(stage: TrainingStage, parent: str) -> Context:
     """Return the project with the chosen values in place of ``auto``; write the choice."""
     context = stage.context
     choice = choose_head(context, parent)
+    params = with_values(context.params, choice.values)
+    settings = params.warmup_head
+    assert settings.fit != AUTO
+    head = FittedHead(settings.fit, settings.strength, is_compared=bool(choice.rows))
     if context.runtime.is_main:
         choice.report()
-        choice.write(project_paths.REPORTS / "warmup_head")
-    return replace(context, params=with_values(context.params, choice.values))
+        write_choice(choice, head, project_paths.REPORTS / "warmup_head")
+    return replace(context, params=params)
 
 
 if __name__ == "__main__":

@@ -70,8 +70,6 @@ def fit_head(
 
     The head has one linear layer: `params.yaml` is refused where it has more.
     """
-    (layer,) = (module for module in head.children() if not isinstance(module, nn.Dropout))
-    assert isinstance(layer, nn.Linear)
     everything = [source.read(np.arange(len(source))).numpy() for source in inputs]
     best = fit(
         kind,
@@ -81,10 +79,17 @@ def fit_head(
         strengths=strengths,
         show=show,
     )
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(best.weight))
-        layer.bias.copy_(torch.from_numpy(best.bias))
+    set_head(head, LinearMap(best.weight, best.bias))
     return best
+
+
+def set_head(head: nn.Module, fitted: LinearMap) -> None:
+    """Give the linear layer of ``head`` the weights of ``fitted``."""
+    (layer,) = (module for module in head.children() if not isinstance(module, nn.Dropout))
+    assert isinstance(layer, nn.Linear)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(fitted.weight))
+        layer.bias.copy_(torch.from_numpy(fitted.bias))
 
 
 def fit(
@@ -150,7 +155,7 @@ def _judged(
 ) -> Linear:
     """Return ``fitted`` with its validation loss; margins are scaled to be logits first."""
     scores = val[0] @ fitted.weight.T + fitted.bias
-    scale = 1.0 if kind == "logistic" else _temperature(scores, val[1])
+    scale = 1.0 if kind == "logistic" else temperature(scores, val[1])
     loss = _loss(scores * scale, val[1])
     return Linear(fitted.weight * scale, fitted.bias * scale, strength, loss)
 
@@ -174,7 +179,11 @@ def _loss(logits: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
     return float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets)))
 
 
-def _temperature(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+def temperature(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """Return the factor of ``scores`` (N, C) with the lowest log-loss.
+
+    Source: temperature scaling, Guo et al. 2017.
+    """
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(

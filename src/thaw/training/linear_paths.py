@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 Kind = Literal["logistic", "svm", "lda"]
-_ITERATIONS = 300
-_TOLERANCE = 1e-3  # of the gradient: comparisons need no more digits
+_ITERATIONS, _TOLERANCE = 300, 1e-3  # comparisons need no more digits
+_EXACT_ITERATIONS, _EXACT_TOLERANCE = 2000, 1e-4
 _LEAST_VARIANCE = 1e-10  # share of the largest variance below which a direction is rounding
 
 
@@ -58,10 +58,12 @@ def path(
     strengths: Sequence[float],
     *,
     balanced: bool = False,
+    exact: bool = False,
 ) -> list[LinearMap]:
     """Return a head for each of ``strengths``, fitted to features (N, F) and targets (N,).
 
-    All classes 0 ... C - 1 must be there. Logits of ``svm`` and ``lda`` need a temperature.
+    All classes 0 ... C - 1 must be there. Logits of ``svm`` and ``lda`` need a temperature. An
+    ``exact`` fit is that of a model; others are good enough to compare.
     """
     features, targets = train[0].astype(np.float64), train[1]
     scaling = scaling_of(features)
@@ -70,7 +72,7 @@ def path(
     maps = (
         discriminants(rotated, targets, strengths, width=scaled.shape[1], balanced=balanced)
         if kind == "lda"
-        else _estimated(kind, (rotated, targets), strengths, balanced=balanced)
+        else _estimated(kind, (rotated, targets), strengths, balanced=balanced, exact=exact)
     )
     return [_unscaled(each, axes, scaling) for each in maps]
 
@@ -108,15 +110,22 @@ def discriminants(
 
 
 def _estimated(
-    kind: Kind, train: tuple[Floats, Ints], strengths: Sequence[float], *, balanced: bool
+    kind: Kind,
+    train: tuple[Floats, Ints],
+    strengths: Sequence[float],
+    *,
+    balanced: bool,
+    exact: bool,
 ) -> list[LinearMap]:
     """Return the fits of scikit-learn; those of logistic regression start from the one before."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
     weights = "balanced" if balanced else None
+    most = _EXACT_ITERATIONS if exact else _ITERATIONS
+    tolerance = _EXACT_TOLERANCE if exact else _TOLERANCE
     logistic = LogisticRegression(
-        max_iter=_ITERATIONS, tol=_TOLERANCE, class_weight=weights, warm_start=True
+        max_iter=most, tol=tolerance, class_weight=weights, warm_start=True
     )
     found = []
     for strength in strengths:
@@ -124,7 +133,11 @@ def _estimated(
             estimator = logistic.set_params(C=strength)
         else:
             estimator = LinearSVC(
-                C=strength, tol=_TOLERANCE, class_weight=weights, random_state=0
+                C=strength,
+                max_iter=max(1000, most),
+                tol=tolerance,
+                class_weight=weights,
+                random_state=0,
             )  # the seed of its order of visits, which changes the last digits only
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # not converged: the losses judge it all the same

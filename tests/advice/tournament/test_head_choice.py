@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,15 +102,8 @@ def test_new_weights_have_nothing_to_compare(project: Path) -> None:
     assert chosen.warmup_head.fit == "gradient"
 
 
-def test_the_files_hold_the_values_and_the_leaderboard(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_choice_is_printed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = choose_head(opened(warmup_head__fit="auto"), "")
-    found.write(Path("reports/warmup_head"))
-    content = json.loads(Path("reports/warmup_head/choices.json").read_text())
-    assert content["values"] == found.values
-    assert set(content["values"]) == {"warmup_head.fit", "warmup_head.strength"}
-    with Path("reports/warmup_head/leaderboard.csv").open() as stream:
-        assert [row["fit"] for row in csv.DictReader(stream)] == [row.fit for row in found.rows]
+    assert set(found.values) == {"warmup_head.fit", "warmup_head.strength"}
     found.report()
     assert f"warmup_head.fit {found.values['warmup_head.fit']}" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from thaw.advice.tournament.candidates import Input
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.head_tournament import HeadTournament, Space
-from thaw.advice.tournament.leaderboard import Row, leaderboard_csv, rows
+from thaw.advice.tournament.leaderboard import Row, rows
 from thaw.config.parameter_values import assumed, auto_keys, with_values
 from thaw.config.section import AUTO
 from thaw.config.values import result_values
@@ -22,7 +22,7 @@ from thaw.registry.starting_model import begin
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.console import say
-from thaw.system.files import write_json, write_whole
+from thaw.system.files import write_json
 from thaw.system.project_paths import SCRATCH
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from thaw.training.linear_paths import Kind
 
 NOTHING_IS_AUTO = "nothing is auto"
-CHOICES, LEADERBOARD = "choices.json", "leaderboard.csv"
 KEYS = ("backbone.framing", "backbone.image_size", "head.taps", "warmup_head.fit")
 # Images times classes above which inputs and blocks are compared by linear discriminants, whose
 # cost does not grow with the classes.
@@ -76,12 +75,6 @@ class HeadChoice:
             f"{len(self.rows)} candidates on {self.images} images in {self.folds} folds: log-loss "
             f"{best.log_loss:.3f}, accuracy {best.accuracy:.3f} ± {best.accuracy_error:.3f}"
         )
-
-    def write(self, folder: Path) -> None:
-        """Write the choice and the leaderboard as files of the report ``folder``."""
-        content = {key: value for key, value in self.as_json().items() if key != "rows"}
-        write_json(folder / CHOICES, content)
-        write_whole(folder / LEADERBOARD, leaderboard_csv(self.rows).encode())
 
     @classmethod
     def of_json(cls, content: dict[str, Any]) -> HeadChoice:

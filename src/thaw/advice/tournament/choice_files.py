@@ -1,0 +1,53 @@
+"""The files in which the stage warmup_head reports its choice, and which later stages read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from thaw.advice.tournament.leaderboard import leaderboard_csv
+from thaw.errors import REPAIR, ThawError
+from thaw.system.files import write_json, write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.advice.tournament.head_choice import HeadChoice
+    from thaw.training.linear_paths import Kind
+
+CHOICES, LEADERBOARD = "choices.json", "leaderboard.csv"
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """The way in which the head warm-up made the head.
+
+    ``is_compared`` is true if it, its blocks or its input were chosen by a comparison.
+    """
+
+    fit: Kind | Literal["gradient"]
+    strength: float | Literal["auto"]
+    is_compared: bool
+
+
+def write_choice(choice: HeadChoice, head: FittedHead, folder: Path) -> None:
+    """Write ``choices.json`` and ``leaderboard.csv`` into the report ``folder``."""
+    content = {key: value for key, value in choice.as_json().items() if key != "rows"}
+    content |= {"fit": head.fit, "strength": head.strength, "is_compared": head.is_compared}
+    write_json(folder / CHOICES, content)
+    write_whole(folder / LEADERBOARD, leaderboard_csv(choice.rows).encode())
+
+
+def read_head(folder: Path) -> FittedHead:
+    """Return how the head was made, from the report ``folder``.
+
+    Raises:
+        ThawError: the file is missing or damaged.
+    """
+    path = folder / CHOICES
+    try:
+        content = json.loads(path.read_text())
+        return FittedHead(content["fit"], content["strength"], content["is_compared"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ThawError(f"{path} is missing or damaged; {REPAIR}") from None

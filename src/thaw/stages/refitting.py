@@ -1,0 +1,84 @@
+"""Fit the head again, on training and validation images together, after everything is chosen.
+
+Validation images are needed for choices only. Where no block trains, the head can be fitted to them
+as well. Its calibration and its scores then come from out-of-fold predictions, because it has seen
+every image of both splits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from thaw.advice.tournament.development import development
+from thaw.advice.tournament.out_of_fold import out_of_fold
+from thaw.context import Phase, compute_inputs
+from thaw.model.freeze_plan import last_blocks
+from thaw.stages.calibrating import calibrated
+from thaw.system.blas_threads import threads_for
+from thaw.system.console import say
+from thaw.training.linear_heads import set_head, strengths, temperature
+from thaw.training.linear_paths import LinearMap, path
+
+if TYPE_CHECKING:
+    from thaw.advice.tournament.choice_files import FittedHead
+    from thaw.config.training_sections import Unfreeze
+    from thaw.context import Context
+    from thaw.model.classifier import Classifier
+    from thaw.model.spec import ModelSpec
+
+_MOST_IMAGES = 2000  # in the cross-validation that calibrates the head
+
+
+def is_refitted(settings: Unfreeze, head: FittedHead, *, head_only: bool) -> bool:
+    """Return whether the head is fitted again where ``head_only`` says that nothing trained since.
+
+    A head that was trained by its gradient is not. With ``auto``, it is if the stage warmup_head
+    has chosen it by a comparison.
+    """
+    wanted = settings.refit == "on" or (settings.refit == "auto" and head.is_compared)
+    return wanted and head_only and head.fit != "gradient"
+
+
+def refit(
+    context: Context, classifier: Classifier, spec: ModelSpec, head: FittedHead
+) -> tuple[ModelSpec, dict[str, Any]]:
+    """Fit the head in place; return the spec with its calibration, and the report."""
+    assert head.fit != "gradient"
+    data, params = context.data, context.params
+    plan = last_blocks(0, len(classifier.blocks), "frozen")
+    phase = Phase(plan, params.unfreeze, spec.preprocessing)
+    inputs = compute_inputs(context, classifier, phase)
+    sources = (inputs.train, inputs.val)
+    features = np.concatenate([each.read(np.arange(len(each))).numpy() for each in sources])
+    ids = np.concatenate([data.manifest.ids("train"), data.manifest.ids("val")])
+    balanced = params.regularize.class_weights == "balanced"
+    images = development(data, _MOST_IMAGES, params.seed)
+    places = np.argsort(ids)[np.searchsorted(np.sort(ids), images.ids)]
+    if not images.folds:
+        return spec, {"refit": None}
+    known = out_of_fold(
+        head.fit,
+        features[places],
+        images.targets,
+        images.folds,
+        strengths(head.fit, head.strength),
+        balanced=balanced,
+    )
+    targets = images.targets[images.predicted]
+    scale = 1.0 if head.fit == "logistic" else temperature(known.logits, targets)
+    everything = (features, data.manifest.targets[ids])
+    with threads_for(features.size * len(data.manifest.classes)):
+        (fitted,) = path(head.fit, everything, [known.strength], balanced=balanced, exact=True)
+    set_head(classifier.head, LinearMap(fitted.weight * scale, fitted.bias * scale))
+    accuracy = float(np.mean(known.logits.argmax(axis=1) == targets))
+    report = {"images": len(ids), "out_of_fold_accuracy": accuracy, "strength": known.strength}
+    if context.runtime.is_main:
+        say(
+            f"unfreeze.refit: the head is fitted to all {len(ids)} training and validation images "
+            f"(out-of-fold accuracy {accuracy:.4f})"
+        )
+    spec, found = calibrated(context, spec, torch.from_numpy(known.logits * scale), targets)
+    return spec, {"refit": report, **found}

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thaw.advice.tournament.choice_files import FittedHead, read_head, write_choice
+from thaw.advice.tournament.head_choice import HeadChoice
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHOICE = HeadChoice({"head.taps": [2, 3]}, [], images=40, folds=5)
+
+
+def test_a_later_stage_reads_how_the_head_was_made(tmp_path: Path) -> None:
+    head = FittedHead("lda", 0.3, is_compared=True)
+    write_choice(CHOICE, head, tmp_path)
+    assert read_head(tmp_path) == head
+    content = json.loads((tmp_path / "choices.json").read_text())
+    assert content["values"] == {"head.taps": [2, 3]}
+    assert (content["images"], content["folds"]) == (40, 5)
+    assert (tmp_path / "leaderboard.csv").read_text().startswith("step,")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}"])
+def test_a_damaged_file_names_the_command_that_repairs_it(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "choices.json").write_text(text)
+    with pytest.raises(ThawError, match=r"choices\.json is missing or damaged.*thaw repair"):
+        read_head(tmp_path)
