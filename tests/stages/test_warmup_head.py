@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.advice import project as small
 from tests.training.phase import differing, state
@@ -17,7 +18,7 @@ from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.context import open_context
 from thaw.model import directory
-from thaw.stages import warmup_head
+from thaw.stages import prepare, warmup_head
 from thaw.training.observer import Observer
 
 if TYPE_CHECKING:
@@ -101,3 +102,24 @@ def test_the_stage_writes_an_empty_choice_where_nothing_is_auto() -> None:
     written = json.loads(Path("reports/warmup_head/choices.json").read_text())
     assert (written["values"], written["note"]) == ({}, "nothing is auto")
     assert len(Path("reports/warmup_head/leaderboard.csv").read_text().splitlines()) == 1
+    with Image.open("reports/warmup_head/inputs.png") as picture:
+        assert min(picture.size) > 300
+
+
+def test_a_pack_of_smaller_images_than_the_input_is_named_with_the_size_that_it_needs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_values({"prepare.short_side": 16, "backbone.image_size": 32})
+    prepare.main()
+    told = (
+        "36 of 36 images are stored with a short side of 16 pixels (prepare.short_side) and are "
+        "enlarged to the input of the network ({}image_size 32, crop_pct 1, framing crop): set "
+        "prepare.short_side to 32"
+    )
+    assert told.format("backbone.") in capsys.readouterr().err
+    warmup_head.main()
+    assert told.replace("36 of 36", "24 of 24").format("") in capsys.readouterr().err
+    write_values({"prepare.short_side": 32})
+    prepare.main()
+    warmup_head.main()
+    assert "are enlarged" not in capsys.readouterr().err

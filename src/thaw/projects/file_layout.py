@@ -17,6 +17,7 @@ from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC
+from thaw.projects import earlier_pictures
 from thaw.system.files import write_whole
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS
 
@@ -43,6 +44,8 @@ def pending() -> list[Path]:
         found.append(_MERGED / directory.STATISTICS)
     if _lacks_choice():
         found.append(_WARMUP_REPORT / CHOICES)
+    if picture := earlier_pictures.missing_picture():
+        found.append(picture)
     return found
 
 
@@ -67,6 +70,7 @@ def convert() -> None:
     if _lacks_choice():
         nothing = HeadChoice({}, [], note=NOTHING_IS_AUTO)
         write_choice(nothing, FittedHead("gradient", "auto", is_compared=False), _WARMUP_REPORT)
+    earlier_pictures.draw_missing_picture()
 
 
 def _earlier_images() -> Path | None:

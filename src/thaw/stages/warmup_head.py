@@ -20,11 +20,15 @@ from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.config.section import AUTO
 from thaw.context import Phase
+from thaw.data.pack_detail import find_enlarged
+from thaw.data.split_names import TRAIN
+from thaw.evaluation import input_picture
 from thaw.model.freeze_plan import last_blocks
 from thaw.registry.starting_model import begin, parent_of
 from thaw.stages.calibrating import calibrate
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
+from thaw.system.console import warn
 from thaw.system.processes import run_main
 from thaw.training import linear_heads
 from thaw.training.history import Row
@@ -34,6 +38,7 @@ from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from thaw.context import Context
+    from thaw.data.prepared import Prepared
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
@@ -109,6 +114,8 @@ def main() -> None:
     with training_stage("warmup_head", SECTIONS, parent) as stage:
         context = _decided(stage, parent)
         classifier, spec = build(context, parent)
+        if context.runtime.is_main:
+            _show_input(context.data, spec.preprocessing)
         progress = run(context, classifier, spec.preprocessing, stage.observer)
         phase = phase_of(context, classifier, spec.preprocessing)
         spec, report = calibrate(context, classifier, spec, phase)
@@ -127,6 +134,16 @@ def _decided(stage: TrainingStage, parent: str) -> Context:
         choice.report()
         write_choice(choice, head, project_paths.REPORTS / "warmup_head")
     return replace(context, params=params)
+
+
+def _show_input(data: Prepared, preprocessing: Preprocessing) -> None:
+    """Draw images beside what the network sees of them; warn if the pack lacks detail for it."""
+    rows = [row for row in data.manifest.rows if row.split == TRAIN]
+    path = project_paths.REPORTS / "warmup_head" / input_picture.INPUTS
+    input_picture.draw(rows, data.store, preprocessing, path)
+    short_side = int(data.store.settings["short_side"])
+    if found := find_enlarged(rows, short_side, preprocessing.resized_size):
+        warn(found.warning(input_picture.title(preprocessing)))
 
 
 if __name__ == "__main__":
