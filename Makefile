@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-gpu test-wheel test-services soak check format bench bench-gpu ui clean
+.PHONY: help run test test-gpu test-wheel test-services soak check docs format bench bench-gpu ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -60,6 +60,9 @@ check: $(VENV)/.installed-dev  ## Lint, types, import rules, structure, language
 	lint-imports
 	python -m tools.check_structure
 	python -m tools.check_language
+
+docs: $(VENV)/.installed-dev  ## Build the documentation into site/: open site/index.html
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 format: $(VENV)/.installed-dev  ## Format the code and fix what can be fixed
 	ruff format .

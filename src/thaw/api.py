@@ -52,7 +52,7 @@ def load_model(model: str | Path, device: str = AUTO) -> LoadedModel:
     Raises:
         ThawError: there is no such model or device, or the model differs from what was registered.
 
-    Example:
+    Examples:
         >>> model = thaw.load_model("models:/flowers@champion")
         >>> table = model.predict(["photo.jpg"])
     """
@@ -72,7 +72,7 @@ class Project:
 
     It need not be the working directory. Stages run in processes of their own (``dvc repro``).
 
-    Example:
+    Examples:
         >>> project = thaw.Project("flowers")
         >>> project.set({"unfreeze.depth": 2})
         ['unfreeze.depth']

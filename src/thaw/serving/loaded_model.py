@@ -87,7 +87,7 @@ class LoadedModel:
             ThawError: an image cannot be read; the message gives its position, from 0.
             TypeError: ``images`` is one image and not a list of images.
 
-        Example:
+        Examples:
             >>> model.predict_proba(["kitten.jpg"]).round(2)   # doctest: +SKIP
             array([[0.97, 0.03]], dtype=float32)
         """
@@ -108,7 +108,7 @@ class LoadedModel:
             ThawError: an image cannot be read; the message gives its position, from 0.
             TypeError: ``images`` is one image and not a list of images.
 
-        Example:
+        Examples:
             >>> model.predict(["kitten.jpg"])                  # doctest: +SKIP
               label  probability  p_cat  p_dog
             0   cat         0.97   0.97   0.03
