@@ -38,11 +38,23 @@ def probe(
 
 def advise(
     apply: Annotated[bool, typer.Option("--apply", help="Write them to params.yaml.")] = False,
+    backbones: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[=WEIGHTS],...",
+            help="Rank these backbones by their best head instead; --apply writes the best one.",
+        ),
+    ] = "",
     device: _Device = "auto",
 ) -> None:
     """Recommend training parameters for this data, with the measurements behind them."""
     require_project()
     launching.set_environment()
+    if backbones:
+        from thaw.advice.tournament.backbone_table import show_backbones
+
+        show_backbones(backbones, PREPARED, choose_device(device), apply=apply)
+        return
     from thaw.advice.tables import show_advice
 
     show_advice(PREPARED, choose_device(device), apply=apply)

@@ -11,6 +11,7 @@ from optuna.exceptions import StorageInternalError
 from rich.console import Console
 from rich.live import Live
 
+from thaw.config import backbone_weights
 from thaw.config.editing import write_values
 from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.params import Params
@@ -18,7 +19,7 @@ from thaw.context import open_context
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.registry.starting_model import parent_of, starting_model
-from thaw.search import attempt, backbone_weights, confirmation, search_space, storage, tables
+from thaw.search import attempt, confirmation, search_space, storage, tables
 from thaw.search.first_trials import enqueue_first_trials
 from thaw.search.study import find_study, open_study, ranked_trials
 from thaw.search.study_definition import StudyDefinition

@@ -13,13 +13,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from thaw.config import backbone_weights
 from thaw.config.parameter_values import CHOSEN_KEYS, auto_keys, value_of, with_values
 from thaw.config.params import Params
 from thaw.config.search_sections import Range
 from thaw.config.section import AUTO
 from thaw.config.values import flatten
 from thaw.errors import ProblemsError, ThawError
-from thaw.search import backbone_weights
 from thaw.search.dimension import Dimension
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ import optuna
 import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
+from thaw.config.backbone_weights import trial_params
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import attempt, confirmation, storage, study, trial, trial_queue
-from thaw.search.backbone_weights import trial_params
 from thaw.search.epoch_reporter import EpochReporter
 from thaw.search.rank_messages import broadcast
 from thaw.search.study_definition import StudyDefinition

@@ -109,7 +109,7 @@ def choose_head(context: Context, parent: str) -> HeadChoice:
         assert stored is not None
         return stored
     reader = FeatureReader(context, classifier, spec.preprocessing, images)
-    space = _space(params, images, native)
+    space = space_of(params, images, native)
     tournament = HeadTournament(reader, space, show=context.runtime.is_main)
     found = _result(params, tournament, tournament.run())
     if context.runtime.is_main:
@@ -149,7 +149,8 @@ def _read(path: Path) -> HeadChoice | None:
         return None
 
 
-def _space(params: Params, images: Development, native: int) -> Space:
+def space_of(params: Params, images: Development, native: int) -> Space:
+    """Return what is free in the comparison of heads: the values that are ``auto``."""
     backbone, taps, fit = params.backbone, params.head.taps, params.warmup_head.fit
     shapes = images.data.store.shapes(images.ids)
     is_large = len(images.ids) * len(images.data.manifest.classes) > _LARGE

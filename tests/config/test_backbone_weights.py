@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tests import settings
+from thaw.config import backbone_weights
 from thaw.config.parameter_values import with_values
-from thaw.search import backbone_weights
 
 LITE0 = "timm/tf_efficientnet_lite0"
 BOTH = {"search.space": {"backbone.name": [LITE0, "timm/resnet18"]}}

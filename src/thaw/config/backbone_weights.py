@@ -1,11 +1,10 @@
-"""The weights of each backbone of a search over ``backbone.name``."""
+"""The weights of backbones other than that of ``params.yaml``, in a search or a comparison."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter_values import value_of, with_values
-from thaw.registry.names import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
 
 NAME, WEIGHTS = "backbone.name", "backbone.weights"
-_PACKAGED, _PRETRAINED = "packaged", "pretrained"
+_PACKAGED, _PRETRAINED, _REGISTERED = "packaged", "pretrained", "models:/"
 
 
 def names(params: Params) -> list[str]:
@@ -44,7 +43,7 @@ def problem(params: Params) -> str:
     weights = str(value_of(params, WEIGHTS))
     if len(names(params)) == 1 or weights in {_PACKAGED, _PRETRAINED, "none"}:
         return ""
-    what = "a registered model" if weights.startswith(PREFIX) else "weights of one network"
+    what = "a registered model" if weights.startswith(_REGISTERED) else "weights of one network"
     return (
         f"search.space.{NAME}: backbone.weights is {weights}, {what}: set it to pretrained to "
         "search over several backbones"

@@ -1,0 +1,90 @@
+"""Print the ranking of backbones (`thaw advise --backbones`), and apply its winner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from thaw.advice.tournament.backbone_ranking import rank, read_backbones
+from thaw.config.editing import write_values
+from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.params import Params
+from thaw.system.console import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import torch
+
+    from thaw.advice.tournament.backbone_ranking import Ranked
+
+_console = Console()
+
+
+def show_backbones(
+    text: str, prepared: Path, device: torch.device | None = None, *, apply: bool
+) -> None:
+    """Rank the backbones of ``text``; with ``apply``, write the best one into ``params.yaml``.
+
+    Raises:
+        ThawError: a name is unknown, or no backbone can be compared.
+    """
+    params = load(Params)
+    ranked, failed = rank(params, read_backbones(text, params), prepared, device)
+    for backbone, reason in failed.items():
+        warn(f"not compared: {backbone.name}: {reason}")
+    _console.print(ranking_table(ranked))
+    best = ranked[0]
+    _console.print(_verdict(ranked), highlight=False, soft_wrap=True)
+    if not apply:
+        _console.print(
+            f"`thaw advise --backbones ... --apply` writes {best.backbone.name} into {PARAMS_FILE}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
+    changed = write_values(best.backbone.values)
+    keys = ", ".join(changed) if changed else "nothing, it has these values already"
+    _console.print(f"written into {PARAMS_FILE}: {keys}", highlight=False, soft_wrap=True)
+
+
+def ranking_table(ranked: Sequence[Ranked]) -> Table:
+    """Return the table of backbones, the best first."""
+    table = Table(
+        title="Backbones by their best head, cross-validated on training and validation images",
+        caption="behind: paired difference of the log-loss to the best, and its standard error; "
+        "ms: network alone, an image; s: of this comparison",
+    )
+    table.add_column("backbone", overflow="fold")
+    table.add_column("head")
+    for name in ("log-loss", "accuracy", "behind", "ms", "s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in ranked:
+        candidate, (mean, error) = each.entry.candidate, each.behind(ranked[0])
+        table.add_row(
+            each.backbone.name,
+            f"{candidate.fit}, {candidate.input.name}, blocks {candidate.blocks_name}",
+            f"{each.log_loss:.3f}",
+            f"{each.entry.accuracy.mean():.3f}",
+            "" if each is ranked[0] else f"{mean:.3f} ± {error:.3f}",
+            f"{each.latency:.1f}",
+            f"{each.seconds:.0f}",
+        )
+    return table
+
+
+def _verdict(ranked: Sequence[Ranked]) -> str:
+    """Return which backbones are as good as the best within one paired standard error."""
+    best, *others = ranked
+    equal = [each for each in others if each.behind(best).mean <= each.behind(best).error]
+    if not equal:
+        return f"{best.backbone.name} has the lowest log-loss."
+    fastest = min([best, *equal], key=lambda each: each.latency)
+    names = ", ".join(each.backbone.name for each in equal)
+    return (
+        f"{best.backbone.name} has the lowest log-loss; within one standard error of it: {names}. "
+        f"The fastest of these is {fastest.backbone.name}."
+    )

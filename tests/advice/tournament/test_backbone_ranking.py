@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from tests.advice.project import PREPARED
+from thaw.advice.tournament.backbone_ranking import Named, rank, read_backbones
+from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.errors import ThawError
+from thaw.model.frozen_part import FrozenPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+LITE0 = "timm/tf_efficientnet_lite0"
+SMALL = "timm/test_resnet"
+
+
+def saved(name: str, path: str, scale: float = 1.0) -> Named:
+    """Write random weights of a network, times ``scale``, as a local file."""
+    torch.manual_seed(0)
+    network = timm.create_model(name.removeprefix("timm/"))
+    save_file({key: value * scale for key, value in network.state_dict().items()}, path)
+    return Named(name, path)
+
+
+def test_names_without_weights_get_those_that_fit() -> None:
+    params = Params()
+    assert read_backbones(f"{LITE0}, {SMALL},timm/resnet18=weights/r.pth", params) == [
+        Named(LITE0, "packaged"),
+        Named(SMALL, "pretrained"),
+        Named("timm/resnet18", "weights/r.pth"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("timm/resnet19", "--backbones: timm/resnet19 is unknown; did you mean timm/resnet18"),
+        ("resnet18", "'resnet18' must be timm/NAME, torchvision/NAME or lenet5"),
+        (f"{SMALL}=none", f"random weights.*Give {SMALL}=pretrained, or {SMALL}=FILE"),
+        (f"{SMALL},{SMALL}", "a backbone is there twice"),
+        (" , ", "name at least one backbone"),
+    ],
+)
+def test_backbones_that_cannot_be_compared_are_refused(text: str, expected: str) -> None:
+    with pytest.raises(ThawError, match=expected):
+        read_backbones(text, Params())
+
+
+def test_the_backbone_with_the_lowest_loss_is_first_and_failures_have_reasons(
+    project: Path,
+) -> None:
+    write_values({"head.taps": "auto", "warmup_head.fit": "auto"})
+    useless = saved(SMALL, "zero.safetensors", scale=0.0)
+    good, missing = Named(LITE0, "packaged"), Named(SMALL, "missing.safetensors")
+    ranked, failed = rank(load(Params), [useless, good, missing], PREPARED)
+    assert [each.backbone for each in ranked] == [good, useless]
+    assert ranked[1].log_loss > 1.0  # nats; three classes by chance have 1.1
+    mean, error = ranked[1].behind(ranked[0])
+    assert mean == pytest.approx(ranked[1].log_loss - ranked[0].log_loss)
+    assert 0 <= error < mean
+    assert all(each.latency > 0 for each in ranked)
+    assert list(failed) == [missing]
+    assert "missing.safetensors" in failed[missing]
+
+
+def test_equal_weights_are_computed_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_values({"head.taps": "auto", "warmup_head.fit": "logistic"})
+    params = load(Params)
+    computed: list[Any] = []
+    original: Callable[..., Any] = FrozenPart.forward
+
+    def forward(self: FrozenPart, inputs: torch.Tensor) -> Any:
+        computed.append(len(inputs))
+        return original(self, inputs)
+
+    first, _ = rank(params, [saved(SMALL, "one.safetensors")], PREPARED)
+    monkeypatch.setattr(FrozenPart, "forward", forward)
+    again, _ = rank(params, [saved(SMALL, "copy.safetensors")], PREPARED)
+    assert computed == []
+    assert np.array_equal(first[0].entry.losses, again[0].entry.losses)
+
+
+def test_a_download_that_fails_is_a_reason_with_the_way_out(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(model: str, tag: str | None) -> None:
+        raise OSError(f"no network for {model}, {tag}")
+
+    monkeypatch.setattr("thaw.model.timm_backbones.create", create)
+    expected = f"no backbone could be compared: {SMALL}: .*could not be downloaded .* local file"
+    with pytest.raises(ThawError, match=expected):
+        rank(load(Params), [Named(SMALL, "pretrained")], PREPARED)
