@@ -47,6 +47,13 @@ def test_colours_of_16_bits_need_more_where_all_bits_are_read() -> None:
     assert problem(content, all_bits=True) is not None
 
 
+def test_colours_with_a_transparent_one_need_a_copy() -> None:
+    content = plain("PNG", "RGB", 6800, 6800, transparency=(1, 2, 3))
+    reason = problem(content)
+    assert reason is not None
+    assert "take 277 MB" in reason
+
+
 def test_a_jpeg_that_is_scaled_down_needs_little_unless_it_is_progressive() -> None:
     for progressive in (False, True):
         content = plain("JPEG", "RGB", 9000, 9000, quality=5, progressive=progressive)
@@ -106,6 +113,12 @@ def test_a_tile_that_is_larger_than_its_image_is_refused() -> None:
 # Files just below the limit: (format, mode, side in pixels, options)
 LARGEST: list[tuple[str, str, int, dict[str, Any]]] = [
     ("PNG", "RGB", 6750, {}),
+    (
+        "TIFF",
+        "RGB",
+        5300,
+        {"compression": "tiff_lzw", "strip_size": 2**31 - 1, "tiffinfo": {278: 5300}},
+    ),
     ("PNG", "RGBA", 5700, {}),
     ("WEBP", "RGB", 3500, {"lossless": True}),
     ("JPEG", "RGB", 7800, {"quality": 5, "progressive": True}),

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
 from tests.data.corpus import corpus, save
-from thaw.data.header_sizes import gif_size, webp_size
+from thaw.data.header_sizes import gif_size, size_of_file, webp_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIZE = (301, 17)
 
@@ -60,3 +63,37 @@ def test_a_file_that_ends_in_its_header_has_no_size_or_that_of_its_screen() -> N
     assert [webp_size(webp[:length]) for length in range(30)] == [None] * 30
     assert {gif_size(gif[:length]) for length in range(13)} == {None}
     assert {gif_size(gif[:length]) for length in range(13, len(gif))} == {SIZE}
+
+
+def test_the_size_of_a_file_is_the_one_that_pillow_reads(tmp_path: Path) -> None:
+    found = 0
+    for picture in corpus():
+        if picture.reason:
+            continue
+        path = tmp_path / "picture"
+        path.write_bytes(picture.content)
+        assert size_of_file(path) == Image.open(path).size, picture.name
+        found += 1
+    assert found > 100
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+def test_formats_that_allocate_when_opened_are_not_opened_for_their_size(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "picture"
+    Image.new("RGB", SIZE).save(path, kind)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the file was opened")
+
+    monkeypatch.setattr(Image, "open", fail)
+    assert size_of_file(path) == SIZE
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "ICO", "PPM", "TGA"])
+def test_formats_that_thaw_does_not_read_have_no_size(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture"
+    Image.new("RGB", (32, 32)).save(path, kind)
+    with pytest.raises(OSError, match="cannot identify"):
+        size_of_file(path)

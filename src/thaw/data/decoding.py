@@ -24,6 +24,8 @@ from thaw.data.file_kinds import reason_not_opened, size_by_header
 from thaw.data.header_sizes import gif_size, webp_size
 from thaw.data.limits import STRIP_PIXELS, shape_problem, strips
 from thaw.data.orientation import operation_of, upright_rows, upright_size
+from thaw.data.png_texts import without_texts
+from thaw.data.tiff_blocks import block_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +81,7 @@ def decode(
         # also warns of damaged metadata, which thaw does not use.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decoded(content, short_side, max_megapixels, pixel_range, memory)
+            return _decoded(without_texts(content), short_side, max_megapixels, pixel_range, memory)
     except DecodeError:
         raise
     except MemoryError:  # this error has no text
@@ -152,7 +154,7 @@ def _convert(
     raw = deep_samples.raw_mode(image)
     all_bits = pixel_range not in {"type", "clip"} and deep_samples.has_deep_colours(image, raw)
     needed = memory_needed(image, size, content, all_bits=all_bits)
-    if problem := memory_problem(needed, size, content):
+    if problem := memory_problem(needed, size, content, block_of(image)):
         if reason := incomplete_reason(image, content):
             problem = f"cannot be decoded: {reason}"
         raise DecodeError(problem)

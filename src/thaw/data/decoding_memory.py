@@ -6,14 +6,17 @@ memory as well, but their files are large: the limit grows with the file, up to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PIL import JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import JpegImagePlugin, WebPImagePlugin
 
 from thaw.data.header_sizes import gif_size, webp_size
+from thaw.data.tiff_blocks import block_of
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from thaw.data.tiff_blocks import Block
 
 # Bytes per pixel by mode: the rise of the resident memory while `decode` runs, with Pillow 13.
 _BY_MODE = {"1": 2.4, "L": 2.4, "P": 2.7, "RGB": 4.3, "CMYK": 5.6, "I": 6.5, "F": 6.5}
@@ -23,7 +26,8 @@ _OF_WEBP = 16.1  # its decoder keeps several frames
 _OF_LOW_BYTES = 11.0  # to keep all 16 bits of colours, the file is decoded twice
 _OF_COEFFICIENT = 2.1
 _SCAN = b"\xff\xda"  # marker of a scan in a JPEG file
-_BITS, _TILE_WIDTH, _TILE_LENGTH = 258, 322, 323  # TIFF 6.0, sections 8 and 15
+# Bytes per pixel of the image alone; 4 in other modes.
+_STORED = {"1": 1.0, "L": 1.0, "P": 1.0, **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 2.0)}
 
 _ANY_FILE = 200e6  # bytes that the smallest file may take
 _PER_BYTE = 100  # bytes per byte of the file
@@ -57,22 +61,33 @@ def memory_needed(
     if isinstance(image, JpegImagePlugin.JpegImageFile) and _has_several_scans(image, content):
         # libjpeg keeps the coefficients of the whole image.
         needed += width * height * _coefficients_per_pixel(image) * _OF_COEFFICIENT
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        needed = max(needed, _bytes_of_tile(image))
+    if block := block_of(image):
+        # It is released before the image is converted.
+        stored = image.width * image.height * _STORED.get(image.mode, 4.0)
+        needed = max(needed, stored + block.needed)
     return needed
 
 
-def memory_problem(needed: float, size: tuple[int, int], content: bytes) -> str | None:
-    """Return why ``needed`` bytes are too much to decode ``content``; None if they are not."""
+def memory_problem(
+    needed: float, size: tuple[int, int], content: bytes, block: Block | None = None
+) -> str | None:
+    """Return why ``needed`` bytes are too much to decode ``content``; None if they are not.
+
+    ``block`` is the largest strip or tile of the image, if it has such.
+    """
     ratio = _PER_BYTE_OF_WEBP if webp_size(content) else _PER_BYTE
-    if needed <= min(_MOST, max(_ANY_FILE, ratio * len(content))):
+    most = min(_MOST, max(_ANY_FILE, ratio * len(content)))
+    if needed <= most:
         return None
     limit = f"{_MOST / 1e6:.0f} MB"
     if ratio * len(content) < _MOST:
         limit = f"{_ANY_FILE / 1e6:.0f} MB or {ratio} times the file"
+    pixels, remedy = f"{size[0]} x {size[1]} pixels", "shrink the image"
+    if block and needed - block.needed <= most:
+        pixels, remedy = f"{pixels} with {block}", f"save it with smaller {block.kind}s"
     return (
-        f"{size[0]} x {size[1]} pixels in a file of {len(content):,} bytes take "
-        f"{needed / 1e6:.0f} MB to decode, and the limit is {limit}: shrink the image"
+        f"{pixels} in a file of {len(content):,} bytes take {needed / 1e6:.0f} MB to decode, and "
+        f"the limit is {limit}: {remedy}"
     )
 
 
@@ -81,6 +96,8 @@ def _bytes_per_pixel(image: Image.Image) -> float:
         return _OF_WEBP
     if image.mode.startswith("I;16"):
         return _OF_16_BITS
+    if image.mode == "RGB" and image.has_transparency_data:
+        return _OF_OTHERS
     return _BY_MODE.get(image.mode, _OF_OTHERS)
 
 
@@ -94,10 +111,3 @@ def _coefficients_per_pixel(image: JpegImagePlugin.JpegImageFile) -> float:
     samples = sum(across * down for across, down in factors)
     most = max(across for across, _ in factors) * max(down for _, down in factors)
     return samples / max(1, most)
-
-
-def _bytes_of_tile(image: TiffImagePlugin.TiffImageFile) -> float:
-    """Return the size of a decoded tile of a TIFF; it may be larger than the image."""
-    tags: Any = image.tag_v2
-    pixels = float(tags.get(_TILE_WIDTH, 0)) * float(tags.get(_TILE_LENGTH, 0))
-    return float(pixels * sum(tags.get(_BITS, (8,))) / 8)

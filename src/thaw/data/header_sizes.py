@@ -1,11 +1,21 @@
-"""The size of WebP and GIF images from their first bytes, before Pillow opens them.
+"""The size of images from their first bytes, before Pillow opens them.
 
-Pillow allocates the pixels of these two formats when it opens a file, not when it decodes it.
+When Pillow opens a file, it allocates the pixels of WebP and GIF and the texts of PNG.
 """
 
 from __future__ import annotations
 
 import struct
+import warnings
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# PNG specification, sections 5.2 and 11.2.1
+_PNG, _PNG_HEADER = b"\x89PNG\r\n\x1a\n", 24  # bytes, up to the height
 
 # WebP container specification and RFC 6386 (VP8), RFC 9649 (VP8L)
 _VP8, _VP8L, _VP8X = b"VP8 ", b"VP8L", b"VP8X"
@@ -13,6 +23,24 @@ _14_BITS = 0x3FFF
 # GIF89a, sections 18 to 24
 _GIF_HEADER = 13  # bytes, with the logical screen descriptor
 _EXTENSION, _FRAME, _END = 0x21, 0x2C, 0x3B
+_START = 1024  # bytes of a file that contain these headers
+_LAZY = ("JPEG", "BMP", "TIFF")  # formats of which Pillow reads headers only
+
+
+def size_of_file(path: Path) -> tuple[int, int]:
+    """Return (width, height) of an image file; only headers are read. Its pixels are not checked.
+
+    Raises:
+        OSError: the file cannot be read, or is no image.
+        ValueError: the header is damaged.
+        PIL.Image.DecompressionBombError: it has more pixels than Pillow opens.
+    """
+    with path.open("rb") as file:
+        start = file.read(_START)
+    if size := webp_size(start) or gif_size(start) or _png_size(start):
+        return size
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_LAZY) as image:
+        return image.size
 
 
 def webp_size(content: bytes) -> tuple[int, int] | None:
@@ -42,6 +70,13 @@ def gif_size(content: bytes) -> tuple[int, int] | None:
         return width, height
     left, top, across, down = struct.unpack_from("<HHHH", content, place + 1)
     return max(width, left + across), max(height, top + down)
+
+
+def _png_size(content: bytes) -> tuple[int, int] | None:
+    if not content.startswith(_PNG) or len(content) < _PNG_HEADER:
+        return None
+    width, height = struct.unpack_from(">II", content, 16)
+    return width, height
 
 
 def _first_frame(content: bytes) -> int | None:

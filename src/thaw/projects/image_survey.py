@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import tarfile
-import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from PIL import Image
 
 from thaw.config.data_sections import Data, Prepare
 from thaw.data.decoding import EXTENSIONS
+from thaw.data.header_sizes import size_of_file
 from thaw.errors import ProblemsError, ThawError
 from thaw.ingest.checks import class_problems
 from thaw.ingest.labels import similarity_problems
@@ -121,8 +121,7 @@ def _short_sides(found: Listing) -> list[int]:
         path = found.root / sample.path
         try:
             if path.is_file():  # opening a named pipe would wait for ever
-                with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-                    sides.append(min(image.size))
+                sides.append(min(size_of_file(path)))
         except (OSError, ValueError, Image.DecompressionBombError):
             continue  # `prepare` names every image that cannot be read
     return sides
