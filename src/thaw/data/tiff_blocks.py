@@ -39,10 +39,11 @@ def block_of(image: Image.Image) -> Block | None:
 
     None for images that are not decoded by libtiff. A tile may be larger than its image.
     """
-    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
-    if not is_tiff or not any(tile[0] == "libtiff" for tile in image.tile):
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
-    tags = image.tag_v2
+    if not any(tile[0] == "libtiff" for tile in image.tile):
+        return None
+    tags: Any = image.tag_v2
     kind, width, height = "strip", image.width, _number(tags, _ROWS, image.height)
     height = min(height, image.height)
     if _TILE_WIDTH in tags:
@@ -56,7 +57,7 @@ def _bytes_per_pixel(tags: Any, bands: int) -> float:
     samples = max(_number(tags, _SAMPLES), len(bits), bands)
     if _number(tags, _PLANAR) == _SEPARATE_PLANES:
         samples = 1
-    needed = float(samples) * max(bits) / 8
+    needed: float = samples * max(bits) / 8
     if _number(tags, _COMPRESSION) not in _SIMPLE:
         needed *= _SIZES_OF_OTHERS
     return needed + (_RGBA if _number(tags, _PHOTOMETRIC, 0) == _YCBCR else 0)
