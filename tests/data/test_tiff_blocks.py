@@ -79,7 +79,7 @@ def test_an_image_in_one_large_strip_is_refused_and_the_strip_is_named(
     content = plain("TIFF", "RGB", 6800, 6800, **options)
     expected = (
         rf"^6800 x 6800 pixels with a strip of 6800 x 6800 pixels in a file of {len(content):,} "
-        rf"bytes take {megabytes} MB to decode, .*: save it with smaller strips$"
+        rf"bytes take {megabytes} MB to decode, .*: save the image with smaller strips$"
     )
     with pytest.raises(DecodeError, match=expected):
         decode(content, short_side=256, max_megapixels=50.0)

@@ -84,7 +84,7 @@ def memory_problem(
         limit = f"{_ANY_FILE / 1e6:.0f} MB or {ratio} times the file"
     pixels, remedy = f"{size[0]} x {size[1]} pixels", "shrink the image"
     if block and needed - block.needed <= most:
-        pixels, remedy = f"{pixels} with {block}", f"save it with smaller {block.kind}s"
+        pixels, remedy = f"{pixels} with {block}", f"save the image with smaller {block.kind}s"
     return (
         f"{pixels} in a file of {len(content):,} bytes take {needed / 1e6:.0f} MB to decode, and "
         f"the limit is {limit}: {remedy}"
