@@ -109,3 +109,14 @@ def test_a_head_of_earlier_versions_gets_the_report_that_nothing_was_chosen() ->
     assert json.loads(choices.read_text())["values"] == {}
     assert choices.with_name("leaderboard.csv").exists()
     assert file_layout.pending() == []
+
+
+def test_a_model_of_earlier_versions_gets_an_empty_leaderboard_of_trainings() -> None:
+    spec = MODELS / "unfreeze" / SPEC
+    spec.parent.mkdir(parents=True)
+    spec.write_text("{}")
+    leaderboard = REPORTS / "unfreeze/leaderboard.csv"
+    assert file_layout.pending() == [leaderboard]
+    file_layout.convert()
+    assert len(leaderboard.read_text().splitlines()) == 1
+    assert file_layout.pending() == []

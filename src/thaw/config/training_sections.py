@@ -171,8 +171,9 @@ class Unfreeze(Training):
     )
     depth: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = parameter(
         "auto",
-        "Trainable blocks, counted from the head; 0 trains the head only. auto takes the "
-        "recommendation of `thaw advise` for this section, which replaces defaults alone.",
+        "Trainable blocks, counted from the head; 0 trains the head only. auto compares short "
+        "trainings where the stage warmup_head has compared heads; else it takes the "
+        "recommendation of measurements. Both replace defaults alone.",
         unit="blocks",
         source="Yosinski et al. 2014",
     )
@@ -180,6 +181,12 @@ class Unfreeze(Training):
         [],
         "Trainable blocks (1 to n) instead of depth: surgical fine-tuning.",
         source="Lee et al. 2023",
+    )
+    compared_images: Annotated[int, Field(ge=50, le=1_000_000)] = parameter(
+        5000,
+        "Training and validation images, stratified by class, on which the ways to train are "
+        "compared with depth: auto, where the stage warmup_head has compared heads.",
+        unit="images",
     )
     refit: Literal["auto", "on", "off"] = parameter(
         "auto",

@@ -11,8 +11,9 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from thaw.advice.tournament.choice_files import CHOICES, FittedHead, write_choice
+from thaw.advice.tournament.choice_files import CHOICES, LEADERBOARD, FittedHead, write_choice
 from thaw.advice.tournament.head_choice import NOTHING_IS_AUTO, HeadChoice
+from thaw.advice.tournament.training_choice import write_leaderboard
 from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
 from thaw.model import directory
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MERGED = MODELS / "fold_bn/merged"
-_WARMUP_REPORT = REPORTS / "warmup_head"
+_WARMUP_REPORT, _UNFREEZE_REPORT = REPORTS / "warmup_head", REPORTS / "unfreeze"
 _NO_PACK = {"encoding": "unknown"}  # there is nothing to convert
 _DIGITS = PREPARED / "digits"  # now in .thaw
 _DIGIT_NAME = re.compile(r"\d/\d{4}\.png")
@@ -46,6 +47,8 @@ def pending() -> list[Path]:
         found.append(_WARMUP_REPORT / CHOICES)
     if picture := earlier_pictures.missing_picture():
         found.append(picture)
+    if _lacks_trainings():
+        found.append(_UNFREEZE_REPORT / LEADERBOARD)
     return found
 
 
@@ -71,6 +74,8 @@ def convert() -> None:
         nothing = HeadChoice({}, [], note=NOTHING_IS_AUTO)
         write_choice(nothing, FittedHead("gradient", "auto", is_compared=False), _WARMUP_REPORT)
     earlier_pictures.draw_missing_picture()
+    if _lacks_trainings():
+        write_leaderboard([], _UNFREEZE_REPORT)
 
 
 def _earlier_images() -> Path | None:
@@ -115,3 +120,9 @@ def _lacks_choice() -> bool:
     """Return whether the head is one of earlier versions, which chose nothing."""
     has_model = (MODELS / "warmup_head" / SPEC).is_file()
     return has_model and not (_WARMUP_REPORT / CHOICES).exists()
+
+
+def _lacks_trainings() -> bool:
+    """Return whether the fine-tuned model is one of earlier versions, which compared none."""
+    has_model = (MODELS / "unfreeze" / SPEC).is_file()
+    return has_model and not (_UNFREEZE_REPORT / LEADERBOARD).exists()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thaw.advice.auto_values import Resolved, resolve
 from thaw.advice.tournament.choice_files import read_head
+from thaw.advice.tournament.training_choice import (
+    choose_training,
+    is_chosen_by_training,
+    write_leaderboard,
+)
 from thaw.context import Phase
+from thaw.model.freeze_plan import last_blocks
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrate
 from thaw.stages.interpolating import interpolate_if_better
@@ -17,9 +24,13 @@ from thaw.system.console import say
 from thaw.system.processes import run_main
 
 if TYPE_CHECKING:
+    from thaw.advice.tournament.choice_files import FittedHead
+    from thaw.advice.tournament.training_choice import TrainingRow
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
+    from thaw.model.spec import ModelSpec
+    from thaw.stages.training_stage import TrainingStage
     from thaw.training.observer import Observer
     from thaw.training.progress import Progress
 
@@ -53,6 +64,27 @@ def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved)
     )
 
 
+def resolved_by(
+    stage: TrainingStage, classifier: Classifier, spec: ModelSpec, head: FittedHead
+) -> Resolved:
+    """Return the section without ``auto``; write the leaderboard of trainings."""
+    context, folder = stage.context, project_paths.REPORTS / "unfreeze"
+    rows: list[TrainingRow] = []
+    if is_chosen_by_training(context.params, head):
+        choice = choose_training(context, classifier, spec, head)
+        rows, settings = choice.rows, choice.settings(context.params.unfreeze)
+        plan = last_blocks(choice.values["depth"], len(classifier.blocks))
+        plan = replace(plan, batch_norm=choice.values["batch_norm"])
+        resolved = Resolved(settings, plan, {"chosen": choice.name})
+        if context.runtime.is_main:
+            say(f"unfreeze.depth auto: {choice.name} ({len(rows)} short trainings compared)")
+    else:
+        resolved = resolve(context, classifier, spec.preprocessing)
+    if context.runtime.is_main:
+        write_leaderboard(rows, folder)
+    return resolved
+
+
 def main() -> None:
     """Load the model of the head warm-up, run, and write the model directory and the history."""
     parent = earlier_models.read_spec(project_paths.MODELS / "warmup_head")
@@ -60,7 +92,7 @@ def main() -> None:
     with training_stage("unfreeze", SECTIONS, parent.digest) as stage:
         context = stage.context
         classifier, spec = earlier_models.load(project_paths.MODELS / "warmup_head")
-        resolved = resolve(context, classifier, spec.preprocessing)
+        resolved = resolved_by(stage, classifier, spec, head)
         stage.draw_augmented(spec.preprocessing, context.params.augment, "augmented.png")
         progress = run(context, classifier, spec.preprocessing, resolved, stage.observer)
         is_unchanged = progress.best_epoch == 0

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.advice.project import open_model
+from tests.training.phase import state
+from thaw.advice.tournament.choice_files import FittedHead
+from thaw.advice.tournament.development import development
+from thaw.advice.tournament.fold_training import FoldTrainer
+from thaw.advice.tournament.training_candidates import head_alone, trainings
+from thaw.data.packed_store import PackedStore
+from thaw.data.split_names import TEST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.advice.project import Opened
+    from thaw.training.linear_paths import Kind
+
+
+def trainer(opened: Opened, fit: Kind = "logistic", strength: float = 0.01) -> FoldTrainer:
+    """Return a trainer of the tiny project."""
+    images = development(opened.context.data, 1000, seed=0)
+    head = FittedHead(fit, strength, is_compared=True)
+    return FoldTrainer.start(
+        opened.context, opened.classifier, opened.spec.preprocessing, images, head
+    )
+
+
+@pytest.mark.parametrize("fit", ["logistic", "svm", "lda"])
+def test_the_head_alone_predicts_the_images_of_the_fold(project: Path, fit: Kind) -> None:
+    opened = open_model()
+    found = trainer(opened, fit)
+    result = found.result(head_alone(opened.context.params.unfreeze, 7), 0)
+    assert result.losses.shape == (len(found.fold.predict),)
+    assert result.right.mean() > 0.6  # the classes differ in colour
+    assert result.price == 0.0
+
+
+def test_training_changes_the_predictions_and_not_the_model(project: Path) -> None:
+    opened = open_model()
+    before = copy.deepcopy(state(opened.classifier))
+    found = trainer(opened)
+    started = copy.deepcopy(state(found.classifier))
+    settings = opened.context.params.unfreeze.model_copy(update={"lr": 0.01, "batch_norm": "auto"})
+    alone = found.result(head_alone(settings, 7), 0)
+    trained = [found.result(each, 2) for each in trainings(settings, 7)]
+    assert all(len(each.losses) == len(alone.losses) for each in trained)
+    assert any(not np.array_equal(each.losses, alone.losses) for each in trained)
+    assert all(each.price == 1.0 for each in trained)
+    for model, known in ((opened.classifier, before), (found.classifier, started)):
+        assert all((value == known[name]).all() for name, value in state(model).items())
+
+
+def test_the_same_training_gives_the_same_losses(project: Path) -> None:
+    opened = open_model()
+    way = trainings(opened.context.params.unfreeze, 7)[0]
+    first, second = (trainer(opened).result(way, 1) for _ in range(2))
+    assert first.losses.tolist() == second.losses.tolist()
+
+
+def test_no_image_of_the_test_split_is_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, read = open_model(), set()
+    original = PackedStore._content
+
+    def recorded(store: PackedStore, image_id: int) -> object:
+        read.add(image_id)
+        return original(store, image_id)
+
+    monkeypatch.setattr(PackedStore, "_content", recorded)
+    trainer(opened).result(trainings(opened.context.params.unfreeze, 7)[0], 1)
+    assert read
+    assert not read & set(opened.context.data.manifest.ids(TEST))
