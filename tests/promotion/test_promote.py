@@ -212,6 +212,8 @@ def test_a_promotion_that_is_not_possible_is_refused_with_one_line(local: Shop) 
         offer(local, "missing")
     with pytest.raises(ThawError, match="moves that alias itself"):
         promotion.promote(local.params, local.prepared, PromotionRequest(name, "previous"))
+    with pytest.raises(ThawError, match="--to Champion: the alias looks like 'champion'"):
+        promotion.promote(local.params, local.prepared, PromotionRequest(name, "Champion", 1))
     with pytest.raises(ThawError, match="is not a valid alias: start with a letter"):
         commands.history(local.params.tracking, name, "a/b")
     for alias in ("latest", "Latest", "v2", "V10"):

@@ -14,7 +14,7 @@ from thaw.data.image_reader import ImageReader
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.batch_prediction import predict_folder
-from thaw.serving.image_files import find_images, read_image
+from thaw.serving.image_files import find_images, read_image, refuse_output
 
 COUNT = 4
 
@@ -48,6 +48,12 @@ def test_images_are_found_by_name_in_all_visible_folders(folder: Path) -> None:
     (folder.parent / "empty").mkdir()
     with pytest.raises(ThawError, match="holds no image"):
         find_images(folder.parent / "empty")
+
+
+def test_an_output_that_is_a_folder_is_named_as_one(folder: Path) -> None:
+    for out in (folder, folder / "sub, ü"):
+        with pytest.raises(ThawError, match=f"^--out: {out} is a folder: give the path of a file$"):
+            refuse_output("models:/x/1", folder, out)
 
 
 def test_thumbnails_of_a_file_server_are_not_predicted(folder: Path) -> None:

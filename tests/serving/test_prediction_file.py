@@ -62,6 +62,33 @@ def test_rows_of_an_earlier_run_are_kept(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", ["hard link", "link", "torn link"])
+def test_a_run_that_continues_does_not_write_through_links(path: Path, kind: str) -> None:
+    kept = path.with_name("kept.csv")
+    if kind == "hard link":
+        kept.hardlink_to(path)
+    else:
+        path.rename(kept)
+        path.symlink_to(kept.name)
+    if kind == "torn link":
+        kept.write_bytes(kept.read_bytes()[:-3])
+    before = kept.read_bytes()
+    with opened(path) as results:
+        results.add(["third.png"], ROWS[:1])
+    assert kept.read_bytes() == before
+    assert not path.is_symlink()
+    names = NAMES[:1] if kind == "torn link" else NAMES
+    assert [row["path"] for row in read(path)] == [*names, "third.png"]
+
+
+def test_a_run_without_new_images_leaves_the_file_as_it_is(path: Path) -> None:
+    path.rename(path.with_name("kept.csv"))
+    path.symlink_to("kept.csv")
+    with opened(path) as results:
+        assert results.done == set(NAMES)
+    assert path.is_symlink()
+
+
 def check_torn(path: Path, content: bytes, length: int) -> None:
     """Check what remains of a file that ends after ``length`` bytes."""
     header = content.index(b"\n") + 1

@@ -12,6 +12,7 @@ from thaw.config.loading import PARAMS_FILE
 from thaw.config.machine_limits import refuse_too_many_processes
 from thaw.config.store_addresses import refuse_unusable_stores
 from thaw.errors import ThawError
+from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.system.files import resolved
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def refuse_unusable_parameters(params: Params) -> None:
     """Raise if a path, an address or a number of processes cannot be used on this machine.
 
-    Folders of outputs that are links are refused, too.
+    Folders of outputs that are links, and images in outputs, are refused, too.
 
     Raises:
         ThawError: names the parameter.
@@ -34,6 +35,7 @@ def refuse_unusable_parameters(params: Params) -> None:
     ):
         _refuse_unreadable(key, path)
     overlaps.refuse_overlaps(params)
+    refuse_linked_outputs(params)
     output_folders.refuse_links()
     refuse_too_many_processes(params)
     refuse_unusable_stores(params)

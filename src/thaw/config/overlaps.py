@@ -72,28 +72,40 @@ def refuse_overlaps(params: Params) -> None:
     keys: dict[Path, list[str]] = {}
     for key, path in _inputs(params):
         keys.setdefault(path, []).append(key)
+    outputs = outputs_of(params)
     lines = [
         f"{PARAMS_FILE}: {names[0]}: {overlap}: move your files to a folder of their "
         f"own and set {' and '.join(names)}"
         for path, names in keys.items()
-        if (overlap := overlap_of(path, params))
+        if (overlap := overlap_with(path, outputs))
     ]
     if lines:
         raise ThawError("\n".join(lines))
 
 
 def overlap_of(path: Path, params: Params) -> str | None:
-    """Return how an input overlaps with an output of the project; None if it does not.
+    """Return how an input overlaps with an output of the project; see :func:`overlap_with`."""
+    return overlap_with(path, outputs_of(params))
 
-    The text names both paths and the program that writes the output.
-    """
-    stores = [
+
+def outputs_of(params: Params) -> list[Output]:
+    """Return all outputs of the project, with links inside of them and stores on this disk."""
+    return [
+        *OUTPUTS,
+        *_links_inside(STAGE_OUTPUTS),
         *_local_store(params.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", ""), "MLflow"),
         *_local_store(params.search.storage, "`thaw search`"),
     ]
+
+
+def overlap_with(path: Path, outputs: Iterable[Output]) -> str | None:
+    """Return how an input overlaps with one of ``outputs``; None if it does not.
+
+    The text names both paths and the program that writes the output.
+    """
     # `dvc add` may have replaced a file by a link into its cache: the place of the link counts.
     is_cached = is_link_into_cache(path)
-    for output in (*OUTPUTS, *_links_inside(STAGE_OUTPUTS), *stores):
+    for output in outputs:
         relation = relation_of(path.parent if is_cached else path, output.path)
         if relation and not (is_cached and relation == "contains"):
             return (
@@ -130,12 +142,23 @@ def refuse_output(out: Path, option: str, inputs: Iterable[tuple[str, Path]] = (
             )
 
 
+def refuse_folder(out: Path, option: str) -> None:
+    """Raise if the output file of a verb is an existing folder.
+
+    Raises:
+        ThawError: names the folder.
+    """
+    if out.is_dir():
+        raise ThawError(f"{option}: {out} is a folder: give the path of a file")
+
+
 def refuse_to_replace(out: Path, option: str, marks: Iterable[bytes], what: str) -> None:
     """Raise if ``out`` exists and does not contain all of ``marks``, as files of kind ``what`` do.
 
     Raises:
         ThawError: names the file.
     """
+    refuse_folder(out, option)
     try:
         content = out.read_bytes() if out.exists() else None
     except OSError as error:

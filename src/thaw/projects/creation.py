@@ -125,8 +125,8 @@ def _refuse_overlaps(params: Params) -> None:
     for path in (params.data.path, params.data.root):
         if overlap := overlap_of(Path(path), params):
             raise ThawError(
-                f"--images: {overlap}: move the images to a folder of their own, for example "
-                f"{IMAGES} in the project, and give that"
+                f"--images: {overlap}: choose another DIR, or move the images to a folder of their "
+                f"own, for example {IMAGES} in the project, and give that"
             )
 
 

@@ -21,6 +21,8 @@ from thaw.promotion.protections import minimum_rule, off_note, protections_off
 from thaw.promotion.rule_result import RuleResult
 from thaw.promotion.scoring import score_version
 from thaw.registry import names
+from thaw.registry.alias_names import refuse_similar_alias
+from thaw.registry.aliases import aliases
 from thaw.registry.champion_history import approved_versions, rollback_version
 from thaw.registry.fetch import Version, resolve
 from thaw.registry.ledger import Ledger
@@ -77,12 +79,14 @@ def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report
 
     Raises:
         ConflictError: the alias was moved while the gate ran.
-        ThawError: the request is not valid, there is no such version, its files are not those of
+        ThawError: the request is not valid, its alias looks like another one, there is no such
+            version, its files are not those of
             the registered model, it has the alias already, the alias or its version was removed, or
             there is no test split to score on.
     """
     request.check()
     client, _ = connect(params.tracking)
+    refuse_similar_alias(request.alias, aliases(client, request.name))
     ledger = Ledger(client, request.name, request.alias, params.promote.public_keys)
     ledger.signer()  # raises before the gate runs if the decision could not be signed
     candidate = find_candidate(ledger, request.version)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
+from thaw.ingest.labels import similarity_keys
+from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _ALIAS = re.compile(r"[A-Za-z][\w-]*")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # MLflow refuses to move them
@@ -29,3 +36,27 @@ def check_alias(alias: str) -> None:
         )
     if _RESERVED.fullmatch(alias):
         raise ThawError(f"{alias!r} is reserved by MLflow, as are v1, v2 ...: choose another alias")
+
+
+def refuse_similar_alias(alias: str, existing: Collection[str]) -> None:
+    """Raise if ``alias`` looks like another one: a promotion would be compared with no version.
+
+    Some databases take names that differ in case as one name. ``existing`` are the aliases of the
+    model; one of them is compared with the names of thaw's own aliases only.
+
+    Raises:
+        ThawError: names the alias that was meant, perhaps.
+    """
+    own = (CHAMPION, CHALLENGER, PREVIOUS)
+    for other in own if alias in existing else dict.fromkeys((*own, *existing)):
+        if alias != other and _keys(alias) & _keys(other):
+            raise ThawError(
+                f"--to {alias}: the alias looks like {other!r}, and is not the same: give {other}, "
+                "or a different name"
+            )
+
+
+def _keys(alias: str) -> set[str]:
+    """Return texts of which aliases that look alike, or differ in accents, share at least one."""
+    parts = unicodedata.normalize("NFKD", alias).replace("\u0131", "i")  # a dotless i
+    return similarity_keys("".join(char for char in parts if not unicodedata.combining(char)))

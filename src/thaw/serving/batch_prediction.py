@@ -106,7 +106,8 @@ def _only_writer(out: Path) -> AbstractContextManager[None]:
 
     The file of the lock is in the folder for temporary files: a lock beside ``out`` would remain.
     """
-    name = hashlib.sha256(os.fsencode(out.resolve())).hexdigest()[:32]
+    place = out.parent.resolve() / out.name  # a link itself is replaced
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:32]
     folder = Path(tempfile.gettempdir()) / f"thaw-{os.getuid()}"
     return only_process(folder / f"{name}.lock", f"thaw predict --out {out}")
 

@@ -106,8 +106,9 @@ def refuse_output(model_uri: str, images: Path | None, out: Path) -> None:
     """Refuse an output that would change the model, or be read as an image of ``images``.
 
     Raises:
-        ThawError: ``out`` is such a path; the message names both paths.
+        ThawError: ``out`` is such a path, and the message names both; or it is a folder.
     """
+    overlaps.refuse_folder(out, "--out")
     inputs = [] if model_uri.startswith(PREFIX) else [("the model", Path(model_uri))]
     if images is not None and out.name.lower().endswith(EXTENSIONS):
         inputs.append(("images", images))

@@ -1,7 +1,8 @@
 """Write predictions to a CSV file, and to a JSON file beside it that describes them.
 
 A killed run leaves complete rows and perhaps an incomplete last one. The next run removes the
-incomplete row and continues.
+incomplete row and continues in a new file, which replaces the old one: a link or hard link in its
+place is replaced, and the file that it leads to stays as it is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from thaw.errors import ThawError
 from thaw.system.csv_text import csv_text
@@ -43,6 +44,7 @@ class PredictionFile:
         self._owner = owner
         self._classes = classes
         self._drift: dict[str, Any] = dict.fromkeys(DRIFT)
+        self._stream: TextIO | None = None
         self._columns = [*FIRST_COLUMNS, *(f"p_{label}" for label in classes)]
         self.done = self._resume()
         if not self.done:
@@ -50,13 +52,13 @@ class PredictionFile:
         self.describe({"complete": False})
 
     def __enter__(self) -> PredictionFile:
-        self._stream = self._path.open("a", newline="", encoding="utf-8")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
 
     def add(self, paths: Sequence[str], probabilities: Tensor) -> None:
         """Append a row for each of ``paths`` from its probabilities (N, classes), and flush.
@@ -76,6 +78,7 @@ class PredictionFile:
             )
         )
         try:
+            self._stream = self._stream or self._open()
             self._stream.write(text)
             self._stream.flush()
         except OSError as error:
@@ -83,6 +86,11 @@ class PredictionFile:
                 f"{self._path} cannot be written: {error.strerror}; run the same command again to "
                 "continue"
             ) from error
+
+    def _open(self) -> TextIO:
+        """Return the stream of a copy that has replaced the file: other names keep the old one."""
+        write_whole(self._path, self._path.read_bytes())
+        return self._path.open("a", newline="", encoding="utf-8")
 
     def describe(self, summary: dict[str, Any]) -> None:
         """Write the JSON file from the owner and ``summary``.

@@ -19,6 +19,7 @@ from thaw.ingest import dvc_ignore, file_states, pack_size, quarantine, report, 
 from thaw.ingest.checks import class_problems
 from thaw.ingest.duplicates import near_groups
 from thaw.ingest.labels import similarity_problems
+from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.ingest.listing import shown_path
 from thaw.ingest.notes import source_notes
 from thaw.ingest.packing import pack
@@ -134,6 +135,7 @@ def main() -> None:
     die_with_parent()
     params = load(Params)
     overlaps.refuse_overlaps(params)
+    refuse_linked_outputs(params)
     output_folders.refuse_links()
     with only_process(project_paths.SCRATCH / "prepare.lock", "the stage prepare"):
         _prepare(params)
