@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-gpu test-wheel test-services soak check docs format bench bench-gpu ui clean
+.PHONY: help run test test-gpu test-wheel test-services soak check check-deploy docs format bench bench-gpu ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
-	@rm -f $(VENV)/.installed-dev $(VENV)/.installed-services $(VENV)/.installed-bench
+	@rm -f $(VENV)/.installed-dev $(VENV)/.installed-services $(VENV)/.installed-deploy $(VENV)/.installed-bench
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
@@ -25,6 +25,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-services: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[services]'
+	@touch $@
+
+$(VENV)/.installed-deploy: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[deploy]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
@@ -63,6 +67,9 @@ check: $(VENV)/.installed-dev  ## Lint, types, import rules, structure, language
 
 docs: $(VENV)/.installed-dev  ## Build the documentation into site/: open site/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
+check-deploy: $(VENV)/.installed-deploy  ## Check the files in deploy/ with the validators of their formats
+	python -m tools.check_deploy
 
 format: $(VENV)/.installed-dev  ## Format the code and fix what can be fixed
 	ruff format .

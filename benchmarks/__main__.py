@@ -40,6 +40,9 @@ TARGETS = {
     "prefetching": Target(
         "cpu_prefetching", "3 min", "training on a CPU with batches prepared in a thread"
     ),
+    "services": Target(
+        "team_servers", "90 min", "work on real servers: overhead, kills, restarts, errors, outages"
+    ),
     "drift": Target("drift_scores", "5 min", "drift scores of shifted digits"),
     "checksums": Target("checksum_cost", "1 min", "what the comparison with checksums costs"),
 }

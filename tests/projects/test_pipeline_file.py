@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from ruamel.yaml import YAML
 
 from thaw.errors import ThawError
 from thaw.projects.creation import template
 from thaw.projects.pipeline_file import converted_pipeline
+from thaw.stages.evaluate import MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +33,33 @@ def test_own_stages_and_entries_stay(tmp_path: Path) -> None:
     assert "thaw stage evaluate" in text
     path.write_text(text)
     assert converted_pipeline(path) == text
+
+
+def test_own_artifacts_stay_beside_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text("stages: {}\nartifacts:\n  labels: {path: labels.csv}\n")
+    converted = YAML().load(converted_pipeline(path))
+    assert set(converted["artifacts"]) == {"labels", "model"}
+
+
+@pytest.mark.parametrize("artifacts", ["", "artifacts:\n", "artifacts: [a]\n"])
+def test_a_pipeline_without_artifacts_gets_the_model(tmp_path: Path, artifacts: str) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text(f"stages: {{}}\n{artifacts}")
+    assert converted_pipeline(path) == template("dvc.yaml.template")
+
+
+def test_the_pipeline_of_the_installed_thaw_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text(template("dvc.yaml.template"))
+    assert converted_pipeline(path) == template("dvc.yaml.template")
+
+
+def test_the_artifact_of_the_pipeline_is_the_folder_of_the_registered_model() -> None:
+    content = YAML().load(template("dvc.yaml.template"))
+    folder = content["artifacts"]["model"]["path"]
+    assert folder == str(MODEL)
+    assert f"{folder}/model.safetensors" in content["stages"]["fold_bn"]["outs"]
 
 
 @pytest.mark.parametrize("text", ["", "- a", "stages: 3", "stages: {"])

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from tests.promotion.interrupted import died_before_the_alias
 from tests.promotion.moves import moved, seen, versions
-from tests.promotion.offering import offer
+from tests.promotion.offering import kinds, offer
 from thaw.cli import main as cli
 from thaw.errors import ThawError
 from thaw.promotion import commands
@@ -36,6 +36,26 @@ def test_the_exit_code_of_promote_is_one_after_a_refusal(local: Shop) -> None:
             assert run(cli.app, [verb, "--model", name]).exit_code == 0
         assert run(cli.app, ["copy", f"models:/{name}@champion", "codes2"]).exit_code == 0
     assert local.aliases("codes2") == {"challenger": 1}
+
+
+@pytest.mark.usefixtures("tuned")
+def test_a_dry_run_tells_what_the_gate_says_and_changes_nothing(local: Shop) -> None:
+    name = "dry"
+    for quality in ("good", "bad", "same"):
+        local.register(name, quality)
+    before = local.client.get_model_version(name, "3").tags
+    with contextlib.chdir(local.folder):
+        run = CliRunner().invoke
+        command = ["promote", "--model", name, "--dry-run"]
+        assert run(cli.app, [*command, "2"]).exit_code == 1
+        passed = run(cli.app, [*command, "3"])
+        assert passed.exit_code == 0
+        assert "dry run: nothing is recorded, and no alias moves" in passed.output
+        forced = run(cli.app, [*command, "2", "--force", "--reason", "why"])
+        assert "leave one out" in str(forced.exception)
+    assert local.aliases(name) == {"champion": 1, "challenger": 3}
+    assert kinds(local, name) == ["first"]
+    assert local.client.get_model_version(name, "3").tags == before
 
 
 @pytest.mark.parametrize(

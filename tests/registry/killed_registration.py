@@ -25,14 +25,14 @@ from thaw.tracking.result_run import ResultRun
 NAME = "classifier"
 
 
-def evaluate(model: str, data: str) -> None:
+def evaluate(model: str, data: str, name: str = NAME) -> None:
     """Do what the stage evaluate does with the tracking server and the registry."""
     params = load(Params)
     digest = sealed_digest(Path(model))
     tracked = ResultRun(params, data, digest)
     with tracked.stage("evaluate"), tracked.active():
         tracked.complete("a note", params.data, data)
-        register(NAME, Path(model), ModelRecord(digest, {"accuracy": 0.5}), image())
+        register(name, Path(model), ModelRecord(digest, {"accuracy": 0.5}), image())
 
 
 def promote(version: int, model: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from tests.project import Project, environment
+from thaw.system.processes import die_with_parent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +19,7 @@ _SMALL = {
     "warmup_head__epochs": 3,
     "unfreeze__depth": 1,
     "unfreeze__epochs": 1,
-    "fold_bn__epochs": 0,
+    "fold_bn__epochs": 1,
 }
 _IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 
@@ -35,24 +38,54 @@ class Colleague(Project):
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**environment(), **self._variables},
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=_end_with_pytest,
         )
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the commands."""
+        return {**environment(), **self._variables}
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run a command, check its exit code, and return its output."""
+        start = time.monotonic()
         shown = super().run(*command, code=code)
+        print(f"{time.monotonic() - start:6.1f} s  {' '.join(command)}")
         self.output += shown
         return shown
+
+    def copied_to(self, folder: Path) -> Colleague:
+        """Return a copy of the project, with its own cache of DVC."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Colleague(folder, self._variables)
+
+    def tag(self, name: str) -> None:
+        """Tag the last commit, as GTO registers a version of a model."""
+        self.run("git", *_IDENTITY, "tag", "--annotate", name, "--message", name)
 
     def commit(self, message: str) -> None:
         """Commit all files of the project."""
         self.run("git", "add", "--all")
         self.run("git", *_IDENTITY, "commit", "--quiet", "--message", message)
+
+
+def _end_with_pytest() -> None:
+    """Make the kernel end this process when pytest is killed; ctrl-C ends it, too."""
+    die_with_parent({})
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def digits_project(folder: Path, variables: dict[str, str]) -> Colleague:
+    """Return the digits of this repository in ``folder``, committed, for a short run."""
+    Project(folder)
+    project = Colleague(folder, variables)
+    project.set(**_SMALL)
+    project.commit("start")
+    return project
 
 
 def new_project(folder: Path, photos: Path, variables: dict[str, str]) -> Colleague:
@@ -62,13 +95,3 @@ def new_project(folder: Path, photos: Path, variables: dict[str, str]) -> Collea
     project.set(**_SMALL)
     project.commit("start")
     return project
-
-
-def files_with(texts: list[str], *folders: Path) -> list[str]:
-    """Return the files below ``folders`` that contain one of ``texts``."""
-    return [
-        str(path)
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file() and any(text.encode() in path.read_bytes() for text in texts)
-    ]

@@ -5,39 +5,44 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services import colleague
+from tests.services.colleague import Colleague
+from tests.services.secret_search import places_of_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.services.conftest import Servers
+    from tests.services.servers import Servers
 
 pytestmark = pytest.mark.services
 
 
 def test_a_fresh_clone_pulls_the_results_and_has_nothing_to_do(
-    servers: Servers, photos: Path, tmp_path: Path
+    servers: Servers, digits: Colleague, tmp_path: Path
 ) -> None:
     servers.store.create_bucket("team-data")
-    project = colleague.new_project(tmp_path / "colours", photos, servers.variables)
-    project.run("dvc", "remote", "add", "--default", "team", "s3://team-data/colours")
-    project.run("dvc", "repro")
-    project.commit("result")
+    project = digits.copied_to(tmp_path / "a")
+    project.run("dvc", "remote", "add", "--default", "team", "s3://team-data/digits")
+    project.commit("remote")
+    project.tag("model@v1.0.0")
     project.run("dvc", "push", "--run-cache")
 
-    colleague.Colleague(tmp_path, servers.variables).run("git", "clone", "--quiet", "colours", "b")
+    Colleague(tmp_path, servers.variables).run("git", "clone", "--quiet", "a", "b")
     shutil.rmtree(project.folder / ".dvc" / "cache")
-    clone = colleague.Colleague(tmp_path / "b", servers.variables)
+    clone = Colleague(tmp_path / "b", servers.variables)
     clone.run("dvc", "pull")
     assert "Data and pipelines are up to date" in clone.run("dvc", "repro")
     assert clone.digests() == project.digests()
+    clone.run("dvc", "artifacts", "get", str(project.folder), "model", "--out", "model")
+    for name in ("model.json", "model.safetensors", "statistics.safetensors"):
+        original = project.folder / "models/fold_bn/merged" / name
+        assert (clone.folder / "model" / name).read_bytes() == original.read_bytes()
 
-    project.set(warmup_head__lr=0.02)
+    project.set(fold_bn__lr=0.0002)
     project.run("dvc", "repro")
-    project.commit("faster")
+    project.commit("slower")
     project.run("dvc", "push", "--run-cache")
     clone.run("git", "pull", "--quiet")
     shown = clone.run("dvc", "repro", "--pull")
     assert "Running stage" not in shown
     assert clone.digests() == project.digests()
-    assert colleague.files_with(servers.secrets, project.folder, clone.folder) == []
+    assert places_of_secrets(servers, [project, clone]) == []

@@ -1,56 +1,103 @@
 from __future__ import annotations
 
-import sys
+import json
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from tests.services import colleague
+from tests.services.secret_search import places_of_secrets
+from tools.services.server_process import HOST, ServerProcess, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.services.conftest import Servers
+    from tests.services.colleague import Colleague
+    from tests.services.servers import Servers
 
 pytestmark = pytest.mark.services
 
-_STORED = """
-import sys, mlflow
-client = mlflow.MlflowClient()
-experiment = client.get_experiment_by_name("colours")
-print(experiment.artifact_location)
-for run in client.search_runs([experiment.experiment_id]):
-    print(run.data.to_dictionary(), run.info.to_proto())
-    mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path=sys.argv[1])
-"""
+_CHAMPION = "models:/classifier@champion"
 
 
-def test_a_project_uses_servers_that_only_environment_variables_name(
-    servers: Servers, photos: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def project(digits: Colleague, tmp_path_factory: pytest.TempPathFactory) -> Colleague:
+    """The digits with two versions in the registry: the champion and a challenger."""
+    copy = digits.copied_to(tmp_path_factory.mktemp("verbs") / "project")
+    copy.set(fold_bn__lr=0.001)
+    copy.commit("faster")
+    assert "as @challenger" in copy.run("dvc", "repro")
+    copy.commit("second")
+    return copy
+
+
+def test_the_digits_are_registered_on_the_servers_and_have_nothing_to_do(
+    servers: Servers, digits: Colleague
 ) -> None:
-    project = colleague.new_project(tmp_path / "colours", photos, servers.variables)
-    project.run("dvc", "repro")
-    project.commit("first")
-    assert "Data and pipelines are up to date" in project.run("dvc", "status")
-    assert "@champion" in project.run("thaw", "status")
-    assert any(key.endswith("model.safetensors") for key in servers.store.keys("mlflow-artifacts"))
+    assert "Data and pipelines are up to date" in digits.run("dvc", "status")
+    assert "@champion" in digits.run("thaw", "status")
+    keys = servers.store.keys(servers.mlflow.artifacts)
+    for name in ("model.safetensors", "MLmodel", "pipeline/dvc.lock"):
+        assert any(key.endswith(name) for key in keys)
+    assert not list(digits.folder.glob("mlruns/*.db"))
 
-    project.set(warmup_head__lr=0.02)
-    project.commit("faster")
-    assert "as @challenger" in project.run("dvc", "repro")
-    project.commit("second")
-    project.run("thaw", "promote", "--force", "--reason", "60 images are too few for the gate")
-    table = tmp_path / "predicted.csv"
-    project.run("thaw", "predict", "models:/colours@champion", str(photos), "--out", str(table))
-    assert len(table.read_text().splitlines()) == 1 + 60
+
+def test_every_verb_of_the_registry_works_on_the_servers(
+    servers: Servers, project: Colleague
+) -> None:
+    project.run("thaw", "promote", "--force", "--reason", "a short training")
     project.run("thaw", "rollback", "--reason", "to try it")
-    history = project.run("thaw", "history")
-    assert "60 images" in " ".join(history.split())
-    assert "to try it" in " ".join(history.split())
+    history = project.run("thaw", "history", "--verify")
+    assert "rollback, version 2 to 1" in history
+    assert "3 rows, verified" in history
+    project.run("thaw", "copy", _CHAMPION, "production")
+    assert "@challenger" in project.run("thaw", "status", "--model", "production")
+    project.run("thaw", "repair")
+    project.run("thaw", "report")
 
-    copied = tmp_path / "runs"
-    project.run(sys.executable, "-c", _STORED, str(copied))
-    assert not any(secret in project.output for secret in servers.secrets)
-    assert (copied / "pipeline" / "dvc.lock").exists()
-    assert colleague.files_with(servers.secrets, project.folder, copied) == []
-    assert not list(project.folder.glob("mlruns/*.db"))
+
+def test_a_model_of_the_servers_predicts_serves_and_is_trained_further(
+    servers: Servers, project: Colleague, photos: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "predicted.csv"
+    project.run("thaw", "predict", _CHAMPION, str(photos), "--out", str(table))
+    assert len(table.read_text().splitlines()) == 1 + 60
+
+    image = next(photos.glob("red/*.png")).read_bytes()
+    answer = _served(servers, project, _CHAMPION, image, tmp_path)
+    assert answer["model"] == "models:/classifier/1"
+
+    other = colleague.new_project(tmp_path / "colours", photos, servers.variables)
+    other.set(backbone__weights=_CHAMPION)
+    other.run("dvc", "repro", "warmup_head")
+    spec = json.loads((other.folder / "models/warmup_head/model.json").read_text())
+    assert any("models:/classifier/1" in str(parent) for parent in spec["parents"])
+    assert places_of_secrets(servers, [project, other]) == []
+
+
+def _served(
+    servers: Servers, project: Colleague, model: str, image: bytes, folder: Path
+) -> dict[str, object]:
+    """Return what `thaw serve` answers for one image."""
+    port = free_port()
+    log = folder / "serve.log"
+    service = ServerProcess(
+        ["thaw", "serve", model, "--port", str(port)], project.environment(), log
+    )
+    try:
+        service.wait_until(lambda: _is_ready(port))
+        answer = requests.post(f"http://{HOST}:{port}/predict", files={"image": image}, timeout=30)
+        answer.raise_for_status()
+    finally:
+        service.stop()
+    project.output += log.read_text()
+    found: dict[str, object] = answer.json()
+    return found
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return requests.get(f"http://{HOST}:{port}/healthz", timeout=2).ok
+    except requests.RequestException:
+        return False

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
+from cryptography.fernet import Fernet
 
 from tools.services.server_process import HOST, ServerProcess, free_port
 
@@ -37,7 +38,8 @@ class MlflowServer:
         store.create_bucket(_BUCKET)
         accounts = folder / "accounts.ini"
         accounts.write_text(_accounts(database.create_database("mlflow_accounts")))
-        environment = {
+        self.log = folder / "mlflow.log"
+        self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **store.variables,
             "PGPASSWORD": database.password,
@@ -46,21 +48,43 @@ class MlflowServer:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
+            "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+            "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
         }
-        command = [
+        self._command = [
             *[sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"],
             *["--host", HOST, "--port", str(port), "--workers", "1"],
             *["--backend-store-uri", database.create_database("mlflow")],
             *["--artifacts-destination", f"s3://{_BUCKET}"],
         ]
-        self._server = ServerProcess(command, environment, folder / "mlflow.log")
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, at first or after :meth:`kill`, on the same port."""
+        self._server = ServerProcess(self._command, self._environment, self.log)
         self._server.wait_until(self._is_healthy)
+
+    def kill(self) -> None:
+        """Kill the server. Runs and artifacts stay in PostgreSQL and S3."""
+        self._server.kill()
 
     def create_account(self, name: str, password: str) -> None:
         """Create an account without special rights."""
+        self._post("users/create", {"username": name, "password": password})
+
+    def create_webhook(self, url: str, secret: str) -> None:
+        """Make the server call ``url`` when an alias is set; ``secret`` signs the calls."""
+        event = {"entity": "MODEL_VERSION_ALIAS", "action": "CREATED"}
+        self._post(
+            "webhooks", {"name": "champion", "url": url, "events": [event], "secret": secret}
+        )
+
+    def _post(self, path: str, content: dict[str, Any]) -> None:
+        """Send a request as the administrator."""
         answer = requests.post(
-            f"{self.uri}/api/2.0/mlflow/users/create",
-            json={"username": name, "password": password},
+            f"{self.uri}/api/2.0/mlflow/{path}",
+            json=content,
             auth=(_ADMIN, self._admin_password),
             timeout=30,
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
 
 import boto3
+import requests
 
+from tools.services.s3_server import FAULTS
 from tools.services.server_process import HOST, ServerProcess, answers, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -24,8 +28,10 @@ class ObjectStore:
         self.endpoint = f"http://{HOST}:{port}"
         # moto accepts any key. Tests search files for this one.
         self.secret = "s3-secret-of-the-tests"
-        command = [sys.executable, "-m", "moto.server", "--host", HOST, "--port", str(port)]
-        self._server = ServerProcess(command, os.environ, folder / "s3.log")
+        self.log = folder / "s3.log"
+        command = [sys.executable, "-m", "tools.services.s3_server", str(port)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._server = ServerProcess(command, environment, self.log)
         self._server.wait_until(lambda: answers(port))
 
     @property
@@ -48,9 +54,29 @@ class ObjectStore:
         pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
+    def buckets(self) -> list[str]:
+        """Return the names of all buckets."""
+        return [bucket["Name"] for bucket in self._client().list_buckets()["Buckets"]]
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """Return the content of an object."""
+        return bytes(self._client().get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    @contextlib.contextmanager
+    def faults(self, rate: float) -> Iterator[None]:
+        """Answer 500 to this part of the requests, chosen at random, during the block."""
+        self._set_faults(rate)
+        try:
+            yield
+        finally:
+            self._set_faults(0.0)
+
     def stop(self) -> None:
         """Stop the server; its objects are gone."""
         self._server.stop()
+
+    def _set_faults(self, rate: float) -> None:
+        requests.put(f"{self.endpoint}{FAULTS}{rate}", timeout=30).raise_for_status()
 
     def _client(self) -> boto3.client:
         return boto3.client(

@@ -41,6 +41,7 @@ class Postgres:
         self._system_user = _SYSTEM_USER if os.geteuid() == 0 else None
         self.password = secrets.token_urlsafe(12)
         self.port = free_port()
+        self.log = folder / "postgres.log"
         self._create_cluster()
         self._server = self._start()
 
@@ -54,6 +55,12 @@ class Postgres:
                 psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
             )
         return f"postgresql://{_USER}@{HOST}:{self.port}/{name}"
+
+    def dump(self, name: str) -> bytes:
+        """Return the content of a database as SQL."""
+        return subprocess.run(
+            [str(self._programs / "pg_dump"), self._address(name)], check=True, capture_output=True
+        ).stdout
 
     def restart(self) -> None:
         """Stop the server, which ends all connections, and start it on the same port."""
@@ -100,7 +107,7 @@ class Postgres:
         server = ServerProcess(
             command,
             environment,
-            self._folder / "postgres.log",
+            self.log,
             user=self._system_user,
             stop_signal=signal.SIGINT,  # "fast": ends the connections; SIGTERM waits for them
         )

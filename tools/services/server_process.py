@@ -24,8 +24,8 @@ _STOP_TIMEOUT = 20
 class ServerProcess:
     """A running server; its output is in ``log``.
 
-    ``stop_signal`` is the one that the server takes as the request to stop now. On Linux the kernel
-    kills the server when the process that started it is killed.
+    ``stop_signal`` is the one that the server takes as the request to stop now. A second process
+    kills the server and its children when the process that started them is killed.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class ServerProcess:
                 group=user,
                 extra_groups=None if user is None else [],
             )
+        self._watcher = _kill_afterwards(self._process.pid)
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
         """Wait until ``is_ready()`` returns true.
@@ -78,13 +79,36 @@ class ServerProcess:
             self._process.send_signal(self._stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_TIMEOUT)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the server and its children, as a crash of the machine would."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        assert self._watcher.stdin is not None
+        self._watcher.kill()
+        self._watcher.stdin.close()
+        self._watcher.wait()
 
     def _end_of_output(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-30:])
+
+
+def _kill_afterwards(group: int) -> subprocess.Popen[bytes]:
+    """Start a process that kills the process group ``group`` when this process has ended.
+
+    It waits for the end of a pipe that only this process holds open. The signal that Linux sends
+    when a parent ends (`PR_SET_PDEATHSIG`) reaches the server, but not the server's children.
+    """
+    return subprocess.Popen(
+        ["sh", "-c", f"cat > /dev/null; kill -s KILL -- -{group}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # ctrl-C must not end it
+    )
 
 
 def free_port() -> int:

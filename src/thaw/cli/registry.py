@@ -30,6 +30,9 @@ def promote(
         bool, typer.Option("--force", help="Promote even if the gate refuses.")
     ] = False,
     reason: Annotated[str, typer.Option(help="Text for the history.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run the gate only; record and move nothing.")
+    ] = False,
     device: _Device = "auto",
 ) -> None:
     """Compare a version with the champion; promote it if the gate passes (else exit code 1)."""
@@ -39,7 +42,8 @@ def promote(
     from thaw.promotion.promote import PromotionRequest
 
     name = model or params.tracking.registered_model
-    request = PromotionRequest(name, to, version, force, reason, choose_device(device))
+    chosen = choose_device(device)
+    request = PromotionRequest(name, to, version, force, reason, chosen, dry_run)
     if not commands.promote(params, PREPARED, request):
         raise typer.Exit(1)
 

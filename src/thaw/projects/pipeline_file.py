@@ -15,6 +15,8 @@ from thaw.system.stage_names import STAGES
 if TYPE_CHECKING:
     from pathlib import Path
 
+_OF_THAW = ("stages", "plots", "artifacts")  # entries of the template
+
 
 def converted_pipeline(path: Path) -> str:
     """Return the text of ``dvc.yaml`` for the installed tool.
@@ -28,18 +30,28 @@ def converted_pipeline(path: Path) -> str:
     if not path.exists():
         return text
     content = _read(path)
-    own = {name: stage for name, stage in content["stages"].items() if name not in STAGES}
-    others = {key: value for key, value in content.items() if key not in {"stages", "plots"}}
-    if not own and not others:
-        return text
     yaml = YAML()
     yaml.width = 100
     merged = yaml.load(text)
+    own = {name: stage for name, stage in content["stages"].items() if name not in STAGES}
+    artifacts = _own_artifacts(content, merged["artifacts"])
+    others = {key: value for key, value in content.items() if key not in _OF_THAW}
+    if not own and not artifacts and not others:
+        return text
     merged["stages"].update(own)
+    merged["artifacts"].update(artifacts)
     merged.update(others)
     stream = StringIO()
     yaml.dump(merged, stream)
     return stream.getvalue()
+
+
+def _own_artifacts(content: dict[str, Any], shipped: dict[str, Any]) -> dict[str, Any]:
+    """Return the artifacts that the user has added or changed."""
+    found = content.get("artifacts")
+    if not isinstance(found, dict):  # DVC refuses other types
+        return {}
+    return {name: entry for name, entry in found.items() if entry != shipped.get(name)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _console = Console(highlight=False)
 
 
 def promote(params: Params, prepared: Path, request: PromotionRequest) -> bool:
-    """Promote a version and print the gate's table; return whether the alias was moved."""
+    """Promote a version and print the gate's table; return whether the gate let it pass."""
     from thaw.promotion import gate_table
     from thaw.promotion import promote as promotion
 
@@ -39,6 +39,9 @@ def promote(params: Params, prepared: Path, request: PromotionRequest) -> bool:
         report = promotion.promote(params, prepared, request)
     gate_table.show(report, _console)
     _print(f"{report.verdict}: {report.summary}")
+    if request.dry_run:
+        _print("dry run: nothing is recorded, and no alias moves")
+        return report.verdict != REFUSED
     if report.verdict == REFUSED:
         _print(_next_steps(report))
         return False

@@ -48,7 +48,8 @@ class PromotionRequest:
     """A version and the alias that it is to get.
 
     ``version`` is None for the challenger. ``force`` promotes even if the gate refuses, and needs a
-    ``reason``. ``device`` computes the scores; by default it is a GPU if there is one.
+    ``reason``. ``device`` computes the scores; by default it is a GPU if there is one. ``dry_run``
+    runs the gate only: nothing is recorded, and no alias moves.
     """
 
     name: str
@@ -57,13 +58,19 @@ class PromotionRequest:
     force: bool = False
     reason: str = ""
     device: torch.device | None = None
+    dry_run: bool = False
 
     def check(self) -> None:
         """Raise if the request cannot be carried out.
 
         Raises:
-            ThawError: force has no reason, or thaw moves the alias itself.
+            ThawError: force has no reason or is combined with a dry run, or thaw moves the alias
+                itself.
         """
+        if self.force and self.dry_run:
+            raise ThawError(
+                "--dry-run shows what the gate says, which --force ignores: leave one out"
+            )
         if self.force and not self.reason.strip():
             raise ThawError('--force needs a reason: --force --reason "..."')
         if self.alias in {CHALLENGER, PREVIOUS}:
@@ -75,6 +82,7 @@ class PromotionRequest:
 def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report:
     """Run the gate on the version of ``request``, record the result, and move the alias if allowed.
 
+    A dry run ends after the gate.
     ``prepared`` is the folder of the prepared data.
 
     Raises:
@@ -88,12 +96,14 @@ def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report
     client, _ = connect(params.tracking)
     refuse_similar_alias(request.alias, aliases(client, request.name))
     ledger = Ledger(client, request.name, request.alias, params.promote.public_keys)
-    ledger.signer()  # raises before the gate runs if the decision could not be signed
+    if not request.dry_run:
+        ledger.signer()  # raises before the gate runs if the decision could not be signed
     candidate = find_candidate(ledger, request.version)
     if candidate.has_lost_champion and not request.force:
         raise ThawError(f"{request.name}: {_lost_champion(candidate)}")
     report = run_gate(params, prepared, candidate, request)
-    record_result(candidate, report)
+    if not request.dry_run:
+        record_result(candidate, report)
     return report
 
 

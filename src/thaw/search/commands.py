@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from thaw.errors import ThawError
 from thaw.registry.starting_model import parent_of, starting_model
 from thaw.search import attempt, confirmation, search_space, storage, tables
 from thaw.search.first_trials import enqueue_first_trials
+from thaw.search.outages import repeated_after_outage, wait_until_it_answers
 from thaw.search.study import find_study, open_study, ranked_trials
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
@@ -31,6 +34,8 @@ from thaw.system.locks import only_process
 from thaw.system.process_group import process_group
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import optuna
     import torch
     from optuna.storages import RDBStorage
@@ -97,9 +102,9 @@ def run(prepared: Path, trials: int, workers: Workers, name: str) -> None:
             arguments = [
                 "--study", study.study_name, "--trials", str(trials), "--prepared", str(prepared)
             ]  # fmt: skip
-            launch = params.launch.of_worker()
+            launch, wait = params.launch.of_worker(), partial(wait_until_it_answers, connected)
             count = workers.number(len(devices), process_group(launch).processes)
-            pool = WorkerPool(count, launch, folder, arguments, devices)
+            pool = WorkerPool(count, launch, folder, arguments, devices, wait)
             status = _run_workers(pool, study, definition, connected, log)
         _print(study, definition, connected)
     if status == "KILLED":
@@ -168,7 +173,7 @@ def _run_workers(
     """Run the workers to their end and log it; return the status of the MLflow run."""
     status = "FAILED"
     try:
-        _watch(pool, study, definition, log)
+        _watch(pool, partial(_look, study, definition, connected, log))
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -182,23 +187,33 @@ def _run_workers(
     return status
 
 
-def _watch(
-    pool: WorkerPool, study: optuna.Study, definition: StudyDefinition, log: StudyLog
-) -> None:
+def _watch(pool: WorkerPool, look: Callable[[Live | None], None]) -> None:
     """Show a live table in a terminal, otherwise print a line per trial, until all is done."""
-    if not _console.is_terminal:
-        with pool.running():
-            while pool.is_running():
-                log.update(print_each=True)
-                time.sleep(_POLL_INTERVAL)
-        log.update(print_each=True)
-        return
-    with Live(console=_console, auto_refresh=False, transient=True) as live, pool.running():
+    with contextlib.ExitStack() as stack:
+        view = Live(console=_console, auto_refresh=False, transient=True)
+        live = stack.enter_context(view) if _console.is_terminal else None
+        stack.enter_context(pool.running())
         while pool.is_running():
-            log.update(print_each=False)
-            live.update(tables.best_trials(study, definition), refresh=True)
+            look(live)
             time.sleep(_POLL_INTERVAL)
-    log.update(print_each=False)
+    look(None)
+
+
+def _look(
+    study: optuna.Study,
+    definition: StudyDefinition,
+    connected: RDBStorage,
+    log: StudyLog,
+    live: Live | None,
+) -> None:
+    """Log the trials that have finished, and show them; wait for the database if it is away."""
+
+    def look() -> None:
+        log.update(print_each=not _console.is_terminal)
+        if live is not None:
+            live.update(tables.best_trials(study, definition), refresh=True)
+
+    repeated_after_outage(connected, look)
 
 
 def _winner(study: optuna.Study, definition: StudyDefinition, connected: RDBStorage) -> int:

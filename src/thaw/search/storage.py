@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from thaw.errors import ThawError
+from thaw.search.outages import StorageAwayError, is_outage
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def connect(storage: str) -> HeartbeatStorage:
         opened = HeartbeatStorage(url, {"connect_timeout": 10})
         _create_lock_row(opened.engine)
     except (SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, OptunaError) as error:
-        raise ThawError(
+        kind = StorageAwayError if is_outage(error) else ThawError
+        raise kind(
             f"search.storage: {_without_password(url)} cannot be used: {_reason(error)}"
         ) from error
     return opened
@@ -122,12 +124,14 @@ def explain_failures(storage: str) -> Iterator[None]:
     """Replace errors of the database within the block by a message of one line.
 
     Raises:
-        ThawError: the database stopped answering.
+        StorageAwayError: the server of the database does not answer.
+        ThawError: the database failed for another reason.
     """
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise ThawError(
+        kind = StorageAwayError if is_outage(error) else ThawError
+        raise kind(
             f"search.storage: {_without_password(url_of(storage))} stopped answering: "
             f"{_reason(error)}; the same command continues the search"
         ) from error

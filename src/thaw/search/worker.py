@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,8 +25,9 @@ from thaw.config.backbone_weights import trial_params
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.search import attempt, confirmation, storage, study, trial, trial_queue
+from thaw.search import attempt, confirmation, outages, storage, study, trial, trial_queue
 from thaw.search.epoch_reporter import EpochReporter
+from thaw.search.outages import StorageAwayError
 from thaw.search.rank_messages import broadcast
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial_context import open_trial_context
@@ -168,7 +170,19 @@ def _say_end(current: optuna.Study, number: int) -> None:
 
 
 def main() -> None:
-    """Work on the study that the command line names."""
+    """Work on the study that the command line names.
+
+    The exit code is ``outages.EXIT_CODE`` if the database does not answer: another worker can
+    continue later.
+    """
+    try:
+        _work()
+    except StorageAwayError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(outages.EXIT_CODE)
+
+
+def _work() -> None:
     die_with_parent()
     parser = argparse.ArgumentParser()
     for name, kind in (("study", str), ("number", int), ("trials", int), ("prepared", Path)):

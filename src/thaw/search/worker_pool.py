@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from thaw.errors import EXIT_CODE, ThawError
+from thaw.search import outages
 from thaw.system.environment import clean
 from thaw.system.launching import ENVIRONMENT, accelerate_command
 from thaw.system.process_group import process_group
 from thaw.system.processes import cores, die_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from thaw.config.process_sections import Launch
@@ -33,6 +34,7 @@ class WorkerPool:
 
     ``arguments`` are those of ``thaw.search.worker``. ``devices`` are names of GPUs, as in
     CUDA_VISIBLE_DEVICES; the workers take turns on them. Without any, a worker sees no GPU.
+    ``wait_for_storage`` returns when the database of the studies answers, or raises.
     """
 
     count: int
@@ -40,6 +42,7 @@ class WorkerPool:
     folder: Path
     arguments: list[str]
     devices: tuple[str, ...] = ()
+    wait_for_storage: Callable[[], None] = lambda: None
     _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
 
@@ -55,7 +58,9 @@ class WorkerPool:
             self._stop()
 
     def is_running(self) -> bool:
-        """Return whether any worker still runs; start those again that were killed.
+        """Return whether any worker still runs; start those again that another one can replace.
+
+        These are the ones that were killed, and those whose database was away for a while.
 
         Raises:
             ThawError: a worker failed by itself; the message is the worker's own.
@@ -68,9 +73,12 @@ class WorkerPool:
             if code == 0:
                 continue
             self._deaths[number] = self._deaths.get(number, 0) + 1
-            was_killed = code < 0 or code > 128
-            if not was_killed or self._deaths[number] > _MAX_DEATHS:
+            was_killed, lost_storage = code < 0 or code > 128, code == outages.EXIT_CODE
+            is_replaced = was_killed or lost_storage
+            if not is_replaced or self._deaths[number] > _MAX_DEATHS:
                 raise ThawError(self._failure_message(number, code))
+            if lost_storage:
+                self.wait_for_storage()
             self._start(number)
         return bool(self._processes)
 
@@ -118,7 +126,7 @@ class WorkerPool:
         path = self._log_file(number)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        if code == EXIT_CODE and errors:
+        if code in {EXIT_CODE, outages.EXIT_CODE} and errors:
             return errors[-1]
         last = next((line for line in reversed(lines) if line.strip()), "nothing")
         return f"worker {number} ended with exit code {code}; its last output: {last} ({path})"

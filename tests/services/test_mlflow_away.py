@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.services import colleague
+from tests.services.outage import train_through_outage
+from tests.services.secret_search import places_of_secrets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.services.servers import Servers
+
+pytestmark = pytest.mark.services
+
+_SECONDS = 60.0
+_STALL = 5.0  # seconds; `make bench TARGETS=services` measures it on a machine without other work
+
+
+def test_a_server_that_is_killed_for_a_minute_loses_no_point_and_stops_no_training(
+    servers: Servers, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in servers.variables.items():
+        monkeypatch.setenv(name, value)
+    project = colleague.new_project(tmp_path / "colours", photos, servers.variables)
+    project.set(backbone__name="lenet5", backbone__weights="none", tracking__experiment="away")
+    project.commit("small")
+    outage = train_through_outage(project, servers.mlflow, _SECONDS)
+    print(outage)
+    assert outage.points > 100
+    assert (outage.missing, outage.wrong) == (0, 0)
+    assert outage.longest_pause < outage.usual_pause + _STALL
+    assert places_of_secrets(servers, [project]) == []

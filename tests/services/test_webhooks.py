@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from mlflow.tracking import MlflowClient
+
+from tools.check_deploy import DEPLOY
+from tools.services.server_process import HOST, ServerProcess, answers, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.services.servers import Servers
+
+pytestmark = pytest.mark.services
+
+_SECRET = "secret-of-the-webhook"
+
+
+def test_a_new_champion_runs_the_command_of_the_receiver_and_a_forged_call_does_not(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in servers.variables.items():
+        monkeypatch.setenv(name, value)
+    called = tmp_path / "called"
+    port = free_port()
+    receiver = ServerProcess(
+        [
+            *[sys.executable, "-m", "uvicorn", "--app-dir", str(DEPLOY / "webhooks")],
+            *["--host", HOST, "--port", str(port), "receiver:app"],
+        ],
+        {
+            **os.environ,
+            "WEBHOOK_SECRET": _SECRET,
+            "ON_CHAMPION": f'echo "$MODEL $VERSION" >> {called}',
+        },
+        tmp_path / "receiver.log",
+    )
+    url = f"http://{HOST}:{port}/webhook"
+    try:
+        receiver.wait_until(lambda: answers(port))
+        assert requests.post(url, json={"entity": "model"}, timeout=10).status_code == 401
+        servers.mlflow.create_webhook(url, _SECRET)
+        client = MlflowClient(servers.mlflow.uri)
+        client.create_registered_model("hooked")
+        client.create_model_version("hooked", source="s3://nowhere/x")
+        client.set_registered_model_alias("hooked", "challenger", "1")
+        client.set_registered_model_alias("hooked", "champion", "1")
+        deadline = time.monotonic() + 60
+        while not called.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert called.read_text() == "hooked 1\n"
+    finally:
+        receiver.stop()
+    assert _SECRET.encode() not in servers.database.dump("mlflow")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.settings import PARAMS
+from thaw.system.process_group import process_group
+from tools import check_deploy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEPLOY = check_deploy.DEPLOY
+
+
+def test_each_file_is_checked_by_a_validator() -> None:
+    checked = {argument for command in check_deploy.commands(DEPLOY) for argument in command}
+    others = {"README.md", "example.env", "receiver.py"}
+    files = [path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert {path.name for path in files if str(path) not in checked} <= others
+
+
+def test_the_example_names_each_variable_of_the_compose_file() -> None:
+    text = (DEPLOY / "compose/compose.yaml").read_text()
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    lines = (DEPLOY / "compose/example.env").read_text().splitlines()
+    assert used == {line.split("=")[0] for line in lines if "=" in line and line[0] != "#"}
+
+
+def test_no_container_may_write_to_its_root_or_gain_rights() -> None:
+    services = YAML(typ="safe").load((DEPLOY / "compose/compose.yaml").read_text())["services"]
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+    assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((DEPLOY / "kubernetes").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_pods_run_without_root_rights_on_a_read_only_root(path: Path) -> None:
+    pods = [
+        document["spec"]["template"]["spec"]
+        for document in YAML(typ="safe").load_all(path.read_text())
+        if "template" in document["spec"]
+    ]
+    assert pods
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_images_do_not_run_as_root() -> None:
+    text = (DEPLOY / "containers/Dockerfile").read_text()
+    targets = re.split(r"^FROM .* AS ", text, flags=re.MULTILINE)[1:]
+    users = {part.split()[0]: re.findall(r"^USER (\S+)", part, re.MULTILINE) for part in targets}
+    assert users == {
+        "packages": [],
+        "base": [],
+        "train": ["10001"],
+        "serve": ["10001"],
+        "mlflow": ["10001"],
+    }
+
+
+def test_the_script_of_a_machine_writes_a_configuration_that_stages_accept(tmp_path: Path) -> None:
+    text = (DEPLOY / "machine.sh").read_text()
+    script = tmp_path / "machine.sh"
+    script.write_text(text.replace("/tmp/thaw-machine.yaml", str(tmp_path / "machine.yaml")))
+    for name in ("dvc", "thaw"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n')
+        program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    launch = PARAMS.launch.model_copy(
+        update={"processes": "auto", "config": str(tmp_path / "machine.yaml")}
+    )
+    for rank in ("0", "1"):
+        subprocess.run(["sh", script, rank, "2", "10.0.0.1", "4"], env=environment, check=True)
+        group = process_group(launch)
+        assert (group.processes, group.machines) == (8, 2)
+    stages = ["warmup_head", "unfreeze", "fold_bn", "evaluate"]
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "dvc repro prepare",
+        *(f"dvc repro --single-item --force {stage}" for stage in stages),
+        *(f"thaw stage {stage}" for stage in stages),
+    ]
+
+
+def test_a_broken_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken.sh"
+    broken.write_text("if\n")
+    monkeypatch.setattr(check_deploy, "commands", lambda _: [["bash", "-n", str(broken)]])
+    assert check_deploy.main() == 1
