@@ -80,7 +80,7 @@ bench: $(VENV)/.installed-$(if $(filter method,$(TARGETS)),bench,dev)  ## Measur
 
 bench-gpu:  ## Measure figures on a GPU: OPTIONS="--only bare"; WHEELS=DIR installs packages from there, without network
 	$(if $(WHEELS),$(PYTHON) -m pip install --quiet --upgrade --no-index --no-deps --target .bench-site $(WHEELS)/*.whl)
-	PYTHONPATH=$(CURDIR)/src:$(CURDIR)/.bench-site $(PYTHON) -m benchmarks.gpu $(OPTIONS)
+	PYTHONPATH=$(CURDIR)/src:$(CURDIR)/.bench-site:$$PYTHONPATH $(PYTHON) -m benchmarks.gpu $(OPTIONS)
 
 ui: $(VENV)/.installed  ## Open the MLflow UI on this project's store: http://127.0.0.1:5000
 	thaw ui

@@ -12,7 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.gpu.inputs import photograph
+from benchmarks.gpu.photographs import photograph
 
 _BOUNDARY = "thaw-benchmark"
 

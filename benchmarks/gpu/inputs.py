@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 
+from benchmarks.gpu.photographs import DISTINCT, photograph
 from tests import settings
 from thaw.data.loading import ImageSource
 from thaw.data.packed_store import PackedStore, PackWriter
@@ -106,25 +106,13 @@ def write_model(folder: Path, backbone: str) -> None:
     directory.save(model, spec, folder)
 
 
-def write_photographs(folder: Path, count: int, size: tuple[int, int] = (320, 256)) -> None:
-    """Write JPEG files of smooth noise, ``size`` pixels wide and high."""
-    folder.mkdir()
-    for number in range(count):
-        photograph(number, size).save(folder / f"{number:06d}.jpg", quality=90)
-
-
-def photograph(seed: int, size: tuple[int, int]) -> Image.Image:
-    """Return an image of smooth noise."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (32, 40, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-
-
 def packed_source(folder: Path, count: int, **augmentation: float) -> ImageSource:
     """Return packed images of 320 x 256 pixels as inputs of a network."""
     folder.mkdir()
+    pixels = [np.asarray(photograph(number)) for number in range(min(count, DISTINCT))]
     with PackWriter(folder, settings.prepare(encoding="raw", short_side=256)) as writer:
         for number in range(count):
-            writer.add(np.asarray(photograph(number % 512, (320, 256))))
+            writer.add(pixels[number % len(pixels)])
     ids = np.arange(count, dtype=np.int64)
     augment = settings.augment(**augmentation)
     return ImageSource(PackedStore(folder), ids, ids % CLASSES, PREPROCESSING, 0, augment)

@@ -37,7 +37,7 @@ class Figure:
     """A row of the table: a value with its unit, and the value to reach, if there is one.
 
     ``at_most`` says that a lower value is better. ``note`` says how it was measured. A row whose
-    value and limit are texts has them in ``texts``.
+    value and limit are texts has them in ``texts``. ``group`` is the name of its group.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Figure:
     at_most: bool = False
     note: str = ""
     texts: tuple[str, str] | None = None
+    group: str = ""
 
     @property
     def reached(self) -> bool | None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
-from benchmarks.gpu.inputs import SIZE, Row, options, seconds, write_model, write_photographs
+from benchmarks.gpu.inputs import SIZE, Row, options, seconds, write_model
+from benchmarks.gpu.photographs import write_photographs
 from benchmarks.result_tables import markdown
 from thaw.serving.batch_decoding import decoded
 from thaw.serving.batch_prediction import predict_folder
@@ -52,17 +53,22 @@ def _rows_of_size(given: Options, size: tuple[int, int]) -> list[Row]:
             whole = _predict(scratch, "images", f"{number}.csv", given, computing)
             predict.append(given.images / (whole - start))
     ratios = [p / min(d, f) for p, d, f in zip(predict, decode, forward, strict=True)]
-    of = f"{size[0]} x {size[1]} pixels, {given.backbone}, {given.precision}"
+    pixels = f"{size[0]} x {size[1]} pixels"
+    of = f"{pixels}, {given.backbone}, {given.precision}"
     return [
         Row(
             f"`thaw predict` over min(decode on all cores, bare forward), {of}",
             "0.9",
             f"{statistics.median(ratios):.2f}",
         ),
-        Row("  predict, without the start", "", f"{statistics.median(predict):.0f} images/s"),
-        Row("  decode on all cores", "", f"{statistics.median(decode):.0f} images/s"),
         Row(
-            f"  bare forward, batches of {given.batch}",
+            f"  predict, without the start, {pixels}",
+            "",
+            f"{statistics.median(predict):.0f} images/s",
+        ),
+        Row(f"  decode on all cores, {pixels}", "", f"{statistics.median(decode):.0f} images/s"),
+        Row(
+            f"  bare forward, batches of {given.batch}, beside {pixels}",
             "",
             f"{statistics.median(forward):.0f} images/s",
         ),

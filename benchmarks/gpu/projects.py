@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,13 +78,21 @@ def run_stages(project: Path, stages: Iterable[str] = STAGES, *, cpu: bool = Fal
 
 def stage_command(stage: str) -> list[str]:
     """Return the command that runs a stage."""
-    return [sys.executable, "-P", "-c", _COMMAND, "stage", stage]
+    return command("stage", stage)
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command `thaw`, which need not be installed."""
+    return [sys.executable, "-P", "-c", _COMMAND, *arguments]
 
 
 def environment(*, cpu: bool = False) -> dict[str, str]:
     """Return the variables of a stage, which finds the package of this checkout."""
     paths = [str(_ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # A machine whose containers write no bytecode would compile all imports in every process.
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    found.setdefault("PYTHONPYCACHEPREFIX", str(Path(tempfile.gettempdir(), "thaw-bytecode")))
     return {**found, "CUDA_VISIBLE_DEVICES": ""} if cpu else found
 
 

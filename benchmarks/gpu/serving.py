@@ -21,8 +21,8 @@ from rich.console import Console
 
 from benchmarks.gpu.inputs import Row, options, write_model
 from benchmarks.gpu.predicting import forward_rate
+from benchmarks.gpu.projects import command, environment
 from benchmarks.result_tables import markdown
-from tests.project import environment
 from thaw.serving.computing import choose_computing
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _CLIENTS, _PROCESSES = 64, 8
 _PORT = 18_641
 _BATCHES = (1, 8, 32, 64, 128, 256)
 _IMAGES = (1, 16)  # in a request
+_START = 180.0  # seconds
 
 
 def rows(given: Options) -> list[Row]:
@@ -65,25 +66,25 @@ def _rows_of_requests(given: Options, images: int, bare: float) -> list[Row]:
     served_rates = [images * len(one["latencies"]) / given.seconds for one in answers]
     latencies = [latency for one in answers for latency in one["latencies"]] or [np.nan]
     p50, p99 = np.percentile(latencies, [50, 99]) * 1e3
-    rate = statistics.median(served_rates)
+    rate, each = statistics.median(served_rates), f"{images} images a request"
     return [
         Row(
-            f"`thaw serve`, {_CLIENTS} clients, {images} images a request, over the bare forward",
+            f"`thaw serve`, {_CLIENTS} clients, {each}, over the bare forward",
             "0.7",
             f"{rate / bare:.2f}",
         ),
-        Row("  served", "", f"{rate:.0f} images/s"),
-        Row("  latency of a request, median and p99", "", f"{p50:.0f} and {p99:.0f} ms"),
-        Row("  errors", "0", str(sum(one["errors"] for one in answers))),
+        Row(f"  served, {each}", "", f"{rate:.0f} images/s"),
+        Row(f"  latency, {each}, median and p99", "", f"{p50:.0f} and {p99:.0f} ms"),
+        Row(f"  errors, {each}", "0", str(sum(one["errors"] for one in answers))),
     ]
 
 
 def load(images: int, seconds: float) -> dict[str, Any]:
     """Return the latencies and errors of 64 clients, in 8 processes, that ask without a pause."""
-    command = [sys.executable, "-m", "benchmarks.gpu.clients", str(_PORT)]
-    command += [str(_CLIENTS // _PROCESSES), str(int(seconds)), str(images)]
+    client = [sys.executable, "-m", "benchmarks.gpu.clients", str(_PORT)]
+    client += [str(_CLIENTS // _PROCESSES), str(int(seconds)), str(images)]
     started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(_PROCESSES)
+        subprocess.Popen(client, stdout=subprocess.PIPE, text=True) for _ in range(_PROCESSES)
     ]
     parts = [json.loads(process.communicate()[0]) for process in started]
     return {
@@ -95,21 +96,27 @@ def load(images: int, seconds: float) -> dict[str, Any]:
 @contextlib.contextmanager
 def served(model: Path, given: Options) -> Iterator[None]:
     """Run `thaw serve` while the context is open."""
-    command = ["thaw", "serve", str(model), "--port", str(_PORT), "--queue", "4096"]
-    command += ["--device", given.device, "--precision", given.precision]
-    process = subprocess.Popen(command, env=environment())
+    options = ["--port", str(_PORT), "--queue", "4096"]
+    options += ["--device", given.device, "--precision", given.precision]
+    process = subprocess.Popen(command("serve", str(model), *options), env=environment())
     try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                connection = http.client.HTTPConnection("127.0.0.1", _PORT, timeout=5)
-                connection.request("GET", "/healthz")
-                if connection.getresponse().status == 200:
-                    break
+        end = time.monotonic() + _START
+        while not _answers():
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("thaw serve did not start")
             time.sleep(0.1)
         yield
     finally:
         process.terminate()
         process.wait()
+
+
+def _answers() -> bool:
+    with contextlib.suppress(OSError):
+        connection = http.client.HTTPConnection("127.0.0.1", _PORT, timeout=5)
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    return False
 
 
 if __name__ == "__main__":

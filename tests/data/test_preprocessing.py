@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from tests import settings
+from thaw.data import preprocessing as module
 from thaw.data.packed_images import read_packed
 from thaw.data.packed_store import PackedStore, PackWriter
 from thaw.data.preprocessing import Preprocessing
@@ -207,3 +208,14 @@ def test_packed_images_are_resized_in_parts_where_memory_is_bounded(
     store = PackedStore(tmp_path)
     expected = config.resize([store.read(number) for number in range(9)])
     assert int((whole.int() - expected.int()).abs().max()) <= 2
+
+
+def test_mean_and_deviation_are_copied_to_a_gpu_once() -> None:
+    made = module._statistics_on_gpu((0.5, 0.4, 0.3), (0.1, 0.2, 0.3), torch.device("cpu"))
+    expected = module._statistics((0.5, 0.4, 0.3), (0.1, 0.2, 0.3), torch.device("cpu"))
+    for one, other in zip(made, expected, strict=True):
+        assert torch.equal(one, other)
+        assert one.shape == (1, 3, 1, 1)
+        assert not one.is_inference()
+    again = module._statistics_on_gpu((0.5, 0.4, 0.3), (0.1, 0.2, 0.3), torch.device("cpu"))
+    assert again[0] is made[0]

@@ -111,3 +111,15 @@ def test_only_the_first_images_and_every_second_position_are_observed_where_so_a
     part = images()[:10, :, ::2, ::2].double()
     np.testing.assert_allclose(moments["0"].mean, part.mean((0, 2, 3)), atol=1e-6)
     assert moments["0"].count == 10 * 8 * 8
+
+
+def test_moments_are_added_up_on_the_device_of_the_values() -> None:
+    with torch.device("meta"):  # reading a value there is an error, as it is slow on a GPU
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        values = torch.zeros(2, 3, 8, 8)
+    with observed(network, ["1"], ["0"], first=1, stride=2) as moments:
+        network(values)
+        network(values)
+    assert {one.total.device.type for one in moments.values()} == {"meta"}
+    together = moments["1"] + moments["1"]
+    assert together.count == 2 * moments["1"].count == 2 * 2 * 9

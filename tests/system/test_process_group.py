@@ -7,7 +7,7 @@ import pytest
 from thaw.config.process_sections import Launch
 from thaw.errors import ThawError
 from thaw.system import process_group as module
-from thaw.system.process_group import ProcessGroup, process_group
+from thaw.system.process_group import ProcessGroup, process_group, refuse_more_than_gpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +69,18 @@ def test_a_missing_file_and_another_number_of_processes_are_refused(tmp_path: Pa
         ThawError, match=r"processes is 4, but num_processes in .* is 8: set .*auto"
     ):
         process_group(Launch(processes=4, config=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("processes", "machines", "fits"), [(1, 1, True), (2, 2, True), (4, 2, False), (2, 1, False)]
+)
+def test_processes_do_not_share_a_gpu(
+    processes: int, machines: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "gpu_count", lambda: 1)
+    group = ProcessGroup(processes, machines)
+    if fits:
+        refuse_more_than_gpus(group)
+        return
+    with pytest.raises(ThawError, match=r"launch\.processes: 2 processes on a machine with 1 GPU,"):
+        refuse_more_than_gpus(group)

@@ -12,6 +12,7 @@ from tests.training import phase
 from tests.training.greedy import greedy
 from tests.training.test_learner import batch
 from thaw.training import loop, trainable_state
+from thaw.training import step_choices as module
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.learner import Learner
 from thaw.training.observer import Observer
@@ -168,3 +169,32 @@ def test_two_processes_agree_on_the_pieces_that_fit_in_both(
     out = phase.two_ranks(tmp_path_factory)
     parts = [int(load_file(out / f"parts-{rank}.safetensors")["parts"]) for rank in range(2)]
     assert parts == [4, 4]  # one image at a time: what the second process can hold
+
+
+@pytest.mark.parametrize("is_deterministic", [True, False])
+def test_on_a_device_backward_passes_are_strict_where_the_network_allows_it(
+    is_deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain: list[bool] = []
+    monkeypatch.setattr(module, "use_plain_attention", lambda: plain.append(True))
+    monkeypatch.setattr(Rehearsal, "is_deterministic", lambda _: is_deterministic)
+    model = phase.model(2, "frozen")
+    runtime = replace(tiny.runtime(), asynchronous=True)
+    learner = Learner(runtime, model, batch(8).targets.numpy(), SETUP, 0)
+    rehearsal = Rehearsal(runtime, model, learner, batch(8), {})
+    StepChooser(runtime, SETUP, None, lambda: rehearsal, 1).apply(learner, 100)
+    assert learner.step.is_strict is is_deterministic
+    assert plain == [] if is_deterministic else [True]
+
+
+def test_on_a_cpu_nothing_is_tried_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tried(_: Rehearsal) -> bool:
+        raise AssertionError("a CPU is deterministic")
+
+    monkeypatch.setattr(Rehearsal, "is_deterministic", tried)
+    model = phase.model(2, "frozen")
+    runtime = tiny.runtime()
+    learner = Learner(runtime, model, batch(8).targets.numpy(), SETUP, 0)
+    rehearsal = Rehearsal(runtime, model, learner, batch(8), {})
+    StepChooser(runtime, SETUP, None, lambda: rehearsal, 1).apply(learner, 100)
+    assert not learner.step.is_strict

@@ -6,6 +6,7 @@ same.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -166,8 +167,26 @@ class Preprocessing(BaseModel):
         return inputs * std + mean
 
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        mean, std = (torch.tensor(values, device=device) for values in (self.mean, self.std))
-        return mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)
+        of_device = _statistics_on_gpu if device.type == "cuda" else _statistics
+        return of_device(self.mean, self.std, device)
+
+
+def _statistics(
+    mean: Sequence[float], std: Sequence[float], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (1, 3, 1, 1) on ``device``."""
+    both = (torch.tensor(values, device=device) for values in (mean, std))
+    first, second = (values.view(1, 3, 1, 1) for values in both)
+    return first, second
+
+
+@functools.cache
+def _statistics_on_gpu(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return what :func:`_statistics` returns, copied once: each copy waits for the GPU."""
+    with torch.inference_mode(mode=False):
+        return _statistics(mean, std, device)
 
 
 def _cut_ends(images: Tensor) -> Tensor:

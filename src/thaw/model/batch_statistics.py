@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Moments:
-    """Count, sum and sum of squares of the values of each channel: float64 (C,)."""
+    """Count, sum and sum of squares of the values of each channel: float64 (C,).
+
+    The sums stay on the device of the values: reading them for each layer would make a GPU wait.
+    """
 
     count: int
     total: Tensor
@@ -35,16 +38,17 @@ class Moments:
         # loses no digits in float32, as sums of squares do.
         inputs = values.detach().float()
         _, mean, deviation = torch.native_batch_norm(inputs, None, None, None, None, True, 0.0, 0.0)  # noqa: FBT003
-        mean, inverse = mean.double().cpu(), deviation.double().cpu()
+        mean, inverse = mean.double(), deviation.double()
         variance = torch.where(inverse > 0, inverse**-2, 0.0)  # constant channel: inverse is 0
         self.count += count
         self.total += mean * count
         self.squares += (variance + mean.square()) * count
 
     @classmethod
-    def empty(cls, channels: int) -> Moments:
+    def empty(cls, channels: int, device: torch.device | None = None) -> Moments:
         """Return the moments of no values."""
-        return cls(0, torch.zeros(channels).double(), torch.zeros(channels).double())
+        zeros = torch.zeros(channels, dtype=torch.float64, device=device)
+        return cls(0, zeros, zeros.clone())
 
     def __add__(self, other: Moments) -> Moments:
         """Return the moments of both sets of values together."""
@@ -55,12 +59,12 @@ class Moments:
     @property
     def mean(self) -> NDArray[np.float64]:
         """The mean (C,)."""
-        return (self.total / self.count).numpy()
+        return (self.total / self.count).cpu().numpy()
 
     @property
     def std(self) -> NDArray[np.float64]:
         """The standard deviation (C,)."""
-        variance = (self.squares / self.count).numpy() - self.mean**2
+        variance = (self.squares / self.count).cpu().numpy() - self.mean**2
         return np.sqrt(np.maximum(variance, 0.0))
 
 
@@ -98,7 +102,7 @@ def observed(
 
     def add(name: str, values: Tensor) -> None:
         if name not in moments:
-            moments[name] = Moments.empty(values.shape[1])
+            moments[name] = Moments.empty(values.shape[1], values.device)
         values = values[:first]
         if values.ndim == 4 and stride > 1:
             # The kernel is five times as slow on a tensor that is not contiguous.

@@ -70,6 +70,21 @@ def process_group(settings: ProcessSettings) -> ProcessGroup:
     return group
 
 
+def refuse_more_than_gpus(group: ProcessGroup) -> None:
+    """Raise if two processes would share a GPU, which their communication does not allow.
+
+    Raises:
+        ThawError: this machine has fewer GPUs than processes.
+    """
+    processes, gpus = group.on_this_machine, gpu_count()
+    if processes > gpus:
+        raise ThawError(
+            f"params.yaml: launch.processes: {processes} processes on a machine with {gpus} "
+            f"{'GPU' if gpus == 1 else 'GPUs'}, each of which computes for one: set auto, or "
+            "hide the GPUs (CUDA_VISIBLE_DEVICES=) to compute on the CPU"
+        )
+
+
 def _group(content: Mapping[str, Any], path: str) -> ProcessGroup:
     kind = str(content.get("distributed_type", "NO")).upper()
     processes, machines = content.get("num_processes", 1), content.get("num_machines", 1)

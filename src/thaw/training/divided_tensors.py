@@ -51,10 +51,12 @@ def whole(tensor: Tensor) -> Tensor:
 def divided_like(example: Tensor, value: Tensor) -> Tensor:
     """Return ``value``, which all processes have, on the device of ``example`` and divided as it.
 
-    Nothing is exchanged between the processes.
+    Nothing is exchanged between the processes, and the program does not wait for the copy.
     """
+    if example.is_cuda:
+        value = value.pin_memory().to(example.device, non_blocking=True)
     if not is_divided(example):
-        return value.to(example.device)
+        return value
     from torch.distributed.tensor import distribute_tensor
 
     like: Any = example

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import torch
 from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.training import regularization
+from thaw.training.determinism import only_deterministic
 from thaw.training.divided_tensors import whole
 from thaw.training.parameter_groups import parameters_of
 
@@ -62,10 +64,12 @@ class OptimizerStep:
         )
         self._first_failure = torch.full((), _NONE, dtype=torch.int64, device=runtime.device)
         self._one = torch.ones((), device=runtime.device)
+        self.is_strict = False  # see thaw.training.determinism
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of ``loss``, scaled in fp16, to those of the parameters."""
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        with only_deterministic() if self.is_strict else contextlib.nullcontext():
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def take(self, epoch: int, step: int, number: int) -> None:
         """Update the weights from their gradients, and clear the gradients.

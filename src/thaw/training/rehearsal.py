@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.training import trainable_state
+from thaw.training import determinism, trainable_state
 from thaw.training.batch_pieces import pieces, size_of_pieces
 from thaw.training.out_of_memory import is_out_of_memory
 
@@ -74,6 +74,28 @@ class Rehearsal:
             if self.runtime.device.type == "cuda":
                 torch.cuda.set_per_process_memory_fraction(1.0, self.runtime.device)
                 torch.cuda.empty_cache()
+        return True
+
+    def is_deterministic(self) -> bool:
+        """Return whether every operation of a backward pass has a deterministic kernel.
+
+        All processes of a sharded training must ask together.
+
+        Raises:
+            RuntimeError: the pass failed for another reason.
+        """
+        size = self.learner.piece_size
+        self.learner.step.is_strict = True
+        try:
+            network = self.learner.bare.train()
+            self.learner.accumulate(pieces(self.batch, size)[0], self.batch.total, network)
+        except RuntimeError as error:
+            if not determinism.is_refusal(error):
+                raise
+            return False
+        finally:
+            self.learner.step.is_strict = False
+            self._restore()
         return True
 
     def seconds(self) -> float:

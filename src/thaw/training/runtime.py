@@ -21,7 +21,7 @@ from thaw.data.loading import BatchPart, Source, batch_parts
 from thaw.data.prefetching import delayed
 from thaw.errors import ThawError
 from thaw.system.console import progress
-from thaw.system.process_group import process_group
+from thaw.system.process_group import process_group, refuse_more_than_gpus
 from thaw.training.divided_tensors import divide
 from thaw.training.precision import Precision, choose_precision, use_precision
 from thaw.training.sharding_plugin import refuse_without_sharding, sharding_plugin
@@ -171,11 +171,14 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
     has_gpu = torch.cuda.is_available() if device is None else device.type == "cuda"
     if device is not None and has_gpu:
         torch.cuda.set_device(device)  # the device that Accelerate names "cuda"
+    group = process_group(launch)
+    if has_gpu:
+        refuse_more_than_gpus(group)
     # Precision is thaw's own: what a configuration file or a variable says does not count.
     shards = launch.shard == "on"
     plugin = sharding_plugin() if shards and has_gpu else None
     accelerator = Accelerator(cpu=not has_gpu, mixed_precision="no", fsdp_plugin=plugin)
-    wanted = process_group(launch).processes
+    wanted = group.processes
     if accelerator.num_processes != wanted:
         raise ThawError(
             f"params.yaml: launch.processes is {wanted}, but "

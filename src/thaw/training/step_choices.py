@@ -15,6 +15,7 @@ import torch
 from thaw.system.console import say
 from thaw.system.files import write_whole
 from thaw.training import compilation, memory_fit
+from thaw.training.determinism import use_plain_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,16 @@ class StepChooser:
             learner.divide(choices.parts, self.fewest)
         if choices.compiled != learner.is_compiled:
             learner.rewrap(compiled=choices.compiled)
+        if self.runtime.asynchronous:
+            self._make_deterministic(learner)
         return choices
+
+    def _make_deterministic(self, learner: Learner) -> None:
+        """Let a GPU take deterministic kernels in every backward pass, if the network has them."""
+        with memory_fit.shortage_explained(self.rehearse, "before the first step"):
+            learner.step.is_strict = self.rehearse().is_deterministic()
+        if not learner.step.is_strict:
+            use_plain_attention()
 
     @property
     def _is_never_compiled(self) -> bool:

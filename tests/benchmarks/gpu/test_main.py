@@ -7,26 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.gpu.measurement import Figure
+from benchmarks.gpu.saved_figures import SavedFigures
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 benchmark = importlib.import_module("benchmarks.gpu.__main__")
-
-
-def test_the_table_says_which_targets_are_reached() -> None:
-    figures = [
-        Figure("speed", 0.97, target=0.95),
-        Figure("time", 50.0, "s", target=45.0, at_most=True, note="digits"),
-        Figure("rate", 1234.5, "images/s"),
-    ]
-    lines = benchmark.table({"GPUs": "1 x H100"}, figures)
-    assert lines[0] == "- GPUs: 1 x H100"
-    assert lines[-3:] == [
-        "| speed | 0.97 | >= 0.95 | yes |  |",
-        "| time | 50 s | <= 45 | no | digits |",
-        "| rate | 1234 images/s |  |  |  |",
-    ]
 
 
 def test_without_a_gpu_only_the_smoke_test_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,10 +38,39 @@ def test_rows_that_fail_leave_the_others_in_the_table(
     monkeypatch.setitem(benchmark.GROUPS, "kills", broken)
     options = ["--tiny", "--repeats", "1", "--only", "kills,bare", "--out", str(tmp_path)]
     assert benchmark.main(options) == 1
-    (saved,) = tmp_path.glob("*.json")
-    names = [figure["name"] for figure in json.loads(saved.read_text())["figures"]]
+    (saved,) = tmp_path.glob("*.jsonl")
+    lines = [json.loads(line) for line in saved.read_text().splitlines()]
+    names = [line["name"] for line in lines if "name" in line]
     assert names == ["bare step, tiny, fp32", "bare forward pass, tiny, fp32"]
     assert "FAILED: kills: RuntimeError: no memory" in saved.with_suffix(".md").read_text()
+
+
+def test_a_run_stops_before_its_time_is_over_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(_: object) -> Iterator[Figure]:
+        while True:
+            yield Figure("one more", 1.0)
+
+    monkeypatch.setitem(benchmark.GROUPS, "kills", endless)
+    options = ["--tiny", "--only", "kills,bare", "--minutes", "0.01", "--out", str(tmp_path)]
+    assert benchmark.main(options) == 1
+    (saved,) = tmp_path.glob("*.md")
+    text = saved.read_text()
+    assert "| one more | 1 |" in text
+    assert "STOPPED: kills: the time is over" in text
+    assert "STOPPED: bare: the time is over" in text
+
+
+def test_the_table_of_a_folder_has_the_newest_value_of_each_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, value in (("b", 2.0), ("a", 1.0)):
+        saved = SavedFigures(tmp_path / folder, {"GPUs": "1 x H100"})
+        saved.add(Figure("speed", value, group="training"))
+        saved.path.rename(saved.path.with_name(f"gpu-{int(value)}.jsonl"))
+    assert benchmark.main(["--table", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "| speed | 2 |  |  |  |"
 
 
 @pytest.mark.slow
@@ -69,13 +85,13 @@ def test_the_smoke_test_measures_every_group_on_a_cpu(tmp_path: Path) -> None:
     found = smoke_test(tmp_path)
     assert found["same bits after SIGKILL, of 2"] == 2
     assert found["photos, fp32, accuracy beside the CPU's"] == 0
-    assert found["predict, without the start"] > 0
+    assert found["predict, without the start, 320 x 256 pixels"] > 0
 
 
 def smoke_test(folder: Path, *options: str) -> dict[str, float]:
     """Return the figures by name."""
     assert benchmark.main(["--tiny", "--repeats", "1", "--out", str(folder), *options]) == 0
-    (saved,) = folder.glob("*.json")
-    content = json.loads(saved.read_text())
-    assert content["machine"]["GPUs"] == "none"
-    return {figure["name"]: figure["value"] for figure in content["figures"]}
+    (saved,) = folder.glob("*.jsonl")
+    machine, *figures = map(json.loads, saved.read_text().splitlines())
+    assert machine["machine"]["GPUs"] == "none"
+    return {figure["name"]: figure["value"] for figure in figures}

@@ -1,0 +1,45 @@
+"""Backward passes on a GPU that give the same bits in every run.
+
+torch's setting "warn" (see ``runtime.start``) lets operations run that have no deterministic
+kernel. But attention then takes its faster kernels, which add in any order, although it has
+deterministic ones. It takes these where such operations are errors.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WORD = "deterministic"  # in the errors of torch
+
+
+@contextmanager
+def only_deterministic() -> Iterator[None]:
+    """Raise in the block where an operation has no deterministic kernel.
+
+    Raises:
+        RuntimeError: :func:`is_refusal` is true for it.
+    """
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether torch raised ``error`` because an operation has no deterministic kernel."""
+    return isinstance(error, RuntimeError) and _WORD in str(error)
+
+
+def use_plain_attention() -> None:
+    """Compute attention by matrix products, which are deterministic but take more memory."""
+    torch.backends.cuda.enable_flash_sdp(enabled=False)
+    torch.backends.cuda.enable_mem_efficient_sdp(enabled=False)
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)
