@@ -44,6 +44,11 @@ TARGETS = {
         "team_servers", "90 min", "work on real servers: overhead, kills, restarts, errors, outages"
     ),
     "drift": Target("drift_scores", "5 min", "drift scores of shifted digits"),
+    "labels": Target(
+        "label_agreement",
+        "30 min",
+        "labels of 1,000 files of odd sizes in evaluate, predict, serve and exports",
+    ),
     "checksums": Target("checksum_cost", "1 min", "what the comparison with checksums costs"),
 }
 

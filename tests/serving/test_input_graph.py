@@ -54,8 +54,7 @@ def test_an_image_of_any_size_gets_the_pixels_that_the_model_reads(
 ) -> None:
     read = reader(framing=framing, interpolation=interpolation, crop_pct=crop_pct)
     moved = difference(read, photo(*size))
-    assert float(moved.max()) <= 2
-    assert float((moved > 0).float().mean()) < 0.05
+    assert float(moved.max()) == 0
 
 
 def test_borders_have_the_colour_of_the_model() -> None:
@@ -73,4 +72,4 @@ def test_a_thousand_odd_sizes_get_the_pixels_that_the_model_reads(framing: str) 
     read = reader(framing=framing)
     for height, width in np.exp(generator.uniform(0, 6.5, (350, 2))).astype(int):
         if max(height, width) <= 100 * min(height, width):
-            assert float(difference(read, photo(int(height), int(width))).max()) <= 2
+            assert float(difference(read, photo(int(height), int(width))).max()) == 0

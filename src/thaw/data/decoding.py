@@ -209,13 +209,20 @@ def _downsized(
     is_stored_so = operation is None and conversion_of(image) is None
     if width * height <= STRIP_PIXELS or is_stored_so:
         whole = to_rgb(upright_rows(image, operation, 0, height))
-        return whole.resize(size, Image.Resampling.BICUBIC)
+        return _resized(whole, size)
     # Pillow resizes each channel on its own. Resizing one channel at a time gives the same bits.
     names = "R" if has_equal_channels(image) else "RGB"
-    channels = [
-        _channel(image, operation, name).resize(size, Image.Resampling.BICUBIC) for name in names
-    ]
+    channels = [_resized(_channel(image, operation, name), size) for name in names]
     return Image.merge("RGB", channels * (3 // len(channels)))
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return ``image`` resized along its rows, then along its columns.
+
+    Versions of Pillow differ in the order of the two passes; each pass is rounded to 8 bits.
+    """
+    rows = image.resize((size[0], image.height), Image.Resampling.BICUBIC)
+    return rows.resize(size, Image.Resampling.BICUBIC)
 
 
 def _channel(image: Image.Image, operation: Transpose | None, name: str) -> Image.Image:

@@ -1,32 +1,37 @@
 """The preprocessing of a model as tensor operations, for exported files.
 
-Each resize is two matrix products, whose weights are computed from the size of the image. So the
-graph accepts any size, and needs no operator that runtimes implement in different ways.
+Each resize is a product with weights that are computed from the size of the image
+(``graph_resizing``). So the graph accepts any size.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from thaw.serving.graph_resizing import (
+    EXACT,
+    pillow_weights,
+    resized,
+    torch_weights,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from thaw.data.framing import Framing
     from thaw.data.preprocessing import Preprocessing
     from thaw.data.resizing import Interpolation
 
-_EXACT = torch.float64  # for sizes and positions: rounded as Python rounds them
-_RADIUS = {"bilinear": 1.0, "bicubic": 2.0}
-
 
 class InputGraph(nn.Module):
     """Upright RGB images of one size, (N, 3, H, W) uint8, to the square input of a model.
 
     It computes what ``decode`` and :meth:`Preprocessing.resize` compute: first images whose short
-    side is above ``short_side`` are downsized to it, then they are resized and framed. Each pass
-    over rows or columns is rounded to 8 bits, as Pillow does. A value differs from that of the
-    model by at most 2 of 255.
+    side is above ``short_side`` are downsized to it as Pillow does, then they are resized as torch
+    does in integers, and framed. The values are those of the model; where torch resizes in float32
+    (``bilinear`` on CPUs without AVX2), they differ by at most 2 of 255.
     """
 
     border: Tensor
@@ -44,14 +49,14 @@ class InputGraph(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the framed images, float32 (N, 3, S, S) with whole numbers in 0..255."""
         height, width = (
-            torch.scalar_tensor(size, dtype=_EXACT, device=images.device)
+            torch.scalar_tensor(size, dtype=EXACT, device=images.device)
             for size in images.shape[-2:]
         )
         packed_height, packed_width = self._packed_size(height, width)
         rows, columns = (_positions(size) for size in (packed_height, packed_width))
-        down = _weights(_range(images.shape[-2], images), height, packed_height, rows, "bicubic")
-        across = _weights(_range(images.shape[-1], images), width, packed_width, columns, "bicubic")
-        packed = _resize(images.float(), down, across)
+        down = pillow_weights(_range(images.shape[-2], images), height, packed_height, rows)
+        across = pillow_weights(_range(images.shape[-1], images), width, packed_width, columns)
+        packed = resized(images.float(), down, across)
         return self._framed(packed, (packed_height, packed_width), (rows, columns))
 
     def _packed_size(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,15 +74,13 @@ class InputGraph(nn.Module):
     ) -> Tensor:
         """Return the square in the middle of resized ``images``, with borders outside of them."""
         weights, inside = [], []
-        for length, resized, sources in zip(
-            size, self._resized_size(*size), positions, strict=True
-        ):
-            first = torch.round((resized - self.side) / 2)
-            place = torch.arange(self.side, dtype=_EXACT, device=images.device) + first
-            nearest = torch.minimum(place.clamp(min=0), resized - 1)
-            weights.append(_weights(sources, length, resized, nearest, self.interpolation))
-            inside.append((place >= 0) & (place < resized))
-        framed = _resize(images, *weights)
+        for length, target, sources in zip(size, self._resized_size(*size), positions, strict=True):
+            first = torch.round((target - self.side) / 2)
+            place = torch.arange(self.side, dtype=EXACT, device=images.device) + first
+            nearest = torch.minimum(place.clamp(min=0), target - 1)
+            weights.append(torch_weights(sources, length, target, nearest, self.interpolation))
+            inside.append((place >= 0) & (place < target))
+        framed = resized(images, *weights)
         return torch.where(inside[0].unsqueeze(1) & inside[1].unsqueeze(0), framed, self.border)
 
     def _resized_size(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,49 +105,8 @@ def _ratio(pixels: int, size: Tensor) -> Tensor:
 
 def _positions(size: Tensor) -> Tensor:
     """Return 0, 1, ... ``size`` - 1, where ``size`` is known only when the graph runs."""
-    count: Any = size.long().item()  # `int` of it cannot be exported
-    torch._check(count >= 1)
-    return torch.arange(count, dtype=_EXACT, device=size.device)
+    return _range(whole_number(size), size)
 
 
 def _range(count: int, like: Tensor) -> Tensor:
-    return torch.arange(count, dtype=_EXACT, device=like.device)
-
-
-def _resize(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Return ``images`` (N, 3, H, W) resized along rows first, then along columns."""
-    return _rounded(down @ _rounded(images @ across.T))
-
-
-def _rounded(values: Tensor) -> Tensor:
-    return torch.floor(values + 0.5).clamp(0, 255)
-
-
-def _weights(
-    sources: Tensor, length: Tensor, resized: Tensor, places: Tensor, interpolation: Interpolation
-) -> Tensor:
-    """Return the weights (places, sources) that resize ``length`` pixels to ``resized``.
-
-    ``sources`` are all positions of the image, ``places`` the wanted ones of the resized image. The
-    filter is as wide as a pixel of the smaller of both (antialiasing).
-
-    Source: Pillow, ``precompute_coeffs``; Keys 1981 (bicubic, a = -0.5).
-    """
-    scale = length / resized
-    width = scale.clamp(min=1.0)
-    reach = _RADIUS[interpolation] * width
-    centers = (places + 0.5) * scale
-    first = torch.floor(centers - reach + 0.5).clamp(min=0).unsqueeze(1)
-    last = torch.minimum(torch.floor(centers + reach + 0.5), length).unsqueeze(1)
-    values = _filter((sources + 0.5 - centers.unsqueeze(1)) / width, interpolation)
-    values = torch.where((sources >= first) & (sources < last), values, 0.0)
-    return (values / values.sum(dim=1, keepdim=True)).float()
-
-
-def _filter(distances: Tensor, interpolation: Interpolation) -> Tensor:
-    x = distances.abs()
-    if interpolation == "bilinear":
-        return (1 - x).clamp(min=0)
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = (((x - 5) * x + 8) * x - 4) * -0.5
-    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
+    return torch.arange(count, dtype=EXACT, device=like.device)
