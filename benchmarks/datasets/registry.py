@@ -32,7 +32,6 @@ class Data:
     name: str
     folder: Callable[[int], Path] | None
     image_size: int
-    training: int
     flip: bool
     shows: str
     licence: str
@@ -44,7 +43,6 @@ DATA = (
         "clipart-few",
         partial(clipart.dataset, "few"),
         96,
-        240,
         flip=True,
         shows="clip art of 8 subjects, 30 training images a class",
         licence="public domain",
@@ -53,7 +51,6 @@ DATA = (
         "clipart-all",
         partial(clipart.dataset, "all"),
         96,
-        850,
         flip=True,
         shows="clip art of 8 subjects",
         licence="public domain",
@@ -62,7 +59,6 @@ DATA = (
         "stamps",
         stamps.dataset,
         224,
-        300,
         flip=True,
         shows="cut-out photographs and some drawings of 11 kinds of things",
         licence="GPL-2",
@@ -71,7 +67,6 @@ DATA = (
         "emoji",
         emoji.dataset,
         64,
-        450,
         flip=True,
         shows="emojis of 8 categories, trained on those of one vendor, tested on those of another",
         licence="Apache-2.0 (Google), CC-BY-4.0 (Twitter)",
@@ -80,7 +75,6 @@ DATA = (
         "digits",
         None,
         64,
-        1259,
         flip=False,
         shows="handwritten digits of scikit-learn",
         licence="CC-BY-4.0",
@@ -89,7 +83,6 @@ DATA = (
         "digits-shifted",
         shifted_digits.dataset,
         64,
-        600,
         flip=False,
         shows="the digits; half of the validation and test images recoloured",
         licence="CC-BY-4.0",
@@ -98,7 +91,6 @@ DATA = (
         "sky",
         sky.dataset,
         128,
-        250,
         flip=True,
         shows="telescope photographs of 6 types of objects",
         licence="GPL-2+, CC-BY-SA and public domain, by image",
