@@ -21,11 +21,13 @@ VECTOR = Calibration(scale=[0.5, 2.0, 1.0], offset=[0.5, -1.0, 0.25])
 BOTH = {"temperature": TEMPERATURE, "vector": VECTOR}
 
 
-def save_calibrated(model: Path, folder: Path, calibration: Calibration) -> ModelSpec:
-    """Write the model directory ``model`` with ``calibration`` into ``folder``."""
+def save_calibrated(
+    model: Path, folder: Path, calibration: Calibration, *, mirrored: bool = False
+) -> ModelSpec:
+    """Write the model directory ``model`` with other last steps into ``folder``."""
     classifier, spec = directory.load(model, allow_others=True)
     reference = directory.load_reference(model, spec)
-    spec = spec.model_copy(update={"calibration": calibration})
+    spec = spec.model_copy(update={"calibration": calibration, "mirrored": mirrored})
     return directory.save(classifier, spec, folder, reference)
 
 

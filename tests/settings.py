@@ -9,11 +9,12 @@ from thaw.config.data_sections import Augment, Prepare
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.section import Section
-from thaw.config.training_sections import Regularize, Training
+from thaw.config.training_sections import Training
 from thaw.model.head import HeadSpec
 
 if TYPE_CHECKING:
     from thaw.config.model_sections import FixedBackbone, Head
+    from thaw.config.regularize_section import Regularize
 
 S = TypeVar("S", bound=Section)
 

@@ -17,7 +17,6 @@ from thaw.config.training_sections import FoldBn, Training, Unfreeze, WarmupHead
         ("unfreeze.lr", [1e-9, 1.0], [0.0, -1.0]),
         ("unfreeze.lr_decay", [0.1, 1.0], [0.0, 1.1]),
         ("fold_bn.tolerance", [1e-6, 1.0], [0.0, 1.1]),
-        ("regularize.ema", [0.0, 0.999], [1.0]),
     ],
 )
 def test_values_that_memory_or_time_do_not_allow_are_refused(

@@ -150,3 +150,15 @@ def test_pooled_outputs_of_all_blocks_are_put_side_by_side() -> None:
         maps = [model.part(0, cut)(images()) for cut in (1, 2)]
         expected = [*(m.mean((2, 3)) for m in maps), model.part(0, 3)(images())]
         assert torch.equal(model.pooled_blocks()(images()), torch.cat(expected, dim=1))
+
+
+def test_a_mirrored_classifier_averages_the_logits_of_both_views() -> None:
+    model = tiny.classifier()
+    images = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        plain, flipped = model(images), model(images.flip(-1))
+        assert not torch.allclose(plain, flipped, atol=1e-3)
+        model.mirrored = True
+        torch.testing.assert_close(model(images), (plain + flipped) / 2)
+        torch.testing.assert_close(model(images[:1]), (plain[:1] + flipped[:1]) / 2)
+        torch.testing.assert_close(model.part(0)(images), plain)

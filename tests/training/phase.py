@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from thaw.config.training_sections import Regularize, Training
+    from thaw.config.regularize_section import Regularize
+    from thaw.config.training_sections import Training
     from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan

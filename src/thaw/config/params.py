@@ -11,10 +11,11 @@ from thaw.config.model_sections import Backbone, Head
 from thaw.config.parameter import parameter
 from thaw.config.process_sections import Launch, Resources
 from thaw.config.promotion_sections import Promote
+from thaw.config.regularize_section import Regularize
 from thaw.config.result_sections import Evaluate, Tracking
 from thaw.config.search_sections import Search
 from thaw.config.section import Section
-from thaw.config.training_sections import FoldBn, Regularize, Unfreeze, WarmupHead
+from thaw.config.training_sections import FoldBn, Unfreeze, WarmupHead
 
 
 class Params(Section):

@@ -11,7 +11,6 @@ from thaw.config.section import AUTO, Block, Fraction, Section
 
 OptimizerName = Literal["adamw", "sgd", "lamb"]
 ScheduleName = Literal["cosine", "constant"]
-CalibrationSetting = Literal["auto", "off", "temperature", "vector"]
 _Epochs = Annotated[int, Field(ge=0, le=100_000)]
 _BatchSize = Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"]
 _Rate = Annotated[float, Field(gt=0.0, le=100.0)]
@@ -72,51 +71,6 @@ class Training(Section):
     def has_epochs(self) -> bool:
         """Return whether the stage trains by gradient descent, epoch by epoch."""
         return self.epochs > 0
-
-
-class Regularize(Section):
-    """Regularisation in every training stage."""
-
-    label_smoothing: Fraction = parameter(
-        0.1,
-        "Share of the target that is spread over all classes.",
-        source="Szegedy et al. 2016",
-    )
-    clip_norm: Annotated[float, Field(gt=0.0, le=1e6)] = parameter(
-        1.0, "Largest norm of the gradient.", source="Pascanu et al. 2013"
-    )
-    l1: _Penalty = parameter(
-        0.0, "Strength of the L1 penalty on weight matrices.", source="Tibshirani 1996"
-    )
-    l2_sp: _Penalty = parameter(
-        0.0,
-        "Strength of the pull of the backbone's weights towards those that the stage started from.",
-        source="Li et al. 2018",
-    )
-    gradient_noise: _Penalty = parameter(
-        0.0,
-        "Variance of the gradient noise at step 0; it falls as 1 / (1 + step) ** 0.55.",
-        source="Neelakantan et al. 2015",
-    )
-    ema: Fraction = parameter(
-        0.0,
-        "Decay of the moving average of the weights, which is scored and kept; 0.999 is usual, 0 "
-        "keeps no average.",
-        source="Polyak & Juditsky 1992",
-    )
-    class_weights: Literal["none", "balanced"] = parameter(
-        "none",
-        "balanced gives each class the same weight in the loss, however many images it has.",
-        source="King & Zeng 2001",
-    )
-    calibration: CalibrationSetting = parameter(
-        "auto",
-        "Map of the logits, fitted on the validation split after training, so that probabilities "
-        "are shares of correct images. temperature scales all logits by one factor; vector has a "
-        "factor and an offset for each class; auto takes what lowers the cross-fitted log-loss.",
-        source="Guo et al. 2017",
-        neutral="off",
-    )
 
 
 class WarmupHead(Training):
@@ -239,6 +193,12 @@ class FoldBn(Training):
         default=False,
         description="Re-estimate the running statistics on the training images, before the fold.",
         source="Li et al. 2017",
+    )
+    mirror: Literal["auto", "off"] = parameter(
+        "off",
+        "auto averages the logits of each image and of its mirror image, left to right, if a "
+        "paired test says that the validation log-loss is lower. It takes twice the time.",
+        source="Simonyan & Zisserman 2015",
     )
     tolerance: _Tolerance = parameter(
         0.001,

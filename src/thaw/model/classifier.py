@@ -172,7 +172,8 @@ class Classifier(ClassifierPart):
     """A backbone in blocks, its pool and a head: images (N, 3, S, S) -> logits (N, classes).
 
     The head reads the pooled outputs of the blocks in ``taps`` (numbers from 1 to n), side by side.
-    The last block always belongs to them; without ``taps`` it is the only one.
+    The last block always belongs to them; without ``taps`` it is the only one. If ``mirrored`` is
+    set, the logits are the means of those of each image and of its mirror image, left to right.
     """
 
     def __init__(
@@ -186,6 +187,15 @@ class Classifier(ClassifierPart):
         blocks = list(blocks)
         outline = Outline(len(blocks), tuple(sorted(set(taps))) or (len(blocks),), layout)
         super().__init__(blocks, pool, head, outline)
+        self.mirrored = False
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits (N, classes) of images (N, 3, S, S)."""
+        if not self.mirrored:
+            return super().forward(inputs)
+        # In one batch, after the images themselves: what is measured of the first images stays.
+        logits = super().forward(torch.cat([inputs, inputs.flip(-1)]))
+        return logits.reshape(2, inputs.shape[0], -1).mean(0)
 
     def pooled_blocks(self) -> ClassifierPart:
         """Return the part that puts out the pooled outputs of all blocks, side by side (N, F)."""

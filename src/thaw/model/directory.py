@@ -200,4 +200,5 @@ def _skeleton(spec: ModelSpec) -> Classifier:
         assert isinstance(module, nn.modules.batchnorm._BatchNorm)
         classifier.set_submodule(name, batchnorm.fold(module))
     batchnorm.merge(classifier, spec.merged)
+    classifier.mirrored = spec.mirrored
     return classifier

@@ -28,7 +28,7 @@ from thaw.model.sealed_files import check_digest, digest_of, read_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from torch import nn
+    from thaw.model.classifier import Classifier
 
 FORMAT: Literal[5] = 5
 _MOST_CLASSES = 200_000
@@ -54,7 +54,8 @@ class ModelSpec(BaseModel):
     ``trained`` are the numbers (1 .. ``blocks``) of the blocks that the last phase trained.
     ``folded`` are the names of BatchNorms that became affine maps, ``merged`` the pairs
     (convolution, affine map) that were merged. ``calibration`` maps the logits before softmax; None
-    means that none was fitted. ``files`` has the SHA-256 of every other file of the
+    means that none was fitted. With ``mirrored``, the logits are means of those of the image and of
+    its mirror image. ``files`` has the SHA-256 of every other file of the
     directory. ``digest`` is the SHA-256 of ``model.json`` itself without this key; it identifies
     the whole model, also in the registry. A spec that was read from an older format keeps the
     digest of its file.
@@ -72,6 +73,7 @@ class ModelSpec(BaseModel):
     folded: list[str] = []
     merged: list[tuple[str, str]] = []
     calibration: Calibration | None = None
+    mirrored: bool = False
     parents: list[Parent]
     files: dict[FileName, str] = {}
     digest: str = ""
@@ -116,7 +118,7 @@ class ModelSpec(BaseModel):
         content = {**self.model_dump(mode="json"), "files": dict(files)}
         return self.model_copy(update={"files": dict(files), "digest": digest_of(content)})
 
-    def after(self, stage: str, classifier: nn.Module, trained: Sequence[int]) -> ModelSpec:
+    def after(self, stage: str, classifier: Classifier, trained: Sequence[int]) -> ModelSpec:
         """Return the spec of ``classifier``, which was made from the model that ``stage`` wrote.
 
         ``trained`` are the numbers (1 .. n) of the blocks that trained. The new model is not
@@ -128,6 +130,7 @@ class ModelSpec(BaseModel):
                 "trained": list(trained),
                 "folded": [*self.folded, *new],
                 "calibration": None,
+                "mirrored": classifier.mirrored,
                 "parents": [*self.parents, Parent(stage=stage, digest=self.digest)],
             }
         )

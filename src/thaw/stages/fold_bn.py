@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from thaw.context import Phase
 from thaw.data.batches import batches
@@ -24,11 +23,12 @@ from thaw.model.drift import FoldedPlaces, Reference, statistics_after_merge
 from thaw.model.freeze_plan import chosen_blocks
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrated
+from thaw.stages.mirroring import mirror_if_better
+from thaw.stages.recalibrating import recalibrate_if_better
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.processes import run_main
-from thaw.training.bn_recalibration import recalibrate
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
@@ -76,6 +76,9 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec, observer: Obs
     is_unchanged = progress.best_epoch == 0 and not report.get("recalibration_kept")
     merged, parent = copy.deepcopy(classifier), spec
     outputs = val_logits(context, merged, val)
+    outputs, found = mirror_if_better(context, merged, val, outputs)
+    report |= found
+    classifier.mirrored = merged.mirrored
     spec = spec.after("unfreeze", classifier, spec.trained)
     if is_unchanged and parent.calibration:
         spec = spec.model_copy(update={"calibration": parent.calibration})
@@ -88,38 +91,6 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec, observer: Obs
     if reference:
         report["shift_of_training"] = reference.shift_of_training
     return Result((classifier, spec), (merged, merged_spec), reference, progress, report)
-
-
-@strict_float32()
-def recalibrate_if_better(
-    context: Context, classifier: Classifier, spec: ModelSpec, val: ImageSource
-) -> dict[str, Any]:
-    """Estimate the running statistics on the training images; keep them if the loss falls.
-
-    Returns:
-        The report: whether they were kept, and the validation loss in nats. Empty if
-        recalibration is off or there is no BatchNorm.
-    """
-    params = context.params
-    if not params.fold_bn.recalibrate or not batchnorm.has_statistics(classifier):
-        return {}
-    before = copy.deepcopy(classifier.state_dict())
-    old = _loss(context, classifier, val, "before recalibration")
-    images = context.data.images("train", spec.preprocessing)
-    recalibrate(context.runtime, classifier, images, params.seed)
-    new = _loss(context, classifier, val, "after recalibration")
-    is_kept = new < old
-    if not is_kept:
-        classifier.load_state_dict(before)
-    if context.runtime.is_main:
-        word = "kept" if is_kept else "dropped"
-        say(f"recalibration: validation loss {old:.4f} -> {new:.4f}: {word}")
-    return {"recalibration_kept": is_kept, "recalibrated_val_loss": new}
-
-
-def _loss(context: Context, classifier: Classifier, val: ImageSource, what: str) -> float:
-    scores = logits(context.runtime, classifier, val, what)
-    return float(F.cross_entropy(scores.double(), torch.from_numpy(val.targets)))
 
 
 @strict_float32()

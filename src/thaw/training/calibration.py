@@ -21,7 +21,7 @@ from thaw.training.logit_scaling import fit_scaling, uncalibrated_losses
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.config.training_sections import CalibrationSetting
+    from thaw.config.regularize_section import CalibrationSetting
     from thaw.training.logit_scaling import Kind
 
     Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thaw.config.training_sections import Regularize
+from thaw.config.regularize_section import Regularize
 from thaw.data.random_draws import derived_seed, shuffled
 from thaw.errors import ThawError
 from thaw.system.console import progress, say

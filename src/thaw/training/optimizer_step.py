@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from thaw.config.training_sections import Regularize
+    from thaw.config.regularize_section import Regularize
     from thaw.training.runtime import Runtime
 
 _NONE = -1

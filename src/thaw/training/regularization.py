@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.training_sections import Regularize
+    from thaw.config.regularize_section import Regularize
 
 
 class Loss:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from thaw.config.process_sections import CompileSetting
-    from thaw.config.training_sections import Regularize, Training
+    from thaw.config.regularize_section import Regularize
+    from thaw.config.training_sections import Training
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,54 @@
+"""Average the logits of an image and of its mirror image, where that is measured to help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thaw.evaluation.latency import latency_ms
+from thaw.system.console import say
+from thaw.training.calibration import calibrated_losses, is_lower
+from thaw.training.precision import strict_float32
+from thaw.training.runtime import logits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from thaw.context import Context
+    from thaw.data.loading import ImageSource
+    from thaw.model.classifier import Classifier
+
+_FEWEST_IMAGES = 30  # of a paired t-test
+
+
+@strict_float32()
+def mirror_if_better(
+    context: Context, classifier: Classifier, val: ImageSource, plain: Tensor
+) -> tuple[Tensor, dict[str, Any]]:
+    """Let ``classifier`` average both views if a paired t-test says that its loss is lower.
+
+    ``plain`` are its logits (N, C) of the validation images.
+
+    Returns:
+        The logits of the classifier as it is now, and the report: whether it averages, and the
+        cross-fitted log-loss of both. Empty if it was not tried.
+    """
+    if context.params.fold_bn.mirror == "off" or len(val) < _FEWEST_IMAGES:
+        return plain, {}
+    latency = latency_ms(context.runtime, classifier, val)
+    classifier.mirrored = True
+    outputs = logits(context.runtime, classifier, val, "logits of mirror images, too")
+    before, after = (
+        calibrated_losses(each.double().numpy(), val.targets) for each in (plain, outputs)
+    )
+    classifier.mirrored = is_lower(after, before)
+    if context.runtime.is_main:
+        slower = ""
+        if classifier.mirrored:
+            slower = f"; {latency:.1f} -> {latency_ms(context.runtime, classifier, val):.1f} ms"
+        say(
+            f"mirror images: {'averaged' if classifier.mirrored else 'not used'} (validation loss "
+            f"{before.mean():.4f} -> {after.mean():.4f}{slower})"
+        )
+    losses = {"plain": float(before.mean()), "mirrored": float(after.mean())}
+    report = {"mirror": {"used": classifier.mirrored, "log_loss": losses}}
+    return outputs if classifier.mirrored else plain, report

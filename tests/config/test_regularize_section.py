@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.config.bounds import check_bounds
+from thaw.config.regularize_section import Regularize
+
+
+@pytest.mark.parametrize(
+    ("key", "accepted", "refused"),
+    [
+        ("regularize.ema", [0.0, 0.999], [1.0]),
+        ("regularize.l1", [0.0, 1000.0], [-1.0]),
+        ("regularize.calibration", ["auto", "off", "temperature", "vector"], ["platt", False]),
+    ],
+)
+def test_values_that_cannot_work_are_refused(
+    key: str, accepted: list[Any], refused: list[Any]
+) -> None:
+    check_bounds(key, accepted, refused)
+
+
+def test_models_are_calibrated_by_default() -> None:
+    assert Regularize().calibration == "auto"
