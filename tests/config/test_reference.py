@@ -12,11 +12,11 @@ PARAMS = Params(seed=3)
 def test_a_parameter_is_described_with_all_that_is_known() -> None:
     (found,) = describe(PARAMS, "backbone.image_size")
     assert (found.value, found.default, found.unit) == (224, 224, "pixels")
-    assert found.range == "integer from 8 to 4096"
+    assert found.range == "integer from 8 to 4096 or auto"
     assert details(found).splitlines()[:4] == [
         "backbone.image_size: 224",
         "  default: 224",
-        "  range: integer from 8 to 4096",
+        "  range: integer from 8 to 4096 or auto",
         "  unit: pixels",
     ]
 
