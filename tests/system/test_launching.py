@@ -16,7 +16,10 @@ from safetensors.torch import load_file
 
 from tests import settings
 from tests.training import phase
+from thaw.cli import tried_model
 from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.config.process_sections import Launch
 from thaw.system import launching, tool_lock
 from thaw.system.code_digests import PACKAGE, compute
@@ -45,17 +48,33 @@ run_main(main)
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml, and a copy of the package whose stages say what they got."""
-    package = tmp_path / "src" / "thaw"
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package whose stages say what they got, in the folder that is returned."""
+    folder = tmp_path_factory.mktemp("package")
+    package = folder / "thaw"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     for stage in STAGES:
         (package / "stages" / f"{stage}.py").write_text(STAGE)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    lock = replace(tool_lock.installed(), stages=compute(package))
-    tool_lock.write(lock, tmp_path / tool_lock.LOCK)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lock(package: Path) -> tool_lock.ToolLock:
+    return replace(tool_lock.installed(), stages=compute(package / "thaw"))
+
+
+@pytest.fixture
+def project(
+    package: Path, lock: tool_lock.ToolLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A new folder with params.yaml, whose stages are those of ``package``."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    tool_lock.write(lock)
+    # Bytecode of the copy is kept, so that not every process compiles it again.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(package))
     return tmp_path
 
 
@@ -71,9 +90,11 @@ def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
         for key, value in os.environ.items()
         if key not in launching.ENVIRONMENT and not key.startswith("OMP_")
     }
+    if stage == "prepare":  # which would import torch and try the model; test_tried_model.py
+        tried_model.note(load(Params))
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", "from thaw.cli.main import main; main()", "stage", stage],
-        env={**clean, "PYTHONPATH": str(Path("src").resolve()), **environment},
+        env={**clean, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -93,11 +114,7 @@ def test_prepare_is_a_single_process_that_takes_the_place_of_the_command(project
     (process,) = said("prepare")
     assert process["pid"] == pid
     assert process["argv"][1:] == ["-P", "-m", "thaw.stages.prepare"]
-
-
-def test_a_stage_gets_the_environment_that_makes_it_fast_and_repeatable(project: Path) -> None:
-    start("prepare")
-    (process,) = said("prepare")
+    # the environment that makes it fast and repeatable
     environment = process["environment"]
     assert environment.items() >= launching.ENVIRONMENT.items()
     assert int(environment["MALLOC_TRIM_THRESHOLD_"]) >= 2**32
@@ -109,20 +126,14 @@ def test_variables_of_the_user_are_kept_but_the_threads_are_those_of_params_yaml
     project: Path,
 ) -> None:
     configure(threads=3)
-    start("prepare", CUBLAS_WORKSPACE_CONFIG=":16:8", OMP_NUM_THREADS="7", MY_OWN="1")
+    variables = {"CUBLAS_WORKSPACE_CONFIG": ":16:8", "MY_OWN": "1"}
+    # THAW_LAUNCHER: as a search would start the stage, with the launcher of the outer stage
+    start("prepare", **variables, OMP_NUM_THREADS="7", THAW_LAUNCHER="1")
     (process,) = said("prepare")
     environment = process["environment"]
-    assert environment["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
-    assert environment["MY_OWN"] == "1"
+    assert environment.items() >= variables.items()
     assert environment["OMP_NUM_THREADS"] == "3"
-
-
-def test_a_single_process_takes_the_place_of_the_command(project: Path) -> None:
-    # A launcher beside it would have imported torch for nothing.
-    pid, _ = start("warmup_head")
-    (process,) = said("warmup_head")
-    assert process["pid"] == pid
-    assert process["environment"]["ACCELERATE_MIXED_PRECISION"] == "no"
+    assert environment[LAUNCHER] == str(process["pid"])
 
 
 @pytest.mark.parametrize(
@@ -138,33 +149,39 @@ def test_a_stage_does_not_import_modules_from_the_folder_of_the_project(
     assert len(said(stage)) == processes
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_accelerate_starts_as_many_processes_as_asked_for(processes: int, project: Path) -> None:
-    # With --cpu it would start one and say nothing (huggingface/accelerate#2741).
-    configure(processes=processes, threads=2, precision="bf16")
-    start("warmup_head")
-    ranks = said("warmup_head")
-    assert len(ranks) == processes
-    for rank, process in enumerate(ranks):
-        environment = process["environment"]
-        assert environment.get("WORLD_SIZE", "1") == str(processes)
-        assert environment.get("RANK", "0") == str(rank)
-        assert environment["OMP_NUM_THREADS"] == "2"
-        assert environment["ACCELERATE_MIXED_PRECISION"] == "no"  # thaw rounds by itself
-        assert environment.items() >= launching.ENVIRONMENT.items()
-
-
-def test_a_stage_ignores_the_users_configuration_of_accelerate(
+def test_a_single_process_takes_the_place_of_the_command_and_ignores_the_users_configuration(
     project: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "hub" / "accelerate"
     folder.mkdir(parents=True)
     hostile = "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nnum_processes: 4\n"
     (folder / "default_config.yaml").write_text(hostile + "num_machines: 2\ngpu_ids: '3'\n")
-    start("warmup_head", HF_HOME=str(tmp_path / "hub"))
+    configure(threads=2, precision="bf16")
+    pid, _ = start("warmup_head", HF_HOME=str(tmp_path / "hub"))
     (process,) = said("warmup_head")
-    assert "WORLD_SIZE" not in process["environment"]
-    assert process["environment"].get("CUDA_VISIBLE_DEVICES") != "3"
+    # A launcher beside it would have imported torch for nothing.
+    assert process["pid"] == pid
+    environment = process["environment"]
+    assert environment["OMP_NUM_THREADS"] == "2"
+    assert environment["ACCELERATE_MIXED_PRECISION"] == "no"  # thaw rounds by itself
+    assert environment.items() >= launching.ENVIRONMENT.items()
+    assert "WORLD_SIZE" not in environment
+    assert environment.get("CUDA_VISIBLE_DEVICES") != "3"
+
+
+def test_accelerate_starts_as_many_processes_as_asked_for(project: Path) -> None:
+    # With --cpu it would start one and say nothing (huggingface/accelerate#2741).
+    configure(processes=2, threads=2, precision="bf16")
+    start("warmup_head")
+    ranks = said("warmup_head")
+    assert len(ranks) == 2
+    for rank, process in enumerate(ranks):
+        environment = process["environment"]
+        assert environment["WORLD_SIZE"] == "2"
+        assert environment["RANK"] == str(rank)
+        assert environment["OMP_NUM_THREADS"] == "2"
+        assert environment["ACCELERATE_MIXED_PRECISION"] == "no"
+        assert environment.items() >= launching.ENVIRONMENT.items()
 
 
 @pytest.mark.slow
@@ -226,13 +243,6 @@ def test_a_stage_whose_dvc_was_killed_before_it_could_notice_does_not_start(proj
     start("prepare", THAW_STARTER="")  # a shell without $PPID
     (process,) = said("prepare")
     assert "THAW_STARTER" not in process["environment"]
-
-
-def test_a_stage_that_is_started_by_another_stage_lives(project: Path) -> None:
-    # as a search would start it: the environment still names the outer stage's launcher
-    start("prepare", THAW_LAUNCHER="1")
-    (process,) = said("prepare")
-    assert process["environment"][LAUNCHER] == str(process["pid"])
 
 
 @pytest.mark.parametrize("processes", [1, 2])
