@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # Tests compute on tiny tensors: more threads cost time, most of all beside other test processes.
 torch.set_num_threads(1)
+
+# Tests start many processes: without bytecode, each of them compiles the package again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Property tests check a few fixed examples; `make soak` gives the profile with many random ones.
 settings.register_profile("suite", max_examples=25, derandomize=True, deadline=None, database=None)
@@ -93,17 +98,18 @@ def tuned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def short_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project after `dvc repro` with the parameters of ``Project.small``, to read only.
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all processes of this test session (`-n`) share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
-    All processes of a test session (`-n`) share it.
-    """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    done = shared / "short-pipeline-done"
-    with FileLock(shared / "short-pipeline.lock"):
-        project = Project(shared / "short-pipeline")
+
+@pytest.fixture(scope="session")
+def short_pipeline(shared_folder: Path) -> Project:
+    """A project after `dvc repro` with the parameters of ``Project.small``, to read only."""
+    done = shared_folder / "short-pipeline-done"
+    with FileLock(shared_folder / "short-pipeline.lock"):
+        project = Project(shared_folder / "short-pipeline")
         if not done.exists():
             project.small()
             project.run("dvc", "repro")
@@ -112,10 +118,28 @@ def short_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_store(shared_folder: Path) -> Path:
     """Return an MLflow database without thaw's experiment; to create one takes 2 s, so copy it."""
     from mlflow.tracking import MlflowClient
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
+    folder = shared_folder / "empty-store"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "mlflow.db").exists():
+            MlflowClient(f"sqlite:///{folder}/new.db").search_experiments(max_results=1)
+            (folder / "new.db").rename(folder / "mlflow.db")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _copied_stores(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let new local stores be copies of ``empty_store``; test_store.py creates them for real."""
+
+    def copy(path: Path) -> None:
+        if not path.exists():
+            shutil.copy(request.getfixturevalue("empty_store"), path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if (store := sys.modules.get("thaw.tracking.store")) is not None:
+            patch.setattr(store, "_create_database", copy)
+        yield

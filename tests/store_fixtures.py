@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from functools import cache
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -15,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,9 +31,18 @@ def _mlflow_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[str]:
     """The address of an `mlflow server` with one worker; it takes 4 s to start."""
-    folder = tmp_path_factory.mktemp("server")
+    process, uri = _start(tmp_path_factory.getbasetemp() / "server", empty_store)
+    yield uri
+    process.terminate()
+    process.wait(20)
+
+
+@cache  # the tests of several folders share it
+def _start(folder: Path, store: Path) -> tuple[subprocess.Popen[bytes], str]:
+    folder.mkdir()
+    shutil.copy(store, folder / "mlflow.db")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -52,12 +64,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             preexec_fn=_end_with_pytest,
         )
     uri = f"http://127.0.0.1:{port}"
-    try:
-        _wait(f"{uri}/health", process)
-        yield uri
-    finally:
-        process.terminate()
-        process.wait(20)
+    _wait(f"{uri}/health", process)
+    return process, uri
 
 
 def _end_with_pytest() -> None:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.promotion.offered import Shop
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    folder = tmp_path_factory.mktemp("project")
-    return Shop(folder, f"sqlite:///{folder}/mlruns/mlflow.db")
+    folder = tmp_path_factory.getbasetemp() / "local-shop"
+    return _shop(folder, f"sqlite:///{folder}/mlruns/mlflow.db")
 
 
 @pytest.fixture(scope="session")
 def remote(server: str, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    return Shop(tmp_path_factory.mktemp("project"), server)
+    return _shop(tmp_path_factory.getbasetemp() / "remote-shop", server)
+
+
+@cache  # the tests of several folders share it
+def _shop(folder: Path, uri: str) -> Shop:
+    folder.mkdir()
+    return Shop(folder, uri)
 
 
 @pytest.fixture(params=["local", pytest.param("remote", marks=pytest.mark.soak)])

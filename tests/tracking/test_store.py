@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
 
 
+CREATE = store._create_database  # as it is: conftest.py lets other tests copy a database
+
+
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder as the project, without a store in the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(store, "_create_database", CREATE)
     with unchanged_store():
         yield tmp_path
 

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors.torch import save_file
 
 from tests import settings, tiny
@@ -247,13 +247,23 @@ def resources(checkpoint_minutes: float = 60.0, workers: int = 0) -> Resources:
 
 
 def two_ranks(factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the results of two processes (see ``_main``), run once per session."""
-    return _launched(factory.getbasetemp() / "two-ranks")
+    """Return the folder of the results of two processes (see ``_main``), run once per session.
+
+    All processes of the test session (`-n`) share it.
+    """
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    out, done = shared / "two-ranks", shared / "two-ranks-done"
+    with FileLock(shared / "two-ranks.lock"):
+        if not done.exists():
+            out.mkdir()
+            _launch(out)
+            done.touch()
+    return out
 
 
-@cache
-def _launched(out: Path) -> Path:
-    out.mkdir()
+def _launch(out: Path) -> None:
     command = [*accelerate_command("tests.training.phase", launch(2), threads=1), str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     root = Path(__file__).parents[2]
@@ -261,7 +271,6 @@ def _launched(out: Path) -> Path:
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    return out
 
 
 @dataclass(frozen=True)
