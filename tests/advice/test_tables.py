@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.advice.verbs import params, thaw
+from thaw.advice.tournament import training_choice
+from thaw.advice.tournament.head_tournament import HeadTournament
 from thaw.config.editing import write_values
 
 
@@ -30,15 +33,29 @@ def test_advice_is_written_into_params_yaml_only_with_apply(
 ) -> None:
     before = params()
     shown = thaw(capsys, "advise")
-    assert "Few images, " in shown
-    assert "training images in 3 classes" in shown
+    assert "Heads on frozen features" in shown
+    assert "head alone" in shown
     assert params() == before
-    assert "written into params.yaml: " in thaw(capsys, "advise", "--apply")
+    thaw(capsys, "advise", "--apply")
     after = params()
-    assert after["warmup_head"]["fit"] == "logistic"
-    assert (after["unfreeze"]["depth"], after["fold_bn"]["epochs"]) == (0, 0)
+    assert after["warmup_head"]["fit"] in {"logistic", "svm", "lda"}
+    assert after["warmup_head"]["strength"] != "auto"
+    assert "auto" not in (after["backbone"]["framing"], after["unfreeze"]["depth"])
     changed = {s for s in before if before[s] != after[s]}
-    assert changed <= {"head", "augment", "regularize", "warmup_head", "unfreeze", "fold_bn"}
+    assert changed <= {"backbone", "head", "augment", "warmup_head", "unfreeze", "fold_bn"}
+
+
+def test_a_second_advice_compares_nothing_and_is_the_same(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = json.loads(thaw(capsys, "advise", "--json"))
+    monkeypatch.setattr(HeadTournament, "run", None)
+    monkeypatch.setattr(training_choice, "_compare", None)
+    assert json.loads(thaw(capsys, "advise", "--json")) == first
+    assert first["values"]["backbone.image_size"] == next(
+        row["image_size"] for row in first["heads"] if row["chosen"]
+    )
+    assert sum(row["chosen"] for row in first["trainings"]) == 1
 
 
 def test_training_is_recommended_for_a_backbone_without_pretrained_weights(

@@ -80,7 +80,7 @@ def test_an_edit_of_a_module_that_computes_nothing_changes_no_digest(
 def test_an_edit_in_training_changes_exactly_the_stages_that_import_it(package: Path) -> None:
     edit = ("from __future__", "x = 1\nfrom __future__")
     assert changed(package, "training/bn_recalibration.py", *edit) == {"fold_bn"}
-    assert changed(package, "training/linear_heads.py", *edit) == {"warmup_head"}
+    assert changed(package, "training/linear_heads.py", *edit) == {"warmup_head", "unfreeze"}
     assert changed(package, "training/loop.py", *edit) == {*TRAINING, "evaluate"}
     assert changed(package, "ingest/splits.py", *edit) == {"prepare"}
 

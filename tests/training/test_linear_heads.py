@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tests import settings
 from thaw.data.loading import ActivationSource
 from thaw.model import head
-from thaw.training.linear_heads import STRENGTHS, estimator_of, fit, fit_head
+from thaw.training.linear_heads import STRENGTHS, bounded_temperature, estimator_of, fit, fit_head
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,3 +144,20 @@ def test_the_bits_of_a_small_fit_do_not_depend_on_the_number_of_threads(
     with threadpool_limits(limits=2, user_api="blas"):
         fit(kind, split(120), split(90, seed=1), strengths=(0.1,))
     assert seen == {1}
+
+
+def test_scores_that_are_all_right_become_no_more_certain_than_the_images_allow() -> None:
+    targets = np.arange(48) % 3
+    scores = np.full((48, 3), -1e5)
+    scores[np.arange(48), targets] = 1e5
+    logits = scores * bounded_temperature(scores, targets)
+    wrong = np.exp(logits[0, 1] - logits[0, 0])
+    assert wrong == pytest.approx(1 / 150, rel=0.05)  # a third of 1 / 50, for each class
+
+
+def test_noisy_scores_get_the_factor_with_the_lowest_loss() -> None:
+    generator = np.random.default_rng(0)
+    targets = generator.integers(0, 3, 3000)
+    logits = generator.normal(0, 1, (3000, 3))
+    logits[np.arange(3000), targets] += 1.0  # the true factor of Gaussian scores is 1
+    assert bounded_temperature(logits * 50, targets) == pytest.approx(1 / 50, rel=0.1)

@@ -49,8 +49,7 @@ class Measurements:
     @property
     def validation_differs(self) -> bool:
         """Return whether validation images differ visibly from training images."""
-        accuracy, error = self.split_test
-        return accuracy >= MIN_SPLIT_ACCURACY and accuracy - 0.5 > MIN_SPLIT_ERRORS * error
+        return are_different(self.split_test)
 
     @property
     def images_per_class(self) -> float:
@@ -98,6 +97,12 @@ class Measurements:
         """Return whether the features of a lower block are clearly better than the last ones."""
         last = self.block_probes[-1]
         return self.best_block.accuracy - last.accuracy > CLEAR_LEAD * last.error
+
+
+def are_different(test: SplitTest) -> bool:
+    """Return whether a classifier separates the two splits with certainty."""
+    accuracy, error = test
+    return accuracy >= MIN_SPLIT_ACCURACY and accuracy - 0.5 > MIN_SPLIT_ERRORS * error
 
 
 def is_large_shift(shift: float | None) -> bool:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from thaw.advice.leaderboard_tables import head_table, training_table
+from thaw.advice.measured_advice import measured_advice
 from thaw.advice.measuring import measure_project
 from thaw.advice.recommendation import recommend
 from thaw.config.editing import write_values
 from thaw.config.loading import PARAMS_FILE
 from thaw.evaluation.probe_plot import draw
+from thaw.system.console import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from thaw.advice.measured_advice import MeasuredAdvice
     from thaw.advice.measurements import Measurements
 
 _BAR_WIDTH = 20  # characters of the bar of accuracy 1
@@ -33,22 +37,55 @@ def show_probe(prepared: Path, picture: Path, device: torch.device | None = None
     _console.print(f"drawn: {picture}", highlight=False)
 
 
-def show_advice(prepared: Path, device: torch.device | None = None, *, apply: bool) -> None:
-    """Print the recommendation; with ``apply``, write its values into ``params.yaml``."""
+def show_advice(
+    prepared: Path, device: torch.device | None = None, *, apply: bool, as_json: bool = False
+) -> None:
+    """Print the advice; with ``apply``, write its values into ``params.yaml``.
+
+    It is what comparisons choose, or a recommendation where there is nothing to compare.
+    """
+    advice = measured_advice(prepared, device)
+    values = _recommended(prepared, device, as_json=as_json) if advice is None else advice.values
+    if as_json:
+        content = {"values": values} if advice is None else advice.as_json()
+        _console.print_json(data=content)
+    else:
+        if advice is not None:
+            _print_advice(advice)
+        _console.print()
+        _print_values(values)
+    if not apply:
+        if not as_json:
+            _console.print(f"\n`thaw advise --apply` writes these values into {PARAMS_FILE}")
+        return
+    changed = write_values(values)
+    keys = ", ".join(changed) if changed else "nothing, it has these values already"
+    say(f"written into {PARAMS_FILE}: {keys}")
+
+
+def _print_advice(advice: MeasuredAdvice) -> None:
+    _console.print(head_table(advice.head.rows))
+    _console.print(training_table(advice.training.rows))
+    if advice.head.validation_differs:
+        _console.print(
+            "Validation images look different from training images: heads and trainings are judged "
+            "on validation images alone.",
+            soft_wrap=True,
+        )
+    _console.print(f"[bold]{advice.training.name}[/bold]", highlight=False, soft_wrap=True)
+
+
+def _recommended(prepared: Path, device: torch.device | None, *, as_json: bool) -> dict[str, Any]:
+    """Return the values of the recommendation by measurements, and print its reasons."""
     measured = measure_project(prepared, device)
     recommendation = recommend(measured)
-    _console.print(_table(measured))
-    _console.print(f"[bold]{recommendation.case.summary}[/bold]", highlight=False, soft_wrap=True)
-    for reason in recommendation.reasons:
-        _console.print(f"- {reason}", highlight=False, soft_wrap=True)
-    _console.print()
-    _print_values(recommendation.values)
-    if not apply:
-        _console.print(f"\n`thaw advise --apply` writes these values into {PARAMS_FILE}")
-        return
-    changed = write_values(recommendation.values)
-    keys = ", ".join(changed) if changed else "nothing, it has these values already"
-    _console.print(f"\nwritten into {PARAMS_FILE}: {keys}", highlight=False)
+    if not as_json:
+        _console.print(_table(measured))
+        summary = f"[bold]{recommendation.case.summary}[/bold]"
+        _console.print(summary, highlight=False, soft_wrap=True)
+        for reason in recommendation.reasons:
+            _console.print(f"- {reason}", highlight=False, soft_wrap=True)
+    return recommendation.values
 
 
 def _print_values(values: dict[str, Any]) -> None:

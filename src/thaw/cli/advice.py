@@ -45,9 +45,10 @@ def advise(
             help="Rank these backbones by their best head instead; --apply writes the best one.",
         ),
     ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print values and leaderboards.")] = False,
     device: _Device = "auto",
 ) -> None:
-    """Recommend training parameters for this data, with the measurements behind them."""
+    """Compare inputs, heads and trainings on this data, and recommend the best ones."""
     require_project()
     launching.set_environment()
     if backbones:
@@ -57,7 +58,7 @@ def advise(
         return
     from thaw.advice.tables import show_advice
 
-    show_advice(PREPARED, choose_device(device), apply=apply)
+    show_advice(PREPARED, choose_device(device), apply=apply, as_json=as_json)
 
 
 def find_lr(

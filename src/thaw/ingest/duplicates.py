@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from thaw.system.bounded_pool import map_in_order
 
@@ -106,6 +104,10 @@ def _components(hashes: Hashes, bits: int) -> NDArray[np.int64]:
 
 def _labels(edges: Sequence[Pairs], count: int) -> NDArray[np.int64]:
     """Return the component number of each of ``count`` nodes."""
+    # Imported here: stages that fit nothing import this module, and the import takes long.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     pairs = np.concatenate(edges) if edges else np.empty((0, 2), dtype=np.int64)
     ones = np.ones(len(pairs), dtype=np.int8)
     graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))

@@ -19,7 +19,7 @@ from thaw.model.freeze_plan import last_blocks
 from thaw.stages.calibrating import calibrated
 from thaw.system.blas_threads import threads_for
 from thaw.system.console import say
-from thaw.training.linear_heads import set_head, strengths, temperature
+from thaw.training.linear_heads import bounded_temperature, set_head, strengths
 from thaw.training.linear_paths import LinearMap, path
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def refit(
     features = np.concatenate([each.read(np.arange(len(each))).numpy() for each in sources])
     ids = np.concatenate([data.manifest.ids("train"), data.manifest.ids("val")])
     balanced = params.regularize.class_weights == "balanced"
-    images = development(data, _MOST_IMAGES, params.seed)
+    images = head.folds(development(data, _MOST_IMAGES, params.seed))
     places = np.argsort(ids)[np.searchsorted(np.sort(ids), images.ids)]
     if not images.folds:
         return spec, {"refit": None}
@@ -68,7 +68,7 @@ def refit(
         balanced=balanced,
     )
     targets = images.targets[images.predicted]
-    scale = 1.0 if head.fit == "logistic" else temperature(known.logits, targets)
+    scale = 1.0 if head.fit == "logistic" else bounded_temperature(known.logits, targets)
     everything = (features, data.manifest.targets[ids])
     with threads_for(features.size * len(data.manifest.classes)):
         (fitted,) = path(head.fit, everything, [known.strength], balanced=balanced, exact=True)

@@ -129,7 +129,12 @@ def _decided(stage: TrainingStage, parent: str) -> Context:
     params = with_values(context.params, choice.values)
     settings = params.warmup_head
     assert settings.fit != AUTO
-    head = FittedHead(settings.fit, settings.strength, is_compared=bool(choice.rows))
+    head = FittedHead(
+        settings.fit,
+        settings.strength,
+        is_compared=bool(choice.rows),
+        validation_differs=choice.validation_differs,
+    )
     if context.runtime.is_main:
         choice.report()
         write_choice(choice, head, project_paths.REPORTS / "warmup_head")

@@ -155,7 +155,9 @@ def _judged(
 ) -> Linear:
     """Return ``fitted`` with its validation loss; margins are scaled to be logits first."""
     scores = val[0] @ fitted.weight.T + fitted.bias
-    scale = 1.0 if kind == "logistic" else temperature(scores, val[1])
+    scale = 1.0
+    if kind != "logistic":
+        scale = (temperature if kind == "svm" else bounded_temperature)(scores, val[1])
     loss = _loss(scores * scale, val[1])
     return Linear(fitted.weight * scale, fitted.bias * scale, strength, loss)
 
@@ -188,5 +190,30 @@ def temperature(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> floa
 
     found = minimize_scalar(
         lambda log: _loss(scores * np.exp(log), targets), bounds=(-5, 5), method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def bounded_temperature(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """Return the factor of ``scores`` (N, C) with the lowest log-loss for smoothed targets.
+
+    A share of 1 / (N + 2) of each target belongs to all classes. Where all scores are right, the
+    factor stays finite: the logits are as certain as N images allow, and can be trained further.
+
+    Source: the targets of Platt 1999.
+    """
+    from scipy.optimize import minimize_scalar
+
+    smoothing = 1 / (len(targets) + 2)
+    found = minimize_scalar(
+        lambda log: float(
+            F.cross_entropy(
+                torch.from_numpy(scores * np.exp(log)),
+                torch.from_numpy(targets),
+                label_smoothing=smoothing,
+            )
+        ),
+        bounds=(-20, 5),
+        method="bounded",
     )
     return float(np.exp(found.x))

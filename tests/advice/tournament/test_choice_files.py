@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +17,9 @@ CHOICE = HeadChoice({"head.taps": [2, 3]}, [], images=40, folds=5)
 
 
 def test_a_later_stage_reads_how_the_head_was_made(tmp_path: Path) -> None:
-    head = FittedHead("lda", 0.3, is_compared=True)
-    write_choice(CHOICE, head, tmp_path)
+    choice = replace(CHOICE, validation_differs=True)
+    head = FittedHead("lda", 0.3, is_compared=True, validation_differs=True)
+    write_choice(choice, head, tmp_path)
     assert read_head(tmp_path) == head
     content = json.loads((tmp_path / "choices.json").read_text())
     assert content["values"] == {"head.taps": [2, 3]}

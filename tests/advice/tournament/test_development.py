@@ -57,6 +57,15 @@ def test_images_that_look_alike_are_in_one_fold(
         assert not set(found.groups[fold.fit]) & set(found.groups[fold.predict])
 
 
+def test_by_split_training_images_predict_those_of_validation(project: Path) -> None:
+    found = development(open_model().context.data, 1000, seed=0).by_split()
+    (fold,) = found.folds
+    assert not found.is_validation[fold.fit].any()
+    assert found.is_validation[fold.predict].all()
+    assert len(fold.fit) + len(fold.predict) == len(found.ids)
+    assert found.predicted.tolist() == fold.predict.tolist()
+
+
 def test_a_sample_has_images_of_all_classes(project: Path) -> None:
     found = development(open_model().context.data, 15, seed=0)
     assert len(found.ids) == 15

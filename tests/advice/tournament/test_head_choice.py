@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.advice.project import PREPARED
 from thaw.advice.tournament import head_choice
 from thaw.advice.tournament.head_choice import HeadChoice, choose_head
@@ -14,8 +16,6 @@ from thaw.config.params import Params
 from thaw.context import Context, open_context
 
 if TYPE_CHECKING:
-    import pytest
-
     from thaw.advice.tournament.leaderboard import Entry
 
 AUTO = dict.fromkeys(head_choice.KEYS, "auto")
@@ -91,6 +91,22 @@ def test_the_same_inputs_give_the_same_choice(project: Path) -> None:
     assert [(r.log_loss, r.accuracy) for r in first.rows] == [
         (r.log_loss, r.accuracy) for r in second.rows
     ]
+
+
+def test_validation_images_that_look_different_are_predicted_from_training_images(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HeadTournament, "validation_differs", lambda _: True)
+    context = opened(head__taps="auto", seed=1)
+    found = choose_head(context, "")
+    assert found.validation_differs
+    assert all(0 <= row.accuracy <= 1 for row in found.rows)
+    # each accuracy is a share of the validation images
+    count = len(context.data.manifest.ids("val"))
+    assert all(
+        row.accuracy * count == pytest.approx(round(row.accuracy * count), abs=1e-3)
+        for row in found.rows
+    )
 
 
 def test_new_weights_have_nothing_to_compare(project: Path) -> None:

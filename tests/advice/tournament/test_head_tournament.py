@@ -43,10 +43,16 @@ class Reader:
         groups = np.arange(COUNT).astype(str)
         folds = stratified_folds(TARGETS, groups, seed=0)
         self.development = SimpleNamespace(
-            targets=TARGETS, folds=folds, predicted=np.arange(COUNT), ids=np.arange(COUNT)
+            targets=TARGETS,
+            folds=folds,
+            predicted=np.arange(COUNT),
+            ids=np.arange(COUNT),
+            groups=groups,
+            is_validation=np.arange(COUNT) // CLASSES % 4 == 0,
         )
         self.classifier = SimpleNamespace(blocks=[None] * 3)
-        self.context = SimpleNamespace(runtime=SimpleNamespace(is_main=True, world=1))
+        runtime = SimpleNamespace(is_main=True, world=1, sum=lambda value: value)
+        self.context = SimpleNamespace(runtime=runtime)
 
     def accepts(self, size: int) -> bool:
         return size <= 96
@@ -118,3 +124,12 @@ def test_the_same_features_give_the_same_choice() -> None:
     first, second = (tournament(lambda _, __: 1.0) for _ in range(2))
     assert first.run().candidate == second.run().candidate
     assert [e.losses.tolist() for e in first.entries] == [e.losses.tolist() for e in second.entries]
+
+
+def test_splits_that_look_different_are_found() -> None:
+    running = tournament(lambda _, __: 1.0)
+    assert not running.validation_differs()
+    reader = cast("Reader", running.reader)
+    values = next(iter(reader.computed.values())).values
+    values[reader.development.is_validation, -1] += 5.0
+    assert running.validation_differs()

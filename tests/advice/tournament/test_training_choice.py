@@ -20,6 +20,7 @@ from thaw.advice.tournament.training_choice import (
 )
 from thaw.config.editing import write_values
 from thaw.config.params import Params
+from thaw.training.optimizer_step import NotFiniteError
 
 if TYPE_CHECKING:
     from thaw.advice.tournament.training_candidates import TrainingCandidate
@@ -43,7 +44,7 @@ def choice(monkeypatch: pytest.MonkeyPatch, gains: dict[str, float]) -> Training
 
     write_values({"unfreeze.depth": "auto", "unfreeze.lr": 1e-4, "unfreeze.batch_norm": "auto"})
     opened = open_model()
-    trainer = SimpleNamespace()
+    trainer = SimpleNamespace(context=opened.context)
     trainer.result = lambda *given: result(trainer, *given)
     monkeypatch.setattr(FoldTrainer, "start", lambda *_: trainer)
     return choose_training(opened.context, opened.classifier, opened.spec, HEAD)
@@ -76,6 +77,23 @@ def test_a_second_round_is_left_out_where_training_is_clearly_worse(
     found = choice(monkeypatch, {"lr": -0.5})
     assert found.name == "head alone"
     assert len(found.rows) == 5
+
+
+def test_a_training_that_diverges_is_left_out(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raise_error(self: object, candidate: TrainingCandidate, epochs: int) -> FoldResult:
+        if candidate.depth:
+            raise NotFiniteError("the loss is not finite")
+        return FoldResult(candidate, epochs, 1.0 + NOISE[0], np.ones(100), 0.1)
+
+    write_values({"unfreeze.depth": "auto", "unfreeze.lr": 1e-4, "unfreeze.batch_norm": "auto"})
+    opened = open_model()
+    monkeypatch.setattr(FoldTrainer, "result", raise_error)
+    found = choose_training(opened.context, opened.classifier, opened.spec, HEAD)
+    assert found.name == "head alone"
+    assert len(found.rows) == 1
+    assert "left out: all blocks, lr 0.001, train" in capsys.readouterr().err
 
 
 def test_the_choice_is_stored_and_found_again(

@@ -13,6 +13,7 @@ from thaw.system.files import write_json, write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.advice.tournament.development import Development
     from thaw.advice.tournament.head_choice import HeadChoice
     from thaw.training.linear_paths import Kind
 
@@ -23,12 +24,18 @@ CHOICES, LEADERBOARD = "choices.json", "leaderboard.csv"
 class FittedHead:
     """The way in which the head warm-up made the head.
 
-    ``is_compared`` is true if it, its blocks or its input were chosen by a comparison.
+    ``is_compared`` is true if it, its blocks or its input were chosen by a comparison. If
+    ``validation_differs``, the comparison predicted validation images from training images.
     """
 
     fit: Kind | Literal["gradient"]
     strength: float | Literal["auto"]
     is_compared: bool
+    validation_differs: bool = False
+
+    def folds(self, images: Development) -> Development:
+        """Return ``images`` in the folds of the comparison."""
+        return images.by_split() if self.validation_differs else images
 
 
 def write_choice(choice: HeadChoice, head: FittedHead, folder: Path) -> None:
@@ -48,6 +55,11 @@ def read_head(folder: Path) -> FittedHead:
     path = folder / CHOICES
     try:
         content = json.loads(path.read_text())
-        return FittedHead(content["fit"], content["strength"], content["is_compared"])
+        return FittedHead(
+            content["fit"],
+            content["strength"],
+            content["is_compared"],
+            content["validation_differs"],
+        )
     except (OSError, ValueError, KeyError, TypeError):
         raise ThawError(f"{path} is missing or damaged; {REPAIR}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,15 @@ class Development:
     def source(self, preprocessing: Preprocessing) -> ImageSource:
         """Return the images as inputs of a network."""
         return ImageSource(self.data.store, self.ids, self.data.manifest.targets, preprocessing)
+
+    def by_split(self) -> Development:
+        """Return the same images in one fold: training images predict those of validation.
+
+        Where validation images look different, as those in use do, a fold of both would hide it.
+        """
+        places = np.arange(len(self.ids))
+        fold = Fold(places[~self.is_validation], places[self.is_validation])
+        return replace(self, folds=[fold])
 
     @property
     def predicted(self) -> NDArray[np.int64]:

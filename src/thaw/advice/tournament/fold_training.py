@@ -16,7 +16,7 @@ from thaw.model.frozen_part import FrozenPart
 from thaw.system import provenance
 from thaw.training.cached_activations import CachedActivations
 from thaw.training.calibration import calibrated_losses
-from thaw.training.linear_heads import set_head, strengths, temperature
+from thaw.training.linear_heads import bounded_temperature, set_head, strengths
 from thaw.training.linear_paths import LinearMap, path
 from thaw.training.observer import Observer
 from thaw.training.phase_inputs import PhaseInputs, phase_inputs
@@ -136,7 +136,7 @@ class FoldTrainer:
         (found,) = path(kind, (fit, numbered), [known.strength], balanced=balanced)
         scale = 1.0
         if kind != "logistic":
-            scale = temperature(known.logits, targets[np.sort(self.fold.predict)])
+            scale = bounded_temperature(known.logits, targets[np.sort(self.fold.predict)])
         classes = len(self.context.data.manifest.classes)
         weight = np.zeros((classes, features.shape[1]))
         bias = np.full(classes, found.bias.min() * scale)

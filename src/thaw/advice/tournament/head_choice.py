@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +47,8 @@ class HeadChoice:
     """Values by dotted key in place of ``auto``, and the leaderboard that they come from.
 
     ``images`` were compared in ``folds`` folds; without rows nothing was compared, for the reason
-    ``note``.
+    ``note``. If ``validation_differs``, validation images look different from training images, and
+    the only fold predicts them from training images.
     """
 
     values: dict[str, Any]
@@ -55,6 +56,7 @@ class HeadChoice:
     images: int = 0
     folds: int = 0
     note: str = ""
+    validation_differs: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of a JSON file, which :meth:`of_json` reads."""
@@ -72,9 +74,15 @@ class HeadChoice:
             return self.note
         best = next(row for row in self.rows if row.chosen)
         return (
-            f"{len(self.rows)} candidates on {self.images} images in {self.folds} folds: log-loss "
+            f"{len(self.rows)} candidates on {self.images} images in {self._folds}: log-loss "
             f"{best.log_loss:.3f}, accuracy {best.accuracy:.3f} ± {best.accuracy_error:.3f}"
         )
+
+    @property
+    def _folds(self) -> str:
+        if self.validation_differs:
+            return "the given splits, because validation images look different"
+        return f"{self.folds} folds"
 
     @classmethod
     def of_json(cls, content: dict[str, Any]) -> HeadChoice:
@@ -111,19 +119,25 @@ def choose_head(context: Context, parent: str) -> HeadChoice:
     reader = FeatureReader(context, classifier, spec.preprocessing, images)
     space = space_of(params, images, native)
     tournament = HeadTournament(reader, space, show=context.runtime.is_main)
-    found = _result(params, tournament, tournament.run())
+    differs = tournament.validation_differs()
+    if differs:
+        tournament = replace(tournament, reader=replace(reader, development=images.by_split()))
+    found = _result(params, tournament, tournament.run(), validation_differs=differs)
     if context.runtime.is_main:
         write_json(path, found.as_json())
     return found
 
 
-def _result(params: Params, tournament: HeadTournament, winner: Entry) -> HeadChoice:
+def _result(
+    params: Params, tournament: HeadTournament, winner: Entry, *, validation_differs: bool
+) -> HeadChoice:
     images = tournament.reader.development
     return HeadChoice(
         _winner_values(params, winner, len(tournament.reader.classifier.blocks)),
         rows(tournament.entries, winner),
         len(images.ids),
         len(images.folds),
+        validation_differs=validation_differs,
     )
 
 

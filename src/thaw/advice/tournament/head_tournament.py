@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from thaw.advice.linear_probes import split_test
+from thaw.advice.measurements import are_different
 from thaw.advice.tournament.candidates import Candidate, Input, block_sets, framings, sizes
 from thaw.advice.tournament.comparison import choose
 from thaw.advice.tournament.leaderboard import Entry
@@ -73,6 +75,21 @@ class HeadTournament:
         best = self._choose_input()
         best = self._step("blocks", best, self._block_candidates(best.candidate))
         return self._step("fit", best, self._fit_candidates(best.candidate))
+
+    def validation_differs(self) -> bool:
+        """Return whether validation images look different from training images.
+
+        A linear classifier on the last block's features for the first input separates them.
+        """
+        images, runtime = self.reader.development, self.reader.context.runtime
+        if images.is_validation.all() or not images.is_validation.any():
+            return False
+        features = self.reader.read(self._framings(self._sides()[0])[0])
+        last = features.of([len(features.widths)])
+        differs = runtime.is_main and are_different(
+            split_test(last, images.is_validation.astype(np.int64), images.groups, seed=0)
+        )
+        return float(runtime.sum(torch.tensor(float(differs)))) > 0
 
     def _choose_input(self) -> Entry:
         """Compare the framings at the first size, then larger sizes with the best framing."""

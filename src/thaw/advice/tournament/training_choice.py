@@ -26,12 +26,15 @@ from thaw.system.console import say
 from thaw.system.csv_text import csv_text
 from thaw.system.files import write_json, write_whole
 from thaw.system.project_paths import SCRATCH
+from thaw.training.optimizer_step import NotFiniteError
+from thaw.training.out_of_memory import MemoryShortageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from thaw.advice.tournament.choice_files import FittedHead
+    from thaw.advice.tournament.training_candidates import TrainingCandidate
     from thaw.config.params import Params
     from thaw.config.training_sections import Unfreeze
     from thaw.context import Context
@@ -94,7 +97,7 @@ def choose_training(
 
     The choice is stored, and found again for the same model, data, code and parameters.
     """
-    path = _stored_at(context, spec)
+    path = _stored_at(context, spec, head)
     stored = _read(path)
     if context.runtime.all_agree(stored is not None):
         assert stored is not None
@@ -111,22 +114,18 @@ def _compare(
     settings, blocks = context.params.unfreeze, len(classifier.blocks)
     alone = head_alone(settings, blocks)
     images = development(context.data, settings.compared_images, context.params.seed)
+    images = head.folds(images)
     if not images.folds or not settings.epochs:
         return TrainingChoice(alone.name, _values(alone.values, 0), [])
     trainer = FoldTrainer.start(context, classifier, spec.preprocessing, images, head)
     base = trainer.result(alone, 0)
-    first = []
-    for way in trainings(settings, blocks):
-        if context.runtime.is_main:
-            say(f"comparing: {way.name}")
-        first.append(trainer.result(way, 1))
-    best = min(first, key=lambda result: float(result.losses.mean()))
-    behind, error = paired(best.losses, base.losses)
-    last = []
-    if behind <= _CLEARLY_BEHIND * error:
-        if context.runtime.is_main:
-            say(f"comparing: {best.candidate.name}, {_LAST_ROUND} epochs")
-        last.append(trainer.result(best.candidate, min(_LAST_ROUND, settings.epochs)))
+    first = [result for way in trainings(settings, blocks) for result in _trained(trainer, way, 1)]
+    last: list[FoldResult] = []
+    if first:
+        best = min(first, key=lambda result: float(result.losses.mean()))
+        behind, error = paired(best.losses, base.losses)
+        if behind <= _CLEARLY_BEHIND * error:
+            last = _trained(trainer, best.candidate, min(_LAST_ROUND, settings.epochs))
     winner = choose([base, *last])
     epochs = settings.epochs if winner is not base else 0
     return TrainingChoice(
@@ -134,6 +133,19 @@ def _compare(
         _values(winner.candidate.values, epochs),
         [_row(result, base, winner) for result in (base, *last, *first)],
     )
+
+
+def _trained(trainer: FoldTrainer, way: TrainingCandidate, epochs: int) -> list[FoldResult]:
+    """Return the result of a training; none if it diverges or does not fit into memory."""
+    is_main = trainer.context.runtime.is_main
+    if is_main:
+        say(f"comparing: {way.name}, epochs: {epochs}")
+    try:
+        return [trainer.result(way, epochs)]
+    except (NotFiniteError, MemoryShortageError) as error:
+        if is_main:
+            say(f"left out: {way.name}: {error}")
+        return []
 
 
 def _values(values: dict[str, Any], epochs: int) -> dict[str, Any]:
@@ -154,13 +166,16 @@ def _row(result: FoldResult, base: FoldResult, winner: FoldResult) -> TrainingRo
     )
 
 
-def _stored_at(context: Context, spec: ModelSpec) -> Path:
+def _stored_at(context: Context, spec: ModelSpec, head: FittedHead) -> Path:
     """Return the file of the choice for this model, data, code and parameters."""
     runtime = context.runtime
     key = provenance.key(
         result_values(context.params, ("seed", "augment", "regularize", "unfreeze", "launch")),
         context.data.digest,
-        spec.digest,
+        [parent.digest for parent in spec.parents],
+        spec.preprocessing.model_dump(mode="json"),
+        spec.head.model_dump(mode="json"),
+        asdict(head),
         code_digests()["unfreeze"],
         runtime.precision.current,
         runtime.device.type,

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from rich.console import Console
+
+from thaw.advice.leaderboard_tables import head_table, training_table
+from thaw.advice.tournament.leaderboard import Row
+from thaw.advice.tournament.training_choice import TrainingRow
+
+
+def row(number: int, *, chosen: bool = False) -> Row:
+    """Return a row with the log-loss ``number``."""
+    return Row(
+        "size", "pad", 224 + number, 1.0, "6 to 9", "lda", 0.3, number, 0.1, 0.5, 0.02, 0.25, 0.05,
+        1.5, chosen,
+    )  # fmt: skip
+
+
+def shown(table: object) -> str:
+    """Return the text of a table."""
+    console = Console(width=150)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_the_best_heads_are_shown_and_the_chosen_one_always() -> None:
+    text = shown(head_table([*(row(number) for number in range(20)), row(20, chosen=True)]))
+    assert "pad 224" in text
+    assert "pad 240" not in text
+    assert "* " in text
+    assert "pad 244" in text
+    assert "+0.250 ± 0.050" in text
+
+
+def test_trainings_are_shown_with_their_difference_to_the_head() -> None:
+    rows = [
+        TrainingRow("head alone", 0, 1.0, 0.7, 0.0, 0.0, 1.0, chosen=True),
+        TrainingRow("all blocks, lr 0.001, train", 1, 1.2, 0.6, 0.2, 0.05, 9.0, chosen=False),
+    ]
+    text = shown(training_table(rows))
+    assert "+0.200 ± 0.050" in text
+    assert "all blocks, lr 0.001, train" in text

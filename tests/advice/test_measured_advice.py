@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.advice.project import PREPARED
+from thaw.advice.measured_advice import MeasuredAdvice, measured_advice
+from thaw.advice.tournament.head_choice import HeadChoice
+from thaw.advice.tournament.training_choice import TrainingChoice
+from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.parameter_values import auto_keys, with_values
+from thaw.config.params import Params
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRAINED = {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 7}
+
+
+def advice(training: dict[str, object], *, validation_differs: bool = False) -> MeasuredAdvice:
+    """Return an advice with this training."""
+    head = HeadChoice({"head.taps": [3]}, [], validation_differs=validation_differs)
+    return MeasuredAdvice(head, TrainingChoice("name", training, []))
+
+
+def test_a_training_is_advised_with_its_affine_phase_and_no_refit() -> None:
+    values = advice(TRAINED).values
+    assert (values["unfreeze.depth"], values["unfreeze.refit"]) == (7, "off")
+    assert (values["fold_bn.epochs"], values["augment.noise"]) == (2, 0.0)
+
+
+def test_images_are_changed_where_blocks_train_and_validation_images_look_different() -> None:
+    head_alone = {"depth": 0, "lr": 1e-4, "batch_norm": "frozen", "epochs": 0}
+    assert advice(TRAINED, validation_differs=True).values["augment.noise"] > 0
+    values = advice(head_alone, validation_differs=True).values
+    assert (values["augment.noise"], values["unfreeze.refit"]) == (0.0, "on")
+
+
+def test_all_values_are_compared_also_where_params_yaml_gives_them(project: Path) -> None:
+    found = measured_advice(PREPARED)
+    assert found is not None
+    assert {row.image_size for row in found.head.rows} == {64}  # params.yaml says 32
+    assert auto_keys(with_values(load(Params), found.values)) == []
+
+
+def test_new_weights_have_nothing_to_compare(project: Path) -> None:
+    write_values({"backbone.weights": "none"})
+    assert measured_advice(PREPARED) is None
