@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,10 +59,37 @@ def test_a_report_before_the_first_run_names_the_command(project: Path) -> None:
     assert message == "there is no reports/prepare/report.json yet: run `dvc repro` first"
 
 
-def test_backbones_are_listed_one_per_line() -> None:
-    lines = run("backbones").splitlines()
+def test_names_of_backbones_are_listed_one_per_line() -> None:
+    lines = run("backbones", "--names").splitlines()
     assert {"timm/tf_efficientnet_lite0", "torchvision/resnet18"} <= set(lines)
     assert all(line.count("/") == 1 for line in lines if line != "lenet5")
+
+
+def test_backbones_that_match_have_sizes_and_the_place_of_their_weights() -> None:
+    lines = run("backbones", "lite0").splitlines()
+    assert [line.split() for line in lines] == [
+        ["name", "params", "blocks", "image", "weights"],
+        ["timm/efficientnet_lite0", "3.4M", "9", "224", "to", "download"],
+        ["timm/tf_efficientnet_lite0", "3.4M", "9", "224", "packaged"],
+    ]
+
+
+def test_all_backbones_are_listed_without_sizes_within_80_columns() -> None:
+    lines = run("backbones").splitlines()
+    assert len(lines) > 1000
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[-1].endswith("thaw backbones TEXT")
+
+
+def test_backbones_are_printed_as_json_for_programs() -> None:
+    (entry,) = json.loads(run("backbones", "lenet5", "--json"))
+    assert entry == {
+        "name": "lenet5", "weights": "none", "image_size": 32, "blocks": 4, "parameters": 60856,
+    }  # fmt: skip
+
+
+def test_a_text_that_no_backbone_contains_is_refused() -> None:
+    assert "`thaw backbones --names`" in error("backbones", "resnet9999")
 
 
 def test_check_names_entries_that_dvc_cannot_read(project: Path) -> None:

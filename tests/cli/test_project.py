@@ -3,8 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from typer.testing import CliRunner
+
 from tests import tiny
 from tests.cli.verbs import error, run
+from thaw.cli.main import app
 from thaw.system import tool_lock
 
 if TYPE_CHECKING:
@@ -95,3 +98,14 @@ def test_init_without_images_says_where_to_put_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "put the images into its folder data/raw" in run("init", "flowers")
+
+
+def test_doctor_ends_with_1_and_the_remedy_where_there_is_an_error(project: Path) -> None:
+    lock = tool_lock.installed()
+    tool_lock.write(lock)
+    (project / ".dvc").mkdir()
+    assert "X" not in [line[:3].strip() for line in run("doctor").splitlines()]
+    tool_lock.write(replace(lock, stages={**lock.stages, "prepare": "0" * 64}))
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert "-> `thaw upgrade`" in result.output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,9 @@ from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
+
+
+_MOST_WITH_SIZES = 60  # networks that `thaw backbones` builds, a tenth of a second each
 
 
 def register(app: typer.Typer) -> None:
@@ -81,11 +86,37 @@ def _described(params: Params) -> str:
     )
 
 
-def backbones() -> None:
-    """List the backbones that can be cut into blocks."""
-    from thaw.model import zoo
+def backbones(
+    text: Annotated[
+        str, typer.Argument(help="A part of the names, or a pattern such as 'timm/resnet*'.")
+    ] = "",
+    *,
+    names: Annotated[bool, typer.Option("--names", help="Print only the names.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """List backbones, image sizes and where the weights are; with parameters for 60 or fewer."""
+    from thaw.model import catalogue
 
-    typer.echo("\n".join(zoo.names()))
+    found = catalogue.find(text)
+    if not found:
+        raise ThawError(f"no backbone matches {text!r}: `thaw backbones --names` lists all names")
+    if names:
+        typer.echo("\n".join(found))
+        return
+    entries = catalogue.describe(found, with_sizes=len(found) <= _MOST_WITH_SIZES)
+    if as_json:
+        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        return
+    width = max(len(name) for name in found)
+    typer.echo(f"{'name':{width}}  params  blocks  image  weights")
+    for entry in entries:
+        size = f"{entry.parameters / 1e6:.1f}M" if entry.parameters is not None else "-"
+        blocks = entry.blocks or "-"
+        typer.echo(
+            f"{entry.name:{width}}  {size:>6}  {blocks:>6}  {entry.image_size:>5}  {entry.weights}"
+        )
+    if len(found) > _MOST_WITH_SIZES:
+        typer.echo(f"{len(found)} backbones. For their sizes: thaw backbones TEXT")
 
 
 def report() -> None:

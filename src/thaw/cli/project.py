@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +23,7 @@ _MOST_SHOWN = 12  # classes that are printed
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this module to ``app``."""
-    for verb in (init, upgrade, repair):
+    for verb in (init, upgrade, repair, doctor):
         app.command()(verb)
 
 
@@ -97,6 +99,25 @@ def repair() -> None:
     if found.moved:
         typer.echo(f"damaged files were moved to {DAMAGED}: delete it when you do not need them")
     _deliver_waiting()
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Examine machine, packages and project, and say what to do; exit code 1 on an error."""
+    from thaw.projects.doctor import State, examine
+
+    found = examine()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        for finding in found:
+            mark = {State.OK: "   ", State.WARNING: " ! ", State.ERROR: " X "}[finding.state]
+            typer.echo(f"{mark}{finding.subject}: {finding.text}")
+            if finding.remedy:
+                typer.echo(f"     -> {finding.remedy}")
+    if any(finding.state is State.ERROR for finding in found):
+        raise typer.Exit(1)
 
 
 def _deliver_waiting() -> None:

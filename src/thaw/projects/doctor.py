@@ -1,0 +1,227 @@
+"""What `thaw doctor` examines: the machine, the installed packages, and the state of a project."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from thaw import __version__
+from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.params import Params
+from thaw.errors import ThawError
+from thaw.system import tool_lock
+from thaw.system.memory import total_memory
+from thaw.system.project_paths import SCRATCH, SPOOL
+from thaw.system.stage_names import STAGES
+from thaw.tracking import store_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thaw.config.result_sections import Tracking
+
+_PYTHON = (3, 11)
+_PACKAGES = ("torch", "torchvision", "timm", "accelerate", "mlflow", "optuna", "dvc")
+_LOW_DISK, _LOW_MEMORY = 5e9, 4e9  # bytes
+_LARGE_SCRATCH = 20e9  # bytes
+
+
+class State(StrEnum):
+    """How serious a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact about the machine or the project, and what to do where it is a problem."""
+
+    subject: str
+    state: State
+    text: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Return all findings; those about a project only where the working directory is one."""
+    return [
+        *_python(), *_packages(), *_devices(), *_memory(), *_disk(), *_commands(), *_project()
+    ]  # fmt: skip
+
+
+def _project() -> Iterator[Finding]:
+    if not PARAMS_FILE.exists():
+        text = f"{Path.cwd()} is no project of thaw"
+        yield Finding("project", State.OK, text, "`thaw init DIR` creates one")
+        return
+    try:
+        params = load(Params)
+    except ThawError as error:
+        yield Finding("parameters", State.ERROR, str(error))
+        return
+    yield Finding("parameters", State.OK, f"{PARAMS_FILE} is valid")
+    yield from _tool_lock()
+    yield from _dvc_lock()
+    yield from _scratch()
+    yield from _store(params.tracking)
+
+
+def _store(tracking: Tracking) -> Iterator[Finding]:
+    store = store_state.examine(tracking)
+    yield Finding("MLflow", State.OK if store.answers else State.ERROR, store.text)
+    if store.dead_runs:
+        text = f"{store.dead_runs} are RUNNING in MLflow, but their processes have ended"
+        yield Finding(
+            "runs",
+            State.WARNING,
+            text,
+            "the next `dvc repro` continues them or sets them to KILLED",
+        )
+    if store.waiting:
+        text = (
+            f"{store.waiting} files below {SPOOL} wait for the store, or belong to running stages"
+        )
+        yield Finding("spool", State.WARNING, text, "`thaw repair` delivers them")
+
+
+def _python() -> Iterator[Finding]:
+    is_old = sys.version_info < _PYTHON
+    text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    remedy = "install Python 3.11 or newer" if is_old else ""
+    yield Finding("Python", State.ERROR if is_old else State.OK, text, remedy)
+
+
+def _packages() -> Iterator[Finding]:
+    versions = []
+    for name in _PACKAGES:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(
+                name, State.ERROR, "is not installed", "`pip install --upgrade thaw-vision`"
+            )
+    yield Finding("packages", State.OK, ", ".join([f"thaw {__version__}", *versions]))
+
+
+def _devices() -> Iterator[Finding]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a library of the build is missing
+        yield Finding("torch", State.ERROR, str(error), "install torch again")
+        return
+    build = torch.version.cuda or torch.version.hip
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    if names:
+        yield Finding("GPUs", State.OK, f"{', '.join(names)}; torch is built for CUDA {build}")
+    elif build and shutil.which("nvidia-smi"):
+        yield Finding(
+            "GPUs",
+            State.WARNING,
+            f"torch is built for CUDA {build}, but can use no GPU",
+            "`nvidia-smi` shows the driver; it must support this CUDA version",
+        )
+    else:
+        yield Finding("GPUs", State.OK, "none; thaw computes on the CPU")
+
+
+def _memory() -> Iterator[Finding]:
+    total, free = total_memory(), psutil.virtual_memory().available
+    text = f"{total / 1e9:.0f} GB, {free / 1e9:.0f} GB free; {os.cpu_count()} cores"
+    is_low = free < _LOW_MEMORY
+    remedy = "close other programs, or set launch.processes and resources.workers lower"
+    yield Finding("memory", State.WARNING if is_low else State.OK, text, remedy if is_low else "")
+
+
+def _disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free
+    is_low = free < _LOW_DISK
+    remedy = f"free space, or remove caches in {SCRATCH}" if is_low else ""
+    text = f"{free / 1e9:.0f} GB free in {Path.cwd()}"
+    yield Finding("disk", State.WARNING if is_low else State.OK, text, remedy)
+
+
+def _commands() -> Iterator[Finding]:
+    for command, package in (("dvc", "thaw-vision"), ("git", "git")):
+        if shutil.which(command) is None:
+            remedy = f"install {package}, or add its folder to PATH"
+            yield Finding(command, State.ERROR, "the command is not in PATH", remedy)
+
+
+def _tool_lock() -> Iterator[Finding]:
+    try:
+        lock, installed = tool_lock.read(), tool_lock.installed()
+    except ThawError as error:
+        yield Finding("thaw.lock", State.ERROR, str(error))
+        return
+    changed = [
+        stage
+        for stage in STAGES
+        if lock is None or lock.stages.get(stage) != installed.stages[stage]
+    ]
+    if changed:
+        yield Finding(
+            "thaw.lock",
+            State.ERROR,
+            f"the installed thaw has other code for {', '.join(changed)}",
+            f"`{tool_lock.fix()}` (`thaw upgrade --dry-run` shows what it changes)",
+        )
+    else:
+        yield Finding("thaw.lock", State.OK, "belongs to the installed thaw")
+
+
+def _dvc_lock() -> Iterator[Finding]:
+    """Report locks of DVC whose processes have ended, and stages that have to run."""
+    path = Path(".dvc/tmp/rwlock")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8") or "{}")
+    except FileNotFoundError:
+        content = {}
+    except (OSError, ValueError):
+        yield Finding("DVC", State.WARNING, f"{path} is damaged", f"delete {path}")
+        return
+    dead = sorted({pid for pid in _holders(content) if not psutil.pid_exists(pid)})
+    if dead:
+        text = f"{path} names processes that have ended ({', '.join(map(str, dead))})"
+        yield Finding(
+            "DVC", State.WARNING, text, f"delete {path}, if a command of DVC waits for it"
+        )
+        return
+    yield Finding("DVC", State.OK, _version_of("dvc"))
+
+
+def _holders(content: object) -> Iterator[int]:
+    """Return the process ids in DVC's lock file: lists or objects with the key ``pid``."""
+    if isinstance(content, dict):
+        if isinstance(content.get("pid"), int):
+            yield content["pid"]
+        for each in content.values():
+            yield from _holders(each)
+    elif isinstance(content, list):
+        for each in content:
+            yield from _holders(each)
+
+
+def _version_of(command: str) -> str:
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
+    return f"{command} {done.stdout.strip()}" if done.returncode == 0 else done.stderr.strip()
+
+
+def _scratch() -> Iterator[Finding]:
+    size = sum(path.lstat().st_size for path in SCRATCH.rglob("*") if path.is_file())
+    is_large = size > _LARGE_SCRATCH
+    remedy = f"delete {SCRATCH}/activations; it is computed again" if is_large else ""
+    text = f"{size / 1e9:.1f} GB of caches and checkpoints in {SCRATCH}"
+    yield Finding("caches", State.WARNING if is_large else State.OK, text, remedy)

@@ -1,0 +1,52 @@
+"""The state of a project's MLflow store, for `thaw doctor`. Nothing is created or changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow.entities import ViewType
+
+from thaw.errors import ThawError
+from thaw.system.sqlite_addresses import is_sqlite, path_of
+from thaw.tracking import run_owner, spool
+from thaw.tracking.store import connect_read_only, store_errors, store_uri
+
+if TYPE_CHECKING:
+    from thaw.config.result_sections import Tracking
+
+
+@dataclass(frozen=True)
+class StoreState:
+    """Whether the store answers, and what waits in it or for it.
+
+    Attributes:
+        answers: Whether the store can be read, or will be created by the first run.
+        text: The number of runs, or the reason why it does not answer.
+        dead_runs: Runs that MLflow holds as RUNNING although their processes ended.
+        waiting: Files that wait on the disk for the store.
+    """
+
+    answers: bool
+    text: str
+    dead_runs: int = 0
+    waiting: int = 0
+
+
+def examine(tracking: Tracking) -> StoreState:
+    """Return the state of the store of ``tracking``."""
+    waiting = len(spool.waiting())
+    uri = store_uri(tracking)
+    if is_sqlite(uri) and not path_of(uri).exists():
+        return StoreState(answers=True, text="the first run creates it", waiting=waiting)
+    try:
+        client = connect_read_only(tracking)
+        with store_errors(uri):
+            experiment = client.get_experiment_by_name(tracking.experiment)
+            ids = [experiment.experiment_id] if experiment else []
+            running = client.search_runs(ids, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY)
+    except ThawError as error:
+        return StoreState(answers=False, text=str(error), waiting=waiting)
+    dead = sum(run_owner.is_dead(run.data.tags) for run in running)
+    text = f"answers; {len(running) - dead} runs of the experiment {tracking.experiment} run now"
+    return StoreState(answers=True, text=text, dead_runs=dead, waiting=waiting)

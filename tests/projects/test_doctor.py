@@ -1,0 +1,76 @@
+"""What `thaw doctor` finds in a project."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from thaw.projects import doctor
+from thaw.projects.creation import create_project
+from thaw.projects.doctor import State
+from thaw.system import tool_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new project, which is entered."""
+    create_project(tmp_path / "project", None)
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path / "project"
+
+
+def found(subject: str) -> doctor.Finding:
+    (finding,) = [each for each in doctor.examine() if each.subject == subject]
+    return finding
+
+
+def test_a_new_project_has_no_problem(project: Path) -> None:
+    findings = doctor.examine()
+    assert [each for each in findings if each.state is State.ERROR] == []
+    assert {"Python", "packages", "GPUs", "disk", "thaw.lock", "MLflow"} <= {
+        each.subject for each in findings
+    }
+
+
+def test_outside_of_a_project_it_names_thaw_init(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "thaw init" in found("project").remedy
+
+
+def test_parameters_that_are_not_valid_are_an_error(project: Path) -> None:
+    (project / "params.yaml").write_text("seed: many\n")
+    finding = found("parameters")
+    assert finding.state is State.ERROR
+    assert "seed" in finding.text
+
+
+def test_another_version_of_the_code_names_thaw_upgrade(project: Path) -> None:
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, stages={**lock.stages, "unfreeze": "0" * 64}))
+    finding = found("thaw.lock")
+    assert (finding.state, "unfreeze" in finding.text) == (State.ERROR, True)
+    assert "thaw upgrade" in finding.remedy
+
+
+def test_a_lock_of_a_dvc_process_that_ended_is_named(project: Path) -> None:
+    free = next(pid for pid in range(400_000, 500_000) if not psutil.pid_exists(pid))
+    lock = project / ".dvc/tmp/rwlock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text(json.dumps({"x": {"read": [{"pid": free, "cmd": "dvc repro"}]}}))
+    finding = found("DVC")
+    assert (finding.state, str(free) in finding.text) == (State.WARNING, True)
+
+
+def test_a_full_disk_is_a_warning(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_LOW_DISK", float("inf"))
+    assert found("disk").state is State.WARNING
