@@ -1,4 +1,4 @@
-"""What `thaw doctor` finds in a project."""
+"""Findings of `thaw doctor` in a project."""
 
 from __future__ import annotations
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import huggingface_hub
-import timm
-import torch
-from torchvision import models
-
 from thaw.errors import ThawError
-from thaw.model import zoo
+from thaw.model import lenet, timm_backbones, torchvision_backbones, zoo
 from thaw.model.outline_build import count_weights, meta_backbone
 from thaw.model.weights import PACKAGED
 
@@ -21,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NONE, PACKAGE, HERE, DOWNLOAD = "none", "packaged", "on this disk", "to download"
-_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -69,22 +62,13 @@ def _weights(name: str) -> tuple[str, int]:
     """Return where the default weights of a network are, and the side of their images."""
     library, _, model = name.partition("/")
     if library == "torchvision":
-        known = models.get_model_weights(model)["DEFAULT"]
-        return _on_disk(Path(known.url).name), known.transforms().crop_size[0]
-    if library != "timm":
-        return NONE, 32
-    config = timm.get_pretrained_cfg(model)
-    size = config.input_size[-1] if config else 224
+        found = torchvision_backbones.published_weights(model)
+    elif library == "timm":
+        found = timm_backbones.published_weights(model)
+    else:
+        return NONE, lenet.INPUT_SETTINGS.image_size
     if name == PACKAGED:
-        return PACKAGE, size
-    if config is None or not config.has_weights:
-        return NONE, size
-    if config.hf_hub_id:
-        found = [huggingface_hub.try_to_load_from_cache(config.hf_hub_id, f) for f in _FILES]
-        return (HERE if any(isinstance(path, str) for path in found) else DOWNLOAD), size
-    return _on_disk(Path(config.url).name), size
-
-
-def _on_disk(file: str) -> str:
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    return HERE if path.is_file() else DOWNLOAD
+        return PACKAGE, found.image_size
+    if found.is_on_disk is None:
+        return NONE, found.image_size
+    return (HERE if found.is_on_disk else DOWNLOAD), found.image_size

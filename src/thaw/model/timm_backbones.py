@@ -9,6 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from thaw.model.block_chain import Chain, CutError, InputSettings, Layout, as_layout, without
+from thaw.model.published_weights import (
+    PublishedWeights,
+    is_in_hub_cache,
+    is_in_torch_cache,
+)
 from thaw.system.deferred_compiler import compiler_deferred
 
 with compiler_deferred():
@@ -75,6 +80,17 @@ def create(model: str, tag: str | None) -> tuple[nn.Module, InputSettings]:
         image_size=config["input_size"][-1],
     )
     return network, input_settings
+
+
+def published_weights(model: str) -> PublishedWeights:
+    """Return the default weights of ``model``."""
+    config = timm.get_pretrained_cfg(model)
+    if config is None or not config.has_weights:
+        return PublishedWeights(config.input_size[-1] if config else 224, None)
+    on_disk = (
+        is_in_hub_cache(config.hf_hub_id) if config.hf_hub_id else is_in_torch_cache(config.url)
+    )
+    return PublishedWeights(config.input_size[-1], on_disk)
 
 
 def chain(network: Any) -> Chain:

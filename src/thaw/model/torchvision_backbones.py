@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from thaw.model.block_chain import Chain, CutError, InputSettings, LinearStep, average_pool
+from thaw.model.published_weights import PublishedWeights, is_in_torch_cache
 from thaw.system.deferred_compiler import compiler_deferred
 
 with compiler_deferred():
@@ -55,6 +56,12 @@ def create(model: str, tag: str | None) -> tuple[nn.Module, InputSettings]:
         image_size=preset.crop_size[0],
     )
     return network, input_settings
+
+
+def published_weights(model: str) -> PublishedWeights:
+    """Return the default weights of ``model``."""
+    weights = models.get_model_weights(model)["DEFAULT"]
+    return PublishedWeights(weights.transforms().crop_size[0], is_in_torch_cache(weights.url))
 
 
 def chain(network: Any) -> Chain:

@@ -1,4 +1,4 @@
-"""What `thaw doctor` examines: the machine, the installed packages, and the state of a project."""
+"""Findings of `thaw doctor`: the machine, the installed packages, and the state of a project."""
 
 from __future__ import annotations
 

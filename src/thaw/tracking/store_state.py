@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class StoreState:
+    """State of the store: its answer, and the runs and files that wait.
     """Whether the store answers, and what waits in it or for it.
 
     Attributes:
