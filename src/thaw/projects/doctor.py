@@ -38,7 +38,7 @@ _LARGE_SCRATCH = 20e9  # bytes
 
 
 class State(StrEnum):
-    """How serious a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"

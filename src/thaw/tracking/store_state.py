@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class StoreState:
     """State of the store: its answer, and the runs and files that wait.
-    """Whether the store answers, and what waits in it or for it.
 
     Attributes:
         answers: Whether the store can be read, or will be created by the first run.
