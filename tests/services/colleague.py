@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _SMALL = {
     "backbone__image_size": 32,
+    "backbone__framing": "crop",
+    "head__taps": [],
+    "warmup_head__fit": "gradient",
     "warmup_head__epochs": 3,
     "unfreeze__depth": 1,
     "unfreeze__epochs": 1,
