@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from thaw.promotion.tables import age, history_table
+from thaw.promotion.tables import age, history_table, report_lines
 from thaw.registry.ledger_rows import Decision, Row
 
 
@@ -23,8 +23,16 @@ def test_the_history_shows_forced_and_void_promotions_and_a_new_model() -> None:
     printed = out.getvalue()
     assert "forced promotion" in printed
     assert "void: the version was deleted" in printed
-    assert "runs:/r/report" in printed
+    assert "runs:/r/report" not in printed  # columns would break it
     assert printed.count("new model") == 1
+
+
+def test_the_address_of_each_report_is_a_line_of_its_own() -> None:
+    address = "runs:/" + "0123456789abcdef" * 2 + "/promotion/report.html"
+    reported = Decision("promotion", 1, 2, 1, report=address)
+    silent = Decision("rollback", 2, 1, 2)
+    lines = report_lines([row(7, reported, 1000), row(8, silent, 1000)])
+    assert lines == [f"report of 7: {address}"]
 
 
 @pytest.mark.parametrize(

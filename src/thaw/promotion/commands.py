@@ -84,6 +84,8 @@ def history(tracking: Tracking, name: str, alias: str, trusted: Sequence[str] = 
         _print(f"{name}: no version was promoted or refused yet (`thaw promote`)")
         return
     _console.print(tables.history_table(name, alias, rows, model_created))
+    for line in tables.report_lines(rows):
+        _print(line)
 
 
 def verify_history(

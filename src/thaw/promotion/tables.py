@@ -40,10 +40,11 @@ def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime) -> T
 def history_table(name: str, alias: str, rows: Sequence[Row], model_created: int) -> Table:
     """Return the table of ``rows``, which may include rows of earlier models of this name.
 
+    Addresses of reports are not in it, because columns break them: see :func:`report_lines`.
     ``model_created`` is the creation timestamp (ms) of the current registered model.
     """
     table = Table(title=Text(f"{name} @{alias}"), title_style="bold")
-    for column in ("", "when (UTC)", "who", "what", "from", "to", "why, report"):
+    for column in ("", "when (UTC)", "who", "what", "from", "to", "why"):
         table.add_column(column, overflow="fold")
     before = rows[0].model if rows else model_created
     for row in rows:
@@ -70,8 +71,13 @@ def _cells(row: Row) -> tuple[str, ...]:
         what,
         str(decision.origin or ""),
         str(decision.to or ""),
-        "\n".join(part for part in (decision.why, decision.report) if part),
+        decision.why,
     )
+
+
+def report_lines(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each of ``rows`` that has a report: its number and the address."""
+    return [f"report of {row.number}: {row.decision.report}" for row in rows if row.decision.report]
 
 
 def _new_model_cells(created: int) -> tuple[str, ...]:
