@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from thaw.data.decoding_budget import DecodingBudget, MemoryShare
+from thaw.data.decoding_budget import DecodingBudget, MemoryShare, state_of_processes
 
 
 def taking(budget: DecodingBudget, needed: float) -> tuple[threading.Thread, threading.Event]:
@@ -73,3 +73,23 @@ def test_a_forked_process_has_a_budget_of_its_own() -> None:
         _, done = taking(budget, 100)
         os._exit(0 if done.wait(5) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_forked_processes_that_share_a_state_wait_for_each_other() -> None:
+    state = state_of_processes()
+    budget = DecodingBudget(100)
+    budget.share(state)
+    budget.take(60)
+    child = os.fork()
+    if not child:
+        budget.share(state)  # a fork starts with a state of its own
+        _, small = taking(budget, 40)
+        _, large = taking(budget, 50)
+        waited = small.wait(5) and not large.wait(0.3)
+        os._exit(0 if waited and large.wait(10) else 1)
+    time.sleep(1)
+    budget.give_back(60)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert state.used.value == 90

@@ -14,7 +14,12 @@ from tests.data.corpus import bombs, large_tile
 from tests.data.peak import PREPROCESSING, environment, read, resident, rise
 from tests.data.pictures import plain
 from thaw.data.decoding import DecodeError, decode
-from thaw.data.decoding_memory import memory_needed, memory_problem, memory_to_open
+from thaw.data.decoding_memory import (
+    memory_needed,
+    memory_problem,
+    memory_to_open,
+    memory_with_result,
+)
 
 MOST_MEGABYTES = 300
 
@@ -45,6 +50,29 @@ def test_colours_of_16_bits_need_more_where_all_bits_are_read() -> None:
     content = plain("PNG", "RGB", 5000, 5000)
     assert problem(content) is None
     assert problem(content, all_bits=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "short_side", "megabytes"),
+    [
+        ((6800, 6800), "RGB", 256, 192),
+        ((6800, 6800), "RGB", 4096, 363),  # measured: 365
+        ((6800, 6800), "RGB", 6800, 324),  # measured: 338
+        ((7000, 7000), "L", 4096, 231),  # measured: 219
+        ((700, 70000), "L", 256, 147),
+    ],
+)
+def test_a_large_result_counts(
+    size: tuple[int, int], mode: str, short_side: int, megabytes: int
+) -> None:
+    assert memory_with_result(size, mode, short_side) == pytest.approx(megabytes * 1e6, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_small_file_with_a_large_result_is_refused(kind: str) -> None:
+    content = plain(kind, "L", 7000, 7000)
+    with pytest.raises(DecodeError, match=r"7000 x 7000 pixels .* take 231 MB to decode"):
+        decode(content, short_side=4096, max_megapixels=50.0)
 
 
 def test_colours_with_a_transparent_one_need_a_copy() -> None:

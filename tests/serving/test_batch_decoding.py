@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from tests.registry.served import image
+from thaw.data.decoding_budget import MemoryShare
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving import batch_decoding
-from thaw.serving.batch_decoding import decoded, read_batch
+from thaw.serving.batch_decoding import DecodedBatch, decoded, read_batch
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
@@ -88,6 +90,29 @@ def test_threads_decode_where_processes_cannot_share_memory(
     assert batch_decoding._suits_processes(reader, [paths])
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
     assert not batch_decoding._suits_processes(reader, [paths])
+
+
+def test_processes_decode_large_images_one_at_a_time(
+    reader: ImageReader, paths: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    used = tmp_path / "used"
+
+    def alone(_: object, __: Path, batch: list[str]) -> DecodedBatch:
+        share = MemoryShare()
+        share.take(1e12)
+        overlaps = [("overlap", "")] if used.exists() else []
+        used.touch()
+        time.sleep(0.05)
+        used.unlink(missing_ok=True)
+        share.release()
+        return DecodedBatch(batch, torch.empty(0), overlaps)
+
+    monkeypatch.setattr(batch_decoding, "_FEW", 0)
+    monkeypatch.setattr(batch_decoding, "cores", lambda: 2)
+    monkeypatch.setattr(batch_decoding, "read_batch", alone)
+    found = list(decoded(reader, tmp_path, [[path] for path in paths]))
+    assert len(found) == COUNT
+    assert not [failure for batch in found for failure in batch.failed]
 
 
 def test_a_killed_process_is_named_in_one_line(

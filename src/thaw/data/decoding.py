@@ -19,7 +19,12 @@ from thaw.data import deep_samples
 from thaw.data.colours import GREY, ColourError, conversion_of, has_equal_channels, to_rgb
 from thaw.data.decoding_budget import MemoryShare
 from thaw.data.decoding_errors import incomplete_reason, reason_of
-from thaw.data.decoding_memory import memory_needed, memory_problem, memory_to_open
+from thaw.data.decoding_memory import (
+    memory_needed,
+    memory_problem,
+    memory_to_open,
+    memory_with_result,
+)
 from thaw.data.file_kinds import reason_not_opened, size_by_header
 from thaw.data.header_sizes import gif_size, webp_size
 from thaw.data.limits import STRIP_PIXELS, shape_problem, strips
@@ -105,7 +110,7 @@ def _decoded(
     """Decode ``content`` with ``memory``, which is released after the image is deleted."""
     if (size := webp_size(content) or gif_size(content)) and 0 not in size:
         _check_size(*size, max_megapixels)
-        needed = memory_to_open(content)
+        needed = max(memory_to_open(content), memory_with_result(size, "P", short_side))
         if problem := memory_problem(needed, size, content):
             raise DecodeError(problem)
         memory.take(needed)
@@ -153,7 +158,10 @@ def _convert(
         deep_samples.correct_byte_order(image)
     raw = deep_samples.raw_mode(image)
     all_bits = pixel_range not in {"type", "clip"} and deep_samples.has_deep_colours(image, raw)
-    needed = memory_needed(image, size, content, all_bits=all_bits)
+    needed = max(
+        memory_needed(image, size, content, all_bits=all_bits),
+        memory_with_result(image.size, image.mode, short_side),
+    )
     if problem := memory_problem(needed, size, content, block_of(image)):
         if reason := incomplete_reason(image, content):
             problem = f"cannot be decoded: {reason}"

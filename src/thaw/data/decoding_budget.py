@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from thaw.system.processes import cores
 
@@ -15,6 +17,26 @@ if TYPE_CHECKING:
 _AT_ONCE = 250e6  # bytes of all images together
 _PER_CORE = 100e6  # bytes per core, on machines with many cores
 _RETURNED = 64e6  # bytes of one image from which on its memory is given back
+
+
+@dataclass(frozen=True)
+class BudgetState:
+    """The bytes in use and their locks, for the threads of a process or for several processes."""
+
+    turn: Any
+    changed: Any
+    used: Any
+
+
+def state_of_threads() -> BudgetState:
+    """Return a state for the threads of one process."""
+    return BudgetState(threading.Lock(), threading.Condition(), ctypes.c_double(0.0))
+
+
+def state_of_processes() -> BudgetState:
+    """Return a state for processes that are forked afterwards."""
+    fork = multiprocessing.get_context("fork")
+    return BudgetState(fork.Lock(), fork.Condition(), fork.RawValue("d", 0.0))
 
 
 class DecodingBudget:
@@ -31,23 +53,33 @@ class DecodingBudget:
 
     def take(self, needed: float) -> None:
         """Wait until ``needed`` bytes are available, and take them."""
-        with self._turn, self._changed:
-            self._changed.wait_for(lambda: not self._used or self._used + needed <= self._most)
-            self._used += needed
+        state = self._state
+        with state.turn, state.changed:
+            state.changed.wait_for(
+                lambda: not state.used.value or state.used.value + needed <= self._most
+            )
+            state.used.value += needed
 
     def give_back(self, taken: float) -> None:
         """Return ``taken`` bytes, which `take` took."""
-        with self._changed:
-            self._used -= taken
-            self._changed.notify_all()
+        with self._state.changed:
+            self._state.used.value -= taken
+            self._state.changed.notify_all()
+
+    def share(self, state: BudgetState) -> None:
+        """Count in ``state`` from now on. Call it when no image is decoded."""
+        self._state = state
 
     def _reset(self) -> None:
-        self._used = 0.0
-        self._turn = threading.Lock()
-        self._changed = threading.Condition()
+        self._state = state_of_threads()
 
 
 _BUDGET = DecodingBudget(max(_AT_ONCE, _PER_CORE * cores()))
+
+
+def share_budget(state: BudgetState) -> None:
+    """Count the images of this process in ``state``, together with those of other processes."""
+    _BUDGET.share(state)
 
 
 class MemoryShare:

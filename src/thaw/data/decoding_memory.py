@@ -35,6 +35,17 @@ _PER_BYTE_OF_WEBP = 260  # 24 megapixels in 1.5 MB, and 260 MB in 1 MB
 _MOST = 600e6  # bytes that any file may take
 
 
+def memory_with_result(size: tuple[int, int], mode: str, short_side: float) -> float:
+    """Return the bytes of an image of ``size`` and of its result, which has ``short_side``.
+
+    The result of a smaller image has its size.
+    """
+    scale = short_side / min(size)
+    # Pillow resizes all rows, then all columns, with 4 bytes per pixel.
+    of_result = 3.0 if scale >= 1 else 4 * (scale + scale**2)
+    return size[0] * size[1] * (_STORED.get(mode, 4.0) + of_result)
+
+
 def memory_to_open(content: bytes) -> float:
     """Return the bytes that decoding takes in formats whose pixels are allocated in `Image.open`.
 

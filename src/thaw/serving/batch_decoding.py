@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from thaw.data.decoding_budget import share_budget, state_of_processes
 from thaw.errors import ThawError
 from thaw.serving.image_files import read_image
 from thaw.system.bounded_pool import map_in_order
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from thaw.data.decoding_budget import BudgetState
     from thaw.data.image_reader import ImageReader
 
 _AHEAD = 2  # batches per core
@@ -77,6 +79,8 @@ def decoded(
         collate_fn=_identity,
         num_workers=cores(),
         prefetch_factor=_AHEAD,
+        worker_init_fn=partial(_start_worker, state_of_processes()),
+        multiprocessing_context="fork",  # the state of the budget is inherited
     )
     with _explained_death():
         yield from loader
@@ -115,6 +119,11 @@ class _Batches(Dataset[DecodedBatch]):
 
     def __getitem__(self, number: int) -> DecodedBatch:
         return read_batch(self._reader, self._root, self._batches[number])
+
+
+def _start_worker(state: BudgetState, _: int) -> None:
+    """Limit the memory of images in all processes together."""
+    share_budget(state)
 
 
 def _identity(batch: Any) -> Any:
