@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from thaw.errors import ThawError
-from thaw.projects.project_folder import new_folder, refuse_other_files, refuse_project
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from thaw.projects.project_folder import (
+    new_folder,
+    refuse_other_files,
+    refuse_project,
+    removed_on_failure,
+)
 
 
 def test_the_files_of_a_fresh_repository_and_the_images_are_no_other_files(tmp_path: Path) -> None:
@@ -60,3 +62,26 @@ def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
     with new_folder(tmp_path):
         pass
     assert tmp_path.is_dir()
+
+
+def test_a_failed_creation_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path(".gitignore").write_text("mine")
+    paths = [Path(name) for name in (".git", ".gitignore", "data/raw", "mlruns/README.md", "a")]
+    with pytest.raises(ThawError, match="full"), removed_on_failure(paths):
+        _write_in_part(paths)
+    assert sorted(map(str, Path().rglob("*"))) == [".gitignore", "data"]
+    assert Path(".gitignore").read_text() == "mine"
+
+
+def _write_in_part(paths: list[Path]) -> None:
+    git, _, images, readme, _ = paths
+    git.mkdir()
+    (git / "HEAD").touch()
+    images.symlink_to("..")
+    readme.parent.mkdir()
+    readme.touch()
+    raise ThawError("the disk is full")

@@ -139,3 +139,8 @@ def test_no_output_is_touched_while_a_stage_runs(project: Path) -> None:
     with only_process(SCRATCH / "prepare.lock", "the stage prepare"):
         assert "the stage prepare is already running" in error("repair")
     assert digests() == before
+
+
+def test_a_project_without_dvc_is_one_line(project: Path) -> None:
+    shutil.rmtree(project / ".dvc")
+    assert "DVC cannot open this project" in error("repair")

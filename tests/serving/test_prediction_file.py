@@ -160,3 +160,24 @@ def test_the_error_of_a_full_disk_names_the_file(path: Path) -> None:
     names, rows = NAMES * 50, ROWS.repeat(50, 1)
     with opened(path) as results, tiny.full_disk(), pytest.raises(ThawError, match=r"out\.csv"):
         results.add(names, rows)
+
+
+def test_a_file_with_its_header_alone_is_taken_over_without_a_json_file(path: Path) -> None:
+    header = path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(header)
+    path.with_name("out.csv.json").unlink()
+    assert opened(path).done == set()
+    assert path.with_name("out.csv.json").exists()
+
+
+def test_the_json_file_is_written_before_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise ThawError(f"{path}: no space for {len(content)} bytes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("thaw.serving.prediction_file.write_whole", full)
+        with pytest.raises(ThawError, match=r"out\.csv\.json"):
+            opened(tmp_path / "out.csv")
+    assert opened(tmp_path / "out.csv").done == set()

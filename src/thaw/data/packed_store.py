@@ -25,6 +25,7 @@ from thaw.data.integrity import DamagedError, damage, read_settings
 from thaw.errors import ThawError
 from thaw.system.checksums import checksum
 from thaw.system.files import write_whole
+from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -87,9 +88,8 @@ class PackWriter:
         try:
             self._stream.write(content)
         except OSError as error:
-            raise ThawError(
-                f"{self._stream.name}: could not write {len(content):,} bytes: {error.strerror}"
-            ) from error
+            what = f"{len(content):,} bytes"
+            raise ThawError(write_failure(self._stream.name, error, what)) from error
         self._digest.update(content)
         self._rows.append((self._offset, len(content), height, width, checksum(content)))
         self._offset += len(content)
@@ -121,9 +121,8 @@ class PackWriter:
         try:
             self._stream.close()
         except OSError as failed:
-            raise ThawError(
-                f"{self._stream.name}: could not write {self._offset:,} bytes: {failed.strerror}"
-            ) from failed
+            what = f"{self._offset:,} bytes"
+            raise ThawError(write_failure(self._stream.name, failed, what)) from failed
         write_whole(self._folder / INDEX, index.getvalue())
         write_whole(self._folder / SETTINGS, json.dumps(settings).encode())
 

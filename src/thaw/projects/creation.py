@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -22,9 +23,15 @@ from thaw.ingest.dvc_ignore import name_obstacles
 from thaw.projects.image_survey import Survey, survey
 from thaw.projects.initial_params import initial_params, model_name, params_text
 from thaw.projects.linked_data import with_link
-from thaw.projects.project_folder import new_folder, refuse_other_files, refuse_project
+from thaw.projects.project_folder import (
+    new_folder,
+    refuse_other_files,
+    refuse_project,
+    removed_on_failure,
+)
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
+from thaw.system.storage_errors import reason
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
@@ -54,7 +61,7 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
                 refuse_other_files(Path.cwd(), images)
             return _create(model_name(Path.cwd().name), _inside(images))
     except OSError as error:
-        raise ThawError(f"{folder}: cannot create a project here: {error.strerror}") from None
+        raise ThawError(f"{folder}: cannot create a project here: {reason(error)}") from None
 
 
 def template(file: str, /, **values: str) -> str:
@@ -85,17 +92,18 @@ def _create(name: str, images: Path | None) -> Survey | None:
             f"{Path.cwd()} has {', '.join(conflicts)} already, and nothing is overwritten: choose "
             "another folder, or rename it"
         )
-    _initialize_repositories()
-    for path, text in texts.items():
-        if path in there:
-            continue
-        write_whole(path, text.encode())
-    if target is not None:
-        IMAGES.parent.mkdir(parents=True, exist_ok=True)
-        IMAGES.symlink_to(target)
-    if found:
-        name_obstacles(data)
-    tool_lock.write(tool_lock.installed())
+    made = (Path(".git"), Path(".dvc"), tool_lock.LOCK, IMAGES, *texts)
+    with removed_on_failure(made):
+        _initialize_repositories()
+        for path, text in texts.items():
+            if path not in there:
+                write_whole(path, text.encode())
+        if target is not None:
+            IMAGES.parent.mkdir(parents=True, exist_ok=True)
+            IMAGES.symlink_to(target)
+        if found:
+            name_obstacles(data)
+        tool_lock.write(tool_lock.installed())
     return found
 
 
@@ -161,4 +169,12 @@ def _run(command: list[str]) -> None:
     except FileNotFoundError:
         raise ThawError(f"{command[0]} is not installed: a project needs it") from None
     except subprocess.CalledProcessError as error:
-        raise ThawError(f"`{' '.join(command)}` failed: {error.stderr.strip()}") from None
+        raise ThawError(f"`{' '.join(command)}` failed: {_failure(error)}") from None
+
+
+def _failure(error: subprocess.CalledProcessError) -> str:
+    """Return the last line that the command printed, or its exit code and the free space."""
+    if lines := error.stderr.strip().splitlines():
+        return str(lines[-1])
+    free = shutil.disk_usage(Path.cwd()).free
+    return f"exit code {error.returncode} (the disk of {Path.cwd()} has {free:,} free bytes)"

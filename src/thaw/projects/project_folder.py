@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from thaw.errors import ThawError
 from thaw.system import tool_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _MARKS = (PARAMS_FILE, Path("dvc.yaml"), tool_lock.LOCK, Path(".dvc"))
 # Entries beside which a project is expected: of a fresh repository, and the folders of a project.
@@ -74,3 +76,25 @@ def new_folder(folder: Path) -> Iterator[None]:
         for path in missing:
             with contextlib.suppress(OSError):
                 path.rmdir()
+
+
+@contextmanager
+def removed_on_failure(paths: Iterable[Path]) -> Iterator[None]:
+    """Remove those of ``paths`` that did not exist before, and their folders, after an error.
+
+    A half-written project would be refused by the next ``thaw init``.
+    """
+    new = [path for path in paths if not os.path.lexists(path)]
+    folders = {parent for path in new for parent in path.parents if not parent.exists()}
+    try:
+        yield
+    except BaseException:
+        for path in new:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        for folder in sorted(folders, reverse=True):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from thaw.errors import ThawError
@@ -20,6 +21,7 @@ from thaw.system import dvc_lock
 from thaw.system.locks import only_process
 from thaw.system.project_paths import MODELS, PREPARED, SCRATCH
 from thaw.system.stage_names import STAGES
+from thaw.system.storage_errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +65,9 @@ def repair() -> Repair:
                 copy = Path(repo.cache.local.oid_to_path(outputs[path]))
                 _repair_file(path, copy, outputs[path], found)
     except OSError as error:
-        raise ThawError(f"{error.filename}: cannot be repaired: {error.strerror}") from None
+        raise ThawError(f"{error.filename}: cannot be repaired: {reason(error)}") from None
+    except DvcException as error:
+        raise ThawError(f"DVC cannot open this project: {error}") from None
     if found.restored:
         run_dvc("checkout", "--force", *map(str, found.restored))
     return found

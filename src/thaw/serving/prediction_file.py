@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from thaw.errors import ThawError
 from thaw.system.csv_text import csv_text
 from thaw.system.files import write_whole
+from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +47,12 @@ class PredictionFile:
         self._drift: dict[str, Any] = dict.fromkeys(DRIFT)
         self._stream: TextIO | None = None
         self._columns = [*FIRST_COLUMNS, *(f"p_{label}" for label in classes)]
+        self._header = csv_text([self._columns]).encode()
         self.done = self._resume()
-        if not self.done:
-            write_whole(path, csv_text([self._columns]).encode())
+        # A CSV file without its JSON file would be one of another program.
         self.describe({"complete": False})
+        if not self.done:
+            write_whole(path, self._header)
 
     def __enter__(self) -> PredictionFile:
         return self
@@ -82,10 +85,7 @@ class PredictionFile:
             self._stream.write(text)
             self._stream.flush()
         except OSError as error:
-            raise ThawError(
-                f"{self._path} cannot be written: {error.strerror}; run the same command again to "
-                "continue"
-            ) from error
+            raise ThawError(write_failure(self._path, error, "the next rows")) from error
 
     def _open(self) -> TextIO:
         """Return the stream of a copy that has replaced the file: other names keep the old one."""
@@ -145,6 +145,8 @@ class PredictionFile:
             )
 
     def _check_owner(self) -> None:
+        if not self._about.exists() and self._path.read_bytes() == self._header:
+            return  # an earlier version was interrupted before it wrote the JSON file
         try:
             there = json.loads(self._about.read_text(encoding="utf-8"))
             differing = [key for key, value in self._owner.items() if there.get(key) != value]

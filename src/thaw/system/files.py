@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
+from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +49,7 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):  # unlink fails as well on a read-only disk
             part.unlink(missing_ok=True)
-        raise ThawError(
-            f"{path}: could not write {len(content):,} bytes: {error.strerror}"
-        ) from error
+        raise ThawError(write_failure(path, error, f"{len(content):,} bytes")) from error
 
 
 def write_json(path: Path, content: object) -> None:

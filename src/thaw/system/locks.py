@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from thaw.errors import ThawError
+from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def only_process(path: Path, what: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         lock.release()
-        raise ThawError(f"{path}: could not open it for writing: {error.strerror}") from error
+        raise ThawError(write_failure(path, error)) from error
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from thaw.errors import EXIT_CODE, ThawError
+from thaw.system.storage_errors import uncaught_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,18 +58,23 @@ def die_with_starter() -> None:
 def run_main(main: Callable[[], None]) -> NoReturn:
     """Run a stage or a verb and exit.
 
-    A ThawError is printed as a line and gives exit code 2; an interrupt gives 130.
+    A ThawError is printed as a line and gives exit code 2, and so does an error of a full or broken
+    disk, wherever it comes from; an interrupt gives 130.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         main()
-    except ThawError as error:
-        # One write: several processes may report the same error at the same time.
-        sys.stderr.write(f"error: {_without_long_lines(str(error))}\n")
-        sys.exit(EXIT_CODE)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted: the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201
         sys.exit(130)
+    except Exception as error:
+        message = str(error) if isinstance(error, ThawError) else uncaught_failure(error)
+        if message is None:
+            raise
+        # One write: several processes may report the same error at the same time.
+        sys.stderr.write(f"error: {_without_long_lines(message)}\n")
+        sys.exit(EXIT_CODE)
     sys.exit(0)
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from thaw.errors import ThawError
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
+from thaw.system.storage_errors import uncaught_failure
 from thaw.tracking.outages import StoreAwayError, is_outage
 
 if TYPE_CHECKING:
@@ -112,11 +113,13 @@ def store_errors(uri: str) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of ``error``, or its type if it says nothing.
+    """Return one line: what helps against a full or broken disk, else the first line of ``error``.
 
     Of a connection that failed, it is the reason of the system, such as "Connection refused": the
     line names the address of the request several times.
     """
+    if failure := uncaught_failure(error):
+        return failure
     line = str(error).splitlines()[0] if str(error) else type(error).__name__
     found = re.search(r"\[Errno -?\d+\] ([^'\")]+)|(Read timed out|timed out)", line)
     is_request = "Max retries exceeded" in line

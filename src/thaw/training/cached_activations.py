@@ -17,6 +17,7 @@ from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
 from thaw.system.checksums import is_sealed, seal_file
 from thaw.system.console import warn
+from thaw.system.storage_errors import write_failure
 from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
@@ -160,6 +161,5 @@ def _removed_on_error(path: Path, size: int) -> Iterator[None]:
     except OSError as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        raise ThawError(
-            f"{path}: could not write {size:,} bytes of activations: {error.strerror}"
-        ) from error
+        what = f"{size:,} bytes of activations"
+        raise ThawError(write_failure(path, error, what)) from error

@@ -1,0 +1,68 @@
+"""One line about a file that cannot be written: where, why, and what helps."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on its disk",
+    errno.EDQUOT: "free some space of your quota",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+    errno.EROFS: "mount its file system for writing",
+    errno.EIO: "the disk reports an error: see the kernel's log (dmesg)",
+    errno.EACCES: "give yourself the permission to write there",
+    errno.EPERM: "give yourself the permission to write there",
+    errno.ENAMETOOLONG: "choose a shorter path",
+}
+# Errors of a storage that nothing but its repair helps, also where no file is named.
+_OF_DISKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+# The same errors as texts of libraries: SQLite, and those that are not written in Python.
+_TEXTS = {
+    os.strerror(errno.ENOSPC): errno.ENOSPC,
+    "database or disk is full": errno.ENOSPC,
+    os.strerror(errno.EDQUOT): errno.EDQUOT,
+    os.strerror(errno.EROFS): errno.EROFS,
+    "attempt to write a readonly database": errno.EROFS,
+    os.strerror(errno.EIO): errno.EIO,
+    "disk I/O error": errno.EIO,
+}
+
+
+def write_failure(path: Path | str, error: OSError, what: str = "the file") -> str:
+    """Return the message about ``error``, with which ``what`` could not be written to ``path``."""
+    return f"{path}: could not write {what}: {reason(error)}"
+
+
+def reason(error: OSError) -> str:
+    """Return what the system says, and what the user can do about it."""
+    text = error.strerror or str(error)
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{text}; {remedy}, then run the same command" if remedy else text
+
+
+def uncaught_failure(error: BaseException) -> str | None:
+    """Return the message about an error that a full or broken disk caused; None for others.
+
+    The cause may be hidden: MLflow and SQLAlchemy raise errors of their own from it.
+    """
+    for each in _causes(error):
+        if isinstance(each, OSError) and each.errno in _OF_DISKS:
+            return write_failure(each.filename or "a temporary or output file", each)
+        if found := next((text for text in _TEXTS if text in str(each)), None):
+            line = next(line for line in str(each).splitlines() if found in line)
+            return f"{line.strip()}; {_REMEDIES[_TEXTS[found]]}, then run the same command"
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

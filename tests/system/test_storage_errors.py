@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from thaw.system.storage_errors import reason, uncaught_failure, write_failure
+
+
+def error_of(number: int, path: str | None = "a.bin") -> OSError:
+    return OSError(number, os.strerror(number), path)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "No space left on device; free some space on its disk"),
+        (errno.EDQUOT, "Disk quota exceeded; free some space of your quota"),
+        (errno.EROFS, "Read-only file system; mount its file system for writing"),
+        (errno.EIO, "Input/output error; the disk reports an error"),
+        (errno.EFBIG, "File too large; raise the limit"),
+    ],
+)
+def test_a_message_names_the_path_the_reason_and_what_helps(number: int, remedy: str) -> None:
+    message = write_failure(Path("a/b"), error_of(number), "7 bytes")
+    assert message.startswith(f"a/b: could not write 7 bytes: {remedy}")
+    assert message.endswith("then run the same command")
+
+
+def test_an_error_that_no_free_space_helps_is_named_as_the_system_names_it() -> None:
+    assert reason(error_of(errno.ENOTDIR)) == os.strerror(errno.ENOTDIR)
+
+
+def test_a_full_disk_is_found_behind_the_error_of_a_library() -> None:
+    error = RuntimeError("the library failed")
+    error.__cause__ = error_of(errno.ENOSPC, "models/x")
+    assert str(uncaught_failure(error)).startswith("models/x: could not write the file: No space")
+    text = RuntimeError("io error: No space left on device (os error 28)\nmore lines")
+    assert str(uncaught_failure(text)).startswith("io error: No space left on device (os error 28)")
+
+
+def test_a_full_database_is_found(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "full.db") as database:
+        database.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            database.execute("CREATE TABLE t (x)")
+    assert "database or disk is full; free some space" in str(uncaught_failure(caught.value))
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), error_of(errno.ENOENT), OSError("no number"), RecursionError()]
+)
+def test_other_errors_are_not_explained(error: Exception) -> None:
+    assert uncaught_failure(error) is None
