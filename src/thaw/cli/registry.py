@@ -109,7 +109,9 @@ def copy(
 
 
 def ui(
-    port: Annotated[int, typer.Option(help="The port, on this machine only.")] = 5000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="The port, on this machine only.")
+    ] = 5000,
 ) -> None:
     """Serve the MLflow UI on this project's store."""
     tracking = load_params().tracking

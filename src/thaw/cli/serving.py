@@ -57,7 +57,9 @@ def predict(
 def serve(
     model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
     host: Annotated[str, typer.Option(help="0.0.0.0 for all machines.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option()] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0 takes a free port, which is printed.")
+    ] = 8000,
     max_batch: Annotated[
         int | None,
         typer.Option(min=1, help="Images in a forward pass; by default 32 on a CPU, 64 on a GPU."),

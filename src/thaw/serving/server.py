@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from thaw.serving.app import create_app
+from thaw.serving.half_closed import HalfClosedProtocol
+from thaw.serving.listening import listen, url_of
 from thaw.serving.served_model import load_served_model
 from thaw.system.console import say
 
@@ -25,15 +27,16 @@ def serve(model_uri: str, host: str, port: int, settings: Settings) -> None:
     """Serve a model until a signal arrives; requests in progress are answered first.
 
     Raises:
-        ThawError: the model does not exist, or differs from what was registered.
+        ThawError: the model does not exist, or differs from what was registered; or the address
+            cannot be used, which is found before the model is loaded.
     """
+    listening = listen(host, port)
     model = load_served_model(model_uri, settings)
-    say(f"{model.name} ({model.digest[:12]}) on http://{host}:{port}, by {settings.computing}")
+    say(f"{model.name} ({model.digest[:12]}) on {url_of(listening)}, by {settings.computing}")
     sys.setswitchinterval(_SWITCH_INTERVAL)
     config = uvicorn.Config(
         create_app(model_uri, model, settings),
-        host=host,
-        port=port,
+        http=HalfClosedProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -41,4 +44,4 @@ def serve(model_uri: str, host: str, port: int, settings: Settings) -> None:
         timeout_graceful_shutdown=int(settings.timeout) + 1,
     )
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after the shutdown
-        uvicorn.Server(config).run()
+        uvicorn.Server(config).run([listening])

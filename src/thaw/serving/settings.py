@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thaw.errors import ThawError
 from thaw.serving.computing import Computing
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _MAX_BATCH = 32
 _MAX_BATCH_ON_GPU = 64
 _CPU = Computing()
+_LARGEST = 1e6  # megabytes, megapixels or seconds
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Settings:
     runtime: Runtime = "torch"
     computing: Computing = _CPU
     bodies: float = 256.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_megabytes", "max_megapixels", "timeout", "poll"):
+            value: float = getattr(self, name)
+            if not 0 < value <= _LARGEST:  # which NaN is not, either
+                option = name.replace("_", "-")
+                raise ThawError(f"--{option} {value}: it must be above 0, at most {_LARGEST:.0f}")
 
     @property
     def batch_size(self) -> int:
