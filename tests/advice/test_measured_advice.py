@@ -19,7 +19,8 @@ TRAINED = {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 7}
 
 def advice(training: dict[str, object], *, validation_differs: bool = False) -> MeasuredAdvice:
     """Return an advice with this training."""
-    head = HeadChoice({"head.taps": [3]}, [], validation_differs=validation_differs)
+    values = {"head.taps": [3], "warmup_head.fit": "lda"}
+    head = HeadChoice(values, [], validation_differs=validation_differs)
     return MeasuredAdvice(head, TrainingChoice("name", training, []))
 
 
@@ -34,6 +35,11 @@ def test_images_are_changed_where_blocks_train_and_validation_images_look_differ
     assert advice(TRAINED, validation_differs=True).values["augment.noise"] > 0
     values = advice(head_alone, validation_differs=True).values
     assert (values["augment.noise"], values["unfreeze.refit"]) == (0.0, "on")
+
+
+def test_the_values_of_a_section_are_together() -> None:
+    sections = [key.partition(".")[0] for key in advice(TRAINED).values]
+    assert sections == sorted(sections, key=sections.index)
 
 
 def test_all_values_are_compared_also_where_params_yaml_gives_them(project: Path) -> None:

@@ -36,12 +36,12 @@ class MeasuredAdvice:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Return the values for ``params.yaml`` by dotted key."""
+        """Return the values for ``params.yaml`` by dotted key, section by section."""
         training = self.training.values
         robust = dict.fromkeys(ROBUST_AUGMENTATION, 0.0)
         if training["depth"] and self.head.validation_differs:
             robust = dict(ROBUST_AUGMENTATION)
-        return {
+        found = {
             **self.head.values,
             "head.hidden": [],
             **robust,
@@ -54,6 +54,9 @@ class MeasuredAdvice:
             "unfreeze.refit": "off" if training["depth"] else "on",
             "fold_bn.epochs": 2 if training["batch_norm"] == "train" else 0,
         }
+        sections = list(Params.model_fields)
+        ordered = sorted(found, key=lambda key: sections.index(key.partition(".")[0]))
+        return {key: found[key] for key in ordered}
 
     def as_json(self) -> dict[str, Any]:
         """Return values and leaderboards as the content of a JSON file."""
