@@ -51,7 +51,7 @@ test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh env
 	python -m tools.check_wheel
 
 test-services: $(VENV)/.installed-services  ## Run teamwork on real servers: PostgreSQL (installed by apt), S3, MLflow
-	pytest -m services tests/services
+	pytest -m services --timeout 1800 tests/services
 
 soak: $(VENV)/.installed-dev  ## Run the exhaustive tests: all kill points, bit flips and backbones (hours)
 	pytest -m soak --timeout 7200
