@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 class Phase:
     """One training phase: what trains (``plan``), how, and on which images.
 
-    ``augmentation`` changes the training images; None leaves them as they are.
+    ``augmentation`` changes the training images; None leaves them as they are. With ``keeps_last``
+    the weights of the last epoch are kept, also if the validation loss is lower in another one.
     """
 
     plan: Plan
@@ -51,6 +52,7 @@ class Phase:
     augmentation: Augment | None = None
     lr_decay: float = 1.0
     gradual_epochs: int = 0
+    keeps_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Context:
             phase.gradual_epochs,
             accumulate="auto" if is_measured else launch.accumulate,
             compile=launch.compile,
+            keeps_last=phase.keeps_last,
         )
 
     def train(self, classifier: Classifier, phase: Phase, observer: Observer) -> Progress:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from tests.config.bounds import check_bounds
-from thaw.config.regularize_section import Regularize
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,3 @@ def test_values_that_cannot_work_are_refused(
     key: str, accepted: list[Any], refused: list[Any]
 ) -> None:
     check_bounds(key, accepted, refused)
-
-
-def test_models_are_calibrated_by_default() -> None:
-    assert Regularize().calibration == "auto"

@@ -25,6 +25,7 @@ MADE = initial_params("flowers", DATA)
 
 def test_values_that_depend_on_the_images_are_left_to_the_stages() -> None:
     assert auto_keys(MADE) == list(CHOSEN_KEYS)
+    assert (MADE.regularize.calibration, MADE.unfreeze.interpolate) == ("auto", "auto")
 
 
 def test_the_written_file_loads_as_the_same_parameters(tmp_path: Path) -> None:

@@ -49,10 +49,9 @@ class Regularize(Section):
         source="King & Zeng 2001",
     )
     calibration: CalibrationSetting = parameter(
-        "auto",
+        "off",
         "Map of the logits, fitted on the validation split after training, so that probabilities "
         "are shares of correct images. temperature scales all logits by one factor; vector has a "
         "factor and an offset for each class; auto takes what lowers the cross-fitted log-loss.",
         source="Guo et al. 2017",
-        neutral="off",
     )

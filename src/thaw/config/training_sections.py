@@ -164,12 +164,11 @@ class Unfreeze(Training):
         source="Ioffe & Szegedy 2015; Wu & He 2018 (small batches)",
     )
     interpolate: Literal["auto", "off"] = parameter(
-        "auto",
+        "off",
         "auto tries weights between those of the head warm-up and the trained ones, and takes them "
         "if a paired test says that their validation log-loss is lower. Not where running "
         "statistics move (batch_norm: train).",
         source="Wortsman et al. 2022 (WiSE-FT)",
-        neutral="off",
     )
 
 

@@ -27,9 +27,13 @@ _HEADER = f"""\
 _SHOWN = (
     "seed", "data.source", "data.path", "data.root", "backbone.name", "backbone.weights",
     "backbone.image_size", "backbone.framing", "head.taps", "augment.crop", "augment.flip",
-    "warmup_head.fit", "unfreeze.depth", "unfreeze.epochs", "unfreeze.lr",
+    "regularize.calibration", "warmup_head.fit", "unfreeze.depth", "unfreeze.epochs", "unfreeze.lr",
+    "unfreeze.interpolate",
     "tracking.experiment", "tracking.registered_model",
 )  # fmt: skip
+# Steps that a measurement decides. Their default is "off", which keeps the results of projects that
+# were created before these steps existed.
+_MEASURED = ("regularize.calibration", "unfreeze.interpolate")
 
 
 def initial_params(name: str, data: Data) -> Params:
@@ -39,7 +43,8 @@ def initial_params(name: str, data: Data) -> Params:
     """
     defaults = Params()
     tracking = {"tracking.registered_model": name, "tracking.experiment": name}
-    params = with_values(defaults, {**tracking, **dict.fromkeys(CHOSEN_KEYS, AUTO)})
+    chosen = dict.fromkeys((*CHOSEN_KEYS, *_MEASURED), AUTO)
+    params = with_values(defaults, {**tracking, **chosen})
     return params.model_copy(update={"data": data})
 
 

@@ -17,7 +17,8 @@ class TrainingSetup:
 
     ``lr_decay`` is the factor between the learning rates of neighbouring blocks. With
     ``gradual_epochs`` above 0, one more block starts to train after each that many epochs.
-    ``accumulate`` and ``compile`` are as in the section ``launch``.
+    ``accumulate`` and ``compile`` are as in the section ``launch``. With ``keeps_last`` the weights
+    of the last epoch are kept instead of those with the lowest validation loss.
     """
 
     settings: Training
@@ -27,3 +28,4 @@ class TrainingSetup:
     gradual_epochs: int = 0
     accumulate: int | Literal["auto"] = 1
     compile: CompileSetting = "off"
+    keeps_last: bool = False

@@ -56,6 +56,15 @@ def test_training_changes_the_predictions_and_not_the_model(project: Path) -> No
         assert all((value == known[name]).all() for name, value in state(model).items())
 
 
+def test_a_training_that_makes_the_model_worse_is_judged_by_its_last_epoch(project: Path) -> None:
+    opened = open_model()
+    settings = opened.context.params.unfreeze.model_copy(update={"lr": 0.1, "batch_norm": "frozen"})
+    found = trainer(opened)
+    alone = found.result(head_alone(settings, 7), 0)
+    ruined = found.result(trainings(settings, 7)[0], 1)
+    assert ruined.losses.mean() > alone.losses.mean()
+
+
 def test_the_same_training_gives_the_same_losses(project: Path) -> None:
     opened = open_model()
     way = trainings(opened.context.params.unfreeze, 7)[0]

@@ -88,7 +88,15 @@ class FoldTrainer:
         model = copy.deepcopy(self.classifier)
         settings = candidate.of(epochs)
         augmentation = self.context.params.augment if candidate.depth else None
-        phase = Phase(candidate.plan, settings, self.preprocessing, augmentation, settings.lr_decay)
+        # The last epoch is judged. The best one would be chosen on the images that judge it.
+        phase = Phase(
+            candidate.plan,
+            settings,
+            self.preprocessing,
+            augmentation,
+            settings.lr_decay,
+            keeps_last=True,
+        )
         context = replace(self.context, open_inputs=self._inputs)
         context.train(model, phase, Observer())
         inputs = self._inputs(context, model, phase)
