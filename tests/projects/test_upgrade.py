@@ -190,12 +190,13 @@ def test_a_stage_whose_outputs_have_changed_is_not_kept(clone: Path) -> None:
 def test_stages_that_the_user_has_added_stay(project: Path) -> None:
     own = "\n  mine:\n    cmd: echo a\n"
     path = project / "dvc.yaml"
-    path.write_text(path.read_text().replace("\nplots:", f"{own}\nplots:") + "artifacts: {}\n")
+    path.write_text(path.read_text().replace("\nplots:", f"{own}\nplots:"))
+    path.write_text(path.read_text().replace("artifacts: {", "artifacts: {mine: {path: a.bin}, "))
     path.write_text(path.read_text().replace("exec thaw stage prepare", "thaw stage prepare"))
     apply_upgrade(plan_upgrade())
     text = path.read_text()
     assert "cmd: echo a" in text
-    assert "artifacts" in text
+    assert "a.bin" in text
     assert "exec thaw stage prepare" in text
     assert not plan_upgrade().texts
 
