@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,7 +50,7 @@ def test_every_verb_of_the_registry_works_on_the_servers(
     project.run("thaw", "promote", "--force", "--reason", "a short training")
     project.run("thaw", "rollback", "--reason", "to try it")
     history = project.run("thaw", "history", "--verify")
-    assert "rollback, version 2 to 1" in history
+    assert re.search(r"rollback, version \d+ to 1", history)
     assert "3 rows, verified" in history
     project.run("thaw", "copy", _CHAMPION, "production")
     assert "@challenger" in project.run("thaw", "status", "--model", "production")
