@@ -21,7 +21,7 @@ PACKAGE = Path(thaw.__file__).parent
 COMPUTING = ("stages", "tracking", "evaluation", "training", "model", "ingest", "data", "search")
 # They unlink the old file first, and write the new one in parts, or very many files.
 UNLINKING = {"data/packed_store.py", "ingest/sources.py"}
-LOGS = {"search/worker_pool.py"}  # appends to the log of a worker
+LOGS = {"search/worker_pool.py", "tracking/spool.py"}  # append to a log, and to a spool file
 IN_PLACE = {"write_text", "write_bytes", "tofile", "to_csv", "savefig", "save_file", "touch"}
 BUFFERS = {"buffer", "index"}
 
@@ -93,7 +93,12 @@ def _writes_in_place(call: ast.Call) -> bool:
         modes = [value.value for value in values if isinstance(value, ast.Constant)]
         return any(isinstance(mode, str) and mode[:1] in {"w", "a", "x"} for mode in modes)
     if name == "save" and call.args and isinstance(call.func, ast.Attribute):
-        is_own = ast.unparse(call.func.value) in {"directory", "checkpoints"}
+        is_own = ast.unparse(call.func.value) in {
+            "directory",
+            "self.checkpoints",
+            "self._stored",
+            "self._own",
+        }
         target = call.args[0]
         return not is_own and not (isinstance(target, ast.Name) and target.id in BUFFERS)
     return name in IN_PLACE

@@ -156,7 +156,10 @@ def test_epochs_of_a_killed_stage_without_a_store_are_delivered_before_those_of_
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     command = [sys.executable, "-c", STAGE, "http://127.0.0.1:9"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"logged\n"
         process.kill()
