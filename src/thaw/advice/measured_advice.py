@@ -82,14 +82,7 @@ def measured_advice(prepared: Path, device: torch.device | None = None) -> Measu
     if not choice.rows:
         return None
     chosen = with_values(context.params, choice.values)
-    settings = chosen.warmup_head
-    assert settings.fit != AUTO
-    head = FittedHead(
-        settings.fit,
-        settings.strength,
-        is_compared=True,
-        validation_differs=choice.validation_differs,
-    )
+    head = FittedHead.of(choice, chosen)
     classifier, spec = begin(chosen, chosen.head, context.data, parent)
     training = choose_training(replace(context, params=chosen), classifier, spec, head)
     return MeasuredAdvice(choice, training)

@@ -127,17 +127,9 @@ def _decided(stage: TrainingStage, parent: str) -> Context:
     context = stage.context
     choice = choose_head(context, parent)
     params = with_values(context.params, choice.values)
-    settings = params.warmup_head
-    assert settings.fit != AUTO
-    head = FittedHead(
-        settings.fit,
-        settings.strength,
-        is_compared=bool(choice.rows),
-        validation_differs=choice.validation_differs,
-    )
     if context.runtime.is_main:
         choice.report()
-        write_choice(choice, head, project_paths.REPORTS / "warmup_head")
+        write_choice(choice, FittedHead.of(choice, params), project_paths.REPORTS / "warmup_head")
     return replace(context, params=params)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from thaw.advice.tournament.leaderboard import leaderboard_csv
+from thaw.config.section import AUTO
 from thaw.errors import REPAIR, ThawError
 from thaw.system.files import write_json, write_whole
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from thaw.advice.tournament.development import Development
     from thaw.advice.tournament.head_choice import HeadChoice
+    from thaw.config.params import Params
     from thaw.training.linear_paths import Kind
 
 CHOICES, LEADERBOARD = "choices.json", "leaderboard.csv"
@@ -32,6 +34,13 @@ class FittedHead:
     strength: float | Literal["auto"]
     is_compared: bool
     validation_differs: bool = False
+
+    @classmethod
+    def of(cls, choice: HeadChoice, params: Params) -> FittedHead:
+        """Return how the head of ``params`` is made, which hold the values of ``choice``."""
+        settings = params.warmup_head
+        assert settings.fit != AUTO
+        return cls(settings.fit, settings.strength, bool(choice.rows), choice.validation_differs)
 
     def folds(self, images: Development) -> Development:
         """Return ``images`` in the folds of the comparison."""

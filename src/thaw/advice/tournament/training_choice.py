@@ -1,8 +1,9 @@
 """Choose whether and how to fine-tune, by short trainings on one fold.
 
 Successive halving in two rounds: all ways train for one epoch; the best one trains again for some
-more, unless it is clearly behind the head alone. It must then be better than the head by more than
-one standard error of the paired difference.
+more. It must then be better than the head by more than one standard error of the paired difference.
+After one epoch a training may be behind a head that was fitted to the end, so that the first round
+does not compare with it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from thaw.model.spec import ModelSpec
 
 _LAST_ROUND = 3  # epochs
-_CLEARLY_BEHIND = 2.0  # standard errors by which the best way is worse than the head alone
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,7 @@ def _compare(
     last: list[FoldResult] = []
     if first:
         best = min(first, key=lambda result: float(result.losses.mean()))
-        behind, error = paired(best.losses, base.losses)
-        if behind <= _CLEARLY_BEHIND * error:
-            last = _trained(trainer, best.candidate, min(_LAST_ROUND, settings.epochs))
+        last = _trained(trainer, best.candidate, min(_LAST_ROUND, settings.epochs))
     winner = choose([base, *last])
     epochs = settings.epochs if winner is not base else 0
     return TrainingChoice(
