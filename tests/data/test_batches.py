@@ -224,7 +224,7 @@ def test_no_more_than_three_batches_are_on_a_device(prepared: Prepared) -> None:
     parts = batch_parts(np.arange(10), 1)
     for _ in prefetched_batches(source, parts, side):
         time.sleep(0.02)  # the training step, during which the next batches are made
-    assert side.most_running == 2  # beside the one that the step works on
+    assert 2 <= side.most_running <= 3  # two that wait, and the one that is handed over
 
 
 @pytest.mark.parametrize("shape", [(12, 4, 3, 3), (12, 5)])

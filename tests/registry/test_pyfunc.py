@@ -235,7 +235,13 @@ FORMS = {
 def test_a_json_form_is_served(form: str, server: TestClient, served: ServedClassifier) -> None:
     status, body = post(server, FORMS[form])
     assert status == 200, body
-    assert json.loads(body) == {"predictions": served.predict(frame([GOOD, GOOD]))}
+    expected = served.predict(frame([GOOD]))[0]
+    rows = json.loads(body)["predictions"]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["label"] == expected["label"]
+        # The server computes in another thread, in which sums may be rounded otherwise.
+        assert row["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
 
 
 def test_csv_is_served(server: TestClient) -> None:
