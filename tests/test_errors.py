@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from thaw.errors import ProblemsError, ThawError, grouped
+from thaw.errors import ProblemsError, ThawError, grouped, printable
 
 
 def test_several_problems_are_listed_one_per_line_below_their_number() -> None:
@@ -15,6 +15,11 @@ def test_several_problems_are_listed_one_per_line_below_their_number() -> None:
 
 def test_one_problem_is_counted_in_the_singular() -> None:
     assert str(ProblemsError("params.yaml", ["x"])).startswith("params.yaml (1 problem):")
+
+
+def test_control_characters_are_escaped_for_a_terminal_and_line_ends_stay() -> None:
+    assert printable("é \U0001f9ca\nb") == "é \U0001f9ca\nb"
+    assert printable("a\x1b[31m\t\r\u202e\x85") == r"a\x1b[31m\t\r\u202e\x85"
 
 
 def test_listed_problems_are_handled_like_any_mistake_of_the_user() -> None:

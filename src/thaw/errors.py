@@ -36,6 +36,11 @@ class ProblemsError(ThawError):
         super().__init__("\n".join([*lines, *([remedy] if remedy else [])]))
 
 
+def printable(text: str) -> str:
+    """Return ``text`` for a terminal: escapes in place of control characters, except line ends."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def grouped(problems: Iterable[str]) -> list[str]:
     """Return lines for ``problems``, a few of each kind.
 

@@ -66,6 +66,7 @@ def test_the_space_of_this_project_is_valid() -> None:
 @pytest.mark.parametrize(
     ("space", "expected"),
     [
+        ({"unfreeze.de\tpth": [1]}, r"search.space.unfreeze.de\tpth: there is no such parameter; "),
         ({"unfreeze.dept": [1]}, "search.space.unfreeze.dept: there is no such parameter; did you "
          "mean unfreeze.depth?"),
         ({"data.path": ["a"]}, "search.space.data.path: a search is over head, augment,"),

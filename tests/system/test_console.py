@@ -20,6 +20,14 @@ def test_a_warning_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "warning: few images\n"
 
 
+def test_control_characters_of_a_file_name_do_not_reach_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("a\x1b[2J.png")
+    warn("b\x07.png")
+    assert capsys.readouterr().err == "a\\x1b[2J.png\nwarning: b\\x07.png\n"
+
+
 def test_progress_without_a_terminal_returns_the_items_and_prints_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

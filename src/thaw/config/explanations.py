@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter import section_type
+from thaw.errors import printable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -79,7 +80,7 @@ def _line(problem: Any, schema: type[BaseModel]) -> str:
 def shortened_key(key: str) -> str:
     """Return ``key`` for a message: not longer than a line, without control characters."""
     key = key if len(key) <= _LONGEST else f"{key[:_LONGEST]}..."
-    return key if key.isprintable() else repr(key)[1:-1]
+    return printable(key).replace("\n", r"\n")
 
 
 def _hint(location: list[str], schema: type[BaseModel]) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from thaw.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,12 +19,14 @@ _err = Console(stderr=True)
 
 def say(line: str) -> None:
     """Print a message."""
-    _err.print(line, markup=False, highlight=False, soft_wrap=True)
+    _err.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def warn(line: str) -> None:
     """Print a warning."""
-    _err.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    _err.print(
+        f"warning: {printable(line)}", style="yellow", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def progress(items: Iterable[T], description: str, total: int, *, show: bool = True) -> Iterable[T]:

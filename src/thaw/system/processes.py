@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from thaw.errors import EXIT_CODE, ThawError
+from thaw.errors import EXIT_CODE, ThawError, printable
 from thaw.system.storage_errors import uncaught_failure
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def run_main(main: Callable[[], None]) -> NoReturn:
         if message is None:
             raise
         # One write: several processes may report the same error at the same time.
-        sys.stderr.write(f"error: {_without_long_lines(message)}\n")
+        sys.stderr.write(f"error: {_without_long_lines(printable(message))}\n")
         sys.exit(EXIT_CODE)
     sys.exit(0)
 
