@@ -49,7 +49,7 @@ def measure(project: Path) -> dict[str, Any]:
     places = {name.removeprefix("p_"): place for place, name in enumerate(columns)}
     targets = np.array([places[label] for label in table["label"]])
     found = scores(table[columns].to_numpy(), targets, "test")
-    metrics = json.loads((evaluated / "metrics.json").read_text())
+    metrics = json.loads((evaluated / "report.json").read_text())
     return {"choice": _choice(project), "metrics": metrics, **found}
 
 

@@ -24,7 +24,7 @@ REPORTS: dict[str, dict[str, Any]] = {
     "unfreeze/report.json": PHASE | {"warmup_head_stands": False, "blocks": [8, 9]},
     "fold_bn/report.json": PHASE
     | {"folded": 49, "merged": 48, "fold_relative_move": 1e-7, "merge_relative_move": 3e-6},
-    "evaluate/metrics.json": {
+    "evaluate/report.json": {
         "test": {
             "accuracy": 0.98765,
             "accuracy_low": 0.96,
@@ -93,7 +93,7 @@ def test_a_result_without_the_value_of_a_newer_metric_is_shown(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     write(tmp_path)
-    path = tmp_path / "evaluate" / "metrics.json"
+    path = tmp_path / "evaluate" / "report.json"
     content = json.loads(path.read_text())
     del content["test"]["macro_f1"]
     path.write_text(json.dumps(content))
@@ -122,7 +122,7 @@ def test_a_report_that_is_missing_is_named(missing: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("content", ["", "{", "\x00"])
 def test_a_report_that_is_damaged_is_named(content: str, tmp_path: Path) -> None:
     write(tmp_path)
-    damaged = tmp_path / "evaluate" / "metrics.json"
+    damaged = tmp_path / "evaluate" / "report.json"
     damaged.write_text(content)
     with pytest.raises(ThawError, match=str(damaged)):
         show(PARAMS, tmp_path)
@@ -149,9 +149,9 @@ def test_test_time_augmentation_has_a_row_where_it_was_done(
 ) -> None:
     show(PARAMS, write(tmp_path))
     assert "with augmentation" not in shown(capsys)
-    metrics = json.loads((tmp_path / "evaluate/metrics.json").read_text())
+    metrics = json.loads((tmp_path / "evaluate/report.json").read_text())
     metrics["tta"] = {"accuracy": 0.99251}
-    (tmp_path / "evaluate/metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "evaluate/report.json").write_text(json.dumps(metrics))
     show(PARAMS, tmp_path)
     assert "with augmentation 0.9925" in shown(capsys)
 
@@ -161,7 +161,7 @@ def test_the_table_shows_what_the_calibration_changed(
 ) -> None:
     before = {"uncalibrated": {"log_loss": 0.2, "ece": 0.1}}
     write(tmp_path)
-    path = tmp_path / "evaluate" / "metrics.json"
-    path.write_text(json.dumps(REPORTS["evaluate/metrics.json"] | before))
+    path = tmp_path / "evaluate" / "report.json"
+    path.write_text(json.dumps(REPORTS["evaluate/report.json"] | before))
     show(PARAMS, tmp_path)
     assert "log-loss 0.2000 to 0.0512, ECE 0.1000 to 0.0123" in shown(capsys)

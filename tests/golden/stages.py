@@ -97,7 +97,7 @@ def digits_results() -> dict[str, Any]:
     """Return the metrics and, of every model, weights and facts of a pipeline on the digits."""
     folders = [path.parent for path in sorted(Path("models").rglob("model.json"))]
     digests = {key: value for stage in TRAINING for key, value in weights_digests(stage).items()}
-    scores = json.loads(Path("reports/evaluate/metrics.json").read_text())
+    scores = json.loads(Path("reports/evaluate/report.json").read_text())
     metrics = scores.get("uncalibrated", scores["test"])  # the golden files are older
     facts = {path.relative_to("models").as_posix(): model_facts(path) for path in folders}
     return {"weights": digests, "facts": facts, "metrics": metrics}

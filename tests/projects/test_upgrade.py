@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from contextlib import chdir
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -102,6 +103,39 @@ def test_a_new_form_of_dvc_yaml_alone_runs_no_stage(
     assert files(project) == before
     assert json.loads(run_dvc("status", "--json")) == {}
     assert "Running stage" not in run_dvc("repro")
+
+
+def test_reports_that_git_kept_as_metrics_are_accepted_by_dvc(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = shutil.copytree(kept, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(project)
+    with_tracked_reports(project)
+    assert json.loads(run_dvc("status", "--json")) == {}
+    run("upgrade")
+    assert json.loads(run_dvc("status", "--json")) == {}
+    assert "Running stage" not in run_dvc("repro")
+    report = "reports/unfreeze/report.json"
+    tracked = subprocess.run(["git", "ls-files", report], check=True, capture_output=True)
+    assert not tracked.stdout
+    assert (project / report).exists()
+
+
+def with_tracked_reports(project: Path) -> None:
+    """Give a project the metrics that earlier versions had, in the index of git."""
+    yaml = YAML()
+    content = yaml.load(project / "dvc.yaml")
+    for name in ("warmup_head", "unfreeze", "fold_bn"):
+        stage, report = content["stages"][name], f"reports/{name}/report.json"
+        stage["outs"].remove(report)
+        stage["metrics"] = [{report: {"cache": False}}]
+        ignored = project / "reports" / name / ".gitignore"
+        ignored.write_text(ignored.read_text().replace("/report.json\n", ""))
+    content["stages"]["evaluate"]["outs"].remove("reports/evaluate/report.json")
+    yaml.dump(content, project / "dvc.yaml")
+    subprocess.run(["git", "add", "reports"], check=True)
+    run_dvc("commit", "--force")
+    (project / "reports/evaluate/report.json").unlink()
 
 
 def with_folders(project: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_test_split_is_scored_with_and_without_the_calibration_of_the_model(
         Prepared(project_paths.PREPARED),
         Path("reports"),
     )
-    metrics = json.loads(Path("reports/metrics.json").read_text())
+    metrics = json.loads(Path("reports/report.json").read_text())
     assert metrics["test"]["log_loss"] == result.scores.summary["log_loss"]
     assert metrics["uncalibrated"]["log_loss"] == plain.scores.summary["log_loss"]
 
@@ -154,9 +154,11 @@ def test_both_scores_are_written_beside_each_other() -> None:
     result = scored(2, SOME)
     folder = project_paths.REPORTS / "evaluate"
     evaluate.write(result, spec, data, folder)
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
     assert result.tta is not None
     assert found == {"test": result.scores.summary, "tta": result.tta.summary}
+    compared = json.loads((folder / "metrics.json").read_text())
+    assert compared == {"test": result.scores.summary}
 
 
 @pytest.mark.parametrize("stage", TRAINING_STAGES)

@@ -28,7 +28,7 @@ def show(params: Params, reports: Path) -> None:
     warmup, unfreeze, fold = (
         _read(reports / stage / "report.json") for stage in ("warmup_head", "unfreeze", "fold_bn")
     )
-    metrics = _read(reports / "evaluate" / "metrics.json")
+    metrics = _read(reports / "evaluate" / "report.json")
     scores = metrics["test"]
     registered = _read(reports / "evaluate" / "registered.json")
     splits = data["splits"]

@@ -18,7 +18,7 @@ from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC
-from thaw.projects import earlier_pictures
+from thaw.projects import earlier_metrics, earlier_pictures
 from thaw.system.files import write_whole
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS
 
@@ -49,6 +49,8 @@ def pending() -> list[Path]:
         found.append(picture)
     if _lacks_trainings():
         found.append(_UNFREEZE_REPORT / LEADERBOARD)
+    if report := earlier_metrics.missing_report():
+        found.append(report)
     return found
 
 
@@ -76,6 +78,7 @@ def convert() -> None:
     earlier_pictures.draw_missing_picture()
     if _lacks_trainings():
         write_leaderboard([], _UNFREEZE_REPORT)
+    earlier_metrics.write_missing_report()
 
 
 def _earlier_images() -> Path | None:

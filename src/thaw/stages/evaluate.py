@@ -94,11 +94,16 @@ def _logits(
 
 
 def write(result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
-    """Write metrics, tables and pictures into ``folder``."""
+    """Write metrics, tables and pictures into ``folder``.
+
+    ``metrics.json`` has the scores that DVC compares, ``report.json`` those of other forms as well.
+    """
     scores = result.scores
     drawn = folder / "plots"
     kinds = {"test": scores, "uncalibrated": result.uncalibrated, "tta": result.tta}
-    write_json(folder / "metrics.json", {name: s.summary for name, s in kinds.items() if s})
+    write_json(folder / project_paths.METRICS, {"test": scores.summary})
+    details = {name: each.summary for name, each in kinds.items() if each}
+    write_json(folder / project_paths.REPORT, details)
     _write_csv(folder / "per_class.csv", scores.per_class)
     _write_csv(folder / "calibration.csv", scores.reliability)
     _write_csv(folder / "predictions.csv", _predictions(result, spec, data))

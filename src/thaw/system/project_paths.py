@@ -11,3 +11,4 @@ SCRATCH = Path(".thaw")
 SPOOL = SCRATCH / "spool"
 HISTORY = "history.csv"
 REPORT = "report.json"
+METRICS = "metrics.json"  # the scores that `dvc metrics` and `dvc exp show` compare

@@ -1,0 +1,44 @@
+"""Reports of earlier versions, which DVC compared as metrics and git kept.
+
+Now DVC compares ``reports/evaluate/metrics.json`` alone, and keeps the other reports in its cache.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from thaw.system.files import write_json
+from thaw.system.project_paths import METRICS, REPORT, REPORTS
+from thaw.system.stage_names import TRAINING_STAGES
+
+_METRICS, _REPORT = REPORTS / "evaluate" / METRICS, REPORTS / "evaluate" / REPORT
+
+
+def missing_report() -> Path | None:
+    """Return the path of the report of all scores if only the metrics are there."""
+    return _REPORT if _METRICS.exists() and not _REPORT.exists() else None
+
+
+def write_missing_report() -> None:
+    """Write the report of all scores from metrics that have them; leave the others in those."""
+    if missing_report() is None:
+        return
+    with suppress(OSError, ValueError, LookupError, TypeError):  # `dvc repro` writes both again
+        content: dict[str, Any] = json.loads(_METRICS.read_text(encoding="utf-8"))
+        write_json(_METRICS, {"test": content["test"]})
+        write_json(_REPORT, content)
+
+
+def remove_reports_from_git() -> None:
+    """Remove reports from git's index, because DVC takes no file into its cache that git keeps.
+
+    The files stay.
+    """
+    paths = [str(REPORTS / stage / REPORT) for stage in TRAINING_STAGES]
+    command = ["git", "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *paths]
+    with suppress(OSError):  # there is no git: nothing is kept in it
+        subprocess.run(command, capture_output=True)
