@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import subprocess
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thaw.system.files import write_json
 from thaw.system.project_paths import METRICS, REPORT, REPORTS
 from thaw.system.stage_names import TRAINING_STAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _METRICS, _REPORT = REPORTS / "evaluate" / METRICS, REPORTS / "evaluate" / REPORT
 
