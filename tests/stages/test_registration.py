@@ -57,3 +57,26 @@ def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
     record(params(f"sqlite:///{tmp_path}/mlruns/mlflow.db"), result, spec, data, evaluate.MODEL)
     registered = json.loads((project_paths.REPORTS / "evaluate/registered.json").read_text())
     assert (registered["version"], registered["alias"]) == (1, "champion")
+
+
+def test_a_run_that_makes_the_same_model_again_adds_no_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Prepared(project_paths.PREPARED)
+    model, spec = directory.load(evaluate.MODEL)
+    parents = [Parent(stage=stage, digest="a" * 64) for stage in TRAINING_STAGES[:-1]]
+    spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
+    result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
+    chosen = params(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    record(chosen, result, spec, data, evaluate.MODEL)
+    # The model is the same; it was made from others, by other parameters.
+    parents = [Parent(stage=stage, digest="b" * 64) for stage in TRAINING_STAGES[:-1]]
+    spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
+    other = chosen.model_copy(update={"seed": 77})
+    record(other, result, spec, data, evaluate.MODEL)
+    path = project_paths.REPORTS / "evaluate/registered.json"
+    registered = json.loads(path.read_text())
+    assert (registered["version"], registered["is_new"]) == (1, False)
+    name = chosen.tracking.registered_model
+    line = f"not registered again: this is the model of {name} version 1, @champion"
+    assert line in capsys.readouterr().err

@@ -71,7 +71,8 @@ def show(params: Params, reports: Path) -> None:
         table.add_row(", ".join(metric.label for metric in pair), values)
     table.add_section()
     name = escape(f"{registered['name']} version {registered['version']}")
-    table.add_row("registered", f"[bold]{name}[/bold] as @{registered['alias']}")
+    note = "" if registered.get("is_new", True) else "; this run made the same model again"
+    table.add_row("registered", f"[bold]{name}[/bold] as @{registered['alias']}{note}")
     table.add_row("MLflow run", registered["run_id"])
     console = Console(highlight=False)
     console.print(table)

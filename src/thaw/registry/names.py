@@ -9,6 +9,7 @@ CHALLENGER = "challenger"
 PREVIOUS = "previous"
 
 DIGEST = "thaw.model_digest"
+CONTENT = "thaw.model_content"  # digest of what the model computes, however it was made
 PARENTS = "thaw.parents"
 TEST_DIGEST = "thaw.test_digest"
 

@@ -19,7 +19,16 @@ from thaw.registry import pyfunc
 from thaw.registry.doubtful_rows import damage, doubtful_rows
 from thaw.registry.ledger import ConflictError, Ledger
 from thaw.registry.ledger_rows import Decision
-from thaw.registry.names import CHALLENGER, CHAMPION, DIGEST, FIRST, GATE, PARENTS, TEST_DIGEST
+from thaw.registry.names import (
+    CHALLENGER,
+    CHAMPION,
+    CONTENT,
+    DIGEST,
+    FIRST,
+    GATE,
+    PARENTS,
+    TEST_DIGEST,
+)
 from thaw.system.console import warn
 
 if TYPE_CHECKING:
@@ -41,21 +50,27 @@ class ModelRecord:
 
     ``digest`` is that of the model directory, ``scores`` are those on the test split with the
     digest ``test_digest``, ``parents`` is the line of models that the model was trained from.
+    ``content`` is the digest of what the model computes.
     """
 
     digest: str
     scores: Mapping[str, float]
     parents: str = ""
     test_digest: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A version in the registry and the alias that it got."""
+    """A version in the registry and the alias that it got.
+
+    ``is_new`` is False if the version is that of an earlier run, which made the same model.
+    """
 
     name: str
     version: int
     alias: str
+    is_new: bool = True
 
 
 def register(
@@ -92,6 +107,7 @@ def register(
         DIGEST: record.digest,
         PARENTS: record.parents,
         TEST_DIGEST: record.test_digest,
+        **({CONTENT: record.content} if record.content else {}),
         **{f"test.{key}": f"{value:.6g}" for key, value in record.scores.items()},
     }
     found = _version(client, name, model) or _create(client, name, model, tags)

@@ -41,13 +41,18 @@ def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, fold
         "name": registered.name,
         "version": registered.version,
         "alias": registered.alias,
+        "is_new": registered.is_new,
     }
     write_json(project_paths.REPORTS / "evaluate" / "registered.json", content)
     if result.tta:
         views = params.evaluate.tta_views
         plain, tta = result.scores.summary["accuracy"], result.tta.summary["accuracy"]
         say(f"test accuracy {plain:.4f}, with {views} augmented views averaged in {tta:.4f}")
-    say(f"registered {registered.name} version {registered.version} as @{registered.alias}")
+    version = f"{registered.name} version {registered.version}"
+    if registered.is_new:
+        say(f"registered {version} as @{registered.alias}")
+    else:
+        say(f"not registered again: this is the model of {version}, @{registered.alias}")
 
 
 @contextlib.contextmanager
@@ -69,6 +74,7 @@ def _register(
 ) -> tuple[str, Registered]:
     """Return the id of the completed run, and the version."""
     from thaw.registry.register import ModelRecord, register
+    from thaw.registry.same_model import find_same
     from thaw.tracking.result_run import wait_for_run
 
     digests = {parent.stage: parent.digest for parent in spec.parents}
@@ -82,11 +88,13 @@ def _register(
         tracked.tag({"thaw.parents": spec.lineage, "thaw.test_digest": test_digest})
         note = _note(result, spec, params.evaluate.tta_views)
         tracked.complete(note, params.data, data.manifest.digest)
-        facts = ModelRecord(spec.digest, result.scores.summary, spec.lineage, test_digest)
+        scores, content = result.scores.summary, spec.content_digest
+        facts = ModelRecord(spec.digest, scores, spec.lineage, test_digest, content)
         name, keys = params.tracking.registered_model, params.promote.public_keys
+        if same := find_same(name, facts):
+            return tracked.run_id, same
         with directory.only_files_of(folder, spec) as model:
-            registered = register(name, model, facts, _example(result, data), keys)
-    return tracked.run_id, registered
+            return tracked.run_id, register(name, model, facts, _example(result, data), keys)
 
 
 def _note(result: Result, spec: ModelSpec, views: int) -> str:
