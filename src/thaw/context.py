@@ -44,6 +44,8 @@ class Phase:
 
     ``augmentation`` changes the training images; None leaves them as they are. With ``keeps_last``
     the weights of the last epoch are kept, also if the validation loss is lower in another one.
+    Without ``keeps_start``, the best epoch is kept even if the model at the start has a lower
+    validation loss.
     """
 
     plan: Plan
@@ -53,6 +55,7 @@ class Phase:
     lr_decay: float = 1.0
     gradual_epochs: int = 0
     keeps_last: bool = False
+    keeps_start: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Context:
             accumulate="auto" if is_measured else launch.accumulate,
             compile=launch.compile,
             keeps_last=phase.keeps_last,
+            keeps_start=phase.keeps_start,
         )
 
     def train(self, classifier: Classifier, phase: Phase, observer: Observer) -> Progress:

@@ -30,6 +30,13 @@ def test_a_training_is_advised_with_its_affine_phase_and_no_refit() -> None:
     assert (values["fold_bn.epochs"], values["augment.noise"]) == (2, 0.0)
 
 
+def test_the_small_head_is_advised_for_a_training_that_starts_from_it() -> None:
+    values = advice(TRAINED).values
+    assert (values["warmup_head.fit"], values["warmup_head.strength"]) == ("logistic", 1e-4)
+    assert advice({**TRAINED, "batch_norm": "frozen"}).values["warmup_head.fit"] == "lda"
+    assert advice({**TRAINED, "depth": 0}).values["warmup_head.fit"] == "lda"
+
+
 def test_images_are_changed_where_blocks_train_and_validation_images_look_different() -> None:
     head_alone = {"depth": 0, "lr": 1e-4, "batch_norm": "frozen", "epochs": 0}
     assert advice(TRAINED, validation_differs=True).values["augment.noise"] > 0

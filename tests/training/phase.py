@@ -190,11 +190,18 @@ def fit(
     runtime: Runtime | None = None,
     cut: int = 0,
     log: Callable[[Row], None] = lambda _: None,
+    keeps_start: bool = True,
 ) -> Progress:
     """Fit as a stage does; checkpoints are in ``folder/checkpoints``."""
     torch.set_num_threads(1)  # two would wait for each other longer than so small a network runs
     setup = TrainingSetup(
-        training, regularize, SEED, lr_decay=0.5, gradual_epochs=gradual, accumulate=accumulate
+        training,
+        regularize,
+        SEED,
+        lr_decay=0.5,
+        gradual_epochs=gradual,
+        accumulate=accumulate,
+        keeps_start=keeps_start,
     )
     observer = Observer(Checkpoints(folder / "checkpoints", "key"), log)
     inputs = PhaseInputs(*sources, cut)

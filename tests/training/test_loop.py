@@ -101,6 +101,18 @@ def test_the_model_is_bitwise_unchanged_if_no_epoch_is_better(
     assert phase.differing(before, phase.state(model)) == []
 
 
+def test_without_its_start_a_phase_keeps_the_best_epoch_that_trained(
+    tmp_path: Path, train: ImageSource, val: ImageSource
+) -> None:
+    model = phase.model(2, "train")
+    config = phase.config(lr=10.0, epochs=3)
+    progress = phase.fit(tmp_path, model, (train, val), config, keeps_start=False)
+    losses = [row.val_loss for row in progress.history]
+    assert losses[0] < min(losses[1:])
+    assert losses[progress.best_epoch] == min(losses[1:])
+    assert loss(model, val) == losses[progress.best_epoch]
+
+
 def test_no_epochs_score_the_model_and_read_no_training_image(
     tmp_path: Path, train: ImageSource, val: ImageSource
 ) -> None:

@@ -25,12 +25,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A training that is kept only if it is better than the head alone.
+
+    ``is_better`` says that short trainings on other images have shown that already.
+    """
+
+    is_better: bool
+
+
+@dataclass(frozen=True)
 class Resolved:
-    """The section ``unfreeze`` without ``auto``, its plan, and the reported choices."""
+    """The section ``unfreeze`` without ``auto``, its plan, and the reported choices.
+
+    ``trial`` is set for a training that a comparison of short trainings has chosen.
+    """
 
     settings: Unfreeze
     plan: Plan
     report: dict[str, Any]
+    trial: Trial | None = None
 
 
 def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Resolved:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thaw.advice.recommendation import ROBUST_AUGMENTATION
 from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.head_choice import KEYS, choose_head
+from thaw.advice.tournament.start_head import SMALL_STRENGTH, starts_small
 from thaw.advice.tournament.training_choice import choose_training
 from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
@@ -44,6 +45,7 @@ class MeasuredAdvice:
         found = {
             **self.head.values,
             "head.hidden": [],
+            **self._start,
             **robust,
             "unfreeze.depth": training["depth"],
             "unfreeze.blocks": [],
@@ -57,6 +59,13 @@ class MeasuredAdvice:
         sections = list(Params.model_fields)
         ordered = sorted(found, key=lambda key: sections.index(key.partition(".")[0]))
         return {key: found[key] for key in ordered}
+
+    @property
+    def _start(self) -> dict[str, Any]:
+        """Return the values of the small head, where the chosen training starts from it."""
+        if self.training.values["depth"] and starts_small(self.training.values["batch_norm"]):
+            return {"warmup_head.fit": "logistic", "warmup_head.strength": SMALL_STRENGTH}
+        return {}
 
     def as_json(self) -> dict[str, Any]:
         """Return values and leaderboards as the content of a JSON file."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from thaw.advice.auto_values import Resolved, resolve
+from thaw.advice.auto_values import Resolved, Trial, resolve
 from thaw.advice.tournament.choice_files import read_head
+from thaw.advice.tournament.start_head import set_small_head, starts_small
 from thaw.advice.tournament.training_choice import (
     choose_training,
     is_chosen_by_training,
@@ -15,6 +17,7 @@ from thaw.advice.tournament.training_choice import (
 from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import earlier_models
+from thaw.stages.admitting import is_admitted
 from thaw.stages.calibrating import calibrate
 from thaw.stages.interpolating import interpolate_if_better
 from thaw.stages.refitting import is_refitted, refit
@@ -52,7 +55,10 @@ def run(
 
 
 def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved) -> Phase:
-    """Return the training phase of the resolved plan."""
+    """Return the training phase of the resolved plan.
+
+    A training that is on trial is compared with its start afterwards, by a calibrated loss.
+    """
     settings = resolved.settings
     return Phase(
         resolved.plan,
@@ -61,6 +67,7 @@ def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved)
         context.params.augment,
         lr_decay=settings.lr_decay,
         gradual_epochs=settings.gradual_epochs,
+        keeps_start=resolved.trial is None,
     )
 
 
@@ -75,7 +82,8 @@ def resolved_by(
         rows, settings = choice.rows, choice.settings(context.params.unfreeze)
         plan = last_blocks(choice.values["depth"], len(classifier.blocks))
         plan = replace(plan, batch_norm=choice.values["batch_norm"])
-        resolved = Resolved(settings, plan, {"chosen": choice.name})
+        trial = Trial(is_better=choice.is_better) if plan.trainable else None
+        resolved = Resolved(settings, plan, {"chosen": choice.name}, trial)
         if context.runtime.is_main:
             say(f"unfreeze.depth auto: {choice.name} ({len(rows)} short trainings compared)")
     else:
@@ -83,6 +91,20 @@ def resolved_by(
     if context.runtime.is_main:
         write_leaderboard(rows, folder)
     return resolved
+
+
+def _compared(
+    context: Context, warm: Classifier, classifier: Classifier, phase: Phase, resolved: Resolved
+) -> tuple[bool, dict[str, Any]]:
+    """Interpolate with ``warm``; return whether a training on trial is dropped, and the report."""
+    report: dict[str, Any] = {}
+    if resolved.settings.interpolate == "auto":
+        report |= interpolate_if_better(context, copy.deepcopy(warm), classifier, phase)
+    if resolved.trial is None:
+        return False, report
+    is_better = resolved.trial.is_better
+    kept, found = is_admitted(context, warm, classifier, phase, is_better=is_better)
+    return not kept, report | found
 
 
 def main() -> None:
@@ -94,16 +116,22 @@ def main() -> None:
         classifier, spec = earlier_models.load(project_paths.MODELS / "warmup_head")
         resolved = resolved_by(stage, classifier, spec, head)
         stage.draw_augmented(spec.preprocessing, context.params.augment, "augmented.png")
+        if resolved.trial and starts_small(resolved.plan.batch_norm):
+            set_small_head(context, classifier, spec.preprocessing)
         progress = run(context, classifier, spec.preprocessing, resolved, stage.observer)
-        is_unchanged = progress.best_epoch == 0
-        if is_unchanged and context.runtime.is_main:
-            say("no epoch has a lower validation loss than the head warm-up: its model is kept")
-        trained = sorted(index + 1 for index in resolved.plan.trainable)
-        report = {"warmup_head_stands": is_unchanged, "blocks": trained, **resolved.report}
-        phase = phase_of(context, spec.preprocessing, resolved)
-        if not is_unchanged and resolved.settings.interpolate == "auto":
+        phase, report = phase_of(context, spec.preprocessing, resolved), dict(resolved.report)
+        is_dropped = False
+        if progress.best_epoch > 0:
             warm, _ = earlier_models.load(project_paths.MODELS / "warmup_head")
-            report |= interpolate_if_better(context, warm, classifier, phase)
+            is_dropped, found = _compared(context, warm, classifier, phase, resolved)
+            report |= found
+            if is_dropped:
+                classifier, progress = warm, replace(progress, best_epoch=0)
+        elif context.runtime.is_main:
+            say("no epoch has a lower validation loss than the head warm-up: its model is kept")
+        is_unchanged = progress.best_epoch == 0
+        trained = [] if is_dropped else sorted(index + 1 for index in resolved.plan.trainable)
+        report = {"warmup_head_stands": is_unchanged, "blocks": trained, **report}
         spec = spec.after("warmup_head", classifier, trained)
         if is_refitted(resolved.settings, head, head_only=is_unchanged):
             spec, found = refit(context, classifier, spec, head)

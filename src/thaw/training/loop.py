@@ -56,9 +56,10 @@ def fit(
     """Train what the plan of ``classifier`` lets train, in place, and keep the best epoch.
 
     The model as it comes in is epoch 0. If no epoch has a lower validation loss, its weights are
-    restored, unless ``setup`` keeps the last epoch. If ``observer`` has checkpoints, training
-    resumes from the newest one. With ``gradual_epochs``, only the block next to the head trains at
-    first, and one more block after each that many epochs; the patience starts again with each.
+    restored, unless ``setup`` keeps the last epoch, or does not keep the start. If ``observer`` has
+    checkpoints, training resumes from the newest one. With ``gradual_epochs``, only the block next
+    to the head trains at first, and one more block after each that many epochs; the patience starts
+    again with each.
 
     Raises:
         NotFiniteError: a loss or a gradient is not finite.
@@ -200,7 +201,8 @@ class _Phase:
             row = self._row(train_loss)
             state.history.append(row)
             state.epoch, state.step, state.loss_sum = row.epoch, 0, 0.0
-            is_best = row.val_loss < state.best_loss
+            is_first = row.epoch == 1 and not self.setup.keeps_start
+            is_best = row.val_loss < state.best_loss or is_first
             if is_best:
                 state.best_epoch = row.epoch
             if is_best or self.setup.keeps_last:

@@ -18,7 +18,8 @@ class TrainingSetup:
     ``lr_decay`` is the factor between the learning rates of neighbouring blocks. With
     ``gradual_epochs`` above 0, one more block starts to train after each that many epochs.
     ``accumulate`` and ``compile`` are as in the section ``launch``. With ``keeps_last`` the weights
-    of the last epoch are kept instead of those with the lowest validation loss.
+    of the last epoch are kept instead of those with the lowest validation loss. Without
+    ``keeps_start``, the weights at the start are never kept after an epoch.
     """
 
     settings: Training
@@ -29,3 +30,4 @@ class TrainingSetup:
     accumulate: int | Literal["auto"] = 1
     compile: CompileSetting = "off"
     keeps_last: bool = False
+    keeps_start: bool = True

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
+from thaw.context import Context
 from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import TEST
 
@@ -38,7 +39,6 @@ def test_the_head_alone_predicts_the_images_of_the_fold(project: Path, fit: Kind
     result = found.result(head_alone(opened.context.params.unfreeze, 7), 0)
     assert result.losses.shape == (len(found.fold.predict),)
     assert result.right.mean() > 0.6  # the classes differ in colour
-    assert result.price == 0.0
 
 
 def test_training_changes_the_predictions_and_not_the_model(project: Path) -> None:
@@ -51,7 +51,6 @@ def test_training_changes_the_predictions_and_not_the_model(project: Path) -> No
     trained = [found.result(each, 2) for each in trainings(settings, 7)]
     assert all(len(each.losses) == len(alone.losses) for each in trained)
     assert any(not np.array_equal(each.losses, alone.losses) for each in trained)
-    assert all(each.price == 1.0 for each in trained)
     for model, known in ((opened.classifier, before), (found.classifier, started)):
         assert all((value == known[name]).all() for name, value in state(model).items())
 
@@ -63,6 +62,47 @@ def test_a_training_that_makes_the_model_worse_is_judged_by_its_last_epoch(proje
     alone = found.result(head_alone(settings, 7), 0)
     ruined = found.result(trainings(settings, 7)[0], 1)
     assert ruined.losses.mean() > alone.losses.mean()
+
+
+def test_a_training_goes_on_from_where_it_ended(project: Path) -> None:
+    settings = open_model().context.params.unfreeze.model_copy(update={"batch_norm": "auto"})
+    for way in trainings(settings, 7):
+        found = trainer(open_model())
+        first = found.result(way, 1)
+        more = found.result(way, 2, first)
+        assert (first.epochs, more.epochs) == (1, 3)
+        assert more.seconds > first.seconds
+        unmoved = found.result(way, 0, more)
+        assert np.array_equal(unmoved.losses, more.losses)
+        assert not np.array_equal(first.losses, more.losses)
+
+
+def test_images_are_augmented_in_another_way_when_a_training_goes_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+    original = Context.train
+
+    def recorded(context: Context, *given: Any) -> Any:
+        seeds.append(context.params.seed)
+        return original(context, *given)
+
+    monkeypatch.setattr(Context, "train", recorded)
+    found, way = trainer(open_model()), trainings(open_model().context.params.unfreeze, 7)[0]
+    found.result(way, 2, found.result(way, 1))
+    assert seeds == [0, 1]
+
+
+def test_with_statistics_of_the_batch_a_training_starts_from_the_small_head(project: Path) -> None:
+    settings = open_model().context.params.unfreeze.model_copy(update={"batch_norm": "auto"})
+    found = trainer(open_model())
+    assert found.small is not None
+    for way in trainings(settings, 7):
+        model = found.result(way, 0).model
+        assert model is not None
+        weight = next(iter(model.head.parameters())).detach().numpy()
+        is_small = np.allclose(weight, found.small.weight, atol=1e-6)
+        assert is_small == (way.batch_norm == "train")
 
 
 def test_the_same_training_gives_the_same_losses(project: Path) -> None:

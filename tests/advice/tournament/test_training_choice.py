@@ -14,6 +14,7 @@ from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_choice import (
     TrainingChoice,
+    affordable,
     choose_training,
     is_chosen_by_training,
     write_leaderboard,
@@ -30,22 +31,25 @@ NOISE = np.random.default_rng(0).normal(0, 0.05, (2, 100))
 NOISE -= NOISE.mean(axis=1, keepdims=True)
 
 
-def choice(monkeypatch: pytest.MonkeyPatch, gains: dict[str, float]) -> TrainingChoice:
-    """Return the choice where a training lowers the loss by ``gains``, by a part of its name.
+def choice(
+    monkeypatch: pytest.MonkeyPatch, losses: dict[str, tuple[float, float]]
+) -> TrainingChoice:
+    """Return the choice where trainings have ``losses`` after 1 and 3 epochs, by a part of a name.
 
-    Half of the gain is reached after one epoch.
+    Others have 3 nats. The head alone has 1.
     """
 
-    def result(self: object, candidate: TrainingCandidate, epochs: int) -> FoldResult:
-        gain = max((g for part, g in gains.items() if part in candidate.name), default=-1.0)
-        gain *= 0.0 if not candidate.depth else min(1.0, (1 + epochs) / 4)
-        losses = 1.0 - gain + NOISE[int(candidate.depth > 0)]
-        return FoldResult(candidate, epochs, losses, np.ones(100), 0.1)
+    def result(
+        candidate: TrainingCandidate, epochs: int, after: FoldResult | None = None
+    ) -> FoldResult:
+        done = epochs + (after.epochs if after else 0)
+        after_1, after_3 = next((v for k, v in losses.items() if k in candidate.name), (3.0, 3.0))
+        mean = {0: 1.0, 1: after_1, 3: after_3}[done]
+        return FoldResult(candidate, done, mean + NOISE[int(done > 0)], np.ones(100), 0.1)
 
     write_values({"unfreeze.depth": "auto", "unfreeze.lr": 1e-4, "unfreeze.batch_norm": "auto"})
     opened = open_model()
-    trainer = SimpleNamespace(context=opened.context)
-    trainer.result = lambda *given: result(trainer, *given)
+    trainer = SimpleNamespace(context=opened.context, result=result)
     monkeypatch.setattr(FoldTrainer, "start", lambda *_: trainer)
     return choose_training(opened.context, opened.classifier, opened.spec, HEAD)
 
@@ -53,36 +57,62 @@ def choice(monkeypatch: pytest.MonkeyPatch, gains: dict[str, float]) -> Training
 def test_training_that_is_clearly_better_than_the_head_is_chosen(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = choice(monkeypatch, {"train": 0.5, "frozen": 0.1})
+    found = choice(monkeypatch, {"train": (0.9, 0.5), "affine": (0.8, 0.7)})
     assert found.name == "all blocks, lr 0.001, train"
     assert found.values == {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 7}
-    assert [row.epochs for row in found.rows] == [0, 3, 1, 1, 1, 1]
-    assert [row.chosen for row in found.rows] == [False, True, False, False, False, False]
-    assert found.rows[1].difference == pytest.approx(-0.5, abs=0.02)
+    assert [row.epochs for row in found.rows] == [0, 3, 3, 1, 1, 1, 1]
+    assert [row.candidate for row in found.rows if row.chosen] == [found.name]
+    assert found.rows[2].difference == pytest.approx(-0.5, abs=0.02)
+    assert found.is_better
 
 
-def test_training_within_the_noise_is_not_chosen(
+def test_a_training_that_will_catch_up_with_the_head_is_tried(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = choice(monkeypatch, {"frozen": 0.001})
+    # From 3 to 7 epochs, 0.39 of the gain from 1 to 3 is expected.
+    found = choice(monkeypatch, {"train": (2.0, 1.2)})
+    assert found.name == "all blocks, lr 0.001, train"
+    assert found.values["epochs"] == 7
+    assert not found.is_better
+
+
+@pytest.mark.parametrize("losses", [(2.0, 1.5), (1.1, 1.05), (1.0, 1.2)])
+def test_a_training_that_stays_behind_the_head_is_not_tried(
+    project: Path, monkeypatch: pytest.MonkeyPatch, losses: tuple[float, float]
+) -> None:
+    found = choice(monkeypatch, {"lr": losses})
     assert found.name == "head alone"
     assert (found.values["depth"], found.values["epochs"]) == (0, 0)
     assert found.rows[0].chosen
-    assert len(found.rows) == 6
+    assert not found.is_better
 
 
-def test_the_best_training_goes_on_although_it_is_behind_after_one_epoch(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = choice(monkeypatch, {"lr": -0.5})
-    assert found.name == "head alone"
-    assert [row.epochs for row in found.rows] == [0, 3, 1, 1, 1, 1]
+def test_the_best_two_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = choice(monkeypatch, {"lr 0.001": (1.3, 1.2), "affine": (1.2, 1.2), "lr": (1.9, 0.1)})
+    assert [row.candidate for row in found.rows if row.epochs == 3] == [
+        "all blocks, lr 0.0003, affine",
+        "all blocks, lr 0.001, train",
+    ]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 50])
+def test_a_comparison_costs_at_most_one_and_a_half_trainings(project: Path, epochs: int) -> None:
+    opened = open_model()
+    settings = opened.context.params.unfreeze.model_copy(update={"epochs": epochs})
+    data, ways = opened.context.data, 4
+    train = len(data.manifest.ids("train"))
+    images = affordable(data, settings, ways)
+    trained = ways + 2 * (min(epochs, 3) - 1)
+    cost = images * (0.8 * trained + 0.2 / 3 * (1 + ways + 2))
+    assert 0.9 * 1.5 * epochs * train < cost <= 1.5 * epochs * train
 
 
 def test_a_training_that_diverges_is_left_out(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def raise_error(self: object, candidate: TrainingCandidate, epochs: int) -> FoldResult:
+    def raise_error(
+        self: object, candidate: TrainingCandidate, epochs: int, after: object = None
+    ) -> FoldResult:
         if candidate.depth:
             raise NotFiniteError("the loss is not finite")
         return FoldResult(candidate, epochs, 1.0 + NOISE[0], np.ones(100), 0.1)
@@ -99,7 +129,7 @@ def test_a_training_that_diverges_is_left_out(
 def test_the_choice_is_stored_and_found_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = choice(monkeypatch, {"train": 0.5})
+    first = choice(monkeypatch, {"train": (0.9, 0.5)})
     monkeypatch.setattr(training_choice, "_compare", None)
     opened = open_model()
     assert choose_training(opened.context, opened.classifier, opened.spec, HEAD) == first
@@ -110,7 +140,7 @@ def test_real_trainings_are_compared(project: Path) -> None:
     opened = open_model()
     found = choose_training(opened.context, opened.classifier, opened.spec, HEAD)
     assert sum(row.chosen for row in found.rows) == 1
-    assert 5 <= len(found.rows) <= 6
+    assert [row.epochs for row in found.rows] == [0, 3, 3, 1, 1, 1, 1]
     write_leaderboard(found.rows, Path("reports/unfreeze"))
     with Path("reports/unfreeze/leaderboard.csv").open() as stream:
         assert [row["candidate"] for row in csv.DictReader(stream)] == [

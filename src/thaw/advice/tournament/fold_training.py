@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thaw.advice.tournament.out_of_fold import out_of_fold
+from thaw.advice.tournament.start_head import of_all_classes, small_head, starts_small
 from thaw.context import Context, Phase
 from thaw.data.loading import ImageSource
 from thaw.model.frozen_part import FrozenPart
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
 
+_VALIDATED = 8  # images
+
 
 @dataclass(frozen=True)
 class FoldResult:
     """A candidate after ``epochs`` epochs on a fold.
 
     ``losses`` (N,) are the calibrated log-losses of the images that the fold predicts, ``right``
-    (N,) is 1 for each that is classified correctly.
+    (N,) is 1 for each that is classified correctly. ``model`` is what the training ended with.
     """
 
     candidate: TrainingCandidate
@@ -47,18 +50,15 @@ class FoldResult:
     losses: NDArray[np.float64]
     right: NDArray[np.float64]
     seconds: float
-
-    @property
-    def price(self) -> float:
-        """Return 0 for the head alone, which needs no training, else 1."""
-        return float(self.candidate.depth > 0)
+    model: Classifier | None = None
 
 
 @dataclass(frozen=True)
 class FoldTrainer:
     """Trains on the images of a fold, from a head that is fitted to them.
 
-    ``classifier`` is the model of the head warm-up. It is not changed.
+    ``classifier`` is the model of the head warm-up with this head. It is not changed. ``small`` is
+    the other head to start from.
     """
 
     context: Context
@@ -66,6 +66,7 @@ class FoldTrainer:
     preprocessing: Preprocessing
     images: Development
     fold: Fold
+    small: LinearMap | None = None
 
     @classmethod
     def start(
@@ -79,15 +80,25 @@ class FoldTrainer:
         """Return a trainer for the first fold, with the head that is fitted to its images."""
         started = copy.deepcopy(classifier)
         trainer = cls(context, started, preprocessing, images, images.folds[0])
-        set_head(started.head, trainer._head(head))
-        return trainer
+        features = trainer._features()
+        set_head(started.head, trainer._head(head, features))
+        return replace(trainer, small=trainer._small(features))
 
-    def result(self, candidate: TrainingCandidate, epochs: int) -> FoldResult:
-        """Train ``candidate`` for ``epochs`` epochs and predict the images of the fold."""
+    def result(
+        self, candidate: TrainingCandidate, epochs: int, after: FoldResult | None = None
+    ) -> FoldResult:
+        """Train ``candidate`` for ``epochs`` epochs and predict the images of the fold.
+
+        It goes on from the result ``after`` of the same candidate, with the learning rate of a new
+        training (Loshchilov & Hutter 2017, warm restarts).
+        """
         begun = time.perf_counter()
-        model = copy.deepcopy(self.classifier)
+        done = after.epochs if after else 0
+        model = self._start(candidate) if after is None else after.model
+        assert model is not None
         settings = candidate.of(epochs)
-        augmentation = self.context.params.augment if candidate.depth else None
+        params = self.context.params
+        augmentation = params.augment if candidate.depth else None
         # The last epoch is judged. The best one would be chosen on the images that judge it.
         phase = Phase(
             candidate.plan,
@@ -97,59 +108,85 @@ class FoldTrainer:
             settings.lr_decay,
             keeps_last=True,
         )
-        context = replace(self.context, open_inputs=self._inputs)
-        context.train(model, phase, Observer())
-        inputs = self._inputs(context, model, phase)
-        outputs = logits(context.runtime, model.part(inputs.cut), inputs.val, "predicting")
-        scores, targets = outputs.double().numpy(), inputs.val.targets
+        # Another seed: else the images would be augmented in the same way again.
+        params = params.model_copy(update={"seed": params.seed + done})
+        context = replace(self.context, params=params, open_inputs=self._inputs)
+        if epochs:
+            context.train(model, phase, Observer())
+        outputs = logits(context.runtime, model.eval(), self._predicted(), "predicting")
+        scores, targets = outputs.double().numpy(), self.images.targets[self.fold.predict]
         return FoldResult(
             candidate,
-            epochs,
+            done + epochs,
             calibrated_losses(scores, targets),
             (scores.argmax(axis=1) == targets).astype(np.float64),
-            time.perf_counter() - begun,
+            time.perf_counter() - begun + (after.seconds if after else 0.0),
+            model,
         )
 
+    def _start(self, candidate: TrainingCandidate) -> Classifier:
+        """Return a copy of the model with the head that ``candidate`` starts from."""
+        model = copy.deepcopy(self.classifier)
+        if starts_small(candidate.batch_norm) and candidate.depth:
+            assert self.small is not None
+            set_head(model.head, self.small)
+        return model
+
+    def _predicted(self) -> ImageSource:
+        return self._source(self.context, self.fold.predict, None)
+
     def _inputs(self, context: Context, model: Classifier, phase: Phase) -> PhaseInputs:
-        """Return the images of the fold, or their activations below the blocks that train."""
+        """Return the images of the fold, or their activations below the blocks that train.
+
+        Few images are validated in every epoch: they show whether the loss is finite.
+        """
         cache = context.cache(self.preprocessing)
         fold = provenance.key(cache.data, self.images.ids.tolist(), self.fold.fit.tolist())
         return phase_inputs(
             context.runtime,
             model,
-            self._source(self.fold.fit, phase.augmentation),
-            self._source(self.fold.predict, None),
+            self._source(context, self.fold.fit, phase.augmentation),
+            self._source(context, self.fold.predict[:_VALIDATED], None),
             phase.plan.cut,
             replace(cache, data=fold),
         )
 
-    def _source(self, places: NDArray[np.int64], augmentation: Augment | None) -> ImageSource:
-        data, seed = self.context.data, self.context.params.seed
+    def _source(
+        self, context: Context, places: NDArray[np.int64], augmentation: Augment | None
+    ) -> ImageSource:
+        data, seed = context.data, context.params.seed
         ids = self.images.ids[places]
         return ImageSource(
             data.store, ids, data.manifest.targets, self.preprocessing, seed, augmentation
         )
 
-    def _head(self, head: FittedHead) -> LinearMap:
+    def _head(self, head: FittedHead, features: NDArray[np.float32]) -> LinearMap:
         """Return the head that is fitted to the images of the fold, of the kind of ``head``."""
         kind = "logistic" if head.fit == "gradient" else head.fit
-        features = self._features()
-        targets, params = self.images.targets, self.context.params
-        balanced = params.regularize.class_weights == "balanced"
+        targets = self.images.targets
         fit, wanted = features[self.fold.fit], targets[self.fold.fit]
-        known = out_of_fold(
-            kind, features, targets, [self.fold], strengths(kind, head.strength), balanced=balanced
-        )
+        tried = strengths(kind, head.strength)
+        known = out_of_fold(kind, features, targets, [self.fold], tried, balanced=self._balanced)
         known_classes, numbered = np.unique(wanted, return_inverse=True)
-        (found,) = path(kind, (fit, numbered), [known.strength], balanced=balanced)
+        (found,) = path(kind, (fit, numbered), [known.strength], balanced=self._balanced)
         scale = 1.0
         if kind != "logistic":
             scale = bounded_temperature(known.logits, targets[np.sort(self.fold.predict)])
-        classes = len(self.context.data.manifest.classes)
-        weight = np.zeros((classes, features.shape[1]))
-        bias = np.full(classes, found.bias.min() * scale)
-        weight[known_classes], bias[known_classes] = found.weight * scale, found.bias * scale
-        return LinearMap(weight, bias)
+        scaled = LinearMap(found.weight * scale, found.bias * scale)
+        return of_all_classes(scaled, known_classes, self._classes)
+
+    def _small(self, features: NDArray[np.float32]) -> LinearMap:
+        fit = self.fold.fit
+        targets = self.images.targets[fit]
+        return small_head(features[fit], targets, self._classes, balanced=self._balanced)
+
+    @property
+    def _balanced(self) -> bool:
+        return self.context.params.regularize.class_weights == "balanced"
+
+    @property
+    def _classes(self) -> int:
+        return len(self.context.data.manifest.classes)
 
     def _features(self) -> NDArray[np.float32]:
         """Return what the head reads (N, F), for all images."""

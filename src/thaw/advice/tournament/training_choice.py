@@ -1,26 +1,31 @@
 """Choose whether and how to fine-tune, by short trainings on one fold.
 
-Successive halving in two rounds: all ways train for one epoch; the best one trains again for some
-more. It must then be better than the head by more than one standard error of the paired difference.
-After one epoch a training may be behind a head that was fitted to the end, so that the first round
-does not compare with it.
+Successive halving: all ways train for one epoch, the best two of them go on to three. The head was
+fitted to the end, and these trainings were not. So the best one is worth a whole training also if
+its loss, extrapolated to all epochs, is lower than that of the head. The stage compares the whole
+training with the head again, and keeps the better one.
+
+Source: successive halving, Jamieson & Talwalkar 2016.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from thaw.advice.tournament.comparison import choose, paired
+from thaw.advice.folds import FOLDS
+from thaw.advice.tournament.comparison import paired
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
 from thaw.config.section import AUTO
 from thaw.config.values import result_values
+from thaw.data.split_names import TRAIN
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.console import say
@@ -39,10 +44,16 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.config.training_sections import Unfreeze
     from thaw.context import Context
+    from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
 
 _LAST_ROUND = 3  # epochs
+_KEPT = 2  # ways that go on to the last round
+_MOST_COST = 1.5  # whole trainings that the comparison may cost, in images
+_PREDICTION = 1 / 3  # cost of predicting an image; training on it costs 1
+# The gain from 1 to 3 epochs, times this, is expected from 3 to 9.
+_NEXT_GAIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,11 +75,16 @@ class TrainingRow:
 
 @dataclass(frozen=True)
 class TrainingChoice:
-    """Values of the section ``unfreeze``, and the leaderboard that they come from."""
+    """Values of the section ``unfreeze``, and the leaderboard that they come from.
+
+    ``is_better`` says that the short training was better than the head alone already. Otherwise,
+    this is only expected of a whole one.
+    """
 
     name: str
     values: dict[str, Any]
     rows: list[TrainingRow]
+    is_better: bool = False
 
     def settings(self, own: Unfreeze) -> Unfreeze:
         """Return the section ``own`` with the chosen values."""
@@ -112,34 +128,71 @@ def _compare(
     context: Context, classifier: Classifier, spec: ModelSpec, head: FittedHead
 ) -> TrainingChoice:
     settings, blocks = context.params.unfreeze, len(classifier.blocks)
-    alone = head_alone(settings, blocks)
-    images = development(context.data, settings.compared_images, context.params.seed)
-    images = head.folds(images)
+    alone, ways = head_alone(settings, blocks), trainings(settings, blocks)
+    most = min(settings.compared_images, affordable(context.data, settings, len(ways)))
+    images = head.folds(development(context.data, most, context.params.seed))
     if not images.folds or not settings.epochs:
         return TrainingChoice(alone.name, _values(alone.values, 0), [])
     trainer = FoldTrainer.start(context, classifier, spec.preprocessing, images, head)
     base = trainer.result(alone, 0)
-    first = [result for way in trainings(settings, blocks) for result in _trained(trainer, way, 1)]
-    last: list[FoldResult] = []
-    if first:
-        best = min(first, key=lambda result: float(result.losses.mean()))
-        last = _trained(trainer, best.candidate, min(_LAST_ROUND, settings.epochs))
-    winner = choose([base, *last])
+    first = [result for way in ways for result in _trained(trainer, way, 1)]
+    kept = sorted(first, key=_loss)[:_KEPT]
+    more = _more_epochs(settings)
+    last = kept
+    if more:
+        last = [found for each in kept for found in _trained(trainer, each.candidate, more, each)]
+    winner, is_better = base, False
+    if last:
+        best = min(last, key=_loss)
+        before = next(each for each in first if each.candidate == best.candidate)
+        difference = paired(best.losses, base.losses)
+        is_better = difference.mean < -difference.error
+        if is_better or _expected(before, best, settings.epochs) < _loss(base):
+            winner = best
     epochs = settings.epochs if winner is not base else 0
+    rows = [_row(result, base, winner) for result in (base, *last, *first)]
     return TrainingChoice(
-        winner.candidate.name,
-        _values(winner.candidate.values, epochs),
-        [_row(result, base, winner) for result in (base, *last, *first)],
+        winner.candidate.name, _values(winner.candidate.values, epochs), rows, is_better
     )
 
 
-def _trained(trainer: FoldTrainer, way: TrainingCandidate, epochs: int) -> list[FoldResult]:
-    """Return the result of a training; none if it diverges or does not fit into memory."""
+def affordable(data: Prepared, settings: Unfreeze, ways: int) -> int:
+    """Return how many images can be compared at 1.5 times the cost of a whole training."""
+    trained = ways + min(ways, _KEPT) * _more_epochs(settings)
+    predictions = 1 + ways + min(ways, _KEPT)
+    cost = trained * (1 - 1 / FOLDS) + predictions * _PREDICTION / FOLDS
+    return int(_MOST_COST * settings.epochs * len(data.manifest.ids(TRAIN)) / cost)
+
+
+def _more_epochs(settings: Unfreeze) -> int:
+    """Return the epochs of the last round, after the first one."""
+    return min(_LAST_ROUND, settings.epochs) - 1
+
+
+def _expected(before: FoldResult, after: FoldResult, epochs: int) -> float:
+    """Return the mean loss to expect after ``epochs`` epochs; gains shrink with their logarithm."""
+    if after.epochs == before.epochs or epochs <= after.epochs:
+        return _loss(after)
+    share = math.log(epochs / after.epochs) / math.log(after.epochs / before.epochs)
+    return _loss(after) - _NEXT_GAIN * share * (_loss(before) - _loss(after))
+
+
+def _loss(result: FoldResult) -> float:
+    return float(result.losses.mean())
+
+
+def _trained(
+    trainer: FoldTrainer, way: TrainingCandidate, epochs: int, after: FoldResult | None = None
+) -> list[FoldResult]:
+    """Return the result of a training, which goes on from the result ``after``.
+
+    There is none if it diverges or does not fit into memory.
+    """
     is_main = trainer.context.runtime.is_main
     if is_main:
-        say(f"comparing: {way.name}, epochs: {epochs}")
+        say(f"comparing: {way.name}, epochs: {epochs + (after.epochs if after else 0)}")
     try:
-        return [trainer.result(way, epochs)]
+        return [trainer.result(way, epochs, after)]
     except (NotFiniteError, MemoryShortageError) as error:
         if is_main:
             say(f"left out: {way.name}: {error}")
@@ -186,6 +239,6 @@ def _read(path: Path) -> TrainingChoice | None:
     try:
         content = json.loads(path.read_text())
         rows = [TrainingRow(**row) for row in content["rows"]]
-        return TrainingChoice(content["name"], content["values"], rows)
+        return TrainingChoice(content["name"], content["values"], rows, content["is_better"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

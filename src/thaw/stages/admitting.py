@@ -1,0 +1,82 @@
+"""Keep a fine-tuned model only where a paired test says that it is better than the head alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thaw.advice.tournament.comparison import paired
+from thaw.context import Phase, compute_inputs
+from thaw.model.freeze_plan import last_blocks
+from thaw.system.console import say
+from thaw.training.calibration import calibrated_losses
+from thaw.training.logit_scaling import uncalibrated_losses
+from thaw.training.precision import strict_float32
+from thaw.training.runtime import logits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from thaw.advice.tournament.comparison import Difference
+    from thaw.context import Context
+    from thaw.model.classifier import Classifier
+
+_LEAST_GAIN = 0.01  # share of the loss of the head alone
+
+
+@strict_float32()
+def is_admitted(
+    context: Context, warm: Classifier, classifier: Classifier, phase: Phase, *, is_better: bool
+) -> tuple[bool, dict[str, Any]]:
+    """Return whether ``classifier``, which ``phase`` trained, is kept; and the report.
+
+    ``warm`` is the model of the head warm-up. The calibrated validation loss of ``classifier`` must
+    be lower by more than one standard error of the paired difference. If a comparison on other
+    images has said so already (``is_better``), a hundredth is enough: less than that is not worth
+    a head that is not fitted to the validation images.
+    """
+    plan = last_blocks(0, len(warm.blocks), "frozen")
+    start = Phase(plan, context.params.unfreeze, phase.preprocessing)
+    before, _ = _scores(context, warm, start)
+    after, accuracy = _scores(context, classifier, phase)
+    difference = paired(after, before)
+    admitted = suffices(difference, float(before.mean()), is_better=is_better)
+    if context.runtime.is_main:
+        say(
+            f"fine-tuning {'kept' if admitted else 'dropped'}: validation loss "
+            f"{before.mean():.4f} -> {after.mean():.4f}, paired difference "
+            f"{difference.mean:+.4f} ± {difference.error:.4f}"
+        )
+    found = {
+        "is_kept": admitted,
+        "head_log_loss": float(before.mean()),
+        "log_loss": float(after.mean()),
+        "accuracy": accuracy,
+        "difference": difference.mean,
+        "difference_error": difference.error if np.isfinite(difference.error) else None,
+    }
+    return admitted, {"fine_tuning": found}
+
+
+def suffices(difference: Difference, loss: float, *, is_better: bool) -> bool:
+    """Return whether a ``difference`` to the ``loss`` of the head alone is low enough.
+
+    See :func:`is_admitted`.
+    """
+    least = _LEAST_GAIN * loss
+    return difference.mean < -(least if is_better else max(least, difference.error))
+
+
+def _scores(
+    context: Context, classifier: Classifier, phase: Phase
+) -> tuple[NDArray[np.float64], float]:
+    """Return the validation log-losses (N,), calibrated where that is on, and the accuracy."""
+    inputs = compute_inputs(context, classifier, phase, trains=False)
+    part = classifier.part(inputs.cut)
+    outputs = logits(context.runtime, part, inputs.val, "comparing with the head").double().numpy()
+    targets = inputs.val.targets
+    accuracy = float(np.mean(outputs.argmax(axis=1) == targets))
+    if context.params.regularize.calibration == "off":
+        return uncalibrated_losses(outputs, targets), accuracy
+    return calibrated_losses(outputs, targets), accuracy

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from tests import tiny
+from tests.advice import project as small
+from thaw.advice.tournament.choice_files import FittedHead, write_choice
+from thaw.advice.tournament.comparison import Difference
+from thaw.advice.tournament.head_choice import HeadChoice
+from thaw.advice.tournament.training_choice import TrainingChoice
+from thaw.config.editing import write_values
+from thaw.context import Phase
+from thaw.model import directory
+from thaw.model.freeze_plan import last_blocks
+from thaw.stages import prepare, unfreeze, warmup_head
+from thaw.stages.admitting import is_admitted, suffices
+from thaw.system import project_paths
+from thaw.training.observer import Observer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.context import Context
+    from thaw.model.classifier import Classifier
+    from thaw.training.history import Row
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("admitting")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        small.make(folder)
+        shutil.rmtree("images")
+        tiny.images(folder / "images", each=40, size=32)
+        write_values({"prepare.val_fraction": 0.4, "warmup_head.fit": "logistic"})
+        prepare.main()
+        opened = small.open_model()
+        warmup_head.run(opened.context, opened.classifier, opened.spec.preprocessing, Observer())
+        directory.save(opened.classifier, opened.spec, project_paths.MODELS / "warmup_head")
+        head = FittedHead("logistic", 0.01, is_compared=True)
+        write_choice(HeadChoice({}, []), head, project_paths.REPORTS / "warmup_head")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny project with a fitted head and 48 validation images, as the working directory."""
+    torch.set_num_threads(1)
+    monkeypatch.chdir(made)
+
+
+def opened() -> tuple[Context, Classifier, Phase]:
+    found = small.open_model()
+    plan = last_blocks(1, len(found.classifier.blocks), "frozen")
+    phase = Phase(plan, found.context.params.unfreeze, found.spec.preprocessing)
+    return found.context, found.classifier, phase
+
+
+def moved(classifier: Classifier, by: float) -> Classifier:
+    """Return a copy whose head is moved into a fixed random direction."""
+    made = copy.deepcopy(classifier)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in made.head.parameters():
+            parameter.add_(by * torch.randn(parameter.shape, generator=generator))
+    return made
+
+
+def test_a_training_is_kept_where_it_is_clearly_better_and_dropped_where_it_is_worse() -> None:
+    context, good, phase = opened()
+    bad = moved(good, 3.0)
+    kept, report = is_admitted(context, bad, good, phase, is_better=False)
+    found = report["fine_tuning"]
+    assert kept
+    assert found["is_kept"]
+    assert found["log_loss"] + found["difference_error"] < found["head_log_loss"]
+    assert found["difference"] == pytest.approx(found["log_loss"] - found["head_log_loss"])
+    for is_better in (False, True):
+        assert not is_admitted(context, good, bad, phase, is_better=is_better)[0]
+
+
+@pytest.mark.parametrize(
+    ("difference", "strict", "lenient"),
+    [
+        (Difference(-0.3, 0.1), True, True),
+        (Difference(-0.05, 0.1), False, True),
+        (Difference(0.05, 0.1), False, False),
+        (Difference(-0.3, float("inf")), False, True),
+        (Difference(-0.009, 0.001), False, False),
+        (Difference(-0.011, 0.001), True, True),
+    ],
+)
+def test_a_difference_within_the_noise_counts_only_where_short_trainings_have_shown_it(
+    difference: Difference, strict: bool, lenient: bool
+) -> None:
+    assert suffices(difference, 1.0, is_better=False) == strict
+    assert suffices(difference, 1.0, is_better=True) == lenient
+
+
+def stage(monkeypatch: pytest.MonkeyPatch, **values: Any) -> dict[str, Any]:
+    """Run the stage where a comparison has chosen ``values``; return its report."""
+    chosen = {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 2, **values}
+    choice = TrainingChoice("way", chosen, [])
+    monkeypatch.setattr(unfreeze, "choose_training", lambda *_: choice)
+    write_values({"unfreeze.depth": "auto", "regularize.calibration": "auto"})
+    unfreeze.main()
+    path = project_paths.REPORTS / "unfreeze" / project_paths.REPORT
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def test_a_dropped_training_leaves_the_head_alone_which_is_fitted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = stage(monkeypatch, lr=1e-9, batch_norm="frozen")
+    assert not report["fine_tuning"]["is_kept"]
+    assert report["warmup_head_stands"]
+    assert (report["best_epoch"], report["blocks"], report["epochs"]) == (0, [], 2)
+    assert report["refit"]["images"] == 102
+    trained, warm = (
+        directory.load(project_paths.MODELS / name)[0] for name in ("unfreeze", "warmup_head")
+    )
+    for name, value in warm.blocks.state_dict().items():
+        assert torch.equal(trained.blocks.state_dict()[name], value)
+
+
+def test_a_kept_training_is_the_model_of_its_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfreeze, "is_admitted", lambda *_, **__: (True, {}))
+    report = stage(monkeypatch)
+    assert not report["warmup_head_stands"]
+    assert report["best_epoch"] in {1, 2}
+    assert report["blocks"] == [1, 2, 3, 4, 5, 6, 7]
+    assert "refit" not in report
+
+
+def test_a_training_on_trial_may_start_with_a_higher_loss_than_it_ends_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows: list[Row] = []
+    original = unfreeze.run
+
+    def recorded(*given: Any) -> Any:
+        progress = original(*given)
+        rows.extend(progress.history)
+        return replace(progress)
+
+    monkeypatch.setattr(unfreeze, "run", recorded)
+    report = stage(monkeypatch, lr=0.3, batch_norm="frozen")
+    assert min(row.val_loss for row in rows[1:]) > rows[0].val_loss
+    assert "fine_tuning" in report
