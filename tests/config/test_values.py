@@ -17,6 +17,7 @@ from thaw.config.values import (
     differing,
     flatten,
     result_digest,
+    result_parameters,
     result_values,
     value_of,
 )
@@ -125,6 +126,20 @@ def test_the_changed_text_is_one_line_without_what_changes_no_result() -> None:
     assert text.startswith("seed=3, head.taps=[1, 1,")
     assert len(text) < 130
     assert "secret" not in text
+
+
+def test_the_changed_text_ends_with_what_is_the_same_in_most_runs() -> None:
+    data = Params().data.model_copy(update={"path": "/a", "root": "/a"})
+    backbone = Params().backbone.model_copy(update={"image_size": "auto"})
+    text = changed_text(Params(seed=3, data=data, backbone=backbone, head=Head(taps=[1])))
+    assert text == "seed=3, head.taps=[1], data.path=/a, data.root=/a, backbone.image_size=auto"
+
+
+def test_parameters_of_a_result_are_those_that_can_change_it() -> None:
+    found = result_parameters(settings.PARAMS)
+    assert found["unfreeze.lr_decay"] == str(settings.PARAMS.unfreeze.lr_decay)
+    sections = {key.split(".")[0] for key in found}
+    assert sections == set(Params.model_fields) - {"promote", "search", "tracking", "resources"}
 
 
 def test_flatten_names_every_value_once_as_text() -> None:

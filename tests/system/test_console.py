@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thaw.system.console import progress, say, warn
+from thaw.system.console import print_line, progress, say, warn
 
 if TYPE_CHECKING:
     import pytest
@@ -13,6 +13,14 @@ def test_a_message_is_printed_unchanged_on_the_error_stream(
 ) -> None:
     say("[bold]a/b[/bold] " + "x" * 200)
     assert capsys.readouterr() == ("", "[bold]a/b[/bold] " + "x" * 200 + "\n")
+
+
+def test_a_line_of_a_result_is_whole_on_the_output_stream(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    print_line("http://host/" + "x" * 100 + "[b]")
+    assert capsys.readouterr() == ("http://host/" + "x" * 100 + "[b]\n", "")
 
 
 def test_a_warning_is_marked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -400,10 +400,34 @@ def test_other_data_or_code_makes_another_run(
 def test_a_run_keeps_its_parameters_and_what_it_was_made_from(project: Path) -> None:
     run = ResultRun(parameters(), DIGEST)
     kept = client().get_run(run.run_id).data.params
-    assert kept == flatten(parameters())
+    every = flatten(parameters())
+    others = ("promote", "search", "tracking", "resources")  # they change no result
+    assert kept == {k: v for k, v in every.items() if k.split(".")[0] not in others}
+    assert kept.keys() < every.keys()
     assert kept["unfreeze.depth"] == str(parameters().unfreeze.depth)
     assert tags(run)["thaw.data_digest"] == DIGEST
     assert tags(run)["thaw.code_digest"] == code_digests.result_code_digest()
+
+
+def test_the_epochs_of_all_stages_are_one_curve_too_and_logged_once(project: Path) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    histories = {"warmup_head": rows(2), "unfreeze": rows(3), "fold_bn": rows(0)}
+    for _ in range(2):
+        run.log_curve(histories)
+    found = client().get_metric_history(run.run_id, "all_phases/val_loss")
+    expected = [row.val_loss for each in histories.values() for row in each]
+    assert [(metric.step, metric.value) for metric in found] == list(enumerate(expected))
+
+
+def test_the_experiment_of_dvc_is_on_the_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ResultRun(parameters(), DIGEST)
+    assert "dvc.experiment" not in tags(run)
+    monkeypatch.setenv("DVC_EXP_NAME", "leafy-seed")
+    assert ResultRun(parameters(), DIGEST).run_id == run.run_id
+    assert tags(run)["dvc.experiment"] == "leafy-seed"
+    assert tags(ResultRun(changed("unfreeze", lr=0.1), DIGEST))["dvc.experiment"] == "leafy-seed"
 
 
 def test_a_user_without_a_name_can_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter import parameters
 from thaw.config.renames import first_name
+from thaw.config.section import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # Sections that cannot change a result: where it is logged, promoted and searched, how fast it runs.
 WITHOUT_EFFECT = frozenset({"promote", "search", "tracking", "resources"})
 
+_PLACES = ("data.path", "data.root")
 _LONGEST = 100  # characters of a value in changed_text
 
 
@@ -57,12 +59,23 @@ def differing(params: Section) -> dict[str, Any]:
 
 
 def changed_text(params: Section) -> str:
-    """Return the values that can change a result and differ from the defaults, on one line."""
-    return ", ".join(
-        f"{key}={str(value)[:_LONGEST]}"
-        for key, value in differing(params).items()
-        if key.split(".")[0] not in WITHOUT_EFFECT
-    )
+    """Return the values that can change a result and differ from the defaults, on one line.
+
+    Where the data is and what is ``auto`` come last: they are the same in most runs of a project.
+    """
+    found = {key: value for key, value in differing(params).items() if _has_effect(key)}
+    last = [key for key, value in found.items() if value == AUTO or key in _PLACES]
+    keys = [*(key for key in found if key not in last), *last]
+    return ", ".join(f"{key}={str(found[key])[:_LONGEST]}" for key in keys)
+
+
+def result_parameters(params: Section) -> dict[str, str]:
+    """Return the values by dotted key that can change a result, as text."""
+    return {key: value for key, value in flatten(params).items() if _has_effect(key)}
+
+
+def _has_effect(key: str) -> bool:
+    return key.split(".")[0] not in WITHOUT_EFFECT
 
 
 def flatten(params: Section) -> dict[str, str]:

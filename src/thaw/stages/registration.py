@@ -81,9 +81,11 @@ def _register(
     digests[TRAINING_STAGES[-1]] = spec.digest
     tracked = wait_for_run(params, data.manifest.digest, spec.digest)
     with tracked.stage("evaluate"), tracked.active():
-        for stage, rows in history.of_stages().items():
+        histories = history.of_stages()
+        for stage, rows in histories.items():
             tracked.log_history(stage, rows)
             tracked.copied(stage, digests[stage])
+        tracked.log_curve(histories)
         test_digest = data.split_digest("test")
         tracked.tag({"thaw.parents": spec.lineage, "thaw.test_digest": test_digest})
         note = _note(result, spec, params.evaluate.tta_views)

@@ -1,4 +1,4 @@
-"""Messages and progress bars on the standard error stream."""
+"""Messages and progress bars on the standard error stream, results on the standard output."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _err = Console(stderr=True)
+
+
+def print_line(line: str) -> None:
+    """Print a line of a result, whole: a terminal wraps it, and a program gets one line."""
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.training.history import Row
 
+_ALL_PHASES = "all_phases"  # beside the names of the stages
 _WAIT, _PAUSE = 60.0, 2.0  # seconds that `evaluate` waits for the store, and between two attempts
 
 
@@ -121,6 +123,15 @@ class ResultRun:
     def log_history(self, stage: str, rows: Sequence[Row]) -> None:
         """Log the epochs that are not logged yet. MLflow would store a repeated step twice."""
         self._delivery.send([spool.epoch_entry(stage, row) for row in rows])
+
+    def log_curve(self, histories: Mapping[str, Sequence[Row]]) -> None:
+        """Log the epochs of all stages as one curve, ``all_phases/...``: the steps count on."""
+        start, entries = 0, []
+        for rows in histories.values():
+            counted = [replace(row, epoch=start + row.epoch) for row in rows]
+            entries += [spool.epoch_entry(_ALL_PHASES, row) for row in counted]
+            start = counted[-1].epoch + 1
+        self._delivery.send(entries)
 
     def copied(self, stage: str, digest: str) -> None:
         """Record the run that computed the result of ``stage``, if DVC took it from its cache."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thaw.config.values import changed_text, flatten, result_digest
+from thaw.config.values import changed_text, result_digest, result_parameters
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.tracking.run_owner import PROCESS, this_process, user
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 KEY = "thaw.key"
 CHANGED = "thaw.changed"  # one column of the runs table: the values that differ from the defaults
+EXPERIMENT_OF_DVC = "dvc.experiment"  # its name, if `dvc exp run` runs the stages
 COMMIT, DIRTY = "mlflow.source.git.commit", "thaw.git_dirty"
 
 
@@ -53,11 +55,18 @@ def identify(params: Params, data_digest: str) -> RunIdentity:
     if state := provenance.git_state():
         tags[COMMIT] = state[0]
         tags[DIRTY] = str(state[1]).lower()
+    tags |= experiment_tags()
     return RunIdentity(
         key=key,
         experiment=params.tracking.experiment,
         name=f"{backbone}-depth{params.unfreeze.depth}-{key[:7]}",
         started=int(time.time() * 1000),
-        params=flatten(params),
+        params=result_parameters(params),
         tags=tags,
     )
+
+
+def experiment_tags() -> dict[str, str]:
+    """Return the tag with the name of DVC's experiment that runs now, none outside of one."""
+    name = os.environ.get("DVC_EXP_NAME")
+    return {EXPERIMENT_OF_DVC: name} if name else {}

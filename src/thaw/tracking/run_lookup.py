@@ -10,7 +10,7 @@ from thaw.system import provenance
 from thaw.system.console import warn
 from thaw.tracking.batches import log_in_batches
 from thaw.tracking.pending_models import remove_pending_models
-from thaw.tracking.run_identity import COMMIT, DIRTY, KEY
+from thaw.tracking.run_identity import COMMIT, DIRTY, KEY, experiment_tags
 from thaw.tracking.run_owner import PROCESS, is_dead, this_process
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def open_run(
     run = run or create(client, experiment_id, identity)
     run_id: str = run.info.run_id
     client.update_run(run_id, status="RUNNING")
-    tags = {PROCESS: this_process(), **_commit_tags(run.data.tags)}
+    tags = {PROCESS: this_process(), **experiment_tags(), **_commit_tags(run.data.tags)}
     log_in_batches(client, run_id, tags={**tags, RESULT: result} if result else tags)
     if result:
         _remove_repetitions(client, experiment_id, identity.key, run_id)

@@ -21,6 +21,7 @@ from thaw.system.launching import ENVIRONMENT
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 from thaw.system.storage_errors import uncaught_failure
 from thaw.tracking.outages import StoreAwayError, is_outage
+from thaw.tracking.runs_page import VIEW, VIEW_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,7 +165,8 @@ def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:
     if found is None:
         location = _artifacts_uri(folder, name) if folder else None
         # Without the first tag, MLflow's pages open on the view for generative AI.
-        tags = {"mlflow.experimentKind": "custom_model_development", _CREATED_BY_THAW: "true"}
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        tags = {**kind, _CREATED_BY_THAW: "true", VIEW_TAG: VIEW}
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
     if found.lifecycle_stage != "active":
         raise ThawError(
