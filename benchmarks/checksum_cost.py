@@ -15,7 +15,8 @@ import numpy as np
 
 from thaw.config.data_sections import Prepare
 from thaw.data import packed_store
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 from thaw.system.checksums import is_sealed, seal_file
 

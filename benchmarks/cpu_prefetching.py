@@ -25,7 +25,8 @@ from benchmarks.result_tables import markdown
 from tests import settings
 from thaw.data.batches import batches
 from thaw.data.loading import ImageSource, batch_parts
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.data.prefetching import prefetched
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import zoo

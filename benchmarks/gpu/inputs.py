@@ -13,7 +13,8 @@ import torch
 from benchmarks.gpu.photographs import DISTINCT, photograph
 from tests import settings
 from thaw.data.loading import ImageSource
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import directory, zoo
 from thaw.model.assembly import assemble

@@ -10,7 +10,7 @@ import pytest
 from tests import settings
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.packed_store import PackWriter
+from thaw.data.pack_writer import PackWriter
 from thaw.data.prepared import Prepared
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from tests import settings
 from tests.data.preprocessing import SMALL
 from thaw.data.device_reading import device_reader
 from thaw.data.loading import ActivationSource, ImageSource
+from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_images import PackedImages
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.packed_store import PackedStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,9 @@ import torch
 
 from tests import settings
 from tests.data.preprocessing import SMALL
+from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_images import PackedImages, new_buffer, read_packed
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.packed_store import PackedStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from tests import settings
 from tests.data.preprocessing import SMALL
 from thaw.data import manifest
-from thaw.data.packed_store import PackWriter
+from thaw.data.pack_writer import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 

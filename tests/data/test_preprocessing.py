@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from tests import settings
 from thaw.data import preprocessing as module
+from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_images import read_packed
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from PIL import Image
 from tests import settings
 from tests.evaluation.test_plots import pixels
 from thaw.data.loading import ImageSource
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 from thaw.evaluation.augmentation_grid import augmented
 

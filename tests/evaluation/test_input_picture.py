@@ -8,7 +8,8 @@ from PIL import Image
 
 from tests import settings
 from thaw.data.manifest import Row
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 from thaw.evaluation.input_picture import draw, title, unusual_places, visible_shares
 

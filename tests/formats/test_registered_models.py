@@ -18,7 +18,7 @@ from tests.formats.images import images
 from tests.serving.service import running
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.packed_store import PackWriter
+from thaw.data.pack_writer import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model import directory
 from thaw.model.predictor import Predictor

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from thaw.ingest.reading import allowed_of, read_image
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from thaw.config.data_sections import Prepare
+    from thaw.ingest.listing import BadFile, Listing
+    from thaw.ingest.reading import ReadImage
 
 
 def save(path: Path, seed: int = 0, size: int = 10) -> Path:
@@ -26,3 +32,9 @@ def touch(root: Path, *names: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     return root
+
+
+def read_images(listing: Listing, config: Prepare) -> list[ReadImage | BadFile]:
+    """Read every sample of a listing."""
+    allowed = allowed_of(listing)
+    return [read_image(allowed, config, sample) for sample in listing.samples]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import tiny
+from tests.ingest.images import read_images
 from tests.project import Project
 from thaw.config.data_sections import Data, Prepare
-from thaw.ingest.reading import ReadImage, read_images
+from thaw.ingest.reading import ReadImage
 from thaw.ingest.sources import list_images
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tests import settings
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.ingest import pack_size
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from tests import settings
-from tests.ingest.images import save
+from tests.ingest.images import read_images, save
 from thaw.ingest.csv_source import list_csv
 from thaw.ingest.duplicates import difference_hash
 from thaw.ingest.folder_source import list_folder
 from thaw.ingest.listing import BadFile, Listing, Sample
-from thaw.ingest.reading import ImageRecord, ReadImage, read_images
+from thaw.ingest.reading import ImageRecord, ReadImage
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Prepare
@@ -27,7 +27,7 @@ CONFIG = settings.prepare(
 
 def images(listing: Listing, config: Prepare = CONFIG) -> list[ReadImage]:
     """Read a listing that has no unusable image."""
-    found = list(read_images(listing, config))
+    found = read_images(listing, config)
     assert not [item.reason for item in found if isinstance(item, BadFile)]
     return [item for item in found if isinstance(item, ReadImage)]
 
@@ -42,14 +42,6 @@ def problems(listing: Listing) -> list[str]:
         for item in read_images(listing, CONFIG)
         if isinstance(item, BadFile)
     ]
-
-
-def test_images_come_in_the_order_of_the_listing(tmp_path: Path) -> None:
-    # More than are pending at once, of sizes that take differently long.
-    for number in range(300):
-        save(tmp_path / "cat" / f"{number:03d}.png", number, 60 if number % 7 == 0 else 2)
-    found = list_folder(tmp_path)
-    assert [record.sample for record in records(found)] == found.samples
 
 
 def test_a_record_holds_the_digest_of_the_file_and_the_original_size(tmp_path: Path) -> None:

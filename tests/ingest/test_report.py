@@ -10,7 +10,8 @@ from PIL import Image
 from tests import settings
 from thaw.data import manifest
 from thaw.data.manifest import Manifest, Row
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.ingest import report
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import numpy as np
 
 from tests import settings
 from tests.data.deep_pictures import png_16, tiff
-from tests.ingest.images import save
+from tests.ingest.images import read_images, save
 from thaw.ingest import value_ranges
 from thaw.ingest.folder_source import list_folder
-from thaw.ingest.reading import ReadImage, read_images
+from thaw.ingest.reading import ReadImage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def records(root: Path, pixel_range: Any = "type") -> list[ImageRecord]:
     config = settings.prepare(range=pixel_range)
-    found = list(read_images(list_folder(root), config))
+    found = read_images(list_folder(root), config)
     return [item.record for item in found if isinstance(item, ReadImage)]
 
 

@@ -14,7 +14,8 @@ from tests.data.deep_pictures import png_16, tiff
 from tests.model.test_directory import BACKBONE, CLASSES, made
 from thaw.data.decoding import DecodeError, decode
 from thaw.data.loading import ImageSource
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import directory
 from thaw.model.drift import FoldedPlaces, Reference

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tests import settings
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.ingest.sources import write_digits
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC

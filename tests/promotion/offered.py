@@ -14,7 +14,7 @@ from tests.registry.served import CLASSES, image, model_directory
 from thaw.config.promotion_sections import Promote
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.packed_store import PackWriter
+from thaw.data.pack_writer import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model import directory
 from thaw.registry.aliases import aliases

@@ -12,7 +12,8 @@ from tests import settings
 from tests.registry.served import image, model_directory
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.packed_store import SETTINGS, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import SETTINGS
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model import batchnorm, block_chain, directory

@@ -11,7 +11,7 @@ from tests import settings
 from tests.training import phase
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.packed_store import PackWriter
+from thaw.data.pack_writer import PackWriter
 from thaw.model import directory, zoo
 from thaw.model.assembly import assemble
 from thaw.model.spec import ModelSpec, Parent

@@ -12,7 +12,7 @@ from tests.training import phase
 from thaw.context import Context
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.packed_store import PackWriter
+from thaw.data.pack_writer import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model.classifier import Classifier
 from thaw.stages.mirroring import mirror_if_better

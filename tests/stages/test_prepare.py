@@ -4,12 +4,15 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tests import settings, tiny
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.data import manifest
 from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import SPLITS
@@ -24,9 +29,6 @@ from thaw.errors import ProblemsError
 from thaw.ingest.csv_source import list_csv
 from thaw.ingest.folder_source import list_folder
 from thaw.stages import prepare
-
-if TYPE_CHECKING:
-    from thaw.config.params import Params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
@@ -369,14 +371,24 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 # The stage
 
 
-def stage(folder: Path, **data: str) -> subprocess.CompletedProcess[str]:
-    """Run the stage in ``folder``, as DVC does."""
+COMMAND = [sys.executable, "-m", "thaw.stages.prepare"]
+
+
+def write_params(folder: Path, **data: str) -> None:
     content = YAML(typ="safe").load(SHIPPED)
     content["data"].update(data)
     with (folder / "params.yaml").open("w") as stream:
         YAML(typ="safe").dump(content, stream)
-    command = [sys.executable, "-m", "thaw.stages.prepare"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(COMMAND, cwd=folder, capture_output=True, text=True)
+
+
+def stage(folder: Path, **data: str) -> subprocess.CompletedProcess[str]:
+    """Run the stage in ``folder``, as DVC does."""
+    write_params(folder, **data)
+    return run_stage(folder)
 
 
 def test_the_stage_writes_the_data_and_the_report(tmp_path: Path) -> None:
@@ -499,16 +511,75 @@ def test_good_images_are_prepared_alike_with_and_without_quarantine(tmp_path: Pa
 def test_the_next_run_names_a_file_that_changed_without_a_change_of_its_time(
     tmp_path: Path,
 ) -> None:
-    root, states = tiny.images(tmp_path / "raw"), tmp_path / "states.json"
-    first = prepare.run(params(), list_folder(root), out(tmp_path), states)
+    root, scratch = tiny.images(tmp_path / "raw"), tmp_path / "scratch"
+    first = prepare.run(params(), list_folder(root), out(tmp_path), scratch)
     path = root / "red" / "000.png"
     times = path.stat()
     Image.new("RGB", (9, 9), (1, 2, 3)).save(path)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    second = prepare.run(params(), list_folder(root), tmp_path / "prepared", states)
-    third = prepare.run(params(), list_folder(root), tmp_path / "prepared", states)
+    second = prepare.run(params(), list_folder(root), tmp_path / "prepared", scratch)
+    third = prepare.run(params(), list_folder(root), tmp_path / "prepared", scratch)
     found = [content["changed_without_time"] for content in (first, second, third)]
     assert found == [[], ["red/000.png"], []]
+
+
+def many_images(root: Path, number: int) -> Path:
+    """Write JPEGs that take about 20 ms each to read, in two classes."""
+    generator = np.random.default_rng(0)
+    whole = generator.integers(0, 256, (700, 1100, 3), dtype=np.uint8)
+    for index in range(number):
+        path = root / "ab"[index % 2] / f"{index:03d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(whole[index : index + 400]).save(path, quality=95)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with their parent")
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_stage_continues_and_writes_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: signal.Signals
+) -> None:
+    many_images(tmp_path / "data" / "raw", 288)
+    write_params(tmp_path, source="folder")
+    journal = tmp_path / ".thaw" / "prepare" / "packing" / "journal.jsonl"
+    with subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (journal.exists() and lines(journal) > 3):
+            time.sleep(0.002)
+        process.send_signal(signum)
+        _, error = process.communicate()
+    assert process.returncode == (130 if signum == signal.SIGINT else -signal.SIGKILL), error
+    assert "Traceback" not in error
+    continued = run_stage(tmp_path)
+    assert continued.returncode == 0, continued.stderr
+    found = re.match(r"continuing: (\d+) of 288 images are packed already", continued.stderr)
+    assert found
+    assert 48 <= int(found[1]) < 288
+    assert not journal.parent.exists()
+    monkeypatch.chdir(tmp_path)
+    content = load(Params)
+    prepare.run(content, list_folder(Path("data/raw")), out(tmp_path, "whole"))
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "data/prepared" / path.name).read_bytes()
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n")
+
+
+def test_packed_images_are_kept_while_the_data_cannot_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, scratch = tiny.images(tmp_path / "raw"), tmp_path / "scratch"
+    (root / "red" / "zzz.png").write_bytes(b"")
+    with pytest.raises(ProblemsError):
+        prepare.run(params(), list_folder(root), out(tmp_path), scratch)
+    (root / "red" / "zzz.png").unlink()
+    prepare.run(params(), list_folder(root), tmp_path / "prepared", scratch)
+    assert capsys.readouterr().err == "continuing: 32 of 36 images are packed already\n"
+    prepare.run(params(), list_folder(root), out(tmp_path, "whole"))
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "prepared" / path.name).read_bytes()
 
 
 def test_many_problems_are_grouped_on_the_screen_and_listed_in_a_file(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from tests import settings, tiny
 from tests.training.greedy import greedy
 from thaw.config.process_sections import Launch, Resources
 from thaw.data.loading import ImageSource
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
 from thaw.model.batchnorm import fold_blocks

@@ -13,7 +13,7 @@ from tests import settings, tiny
 from tests.training import phase
 from thaw.data import manifest
 from thaw.data.manifest import Row
-from thaw.data.packed_store import PackWriter
+from thaw.data.pack_writer import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model.frozen_part import FrozenPart
 from thaw.training.activation_cache import Cache, cache_of

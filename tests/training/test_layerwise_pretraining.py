@@ -11,7 +11,8 @@ from torch import nn
 from tests import settings, tiny
 from tests.training import phase
 from thaw.data.loading import ImageSource
-from thaw.data.packed_store import PackedStore, PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import PackedStore
 from thaw.errors import ThawError
 from thaw.model import zoo
 from thaw.training.layerwise_pretraining import pretrain

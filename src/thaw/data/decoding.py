@@ -203,6 +203,8 @@ def _pixels(image: Image.Image, operation: Transpose | None, short_side: int) ->
         scale = short_side / min(width, height)
         size = max(short_side, round(width * scale)), max(short_side, round(height * scale))
         return np.asarray(_downsized(image, operation, size))
+    if operation is None and width * height <= STRIP_PIXELS:
+        return np.asarray(to_rgb(image))
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     for top, bottom in strips(width, height, STRIP_PIXELS):
         pixels[top:bottom] = np.asarray(to_rgb(upright_rows(image, operation, top, bottom)))

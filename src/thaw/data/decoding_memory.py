@@ -25,6 +25,7 @@ _OF_OTHERS = 6.0
 _OF_WEBP = 16.1  # its decoder keeps several frames
 _OF_LOW_BYTES = 11.0  # to keep all 16 bits of colours, the file is decoded twice
 _OF_COEFFICIENT = 2.1
+_FEW = 8e6  # bytes of coefficients
 _SCAN = b"\xff\xda"  # marker of a scan in a JPEG file
 # Bytes per pixel of the image alone; 4 in other modes.
 _STORED = {"1": 1.0, "L": 1.0, "P": 1.0, **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 2.0)}
@@ -69,9 +70,12 @@ def memory_needed(
     width, height = size
     per_pixel = _bytes_per_pixel(image) + (_OF_LOW_BYTES if all_bits else 0)
     needed = image.width * image.height * per_pixel
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and _has_several_scans(image, content):
-        # libjpeg keeps the coefficients of the whole image.
-        needed += width * height * _coefficients_per_pixel(image) * _OF_COEFFICIENT
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        # With several scans, libjpeg keeps the coefficients of the whole image. To count the scans
+        # takes longer than it is worth for a small one.
+        coefficients = width * height * _coefficients_per_pixel(image) * _OF_COEFFICIENT
+        if coefficients < _FEW or _has_several_scans(image, content):
+            needed += coefficients
     if block := block_of(image):
         # It is released before the image is converted.
         stored = image.width * image.height * _STORED.get(image.mode, 4.0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -44,6 +42,9 @@ def center(images: Tensor, height: int, width: int, fill: Sequence[int]) -> Tens
     ]
     if inner.shape[-2:] == (height, width):
         return inner
+    # Imported here: the stage prepare needs the geometry alone, and the import takes seconds.
+    import torch
+
     colour = torch.tensor(fill, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
     framed = colour.expand(len(images), -1, height, width).contiguous(
         memory_format=torch.channels_last

@@ -10,10 +10,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,109 +19,18 @@ from PIL import Image
 
 from thaw.data import earlier_packs
 from thaw.data.integrity import DamagedError, damage, read_settings
-from thaw.errors import ThawError
 from thaw.system.checksums import checksum
-from thaw.system.files import write_whole
-from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
-
-    from thaw.config.data_sections import Prepare
 
 IMAGES = "images.bin"
 INDEX = "index.npy"
 SETTINGS = "pack.json"
-JPEG_QUALITY = 95
-_COLUMNS = 5
-_LONGEST_JPEG = 65_500  # pixels on a side; the limit of libjpeg
+COLUMNS = 5
 _LONGEST_THUMBNAIL = 1024  # pixels on a side
-
-
-def pack_problem(pixels: NDArray[np.uint8], config: Prepare) -> str | None:
-    """Return why an image (H, W, 3) is too large for a JPEG; None if it fits or is stored raw."""
-    height, width, _ = pixels.shape
-    if config.encoding != "jpeg" or max(height, width) <= _LONGEST_JPEG:
-        return None
-    return (
-        f"{width} x {height} pixels at prepare.short_side, and a JPEG has at most {_LONGEST_JPEG} "
-        "on a side: crop it, lower prepare.short_side, or set prepare.encoding to raw"
-    )
-
-
-class PackWriter:
-    """A context manager that appends images, and writes the index if no error occurred."""
-
-    def __init__(self, folder: Path, config: Prepare) -> None:
-        self._folder = folder
-        self._config = config
-        self._rows: list[tuple[int, int, int, int, int]] = []
-        self._offset = 0
-        self._digest = hashlib.sha256()
-        # DVC may have linked an earlier file to its cache: writing would change the cache.
-        (folder / IMAGES).unlink(missing_ok=True)
-        self._stream = (folder / IMAGES).open("wb")
-
-    def __enter__(self) -> PackWriter:
-        return self
-
-    def add(self, pixels: NDArray[np.uint8]) -> None:
-        """Append an image (H, W, 3).
-
-        Raises:
-            ThawError: the file cannot be written.
-        """
-        height, width, _ = pixels.shape
-        if self._config.encoding == "jpeg":
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-            content = buffer.getvalue()
-        else:
-            content = pixels.tobytes()
-        try:
-            self._stream.write(content)
-        except OSError as error:
-            what = f"{len(content):,} bytes"
-            raise ThawError(write_failure(self._stream.name, error, what)) from error
-        self._digest.update(content)
-        self._rows.append((self._offset, len(content), height, width, checksum(content)))
-        self._offset += len(content)
-
-    def leave_out(self, numbers: Collection[int]) -> None:
-        """Remove added images, by their position, from the index; their bytes stay in the file."""
-        self._rows = [row for number, row in enumerate(self._rows) if number not in numbers]
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            # close() flushes and can fail again; the first error is the one to report.
-            with suppress(OSError):
-                self._stream.close()
-            return
-        settings = {
-            "short_side": self._config.short_side,
-            "max_megapixels": self._config.max_megapixels,
-            "range": self._config.range,
-            "encoding": self._config.encoding,
-            "sha256": self._digest.hexdigest(),
-        }
-        index = io.BytesIO()
-        np.save(index, np.array(self._rows, dtype=np.int64).reshape(-1, _COLUMNS))
-        try:
-            self._stream.close()
-        except OSError as failed:
-            what = f"{self._offset:,} bytes"
-            raise ThawError(write_failure(self._stream.name, failed, what)) from failed
-        write_whole(self._folder / INDEX, index.getvalue())
-        write_whole(self._folder / SETTINGS, json.dumps(settings).encode())
 
 
 class PackedStore:
@@ -147,7 +53,7 @@ class PackedStore:
             index: NDArray[np.int64] = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError):
             raise DamagedError(damage(path, "it is missing or not an array")) from None
-        if index.dtype != np.int64 or index.shape not in {(len(index), 4), (len(index), _COLUMNS)}:
+        if index.dtype != np.int64 or index.shape not in {(len(index), 4), (len(index), COLUMNS)}:
             raise DamagedError(damage(path, "it is not an array of thaw"))
         return index
 
@@ -188,7 +94,7 @@ class PackedStore:
         Raises:
             DamagedError: a file is damaged.
         """
-        if len(self) and self._index.shape[1] < _COLUMNS:
+        if len(self) and self._index.shape[1] < COLUMNS:
             earlier_packs.check(
                 self._images,
                 self.settings["sha256"],

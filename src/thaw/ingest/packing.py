@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from thaw.data.packed_store import PackWriter
+from thaw.data.pack_writer import PackWriter
+from thaw.data.packed_store import IMAGES
+from thaw.errors import ThawError
 from thaw.ingest.checks import conflict_problems, label_conflicts
 from thaw.ingest.file_states import changed_without_time
 from thaw.ingest.listing import BadFile
-from thaw.ingest.reading import read_images
-from thaw.system.console import progress
+from thaw.ingest.part_reading import PARTIAL, packed_parts
+from thaw.system.counted_progress import counted
+from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from thaw.config.data_sections import Prepare
     from thaw.ingest.file_states import FileState
     from thaw.ingest.listing import Listing
+    from thaw.ingest.part_packing import PackedPart
     from thaw.ingest.reading import ImageRecord
 
 _CHANGED = "; the content has changed since the last run, the time of the file has not"
@@ -44,24 +51,61 @@ class Packed:
     changed: list[str] = field(default_factory=list)
     states: dict[str, FileState] = field(default_factory=dict)
 
+    def add(self, part: PackedPart) -> None:
+        """Append the images and the bad files of ``part``."""
+        for item in part.items:
+            if isinstance(item, BadFile):
+                self.bad_files.append(item)
+            else:
+                self.records.append(item[0])
 
-def pack(config: Prepare, found: Listing, folder: Path, earlier: Mapping[str, FileState]) -> Packed:
+
+def pack(
+    config: Prepare,
+    found: Listing,
+    folder: Path,
+    earlier: Mapping[str, FileState],
+    scratch: Path | None = None,
+) -> Packed:
     """Pack the readable images of ``found`` into ``folder``.
 
-    ``earlier`` are the states of the files at the last run.
+    ``earlier`` are the states of the files at the last run. ``scratch`` is a folder in which a
+    stopped run leaves what it has packed; the next one continues there. The caller ends this by
+    :func:`remove_scratch` or :func:`keep_for_next_run`.
+
+    Raises:
+        ThawError: a file cannot be written, or a process was killed.
     """
-    packed = Packed(bad_files=list(found.bad_files), problems=list(found.problems))
-    images = progress(read_images(found, config), "reading images", len(found.samples))
-    with PackWriter(folder, config) as store:
-        for item in images:
-            if isinstance(item, BadFile):
-                packed.bad_files.append(item)
-            else:
-                packed.records.append(item.record)
-                store.add(item.pixels)
-        _compare_states(packed, earlier)
-        _leave_out_conflicts(config, packed, store)
+    with ExitStack() as stack:
+        if scratch is None:
+            scratch = Path(stack.enter_context(TemporaryDirectory(prefix=".packing-", dir=folder)))
+        scratch.mkdir(parents=True, exist_ok=True)
+        packed = Packed(bad_files=list(found.bad_files), problems=list(found.problems))
+        with PackWriter(folder, config, scratch / PARTIAL) as store:
+            parts = packed_parts(config, found, store, scratch)
+            total = len(found.samples)
+            for part in counted(parts, "reading images", total, "images", size=len):
+                packed.add(part)
+            _compare_states(packed, earlier)
+            _leave_out_conflicts(config, packed, store)
     return packed
+
+
+def remove_scratch(scratch: Path) -> None:
+    """Remove what the next run would continue with."""
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def keep_for_next_run(folder: Path, scratch: Path) -> None:
+    """Move the packed images from ``folder`` back to ``scratch``: the data cannot be used yet.
+
+    Raises:
+        ThawError: the file cannot be moved.
+    """
+    try:
+        shutil.move(folder / IMAGES, scratch / PARTIAL)
+    except OSError as error:
+        raise ThawError(write_failure(scratch / PARTIAL, error)) from error
 
 
 def _compare_states(packed: Packed, earlier: Mapping[str, FileState]) -> None:

@@ -1,4 +1,4 @@
-"""Read every image of a listing: decode it, and compute what identifies it."""
+"""Read an image of a listing: decode it, and compute what identifies it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.data.decoding import DecodeError, TooManyPixelsError, decode
-from thaw.data.packed_store import pack_problem
+from thaw.data.pack_writer import pack_problem
 from thaw.ingest.duplicates import difference_hash
 from thaw.ingest.file_states import FileState
 from thaw.ingest.listing import BadFile, is_utf8
-from thaw.system.bounded_pool import map_in_order
 from thaw.system.dvc_cache import cache_folder
 from thaw.system.files import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
     from thaw.data.decoding import Decoded
     from thaw.data.pixel_range import UsedRange
     from thaw.ingest.listing import Listing, Sample
-
-_PENDING_PER_CORE = 4  # decoded images that wait for the writer: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -93,22 +88,20 @@ class ReadImage:
     pixels: NDArray[np.uint8]
 
 
-def read_images(listing: Listing, config: Prepare) -> Iterator[ReadImage | BadFile]:
-    """Decode every sample of ``listing`` on all cores, in order."""
-    allowed = Allowed(listing.root, listing.root.resolve(), cache_folder(), listing.follow_links)
-    read = partial(_read, allowed, config)
-    return map_in_order(read, listing.samples, pending_per_core=_PENDING_PER_CORE)
+def allowed_of(listing: Listing) -> Allowed:
+    """Return the folders that files of ``listing`` may be in."""
+    _resolved_folder.cache_clear()  # an earlier listing may have found other links
+    return Allowed(listing.root, listing.root.resolve(), cache_folder(), listing.follow_links)
 
 
-def _read(allowed: Allowed, config: Prepare, sample: Sample) -> ReadImage | BadFile:
+def read_image(allowed: Allowed, config: Prepare, sample: Sample) -> ReadImage | BadFile:
+    """Return the decoded image of ``sample`` with its record, or why it cannot be used."""
     path = allowed.root / sample.path
     state = None
     try:
         if reason := _path_problem(path, allowed):
             return BadFile(sample.path, reason, sample.label)
-        modified = path.stat().st_mtime_ns
-        content = path.read_bytes()
-        state = FileState(modified, hashlib.sha256(content).hexdigest())
+        state, content = _read(path)
         image = decode(
             content,
             short_side=config.short_side,
@@ -126,6 +119,22 @@ def _read(allowed: Allowed, config: Prepare, sample: Sample) -> ReadImage | BadF
     return BadFile(sample.path, reason, sample.label, state)
 
 
+def read_state(allowed: Allowed, sample: Sample) -> FileState | None:
+    """Return the state of the file of ``sample``; None if it must not or cannot be read."""
+    path = allowed.root / sample.path
+    try:
+        return None if _path_problem(path, allowed) else _read(path)[0]
+    except (OSError, ValueError):
+        return None
+
+
+def _read(path: Path) -> tuple[FileState, bytes]:
+    """Return state and content of a file."""
+    modified = path.stat().st_mtime_ns
+    content = path.read_bytes()
+    return FileState(modified, hashlib.sha256(content).hexdigest()), content
+
+
 def _path_problem(path: Path, allowed: Allowed) -> str | None:
     """Return why the file at ``path`` is not read; None if it is.
 
@@ -135,7 +144,7 @@ def _path_problem(path: Path, allowed: Allowed) -> str | None:
     """
     if not is_utf8(str(path)):
         return "the file's name is not valid UTF-8"
-    target = resolved(path)
+    target = _resolved(path)
     if problem := allowed.problem(path, target):
         return problem
     if path.is_symlink() and not target.exists():
@@ -146,6 +155,20 @@ def _path_problem(path: Path, allowed: Allowed) -> str | None:
     kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
     found = next((kind for is_kind, kind in kinds.items() if is_kind(mode)), "a device")
     return None if stat.S_ISREG(mode) else f"not a file: {found}"
+
+
+def _resolved(path: Path) -> Path:
+    """Return ``path`` with its links followed; that of its folder is looked up once.
+
+    Raises:
+        OSError: a link leads back to itself.
+    """
+    return resolved(path) if path.is_symlink() else _resolved_folder(path.parent) / path.name
+
+
+@lru_cache(maxsize=256)
+def _resolved_folder(folder: Path) -> Path:
+    return resolved(folder)
 
 
 def _record(sample: Sample, state: FileState, image: Decoded, config: Prepare) -> ImageRecord:

@@ -22,7 +22,7 @@ from thaw.ingest.labels import similarity_problems
 from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.ingest.listing import shown_path
 from thaw.ingest.notes import source_notes
-from thaw.ingest.packing import pack
+from thaw.ingest.packing import keep_for_next_run, pack, remove_scratch
 from thaw.ingest.removal import clear
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import fill_splits, given_split_problems, split, split_problems
@@ -41,18 +41,24 @@ if TYPE_CHECKING:
 
 
 SECTIONS = ("seed", "data", "prepare")
+PACKING = "packing"  # folder of a run that was stopped
 
 
-def run(params: Params, found: Listing, folder: Path, states: Path | None = None) -> dict[str, Any]:
+def run(
+    params: Params, found: Listing, folder: Path, scratch: Path | None = None
+) -> dict[str, Any]:
     """Check, split and pack the images of ``found`` into ``folder``; return the data report.
 
-    ``states`` is the file with the states of the source files at the last run; it is written.
+    ``scratch`` is the folder of what is kept between runs: the states of the source files, and the
+    packed images of a run that was stopped.
 
     Raises:
         ProblemsError: the data cannot be used; one line per problem.
     """
+    states = None if scratch is None else scratch / file_states.FILE
     earlier = {} if states is None else file_states.read(states, found.root)
-    packed = pack(params.prepare, found, folder, earlier)
+    packing = None if scratch is None else scratch / PACKING
+    packed = pack(params.prepare, found, folder, earlier, packing)
     records, bad = packed.records, packed.bad_files
     labels = [record.sample.label for record in records]
     problems = [*packed.problems, *class_problems(found)]
@@ -64,6 +70,8 @@ def run(params: Params, found: Listing, folder: Path, states: Path | None = None
     splits, split_faults = _split(params, records, near or groups)
     problems += split_faults
     if problems:
+        if packing is not None:
+            keep_for_next_run(folder, packing)
         remedy = quarantine.remedy(params.data) if bad else ""
         raise ProblemsError("the data cannot be used", problems, remedy)
     rows = [
@@ -83,6 +91,8 @@ def run(params: Params, found: Listing, folder: Path, states: Path | None = None
     if states is not None:
         file_states.write(packed.states, states, found.root)
     integrity.seal(folder / SETTINGS, [manifest.FILE, INDEX])
+    if packing is not None:
+        remove_scratch(packing)
     conversions = [record.conversions for record in records]
     content = report.summarize(
         manifest.read(folder), groups, conversions, found.ignored, near, packed.dropped
@@ -144,9 +154,8 @@ def main() -> None:
 def _prepare(params: Params) -> None:
     clear(project_paths.PREPARED)
     found = list_images(params.data, project_paths.SCRATCH / "digits")
-    states = project_paths.SCRATCH / "prepare" / file_states.FILE
     try:
-        content = run(params, found, project_paths.PREPARED, states)
+        content = run(params, found, project_paths.PREPARED, project_paths.SCRATCH / "prepare")
     except ProblemsError as error:
         _write_problems(error)
         raise

@@ -34,6 +34,11 @@ def warn(line: str) -> None:
     )
 
 
+def terminal() -> Console:
+    """Return the console of messages."""
+    return _err
+
+
 def progress(items: Iterable[T], description: str, total: int, *, show: bool = True) -> Iterable[T]:
     """Return ``items``, with a progress bar that disappears at the end if this is a terminal."""
     if not show or not _err.is_terminal:

@@ -1,0 +1,126 @@
+"""The journal of packing: which parts of a listing are packed, so that a stopped run continues.
+
+A line per part follows a line with the key of everything that determines the result. Each line has
+a checksum: what follows a damaged or unfinished one is packed again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from thaw.data.pack_writer import PackedSize
+from thaw.data.pixel_range import UsedRange
+from thaw.errors import ThawError
+from thaw.ingest.file_states import FileState
+from thaw.ingest.listing import BadFile, Sample
+from thaw.ingest.part_packing import PackedPart
+from thaw.ingest.reading import ImageRecord
+from thaw.system.checksums import checksum
+from thaw.system.storage_errors import write_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Journal:
+    """The lines of the file ``path``; ``key`` names what determines the packed images."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path = path
+        self._key = key
+
+    def finished(self) -> Iterator[PackedPart]:
+        """Yield the packed parts in order; none if the file is of another key, or missing."""
+        try:
+            with self._path.open(encoding="utf-8") as stream:
+                lines = iter(stream)
+                if _content(next(lines, "")) != self._key:
+                    return
+                for line in lines:
+                    if (content := _content(line)) is None:
+                        return
+                    yield PackedPart([_item(fields) for fields in content])
+        except (OSError, ValueError, TypeError, KeyError):
+            return
+
+    def restart(self, parts: int) -> None:
+        """Keep the first ``parts`` parts of the file, and append to it from now on.
+
+        Raises:
+            ThawError: the file cannot be written.
+        """
+        try:
+            if not parts:
+                self._path.write_text(_line(self._key), encoding="utf-8")
+                return
+            with self._path.open("r+b") as stream:
+                for _ in range(parts + 1):
+                    stream.readline()
+                stream.truncate(stream.tell())
+        except OSError as error:
+            raise ThawError(write_failure(self._path, error)) from error
+
+    def add(self, part: PackedPart) -> None:
+        """Append a part.
+
+        Raises:
+            ThawError: the file cannot be written.
+        """
+        try:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(_line([_fields(item) for item in part.items]))
+        except OSError as error:
+            raise ThawError(write_failure(self._path, error)) from error
+
+
+def _line(content: object) -> str:
+    text = json.dumps(content)
+    return f"{checksum(text.encode()):x} {text}\n"
+
+
+def _content(line: str) -> Any:
+    """Return the content of a line; None if it is damaged."""
+    sum_text, _, text = line.partition(" ")
+    text = text.removesuffix("\n")
+    is_intact = line.endswith("\n") and sum_text == f"{checksum(text.encode()):x}"
+    return json.loads(text) if is_intact else None
+
+
+def _fields(item: tuple[ImageRecord, PackedSize] | BadFile) -> list[Any]:
+    """Return the fields of an item as JSON has them."""
+    if isinstance(item, BadFile):
+        return [item.path, item.reason, item.label, item.state]
+    record, size = item
+    sample, used = record.sample, record.used
+    return [
+        [sample.path, sample.label, sample.split],
+        record.state,
+        record.group,
+        record.width,
+        record.height,
+        record.conversions,
+        None if used is None else [used.low, used.high, used.start, used.end],
+        record.hash,
+        size,
+    ]
+
+
+def _item(fields: list[Any]) -> tuple[ImageRecord, PackedSize] | BadFile:
+    """Return the item that :func:`_fields` got."""
+    if isinstance(fields[0], str):
+        path, reason, label, state = fields
+        return BadFile(path, reason, label, None if state is None else FileState(*state))
+    sample, state, group, width, height, conversions, used, value, size = fields
+    record = ImageRecord(
+        sample=Sample(*sample),
+        state=FileState(*state),
+        group=group,
+        width=width,
+        height=height,
+        conversions=tuple(conversions),
+        used=None if used is None else UsedRange(*used),
+        hash=value,
+    )
+    return record, PackedSize(*size)
