@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.data.corpus import corpus
@@ -32,6 +34,23 @@ FILES = {picture.name: picture for picture in corpus()}
 )
 def test_the_reason_says_what_the_file_is(name: str, reason: str) -> None:
     assert reason_not_opened(FILES[name].content, FORMATS) == reason
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<!---->" * 140 + b"x", "not an image: text"),
+        (b"<?xml?>" + b"<!-- -->\n" * 100 + b"<svh", "not an image: text"),
+        (b"<!-- never closed " * 50, "not an image: text"),
+        (b" <!-- a --> <!-- <svg> --> <!DOCTYPE HTML>", "not an image: an HTML page"),
+        (b"<?xml?><!DOCTYPE svg PUBLIC><!-- a -->\n<svg>", "an SVG drawing"),
+    ],
+    ids=["comments", "declaration", "open comment", "page", "drawing"],
+)
+def test_comments_before_the_first_element_take_no_time(content: bytes, reason: str) -> None:
+    start = time.process_time()
+    assert reason_not_opened(content, FORMATS).startswith(reason)
+    assert time.process_time() - start < 0.1
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 8, 12, 16, 20, 24, 30])

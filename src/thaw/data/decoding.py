@@ -12,11 +12,10 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from thaw.data import deep_samples
-from thaw.data.colours import GREY, ColourError, conversion_of, has_equal_channels, to_rgb
+from thaw.data.colours import GREY, ColourError, conversion_of
 from thaw.data.decoding_budget import MemoryShare
 from thaw.data.decoding_errors import incomplete_reason, reason_of
 from thaw.data.decoding_memory import (
@@ -25,17 +24,19 @@ from thaw.data.decoding_memory import (
     memory_to_open,
     memory_with_result,
 )
+from thaw.data.decoding_time import time_problem
+from thaw.data.downsizing import upright_pixels
 from thaw.data.file_kinds import reason_not_opened, size_by_header
 from thaw.data.header_sizes import gif_size, webp_size
-from thaw.data.limits import STRIP_PIXELS, shape_problem, strips
-from thaw.data.orientation import operation_of, upright_rows, upright_size
+from thaw.data.limits import shape_problem
+from thaw.data.orientation import operation_of, upright_size
 from thaw.data.png_texts import without_texts
 from thaw.data.tiff_blocks import block_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from thaw.data.orientation import Transpose
     from thaw.data.pixel_range import PixelRange, UsedRange
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -162,10 +163,7 @@ def _convert(
         memory_needed(image, size, content, all_bits=all_bits),
         memory_with_result(image.size, image.mode, short_side),
     )
-    if problem := memory_problem(needed, size, content, block_of(image)):
-        if reason := incomplete_reason(image, content):
-            problem = f"cannot be decoded: {reason}"
-        raise DecodeError(problem)
+    _refuse_cost(image, size, content, needed)
     memory.take(needed)
     image.load()
     operation = operation_of(image)
@@ -178,8 +176,24 @@ def _convert(
     if (conversion := conversion_of(image)) and not (used and conversion == GREY):
         conversions.append(conversion)
     width, height = upright_size(size, operation)
-    pixels = _pixels(image, operation, short_side)
+    pixels = upright_pixels(image, operation, short_side)
     return Decoded(pixels, width, height, tuple(conversions), used)
+
+
+def _refuse_cost(image: Image.Image, size: tuple[int, int], content: bytes, needed: float) -> None:
+    """Refuse ``image`` if decoding it takes too much memory or time.
+
+    ``size`` is that in the file ``content``, ``needed`` the bytes of memory.
+
+    Raises:
+        DecodeError: states the reason.
+    """
+    if problem := memory_problem(needed, size, content, block_of(image)):
+        if reason := incomplete_reason(image, content):
+            problem = f"cannot be decoded: {reason}"
+        raise DecodeError(problem)
+    if problem := time_problem(image, content):
+        raise DecodeError(problem)
 
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:
@@ -191,55 +205,3 @@ def _check_size(width: int, height: int, max_megapixels: float) -> None:
             f"{width} x {height} pixels, more than max_megapixels = {max_megapixels:g}: "
             "shrink the image"
         )
-
-
-def _pixels(image: Image.Image, operation: Transpose | None, short_side: int) -> NDArray[np.uint8]:
-    """Return the upright RGB pixels, downsized where the image is larger than ``short_side``.
-
-    The image is turned and converted in strips: no second array of its size is allocated.
-    """
-    width, height = upright_size(image.size, operation)
-    if min(width, height) > short_side:
-        scale = short_side / min(width, height)
-        size = max(short_side, round(width * scale)), max(short_side, round(height * scale))
-        return np.asarray(_downsized(image, operation, size))
-    if operation is None and width * height <= STRIP_PIXELS:
-        return np.asarray(to_rgb(image))
-    pixels = np.empty((height, width, 3), dtype=np.uint8)
-    for top, bottom in strips(width, height, STRIP_PIXELS):
-        pixels[top:bottom] = np.asarray(to_rgb(upright_rows(image, operation, top, bottom)))
-    return pixels
-
-
-def _downsized(
-    image: Image.Image, operation: Transpose | None, size: tuple[int, int]
-) -> Image.Image:
-    """Return the upright RGB image, resized to ``size`` (width, height)."""
-    width, height = upright_size(image.size, operation)
-    is_stored_so = operation is None and conversion_of(image) is None
-    if width * height <= STRIP_PIXELS or is_stored_so:
-        whole = to_rgb(upright_rows(image, operation, 0, height))
-        return _resized(whole, size)
-    # Pillow resizes each channel on its own. Resizing one channel at a time gives the same bits.
-    names = "R" if has_equal_channels(image) else "RGB"
-    channels = [_resized(_channel(image, operation, name), size) for name in names]
-    return Image.merge("RGB", channels * (3 // len(channels)))
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return ``image`` resized along its rows, then along its columns.
-
-    Versions of Pillow differ in the order of the two passes; each pass is rounded to 8 bits.
-    """
-    rows = image.resize((size[0], image.height), Image.Resampling.BICUBIC)
-    return rows.resize(size, Image.Resampling.BICUBIC)
-
-
-def _channel(image: Image.Image, operation: Transpose | None, name: str) -> Image.Image:
-    """Return one channel of the upright RGB image."""
-    size = upright_size(image.size, operation)
-    channel = Image.new("L", size)
-    for top, bottom in strips(*size, STRIP_PIXELS):
-        rows = to_rgb(upright_rows(image, operation, top, bottom))
-        channel.paste(rows.getchannel(name), (0, top))
-    return channel

@@ -13,10 +13,10 @@ from PIL import Image
 _SIZES = {"PNG": (16, ">II"), "GIF": (6, "<HH"), "BMP": (18, "<ii")}
 _START = 1024  # bytes in which a text is recognised
 
-_HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)\b", re.I | re.S)
-_SVG = re.compile(
-    rb"\s*(<\?xml.*?\?>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg.*?>\s*)?<svg\b", re.I | re.S
-)
+_HTML = re.compile(rb"<(!doctype html|html|head|body)\b", re.I)
+_SVG = re.compile(rb"<svg\b", re.I)
+# What may precede the first element of HTML and SVG: start, end
+_BEFORE = ((b"<?xml", b"?>"), (b"<!--", b"-->"), (b"<!doctype svg", b">"))
 _DAMAGED = "cannot be decoded:"
 _CONVERT = "which thaw does not read: convert it to JPEG or PNG"
 _BY_START = {
@@ -95,12 +95,27 @@ def _other_kind(content: bytes) -> str | None:
     start = content[:_START]
     if not content.strip(b"\0"):
         return "not an image: only zero bytes; the file was not written completely"
-    if _HTML.match(start):
+    element = _first_element(start)
+    if _HTML.match(element):
         return "not an image: an HTML page; a download has failed, perhaps"
-    if _SVG.match(start):
+    if _SVG.match(element):
         return f"an SVG drawing, {_CONVERT}"
     is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
     with suppress(UnicodeDecodeError):
         start.decode("utf-8")
         return "not an image: text" if is_text else None
     return None
+
+
+def _first_element(text: bytes) -> bytes:
+    """Return ``text`` without what precedes its first element.
+
+    A regular expression for it would take exponential time for many comments.
+    """
+    text = text.lstrip()
+    while found := [end for begin, end in _BEFORE if text[: len(begin)].lower() == begin]:
+        _, is_complete, text = text.partition(found[0])
+        if not is_complete:
+            return b""
+        text = text.lstrip()
+    return text
