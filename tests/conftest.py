@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Tests compute on the CPU on every machine, so that their numbers do not depend on the device.
     Tests with the marker ``gpu`` choose the GPU.
     """
-    if "gpu" not in config.option.markexpr:
+    if not re.search(r"(?<!not )\bgpu\b", config.option.markexpr):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tests.conftest import pytest_configure
 
 pytest_plugins = ["pytester"]
 
@@ -33,6 +37,19 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def test_exhaustive_tests_are_deselected_and_gpu_tests_skipped(suite: pytest.Pytester) -> None:
     suite.runpytest("-m", "not slow").assert_outcomes(passed=1, skipped=1, deselected=1)
+
+
+@pytest.mark.parametrize(
+    ("expression", "hidden"),
+    [("", True), ("not gpu", True), ("not slow and not gpu", True), ("gpu", False)],
+)
+def test_gpus_are_visible_to_tests_that_ask_for_them_alone(
+    expression: str, hidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    option = SimpleNamespace(option=SimpleNamespace(markexpr=expression))
+    pytest_configure(option)  # type: ignore[arg-type]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ("" if hidden else "0")
 
 
 def test_exhaustive_tests_run_on_request(suite: pytest.Pytester) -> None:

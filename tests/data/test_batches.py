@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +11,16 @@ import torch
 
 from tests import settings
 from tests.data.delayed_side import DelayedSide
+from tests.data.no_waiting import no_waiting
 from tests.data.preprocessing import SMALL as PREPROCESSING
 from thaw.data.batches import Batch, batches, prefetched_batches, resident_batches
+from thaw.data.device_stream import sent
 from thaw.data.loading import ActivationSource, BatchPart, ImageSource, Source, batch_parts
 from thaw.data.random_draws import shuffled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from thaw.config.data_sections import Augment
     from thaw.data.prepared import Prepared
 
@@ -256,6 +262,68 @@ def test_activations_that_stay_on_a_device_are_those_of_the_cpu(
         assert torch.equal(one.targets, two.targets)
         assert torch.equal(one.weights, two.weights)
         assert (one.indices.tolist(), one.total) == (two.indices.tolist(), two.total)
+
+
+EVERYTHING = settings.augment(
+    crop=0.3,
+    flip=0.5,
+    rotate=9.0,
+    brightness=0.1,
+    contrast=0.1,
+    saturation=0.3,
+    hue=0.1,
+    tint=0.1,
+    mixup=0.4,
+    cutmix=1.0,
+)
+
+
+@pytest.mark.parametrize("framing", ["crop", "pad", "squish"])
+def test_a_batch_is_prepared_on_a_device_without_waiting_for_it(
+    prepared: Prepared, framing: str
+) -> None:
+    preprocessing = PREPROCESSING.model_copy(update={"framing": framing})
+    source = prepared.images("train", preprocessing, 3, EVERYTHING)
+    mixing = source.mixing(1)
+    assert mixing is not None
+    indices = mixing.append_partners(np.arange(5))
+    device = torch.device("meta")  # it has shapes but no values, so that nothing can be read
+    packed = source.read_packed(indices).mapped(lambda tensor: sent(tensor, device))
+    for wanted in (nullcontext(), no_waiting()):  # values that stay on the device come first
+        with wanted:
+            inputs, _ = mixing.mix(source.finish_packed(packed, indices, 1), indices)
+    assert (inputs.device, inputs.shape) == (device, (5, 3, 16, 16))
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda: torch.zeros(3).to("meta"),
+        lambda: torch.zeros(3, device="meta").index_put_((torch.tensor([1]),), torch.tensor(1.0)),
+        lambda: torch.tensor([1.0, 2.0], device="meta") * torch.zeros(2),
+    ],
+)
+def test_the_test_of_waiting_finds_what_waits(wait: Callable[[], object]) -> None:
+    with pytest.raises((AssertionError, RuntimeError), match="device"), no_waiting():
+        wait()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("framing", ["crop", "pad", "squish"])
+def test_a_batch_is_prepared_on_a_gpu_without_waiting_for_it(
+    prepared: Prepared, framing: str
+) -> None:
+    preprocessing = PREPROCESSING.model_copy(update={"framing": framing})
+    source = prepared.images("train", preprocessing, 3, EVERYTHING)
+    parts = batch_parts(shuffled(len(source), seed=3, epoch=1), 4)
+    prepare = partial(batches, source, parts, torch.device("cuda"), epoch=1)
+    first = [batch.inputs.cpu() for batch in prepare()]
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        found = list(prepare())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(torch.equal(one, two.inputs.cpu()) for one, two in zip(first, found, strict=True))
 
 
 def test_activations_above_a_quarter_of_the_free_memory_do_not_stay_on_a_device(

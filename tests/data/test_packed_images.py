@@ -57,6 +57,15 @@ def test_elongated_images_are_resized_before_the_copy(tmp_path: Path) -> None:
     assert torch.equal(packed.resized, expected)
 
 
+def test_images_that_are_much_larger_than_the_result_are_resized_before_the_copy(
+    tmp_path: Path,
+) -> None:
+    store = store_of(tmp_path)
+    packed = read_packed(store, np.array([0, 7, 2]), PREPROCESSING.resize, most_side=79)
+    assert packed.resized_places.tolist() == [1]
+    assert torch.equal(packed.resized, PREPROCESSING.resize([store.read(7)]))
+
+
 @pytest.mark.parametrize("ids", [[0, 2], [3, 6], []])
 def test_a_batch_may_have_only_images_of_one_kind(ids: list[int], tmp_path: Path) -> None:
     packed = read_packed(store_of(tmp_path), np.array(ids, dtype=np.int64), PREPROCESSING.resize)

@@ -148,3 +148,21 @@ def test_gabor_keeps_each_filters_norm_and_looks_at_all_channels_alike() -> None
 def test_gabor_needs_a_kernel_that_can_hold_a_wave(model: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         initialization.gabor(nn.Sequential(model))
+
+
+def test_seeded_draws_touch_no_generator_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("a generator of a GPU was used")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("get_rng_state", "set_rng_state", "manual_seed", "manual_seed_all"):
+        monkeypatch.setattr(torch.cuda, name, touched)
+    before = torch.get_rng_state()
+    draws = []
+    for _ in range(2):
+        with initialization.seeded(5):
+            draws.append(torch.rand(3))
+    assert torch.equal(*draws)
+    assert torch.equal(torch.get_rng_state(), before)
+    with initialization.seeded(6):
+        assert not torch.equal(torch.rand(3), draws[0])

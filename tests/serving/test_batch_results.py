@@ -9,6 +9,7 @@ from tests.registry.served import image
 from thaw.model.predictor import Predictor
 from thaw.serving import batch_results
 from thaw.serving.batch_results import BatchResult, in_batches, on_cores, on_device
+from thaw.training.out_of_memory import MemoryShortageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ class FakeDevice:
     """A predictor that records when batches are started and waited for."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.reader = predictor.reader
+        self.reader, self.device = predictor.reader, "fake"
         self.events: list[str] = []
         self._predictor = predictor
 
@@ -97,3 +98,14 @@ def test_a_probability_that_is_not_finite_gives_no_row(
         (result,) = compute_all(Predictor(model), tmp_path, batches[:1])
         assert result.paths == ["00.png", "02.png"]
         assert result.failed[-1] == ("03.png", batch_results._NOT_FINITE)
+
+
+def test_a_device_without_memory_for_a_batch_is_named_with_the_remedy(
+    model: Path, batches: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Predictor, "compute", fail)
+    with pytest.raises(MemoryShortageError, match=r"^out of memory on cpu:.*smaller --batch-size"):
+        list(on_device(Predictor(model), tmp_path, batches))

@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from tests.registry.served import image
 from thaw.data.decoding import DecodeError
+from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.served_model import load_served_model
 from thaw.serving.settings import Settings
@@ -30,4 +32,15 @@ def test_a_model_that_cannot_compute_is_not_loaded(
 
     monkeypatch.setattr(Predictor, "forward", fail)
     with pytest.raises(RuntimeError, match="no memory"):
+        load_served_model(str(model), Settings())
+
+
+def test_a_device_without_memory_for_the_model_is_named_with_the_remedy(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Predictor, "forward", fail)
+    with pytest.raises(ThawError, match=r"^out of memory on cpu with 1 images.*--max-batch"):
         load_served_model(str(model), Settings())

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
@@ -8,6 +11,9 @@ from tests.training.greedy import greedy
 from tests.training.test_rehearsal import rehearsal
 from thaw.training.memory_fit import fewest_parts, shortage_explained
 from thaw.training.out_of_memory import MemoryShortageError
+
+if TYPE_CHECKING:
+    from thaw.training.rehearsal import Rehearsal
 
 
 @pytest.mark.parametrize(
@@ -46,15 +52,25 @@ def test_a_shortage_names_the_pieces_that_fit() -> None:
     )
     with (
         pytest.raises(MemoryShortageError, match=expected),
-        shortage_explained(lambda: made, "in epoch 1, step 2"),
+        shortage_explained(lambda: made, lambda: "in epoch 1, step 2"),
     ):
         made.learner.learn(made.batch, 1, 1, 1)
 
 
 def test_other_errors_pass() -> None:
     made = rehearsal(phase.model(3, "frozen"))
-    with pytest.raises(ZeroDivisionError), shortage_explained(lambda: made, ""):
+    with pytest.raises(ZeroDivisionError), shortage_explained(lambda: made, str):
         raise ZeroDivisionError
-    with pytest.raises(RuntimeError, match="sizes"), shortage_explained(lambda: made, ""):
+    with pytest.raises(RuntimeError, match="sizes"), shortage_explained(lambda: made, str):
         raise RuntimeError("sizes")
     assert torch.is_grad_enabled()
+
+
+def test_a_device_without_memory_for_a_batch_is_an_error_in_one_line() -> None:
+    def rehearse() -> Rehearsal:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    expected = "out of memory in epoch 2, step 3: not even a batch.*end other programs"
+    where = partial(str, "in epoch 2, step 3")
+    with pytest.raises(MemoryShortageError, match=expected), shortage_explained(rehearse, where):
+        raise torch.OutOfMemoryError("CUDA out of memory.")

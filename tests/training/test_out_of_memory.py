@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from thaw.training.out_of_memory import is_out_of_memory
+from thaw.training.out_of_memory import MemoryShortageError, is_out_of_memory, shortage_named
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,10 @@ def test_the_error_of_torchs_cpu_allocator_is_known() -> None:
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("out of memory")])
 def test_other_errors_are_not(error: Exception) -> None:
     assert not is_out_of_memory(error)
+
+
+def test_a_shortage_gets_the_message_that_says_what_to_do() -> None:
+    with pytest.raises(MemoryShortageError, match=r"^set less"), shortage_named("set less"):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    with pytest.raises(ZeroDivisionError), shortage_named("set less"):
+        raise ZeroDivisionError

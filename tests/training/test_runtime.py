@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -68,6 +70,17 @@ print(torch.zeros(1, device=runtime.device).device == device)
     assert found.stdout == "True\n"
 
 
+def test_a_gpu_that_accelerate_does_not_number_is_the_current_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Some functions of torch, as that which limits the memory, refuse the device "cuda".
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    for given, expected in (("cuda", "cuda:3"), ("cuda:1", "cuda:1"), ("cpu:0", "cpu")):
+        accelerator: Any = SimpleNamespace(device=torch.device(given))
+        runtime = replace(tiny.runtime(), accelerator=accelerator)
+        assert runtime.device == torch.device(expected)
+
+
 def test_the_precision_is_thaws_whatever_accelerates_variable_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -98,6 +111,17 @@ def test_every_item_is_scored_once_and_in_its_place(tmp_path: Path, count: int) 
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to score"):
         logits(tiny.runtime(), tiny.classifier(), phase.images(tmp_path / "data", 0), "")
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_an_error_in_one_line(tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model = tiny.classifier()
+    model.head.register_forward_pre_hook(fail)
+    expected = r"^out of memory \(validation\): 128 images do not fit into the memory of cpu"
+    with pytest.raises(ThawError, match=expected):
+        logits(tiny.runtime(), model, phase.images(tmp_path / "data"), "validation")
 
 
 def test_scoring_a_network_in_training_mode_neither_drops_nor_moves_statistics(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from tests import tiny
@@ -23,8 +24,11 @@ from thaw.training.setup import TrainingSetup
 from thaw.training.step_choices import StepChoices, StepChooser
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from thaw.data.loading import Source
@@ -163,6 +167,21 @@ def test_exhausted_memory_keeps_the_checkpoint_and_names_what_fits(tmp_path: Pat
     assert phase.differing(undisturbed, resumed) == []
 
 
+def test_memory_that_is_exhausted_while_a_batch_is_prepared_is_explained_as_well(
+    tmp_path: Path,
+) -> None:
+    class Full(phase.Dying):
+        def read(self, places: NDArray[np.int64]) -> Tensor:
+            try:
+                return super().read(places)
+            except phase.Killed:
+                raise torch.OutOfMemoryError("CUDA out of memory.") from None
+
+    train, val = data(tmp_path)
+    with pytest.raises(MemoryShortageError, match=r"out of memory in epoch 1, step 3: 8 images"):
+        trained(tmp_path / "a", (Full(train, 3), val), phase.model(2, "frozen"))
+
+
 def test_two_processes_agree_on_the_pieces_that_fit_in_both(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -171,6 +190,16 @@ def test_two_processes_agree_on_the_pieces_that_fit_in_both(
     assert parts == [4, 4]  # one image at a time: what the second process can hold
 
 
+@pytest.fixture
+def cudnn_attention() -> Iterator[None]:
+    """Allow cuDNN's attention, and restore the setting afterwards."""
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    torch.backends.cuda.enable_cudnn_sdp(enabled=True)
+    yield
+    torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+@pytest.mark.usefixtures("cudnn_attention")
 @pytest.mark.parametrize("is_deterministic", [True, False])
 def test_on_a_device_backward_passes_are_strict_where_the_network_allows_it(
     is_deterministic: bool, monkeypatch: pytest.MonkeyPatch
@@ -184,7 +213,8 @@ def test_on_a_device_backward_passes_are_strict_where_the_network_allows_it(
     rehearsal = Rehearsal(runtime, model, learner, batch(8), {})
     StepChooser(runtime, SETUP, None, lambda: rehearsal, 1).apply(learner, 100)
     assert learner.step.is_strict is is_deterministic
-    assert plain == [] if is_deterministic else [True]
+    assert plain == ([] if is_deterministic else [True])
+    assert not torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
 
 
 def test_on_a_cpu_nothing_is_tried_before_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from thaw.data.device_stream import sent
 from thaw.data.random_draws import Stream, named_uniform, seeds_from
 from thaw.system.deferred_compiler import compiler_deferred
 
@@ -73,7 +74,7 @@ def augment(
     assert not (in_batches and needs_cpu(config))
     draws = named_uniform(seed, epoch, ids, Stream.AUGMENTATION, _DRAWS)
     table = torch.from_numpy(np.stack(list(draws.values())).astype(np.float32))
-    columns = dict(zip(draws, table.to(images.device), strict=True))
+    columns = dict(zip(draws, sent(table, images.device), strict=True))
     if config.crop or config.rotate or config.zoom or config.shift:
         images = _resample(images, columns, config, in_batches=in_batches)
     if config.flip:
@@ -211,8 +212,8 @@ def _change_colour(images: Tensor, draws: dict[str, Tensor], config: Augment) ->
     """Scale and rotate the colours about luminance; luminance and greys stay the same."""
     gain = (1 + (2 * draws["saturation"] - 1) * config.saturation).view(-1, 1, 1)
     angle = ((2 * draws["hue"] - 1) * math.tau * config.hue).view(-1, 1, 1)
-    luminance = torch.tensor(_LUMINANCE, device=images.device)
-    turn = torch.tensor(_QUARTER_TURN, device=images.device)
+    both = sent(torch.tensor((_LUMINANCE, _QUARTER_TURN)), images.device)
+    luminance, turn = both[0], both[1]
     colours = torch.eye(3, device=images.device) - luminance
     matrix = luminance + gain * (torch.cos(angle) * colours + torch.sin(angle) * turn)
     # No matrix product: its rounding depends on the shape of the batch.

@@ -19,7 +19,7 @@ from thaw.data.packed_images import PackedImages
 from thaw.data.prefetching import prefetched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -53,7 +53,7 @@ def batches(
     *,
     workers: int = 0,
     epoch: int | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield ``parts`` of ``source`` on ``device``, in order.
 
     ``workers`` is the number of loader processes; with 0, this process loads. For a GPU, batches
@@ -74,7 +74,7 @@ def prefetched_batches(
     *,
     workers: int = 0,
     epoch: int | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield ``parts`` of ``source``, in order, prepared by a thread on ``side``.
 
     Images are copied as they are packed, and resized, augmented and normalised on the device. At
@@ -88,7 +88,7 @@ def prefetched_batches(
 
 def resident_batches(
     source: ActivationSource, parts: list[BatchPart], activations: Tensor
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield ``parts`` of ``source``, all of whose ``activations`` (N, ...) are on a device.
 
     What the batches need beside them is copied once for the epoch: a copy for each batch would take
@@ -122,7 +122,7 @@ class _LoadedParts:
             for part in parts
         ]
 
-    def on_cpu(self, workers: int) -> Iterator[Batch]:
+    def on_cpu(self, workers: int) -> Generator[Batch, None, None]:
         """Yield the batches, read and finished one after the other."""
         reader: Iterable[Tensor] = map(self._source.read, self._read)
         if workers:

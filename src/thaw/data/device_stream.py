@@ -49,12 +49,13 @@ class SideStream:
 
         The page-locked memory is not used again before the copy has ended: torch sees to it.
         """
-        pinned = tensor if tensor.is_pinned() or not tensor.numel() else tensor.pin_memory()
-        return pinned.to(self._device, non_blocking=True)
+        return sent(tensor, self._device)
 
     def run(self, make: Callable[[], Result]) -> tuple[Result, torch.cuda.Event]:
         """Return the result of ``make`` on this stream, and the event after it."""
-        with torch.cuda.stream(self._stream):
+        # A new thread is on the first GPU. At the end of `stream` torch would return to it, which
+        # takes half a gigabyte there.
+        with torch.cuda.device(self._stream.device), torch.cuda.stream(self._stream):
             return make(), self._stream.record_event()
 
     def hand_over(self, tensors: Iterable[Tensor], mark: torch.cuda.Event) -> None:
@@ -64,6 +65,16 @@ class SideStream:
         for tensor in tensors:
             # Else torch would give the memory to this side stream again, while it is in use there.
             tensor.record_stream(current)
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Return ``values`` on ``device``; neither the caller nor the GPU waits for the copy.
+
+    A copy from memory that is not page-locked would wait for all work that was queued before.
+    """
+    if device.type == "cuda" and values.numel() and not values.is_pinned():
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def fetched_later(values: Tensor) -> Callable[[], Tensor]:

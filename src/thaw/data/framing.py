@@ -45,7 +45,9 @@ def center(images: Tensor, height: int, width: int, fill: Sequence[int]) -> Tens
     # Imported here: the stage prepare needs the geometry alone, and the import takes seconds.
     import torch
 
-    colour = torch.tensor(fill, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+    from thaw.data.device_stream import sent
+
+    colour = sent(torch.tensor(fill, dtype=images.dtype), images.device).view(1, -1, 1, 1)
     framed = colour.expand(len(images), -1, height, width).contiguous(
         memory_format=torch.channels_last
     )

@@ -14,6 +14,7 @@ from thaw.data.augmentation import augment, needs_cpu
 from thaw.data.device_stream import free_bytes
 from thaw.data.mixing import Mixing
 from thaw.data.packed_images import new_buffer, read_packed
+from thaw.data.resizing import MOST_REDUCED_ON_GPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,8 +156,15 @@ class ImageSource:
     ) -> PackedImages:
         """Return the images as they are packed; see :func:`thaw.data.packed_images.read_packed`."""
         ids = self.ids[indices]
-        resize = self.preprocessing.resize
-        return read_packed(self._store, ids, resize, allocate=allocate, threads=threads)
+        most_side = MOST_REDUCED_ON_GPU * self.preprocessing.image_size
+        return read_packed(
+            self._store,
+            ids,
+            self.preprocessing.resize,
+            most_side=most_side,
+            allocate=allocate,
+            threads=threads,
+        )
 
     def finish_packed(
         self, packed: PackedImages, indices: NDArray[np.int64], epoch: int | None

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thaw.data.device_stream import sent
 from thaw.data.random_draws import Stream, named_uniform
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Mixing:
         """
         count = len(indices) // 2
         mask, fraction = self._kept(indices[:count], pairs.shape[-1])
-        weight = torch.from_numpy(mask).unsqueeze(1).to(pairs.device)
+        weight = sent(torch.from_numpy(mask).unsqueeze(1), pairs.device)
         mixed = pairs[:count] * weight + pairs[count:] * (1 - weight)
         targets = np.zeros((count, self.classes), dtype=np.float32)
         rows, (own, others) = np.arange(count), self.targets[indices].reshape(2, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -76,27 +77,30 @@ def read_packed(
     ids: NDArray[np.int64],
     resize: Callable[[list[NDArray[np.uint8]]], Tensor],
     *,
+    most_side: float = math.inf,
     allocate: Callable[[int], Tensor] = new_buffer,
     threads: Executor | None = None,
 ) -> PackedImages:
-    """Read the images ``ids`` (N,) of ``store``; only elongated ones are resized.
+    """Read the images ``ids`` (N,) of ``store``; only elongated and very large ones are resized.
 
-    ``resize`` returns images (H, W, 3) as uint8 (N, 3, S, S). ``allocate`` returns the buffer for a
-    number of bytes. ``threads`` read images at a time.
+    ``resize`` returns images (H, W, 3) as uint8 (N, 3, S, S). Images with a side of more than
+    ``most_side`` pixels are very large. ``allocate`` returns the buffer for a number of bytes.
+    ``threads`` read images at a time.
     """
     shapes = store.shapes(ids)
-    is_elongated = shapes.max(axis=1) > _MOST_ELONGATED * shapes.min(axis=1)
-    groups = tuple(_groups(shapes, np.flatnonzero(~is_elongated)))
+    longest = shapes.max(axis=1)
+    for_cpu = (longest > _MOST_ELONGATED * shapes.min(axis=1)) | (longest > most_side)
+    groups = tuple(_groups(shapes, np.flatnonzero(~for_cpu)))
     pixels = allocate(sum(group.bytes for group in groups))
     _fill(pixels.numpy(), groups, store, ids, threads)
-    elongated = np.flatnonzero(is_elongated)
+    places = np.flatnonzero(for_cpu)
     resized = torch.cat(
         [
             resize([]),
-            *(resize([store.read(int(ids[place]))]) for place in elongated),
+            *(resize([store.read(int(ids[place]))]) for place in places),
         ]
     )
-    return PackedImages(pixels, groups, resized, elongated)
+    return PackedImages(pixels, groups, resized, places)
 
 
 def _groups(shapes: NDArray[np.int64], places: NDArray[np.int64]) -> Iterator[SizeGroup]:

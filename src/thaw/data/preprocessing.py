@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
+from thaw.data.device_stream import sent
 from thaw.data.framing import Framing, center, resized_size
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
 from thaw.data.pixel_range import PixelRange
@@ -91,14 +92,15 @@ class Preprocessing(BaseModel):
 
         The images of one size are resized in one call, as far as the memory for it is bounded.
         """
+        device = packed.pixels.device
         result = torch.empty(
             (len(packed), 3, self.image_size, self.image_size),
             dtype=torch.uint8,
-            device=packed.pixels.device,
+            device=device,
             memory_format=torch.channels_last,
         )
         if len(packed.resized):
-            result[torch.from_numpy(packed.resized_places)] = packed.resized
+            result[sent(torch.from_numpy(packed.resized_places), device)] = packed.resized
         for places, images in packed.stacks():
             height, width = self.resized_size(*images.shape[-2:])
             most = max(height * width, images.shape[-2] * images.shape[-1])
@@ -108,7 +110,7 @@ class Preprocessing(BaseModel):
                     images[start : start + step], height, width, self.interpolation
                 )
                 part = self._center(part, self.image_size, self.image_size)
-                result[torch.from_numpy(places[start : start + step])] = part
+                result[sent(torch.from_numpy(places[start : start + step]), device)] = part
         return result
 
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
@@ -167,7 +169,7 @@ class Preprocessing(BaseModel):
         return inputs * std + mean
 
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        of_device = _statistics_on_gpu if device.type == "cuda" else _statistics
+        of_device = _statistics if device.type == "cpu" else _statistics_on_gpu
         return of_device(self.mean, self.std, device)
 
 

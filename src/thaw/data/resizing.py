@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Interpolation = Literal["bilinear", "bicubic"]
+# Original side over resized side. torch's kernels for GPUs keep the weights of the pixels in memory
+# of 48 kB, and refuse bicubic interpolation above 91.
+MOST_REDUCED_ON_GPU = 64
 
 
 def resize_images(images: Tensor, height: int, width: int, interpolation: Interpolation) -> Tensor:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+from thaw.model.initialization import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +68,7 @@ def build(spec: HeadSpec, features: int, classes: int, seed: int = 0) -> nn.Sequ
     """
     layers: list[nn.Module] = []
     width = features
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         for hidden in spec.hidden:
             layers += [nn.Dropout(spec.dropout), nn.Linear(width, hidden)]
             layers += [*_norm(spec, hidden), ACTIVATIONS[spec.activation]()]

@@ -1,8 +1,9 @@
-"""Initial weights for training from scratch, and a context that skips random initialisation."""
+"""Initial weights for training from scratch, and contexts that seed or skip random draws."""
 
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 Init = Literal["he", "glorot"]
 _DRAWS = {
@@ -46,6 +47,17 @@ class SkipInitialization(TorchFunctionMode):
             # trunc_normal_ calls these until all values are within bounds: set valid values.
             return args[0].fill_(args[1] if len(args) > 1 else given.get(*_FIRST[func]))
         return func(*args, **given)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from ``seed`` on the CPU while the context is open; later draws are as without it.
+
+    Generators of GPUs are not touched: torch would start every GPU of the machine for that.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def scratch(network: nn.Module, init: Init, seed: int) -> None:

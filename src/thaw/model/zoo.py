@@ -103,8 +103,7 @@ def _with_weights(config: BackboneSettings) -> _Network:
 
 
 def _from_scratch(config: BackboneSettings, seed: int) -> _Network:
-    with torch.random.fork_rng():  # for the random numbers that the libraries draw
-        torch.manual_seed(seed)
+    with initialization.seeded(seed):  # for the random numbers that the libraries draw
         built = _create(config.name, tag=None)
     initialization.scratch(built.network, config.init, seed)
     if config.gabor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from thaw.data.device_stream import sent
 from thaw.data.random_draws import Stream, uniform
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class CachedViews:
             activations = self._views[number - 1].read(indices)
         else:
             activations = self._drawn(indices, number)
-        return self._views[0].finish(activations.to(inputs.device), indices, epoch)
+        return self._views[0].finish(sent(activations, inputs.device), indices, epoch)
 
     def _drawn(self, indices: NDArray[np.int64], epoch: int) -> Tensor:
         draws = uniform(self._seed, epoch, self._ids[indices], Stream.CACHED_VIEWS, 1)[:, 0]

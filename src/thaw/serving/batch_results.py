@@ -12,6 +12,7 @@ import torch
 from thaw.data.prefetching import delayed
 from thaw.serving.batch_decoding import decoded, read_batch
 from thaw.system.bounded_pool import map_in_order
+from thaw.training.out_of_memory import shortage_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,14 +63,21 @@ def on_device(
     """Yield the results of ``batches`` of paths below ``root``, in order, computed on a GPU.
 
     All cores decode meanwhile. The GPU always has the next batch before it ends one.
+
+    Raises:
+        MemoryShortageError: the batches do not fit into the memory of the device.
     """
 
     def started() -> Iterator[tuple[DecodedBatch, Callable[[], Tensor] | None]]:
         for read in decoded(predictor.reader, root, batches):
             yield read, predictor.start(read.images, watch=True) if read.paths else None
 
-    for read, wait in delayed(started(), by=_MOST_ON_DEVICE):
-        yield _result(read, wait() if wait else None)
+    with shortage_named(
+        f"out of memory on {predictor.device}: end other programs on it, or set a smaller "
+        "--batch-size; the same command continues"
+    ):
+        for read, wait in delayed(started(), by=_MOST_ON_DEVICE):
+            yield _result(read, wait() if wait else None)
 
 
 def in_batches(paths: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -9,6 +9,7 @@ import torch
 
 from thaw.serving.model_uri import local_model, resolve_version
 from thaw.serving.runtimes import use_runtime
+from thaw.training.out_of_memory import shortage_named
 
 if TYPE_CHECKING:
     from thaw.model.predictor import Predictor
@@ -40,6 +41,7 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
 
     Raises:
         ThawError: the model does not exist, or differs from what was registered.
+        MemoryShortageError: a batch does not fit into the memory of the device.
     """
     version = resolve_version(model_uri)
     with local_model(model_uri) as found:
@@ -50,5 +52,9 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
     size = predictor.spec.preprocessing.image_size
     # A GPU also loads its kernels and takes its memory now, not at the first request.
     for count in (1, settings.batch_size) if settings.computing.is_gpu else (1,):
-        predictor.forward(torch.zeros(count, 3, size, size, dtype=torch.uint8))
+        with shortage_named(
+            f"out of memory on {predictor.device} with {count} images at once: end other programs "
+            "on it, or set a smaller --max-batch"
+        ):
+            predictor.forward(torch.zeros(count, 3, size, size, dtype=torch.uint8))
     return ServedModel(found.name, version, predictor)

@@ -51,6 +51,20 @@ def gpu_count() -> int:
     return torch.cuda.device_count()
 
 
+def as_tensors_name_it(device: torch.device) -> torch.device:
+    """Return ``cpu`` or ``cuda:N`` for the device that Accelerate gives a process.
+
+    It names a single GPU "cuda", which some functions of torch refuse, and the CPU of several
+    processes "cpu:0", which equals no tensor's device, so that ``Tensor.to`` would copy.
+    """
+    import torch
+
+    if device.type == CPU:
+        return torch.device(CPU)
+    number = torch.cuda.current_device() if device.index is None else device.index
+    return torch.device(device.type, number)
+
+
 def visible_name(number: int) -> str:
     """Return the name of GPU ``number`` for the variable CUDA_VISIBLE_DEVICES of a new process."""
     names = [name.strip() for name in os.environ.get(_VISIBLE, "").split(",")]

@@ -2,7 +2,8 @@
 
 torch's setting "warn" (see ``runtime.start``) lets operations run that have no deterministic
 kernel. But attention then takes its faster kernels, which add in any order, although it has
-deterministic ones. It takes these where such operations are errors.
+deterministic ones. It takes these where such operations are errors. cuDNN has none, and its
+attention is chosen in the forward pass, where the setting is "warn": it is turned off.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def only_deterministic() -> Iterator[None]:
 def is_refusal(error: BaseException) -> bool:
     """Return whether torch raised ``error`` because an operation has no deterministic kernel."""
     return isinstance(error, RuntimeError) and _WORD in str(error)
+
+
+def avoid_cudnn_attention() -> None:
+    """Compute attention by torch's own kernels, of which the backward pass can be deterministic."""
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)
 
 
 def use_plain_attention() -> None:

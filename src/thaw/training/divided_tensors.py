@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from thaw.data.device_stream import sent
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,8 +55,7 @@ def divided_like(example: Tensor, value: Tensor) -> Tensor:
 
     Nothing is exchanged between the processes, and the program does not wait for the copy.
     """
-    if example.is_cuda:
-        value = value.pin_memory().to(example.device, non_blocking=True)
+    value = sent(value, example.device)
     if not is_divided(example):
         return value
     from torch.distributed.tensor import distribute_tensor

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from thaw.config.regularize_section import Regularize
 from thaw.data.random_draws import derived_seed, shuffled
 from thaw.errors import ThawError
+from thaw.model.initialization import seeded
 from thaw.system.console import progress, say
 from thaw.training.optimizer_step import OptimizerStep
 from thaw.training.single_images import batch_norms, fewest_images
@@ -66,8 +67,7 @@ def pretrain(
     shapes = _shapes(runtime, backbone_blocks, source)
     errors = []
     for place, block in enumerate(backbone_blocks):
-        with torch.random.fork_rng():
-            torch.manual_seed(derived_seed(seed, place))
+        with seeded(derived_seed(seed, place)):
             network = Autoencoder(block, *shapes[place : place + 2]).to(runtime.device)
         example = torch.zeros(1, *shapes[place], device=runtime.device)
         fewest = fewest_images(block, batch_norms([block]), example)

@@ -157,17 +157,20 @@ class _Phase:
         self._thaw()
         learner.network.train()
         self.loss = EpochLoss(state.loss_sum, runtime.device)
-        for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
-            self._set_rate(before + state.step, total)
-            with shortage_explained(self._rehearsal, f"in epoch {epoch}, step {state.step + 1}"):
+        with (
+            shortage_explained(self._rehearsal, lambda: f"in epoch {epoch}, step {state.step + 1}"),
+            contextlib.closing(loaded),  # which ends the batches that wait on the device
+        ):
+            for batch in progress(loaded, title, len(parts) - state.step, show=runtime.is_main):
+                self._set_rate(before + state.step, total)
                 self.loss.add(learner.learn(batch, epoch, state.step, before + state.step))
-            if self.average is not None:
-                self.average.update(self._trained(), before + state.step)
-            state.step += 1
-            if state.step % READ_EVERY == 0:
-                self.read_loss()
-            if self.checkpoints.is_due(runtime.checkpoint_seconds, state.step):
-                self.save()
+                if self.average is not None:
+                    self.average.update(self._trained(), before + state.step)
+                state.step += 1
+                if state.step % READ_EVERY == 0:
+                    self.read_loss()
+                if self.checkpoints.is_due(runtime.checkpoint_seconds, state.step):
+                    self.save()
         self.read_loss()
         # Needed also if a checkpoint was written after the last step of the epoch.
         self._set_rate(before + len(parts) - 1, total)
@@ -208,12 +211,7 @@ class _Phase:
             if is_best or self.setup.keeps_last:
                 self.best = trainable_state.copy(self._trained())
         if self.runtime.is_main:
-            trained_to = "" if train_loss is None else f"train loss {train_loss:.4f}  "
-            mark = "  best" if state.best_epoch == row.epoch else ""
-            say(
-                f"epoch {row.epoch}/{self.setup.settings.epochs}  {trained_to}val loss "
-                f"{row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}{mark}"
-            )
+            say(row.line(self.setup.settings.epochs, is_best=state.best_epoch == row.epoch))
         self.observer.on_epoch(row)
 
     def _averaged(self) -> AbstractContextManager[None]:

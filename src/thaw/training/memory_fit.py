@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.training.out_of_memory import MemoryShortageError, is_out_of_memory
+from thaw.training.out_of_memory import MemoryShortageError, is_out_of_memory, shortage_named
 from thaw.training.small_batch import SMALL_BATCH
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from thaw.training.rehearsal import Rehearsal
 
+_FREE = "end other programs on the device, then run the same command"
 _COMMAND = "the same command continues from the last checkpoint"
 
 
@@ -37,11 +38,15 @@ def fewest_parts(rehearsal: Rehearsal) -> int:
 
 
 @contextlib.contextmanager
-def shortage_explained(rehearse: Callable[[], Rehearsal], where: str) -> Iterator[None]:
+def shortage_explained(
+    rehearse: Callable[[], Rehearsal], where: Callable[[], str]
+) -> Iterator[None]:
     """Replace an out-of-memory error in the block by one that says how many images fit.
 
+    ``where`` names the place in the training at which it was raised.
+
     Raises:
-        MemoryShortageError: the memory was exhausted; the message names the place ``where``.
+        MemoryShortageError: the memory was exhausted.
         Exception: any other error of the block.
     """
     try:
@@ -50,7 +55,10 @@ def shortage_explained(rehearse: Callable[[], Rehearsal], where: str) -> Iterato
         if not is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)  # their variables hold the activations
-        raise MemoryShortageError(_what_fits(rehearse(), where)) from None
+        place = where()
+        with shortage_named(f"out of memory {place}: not even a batch of images fits; {_FREE}"):
+            message = _what_fits(rehearse(), place)
+        raise MemoryShortageError(message) from None
 
 
 def _what_fits(rehearsal: Rehearsal, where: str) -> str:

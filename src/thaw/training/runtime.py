@@ -21,13 +21,15 @@ from thaw.data.loading import BatchPart, Source, batch_parts
 from thaw.data.prefetching import delayed
 from thaw.errors import ThawError
 from thaw.system.console import progress
+from thaw.system.devices import as_tensors_name_it
 from thaw.system.process_group import process_group, refuse_more_than_gpus
 from thaw.training.divided_tensors import divide
+from thaw.training.out_of_memory import shortage_in_scoring
 from thaw.training.precision import Precision, choose_precision, use_precision
 from thaw.training.sharding_plugin import refuse_without_sharding, sharding_plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -60,10 +62,8 @@ class Runtime:
 
     @property
     def device(self) -> torch.device:
-        """The device of this process."""
-        device: torch.device = self.accelerator.device
-        # "cpu:0", which several processes get, equals no tensor's device: `to` would copy all
-        return torch.device("cpu") if device.type == "cpu" else device
+        """The device of this process, as its tensors name it: ``cpu`` or ``cuda:N``."""
+        return as_tensors_name_it(self.accelerator.device)
 
     @property
     def rank(self) -> int:
@@ -100,7 +100,7 @@ class Runtime:
 
     def load(
         self, source: Source, parts: list[BatchPart], epoch: int | None = None
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """Yield the batches of ``parts`` on this process's device."""
         return batches(source, parts, self.device, workers=self.workers, epoch=epoch)
 
@@ -219,9 +219,10 @@ def forward_all(
             yield batch.indices, fetched_later(batch.weights), fetched_later(outputs)
 
     # A GPU computes the next batch while this one's outputs are copied and used.
-    for places, weights, outputs in delayed(started(), by=int(runtime.device.type != "cpu")):
-        real = weights() > 0
-        yield places[real.numpy()], outputs()[real]
+    with shortage_in_scoring(description, SCORE_BATCH, runtime.device):
+        for places, weights, outputs in delayed(started(), by=int(runtime.device.type != "cpu")):
+            real = weights() > 0
+            yield places[real.numpy()], outputs()[real]
 
 
 def logits(

@@ -15,7 +15,7 @@ import torch
 from thaw.system.console import say
 from thaw.system.files import write_whole
 from thaw.training import compilation, memory_fit
-from thaw.training.determinism import use_plain_attention
+from thaw.training.determinism import avoid_cudnn_attention, use_plain_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,8 @@ class StepChooser:
 
     def _make_deterministic(self, learner: Learner) -> None:
         """Let a GPU take deterministic kernels in every backward pass, if the network has them."""
-        with memory_fit.shortage_explained(self.rehearse, "before the first step"):
+        avoid_cudnn_attention()
+        with memory_fit.shortage_explained(self.rehearse, lambda: "before the first step"):
             learner.step.is_strict = self.rehearse().is_deterministic()
         if not learner.step.is_strict:
             use_plain_attention()
