@@ -25,6 +25,7 @@ def test_a_section_is_described_parameter_by_parameter() -> None:
     assert [found.key for found in describe(PARAMS, "evaluate")] == [
         "evaluate.calibration_bins",
         "evaluate.tta_views",
+        "evaluate.report",
     ]
     assert len(describe(PARAMS, "promote.provenance")) == 3
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,12 +18,12 @@ from thaw.stages.registration import record
 from thaw.system import project_paths
 from thaw.system.stage_names import TRAINING_STAGES
 from thaw.tracking import result_run
+from thaw.tracking.store import connect
 from thaw.training import history
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.config.params import Params
+    from thaw.evaluation.page.subject import Registration
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,12 @@ def params(uri: str) -> Params:
     return settings.PARAMS.model_copy(update={"tracking": tracking})
 
 
+def write_page(registration: Registration) -> Path:
+    path = Path("page.html")
+    path.write_text(f"{registration.name} {registration.version}")
+    return path
+
+
 def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,10 +60,14 @@ def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
     result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
     remedy = r"(?s)Connection refused.*only the registration is missing: `dvc repro` repeats"
     with pytest.raises(ThawError, match=remedy):
-        record(params("http://127.0.0.1:9"), result, spec, data, evaluate.MODEL)
-    record(params(f"sqlite:///{tmp_path}/mlruns/mlflow.db"), result, spec, data, evaluate.MODEL)
+        record(params("http://127.0.0.1:9"), result, spec, data, evaluate.MODEL, write_page)
+    tracking = params(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    record(tracking, result, spec, data, evaluate.MODEL, write_page)
     registered = json.loads((project_paths.REPORTS / "evaluate/registered.json").read_text())
     assert (registered["version"], registered["alias"]) == (1, "champion")
+    client, _ = connect(tracking.tracking)
+    logged = client.download_artifacts(registered["run_id"], "report.html")
+    assert Path(logged).read_text() == "classifier 1"
 
 
 def test_a_run_that_makes_the_same_model_again_adds_no_version(
@@ -68,12 +79,12 @@ def test_a_run_that_makes_the_same_model_again_adds_no_version(
     spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
     result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
     chosen = params(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    record(chosen, result, spec, data, evaluate.MODEL)
+    record(chosen, result, spec, data, evaluate.MODEL, write_page)
     # The model is the same; it was made from others, by other parameters.
     parents = [Parent(stage=stage, digest="b" * 64) for stage in TRAINING_STAGES[:-1]]
     spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
     other = chosen.model_copy(update={"seed": 77})
-    record(other, result, spec, data, evaluate.MODEL)
+    record(other, result, spec, data, evaluate.MODEL, write_page)
     path = project_paths.REPORTS / "evaluate/registered.json"
     registered = json.loads(path.read_text())
     assert (registered["version"], registered["is_new"]) == (1, False)

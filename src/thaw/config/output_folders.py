@@ -21,6 +21,7 @@ FOLDERS = (
     *(MODELS / stage for stage in TRAINING_STAGES),
     MODELS / "fold_bn/affine",
     MODELS / "fold_bn/merged",
+    REPORTS,
     *(REPORTS / stage for stage in STAGES),
     REPORTS / "evaluate/plots",
 )

@@ -42,6 +42,7 @@ class Output:
 STAGE_OUTPUTS = (
     *(Output(MODELS / stage, f"the stage {stage}") for stage in TRAINING_STAGES),
     *(Output(REPORTS / stage, f"the stage {stage}") for stage in STAGES),
+    Output(REPORTS / "index.html", "the stage evaluate"),
     Output(SCRATCH, "thaw"),
 )
 OUTPUTS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -30,6 +30,11 @@ class Evaluate(Section):
         "beside the plain scores.",
         unit="views",
         source="Krizhevsky et al. 2012",
+    )
+    report: Literal["full", "short", "off"] = parameter(
+        "full",
+        "Report page reports/index.html: with heat maps and a check of the labels, without them, "
+        "or no page.",
     )
 
 

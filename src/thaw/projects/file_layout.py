@@ -18,7 +18,7 @@ from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC
-from thaw.projects import earlier_metrics, earlier_pictures
+from thaw.projects import earlier_metrics, earlier_pages, earlier_pictures
 from thaw.system.files import write_whole
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS
 
@@ -51,6 +51,8 @@ def pending() -> list[Path]:
         found.append(_UNFREEZE_REPORT / LEADERBOARD)
     if report := earlier_metrics.missing_report():
         found.append(report)
+    if page := earlier_pages.missing_page():
+        found.append(page)
     return found
 
 
@@ -79,6 +81,7 @@ def convert() -> None:
     if _lacks_trainings():
         write_leaderboard([], _UNFREEZE_REPORT)
     earlier_metrics.write_missing_report()
+    earlier_pages.write_missing_page()
 
 
 def _earlier_images() -> Path | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from thaw.errors import ThawError
+from thaw.evaluation.page.subject import Registration
 from thaw.model import directory
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -17,7 +18,7 @@ from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from thaw.config.params import Params
@@ -25,19 +26,31 @@ if TYPE_CHECKING:
     from thaw.data.prepared import Prepared
     from thaw.evaluation.scores import Result
     from thaw.model.spec import ModelSpec
-    from thaw.registry.register import Registered
 
 
-def record(params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None:
+def record(
+    params: Params,
+    result: Result,
+    spec: ModelSpec,
+    data: Prepared,
+    folder: Path,
+    write_page: Callable[[Registration], Path],
+) -> None:
     """Complete the MLflow run from the files, and register the model in ``folder``.
+
+    ``write_page`` writes the report page of the registered version.
 
     Raises:
         ThawError: the MLflow store does not answer, or fails; the message names what to do.
     """
+    from thaw.tracking.result_run import log_main_artifact
+
     with _registration_errors(params.tracking):
-        run_id, registered = _register(params, result, spec, data, folder)
+        registered = _register(params, result, spec, data, folder)
+        page = write_page(registered)
+        log_main_artifact(params.tracking, registered.run_id, page)
     content = {
-        "run_id": run_id,
+        "run_id": registered.run_id,
         "name": registered.name,
         "version": registered.version,
         "alias": registered.alias,
@@ -71,8 +84,8 @@ def _registration_errors(tracking: Tracking) -> Iterator[None]:
 
 def _register(
     params: Params, result: Result, spec: ModelSpec, data: Prepared, folder: Path
-) -> tuple[str, Registered]:
-    """Return the id of the completed run, and the version."""
+) -> Registration:
+    """Return the version and the run, which is complete."""
     from thaw.registry.register import ModelRecord, register
     from thaw.registry.same_model import find_same
     from thaw.tracking.result_run import wait_for_run
@@ -93,10 +106,13 @@ def _register(
         scores, content = result.scores.summary, spec.content_digest
         facts = ModelRecord(spec.digest, scores, spec.lineage, test_digest, content)
         name, keys = params.tracking.registered_model, params.promote.public_keys
-        if same := find_same(name, facts):
-            return tracked.run_id, same
-        with directory.only_files_of(folder, spec) as model:
-            return tracked.run_id, register(name, model, facts, _example(result, data), keys)
+        found = find_same(name, facts)
+        if found is None:
+            with directory.only_files_of(folder, spec) as model:
+                found = register(name, model, facts, _example(result, data), keys)
+    return Registration(
+        found.name, found.version, found.alias, tracked.run_id, tracked.key, found.is_new
+    )
 
 
 def _note(result: Result, spec: ModelSpec, views: int) -> str:

@@ -42,7 +42,8 @@ _ROOTS = {stage: (f"stages/{stage}.py",) for stage in STAGES} | {
 # Modules that start, report and configure, but do not compute. For the configuration, the values
 # of the parameters count instead; it imports the registry of metrics for their names.
 _LEFT_OUT = (
-    "cli/", "system/", "config/", "metrics/", "tracking/", "api.py", "errors.py",
+    "cli/", "system/", "config/", "metrics/", "tracking/", "evaluation/page/", "api.py",
+    "errors.py",
 )  # fmt: skip
 # Only evaluate computes metrics and has an MLflow run as its result; for the other stages the run
 # is a copy of their files.

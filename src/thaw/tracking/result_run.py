@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
     from thaw.config.data_sections import Data
     from thaw.config.params import Params
+    from thaw.config.result_sections import Tracking
     from thaw.training.history import Row
 
 _ALL_PHASES = "all_phases"  # beside the names of the stages
+MAIN_ARTIFACT = "report.html"
 _WAIT, _PAUSE = 60.0, 2.0  # seconds that `evaluate` waits for the store, and between two attempts
 
 
@@ -174,3 +176,10 @@ class ResultRun:
         """Make this MLflow's active run, for its fluent interface; at the end it is FINISHED."""
         with mlflow.start_run(run_id=self.run_id):
             yield
+
+
+def log_main_artifact(tracking: Tracking, run_id: str, page: Path) -> None:
+    """Log the report page at the top of the run's artifacts, as ``report.html``."""
+    client, _ = connect(tracking)
+    text = page.read_text(encoding="utf-8")
+    client.log_text(run_id, text, MAIN_ARTIFACT)

@@ -1,0 +1,73 @@
+"""The content of a report page: plain data, in two steps around the registration.
+
+``measure`` computes what takes time, before the model is registered. ``complete`` adds what is
+known after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thaw.evaluation.page import (
+    data_section,
+    network_section,
+    origin_section,
+    scores_section,
+    training_section,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thaw.evaluation.page.subject import Registration, Subject
+
+
+def measure(subject: Subject) -> dict[str, Any]:
+    """Return the sections of the page that describe the model and its data."""
+    is_full = subject.params.evaluate.report == "full"
+    return {
+        "scores": scores_section.scores_section(subject),
+        "test": scores_section.classes_section(subject),
+        "mistakes": scores_section.mistakes_section(subject, with_maps=is_full),
+        "calibration": scores_section.calibration_section(subject),
+        "training": training_section.training_section(subject),
+        "choices": training_section.choices_section(subject),
+        "data": data_section.data_section(subject),
+        "network": network_section.network_section(subject),
+    }
+
+
+def complete(
+    measured: Mapping[str, Any], subject: Subject, registration: Registration
+) -> dict[str, Any]:
+    """Return the whole content: the sections, the registered version, and where it comes from."""
+    return {
+        **measured,
+        "name": registration.name,
+        "version": registration.version,
+        "run_id": registration.run_id,
+        "made": origin_section.now(),
+        "architecture": network_section.architecture(subject.spec),
+        "classes": subject.spec.classes,
+        "test_images": len(subject.result.targets),
+        "release": release(registration),
+        "origin": origin_section.origin_section(subject, registration),
+        "commands": origin_section.commands_section(registration),
+    }
+
+
+def release(registration: Registration) -> dict[str, Any]:
+    """Return whether the version is released, and why, as a label and a sentence."""
+    again = "" if registration.is_new else "This result is the model of that version again. "
+    if registration.alias == "champion":
+        reason = (
+            "It is the first version: there was no champion to compare with."
+            if registration.version == 1 and registration.is_new
+            else f"{again}It is the champion of this model."
+        )
+        return {"released": True, "label": "Released as champion", "reason": reason}
+    reason = (
+        f"{again}The gate has not compared this version with the champion yet: "
+        f"`thaw promote {registration.version}` does, and releases it if it passes."
+    )
+    return {"released": False, "label": "Not released", "reason": reason}

@@ -1,0 +1,123 @@
+"""The section on the data: counts, sizes, duplicates, what the network sees, suspect labels."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thaw.data.split_names import SPLITS, TRAIN
+from thaw.evaluation.page.likely_wrong import likely_wrong
+from thaw.evaluation.page.thumbnails import data_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from thaw.evaluation.page.subject import Predicted, Subject
+
+_MOST_CLASSES = 16  # of which samples are shown
+_SAMPLES = 6  # images a class
+_SAMPLE_SIDE = 96  # pixels
+_MOST_SIZES = 1500  # points in the picture of sizes
+_MOST_SUSPECTS = 12
+_MOST_GROUPS = 8  # groups of duplicates that are listed
+
+
+def data_section(subject: Subject) -> dict[str, Any]:
+    """Return counts, sizes, notes, samples and suspect labels."""
+    report = json.loads((subject.reports / "prepare" / "report.json").read_text(encoding="utf-8"))
+    counts = report["images_per_class"]
+    return {
+        "images": report["images"],
+        "splits": report["splits"],
+        "split_names": list(SPLITS),
+        "classes": [{"class": name, **counts[name]} for name in counts],
+        "sizes": _sizes(subject),
+        "width": report["width"],
+        "height": report["height"],
+        "notes": _notes(report),
+        "duplicates": [group[:6] for group in report["duplicates"][:_MOST_GROUPS]],
+        "samples": _samples(subject),
+        "suspects": [_suspects(subject, predicted) for predicted in subject.predicted],
+    }
+
+
+def _sizes(subject: Subject) -> list[dict[str, int]]:
+    """Return the sizes of the original images, each with its number of images."""
+    sides = np.array([(row.width, row.height) for row in subject.data.manifest.rows])
+    found, counts = np.unique(sides, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_MOST_SIZES]
+    return [
+        {"width": int(found[i, 0]), "height": int(found[i, 1]), "images": int(counts[i])}
+        for i in order
+    ]
+
+
+def _notes(report: Mapping[str, Any]) -> list[str]:
+    """Return what is special about the data, one sentence each."""
+    near = report.get("near_duplicates") or {}
+    left_out = (report.get("left_out") or {}).get("files", 0)
+    conversions = ", ".join(f"{count} {name}" for name, count in report["conversions"].items())
+    known = (
+        (report["duplicate_groups"], "groups of identical images; each is in one split."),
+        (near.get("groups", 0), "groups of near-duplicates; each is in one split."),
+        (near.get("label_conflict_groups", 0), "groups of near-duplicates have several labels."),
+        (report["images_in_two_splits"], "images are also in another of the given splits."),
+        (len(report["dropped_conflicts"]), "groups of identical images with different labels were "
+         "left out."),
+        (left_out, "files were left out because they could not be read."),
+    )  # fmt: skip
+    lines = [f"{count} {text}" for count, text in known if count]
+    return [*lines, f"Converted to RGB: {conversions}."] if conversions else lines
+
+
+def _samples(subject: Subject) -> list[dict[str, Any]]:
+    """Return training images of each class as the network gets them."""
+    data, preprocessing = subject.data, subject.spec.preprocessing
+    training = data.manifest.ids(TRAIN)
+    targets = data.manifest.targets[training]
+    rows = []
+    for number, name in enumerate(data.manifest.classes[:_MOST_CLASSES]):
+        ids = _spread(training[targets == number], _SAMPLES)
+        seen = preprocessing.resize([data.store.read(int(image_id)) for image_id in ids])
+        pixels = seen.permute(0, 2, 3, 1).contiguous().numpy()
+        images = [
+            {"src": data_address(image, _SAMPLE_SIDE), "path": data.manifest.rows[image_id].path}
+            for image, image_id in zip(pixels, ids, strict=True)
+        ]
+        rows.append({"class": name, "images": images})
+    return rows
+
+
+def _suspects(subject: Subject, predicted: Predicted) -> dict[str, Any]:
+    manifest = subject.data.manifest
+    found = likely_wrong(manifest.targets[predicted.ids], predicted.probabilities)
+    images = []
+    for suspect in found[:_MOST_SUSPECTS]:
+        image_id = int(predicted.ids[suspect.place])
+        row = manifest.rows[image_id]
+        images.append(
+            {
+                "src": data_address(subject.data.store.thumbnail(image_id)),
+                "path": row.path,
+                "label": row.label,
+                "suggested": manifest.classes[suspect.suggested],
+                "given": suspect.given,
+                "likely": suspect.likely,
+            }
+        )
+    return {
+        "origin": predicted.origin,
+        "checked": len(predicted.ids),
+        "found": len(found),
+        "images": images,
+    }
+
+
+def _spread(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most ``most`` of ``ids``, at equal distances."""
+    places = np.linspace(0, len(ids) - 1, min(most, len(ids))).round().astype(np.int64)
+    return np.asarray(ids[places])

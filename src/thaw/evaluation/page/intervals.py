@@ -1,0 +1,62 @@
+"""Confidence intervals (95 %) of the scores on the test split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thaw.metrics.registry import METRICS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from thaw.metrics.predictions import Predictions
+
+_RESAMPLES = 400
+_AT_ONCE = 50  # resamples whose weights are in memory together
+_MOST_NUMBERS = 20_000_000  # per metric; a larger one gets no interval
+_TAILS = (0.025, 0.975)
+
+
+def bootstrap(predictions: Predictions, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """Return the interval of each metric: quantiles over resampled images, drawn class by class.
+
+    A metric of very many images and classes is left out.
+
+    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+    """
+    forms = {name: metric.per_image(predictions) for name, metric in METRICS.items()}
+    forms = {name: form for name, form in forms.items() if form.rows.size <= _MOST_NUMBERS}
+    values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in forms}
+    generator = np.random.default_rng(seed)
+    for _ in range(_RESAMPLES // _AT_ONCE):
+        weights = _weights(predictions.targets, generator)
+        for name, form in forms.items():
+            values[name].append(form.from_sums(weights @ form.rows))
+    return {
+        name: (float(low), float(high))
+        for name, parts in values.items()
+        for low, high in [np.quantile(np.concatenate(parts), _TAILS)]
+    }
+
+
+def wilson(hits: int, images: int) -> tuple[float, float]:
+    """Return the interval of a share, ``hits`` of ``images``.
+
+    Source: Wilson 1927.
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, images).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _weights(targets: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return how often each image is drawn in each resample, (R, N)."""
+    weights = np.zeros((_AT_ONCE, len(targets)))
+    for label in np.unique(targets):
+        places = np.flatnonzero(targets == label)
+        share = np.full(len(places), 1 / len(places))
+        weights[:, places] = generator.multinomial(len(places), share, size=_AT_ONCE)
+    return weights

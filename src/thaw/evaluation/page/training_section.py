@@ -1,0 +1,142 @@
+"""The sections on choices and training: leaderboards, and the curves of all phases."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+from thaw.system import project_paths
+from thaw.system.stage_names import TRAINING_STAGES
+from thaw.training import history
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.evaluation.page.subject import Subject
+    from thaw.training.history import Row
+
+_TITLES = {
+    "warmup_head": "Head warm-up",
+    "unfreeze": "Unfreeze",
+    "fold_bn": "Fold BatchNorm",
+}
+
+
+def training_section(subject: Subject) -> dict[str, Any]:
+    """Return the curves of all phases on one axis of epochs, and a row for each phase."""
+    curves: list[dict[str, Any]] = []
+    phases: list[dict[str, Any]] = []
+    start = 0
+    for stage in TRAINING_STAGES:
+        rows = history.read(subject.reports / stage / project_paths.HISTORY)
+        report = _report(subject.reports / stage / "report.json")
+        kept = _kept(rows, report)
+        title = _TITLES[stage]
+        for row in rows:
+            point = {"phase": title, "epoch": row.epoch, "at": start + row.epoch}
+            point |= {"kept": row.epoch == kept.epoch, "lr": row.lr}
+            point |= {"train_loss": row.train_loss, "val_loss": row.val_loss}
+            curves.append(point | {"val_accuracy": row.val_accuracy})
+        phases.append(
+            {
+                "phase": title,
+                "epochs": rows[-1].epoch,
+                "kept": kept.epoch,
+                "start_val_loss": rows[0].val_loss,
+                "val_loss": kept.val_loss,
+                "start_val_accuracy": rows[0].val_accuracy,
+                "val_accuracy": kept.val_accuracy,
+                "note": _note(stage, report),
+            }
+        )
+        start += rows[-1].epoch + 1
+    return {"curves": curves, "phases": phases}
+
+
+def choices_section(subject: Subject) -> dict[str, Any] | None:
+    """Return what was chosen by measurements, and the leaderboards; None if nothing was."""
+    chosen = _report(subject.reports / "warmup_head" / "choices.json")
+    heads = _table(subject.reports / "warmup_head" / "leaderboard.csv")
+    trainings = _table(subject.reports / "unfreeze" / "leaderboard.csv")
+    if not heads and not trainings:
+        return None
+    values = {name: _text(value) for name, value in chosen.get("values", {}).items()}
+    return {
+        "values": values,
+        "images": chosen.get("images", 0),
+        "folds": chosen.get("folds", 0),
+        "note": chosen.get("note", ""),
+        "heads": [_head(row) for row in heads],
+        "trainings": [_training(row) for row in trainings],
+    }
+
+
+def _kept(rows: list[Row], report: dict[str, Any]) -> Row:
+    """Return the epoch whose weights were kept."""
+    best = report.get("best_epoch")
+    return next((row for row in rows if row.epoch == best), min(rows, key=lambda row: row.val_loss))
+
+
+def _note(stage: str, report: dict[str, Any]) -> str:
+    """Return what is special about the phase, in sentences."""
+    notes = []
+    if stage == "unfreeze" and report.get("warmup_head_stands"):
+        notes.append("No epoch was better: the model of the head warm-up was kept.")
+    elif stage == "unfreeze" and report.get("blocks"):
+        notes.append(f"{len(report['blocks'])} blocks trained.")
+    if refit := report.get("refit"):
+        notes.append(
+            f"Then the head was fitted again on all {refit['images']} training and validation "
+            "images: later validation scores are of images that it knows."
+        )
+    if stage == "fold_bn" and "folded" in report:
+        notes.append(
+            f"{report['folded']} BatchNorms folded, {report['merged']} merged into convolutions."
+        )
+    return " ".join(notes)
+
+
+def _head(row: dict[str, str]) -> dict[str, Any]:
+    name = (
+        f"{row['framing']} {row['image_size']} px, blocks {row['blocks']}, "
+        f"{row['fit']} {float(row['strength']):g}"
+    )
+    return {"step": row["step"], "name": name, **_scores(row, "log_loss_error")}
+
+
+def _training(row: dict[str, str]) -> dict[str, Any]:
+    epochs = int(row["epochs"])
+    name = f"{row['candidate']}, {epochs} epoch{'s' * (epochs > 1)}" if epochs else row["candidate"]
+    return {"name": name, **_scores(row, "difference_error")}
+
+
+def _scores(row: dict[str, str], error: str) -> dict[str, Any]:
+    return {
+        "log_loss": float(row["log_loss"]),
+        "error": float(row[error]),
+        "accuracy": float(row["accuracy"]),
+        "difference": float(row["difference"]),
+        "difference_error": float(row["difference_error"]),
+        "seconds": float(row["seconds"]),
+        "chosen": row["chosen"] == "True",
+    }
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _report(path: Path) -> dict[str, Any]:
+    """Return the content of a report; empty if there is none, as for results of other versions."""
+    if not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from thaw.evaluation.page import intervals
+from thaw.metrics.predictions import Predictions
+from thaw.metrics.registry import METRICS
+
+
+def predictions(images: int, right: float) -> Predictions:
+    generator = np.random.default_rng(0)
+    targets = np.arange(images) % 4
+    answers = np.where(generator.random(images) < right, targets, (targets + 1) % 4)
+    probabilities = np.full((images, 4), 0.1)
+    probabilities[np.arange(images), answers] = 0.7
+    return Predictions(probabilities, targets, 15)
+
+
+def test_intervals_hold_the_value_and_shrink_with_the_number_of_images() -> None:
+    few, many = predictions(80, 0.8), predictions(8000, 0.8)
+    of_few, of_many = intervals.bootstrap(few), intervals.bootstrap(many)
+    for name, metric in METRICS.items():
+        if name == "worst_class_recall":  # the smallest of several is biased
+            continue
+        low, high = of_many[name]
+        assert low <= metric.value(many) <= high
+        assert high - low < (of_few[name][1] - of_few[name][0]) / 5
+
+
+def test_the_interval_of_the_accuracy_agrees_with_the_normal_distribution() -> None:
+    found = predictions(4000, 0.9)
+    low, high = intervals.bootstrap(found)["accuracy"]
+    assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(0.9 * 0.1 / 4000), rel=0.15)
+
+
+def test_the_same_seed_gives_the_same_intervals() -> None:
+    assert intervals.bootstrap(predictions(50, 0.5)) == intervals.bootstrap(predictions(50, 0.5))
+
+
+def test_a_metric_of_very_many_numbers_has_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "_MOST_NUMBERS", 60)
+    assert set(intervals.bootstrap(predictions(50, 0.5))) == {"accuracy", "log_loss"}
+
+
+def test_the_wilson_interval_of_all_right_is_not_a_point() -> None:
+    low, high = intervals.wilson(10, 10)
+    assert low == pytest.approx(0.7225, abs=1e-3)
+    assert high == 1.0

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.evaluation.page import example
+from thaw.context import Context
+from thaw.stages import evaluate
+from thaw.stages.result_page import PAGE, page_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("report", "parts", "missing"),
+    [
+        ("full", ["<h1>flowers", "Grad-CAM", "Confident learning"], ["evaluate.report"]),
+        ("short", ["<h1>flowers", "Mistakes"], ["Grad-CAM", "Confident learning"]),
+        ("off", ["evaluate.report is off"], ["Mistakes"]),
+    ],
+)
+def test_the_parameter_says_how_much_the_page_shows(
+    folder: Path, report: str, parts: list[str], missing: list[str]
+) -> None:
+    subject = example.subject(folder, report)
+    context = Context(subject.params, subject.data, subject.runtime)
+    write = page_of(context, subject.classifier, subject.spec, subject.result, evaluate.MODEL)
+    assert not PAGE.exists()
+    page = write(example.REGISTRATION).read_text()
+    assert "flowers" in page
+    for part in parts:
+        assert part in page
+    for part in missing:
+        assert part not in page
