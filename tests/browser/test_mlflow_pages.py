@@ -1,0 +1,129 @@
+"""Tests of what people see in MLflow's pages of a project: runs, curves, the registered model."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+import pytest
+
+from tests.cli.verbs import run as run_verb
+from tests.project import ROOT
+from tests.registry.served import image, model_directory
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.registry.register import ModelRecord, register
+from thaw.tracking.result_run import ResultRun
+from thaw.tracking.store_scope import unchanged_store
+from thaw.training.history import Row
+from tools.services.server_process import HOST, ServerProcess, answers, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.browser.conftest import Shoot
+    from tests.serving.browser import Page
+
+pytestmark = pytest.mark.slow  # MLflow's server takes seconds to start
+SCORES = {"accuracy": 0.8125, "log_loss": 0.4375}
+TEXT = "document.body.innerText"
+
+
+@dataclass(frozen=True)
+class Pages:
+    """MLflow's server of a project with two runs and two versions."""
+
+    project: Path
+    server: str
+    runs: str  # the address that `thaw ui` prints
+    run_id: str  # of the second version
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    project = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "params.yaml", project)
+    with chdir(project), pytest.MonkeyPatch.context() as patch, unchanged_store():
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        digest = model_directory(project / "model").digest
+        run_id = ""
+        for seed in (0, 1):
+            patch.setenv("DVC_EXP_NAME", f"leafy-seed-{seed}")
+            run_id = add_result(project / "model", digest, seed)
+    port = free_port()
+    thaw = str(Path(sys.executable).with_name("thaw"))
+    command = [thaw, "ui", "--port", str(port)]
+    server = ServerProcess(command, os.environ, project / "ui.log")
+    try:
+        server.wait_until(lambda: answers(port))
+        printed = re.search(r"runs: (\S+)", (project / "ui.log").read_text())
+        assert printed
+        yield Pages(project, f"http://{HOST}:{port}", printed[1], run_id)
+    finally:
+        server.stop()
+
+
+def add_result(model: Path, digest: str, seed: int) -> str:
+    """Log a result with the curves of all stages and register its model; return the run."""
+    params = load(Params).model_copy(update={"seed": seed})
+    run = ResultRun(params, "d" * 64, f"result {seed}")
+    rows = [Row(0, None, 2.0, 0.1, 0.0), Row(1, 1.5, 1.0, 0.5, 0.1), Row(2, 1.0, 0.8, 0.6, 0.1)]
+    with run.active():
+        run.log_curve(dict.fromkeys(("warmup_head", "unfreeze", "fold_bn"), rows))
+        mlflow.log_metrics({f"test/{name}": value for name, value in SCORES.items()})
+        register(params.tracking.registered_model, model, ModelRecord(digest, SCORES), image())
+    return run.run_id
+
+
+def test_the_runs_table_begins_with_scores_and_changed_values(
+    page: Page, pages: Pages, shoot: Shoot
+) -> None:
+    page.open(pages.runs, 1500, 800)
+    page.wait(f"{TEXT}.includes('test/log_loss') && {TEXT}.includes('0.8125')", 60)
+    shoot("runs")
+    heads = page.evaluate(
+        "[...document.querySelectorAll('[role=columnheader]')].map(head => head.innerText.trim())"
+    )
+    names = list(dict.fromkeys(name for name in heads if "/" in name or "." in name))
+    assert names == ["test/accuracy", "test/log_loss", "thaw.changed", "dvc.experiment"]
+    shown = page.evaluate(TEXT)
+    assert "leafy-seed-1" in shown
+    assert "seed=1" in shown
+    assert "thaw.key" not in shown
+    assert "Model training" in shown  # not the pages for generative AI
+    assert page.evaluate("location.hash").startswith("#/experiments/")
+
+
+def test_a_run_has_one_curve_over_all_phases(page: Page, pages: Pages, shoot: Shoot) -> None:
+    page.open(f"{pages.runs.split('/runs?')[0]}/runs/{pages.run_id}/model-metrics", 1500, 1000)
+    page.wait(f"{TEXT}.includes('all_phases')", 60)
+    line = page.wait("document.querySelector('path.js-line')?.getAttribute('d')", 60)
+    shoot("curves")
+    assert len(re.findall("[MLHV]", line)) >= 3  # a curve, not a point
+
+
+def test_the_registered_model_shows_its_aliases_and_a_moved_one_is_noticed(
+    page: Page, pages: Pages, shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    page.open(f"{pages.server}/#/models/classifier", 1500, 800)
+    page.wait(f"/@.champion/.test({TEXT}) && /@.challenger/.test({TEXT})", 60)
+    shoot("model")
+    # The request that the page sends when a person moves the alias.
+    body = '{name: "classifier", alias: "champion", version: "2"}'
+    page.evaluate(
+        "fetch('ajax-api/2.0/mlflow/registered-models/alias', {method: 'POST', headers: "
+        f"{{'Content-Type': 'application/json'}}, body: JSON.stringify({body})}})"
+        ".then(answer => { window.moved = answer.status })"
+    )
+    assert page.wait("window.moved") == 200
+    with chdir(pages.project), unchanged_store():
+        output = run_verb("status")
+    assert "moved by hand: no gate let it through" in " ".join(output.split())
