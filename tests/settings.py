@@ -40,7 +40,7 @@ def head_spec(**changes: Any) -> HeadSpec:
 def augment(**changes: Any) -> Augment:
     """Return an augmentation that changes nothing."""
     off = dict.fromkeys(Augment.model_fields, 0)
-    return _changed(PARAMS.augment, {**off, **changes})
+    return _changed(PARAMS.augment.fixed(), {**off, **changes})
 
 
 def prepare(**changes: Any) -> Prepare:

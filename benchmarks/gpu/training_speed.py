@@ -92,7 +92,7 @@ def _train(project: Path, precision: str, policy: Any, compiler: Any) -> tuple[l
         classifier, spec = starting_model(context)
         count = len(classifier.blocks)
         plan = last_blocks(count, count, policy)
-        phase = Phase(plan, params.unfreeze, spec.preprocessing, params.augment)
+        phase = Phase(plan, params.unfreeze, spec.preprocessing, params.augment.fixed())
         clock = _Clock()
         context.train(classifier, phase, Observer(on_epoch=clock.note))
         images = len(context.data.images("train", spec.preprocessing))

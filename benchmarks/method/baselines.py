@@ -61,7 +61,7 @@ class Setting:
 
     def source(self, split: SplitName, *, augmented: bool = False) -> Source:
         """Return the images of a split, as thaw's stages read them."""
-        augmentation = self.params.augment if augmented else None
+        augmentation = self.params.augment.fixed() if augmented else None
         return self.data.images(split, self.spec.preprocessing, self.params.seed, augmentation)
 
 

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 TRAINED = {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 7}
 
 
-def advice(training: dict[str, object], *, validation_differs: bool = False) -> MeasuredAdvice:
+def advice(
+    training: dict[str, object], augmentation: dict[str, float] | None = None
+) -> MeasuredAdvice:
     """Return an advice with this training."""
     values = {"head.taps": [3], "warmup_head.fit": "lda"}
-    head = HeadChoice(values, [], validation_differs=validation_differs)
-    return MeasuredAdvice(head, TrainingChoice("name", training, []))
+    choice = TrainingChoice("name", training, [])
+    return MeasuredAdvice(HeadChoice(values, []), choice, augmentation or {})
 
 
 def test_a_training_is_advised_with_its_affine_phase_and_no_refit() -> None:
@@ -39,9 +41,12 @@ def test_the_small_head_is_advised_for_a_training_that_starts_from_it() -> None:
 
 def test_images_are_changed_where_blocks_train_and_validation_images_look_different() -> None:
     head_alone = {"depth": 0, "lr": 1e-4, "batch_norm": "frozen", "epochs": 0}
-    assert advice(TRAINED, validation_differs=True).values["augment.noise"] > 0
-    values = advice(head_alone, validation_differs=True).values
-    assert (values["augment.noise"], values["unfreeze.refit"]) == (0.0, "on")
+    chosen = {"augment.crop": 0.2, "augment.flip": 0.0, "augment.noise": 0.1}
+    values = advice(TRAINED, chosen).values
+    assert {key: values[key] for key in chosen} == chosen
+    values = advice(head_alone, chosen).values
+    assert {key: values[key] for key in chosen} == {**chosen, "augment.noise": 0.0}
+    assert values["unfreeze.refit"] == "on"
 
 
 def test_the_values_of_a_section_are_together() -> None:

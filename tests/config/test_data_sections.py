@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tests.config.bounds import check_bounds
-from thaw.config.data_sections import Augment
+from thaw.config.data_sections import Augment, AugmentSection
+from thaw.errors import ThawError
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,16 @@ def test_an_augmentation_without_changes_is_not_active() -> None:
 
 def test_the_defaults_suit_photographs() -> None:
     assert (Augment().crop, Augment().flip, Augment().rotate) == (0.45, 0.5, 0.0)
+
+
+def test_an_augmentation_that_is_auto_has_a_default_and_no_value() -> None:
+    section = AugmentSection(crop="auto", flip=0.1, noise=0.2)
+    assert section.assumed() == Augment(crop=0.45, flip=0.1, noise=0.2)
+    with pytest.raises(ThawError, match=r"augment\.crop is auto: the stage unfreeze chooses it"):
+        section.fixed()
+    assert AugmentSection(crop=0.0, flip=0.0).fixed() == Augment(crop=0.0, flip=0.0)
+
+
+def test_single_changes_leave_everything_else_off() -> None:
+    assert Augment.only(flip=1.0) == Augment(crop=0.0, flip=1.0, randaugment_magnitude=0)
+    assert not Augment.only().active

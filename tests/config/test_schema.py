@@ -38,7 +38,7 @@ def test_every_parameter_has_a_default_and_a_description_that_is_a_sentence(key:
     ("key", "text"),
     [
         ("seed", "integer from 0 below 2.14748e+09"),
-        ("augment.flip", "number from 0 to 1"),
+        ("augment.flip", "number from 0 to 1 or auto"),
         ("warmup_head.lr", "number above 0 to 100"),
         ("unfreeze.depth", "integer from 0 to 1000 or auto"),
         ("prepare.encoding", "raw, jpeg"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import settings
-from thaw.config.data_sections import Augment
+from thaw.config.data_sections import AugmentSection
 from thaw.config.model_sections import Head
 from thaw.config.parameter import parameter, parameters
 from thaw.config.params import Params
@@ -78,7 +78,7 @@ class NewHead(Head):
     scale: float = parameter(1.0, "A new parameter.")
 
 
-class NewAugment(Augment):
+class NewAugment(AugmentSection):
     """Augmentation whose default of flip was changed after a release."""
 
     flip: float = parameter(0.25, "A changed default.", neutral=0.5)

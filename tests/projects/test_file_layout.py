@@ -112,12 +112,14 @@ def test_a_head_of_earlier_versions_gets_the_report_that_nothing_was_chosen() ->
     assert file_layout.pending() == []
 
 
-def test_a_model_of_earlier_versions_gets_an_empty_leaderboard_of_trainings() -> None:
+def test_a_model_of_earlier_versions_gets_an_empty_leaderboard_and_choice_of_trainings() -> None:
     spec = MODELS / "unfreeze" / SPEC
     spec.parent.mkdir(parents=True)
     spec.write_text("{}")
     leaderboard = REPORTS / "unfreeze/leaderboard.csv"
-    assert file_layout.pending() == [leaderboard]
+    choices = REPORTS / "unfreeze/choices.json"
+    assert file_layout.pending() == [leaderboard, choices]
     file_layout.convert()
+    assert json.loads(choices.read_text()) == {"values": {}}
     assert len(leaderboard.read_text().splitlines()) == 1
     assert file_layout.pending() == []

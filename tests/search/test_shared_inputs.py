@@ -29,7 +29,7 @@ def open_at(shared: TrialContext, params: Params, cut: int) -> PhaseInputs:
     classifier = shared.backbones.new_classifier(params)
     blocks = len(classifier.blocks)
     plan = last_blocks(blocks - cut, blocks)
-    phase = Phase(plan, params.unfreeze, shared.preprocessing(params), params.augment)
+    phase = Phase(plan, params.unfreeze, shared.preprocessing(params), params.augment.fixed())
     return shared.open_inputs(shared.context_of(params), classifier, phase)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from thaw.advice.measurements import MANY_IMAGES, is_large_shift
@@ -38,13 +38,15 @@ class Trial:
 class Resolved:
     """The section ``unfreeze`` without ``auto``, its plan, and the reported choices.
 
-    ``trial`` is set for a training that a comparison of short trainings has chosen.
+    ``trial`` is set for a training that a comparison of short trainings has chosen, and ``chosen``
+    are the values by dotted key.
     """
 
     settings: Unfreeze
     plan: Plan
     report: dict[str, Any]
     trial: Trial | None = None
+    chosen: dict[str, Any] = field(default_factory=dict)
 
 
 def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Resolved:

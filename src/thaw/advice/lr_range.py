@@ -85,6 +85,6 @@ def _unfreeze_phase(context: Context, classifier: Classifier, spec: ModelSpec) -
         resolved.plan,
         resolved.settings,
         spec.preprocessing,
-        context.params.augment,
+        context.params.augment.fixed(),
         lr_decay=resolved.settings.lr_decay,
     )

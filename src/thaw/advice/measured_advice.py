@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thaw.advice.recommendation import ROBUST_AUGMENTATION
+from thaw.advice.tournament.augmentation_choice import choose_augmentation
 from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.head_choice import KEYS, choose_head
 from thaw.advice.tournament.start_head import SMALL_STRENGTH, starts_small
@@ -14,8 +15,10 @@ from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.config.section import AUTO
-from thaw.context import open_context
+from thaw.context import Phase, compute_inputs, open_context
+from thaw.model.freeze_plan import last_blocks
 from thaw.registry.starting_model import begin, parent_of
+from thaw.training import linear_heads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,29 +27,32 @@ if TYPE_CHECKING:
 
     from thaw.advice.tournament.head_choice import HeadChoice
     from thaw.advice.tournament.training_choice import TrainingChoice
+    from thaw.context import Context
+    from thaw.data.preprocessing import Preprocessing
+    from thaw.model.classifier import Classifier
+    from thaw.model.spec import ModelSpec
 
 _FREE = ("depth", "blocks", "lr", "batch_norm", "epochs", "gradual_epochs")
 
 
 @dataclass(frozen=True)
 class MeasuredAdvice:
-    """The chosen head and training, each with its leaderboard."""
+    """The chosen head and training, each with its leaderboard, and the values of ``augment``."""
 
     head: HeadChoice
     training: TrainingChoice
+    augmentation: dict[str, float]
 
     @property
     def values(self) -> dict[str, Any]:
         """Return the values for ``params.yaml`` by dotted key, section by section."""
         training = self.training.values
-        robust = dict.fromkeys(ROBUST_AUGMENTATION, 0.0)
-        if training["depth"] and self.head.validation_differs:
-            robust = dict(ROBUST_AUGMENTATION)
         found = {
             **self.head.values,
             "head.hidden": [],
             **self._start,
-            **robust,
+            **dict.fromkeys(ROBUST_AUGMENTATION, 0.0),
+            **self._augmentation,
             "unfreeze.depth": training["depth"],
             "unfreeze.blocks": [],
             "unfreeze.gradual_epochs": 0,
@@ -59,6 +65,15 @@ class MeasuredAdvice:
         sections = list(Params.model_fields)
         ordered = sorted(found, key=lambda key: sections.index(key.partition(".")[0]))
         return {key: found[key] for key in ordered}
+
+    @property
+    def _augmentation(self) -> dict[str, float]:
+        """Return the values of ``augment``; those of light, colour and noise if a block trains."""
+        return {
+            key: value
+            for key, value in self.augmentation.items()
+            if self.training.values["depth"] or key not in ROBUST_AUGMENTATION
+        }
 
     @property
     def _start(self) -> dict[str, Any]:
@@ -84,6 +99,7 @@ def measured_advice(prepared: Path, device: torch.device | None = None) -> Measu
     """
     params = load(Params)
     free = {**dict.fromkeys(KEYS, AUTO), "head.hidden": [], "warmup_head.strength": AUTO}
+    free |= dict.fromkeys(("augment.crop", "augment.flip"), AUTO)
     free |= {f"unfreeze.{key}": getattr(Params().unfreeze, key) for key in _FREE}
     context = open_context(with_values(params, free), prepared, single_process=True, device=device)
     parent = parent_of(params)
@@ -93,5 +109,35 @@ def measured_advice(prepared: Path, device: torch.device | None = None) -> Measu
     chosen = with_values(context.params, choice.values)
     head = FittedHead.of(choice, chosen)
     classifier, spec = begin(chosen, chosen.head, context.data, parent)
-    training = choose_training(replace(context, params=chosen), classifier, spec, head)
-    return MeasuredAdvice(choice, training)
+    return _of_model(replace(context, params=chosen), (classifier, spec), choice, head)
+
+
+def _of_model(
+    context: Context, start: tuple[Classifier, ModelSpec], choice: HeadChoice, head: FittedHead
+) -> MeasuredAdvice:
+    """Fit the chosen head to the training images of ``start``; choose augmentation and training."""
+    classifier, spec = start
+    _fit_head(context, classifier, spec.preprocessing, head)
+    augmentation = choose_augmentation(
+        context, classifier, spec.preprocessing, validation_differs=head.validation_differs
+    )
+    context = replace(context, params=with_values(context.params, augmentation))
+    training = choose_training(context, classifier, spec, head)
+    return MeasuredAdvice(choice, training, augmentation)
+
+
+def _fit_head(
+    context: Context, classifier: Classifier, preprocessing: Preprocessing, head: FittedHead
+) -> None:
+    """Give ``classifier`` the head of the stage warmup_head, in place."""
+    assert head.fit != "gradient"
+    plan = last_blocks(0, len(classifier.blocks), "frozen")
+    phase = Phase(plan, context.params.warmup_head, preprocessing)
+    linear_heads.fit_head(
+        classifier.head,
+        head.fit,
+        compute_inputs(context, classifier, phase).pair,
+        strengths=linear_heads.strengths(head.fit, head.strength),
+        balanced=context.params.regularize.class_weights == "balanced",
+        show=False,
+    )

@@ -12,7 +12,9 @@ from thaw.advice.measured_advice import measured_advice
 from thaw.advice.measuring import measure_project
 from thaw.advice.recommendation import recommend
 from thaw.config.editing import write_values
-from thaw.config.loading import PARAMS_FILE
+from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.params import Params
+from thaw.config.section import AUTO
 from thaw.evaluation.probe_plot import draw
 from thaw.system.console import say
 
@@ -85,7 +87,14 @@ def _recommended(prepared: Path, device: torch.device | None, *, as_json: bool) 
         _console.print(summary, highlight=False, soft_wrap=True)
         for reason in recommendation.reasons:
             _console.print(f"- {reason}", highlight=False, soft_wrap=True)
-    return recommendation.values
+    return _of_auto(load(Params)) | recommendation.values
+
+
+def _of_auto(params: Params) -> dict[str, Any]:
+    """Return the defaults of augmentations that are ``auto``, which nothing was compared for."""
+    assumed, keys = params.augment.assumed(), ("crop", "flip")
+    is_auto = (key for key in keys if getattr(params.augment, key) == AUTO)
+    return {f"augment.{key}": getattr(assumed, key) for key in is_auto}
 
 
 def _print_values(values: dict[str, Any]) -> None:

@@ -150,7 +150,7 @@ def _shard(params: Params) -> Iterator[str]:
 
 
 def _evaluate(params: Params) -> Iterator[str]:
-    unmixed = params.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+    unmixed = params.augment.assumed().model_copy(update={"mixup": 0.0, "cutmix": 0.0})
     if params.evaluate.tta_views and not unmixed.active:
         yield (
             "evaluate.tta_views: the section augment changes no image by itself, so that all views "

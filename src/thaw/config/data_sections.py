@@ -8,12 +8,17 @@ from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from thaw.config.parameter import parameter
-from thaw.config.section import Fraction, Probability, Section, Text
+from thaw.config.section import AUTO, Fraction, Probability, Section, Text
+from thaw.errors import ThawError
 
 _SplitFraction = Annotated[float, Field(gt=0.0, lt=0.5)]
 LayoutKind = Literal["class", "split/class", "class/split"]
 _Alpha = Annotated[float, Field(ge=0.0, le=100.0)]
 _LARGEST = 1e30  # of a sample value
+CROP, FLIP = 0.45, 0.5  # defaults of the section augment
+_UNDECIDED = (
+    "the stage unfreeze chooses it; `thaw advise --apply` writes the choice into params.yaml"
+)
 
 
 def _sample_range(value: Any) -> Any:
@@ -131,18 +136,19 @@ class Prepare(Section):
     )
 
 
-class Augment(Section):
+class AugmentSection(Section):
     """Random changes of a training image, drawn from (seed, epoch, image id)."""
 
-    crop: Fraction = parameter(
-        0.45,
+    crop: Fraction | Literal["auto"] = parameter(
+        CROP,
         "Largest share of the area that a random crop removes; the window is resized to the input "
-        "size. 0 turns it off.",
+        "size. 0 turns it off. auto takes the largest of a few that the fitted head tolerates.",
         source="Szegedy et al. 2015; 0.45 suits fine-tuning of similar data (docs/benchmarks.md).",
     )
-    flip: Probability = parameter(
-        0.5,
-        "Probability of a left-right flip. Use 0 where mirrored images have another meaning.",
+    flip: Probability | Literal["auto"] = parameter(
+        FLIP,
+        "Probability of a left-right flip. Use 0 where mirrored images have another meaning. auto "
+        "is 0 where the fitted head recognises mirrored validation images worse.",
         source="Krizhevsky et al. 2012",
     )
     rotate: Annotated[float, Field(ge=0.0, le=180.0)] = parameter(
@@ -190,6 +196,37 @@ class Augment(Section):
         "The same for rectangles. Where mixup is on as well, each image draws one of the two.",
         source="Yun et al. 2019",
     )
+
+    def fixed(self) -> Augment:
+        """Return the section as one without ``auto``.
+
+        Raises:
+            ThawError: a value is ``auto``.
+        """
+        for key in ("crop", "flip"):
+            if getattr(self, key) == AUTO:
+                raise ThawError(f"params.yaml: augment.{key} is auto: {_UNDECIDED}")
+        return Augment.model_validate(self.model_dump())
+
+    def assumed(self) -> Augment:
+        """Return the section with the default in place of each ``auto``."""
+        values = self.model_dump()
+        for key, default in (("crop", CROP), ("flip", FLIP)):
+            if values[key] == AUTO:
+                values[key] = default
+        return Augment.model_validate(values)
+
+
+class Augment(AugmentSection):
+    """The section ``augment`` without ``auto``."""
+
+    crop: Fraction = CROP
+    flip: Probability = FLIP
+
+    @classmethod
+    def only(cls, **changes: float) -> Augment:
+        """Return the section with ``changes`` alone; everything else is off."""
+        return cls.model_validate({**dict.fromkeys(cls.model_fields, 0), **changes})
 
     @property
     def active(self) -> bool:

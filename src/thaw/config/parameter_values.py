@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # The parameters that are ``auto`` until a comparison on the data has chosen their values.
 CHOSEN_KEYS = (
-    "backbone.framing", "backbone.image_size", "head.taps", "warmup_head.fit", "unfreeze.depth",
+    "backbone.framing", "backbone.image_size", "head.taps", "augment.crop", "augment.flip",
+    "warmup_head.fit", "unfreeze.depth",
 )  # fmt: skip
 
 
@@ -26,10 +27,15 @@ def auto_keys(params: Params) -> list[str]:
 
 
 def assumed(params: Params) -> Params:
-    """Return ``params`` with the default in place of each ``auto`` of the backbone and the taps."""
+    """Return ``params`` with the default in place of ``auto`` in backbone, head and augment."""
     taps = [] if params.head.taps == AUTO else params.head.taps
-    head = params.head.model_copy(update={"taps": taps})
-    return params.model_copy(update={"backbone": params.backbone.assumed(), "head": head})
+    return params.model_copy(
+        update={
+            "backbone": params.backbone.assumed(),
+            "head": params.head.model_copy(update={"taps": taps}),
+            "augment": params.augment.assumed(),
+        }
+    )
 
 
 def value_of(params: Params, key: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from thaw.config.data_sections import Augment, Data, Prepare
+from thaw.config.data_sections import AugmentSection, Data, Prepare
 from thaw.config.model_sections import Backbone, Head
 from thaw.config.parameter import parameter
 from thaw.config.process_sections import Launch, Resources
@@ -28,7 +28,7 @@ class Params(Section):
     prepare: Prepare = Prepare()
     backbone: Backbone = Backbone()
     head: Head = Head()
-    augment: Augment = Augment()
+    augment: AugmentSection = AugmentSection()
     regularize: Regularize = Regularize()
     warmup_head: WarmupHead = WarmupHead()
     unfreeze: Unfreeze = Unfreeze()

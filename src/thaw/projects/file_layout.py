@@ -11,7 +11,13 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from thaw.advice.tournament.choice_files import CHOICES, LEADERBOARD, FittedHead, write_choice
+from thaw.advice.tournament.choice_files import (
+    CHOICES,
+    LEADERBOARD,
+    FittedHead,
+    write_choice,
+    write_training,
+)
 from thaw.advice.tournament.head_choice import NOTHING_IS_AUTO, HeadChoice
 from thaw.advice.tournament.training_choice import write_leaderboard
 from thaw.data import earlier_packs, packed_store
@@ -49,6 +55,8 @@ def pending() -> list[Path]:
         found.append(picture)
     if _lacks_trainings():
         found.append(_UNFREEZE_REPORT / LEADERBOARD)
+    if _lacks_training_choice():
+        found.append(_UNFREEZE_REPORT / CHOICES)
     if report := earlier_metrics.missing_report():
         found.append(report)
     if page := earlier_pages.missing_page():
@@ -80,6 +88,8 @@ def convert() -> None:
     earlier_pictures.draw_missing_picture()
     if _lacks_trainings():
         write_leaderboard([], _UNFREEZE_REPORT)
+    if _lacks_training_choice():
+        write_training({}, _UNFREEZE_REPORT)
     earlier_metrics.write_missing_report()
     earlier_pages.write_missing_page()
 
@@ -132,3 +142,9 @@ def _lacks_trainings() -> bool:
     """Return whether the fine-tuned model is one of earlier versions, which compared none."""
     has_model = (MODELS / "unfreeze" / SPEC).is_file()
     return has_model and not (_UNFREEZE_REPORT / LEADERBOARD).exists()
+
+
+def _lacks_training_choice() -> bool:
+    """Return whether the fine-tuned model is one of earlier versions, which wrote no choice."""
+    has_model = (MODELS / "unfreeze" / SPEC).is_file()
+    return has_model and not (_UNFREEZE_REPORT / CHOICES).exists()

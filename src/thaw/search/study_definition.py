@@ -60,7 +60,7 @@ class StudyDefinition:
     def _has_augmented_trials(self) -> bool:
         """True if a trial may train on augmented images, so that ``search.views`` has an effect."""
         is_searched = any(dimension.key.startswith("augment.") for dimension in self.dimensions)
-        return is_searched or self.params.augment.active
+        return is_searched or self.params.augment.fixed().active
 
     @property
     def name(self) -> str:

@@ -69,7 +69,7 @@ def run(
         context, classifier, preprocessing, resolved, Observer(on_epoch=on_epoch)
     )
     best = progress.history[progress.best_epoch]
-    phase = Phase(resolved.plan, resolved.settings, preprocessing, params.augment)
+    phase = Phase(resolved.plan, resolved.settings, preprocessing, params.augment.fixed())
     inputs = shared.open_inputs(context, classifier, phase)
     result = Result(
         metrics=_metrics(context, classifier, inputs, best),

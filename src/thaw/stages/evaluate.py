@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thaw.advice.tournament.choice_files import read_augment
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.context import open_context
@@ -79,7 +80,8 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec) -> Result:
 def _test_images(context: Context, spec: ModelSpec) -> ImageSource:
     """Return the test split: plain, and with an epoch as training augments it, but not mixed."""
     params = context.params
-    unmixed = params.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+    augment = read_augment(params.augment, project_paths.REPORTS / "unfreeze")
+    unmixed = augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
     return context.data.images("test", spec.preprocessing, params.seed, unmixed)
 
 

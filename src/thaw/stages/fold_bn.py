@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from thaw.advice.tournament.choice_files import read_augment
 from thaw.context import Phase
 from thaw.data.batches import batches
 from thaw.data.loading import batch_parts
@@ -113,9 +114,8 @@ def train(
     """Train the head and the blocks that ``unfreeze`` trained, in affine form, in place."""
     settings = context.params.fold_bn
     plan = chosen_blocks(spec.trained, len(classifier.blocks), "affine")
-    phase = Phase(
-        plan, settings, spec.preprocessing, context.params.augment, lr_decay=settings.lr_decay
-    )
+    augment = read_augment(context.params.augment, project_paths.REPORTS / "unfreeze")
+    phase = Phase(plan, settings, spec.preprocessing, augment, lr_decay=settings.lr_decay)
     return context.train(classifier, phase, observer)
 
 

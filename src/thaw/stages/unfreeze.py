@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from thaw.advice.auto_values import Resolved, Trial, resolve
-from thaw.advice.tournament.choice_files import read_head
+from thaw.advice.tournament.augmentation_choice import choose_augmentation
+from thaw.advice.tournament.choice_files import read_head, write_training
 from thaw.advice.tournament.start_head import set_small_head, starts_small
 from thaw.advice.tournament.training_choice import (
     choose_training,
     is_chosen_by_training,
     write_leaderboard,
 )
+from thaw.config.parameter_values import with_values
 from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import earlier_models
@@ -64,7 +66,7 @@ def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved)
         resolved.plan,
         settings,
         preprocessing,
-        context.params.augment,
+        context.params.augment.fixed(),
         lr_decay=settings.lr_decay,
         gradual_epochs=settings.gradual_epochs,
         keeps_start=resolved.trial is None,
@@ -83,7 +85,8 @@ def resolved_by(
         plan = last_blocks(choice.values["depth"], len(classifier.blocks))
         plan = replace(plan, batch_norm=choice.values["batch_norm"])
         trial = Trial(is_better=choice.is_better) if plan.trainable else None
-        resolved = Resolved(settings, plan, {"chosen": choice.name}, trial)
+        chosen = {f"unfreeze.{key}": value for key, value in choice.values.items()}
+        resolved = Resolved(settings, plan, {"chosen": choice.name}, trial, chosen)
         if context.runtime.is_main:
             say(f"unfreeze.depth auto: {choice.name} ({len(rows)} short trainings compared)")
     else:
@@ -114,8 +117,20 @@ def main() -> None:
     with training_stage("unfreeze", SECTIONS, parent.digest) as stage:
         context = stage.context
         classifier, spec = earlier_models.load(project_paths.MODELS / "warmup_head")
+        chosen = choose_augmentation(
+            context,
+            classifier,
+            spec.preprocessing,
+            validation_differs=head.validation_differs,
+        )
+        if chosen:
+            context = replace(context, params=with_values(context.params, chosen))
+            stage = replace(stage, context=context)
         resolved = resolved_by(stage, classifier, spec, head)
-        stage.draw_augmented(spec.preprocessing, context.params.augment, "augmented.png")
+        if context.runtime.is_main:
+            write_training(chosen | resolved.chosen, project_paths.REPORTS / "unfreeze")
+        augment = context.params.augment.fixed()
+        stage.draw_augmented(spec.preprocessing, augment, "augmented.png")
         if resolved.trial and starts_small(resolved.plan.batch_norm):
             set_small_head(context, classifier, spec.preprocessing)
         progress = run(context, classifier, spec.preprocessing, resolved, stage.observer)

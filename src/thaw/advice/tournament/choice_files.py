@@ -1,12 +1,13 @@
-"""The files in which the stage warmup_head reports its choice, and which later stages read."""
+"""The files in which stages report what they have chosen, and which later stages read."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from thaw.advice.tournament.leaderboard import leaderboard_csv
+from thaw.config.data_sections import Augment
 from thaw.config.section import AUTO
 from thaw.errors import REPAIR, ThawError
 from thaw.system.files import write_json, write_whole
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
     from thaw.advice.tournament.development import Development
     from thaw.advice.tournament.head_choice import HeadChoice
+    from thaw.config.data_sections import AugmentSection
     from thaw.config.params import Params
     from thaw.training.linear_paths import Kind
 
 CHOICES, LEADERBOARD = "choices.json", "leaderboard.csv"
+_AUGMENT = "augment."
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,34 @@ def write_choice(choice: HeadChoice, head: FittedHead, folder: Path) -> None:
     content |= {"fit": head.fit, "strength": head.strength, "is_compared": head.is_compared}
     write_json(folder / CHOICES, content)
     write_whole(folder / LEADERBOARD, leaderboard_csv(choice.rows).encode())
+
+
+def write_training(values: dict[str, Any], folder: Path) -> None:
+    """Write the ``values`` by dotted key that the stage unfreeze has chosen into ``folder``."""
+    write_json(folder / CHOICES, {"values": values})
+
+
+def read_augment(section: AugmentSection, folder: Path) -> Augment:
+    """Return ``section`` with the values in place of ``auto`` that the stage unfreeze has chosen.
+
+    They are in its report ``folder``. It is not read if nothing is ``auto``.
+
+    Raises:
+        ThawError: the file is missing or damaged.
+    """
+    if AUTO not in {section.crop, section.flip}:
+        return section.fixed()
+    path = folder / CHOICES
+    try:
+        values = json.loads(path.read_text())["values"]
+        chosen = {
+            key.removeprefix(_AUGMENT): value
+            for key, value in values.items()
+            if key.startswith(_AUGMENT)
+        }
+        return Augment.model_validate({**section.model_dump(), **chosen})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ThawError(f"{path} is missing or damaged; {REPAIR}") from None
 
 
 def read_head(folder: Path) -> FittedHead:

@@ -98,7 +98,7 @@ class FoldTrainer:
         assert model is not None
         settings = candidate.of(epochs)
         params = self.context.params
-        augmentation = params.augment if candidate.depth else None
+        augmentation = params.augment.fixed() if candidate.depth else None
         # The last epoch is judged. The best one would be chosen on the images that judge it.
         phase = Phase(
             candidate.plan,
