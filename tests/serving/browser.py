@@ -87,19 +87,19 @@ class Page:
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete'")
 
-    def choose(self, selector: str, path: Path) -> None:
-        """Choose a file in a file input."""
+    def choose(self, selector: str, *paths: Path) -> None:
+        """Choose files in a file input."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+        self.call("DOM.setFileInputFiles", files=list(map(str, paths)), nodeId=node)
 
-    def drop(self, selector: str, path: Path) -> None:
-        """Drag a file onto an element and drop it."""
+    def drop(self, selector: str, *paths: Path) -> None:
+        """Drag files onto an element and drop them."""
         box = self.evaluate(
             f"(r => [r.x + r.width / 2, r.y + r.height / 2])"
             f"(document.querySelector('{selector}').getBoundingClientRect())"
         )
-        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        data = {"items": [], "files": list(map(str, paths)), "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
             self.call("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
 

@@ -96,6 +96,43 @@ def test_a_person_gives_an_image_and_sees_the_classes(
 
 
 @needs_browser
+@pytest.mark.parametrize(("way", "width", "dark"), [("drop", 375, True), ("choose", 1200, False)])
+def test_several_files_are_all_classified_and_each_can_be_shown(
+    way: str, width: int, dark: bool, page: Page, url: str, model: Path, tmp_path: Path
+) -> None:
+    pictures = []
+    for seed in (3, 4, 5):
+        path = tmp_path / f"picture {seed}.png"
+        path.write_bytes(image(seed, size=300))
+        pictures.append(path)
+    broken = tmp_path / "broken.png"
+    broken.write_text("<html>")
+    page.open(url, width, 780, dark=dark)
+    give = page.choose if way == "choose" else page.drop
+    give("#file" if way == "choose" else "#drop", *pictures[:2], broken, pictures[2])
+    results = "[...document.querySelectorAll('#files .result')].map(one => one.innerText)"
+    page.wait(f"!{results}.includes('…') && {results}.length === 4")
+    rows = [expected(model, path) for path in pictures]
+    best = [row[0].replace(" ", ", ", 1) for row in rows]
+    found = page.evaluate(results)
+    assert [found[0], found[1], found[3]] == best
+    assert found[2].startswith("not an image")
+    names = page.evaluate("[...document.querySelectorAll('#files .file')].map(x => x.innerText)")
+    assert names == ["picture 3.png", "picture 4.png", "broken.png", "picture 5.png"]
+    assert [" ".join(row.split()) for row in page.evaluate(ROWS)] == rows[0]
+    shot(page, tmp_path, f"several-{width}")
+    page.evaluate("document.querySelectorAll('#files button')[3].focus()")
+    for kind in ("keyDown", "keyUp"):
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        page.call("Input.dispatchKeyEvent", type=kind, **enter)
+    assert [" ".join(row.split()) for row in page.evaluate(ROWS)] == rows[2]
+    pressed = "[...document.querySelectorAll('#files button')].map(x => x.ariaPressed)"
+    assert page.evaluate(pressed) == ["false", "false", "false", "true"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.problems.clear()  # the browser logs the status 400
+
+
+@needs_browser
 def test_a_file_that_is_not_an_image_shows_an_error_until_the_next_image(
     page: Page, url: str, picture: Path, tmp_path: Path
 ) -> None:
@@ -123,7 +160,7 @@ def test_the_page_works_by_keyboard_and_has_names_for_screen_readers(page: Page,
     page.call("Accessibility.enable")
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     found = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes}
-    assert any(name.startswith("Choose an image") for _, name in found)
+    assert any(name.startswith("Choose images") for _, name in found)
     assert ("status", "") in found
     assert any(role == "heading" for role, _ in found)
 
@@ -144,7 +181,7 @@ def test_a_class_name_is_shown_as_text_and_not_as_markup(
         page.choose("#file", picture)
         page.wait("document.querySelectorAll('#classes li').length === 3")
         assert page.evaluate("document.querySelectorAll('#classes img').length") == 0
-        assert page.evaluate("document.title") == "thaw: classify an image"
+        assert page.evaluate("document.title") == "thaw: classify images"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
