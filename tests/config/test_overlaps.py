@@ -195,20 +195,55 @@ def test_a_link_in_place_of_the_prepared_data_is_refused(project: Path) -> None:
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount on Linux"
 )
-def test_a_mounted_folder_is_refused(project: Path) -> None:
-    tiny.images(project / "data/prepared/mine")
-    mounted = project.parent / "mounted"
-    mounted.mkdir()
-    edit(data__source="folder", data__path="../mounted/mine")
-    mount = f"mount --bind {project}/data/prepared {mounted} && exec {THAW} stage prepare"
-    before = contents(project)
+@pytest.mark.parametrize(
+    ("source", "point", "images", "path", "message"),
+    [
+        ("data/prepared", "../mounted", "data/prepared/mine", "../mounted/mine",
+         "data.path: ../mounted/mine is inside data/prepared"),
+        ("data/prepared/mine", "../mounted", "data/prepared/mine", "../mounted",
+         "data.path: ../mounted is inside data/prepared"),
+        ("reports/evaluate", "../photos/red/more", "../photos", "../photos",
+         "photos/red/more is reports/evaluate"),
+        ("../photos", "models/unfreeze/x", "../photos", "../photos",
+         "data.path: ../photos is models/unfreeze/x"),
+        ("..", "../photos/all", "../photos", "../photos", "photos/all contains data/prepared"),
+    ],
+    ids=["around", "folder of an output", "inside of the images", "in an output", "project"],
+)  # fmt: skip
+def test_a_mounted_folder_is_refused(
+    project: Path, source: str, point: str, images: str, path: str, message: str
+) -> None:
+    tiny.images(project / images)
+    for folder in (source, point):
+        (project / folder).mkdir(parents=True, exist_ok=True)
+    edit(data__source="folder", data__path=path, data__root=path)
+    mount = f"mount --bind {source} {point} && exec {THAW} stage prepare"
+    before = contents(project.parent)
     command = ["unshare", "--mount", "sh", "-c", mount]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     if "error:" not in done.stderr:
         pytest.skip(f"nothing can be mounted here: {done.stderr}")
     assert done.returncode == 2
-    assert "data.path: ../mounted/mine is inside data/prepared" in done.stderr
-    assert contents(project) == before
+    assert message in done.stderr
+    assert contents(project.parent) == before
+
+
+def test_images_around_or_in_what_dvc_writes_are_refused(project: Path) -> None:
+    tiny.images(project.parent / "photos")
+    tiny.images(project.parent / "cache/files/md5")
+    (project / ".dvc").mkdir()
+    shared = "[cache]\n    dir = ../../{}\n['remote \"near\"']\n    url = ../../{}\n"
+    for cache, remote, path, expected in (
+        ("photos/cache", "x", "../photos", f"{project.parent}/photos/cache/files, which DVC"),
+        ("x", "photos", "../photos", f"{project.parent}/photos/files, which DVC"),
+        ("cache", "x", "../cache/files/md5", f"{project.parent}/cache/files, which DVC"),
+    ):
+        Path(".dvc/config").write_text(shared.format(cache, remote))
+        edit(data__source="folder", data__path=path, data__root=path)
+        assert_lost_nothing(project.parent, expected)
+    Path(".dvc/config").write_text(shared.format("cache", "shared"))
+    edit(data__path="../photos", data__root="../photos")
+    pipeline.check()
 
 
 # CSV files and weights

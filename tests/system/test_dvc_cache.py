@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thaw.system.dvc_cache import cache_folder, is_link_into_cache
+from thaw.system.dvc_cache import cache_folder, is_link_into_cache, written_folders
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +48,17 @@ def test_only_links_into_the_cache_count(project: Path) -> None:
         True, False, False
     ]  # fmt: skip
     assert not is_link_into_cache(content)
+
+
+def test_dvc_writes_in_its_cache_and_in_remotes_of_this_disk(project: Path) -> None:
+    assert written_folders() == [project / ".dvc/cache/files", project / ".dvc/cache/runs"]
+    Path(".dvc/config").write_text(
+        "['remote \"near\"']\n    url = ../../near\n['remote \"far\"']\n    url = s3://far/x\n"
+        "['remote \"named\"']\n    url = file:///disk/named\n[cache]\n    dir = /shared\n"
+    )
+    assert [str(path) for path in written_folders()] == [
+        "/shared/files",
+        "/shared/runs",
+        str(project.parent / "near/files"),
+        "/disk/named/files",
+    ]

@@ -17,7 +17,8 @@ from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.model_sections import Backbone
 from thaw.config.section import Section
 from thaw.errors import ThawError
-from thaw.system.dvc_cache import is_link_into_cache
+from thaw.system.dvc_cache import is_link_into_cache, written_folders
+from thaw.system.mounts import mounts_below
 from thaw.system.path_relations import described, folders_around, relation_of
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS, SCRATCH
 from thaw.system.sqlite_addresses import is_sqlite, path_of
@@ -94,6 +95,8 @@ def outputs_of(params: Params) -> list[Output]:
     return [
         *OUTPUTS,
         *_links_inside(STAGE_OUTPUTS),
+        *_mounts_inside(OUTPUTS),
+        *(Output(folder, "DVC") for folder in written_folders()),
         *_local_store(params.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", ""), "MLflow"),
         *_local_store(params.search.storage, "`thaw search`"),
     ]
@@ -106,13 +109,15 @@ def overlap_with(path: Path, outputs: Iterable[Output]) -> str | None:
     """
     # `dvc add` may have replaced a file by a link into its cache: the place of the link counts.
     is_cached = is_link_into_cache(path)
+    mounted = [] if is_cached else mounts_below(Path(os.path.realpath(path)))
     for output in outputs:
-        relation = relation_of(path.parent if is_cached else path, output.path)
-        if relation and not (is_cached and relation == "contains"):
-            return (
-                f"{described(path)} {relation} {described(output.path)}, which {output.owner} "
-                "writes or removes"
-            )
+        for part in (path, *mounted):
+            relation = relation_of(part.parent if is_cached else part, output.path)
+            if relation and not (is_cached and relation == "contains"):
+                return (
+                    f"{described(part)} {relation} {described(output.path)}, which {output.owner} "
+                    "writes or removes"
+                )
     return None
 
 
@@ -202,6 +207,14 @@ def _links_inside(outputs: Iterable[Output]) -> Iterator[Output]:
             for path in (Path(parent, name) for name in (*folders, *files)):
                 if path.is_symlink():
                     yield Output(path, output.owner)
+
+
+def _mounts_inside(outputs: Iterable[Output]) -> Iterator[Output]:
+    """Yield the folders inside of ``outputs`` on which something is mounted."""
+    for output in outputs:
+        real = Path(os.path.realpath(output.path))
+        for path in mounts_below(real):
+            yield Output(output.path / path.relative_to(real), output.owner)
 
 
 def _local_store(uri: str, owner: str) -> list[Output]:

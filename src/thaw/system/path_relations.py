@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from thaw.system.mounts import place_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,7 +18,8 @@ def relation_of(first: Path, second: Path) -> Relation | None:
     """Return the relation of ``first`` to ``second``; None if neither contains the other.
 
     Links are followed. Folders are compared by their identity in the file system, because one
-    folder may have two paths: by a bind mount, or in another case where case is ignored.
+    folder may have two paths: by a bind mount, also of a folder inside of ``second``, or in
+    another case where case is ignored.
     """
     one, other = (Path(os.path.realpath(path)) for path in (first, second))
     if _is_same(one, other):
@@ -25,7 +28,12 @@ def relation_of(first: Path, second: Path) -> Relation | None:
         return "is inside"
     if any(_is_same(one, parent) for parent in other.parents):
         return "contains"
-    return None
+    place, other_place = place_of(one), place_of(other)
+    if place is None or other_place is None or place.disk != other_place.disk:
+        return None
+    if place.path.is_relative_to(other_place.path):
+        return "is" if place == other_place else "is inside"
+    return "contains" if other_place.path.is_relative_to(place.path) else None
 
 
 def folders_around(path: Path) -> Iterator[Path]:
