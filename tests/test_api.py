@@ -14,7 +14,7 @@ import mlflow
 import pytest
 
 import thaw
-from tests import settings
+from tests import settings, tiny
 from tests.project import ROOT
 from tests.project import Project as Clone
 from tests.registry.served import CLASSES, image, model_directory
@@ -181,7 +181,7 @@ def test_the_notebook_does_the_whole_job_in_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clone = Clone(tmp_path / "project")
-    clone.small()
+    tiny.set_up(clone)
     monkeypatch.setenv("THAW_PROJECT", str(clone.folder))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests import tiny
 from tests.project import Project, environment
+from tests.stage_runs import run_in_one_process, run_stages
+from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +48,7 @@ KILLED_AT = (
     "after set_terminated",  # FINISHED; registered.json and dvc.lock are not written
 )
 
+EVALUATE = ("dvc", "repro", "--single-item", "evaluate")
 SAMPLE = ("before finalize_logged_model", "after set_terminated")  # the others run in the soak
 
 
@@ -52,8 +56,8 @@ SAMPLE = ("before finalize_logged_model", "after set_terminated")  # the others 
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with all stages but the last one done."""
     project = Project(tmp_path_factory.mktemp("trained"))
-    project.small()
-    project.run("dvc", "repro", "fold_bn")
+    tiny.set_up(project)
+    run_in_one_process(project, *STAGES[:-1])
     return project
 
 
@@ -62,11 +66,11 @@ def client(project: Project) -> MlflowClient:
 
 
 def kill(project: Project, folder: Path, place: str) -> None:
-    """Run `dvc repro`, which is killed at ``place`` of the stage evaluate."""
+    """Run the stage evaluate by DVC, which is killed at ``place``."""
     (folder / "sitecustomize.py").write_text(KILLER)
     python_path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        ["dvc", "repro"],
+        EVALUATE,
         cwd=project.folder,
         env={**environment(), "PYTHONPATH": python_path, "KILL_AT": place},
         capture_output=True,
@@ -123,25 +127,28 @@ def test_a_result_whose_registration_was_killed_is_registered_once(
     name = place.replace(" ", "-")
     set_key(trained, name, 20 + KILLED_AT.index(place))
     kill(trained, tmp_path, place)
-    output = trained.run("dvc", "repro")
+    output = trained.run(*EVALUATE)
     assert f"registered {name} version 1 as @champion" in output
     assert registered(trained, name) == [1]
     the_run(trained, name, 1)
     assert running(trained) == []
 
 
-def test_a_repeated_stage_finds_the_run_of_the_same_result(trained: Project) -> None:
+def test_a_repeated_stage_finds_the_run_of_the_same_result(
+    trained: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
     name = "repeated"
     set_key(trained, name, 40)
-    trained.run("dvc", "repro")
+    run_stages(trained.folder, "evaluate")
     run = the_run(trained, name, 1)
-    trained.run("dvc", "repro", "--single-item", "--force", "evaluate")
-    assert the_run(trained, name, 1).info.run_id == run.info.run_id
-    trained.run("dvc", "repro", "--force", "evaluate")  # and all stages before it
-    assert the_run(trained, name, 1).info.run_id == run.info.run_id
+    for repeated in (["evaluate"], STAGES):
+        run_stages(trained.folder, *repeated)
+        assert the_run(trained, name, 1).info.run_id == run.info.run_id
     assert registered(trained, name) == [1]
     assert running(trained) == []
     client(trained).delete_model_version(name, "1")
-    output = trained.run("dvc", "repro", "--single-item", "--force", "evaluate")
+    capfd.readouterr()
+    run_stages(trained.folder, "evaluate")
+    output = "".join(capfd.readouterr())
     assert f"registered {name} version 2 as @challenger" in output
     assert the_run(trained, name, 2).info.run_id == run.info.run_id

@@ -114,4 +114,5 @@ def set_up(project: Project) -> None:
         unfreeze__epochs=1,
         unfreeze__depth=1,
         fold_bn__epochs=1,
+        launch__threads=1,
     )

@@ -5,30 +5,22 @@ DVC makes such links to its cache, with ``cache.type: symlink`` or ``hardlink``.
 
 from __future__ import annotations
 
+import shutil
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from ruamel.yaml import YAML
 
 from tests import tiny
-from tests.project import ROOT, Project
+from tests.project import Project
+from tests.stage_runs import outputs
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 KINDS = ("symlink", "hard link")
-
-
-def outputs(stage: str) -> Iterator[str]:
-    """Yield the outputs of ``stage`` in ``dvc.yaml``."""
-    content = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][stage]
-    for kind in ("outs", "metrics", "plots"):
-        for entry in content.get(kind, []):
-            yield from entry if isinstance(entry, dict) else [entry]
 
 
 def plant(folder: Path, names: list[str], kind: str) -> dict[Path, str]:
@@ -67,21 +59,31 @@ def test_every_stage_replaces_links_and_leaves_their_targets(project: Path) -> N
     assert len(names) == 36
     for stage in STAGES:
         for kind in KINDS:
-            files = plant(project, list(outputs(stage)), kind)
+            files = plant(project, outputs(stage), kind)
             import_module(f"thaw.stages.{stage}").main()
             assert {path: path.read_text() for path in files} == files, (stage, kind)
             assert not any((project / name).is_symlink() for name in outputs(stage))
     assert all((project / name).stat().st_nlink == 1 for name in names)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project in which DVC has run the stage prepare."""
+    project = Project(tmp_path_factory.mktemp("prepared"))
+    tiny.set_up(project)
+    project.run("dvc", "repro", "prepare")
+    return project
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
-def test_a_stage_that_runs_without_dvc_leaves_the_cache_as_it_is(tmp_path: Path, kind: str) -> None:
+def test_a_stage_that_runs_without_dvc_leaves_the_cache_as_it_is(
+    prepared: Project, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(prepared.folder, tmp_path, dirs_exist_ok=True)
     project = Project(tmp_path)
-    tiny.images(tmp_path / "data/raw")
-    project.set(data__source="folder")
-    project.run("dvc", "repro", "prepare")
-    project.run("dvc", "config", "cache.type", kind)
+    with (tmp_path / ".dvc/config.local").open("a") as stream:
+        stream.write(f"[cache]\n    type = {kind}\n")
     project.run("dvc", "checkout", "--relink", "prepare")
     assert (tmp_path / "reports/prepare/report.json").is_symlink() == (kind == "symlink")
     assert (tmp_path / "reports/prepare/samples.png").stat().st_nlink == (2 - (kind == "symlink"))
@@ -90,5 +92,7 @@ def test_a_stage_that_runs_without_dvc_leaves_the_cache_as_it_is(tmp_path: Path,
     }
     assert len(cached) >= 6
     project.set(prepare__val_fraction=0.3)
-    project.run("thaw", "stage", "prepare")
+    monkeypatch.chdir(tmp_path)
+    import_module("thaw.stages.prepare").main()
     assert {path: path.read_bytes() for path in cached} == cached
+    assert not (tmp_path / "reports/prepare/report.json").is_symlink()
