@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
+from tests.file_costs import cost
 from tests.project import Project
 from thaw.system import launching
 
@@ -51,7 +52,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect `soak` and `services`, skip `gpu` without a GPU, put files with slow tests first."""
+    """Deselect `soak` and `services`, skip `gpu` without a GPU, put files that take long first."""
     for marker in ("soak", "services"):
         if marker not in config.option.markexpr:
             found = {item for item in items if item.get_closest_marker(marker)}
@@ -61,8 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a GPU; run `pytest -m gpu` on one"))
     # Several processes (`-n`) take one file after the other: the longest must not come last.
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: cost(item.path), reverse=True)
 
 
 def pytest_collection_finish() -> None:

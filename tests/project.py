@@ -102,7 +102,7 @@ class Project:
         return {
             str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(found)
-            if path.is_file()
+            if path.is_file() and path.name != ".gitignore"  # DVC writes it
         }
 
 

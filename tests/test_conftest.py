@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tests.conftest import pytest_configure
+from tests.file_costs import ROOT as TESTS
+from tests.file_costs import SECONDS
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parent.parent
+ROOT = TESTS.parent
 
 MARKED = """
 import pytest
@@ -54,3 +55,13 @@ def test_gpus_are_visible_to_tests_that_ask_for_them_alone(
 
 def test_exhaustive_tests_run_on_request(suite: pytest.Pytester) -> None:
     suite.runpytest("-m", "soak").assert_outcomes(passed=1, deselected=2)
+
+
+def test_every_file_with_a_known_cost_exists() -> None:
+    assert [name for name in SECONDS if not (TESTS / name).is_file()] == []
+
+
+def test_a_file_that_takes_long_is_collected_before_others(request: pytest.FixtureRequest) -> None:
+    files = [item.path for item in request.session.items]
+    known = [path for path in files if path.relative_to(TESTS).as_posix() in SECONDS]
+    assert files[: len(known)] == known

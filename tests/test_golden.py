@@ -82,10 +82,11 @@ def test_a_short_training_ends_at_the_same_bits(name: str, project: None) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", cases.TWO_PROCESSES)
-def test_two_processes_end_at_the_same_bits(name: str, project: None) -> None:
-    found = stages.run_by_command(cases.TWO_PROCESSES[name])
-    compare(found, TWO_PROCESSES["cases"][name], TWO_PROCESSES["machine"])
+def test_two_processes_end_at_the_same_bits(project: None) -> None:
+    found = stages.run_in_processes(cases.TWO_PROCESSES)
+    assert found.keys() == cases.TWO_PROCESSES.keys()
+    for name, result in found.items():
+        compare(result, TWO_PROCESSES["cases"][name], TWO_PROCESSES["machine"])
 
 
 @pytest.mark.slow

@@ -35,13 +35,10 @@ def trainings() -> dict[str, Any]:
 
 def two_processes() -> dict[str, Any]:
     """Return losses and digests of the cases of two processes."""
-    found = {}
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         stages.make_project()
-        for name, changes in cases.TWO_PROCESSES.items():
-            found[name] = stages.run_by_command(changes)
-    return found
+        return stages.run_in_processes(cases.TWO_PROCESSES)
 
 
 def pipeline() -> dict[str, Any]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from accelerate import PartialState
 
 from tests import tiny
 from tests.golden.cases import BASE
 from tests.project import ROOT, environment
 from thaw.config.editing import write_values
+from thaw.config.process_sections import Launch
 from thaw.stages import fold_bn, prepare, unfreeze, warmup_head
-from thaw.system import tool_lock
+from thaw.system.launching import ENVIRONMENT, accelerate_command
 from thaw.training import history
 
 if TYPE_CHECKING:
@@ -81,16 +84,34 @@ def model_facts(folder: Path) -> dict[str, Any]:
     return {name: content[name] for name in kept}
 
 
-def run_by_command(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Train all phases of a case as ``dvc.yaml`` does and return its losses and digests."""
-    shutil.rmtree("models", ignore_errors=True)
-    set_params(changes)
-    tool_lock.write(tool_lock.installed())
-    for stage in TRAINING:
-        command = [str(Path(sys.executable).with_name("thaw")), "stage", stage]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    return results()
+def run_in_processes(cases: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Train all phases of the cases in two processes; return what was found by case."""
+    Path("cases.json").write_text(json.dumps(cases))
+    command = accelerate_command("tests.golden.stages", Launch(processes=2), threads=1)
+    python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    variables = {**environment(), **ENVIRONMENT, "PYTHONPATH": python_path}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, dict[str, Any]] = json.loads(Path("results.json").read_text())
+    return found
+
+
+def _run_cases() -> None:
+    """Do the work of ``run_in_processes`` in one of the processes."""
+    found = {}
+    state = PartialState()
+    for name, changes in json.loads(Path("cases.json").read_text()).items():
+        if state.is_main_process:
+            shutil.rmtree("models", ignore_errors=True)
+            set_params(changes)
+        state.wait_for_everyone()
+        for stage in TRAINING:
+            MAIN[stage]()
+        state.wait_for_everyone()
+        found[name] = results()
+    if state.is_main_process:
+        Path("results.json").write_text(json.dumps(found))
+    state.destroy_process_group()
 
 
 def digits_results() -> dict[str, Any]:
@@ -101,3 +122,7 @@ def digits_results() -> dict[str, Any]:
     metrics = scores.get("uncalibrated", scores["test"])  # the golden files are older
     facts = {path.relative_to("models").as_posix(): model_facts(path) for path in folders}
     return {"weights": digests, "facts": facts, "metrics": metrics}
+
+
+if __name__ == "__main__":
+    _run_cases()

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from optuna.trial import TrialState
 
+from tests import tiny
 from tests.project import Project
 from tests.search import killing
+from tests.stage_runs import run_in_one_process
 from thaw.search.attempt import WORKER
 
 if TYPE_CHECKING:
@@ -25,10 +27,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project(tmp_path_factory.mktemp("search"))
-    made.small()
+    tiny.set_up(made)
     killing.search_heads_only(made)
-    made.set(backbone__name="lenet5", backbone__weights="none", search__confirm_seeds=1)
-    made.run("dvc", "repro", "prepare")
+    made.set(warmup_head__epochs=30, search__confirm_seeds=1)
+    run_in_one_process(made, "prepare")
     return made
 
 

@@ -33,6 +33,27 @@ def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) ->
     optimizer.zero_grad()
 
 
+def test_each_name_of_the_configuration_is_an_optimiser() -> None:
+    assert set(optimizers.OPTIMIZERS) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_optimiser_keeps_as_many_numbers_for_each_weight_as_its_row_says(
+    name: OptimizerName,
+) -> None:
+    optimizer = optimizers.build(name, groups(phase.model(1)))
+    step(optimizer)
+    weights = [p for p in parameters_of(optimizer) if p.requires_grad]
+    kept = [
+        sum(
+            torch.is_tensor(value) and value.shape == weight.shape
+            for value in optimizer.state[weight].values()
+        )
+        for weight in weights
+    ]
+    assert kept == [optimizers.OPTIMIZERS[name].moments] * len(weights)
+
+
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_weight_decay_is_decoupled_from_the_gradient(name: OptimizerName) -> None:
     model = phase.model(1)

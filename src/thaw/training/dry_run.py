@@ -26,6 +26,7 @@ from thaw.model.outline_build import (
 from thaw.system.devices import gpu_count
 from thaw.system.memory import total_memory
 from thaw.system.process_group import process_group
+from thaw.training.optimizers import OPTIMIZERS
 from thaw.training.runtime import SCORE_BATCH
 from thaw.training.single_images import fewest_images, too_few_images, trained_norms
 
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 
 _FLOAT = 4  # bytes
 _GB = 1e9
-# Copies of each weight that trains: gradient, best epoch, and the moments of the optimiser.
-_COPIES = {"sgd": 3, "adamw": 4, "lamb": 4}
+_COPIES = 2  # of each weight that trains, beside the moments of the optimiser: gradient, best epoch
 _KEPT_OUTPUTS = 0.5  # share of the outputs of layers that a backward pass keeps, at least
 
 
@@ -140,7 +140,8 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
             batch = sharing
         else:
             batch = -(-settings.images_per_step // (share * int(parts)))
-        return _FLOAT * (weights + _COPIES[settings.optimizer] * values + batch * images)
+        copies = _COPIES + OPTIMIZERS[settings.optimizer].moments
+        return _FLOAT * (weights + copies * values + batch * images)
 
     unfreeze, fold_bn = params.unfreeze, params.fold_bn
     keys = "backbone.image_size, or choose a smaller backbone or head"

@@ -1,11 +1,12 @@
 """Build an optimiser by its name.
 
-To add one, add its name to ``OptimizerName`` in ``config/training_sections.py`` and its function
-to ``_BUILDERS``.
+To add one, add its name to ``OptimizerName`` in ``config/training_sections.py`` and its row to
+``OPTIMIZERS``.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +31,7 @@ def build(name: OptimizerName, groups: Groups, *, fused: bool = False) -> Optimi
     With ``fused``, the optimiser skips the update where its attribute ``found_inf`` is 1, without
     reading it; AdamW and SGD update all parameters in one kernel.
     """
-    return _BUILDERS[name](groups, fused)
+    return OPTIMIZERS[name].build(groups, fused)
 
 
 def _adamw(groups: Groups, fused: bool) -> Optimizer:  # noqa: ARG001, FBT001
@@ -89,10 +90,18 @@ def _timm_lamb(groups: Groups) -> Optimizer:
     return optimizer
 
 
-_BUILDERS: dict[OptimizerName, Callable[[Groups, bool], Optimizer]] = {
-    "adamw": _adamw,
-    "sgd": _sgd,
-    "lamb": _lamb,
+@dataclass(frozen=True)
+class Kind:
+    """An optimiser: the function that builds it, and the numbers that it keeps for each weight."""
+
+    build: Callable[[Groups, bool], Optimizer]
+    moments: int
+
+
+OPTIMIZERS: dict[OptimizerName, Kind] = {
+    "adamw": Kind(_adamw, moments=2),
+    "sgd": Kind(_sgd, moments=1),
+    "lamb": Kind(_lamb, moments=2),
 }
 
 

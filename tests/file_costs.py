@@ -1,0 +1,36 @@
+"""The test files that take longest, so that several processes (``-n``) start with them.
+
+Processor seconds of all their processes, measured on a busy machine with two cores; only the order
+matters. ``make test`` prints its 40 slowest tests: enter a new file that takes more than 15 s.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+SECONDS = {
+    "test_end_to_end.py": 150,
+    "test_golden.py": 120,
+    "test_kill.py": 80,
+    "test_modes.py": 60,
+    "test_api.py": 55,
+    "search/test_search.py": 50,
+    "test_foreign_files.py": 45,
+    "system/test_launching.py": 40,
+    "test_registered_once.py": 38,
+    "test_surroundings.py": 35,
+    "training/test_sharding.py": 30,
+    "registry/test_killed_registration.py": 29,
+    "test_full_disk.py": 25,
+    "training/test_compilation.py": 25,
+    "benchmarks/gpu/test_main.py": 17,
+    "config/test_overlaps.py": 17,
+    "tracking/test_live_run.py": 15,
+    "stages/test_output_links.py": 14,
+}
+
+
+def cost(path: Path) -> int:
+    """Return the processor seconds of a test file, 0 for one that is not listed."""
+    return SECONDS.get(path.relative_to(ROOT).as_posix(), 0) if ROOT in path.parents else 0
