@@ -111,6 +111,7 @@ def report(stage: str) -> dict[str, Any]:
     return json.loads(read(f"reports/{stage}/report.json"))  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_mode_ends_with_a_registered_model(project: Path, mode: str) -> None:
     write_values({**MODES[mode], "tracking.registered_model": mode.replace(",", "")})

@@ -68,9 +68,14 @@ def lock(package: Path) -> tool_lock.ToolLock:
 def project(
     package: Path, lock: tool_lock.ToolLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A new folder with params.yaml, whose stages are those of ``package``."""
+    """A new folder with params.yaml, whose stages are those of ``package``.
+
+    Its modules must not be imported in any test: a file of the project may have any name.
+    """
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", tmp_path)
+    for name in ("random.py", "torch.py", "json.py", "accelerate.py"):
+        Path(name).write_text("raise ValueError('a file of the project was imported')\n")
     tool_lock.write(lock)
     # Bytecode of the copy is kept, so that not every process compiles it again.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
@@ -109,7 +114,9 @@ def said(stage: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(Path().glob(f"{stage}.py.*.json"))]
 
 
-def test_prepare_is_a_single_process_that_takes_the_place_of_the_command(project: Path) -> None:
+def test_prepare_is_one_process_and_imports_no_module_from_the_folder_of_the_project(
+    project: Path,
+) -> None:
     pid, _ = start("prepare")
     (process,) = said("prepare")
     assert process["pid"] == pid
@@ -139,20 +146,7 @@ def test_variables_of_the_user_are_kept_but_the_threads_are_those_of_params_yaml
     assert environment[LAUNCHER] == str(process["pid"])
 
 
-@pytest.mark.parametrize(
-    ("stage", "processes"), [("prepare", 1), ("warmup_head", 1), ("warmup_head", 2)]
-)
-def test_a_stage_does_not_import_modules_from_the_folder_of_the_project(
-    stage: str, processes: int, project: Path
-) -> None:
-    configure(processes=processes)
-    for name in ("random.py", "torch.py", "json.py", "accelerate.py"):
-        Path(name).write_text("raise ValueError('a file of the project was imported')\n")
-    start(stage)
-    assert len(said(stage)) == processes
-
-
-def test_a_single_process_takes_the_place_of_the_command_and_ignores_the_users_configuration(
+def test_a_single_process_takes_the_place_of_the_command_and_ignores_the_users_files(
     project: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "hub" / "accelerate"
@@ -172,7 +166,9 @@ def test_a_single_process_takes_the_place_of_the_command_and_ignores_the_users_c
     assert environment.get("CUDA_VISIBLE_DEVICES") != "3"
 
 
-def test_accelerate_starts_as_many_processes_as_asked_for(project: Path) -> None:
+def test_accelerate_starts_as_many_processes_as_asked_for_and_ignores_the_users_files(
+    project: Path,
+) -> None:
     # With --cpu it would start one and say nothing (huggingface/accelerate#2741).
     configure(processes=2, threads=2, precision="bf16")
     start("warmup_head")
@@ -259,7 +255,12 @@ def test_a_users_mistake_in_a_stage_comes_through_the_launcher(
 
 @pytest.mark.parametrize(
     ("end", "code", "processes"),
-    [("bug", 1, 1), ("bug", 1, 2), ("killed", -9, 1), ("killed", 137, 2)],
+    [
+        pytest.param("bug", 1, 1, marks=pytest.mark.soak),
+        ("bug", 1, 2),
+        ("killed", -9, 1),
+        pytest.param("killed", 137, 2, marks=pytest.mark.soak),
+    ],
 )
 def test_a_stage_that_breaks_is_an_exit_code_and_the_stages_own_traceback(
     end: str, code: int, processes: int, project: Path
