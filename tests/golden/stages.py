@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from thaw.system.launching import ENVIRONMENT, accelerate_command
 from thaw.training import history
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MAIN = {
     "prepare": prepare.main,
@@ -85,33 +87,31 @@ def model_facts(folder: Path) -> dict[str, Any]:
 
 
 def run_in_processes(cases: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Train all phases of the cases in two processes; return what was found by case."""
-    Path("cases.json").write_text(json.dumps(cases))
+    """Train all phases of the cases in two processes, which Accelerate starts once."""
+    for name, changes in cases.items():
+        for folder in ("data", "images"):
+            shutil.copytree(folder, Path(name, folder))
+        with contextlib.chdir(name):
+            set_params(changes)
     command = accelerate_command("tests.golden.stages", Launch(processes=2), threads=1)
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     variables = {**environment(), **ENVIRONMENT, "PYTHONPATH": python_path}
-    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    done = subprocess.run([*command, *cases], env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found: dict[str, dict[str, Any]] = json.loads(Path("results.json").read_text())
+    found = {}
+    for name in cases:
+        with contextlib.chdir(name):
+            found[name] = results()
     return found
 
 
-def _run_cases() -> None:
-    """Do the work of ``run_in_processes`` in one of the processes."""
-    found = {}
-    state = PartialState()
-    for name, changes in json.loads(Path("cases.json").read_text()).items():
-        if state.is_main_process:
-            shutil.rmtree("models", ignore_errors=True)
-            set_params(changes)
-        state.wait_for_everyone()
-        for stage in TRAINING:
-            MAIN[stage]()
-        state.wait_for_everyone()
-        found[name] = results()
-    if state.is_main_process:
-        Path("results.json").write_text(json.dumps(found))
-    state.destroy_process_group()
+def _run_as_one_of_several(folders: Sequence[str]) -> None:
+    """Train all phases of the projects in ``folders``."""
+    for folder in folders:
+        with contextlib.chdir(folder):
+            for stage in TRAINING:
+                MAIN[stage]()
+                PartialState().wait_for_everyone()  # until the first process has written the model
 
 
 def digits_results() -> dict[str, Any]:
@@ -125,4 +125,4 @@ def digits_results() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _run_cases()
+    _run_as_one_of_several(sys.argv[1:])
