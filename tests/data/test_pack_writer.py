@@ -75,11 +75,13 @@ def test_images_that_do_not_match_are_not_kept_and_are_replaced(
     assert {name: (tmp_path / name).read_bytes() for name in NAMES} == expected
 
 
-def test_a_file_that_is_cut_has_no_images_to_keep(
-    tmp_path: Path, images: list[NDArray[np.uint8]]
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_that_is_cut_or_missing_has_no_images_to_keep(
+    tmp_path: Path, images: list[NDArray[np.uint8]], is_there: bool
 ) -> None:
     partial = tmp_path / "partial"
-    partial.write_bytes(images[4].tobytes()[:-1])
+    if is_there:
+        partial.write_bytes(images[4].tobytes()[:-1])
     with PackWriter(tmp_path, settings.prepare(encoding="raw"), partial) as writer:
         assert not writer.keep(sizes(images[4:], "raw"))
     assert len(PackedStore(tmp_path)) == 0

@@ -1,45 +1,59 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from thaw.ingest import file_states
-from thaw.ingest.file_states import FileState, changed_without_time
+from thaw.ingest.file_states import FileState, changed_without_time, path_hash, state_row
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-STATES = {"a/1.png": FileState(10, "aa"), "a/2.png": FileState(20, "bb")}
+    from numpy.typing import NDArray
+
+
+def table(**states: tuple[int, str]) -> NDArray[np.uint64]:
+    rows = [state_row(path, FileState(*state)) for path, state in states.items()]
+    return np.array(rows, dtype=np.uint64).reshape(-1, 3)
+
+
+STATES = table(a=(10, "aa" * 32), b=(20, "bb" * 32), c=(-5, "cc" * 32))
 
 
 def test_states_are_read_as_they_were_written(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "states.json"
+    path = tmp_path / "new" / "states.npy"
     file_states.write(STATES, path, tmp_path)
-    assert file_states.read(path, tmp_path) == STATES
+    np.testing.assert_array_equal(file_states.read(path, tmp_path), STATES)
 
 
 def test_the_states_of_another_folder_are_not_used(tmp_path: Path) -> None:
-    file_states.write(STATES, tmp_path / "states.json", tmp_path)
-    assert file_states.read(tmp_path / "states.json", tmp_path / "other") == {}
+    file_states.write(STATES, tmp_path / "states.npy", tmp_path)
+    assert len(file_states.read(tmp_path / "states.npy", tmp_path / "other")) == 0
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"root": 1}', '{"files": {}}', "7", "\xff"])
-def test_a_damaged_record_counts_as_none(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "states.json"
-    assert file_states.read(path, tmp_path) == {}
-    path.write_text(content, encoding="latin-1")
-    assert file_states.read(path, tmp_path) == {}
+@pytest.mark.parametrize("length", [0, 1, 60, 140, 150])
+def test_a_damaged_record_counts_as_none(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "states.npy"
+    assert len(file_states.read(path, tmp_path)) == 0
+    file_states.write(STATES, path, tmp_path)
+    path.write_bytes(path.read_bytes()[:length])
+    assert len(file_states.read(path, tmp_path)) == 0
+
+
+@pytest.mark.parametrize("other", [np.zeros(3), np.zeros((0, 3), dtype=np.uint64), np.array(1)])
+def test_another_array_counts_as_none(tmp_path: Path, other: NDArray[Any]) -> None:
+    np.save(tmp_path / "states.npy", other)
+    assert len(file_states.read(tmp_path / "states.npy", tmp_path)) == 0
 
 
 def test_a_file_with_another_content_and_the_same_time_is_found() -> None:
-    now = {
-        "a/1.png": FileState(10, "changed"),
-        "a/2.png": FileState(21, "changed"),
-        "a/3.png": FileState(10, "new"),
-    }
-    assert changed_without_time(STATES, now) == ["a/1.png"]
-    assert changed_without_time(STATES, STATES) == []
+    changed = "dd" * 32
+    now = table(d=(10, changed), b=(21, changed), a=(10, changed), c=(-5, "cc" * 32))
+    assert changed_without_time(STATES, now) == {path_hash("a")}
+    assert changed_without_time(STATES, STATES) == set()
+    assert changed_without_time(table(), STATES) == set()
 
 
 def test_the_warning_names_some_of_the_files() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tests import settings
 from tests.ingest.images import save
 from thaw.data.packed_store import PackedStore
+from thaw.ingest import file_states
 from thaw.ingest.folder_source import list_folder
 from thaw.ingest.packing import Packed, pack
 
@@ -13,10 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def packed(root: Path, earlier: Any = (), **changes: Any) -> Packed:
+def packed(root: Path, states: Path | None = None, **changes: Any) -> Packed:
     folder = root.parent / "prepared"
     folder.mkdir(exist_ok=True)
-    return pack(settings.prepare(**changes), list_folder(root), folder, dict(earlier))
+    found = list_folder(root)
+    result = pack(settings.prepare(**changes), found, folder, root.parent / "scratch", states)
+    if states is not None:
+        file_states.write(result.states, states, root)
+    return result
 
 
 def test_readable_images_are_packed_and_bad_files_are_collected(tmp_path: Path) -> None:
@@ -45,7 +50,8 @@ def test_identical_images_with_different_labels_are_problems_or_left_out(tmp_pat
 def test_files_that_changed_without_a_change_of_their_time_are_named(tmp_path: Path) -> None:
     root = tmp_path / "raw"
     paths = [save(root / "a" / f"{number}.png", number) for number in range(4)]
-    earlier = packed(root).states
+    states = tmp_path / "states.npy"
+    assert packed(root, states).changed == []
     for number in (1, 2, 3):
         times = paths[number].stat()
         content = b"" if number == 3 else save(tmp_path / "new.png", number + 100).read_bytes()
@@ -53,8 +59,8 @@ def test_files_that_changed_without_a_change_of_their_time_are_named(tmp_path: P
         if number != 2:
             os.utime(paths[number], ns=(times.st_atime_ns, times.st_mtime_ns))
     os.utime(paths[2], ns=(0, 1))
-    result = packed(root, earlier)
+    result = packed(root, states)
     assert result.changed == ["a/1.png", "a/3.png"]
     (bad,) = result.bad_files
     assert bad.reason.startswith("the file is empty; the content has changed since the last run")
-    assert packed(root, result.states).changed == []
+    assert packed(root, states).changed == []

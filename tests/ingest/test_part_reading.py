@@ -11,7 +11,8 @@ from thaw.data.packed_store import PackedStore
 from thaw.ingest import part_reading
 from thaw.ingest.folder_source import list_folder
 from thaw.ingest.listing import BadFile
-from thaw.ingest.part_reading import JOURNAL, PARTIAL, packed_parts, packing_key
+from thaw.ingest.packing_journal import JOURNAL, Journal
+from thaw.ingest.part_reading import PARTIAL, packed_parts, packing_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +37,9 @@ def pack(listing: Listing, folder: Path, scratch: Path, stop: int | None = None)
     paths = []
     for each in (folder, scratch):
         each.mkdir(exist_ok=True)
+    journal = Journal(scratch / JOURNAL, packing_key(CONFIG, listing))
     with PackWriter(folder, CONFIG, scratch / PARTIAL) as store:
-        for number, part in enumerate(packed_parts(CONFIG, listing, store, scratch)):
+        for number, part in enumerate(packed_parts(CONFIG, listing, store, journal)):
             if number == stop:
                 raise KeyboardInterrupt
             paths += [

@@ -88,7 +88,7 @@ class PackWriter:
         self._path = partial or folder / IMAGES
         # DVC may have linked an earlier file to its cache: writing would change the cache.
         (folder / IMAGES).unlink(missing_ok=True)
-        self._stream = self._path.open("r+b" if partial and partial.exists() else "wb")
+        self._stream = self._path.open("r+b" if partial and partial.exists() else "w+b")
 
     def __enter__(self) -> PackWriter:
         return self

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import glob
+from array import array
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from thaw.data.split_names import TRAIN
 
@@ -32,6 +35,22 @@ def class_problems(listing: Listing) -> list[str]:
             f"{listing.root}: there is only one class ({filled.pop()}); a classifier needs two"
         )
     return problems
+
+
+def repeated_groups(groups: Iterable[str]) -> set[str]:
+    """Return the first 32 digits of the groups that occur more than once.
+
+    ``groups`` are hexadecimal digests. Each takes 16 bytes.
+    """
+    halves = array("Q")
+    for group in groups:
+        halves.extend((int(group[:16], 16), int(group[16:32], 16)))
+    first, second = np.array(halves, dtype=np.uint64).reshape(-1, 2).T
+    order = np.lexsort((second, first))
+    first, second = first[order], second[order]
+    same = (first[1:] == first[:-1]) & (second[1:] == second[:-1])
+    pairs = zip(first[1:][same].tolist(), second[1:][same].tolist(), strict=True)
+    return {f"{high:016x}{low:016x}" for high, low in pairs}
 
 
 def duplicates(paths: Sequence[str], groups: Sequence[str]) -> list[list[str]]:

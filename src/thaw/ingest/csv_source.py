@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from thaw.data.split_names import SPLITS
 from thaw.errors import ThawError
 from thaw.ingest.listing import Listing, Sample
+from thaw.ingest.sample_table import SampleTable
 from thaw.ingest.split_spelling import resolve_splits, spelling_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def list_csv(path: Path, root: Path) -> Listing:
 
 
 def _list_rows(path: Path, root: Path) -> Listing:
-    listing = Listing(root, [], [])
+    samples = SampleTable()
+    listing = Listing(root, samples, [])
     first_lines: dict[str, int] = {}  # of each file, however its path is spelled
     with path.open(newline="", encoding="utf-8-sig") as stream:
         # Strict: a quote that is not closed would make the rest of the file one label.
@@ -54,7 +56,7 @@ def _list_rows(path: Path, root: Path) -> Listing:
                 listing.problems.append(f"{path}, line {reader.line_num}: {problem}")
                 continue
             first_lines[file] = reader.line_num
-            listing.samples.append(Sample(row["path"], row["label"], row.get("split") or None))
+            samples.append(Sample(row["path"], row["label"], row.get("split") or None))
     if "split" in columns:
         _resolve_splits(path, listing)
     listing.classes = sorted({sample.label for sample in listing.samples})
@@ -109,9 +111,9 @@ def _resolve_splits(path: Path, listing: Listing) -> None:
         )
         return
     names = {text: splits[kind] for text, kind in kinds.items()}
-    listing.samples = [
+    listing.samples = SampleTable(
         replace(sample, split=names[sample.split or ""]) for sample in listing.samples
-    ]
+    )
     if others := [f"{text} is {name}" for text, name in names.items() if text != name]:
         listing.notes.append(f"splits: {', '.join(others)}")
 

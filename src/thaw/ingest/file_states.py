@@ -6,17 +6,25 @@ the time is the same, the disk or a copy has damaged the file, perhaps in a way 
 
 from __future__ import annotations
 
-import json
+import io
 from typing import TYPE_CHECKING, NamedTuple
 
-from thaw.system.files import write_whole
+import numpy as np
+import xxhash
+
+from thaw.system.files import write_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-FILE = "source_states.json"
+    from numpy.typing import NDArray
+
+    States = NDArray[np.uint64]
+
+FILE = "source_states.npy"
 _MOST_NAMED = 5
+_ROW = 3  # hash of the path, time, start of the SHA-256
 
 
 class FileState(NamedTuple):
@@ -26,39 +34,55 @@ class FileState(NamedTuple):
     digest: str
 
 
-def read(path: Path, root: Path) -> dict[str, FileState]:
-    """Return the states of the files below ``root`` at the last run; empty if they are unknown.
+def path_hash(path: str) -> int:
+    """Return 64 bits that stand for a path."""
+    return xxhash.xxh3_64_intdigest(path.encode("utf-8", "surrogatepass"))
+
+
+def state_row(path: str, state: FileState) -> tuple[int, int, int]:
+    """Return the state of the file ``path`` as three numbers of 64 bits."""
+    return path_hash(path), state.modified % 2**64, int(state.digest[:16], 16)
+
+
+def read(path: Path, root: Path) -> States:
+    """Return the states (N, 3) of the files below ``root`` at the last run; N = 0 if unknown.
 
     The file ``path`` is a record of this machine. If it is damaged, nothing is compared.
     """
+    nothing = np.empty((0, _ROW), dtype=np.uint64)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["root"] != str(root.resolve()):
-            return {}
-        return {name: FileState(*state) for name, state in content["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        table = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return nothing
+    is_table = isinstance(table, np.ndarray) and table.dtype == np.uint64 and table.ndim == 2
+    if not is_table or table.shape[1] != _ROW or not len(table) or table[0, 0] != _root_hash(root):
+        return nothing
+    states: States = table[1:]
+    return states
 
 
-def write(states: Mapping[str, FileState], path: Path, root: Path) -> None:
+def write(states: States, path: Path, root: Path) -> None:
     """Write the states of the files below ``root``.
 
     Raises:
         ThawError: the file cannot be written.
     """
-    content = {"root": str(root.resolve()), "files": dict(sorted(states.items()))}
-    write_whole(path, json.dumps(content).encode())
+    first = np.array([[_root_hash(root), 0, 0]], dtype=np.uint64)
+    stream = io.BytesIO()
+    np.save(stream, np.concatenate([first, states.reshape(-1, _ROW)]))
+    write_parts(path, [stream.getvalue()])
 
 
-def changed_without_time(
-    before: Mapping[str, FileState], now: Mapping[str, FileState]
-) -> list[str]:
-    """Return the files whose content is another and whose time is the same, sorted."""
-    return sorted(
-        name
-        for name in before.keys() & now.keys()
-        if before[name].modified == now[name].modified and before[name].digest != now[name].digest
-    )
+def changed_without_time(before: States, now: States) -> set[int]:
+    """Return the hashes of the paths whose content is another and whose time is the same."""
+    _, in_before, in_now = np.intersect1d(before[:, 0], now[:, 0], return_indices=True)
+    old, new = before[in_before], now[in_now]
+    is_changed = (old[:, 1] == new[:, 1]) & (old[:, 2] != new[:, 2])
+    return set(new[is_changed, 0].tolist())
+
+
+def _root_hash(root: Path) -> int:
+    return path_hash(str(root.resolve()))
 
 
 def warnings(changed: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from thaw.errors import ThawError
 from thaw.ingest.folder_layout import layout_of, required_layout
 from thaw.ingest.folder_tree import folder_names, top_folders
 from thaw.ingest.listing import BadFile, Listing, Sample
+from thaw.ingest.sample_table import SampleTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,14 +37,15 @@ def list_folder(
         raise ThawError(f"data.path: {root} is not a folder")
     folders = top_folders(root)
     layout = layout_of(root, folders) if kind == "auto" else required_layout(root, folders, kind)
+    samples = SampleTable()
     listing = Listing(
-        root, [], [], problems=layout.problems, notes=layout.notes, follow_links=follow_links
+        root, samples, [], problems=layout.problems, notes=layout.notes, follow_links=follow_links
     )
     _note_other_entries(root, listing, in_class=False)
     labels: set[str] = set()
     for folder, label, split in _class_folders(layout, folders, listing):
         labels.add(label)
-        _list_class(folder, label, split, listing)
+        _list_class(folder, label, split, listing, samples)
     listing.classes = sorted(labels)
     return listing
 
@@ -81,8 +83,10 @@ def _note_other_entries(parent: Path, listing: Listing, *, in_class: bool) -> No
             listing.ignored[f"files outside the class folders ({entry.name})"] += 1
 
 
-def _list_class(folder: Path, label: str, split: str | None, listing: Listing) -> None:
-    """Add the images below ``folder``, which has images of one class, to ``listing``."""
+def _list_class(
+    folder: Path, label: str, split: str | None, listing: Listing, samples: SampleTable
+) -> None:
+    """Add the images below ``folder``, which has images of one class, to ``samples``."""
     for entry in sorted(folder.rglob("*")):
         ignored = ignored_part(entry.relative_to(folder).parts, in_class=True)
         if ignored:
@@ -93,17 +97,19 @@ def _list_class(folder: Path, label: str, split: str | None, listing: Listing) -
                 path = str(PurePosixPath(entry.relative_to(listing.root)))
                 listing.bad_files.append(BadFile(path, "the folder cannot be read", label))
             elif entry.is_symlink() and not ignored_folder(entry.name, in_class=True):
-                _follow_link(entry, label, split, listing)
+                _follow_link(entry, label, split, listing, samples)
         else:
             path = str(PurePosixPath(entry.relative_to(listing.root)))
-            listing.samples.append(Sample(path, label, split))
+            samples.append(Sample(path, label, split))
 
 
-def _follow_link(link: Path, label: str, split: str | None, listing: Listing) -> None:
+def _follow_link(
+    link: Path, label: str, split: str | None, listing: Listing, samples: SampleTable
+) -> None:
     """Add the images below a link to a folder, or note why it is not followed."""
     is_loop = link.resolve() in {parent.resolve() for parent in link.parents}
     if listing.follow_links and not is_loop:
-        _list_class(link, label, split, listing)
+        _list_class(link, label, split, listing, samples)
         return
     reason = "a link to a folder; such links are not followed without data.follow_links: true"
     if is_loop:

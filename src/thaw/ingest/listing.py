@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from thaw.ingest.file_states import FileState
@@ -50,7 +51,7 @@ class Listing:
     """
 
     root: Path
-    samples: list[Sample]
+    samples: Sequence[Sample]
     classes: list[str]
     problems: list[str] = field(default_factory=list)
     bad_files: list[BadFile] = field(default_factory=list)

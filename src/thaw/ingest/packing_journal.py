@@ -7,6 +7,8 @@ a checksum: what follows a damaged or unfinished one is packed again.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from thaw.data.pack_writer import PackedSize
@@ -20,21 +22,45 @@ from thaw.system.checksums import checksum
 from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+
+JOURNAL = "journal.jsonl"
+
+
+class RecordFile:
+    """The records of the images in a journal, in order, without those in ``left_out`` groups.
+
+    They are read from the file in each pass: memory does not depend on their number.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._left_out: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        for part in self._journal.finished():
+            for item in part.items:
+                if not isinstance(item, BadFile) and item[0].group not in self._left_out:
+                    yield item[0]
+
+    def leave_out(self, groups: Iterable[str]) -> None:
+        """Leave out the images of these groups of equal pixels."""
+        self._left_out = frozenset(groups)
 
 
 class Journal:
     """The lines of the file ``path``; ``key`` names what determines the packed images."""
 
     def __init__(self, path: Path, key: str) -> None:
-        self._path = path
+        self.path = path
         self._key = key
 
     def finished(self) -> Iterator[PackedPart]:
         """Yield the packed parts in order; none if the file is of another key, or missing."""
         try:
-            with self._path.open(encoding="utf-8") as stream:
+            with self.path.open(encoding="utf-8") as stream:
                 lines = iter(stream)
                 if _content(next(lines, "")) != self._key:
                     return
@@ -53,14 +79,14 @@ class Journal:
         """
         try:
             if not parts:
-                self._path.write_text(_line(self._key), encoding="utf-8")
+                self.path.write_text(_line(self._key), encoding="utf-8")
                 return
-            with self._path.open("r+b") as stream:
+            with self.path.open("r+b") as stream:
                 for _ in range(parts + 1):
                     stream.readline()
                 stream.truncate(stream.tell())
         except OSError as error:
-            raise ThawError(write_failure(self._path, error)) from error
+            raise ThawError(write_failure(self.path, error)) from error
 
     def add(self, part: PackedPart) -> None:
         """Append a part.
@@ -69,10 +95,10 @@ class Journal:
             ThawError: the file cannot be written.
         """
         try:
-            with self._path.open("a", encoding="utf-8") as stream:
+            with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(_line([_fields(item) for item in part.items]))
         except OSError as error:
-            raise ThawError(write_failure(self._path, error)) from error
+            raise ThawError(write_failure(self.path, error)) from error
 
 
 def _line(content: object) -> str:
@@ -107,19 +133,26 @@ def _fields(item: tuple[ImageRecord, PackedSize] | BadFile) -> list[Any]:
     ]
 
 
+@lru_cache(maxsize=1024)
+def _shared(conversions: tuple[str, ...]) -> tuple[str, ...]:
+    """Return an equal tuple, the same one for all images."""
+    return conversions
+
+
 def _item(fields: list[Any]) -> tuple[ImageRecord, PackedSize] | BadFile:
     """Return the item that :func:`_fields` got."""
     if isinstance(fields[0], str):
         path, reason, label, state = fields
         return BadFile(path, reason, label, None if state is None else FileState(*state))
     sample, state, group, width, height, conversions, used, value, size = fields
+    path, label, split = sample
     record = ImageRecord(
-        sample=Sample(*sample),
+        sample=Sample(path, intern(label), split and intern(split)),
         state=FileState(*state),
         group=group,
         width=width,
         height=height,
-        conversions=tuple(conversions),
+        conversions=_shared(tuple(conversions)),
         used=None if used is None else UsedRange(*used),
         hash=value,
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import PIL
 
 from thaw.data.decoding_budget import share_budget, state_of_processes
-from thaw.ingest.packing_journal import Journal
 from thaw.ingest.part_packing import IMAGES_PER_PART, Part, checked_part, pack_part
 from thaw.ingest.part_slots import Slots, written_part
 from thaw.ingest.reading import allowed_of
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
     from thaw.data.decoding_budget import BudgetState
     from thaw.data.pack_writer import PackWriter
     from thaw.ingest.listing import Listing, Sample
+    from thaw.ingest.packing_journal import Journal
     from thaw.ingest.part_packing import PackedPart
 
     Item = TypeVar("Item")
     Result = TypeVar("Result")
 
-JOURNAL = "journal.jsonl"
 PARTIAL = "images.part"
 _PENDING_PER_CORE = 2  # parts that wait for the writer: bounds the memory
 _LARGEST_SLOT = 8 << 20  # bytes
@@ -45,17 +44,17 @@ _FEW = 256  # images for which processes are not worth their start
 
 
 def packed_parts(
-    config: Prepare, found: Listing, store: PackWriter, scratch: Path
+    config: Prepare, found: Listing, store: PackWriter, journal: Journal
 ) -> Iterator[PackedPart]:
     """Append the images of ``found`` to ``store``, and yield the parts in order.
 
-    ``scratch`` is the folder of the journal and of parts that wait. Parts in the journal whose
-    files have not changed are kept, up to the first one that cannot be.
+    Parts in ``journal`` whose files have not changed are kept, up to the first one that cannot be;
+    the others are added to it. Large parts wait in its folder.
 
     Raises:
         ThawError: a file cannot be written, or a process was killed.
     """
-    journal = Journal(scratch / JOURNAL, packing_key(config, found))
+    scratch = journal.path.parent
     kept = 0
     for part in _checked(config, found, journal):
         if part is None or not store.keep(part.sizes):

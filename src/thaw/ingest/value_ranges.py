@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from thaw.data.pixel_range import value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from thaw.ingest.reading import ImageRecord
 
 _MOST_NAMED = 20  # files named in the report
 
 
-def summarize(records: Sequence[ImageRecord]) -> dict[str, Any] | None:
+def summarize(records: Iterable[ImageRecord]) -> dict[str, Any] | None:
     """Return the values in images of more than 8 bits per sample; None if there is no such image.
 
     ``slivers`` is the number of images that use less than a quarter of the range which becomes

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from thaw.config import output_folders, overlaps
@@ -33,11 +35,11 @@ from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from thaw.config.data_sections import Prepare
     from thaw.ingest.listing import Listing
-    from thaw.ingest.reading import ImageRecord
+    from thaw.ingest.packing_journal import RecordFile
 
 
 SECTIONS = ("seed", "data", "prepare")
@@ -55,27 +57,56 @@ def run(
     Raises:
         ProblemsError: the data cannot be used; one line per problem.
     """
-    states = None if scratch is None else scratch / file_states.FILE
-    earlier = {} if states is None else file_states.read(states, found.root)
-    packing = None if scratch is None else scratch / PACKING
-    packed = pack(params.prepare, found, folder, earlier, packing)
+    if scratch is None:
+        with TemporaryDirectory(prefix=".packing-", dir=folder) as temporary:
+            return _run(params, found, folder, Path(temporary), None)
+    return _run(params, found, folder, scratch / PACKING, scratch / file_states.FILE)
+
+
+def _run(
+    params: Params, found: Listing, folder: Path, packing: Path, states: Path | None
+) -> dict[str, Any]:
+    packed = pack(params.prepare, found, folder, packing, states)
     records, bad = packed.records, packed.bad_files
     labels = [record.sample.label for record in records]
+    groups = [record.group for record in records]
     problems = [*packed.problems, *class_problems(found)]
     problems += quarantine.bad_file_problems(params.data, found, bad, labels)
     if params.prepare.on_similar_labels == "error":
         problems += similarity_problems(found)
-    groups = [record.group for record in records]
-    near = _near(params.prepare, records)
-    splits, split_faults = _split(params, records, near or groups)
+    near = _near(params.prepare, records, groups)
+    given = [record.sample.split for record in records]
+    splits, split_faults = _split(params, labels, given, near or groups)
     problems += split_faults
     if problems:
-        if packing is not None:
-            keep_for_next_run(folder, packing)
+        keep_for_next_run(folder, packing)
         remedy = quarantine.remedy(params.data) if bad else ""
         raise ProblemsError("the data cannot be used", problems, remedy)
-    rows = [
-        Row(
+    left_out = [LeftOut(shown_path(each.path), shown_path(each.label), each.reason) for each in bad]
+    manifest.write(_rows(records, splits), folder, left_out)
+    if states is not None:
+        file_states.write(packed.states, states, found.root)
+    integrity.seal(folder / SETTINGS, [manifest.FILE, INDEX])
+    conversions = [record.conversions for record in records]
+    content = report.summarize(
+        manifest.read(folder), groups, conversions, found.ignored, near, packed.dropped
+    )
+    ranges = value_ranges.summarize(records)
+    remove_scratch(packing)
+    return {
+        **content,
+        "changed_without_time": packed.changed,
+        "left_out": quarantine.summarize(found, bad),
+        "pack": pack_size.summarize(PackedStore(folder)),
+        "value_ranges": ranges,
+        "notes": source_notes(found, params.prepare),
+    }
+
+
+def _rows(records: RecordFile, splits: list[str]) -> Iterator[Row]:
+    """Yield the rows of the manifest."""
+    for number, (record, split_name) in enumerate(zip(records, splits, strict=True)):
+        yield Row(
             id=number,
             path=record.sample.path,
             digest=record.digest,
@@ -84,43 +115,19 @@ def run(
             width=record.width,
             height=record.height,
         )
-        for number, (record, split_name) in enumerate(zip(records, splits, strict=True))
-    ]
-    left_out = [LeftOut(shown_path(each.path), shown_path(each.label), each.reason) for each in bad]
-    manifest.write(rows, folder, left_out)
-    if states is not None:
-        file_states.write(packed.states, states, found.root)
-    integrity.seal(folder / SETTINGS, [manifest.FILE, INDEX])
-    if packing is not None:
-        remove_scratch(packing)
-    conversions = [record.conversions for record in records]
-    content = report.summarize(
-        manifest.read(folder), groups, conversions, found.ignored, near, packed.dropped
-    )
-    return {
-        **content,
-        "changed_without_time": packed.changed,
-        "left_out": quarantine.summarize(found, bad),
-        "pack": pack_size.summarize(PackedStore(folder)),
-        "value_ranges": value_ranges.summarize(records),
-        "notes": source_notes(found, params.prepare),
-    }
 
 
-def _near(config: Prepare, records: list[ImageRecord]) -> list[str] | None:
+def _near(config: Prepare, records: RecordFile, groups: list[str]) -> list[str] | None:
     """Return the group of near-duplicates of each image; None if they are not searched for."""
     if not config.near_duplicates:
         return None
-    groups = [record.group for record in records]
     return near_groups(groups, [record.hash for record in records], config.near_duplicates)
 
 
 def _split(
-    params: Params, records: list[ImageRecord], groups: list[str]
+    params: Params, labels: list[str], given: list[str | None], groups: list[str]
 ) -> tuple[list[str], list[str]]:
     """Return the split of each image, given by the source or drawn, and problems."""
-    labels = [record.sample.label for record in records]
-    given = [record.sample.split for record in records]
     if any(given):
         named = [name or TRAIN for name in given]
         splits = fill_splits(labels, groups, named, params.prepare, params.seed)

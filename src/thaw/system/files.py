@@ -16,6 +16,7 @@ from thaw.errors import ThawError
 from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -37,11 +38,17 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         ThawError: the disk is full or read-only. The old file is not changed.
     """
+    write_parts(path, [content], f"{len(content):,} bytes")
+
+
+def write_parts(path: Path, parts: Iterable[bytes], what: str = "the file") -> None:
+    """Write ``parts`` one after the other; see :func:`write_whole`. A message names ``what``."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as stream:
-            stream.write(content)
+            for content in parts:
+                stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
@@ -49,7 +56,7 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):  # unlink fails as well on a read-only disk
             part.unlink(missing_ok=True)
-        raise ThawError(write_failure(path, error, f"{len(content):,} bytes")) from error
+        raise ThawError(write_failure(path, error, what)) from error
 
 
 def write_json(path: Path, content: object) -> None:
