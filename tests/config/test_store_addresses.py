@@ -74,3 +74,25 @@ def test_the_variable_of_mlflow_is_named_where_the_address_is_from_there(
         refuse_unusable_stores(Params())
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     refuse_unusable_stores(Params())
+
+
+@pytest.mark.parametrize("address", ["", "shared/heads", "/mnt/heads", "s3://bucket", "gs://b/"])
+def test_a_folder_or_a_bucket_can_hold_heads(address: str) -> None:
+    refuse_unusable_stores(Params.model_validate({"search": {"artifacts": address}}))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["s3://", "s3://bucket/folder", "ftp://host", "http://[::1", "file:///tmp", "a://b?c"],
+)
+def test_another_address_of_heads_is_refused(address: str) -> None:
+    with pytest.raises(ThawError, match=r"search\.artifacts: .* is no (bucket|address)"):
+        refuse_unusable_stores(Params.model_validate({"search": {"artifacts": address}}))
+
+
+def test_a_file_is_no_store_of_heads(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ThawError, match="is a file: name a folder"):
+        refuse_unusable_stores(
+            Params.model_validate({"search": {"artifacts": str(tmp_path / "file")}})
+        )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.services.servers import Servers
 
 STUDIES = "studies"
+HEADS = "heads"  # a bucket
 _ENDED = "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')"
 _TIMEOUT = 600  # seconds until the next trial has ended
 KILL, RESTART = "kill", "restart"
@@ -44,8 +45,10 @@ def run_shaken(
 
     ``events`` happen at equal distances: ``KILL`` kills a worker, ``RESTART`` restarts the server.
     """
+    servers.store.create_bucket(HEADS)
     project.set(
         search__storage=servers.database.create_database(STUDIES),
+        search__artifacts=f"s3://{HEADS}",
         search__confirm_seeds=0,
         search__pruner="none",
     )

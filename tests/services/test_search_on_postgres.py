@@ -6,7 +6,8 @@ import pytest
 
 from tests.services import colleague
 from tests.services.secret_search import places_of_secrets
-from tests.services.shaken_search import KILL, RESTART, STUDIES, run_shaken
+from tests.services.shaken_search import HEADS, KILL, RESTART, STUDIES, run_shaken
+from thaw.search.trained_heads import FOLDER, load_head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,4 +27,8 @@ def test_a_search_survives_a_restart_of_the_database_and_two_killed_workers(
     assert counts.complete == _TRIALS
     assert counts.counted == _TRIALS, "each trial counts once"
     assert counts.repeats >= 1, "the trial of a killed worker is tried again"
+    uploaded = [servers.store.read(HEADS, key) for key in servers.store.keys(HEADS)]
+    heads = list((project.folder / FOLDER).glob("*.safetensors"))
+    assert all(load_head(head) for head in heads)
+    assert {head.read_bytes() for head in heads} == set(uploaded), "each head is on the store"
     assert places_of_secrets(servers, [project], [STUDIES]) == []

@@ -99,6 +99,7 @@ def outputs_of(params: Params) -> list[Output]:
         *(Output(folder, "DVC") for folder in written_folders()),
         *_local_store(params.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", ""), "MLflow"),
         *_local_store(params.search.storage, "`thaw search`"),
+        *_local_store(params.search.artifacts, "`thaw search`"),
     ]
 
 

@@ -68,3 +68,8 @@ class Search(Section):
         'Database of the study: "" is sqlite in mlruns/; postgresql://... or mysql://... can be '
         "shared by several machines.",
     )
+    artifacts: OptionalText = parameter(
+        "",
+        "Store on which the workers of several machines share trained heads: a folder that all of "
+        'them see, s3://BUCKET or gs://BUCKET; "" shares none.',
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,12 +12,11 @@ from thaw.errors import ThawError
 from thaw.system.sqlite_addresses import is_sqlite, path_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.config.params import Params
 
 _HEADER = b"SQLite format 3\0"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_BUCKETS = ("s3", "gs")
 _SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")
 
 
@@ -35,6 +35,7 @@ def refuse_unusable_stores(params: Params) -> None:
     found = {
         name: address_problem(tracking, (*_DATABASES, *_SERVERS), allows_folder=allows_folder),
         "search.storage": address_problem(params.search.storage, _DATABASES),
+        "search.artifacts": _artifacts_problem(params.search.artifacts),
     }
     if lines := [f"{PARAMS_FILE}: {key}: {problem}" for key, problem in found.items() if problem]:
         raise ThawError("\n".join(lines))
@@ -62,6 +63,20 @@ def address_problem(
         return f"{_short(address)} is no address of {', '.join(schemes)}: write sqlite:///FILE.db"
     if scheme == "sqlite" or (scheme != "uc" and "databricks" not in scheme and not parts.netloc):
         return f"{_short(address)} names no host or file: write {scheme}:///... or {scheme}://HOST"
+    return None
+
+
+def _artifacts_problem(address: str) -> str | None:
+    """Return why ``address`` cannot be a store of heads, or None; "" is none and can."""
+    if "://" not in address:
+        path = Path(address)
+        return f"{_short(address)} is a file: name a folder" if path.is_file() else None
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        return f"{_short(address)} is no address: {error}"
+    if parts.scheme not in _BUCKETS or not parts.netloc or parts.path.strip("/") or parts.query:
+        return f"{_short(address)} is no bucket: write s3://BUCKET, gs://BUCKET or a folder"
     return None
 
 

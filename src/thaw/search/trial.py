@@ -84,9 +84,13 @@ def run(
 def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> None:
     """Give ``classifier`` the head that the head warm-up trains.
 
-    An earlier trial with the same settings may have trained and saved it.
+    An earlier trial with the same settings may have trained and saved it, here or on a machine that
+    shares its heads.
     """
     path = shared.head_path(context.params)
+    if shared.shared_heads:
+        shared.shared_heads.fetch(path)
+    context.runtime.wait()
     state = load_head(path)
     if context.runtime.all_agree(state is not None):
         assert state is not None
@@ -95,6 +99,8 @@ def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> N
     warmup_head.run(context, classifier, shared.preprocessing(context.params), Observer())
     if context.runtime.is_main:
         save_head(path, classifier.head)
+        if shared.shared_heads:
+            shared.shared_heads.publish(path)
 
 
 def _metrics(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from thaw.context import Context, Phase
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
+    from thaw.search.shared_heads import SharedHeads
     from thaw.training.phase_inputs import PhaseInputs
 
 
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 class TrialContext:
     """The shared state of the trials of one worker; see :meth:`context_of`.
 
-    ``project`` is the context of the parameters with which the search starts.
+    ``project`` is the context of the parameters with which the search starts. ``shared_heads`` is
+    set in the main process of a worker whose study keeps heads on a shared store.
     """
 
     project: Context
     backbones: Backbones
     shared_inputs: SharedInputs = field(default_factory=SharedInputs)
+    shared_heads: SharedHeads | None = None
 
     def preprocessing(self, params: Params) -> Preprocessing:
         """Return the preprocessing of the backbone of ``params``."""

@@ -29,6 +29,7 @@ from thaw.search import attempt, confirmation, outages, storage, study, trial, t
 from thaw.search.epoch_reporter import EpochReporter
 from thaw.search.outages import StorageAwayError
 from thaw.search.rank_messages import broadcast
+from thaw.search.shared_heads import shared_heads
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial_context import open_trial_context
 from thaw.system.console import say
@@ -65,8 +66,10 @@ class Worker:
         ``number`` is that of this worker.
         """
         main = study.open_study(self.definition, self.storage, name, number)
-        self._work_on(main, trials)
         search = self.definition.params.search
+        if self._runtime.is_main:
+            self.shared.shared_heads = shared_heads(search.artifacts, main, self.storage)
+        self._work_on(main, trials)
         if search.confirm_seeds and not search.latency:
             self._runtime.wait()
             again = confirmation.open_confirmation(main, self.definition, self.storage)

@@ -1,0 +1,158 @@
+"""Heads of a study on a store that several machines share, through Optuna's artifacts.
+
+Workers of one study on several machines train each head once: the first one uploads it, and lists
+it in the study under the name of its file; the others download it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from optuna.artifacts import (
+    Backoff,
+    Boto3ArtifactStore,
+    FileSystemArtifactStore,
+    GCSArtifactStore,
+    download_artifact,
+    get_all_artifact_meta,
+    upload_artifact,
+)
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.exceptions import StorageInternalError
+
+from thaw.errors import ThawError
+from thaw.search.trained_heads import load_head
+from thaw.system.console import warn
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+
+_ATTEMPTS = 3  # to read or write an object, with a growing wait between them
+
+
+@dataclass
+class SharedHeads:
+    """The heads of ``study``, whose files are in ``store``.
+
+    A store that does not answer costs time and no trial: the head is trained here, and one warning
+    is written.
+    """
+
+    study: Study
+    storage: BaseStorage
+    store: Any
+    _is_warned: bool = field(default=False, init=False)
+
+    def fetch(self, path: Path) -> bool:
+        """Download the head with the name of ``path``, if another worker has uploaded it.
+
+        Return whether a whole one is at ``path`` then. An existing file is left as it is.
+
+        Raises:
+            ThawError: the database of the studies is away.
+            StorageInternalError: it raised an error.
+        """
+        if path.exists():
+            return True
+        try:
+            return any(self._download(found, path) for found in self._artifacts(path.name))
+        except (ThawError, StorageInternalError):  # of the database of the studies
+            raise
+        except Exception as error:  # whatever the client of the store raises
+            self._warn(f"cannot read {path.name}", error)
+            return False
+
+    def publish(self, path: Path) -> None:
+        """Upload the head in the file ``path``, unless another worker has uploaded it meanwhile.
+
+        Raises:
+            ThawError: the database of the studies is away.
+            StorageInternalError: it raised an error.
+        """
+        try:
+            if not self._artifacts(path.name):
+                upload_artifact(
+                    artifact_store=self.store,
+                    file_path=str(path),
+                    study_or_trial=self.study,
+                    storage=self.storage,
+                )
+        except (ThawError, StorageInternalError):  # of the database of the studies
+            raise
+        except Exception as error:  # whatever the client of the store raises
+            self._warn(f"cannot write {path.name}", error)
+
+    def _artifacts(self, name: str) -> list[str]:
+        """Return the identifiers of the uploaded files called ``name``."""
+        listed = get_all_artifact_meta(self.study, storage=self.storage)
+        return [one.artifact_id for one in listed if one.filename == name]
+
+    def _download(self, artifact: str, path: Path) -> bool:
+        """Download ``artifact`` to ``path``; return False if it is missing or damaged."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            download_artifact(
+                artifact_store=self.store, artifact_id=artifact, file_path=str(partial)
+            )
+            if load_head(partial) is None:
+                return False
+            partial.replace(path)
+        except ArtifactNotFound:  # listed by a worker that was killed before it uploaded
+            return False
+        finally:
+            partial.unlink(missing_ok=True)
+        return True
+
+    def _warn(self, what: str, error: Exception) -> None:
+        if not self._is_warned:
+            self._is_warned = True
+            warn(f"search.artifacts: {what}: {error}; heads are trained on this machine")
+
+
+def shared_heads(address: str, study: Study, storage: BaseStorage) -> SharedHeads | None:
+    """Return the heads of ``study`` at ``address``, the parameter ``search.artifacts``.
+
+    None if it is empty.
+
+    Raises:
+        ThawError: the client package of the store is not installed, or its settings are incomplete.
+    """
+    if not address:
+        return None
+    backend = _opened(address)
+    if not isinstance(backend, FileSystemArtifactStore):
+        backend = Backoff(backend, max_retries=_ATTEMPTS)
+    return SharedHeads(study, storage, backend)
+
+
+def _opened(address: str) -> Any:
+    parts = urlsplit(address)
+    try:
+        match parts.scheme:
+            case "s3":
+                return Boto3ArtifactStore(parts.netloc, _s3_client())
+            case "gs":
+                return GCSArtifactStore(parts.netloc)
+    except ImportError as error:
+        package = "thaw-vision[servers]" if parts.scheme == "s3" else "google-cloud-storage"
+        raise ThawError(
+            f"search.artifacts: {address} needs a package: pip install '{package}'"
+        ) from error
+    except Exception as error:  # whatever the client of the store raises: no region, no credentials
+        raise ThawError(f"search.artifacts: {address} cannot be opened: {error}") from error
+    folder = Path(address)
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(base_path=folder)
+
+
+def _s3_client() -> Any:
+    import boto3  # an optional package
+
+    # MLflow's variable serves as well as the one that boto3 reads itself.
+    return boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL"))
