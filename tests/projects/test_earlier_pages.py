@@ -16,19 +16,19 @@ def test_a_result_without_a_page_gets_one_that_names_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert earlier_pages.missing_page() is None  # no result
+    assert earlier_pages.missing_pages() == []  # no result
     registered = {"run_id": "1", "name": "flowers", "version": 4, "alias": "champion"}
     write_json(REPORTS / "evaluate" / "registered.json", registered)
     write_json(REPORTS / "evaluate" / "metrics.json", {"test": {"accuracy": 1.0}})
-    path = earlier_pages.missing_page()
-    assert path is not None
-    earlier_pages.write_missing_page()
+    path, card = earlier_pages.missing_pages()
+    earlier_pages.write_missing_pages()
     page = path.read_text()
     assert "flowers version 4" in page
     assert "<code>dvc repro -f evaluate</code>" in page
-    assert earlier_pages.missing_page() is None
+    assert card.read_text().startswith("# flowers version 4")
+    assert earlier_pages.missing_pages() == []
     path.write_text("my page")
-    earlier_pages.write_missing_page()
+    earlier_pages.write_missing_pages()
     assert path.read_text() == "my page"
 
 
@@ -38,5 +38,5 @@ def test_a_damaged_result_gets_a_page_too(tmp_path: Path, monkeypatch: pytest.Mo
         path = REPORTS / "evaluate" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{")
-    earlier_pages.write_missing_page()
+    earlier_pages.write_missing_pages()
     assert "dvc repro -f evaluate" in (REPORTS / "index.html").read_text()

@@ -11,6 +11,7 @@ from tests.stages import small
 from thaw.context import Context
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
+from thaw.evaluation.page.subject import Documents
 from thaw.model import directory
 from thaw.model.spec import Parent
 from thaw.stages import evaluate
@@ -42,10 +43,11 @@ def params(uri: str) -> Params:
     return settings.PARAMS.model_copy(update={"tracking": tracking})
 
 
-def write_page(registration: Registration) -> Path:
-    path = Path("page.html")
-    path.write_text(f"{registration.name} {registration.version}")
-    return path
+def write_documents(registration: Registration) -> Documents:
+    page, card = Path("page.html"), Path("MODEL_CARD.md")
+    page.write_text(f"{registration.name} {registration.version}")
+    card.write_text("card")
+    return Documents(page, card, f"[report]({registration.report})")
 
 
 def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
@@ -60,14 +62,17 @@ def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
     result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
     remedy = r"(?s)Connection refused.*only the registration is missing: `dvc repro` repeats"
     with pytest.raises(ThawError, match=remedy):
-        record(params("http://127.0.0.1:9"), result, spec, data, evaluate.MODEL, write_page)
+        record(params("http://127.0.0.1:9"), result, spec, data, evaluate.MODEL, write_documents)
     tracking = params(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    record(tracking, result, spec, data, evaluate.MODEL, write_page)
+    record(tracking, result, spec, data, evaluate.MODEL, write_documents)
     registered = json.loads((project_paths.REPORTS / "evaluate/registered.json").read_text())
     assert (registered["version"], registered["alias"]) == (1, "champion")
-    client, _ = connect(tracking.tracking)
-    logged = client.download_artifacts(registered["run_id"], "report.html")
-    assert Path(logged).read_text() == "classifier 1"
+    client, experiment = connect(tracking.tracking)
+    run_id = registered["run_id"]
+    for name, text in (("report.html", "classifier 1"), ("MODEL_CARD.md", "card")):
+        assert Path(client.download_artifacts(run_id, name)).read_text() == text
+    address = f"#/experiments/{experiment}/runs/{run_id}/artifacts/report.html"
+    assert client.get_model_version("classifier", "1").description == f"[report]({address})"
 
 
 def test_a_run_that_makes_the_same_model_again_adds_no_version(
@@ -79,12 +84,12 @@ def test_a_run_that_makes_the_same_model_again_adds_no_version(
     spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
     result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
     chosen = params(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    record(chosen, result, spec, data, evaluate.MODEL, write_page)
+    record(chosen, result, spec, data, evaluate.MODEL, write_documents)
     # The model is the same; it was made from others, by other parameters.
     parents = [Parent(stage=stage, digest="b" * 64) for stage in TRAINING_STAGES[:-1]]
     spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
     other = chosen.model_copy(update={"seed": 77})
-    record(other, result, spec, data, evaluate.MODEL, write_page)
+    record(other, result, spec, data, evaluate.MODEL, write_documents)
     path = project_paths.REPORTS / "evaluate/registered.json"
     registered = json.loads(path.read_text())
     assert (registered["version"], registered["is_new"]) == (1, False)

@@ -7,7 +7,7 @@ import pytest
 from tests.evaluation.page import example
 from thaw.context import Context
 from thaw.stages import evaluate
-from thaw.stages.result_page import PAGE, page_of
+from thaw.stages.result_page import CARD, PAGE, documents_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +32,12 @@ def test_the_parameter_says_how_much_the_page_shows(
 ) -> None:
     subject = example.subject(folder, report)
     context = Context(subject.params, subject.data, subject.runtime)
-    write = page_of(context, subject.classifier, subject.spec, subject.result, evaluate.MODEL)
+    write = documents_of(context, subject.classifier, subject.spec, subject.result, evaluate.MODEL)
     assert not PAGE.exists()
-    page = write(example.REGISTRATION).read_text()
+    documents = write(example.REGISTRATION)
+    assert (documents.page, documents.card) == (PAGE, CARD)
+    assert "# flowers version 1" in CARD.read_text()
+    page = PAGE.read_text()
     assert "flowers" in page
     for part in parts:
         assert part in page

@@ -43,7 +43,7 @@ class Output:
 STAGE_OUTPUTS = (
     *(Output(MODELS / stage, f"the stage {stage}") for stage in TRAINING_STAGES),
     *(Output(REPORTS / stage, f"the stage {stage}") for stage in STAGES),
-    Output(REPORTS / "index.html", "the stage evaluate"),
+    *(Output(REPORTS / name, "the stage evaluate") for name in ("index.html", "MODEL_CARD.md")),
     Output(SCRATCH, "thaw"),
 )
 OUTPUTS = (

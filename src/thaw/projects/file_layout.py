@@ -59,9 +59,7 @@ def pending() -> list[Path]:
         found.append(_UNFREEZE_REPORT / CHOICES)
     if report := earlier_metrics.missing_report():
         found.append(report)
-    if page := earlier_pages.missing_page():
-        found.append(page)
-    return found
+    return found + earlier_pages.missing_pages()
 
 
 def convert() -> None:
@@ -91,7 +89,7 @@ def convert() -> None:
     if _lacks_training_choice():
         write_training({}, _UNFREEZE_REPORT)
     earlier_metrics.write_missing_report()
-    earlier_pages.write_missing_page()
+    earlier_pages.write_missing_pages()
 
 
 def _earlier_images() -> Path | None:

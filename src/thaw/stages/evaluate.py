@@ -17,7 +17,7 @@ from thaw.metrics.predictions import Predictions
 from thaw.model.calibration import CalibratedSoftmax
 from thaw.stages import earlier_models
 from thaw.stages.registration import record
-from thaw.stages.result_page import page_of
+from thaw.stages.result_page import documents_of
 from thaw.system import project_paths
 from thaw.system.csv_text import csv_text
 from thaw.system.files import write_json, write_whole
@@ -159,8 +159,8 @@ def main() -> None:
     if context.runtime.is_main:
         with only_process(project_paths.SCRATCH / "evaluate.lock", "the stage evaluate"):
             write(result, spec, context.data, folder)
-            write_page = page_of(context, classifier, spec, result, MODEL)
-            record(context.params, result, spec, context.data, MODEL, write_page)
+            write_documents = documents_of(context, classifier, spec, result, MODEL)
+            record(context.params, result, spec, context.data, MODEL, write_documents)
     context.runtime.wait()
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.config.result_sections import Tracking
     from thaw.data.prepared import Prepared
+    from thaw.evaluation.page.subject import Documents
     from thaw.evaluation.scores import Result
     from thaw.model.spec import ModelSpec
 
@@ -34,21 +35,23 @@ def record(
     spec: ModelSpec,
     data: Prepared,
     folder: Path,
-    write_page: Callable[[Registration], Path],
+    write_documents: Callable[[Registration], Documents],
 ) -> None:
     """Complete the MLflow run from the files, and register the model in ``folder``.
 
-    ``write_page`` writes the report page of the registered version.
+    ``write_documents`` writes the report page and the model card of the registered version.
 
     Raises:
         ThawError: the MLflow store does not answer, or fails; the message names what to do.
     """
-    from thaw.tracking.result_run import log_main_artifact
+    from thaw.registry.descriptions import describe
+    from thaw.tracking.result_run import log_documents
 
     with _registration_errors(params.tracking):
         registered = _register(params, result, spec, data, folder)
-        page = write_page(registered)
-        log_main_artifact(params.tracking, registered.run_id, page)
+        documents = write_documents(registered)
+        log_documents(params.tracking, registered.run_id, documents.page, documents.card)
+        describe(params.tracking, registered.name, registered.version, documents.description)
     content = {
         "run_id": registered.run_id,
         "name": registered.name,
@@ -88,7 +91,7 @@ def _register(
     """Return the version and the run, which is complete."""
     from thaw.registry.register import ModelRecord, register
     from thaw.registry.same_model import find_same
-    from thaw.tracking.result_run import wait_for_run
+    from thaw.tracking.result_run import report_address, wait_for_run
 
     digests = {parent.stage: parent.digest for parent in spec.parents}
     digests[TRAINING_STAGES[-1]] = spec.digest
@@ -111,7 +114,13 @@ def _register(
             with directory.only_files_of(folder, spec) as model:
                 found = register(name, model, facts, _example(result, data), keys)
     return Registration(
-        found.name, found.version, found.alias, tracked.run_id, tracked.key, found.is_new
+        found.name,
+        found.version,
+        found.alias,
+        tracked.run_id,
+        tracked.key,
+        found.is_new,
+        report_address(tracked.experiment_id, tracked.run_id),
     )
 
 

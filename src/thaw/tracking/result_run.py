@@ -178,8 +178,13 @@ class ResultRun:
             yield
 
 
-def log_main_artifact(tracking: Tracking, run_id: str, page: Path) -> None:
-    """Log the report page at the top of the run's artifacts, as ``report.html``."""
+def log_documents(tracking: Tracking, run_id: str, page: Path, card: Path) -> None:
+    """Log the report page and the model card at the top of the run's artifacts."""
     client, _ = connect(tracking)
-    text = page.read_text(encoding="utf-8")
-    client.log_text(run_id, text, MAIN_ARTIFACT)
+    for name, path in ((MAIN_ARTIFACT, page), (card.name, card)):
+        client.log_text(run_id, path.read_text(encoding="utf-8"), name)
+
+
+def report_address(experiment_id: str, run_id: str) -> str:
+    """Return the address of the report page in MLflow's pages, relative to their start."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{MAIN_ARTIFACT}"

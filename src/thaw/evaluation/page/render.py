@@ -32,25 +32,35 @@ def write_note(title: str, text: str, path: Path) -> None:
 
 def render(template: str, content: Mapping[str, Any]) -> str:
     """Return the HTML of ``template``; text in ``content`` is escaped."""
-    environment = Environment(
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            content=content,
+            drawn=without_images(content),
+            style=_file("page.css"),
+            scripts=[_file(name) for name in _SCRIPTS],
+        )
+    )
+
+
+def environment(*, autoescape: bool = True) -> Environment:
+    """Return what reads the templates of this package; those of Markdown escape by a filter."""
+    made = Environment(
         loader=PackageLoader("thaw.evaluation.page", "files"),
-        autoescape=True,
+        autoescape=autoescape,  # noqa: S701
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "percent": percent,
         "number": number,
         "commands": commands,
         "title_case": title_case,
     }
-    return environment.get_template(template).render(
-        content=content,
-        drawn=without_images(content),
-        style=_file("page.css"),
-        scripts=[_file(name) for name in _SCRIPTS],
-    )
+    return made
 
 
 def percent(share: float | None, digits: int = 1) -> str:

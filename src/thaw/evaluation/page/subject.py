@@ -55,7 +55,8 @@ class Subject:
 class Registration:
     """The registered version of a result, the alias that it has, and the result's run and key.
 
-    Unless ``is_new``, the version was registered before: it is the same model.
+    Unless ``is_new``, the version was registered before: it is the same model. ``report`` is the
+    address of the report page in MLflow, relative to its start page.
     """
 
     name: str
@@ -64,3 +65,13 @@ class Registration:
     run_id: str
     key: str
     is_new: bool = True
+    report: str = ""
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The report page, the model card, and the text that describes the version in the registry."""
+
+    page: Path
+    card: Path
+    description: str

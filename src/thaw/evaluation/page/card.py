@@ -1,0 +1,66 @@
+"""The model card of a result: Markdown for the registry, and the format of Hugging Face.
+
+Source: Mitchell et al. 2019, "Model Cards for Model Reporting".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from thaw.evaluation.page.render import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CARD = "MODEL_CARD.md"
+_MOST_WEAK = 3  # classes that are named because their recall is low
+_LOW = 0.9  # recall
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+_TASK = "image-classification"
+
+
+def description(content: Mapping[str, Any], report: str = "") -> str:
+    """Return the card in Markdown; ``report`` is the address of the report page, "" without one."""
+    made = environment(autoescape=False)
+    made.filters["md"] = plain
+    rows = [row for row in content["test"]["rows"] if row["support"] and row["recall"] < _LOW]
+    text = made.get_template("card.md.jinja").render(
+        content=content,
+        report=report,
+        worst=sorted(rows, key=lambda row: float(row["recall"]))[:_MOST_WEAK],
+        ece=next(row["value"] for row in content["scores"] if row["name"] == "ece"),
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def model_card(content: Mapping[str, Any]) -> str:
+    """Return the card with the metadata that the Hugging Face hub reads."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    results = [
+        EvalResult(
+            task_type=_TASK,
+            dataset_type="imagefolder",
+            dataset_name=f"{content['name']} test split",
+            dataset_split="test",
+            metric_type=row["name"],
+            metric_name=row["label"],
+            metric_value=round(row["value"], 6),
+        )
+        for row in content["scores"]
+    ]
+    data = ModelCardData(
+        library_name="thaw",
+        pipeline_tag=_TASK,
+        tags=["thaw", "transfer-learning", _TASK],
+        metrics=[row["name"] for row in content["scores"]],
+        model_name=f"{content['name']} version {content['version']}",
+        eval_results=results,
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n{description(content)}"
+
+
+def plain(text: str) -> str:
+    """Return the text so that Markdown shows its characters, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from huggingface_hub import ModelCard
+
+from tests.evaluation.page import example
+from thaw.evaluation.page.card import description, model_card, plain
+from thaw.evaluation.page.content import complete, measure
+
+if TYPE_CHECKING:
+    from thaw.evaluation.page.subject import Subject
+
+
+@pytest.fixture(scope="module")
+def content(project: Subject) -> dict[str, Any]:
+    return complete(measure(project), project, example.REGISTRATION)
+
+
+def test_the_hub_reads_the_scores_of_the_card(content: dict[str, Any]) -> None:
+    card = ModelCard(model_card(content))
+    data: Any = card.data
+    assert data.pipeline_tag == "image-classification"
+    assert data.model_name == "flowers version 1"
+    found = {result.metric_type: result.metric_value for result in data.eval_results}
+    expected = {row["name"]: round(row["value"], 6) for row in content["scores"]}
+    assert found == expected
+    assert card.text.lstrip().startswith("# flowers version 1")
+
+
+def test_the_description_has_scores_limits_data_and_the_address_of_the_report(
+    content: dict[str, Any],
+) -> None:
+    text = description(content, "#/experiments/1/runs/2/artifacts/report.html")
+    accuracy = content["scores"][0]
+    assert f"| accuracy | **{accuracy['value']:.4f}** | {accuracy['low']:.4f} to" in text
+    for part in ("## Limits", "30 images: 15 for training", "](#/experiments/1", "dvc.lock digest"):
+        assert part in text
+    worst = min(content["test"]["rows"], key=lambda row: row["recall"])
+    assert f"Class {worst['class']}: {worst['hits']} of {worst['support']}" in text
+    assert "\n\n\n" not in text
+    assert not text.startswith("---")
+
+
+def test_names_are_no_markdown(content: dict[str, Any]) -> None:
+    text = description({**content, "classes": ["a|b", "<script>", "_c_"]})
+    assert r"a\|b, \<script\>, \_c\_" in text
+    assert plain("two\nlines") == "two lines"
