@@ -1,6 +1,7 @@
 """The processes and devices of a stage, and running a network over a whole source on them.
 
-Only it, ``sharding_plugin`` and ``thaw.system.accelerate_launcher`` know Accelerate.
+Only it, ``accelerator``, ``sharding_plugin`` and ``thaw.system.accelerate_launcher`` know
+Accelerate.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
@@ -23,15 +23,17 @@ from thaw.errors import ThawError
 from thaw.system.console import progress
 from thaw.system.devices import as_tensors_name_it
 from thaw.system.process_group import process_group, refuse_more_than_gpus
+from thaw.training.accelerator import new_accelerator
 from thaw.training.divided_tensors import divide
 from thaw.training.out_of_memory import shortage_in_scoring
 from thaw.training.precision import Precision, choose_precision, use_precision
-from thaw.training.sharding_plugin import refuse_without_sharding, sharding_plugin
+from thaw.training.sharding_plugin import refuse_without_sharding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
+    from accelerate import Accelerator
     from numpy.typing import NDArray
 
     from thaw.config.process_sections import Launch, Resources
@@ -174,10 +176,8 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
     group = process_group(launch)
     if has_gpu:
         refuse_more_than_gpus(group)
-    # Precision is thaw's own: what a configuration file or a variable says does not count.
     shards = launch.shard == "on"
-    plugin = sharding_plugin() if shards and has_gpu else None
-    accelerator = Accelerator(cpu=not has_gpu, mixed_precision="no", fsdp_plugin=plugin)
+    accelerator = new_accelerator(has_gpu=has_gpu, shards=shards)
     wanted = group.processes
     if accelerator.num_processes != wanted:
         raise ThawError(
