@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.advice.project import PREPARED
 from thaw.advice.measured_advice import MeasuredAdvice, measured_advice
+from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.head_choice import HeadChoice
 from thaw.advice.tournament.training_choice import TrainingChoice
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import auto_keys, with_values
 from thaw.config.params import Params
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRAINED = {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 7}
 
@@ -59,6 +57,15 @@ def test_all_values_are_compared_also_where_params_yaml_gives_them(project: Path
     assert found is not None
     assert {row.image_size for row in found.head.rows} == {64}  # params.yaml says 32
     assert auto_keys(with_values(load(Params), found.values)) == []
+
+
+def test_after_the_deadline_nothing_more_is_compared_and_nothing_is_stored(project: Path) -> None:
+    found = measured_advice(PREPARED, deadline=Deadline(0.0))
+    assert found is not None
+    assert found.is_shortened
+    assert (len(found.head.rows), len(found.training.rows)) == (1, 1)
+    assert found.training.name == "head alone"
+    assert not list(Path(".thaw").glob("choices/*"))
 
 
 def test_new_weights_have_nothing_to_compare(project: Path) -> None:

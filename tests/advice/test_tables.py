@@ -58,6 +58,13 @@ def test_a_second_advice_compares_nothing_and_is_the_same(
     assert sum(row["chosen"] for row in first["trainings"]) == 1
 
 
+def test_an_advice_that_time_has_shortened_says_so(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "The time was over" in thaw(capsys, "advise", "--minutes", "0")
+    assert "The time was over" not in thaw(capsys, "advise", "--minutes", "100")
+
+
 def test_training_is_recommended_for_a_backbone_without_pretrained_weights(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thaw.advice.recommendation import ROBUST_AUGMENTATION
 from thaw.advice.tournament.augmentation_choice import choose_augmentation
 from thaw.advice.tournament.choice_files import FittedHead
+from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.head_choice import KEYS, choose_head
 from thaw.advice.tournament.start_head import SMALL_STRENGTH, starts_small
 from thaw.advice.tournament.training_choice import choose_training
@@ -37,11 +38,15 @@ _FREE = ("depth", "blocks", "lr", "batch_norm", "epochs", "gradual_epochs")
 
 @dataclass(frozen=True)
 class MeasuredAdvice:
-    """The chosen head and training, each with its leaderboard, and the values of ``augment``."""
+    """The chosen head and training, each with its leaderboard, and the values of ``augment``.
+
+    If it ``is_shortened``, a deadline left candidates out.
+    """
 
     head: HeadChoice
     training: TrainingChoice
     augmentation: dict[str, float]
+    is_shortened: bool = False
 
     @property
     def values(self) -> dict[str, Any]:
@@ -91,29 +96,37 @@ class MeasuredAdvice:
         }
 
 
-def measured_advice(prepared: Path, device: torch.device | None = None) -> MeasuredAdvice | None:
+def measured_advice(
+    prepared: Path, device: torch.device | None = None, deadline: Deadline | None = None
+) -> MeasuredAdvice | None:
     """Compare heads and trainings for the prepared data; values of ``params.yaml`` do not bind.
 
-    What the stages have compared is not compared again. None if there is nothing to compare:
-    new weights, or too few images.
+    What the stages have compared is not compared again, and after the ``deadline`` nothing is. None
+    if there is nothing to compare: new weights, or too few images.
     """
+    deadline = deadline or Deadline()
     params = load(Params)
     free = {**dict.fromkeys(KEYS, AUTO), "head.hidden": [], "warmup_head.strength": AUTO}
     free |= dict.fromkeys(("augment.crop", "augment.flip"), AUTO)
     free |= {f"unfreeze.{key}": getattr(Params().unfreeze, key) for key in _FREE}
     context = open_context(with_values(params, free), prepared, single_process=True, device=device)
     parent = parent_of(params)
-    choice = choose_head(context, parent)
+    choice = choose_head(context, parent, deadline)
     if not choice.rows:
         return None
     chosen = with_values(context.params, choice.values)
     head = FittedHead.of(choice, chosen)
     classifier, spec = begin(chosen, chosen.head, context.data, parent)
-    return _of_model(replace(context, params=chosen), (classifier, spec), choice, head)
+    start = classifier, spec
+    return _of_model(replace(context, params=chosen), start, choice, head, deadline)
 
 
 def _of_model(
-    context: Context, start: tuple[Classifier, ModelSpec], choice: HeadChoice, head: FittedHead
+    context: Context,
+    start: tuple[Classifier, ModelSpec],
+    choice: HeadChoice,
+    head: FittedHead,
+    deadline: Deadline,
 ) -> MeasuredAdvice:
     """Fit the chosen head to the training images of ``start``; choose augmentation and training."""
     classifier, spec = start
@@ -122,8 +135,8 @@ def _of_model(
         context, classifier, spec.preprocessing, validation_differs=head.validation_differs
     )
     context = replace(context, params=with_values(context.params, augmentation))
-    training = choose_training(context, classifier, spec, head)
-    return MeasuredAdvice(choice, training, augmentation)
+    training = choose_training(context, classifier, spec, head, deadline)
+    return MeasuredAdvice(choice, training, augmentation, deadline.has_shortened)
 
 
 def _fit_head(

@@ -11,6 +11,7 @@ from thaw.advice.leaderboard_tables import head_table, training_table
 from thaw.advice.measured_advice import measured_advice
 from thaw.advice.measuring import measure_project
 from thaw.advice.recommendation import recommend
+from thaw.advice.tournament.deadline import Deadline
 from thaw.config.editing import write_values
 from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.params import Params
@@ -40,13 +41,19 @@ def show_probe(prepared: Path, picture: Path, device: torch.device | None = None
 
 
 def show_advice(
-    prepared: Path, device: torch.device | None = None, *, apply: bool, as_json: bool = False
+    prepared: Path,
+    device: torch.device | None = None,
+    *,
+    apply: bool,
+    as_json: bool = False,
+    minutes: float | None = None,
 ) -> None:
     """Print the advice; with ``apply``, write its values into ``params.yaml``.
 
-    It is what comparisons choose, or a recommendation where there is nothing to compare.
+    It is what comparisons choose, or a recommendation where there is nothing to compare. No
+    comparison begins after ``minutes``.
     """
-    advice = measured_advice(prepared, device)
+    advice = measured_advice(prepared, device, Deadline(minutes))
     values = _recommended(prepared, device, as_json=as_json) if advice is None else advice.values
     if as_json:
         content = {"values": values} if advice is None else advice.as_json()
@@ -72,6 +79,11 @@ def _print_advice(advice: MeasuredAdvice) -> None:
         _console.print(
             "Validation images look different from training images: heads and trainings are judged "
             "on validation images alone.",
+            soft_wrap=True,
+        )
+    if advice.is_shortened:
+        _console.print(
+            "The time was over before everything was compared: the stages compare more.",
             soft_wrap=True,
         )
     _console.print(f"[bold]{advice.training.name}[/bold]", highlight=False, soft_wrap=True)

@@ -46,6 +46,10 @@ def advise(
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print values and leaderboards.")] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Begin no comparison after that time; default: compare all."),
+    ] = None,
     device: _Device = "auto",
 ) -> None:
     """Compare inputs, heads and trainings on this data, and recommend the best ones."""
@@ -58,7 +62,7 @@ def advise(
         return
     from thaw.advice.tables import show_advice
 
-    show_advice(PREPARED, choose_device(device), apply=apply, as_json=as_json)
+    show_advice(PREPARED, choose_device(device), apply=apply, as_json=as_json, minutes=minutes)
 
 
 def find_lr(

@@ -11,10 +11,10 @@ import pytest
 from tests.advice.project import open_model
 from thaw.advice.tournament import training_choice
 from thaw.advice.tournament.choice_files import FittedHead
+from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_choice import (
     TrainingChoice,
-    affordable,
     choose_training,
     is_chosen_by_training,
     write_leaderboard,
@@ -32,7 +32,9 @@ NOISE -= NOISE.mean(axis=1, keepdims=True)
 
 
 def choice(
-    monkeypatch: pytest.MonkeyPatch, losses: dict[str, tuple[float, float]]
+    monkeypatch: pytest.MonkeyPatch,
+    losses: dict[str, tuple[float, float]],
+    deadline: Deadline | None = None,
 ) -> TrainingChoice:
     """Return the choice where trainings have ``losses`` after 1 and 3 epochs, by a part of a name.
 
@@ -51,7 +53,7 @@ def choice(
     opened = open_model()
     trainer = SimpleNamespace(context=opened.context, result=result)
     monkeypatch.setattr(FoldTrainer, "start", lambda *_: trainer)
-    return choose_training(opened.context, opened.classifier, opened.spec, HEAD)
+    return choose_training(opened.context, opened.classifier, opened.spec, HEAD, deadline)
 
 
 def test_training_that_is_clearly_better_than_the_head_is_chosen(
@@ -93,18 +95,6 @@ def test_the_best_two_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "all blocks, lr 0.0003, affine",
         "all blocks, lr 0.001, train",
     ]
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 7, 50])
-def test_a_comparison_costs_at_most_one_and_a_half_trainings(project: Path, epochs: int) -> None:
-    opened = open_model()
-    settings = opened.context.params.unfreeze.model_copy(update={"epochs": epochs})
-    data, ways = opened.context.data, 4
-    train = len(data.manifest.ids("train"))
-    images = affordable(data, settings, ways)
-    trained = ways + 2 * (min(epochs, 3) - 1)
-    cost = images * (0.8 * trained + 0.2 / 3 * (1 + ways + 2))
-    assert 0.9 * 1.5 * epochs * train < cost <= 1.5 * epochs * train
 
 
 def test_a_training_that_diverges_is_left_out(
@@ -159,3 +149,16 @@ def test_trainings_are_compared_where_the_depth_and_the_head_were_auto(
     params = Params().model_copy(update={"unfreeze": unfreeze})
     head = FittedHead("logistic", "auto", is_compared)
     assert is_chosen_by_training(params, head) == expected
+
+
+def test_a_deadline_leaves_ways_out_and_nothing_is_stored(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 30.0, 59.0, *[61.0] * 9])
+    deadline = Deadline(1.0, clock=lambda: next(times))
+    losses = {"lr": (0.9, 0.5)}
+    found = choice(monkeypatch, losses, deadline)
+    assert [row.epochs for row in found.rows] == [0, 1, 1]
+    assert found.name == "head alone"
+    assert deadline.has_shortened
+    assert len(choice(monkeypatch, losses).rows) == 7

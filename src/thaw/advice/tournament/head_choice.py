@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from thaw.advice.tournament.candidates import Input
+from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.head_tournament import HeadTournament, Space
@@ -91,8 +92,10 @@ class HeadChoice:
         return cls(**{**content, "rows": rows})
 
 
-def choose_head(context: Context, parent: str) -> HeadChoice:
+def choose_head(context: Context, parent: str, deadline: Deadline | None = None) -> HeadChoice:
     """Return the choice for the opened project, whose model starts from ``parent``.
+
+    What the ``deadline`` leaves out is not compared.
 
     Training and validation images are read, never those of the test split. The choice is stored,
     and found again for the same data, weights, code and parameters. Where nothing is ``auto``,
@@ -118,12 +121,13 @@ def choose_head(context: Context, parent: str) -> HeadChoice:
         return stored
     reader = FeatureReader(context, classifier, spec.preprocessing, images)
     space = space_of(params, images, native)
-    tournament = HeadTournament(reader, space, show=context.runtime.is_main)
+    deadline = deadline or Deadline()
+    tournament = HeadTournament(reader, space, context.runtime.is_main, deadline=deadline)
     differs = tournament.validation_differs()
     if differs:
         tournament = replace(tournament, reader=replace(reader, development=images.by_split()))
     found = _result(params, tournament, tournament.run(), validation_differs=differs)
-    if context.runtime.is_main:
+    if context.runtime.is_main and not deadline.has_shortened:
         write_json(path, found.as_json())
     return found
 

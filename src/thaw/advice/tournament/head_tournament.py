@@ -17,6 +17,7 @@ from thaw.advice.linear_probes import split_test
 from thaw.advice.measurements import are_different
 from thaw.advice.tournament.candidates import Candidate, Input, block_sets, framings, sizes
 from thaw.advice.tournament.comparison import choose
+from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.leaderboard import Entry
 from thaw.advice.tournament.out_of_fold import OutOfFold, out_of_fold
 from thaw.system.console import progress
@@ -63,12 +64,16 @@ class Space:
 
 @dataclass
 class HeadTournament:
-    """A running tournament: the reader of features, the free values, and what was compared."""
+    """A running tournament: the reader of features, the free values, and what was compared.
+
+    The first candidate is compared also after the ``deadline``.
+    """
 
     reader: FeatureReader
     space: Space
     show: bool = True
     entries: list[Entry] = field(default_factory=list)
+    deadline: Deadline = field(default_factory=Deadline)
 
     def run(self) -> Entry:
         """Compare all steps and return the chosen entry."""
@@ -105,7 +110,7 @@ class HeadTournament:
         start = self._score("framing", Candidate(first, blocks, fit))
         best = self._step("framing", start, candidates(others))
         for side in sides[1:]:
-            if len(self.reader.computed) >= self.space.most_inputs:
+            if len(self.reader.computed) >= self.space.most_inputs or self.deadline.is_over():
                 break
             chosen = best.candidate.input
             larger = Input(chosen.framing, side, chosen.crop_pct)
@@ -142,7 +147,12 @@ class HeadTournament:
     def _step(self, name: str, best: Entry, candidates: Sequence[Candidate]) -> Entry:
         """Return the entry that is chosen among ``best`` and ``candidates``."""
         shown = progress(candidates, f"comparing: {name}", len(candidates), show=self.show)
-        return choose([best, *(self._score(name, candidate) for candidate in shown)])
+        found = [best]
+        for candidate in shown:
+            if self.deadline.is_over():
+                break
+            found.append(self._score(name, candidate))
+        return choose(found)
 
     def _score(self, step: str, candidate: Candidate) -> Entry:
         begun = time.perf_counter()

@@ -11,21 +11,20 @@ Source: successive halving, Jamieson & Talwalkar 2016.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from thaw.advice.folds import FOLDS
 from thaw.advice.tournament.comparison import paired
+from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
+from thaw.advice.tournament.training_rounds import KEPT, affordable, expected_loss, more_epochs
 from thaw.config.section import AUTO
 from thaw.config.values import result_values
-from thaw.data.split_names import TRAIN
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.console import say
@@ -44,16 +43,8 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.config.training_sections import Unfreeze
     from thaw.context import Context
-    from thaw.data.prepared import Prepared
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
-
-_LAST_ROUND = 3  # epochs
-_KEPT = 2  # ways that go on to the last round
-_MOST_COST = 1.5  # whole trainings that the comparison may cost, in images
-_PREDICTION = 1 / 3  # cost of predicting an image; training on it costs 1
-# The gain from 1 to 3 epochs, times this, is expected from 3 to 9.
-_NEXT_GAIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -107,25 +98,35 @@ def is_chosen_by_training(params: Params, head: FittedHead) -> bool:
 
 
 def choose_training(
-    context: Context, classifier: Classifier, spec: ModelSpec, head: FittedHead
+    context: Context,
+    classifier: Classifier,
+    spec: ModelSpec,
+    head: FittedHead,
+    deadline: Deadline | None = None,
 ) -> TrainingChoice:
     """Return the choice for ``classifier``, the model of the head warm-up.
 
-    The choice is stored, and found again for the same model, data, code and parameters.
+    The choice is stored, and found again for the same model, data, code and parameters. What the
+    ``deadline`` leaves out is not compared.
     """
+    deadline = deadline or Deadline()
     path = _stored_at(context, spec, head)
     stored = _read(path)
     if context.runtime.all_agree(stored is not None):
         assert stored is not None
         return stored
-    found = _compare(context, classifier, spec, head)
-    if context.runtime.is_main:
+    found = _compare(context, classifier, spec, head, deadline)
+    if context.runtime.is_main and not deadline.has_shortened:
         write_json(path, asdict(found))
     return found
 
 
 def _compare(
-    context: Context, classifier: Classifier, spec: ModelSpec, head: FittedHead
+    context: Context,
+    classifier: Classifier,
+    spec: ModelSpec,
+    head: FittedHead,
+    deadline: Deadline,
 ) -> TrainingChoice:
     settings, blocks = context.params.unfreeze, len(classifier.blocks)
     alone, ways = head_alone(settings, blocks), trainings(settings, blocks)
@@ -135,46 +136,27 @@ def _compare(
         return TrainingChoice(alone.name, _values(alone.values, 0), [])
     trainer = FoldTrainer.start(context, classifier, spec.preprocessing, images, head)
     base = trainer.result(alone, 0)
-    first = [result for way in ways for result in _trained(trainer, way, 1)]
-    kept = sorted(first, key=_loss)[:_KEPT]
-    more = _more_epochs(settings)
-    last = kept
-    if more:
-        last = [found for each in kept for found in _trained(trainer, each.candidate, more, each)]
+    first: list[FoldResult] = []
+    for way in ways:
+        first += [] if deadline.is_over() else _trained(trainer, way, 1)
+    kept = sorted(first, key=_loss)[:KEPT]
+    more = more_epochs(settings)
+    last = [] if more else kept
+    for each in kept if more else ():
+        last += [] if deadline.is_over() else _trained(trainer, each.candidate, more, each)
     winner, is_better = base, False
     if last:
         best = min(last, key=_loss)
         before = next(each for each in first if each.candidate == best.candidate)
         difference = paired(best.losses, base.losses)
         is_better = difference.mean < -difference.error
-        if is_better or _expected(before, best, settings.epochs) < _loss(base):
+        if is_better or expected_loss(before, best, settings.epochs) < _loss(base):
             winner = best
     epochs = settings.epochs if winner is not base else 0
     rows = [_row(result, base, winner) for result in (base, *last, *first)]
     return TrainingChoice(
         winner.candidate.name, _values(winner.candidate.values, epochs), rows, is_better
     )
-
-
-def affordable(data: Prepared, settings: Unfreeze, ways: int) -> int:
-    """Return how many images can be compared at 1.5 times the cost of a whole training."""
-    trained = ways + min(ways, _KEPT) * _more_epochs(settings)
-    predictions = 1 + ways + min(ways, _KEPT)
-    cost = trained * (1 - 1 / FOLDS) + predictions * _PREDICTION / FOLDS
-    return int(_MOST_COST * settings.epochs * len(data.manifest.ids(TRAIN)) / cost)
-
-
-def _more_epochs(settings: Unfreeze) -> int:
-    """Return the epochs of the last round, after the first one."""
-    return min(_LAST_ROUND, settings.epochs) - 1
-
-
-def _expected(before: FoldResult, after: FoldResult, epochs: int) -> float:
-    """Return the mean loss to expect after ``epochs`` epochs; gains shrink with their logarithm."""
-    if after.epochs == before.epochs or epochs <= after.epochs:
-        return _loss(after)
-    share = math.log(epochs / after.epochs) / math.log(after.epochs / before.epochs)
-    return _loss(after) - _NEXT_GAIN * share * (_loss(before) - _loss(after))
 
 
 def _loss(result: FoldResult) -> float:

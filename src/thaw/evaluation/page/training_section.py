@@ -61,7 +61,9 @@ def choices_section(subject: Subject) -> dict[str, Any] | None:
     trainings = _table(subject.reports / "unfreeze" / "leaderboard.csv")
     if not heads and not trainings:
         return None
-    values = {name: _text(value) for name, value in chosen.get("values", {}).items()}
+    trained = _report(subject.reports / "unfreeze" / "choices.json")
+    both = {**chosen.get("values", {}), **trained.get("values", {})}
+    values = {name: _text(value) for name, value in both.items()}
     return {
         "values": values,
         "images": chosen.get("images", 0),

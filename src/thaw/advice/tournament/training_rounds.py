@@ -1,0 +1,47 @@
+"""The rounds of short trainings: their epochs and images, and what to expect of more epochs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from thaw.advice.folds import FOLDS
+from thaw.data.split_names import TRAIN
+
+if TYPE_CHECKING:
+    from thaw.advice.tournament.fold_training import FoldResult
+    from thaw.config.training_sections import Unfreeze
+    from thaw.data.prepared import Prepared
+
+KEPT = 2  # ways that go on to the last round
+_LAST_ROUND = 3  # epochs
+_MOST_COST = 1.5  # whole trainings that the comparison may cost, in images
+_PREDICTION = 1 / 3  # cost of predicting an image; training on it costs 1
+# The gain from 1 to 3 epochs, times this, is expected from 3 to 9.
+_NEXT_GAIN = 0.5
+
+
+def more_epochs(settings: Unfreeze) -> int:
+    """Return the epochs of the last round, after the first one."""
+    return min(_LAST_ROUND, settings.epochs) - 1
+
+
+def affordable(data: Prepared, settings: Unfreeze, ways: int) -> int:
+    """Return how many images can be compared at 1.5 times the cost of a whole training."""
+    kept = min(ways, KEPT)
+    trained = (ways + kept * more_epochs(settings)) * (1 - 1 / FOLDS)
+    predicted = (1 + ways + kept) / FOLDS
+    budget = _MOST_COST * settings.epochs * len(data.manifest.ids(TRAIN))
+    return int(budget / (trained + predicted * _PREDICTION))
+
+
+def expected_loss(before: FoldResult, after: FoldResult, epochs: int) -> float:
+    """Return the mean loss to expect after ``epochs`` epochs of a training.
+
+    ``before`` and ``after`` are results of it. Gains shrink with the logarithm of the epochs.
+    """
+    last = float(after.losses.mean())
+    if after.epochs == before.epochs or epochs <= after.epochs:
+        return last
+    share = math.log(epochs / after.epochs) / math.log(after.epochs / before.epochs)
+    return last - _NEXT_GAIN * share * (float(before.losses.mean()) - last)

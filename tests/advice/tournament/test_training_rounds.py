@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.advice.project import open_model
+from thaw.advice.tournament.fold_training import FoldResult
+from thaw.advice.tournament.training_candidates import trainings
+from thaw.advice.tournament.training_rounds import affordable, expected_loss
+from thaw.config.params import Params
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 50])
+def test_a_comparison_costs_at_most_one_and_a_half_trainings(project: Path, epochs: int) -> None:
+    opened = open_model()
+    settings = opened.context.params.unfreeze.model_copy(update={"epochs": epochs})
+    data, ways = opened.context.data, 4
+    train = len(data.manifest.ids("train"))
+    images = affordable(data, settings, ways)
+    trained = ways + 2 * (min(epochs, 3) - 1)
+    cost = images * (0.8 * trained + 0.2 / 3 * (1 + ways + 2))
+    assert 0.9 * 1.5 * epochs * train < cost <= 1.5 * epochs * train
+
+
+@pytest.mark.parametrize(
+    ("losses", "epochs", "expected"),
+    [((2.0, 1.0), 9, 0.5), ((2.0, 1.0), 3, 1.0), ((1.0, 1.2), 9, 1.3), ((2.0, 1.0), 27, 0.0)],
+)
+def test_half_of_the_last_gain_is_expected_of_three_times_the_epochs(
+    losses: tuple[float, float], epochs: int, expected: float
+) -> None:
+    way = trainings(Params().unfreeze, 9)[0]
+    before, after = (
+        FoldResult(way, number, np.full(5, loss), np.ones(5), 0.0)
+        for number, loss in zip((1, 3), losses, strict=True)
+    )
+    assert expected_loss(before, after, epochs) == pytest.approx(expected)
