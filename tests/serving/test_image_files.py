@@ -56,6 +56,26 @@ def test_an_output_that_is_a_folder_is_named_as_one(folder: Path) -> None:
             refuse_output("models:/x/1", folder, out)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("/dev/full", "is a device or a pipe: give the path of a file"),
+        ("/dev/null", "is a device or a pipe: give the path of a file"),
+        ("pipe.csv", "is a device or a pipe: give the path of a file"),
+        ("x" * 300, "File name too long: give another path"),
+        ("x/" * 3000, "File name too long: give another path"),
+        ("loop", "Too many levels of symbolic links: give another path"),
+    ],
+)
+def test_an_output_that_cannot_be_a_file_is_refused_without_reading_it(
+    folder: Path, name: str, reason: str
+) -> None:
+    os.mkfifo(folder.parent / "pipe.csv")
+    (folder.parent / "loop").symlink_to("loop")
+    with pytest.raises(ThawError, match=f"{reason}$"):
+        refuse_output("models:/x/1", folder, folder.parent / name)
+
+
 def test_thumbnails_of_a_file_server_are_not_predicted(folder: Path) -> None:
     before = find_images(folder).paths
     for place in ("@eaDir", "sub, ü/@eaDir"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 from pathlib import Path
 
@@ -55,3 +56,15 @@ def test_a_full_database_is_found(tmp_path: Path) -> None:
 )
 def test_other_errors_are_not_explained(error: Exception) -> None:
     assert uncaught_failure(error) is None
+
+
+def test_a_path_that_no_file_can_have_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for path, expected in (
+        (tmp_path / ("x" * 300), "File name too long; choose a shorter path"),
+        (tmp_path / "loop", "Too many levels of symbolic links; correct the link"),
+    ):
+        with pytest.raises(OSError, match=re.escape(path.name)) as caught:
+            path.stat()
+        message = uncaught_failure(caught.value)
+        assert message == f"{path}: {expected}, then run the same command"

@@ -85,5 +85,6 @@ def find_lr(
 
 def _refuse_picture(picture: Path) -> None:
     """Raise if drawing ``picture`` would replace a file that is not an earlier picture."""
+    overlaps.refuse_no_file(picture, "--picture")
     overlaps.refuse_output(picture, "--picture")
     overlaps.refuse_to_replace(picture, "--picture", (b"atplotlib",), "a picture of thaw's")

@@ -7,6 +7,7 @@ would be lost. A data folder that contains an output would be read together with
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,14 +150,22 @@ def refuse_output(out: Path, option: str, inputs: Iterable[tuple[str, Path]] = (
             )
 
 
-def refuse_folder(out: Path, option: str) -> None:
-    """Raise if the output file of a verb is an existing folder.
+def refuse_no_file(out: Path, option: str) -> None:
+    """Raise if the output file of a verb exists and is no file: a folder, a device, a pipe.
 
     Raises:
-        ThawError: names the folder.
+        ThawError: names the path; or the system refuses the path, for example as too long.
     """
-    if out.is_dir():
+    try:
+        mode = out.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise ThawError(f"{option}: {out}: {error.strerror}: give another path") from None
+    if stat.S_ISDIR(mode):
         raise ThawError(f"{option}: {out} is a folder: give the path of a file")
+    if not stat.S_ISREG(mode):  # /dev/full never ends, a pipe waits
+        raise ThawError(f"{option}: {out} is a device or a pipe: give the path of a file")
 
 
 def refuse_to_replace(out: Path, option: str, marks: Iterable[bytes], what: str) -> None:
@@ -165,7 +174,7 @@ def refuse_to_replace(out: Path, option: str, marks: Iterable[bytes], what: str)
     Raises:
         ThawError: names the file.
     """
-    refuse_folder(out, option)
+    refuse_no_file(out, option)
     try:
         content = out.read_bytes() if out.exists() else None
     except OSError as error:

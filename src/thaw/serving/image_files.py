@@ -108,7 +108,7 @@ def refuse_output(model_uri: str, images: Path | None, out: Path) -> None:
     Raises:
         ThawError: ``out`` is such a path, and the message names both; or it is a folder.
     """
-    overlaps.refuse_folder(out, "--out")
+    overlaps.refuse_no_file(out, "--out")
     inputs = [] if model_uri.startswith(PREFIX) else [("the model", Path(model_uri))]
     if images is not None and out.name.lower().endswith(EXTENSIONS):
         inputs.append(("images", images))

@@ -19,9 +19,11 @@ _REMEDIES = {
     errno.EACCES: "give yourself the permission to write there",
     errno.EPERM: "give yourself the permission to write there",
     errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "correct the link",
 }
 # Errors of a storage that nothing but its repair helps, also where no file is named.
 _OF_DISKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+_OF_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP})  # no file can have such a path
 # The same errors as texts of libraries: SQLite, and those that are not written in Python.
 _TEXTS = {
     os.strerror(errno.ENOSPC): errno.ENOSPC,
@@ -47,13 +49,16 @@ def reason(error: OSError) -> str:
 
 
 def uncaught_failure(error: BaseException) -> str | None:
-    """Return the message about an error that a full or broken disk caused; None for others.
+    """Return the message about an error of a full or broken disk, or of an impossible path.
 
-    The cause may be hidden: MLflow and SQLAlchemy raise errors of their own from it.
+    None for other errors. The cause may be hidden: MLflow and SQLAlchemy raise errors of their own
+    from it.
     """
     for each in _causes(error):
         if isinstance(each, OSError) and each.errno in _OF_DISKS:
             return write_failure(each.filename or "a temporary or output file", each)
+        if isinstance(each, OSError) and each.errno in _OF_PATHS and each.filename:
+            return f"{each.filename}: {reason(each)}"
         if found := next((text for text in _TEXTS if text in str(each)), None):
             line = next(line for line in str(each).splitlines() if found in line)
             return f"{line.strip()}; {_REMEDIES[_TEXTS[found]]}, then run the same command"
