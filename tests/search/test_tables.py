@@ -30,12 +30,14 @@ def test_a_retried_trial_counts_once(params: Params) -> None:
 def test_the_table_shows_the_best_trials_with_their_values(params: Params) -> None:
     search = project.Search(params)
     search.run_all(2)
-    console = Console(width=200, file=io.StringIO())
+    console = Console(width=80, file=io.StringIO())
     with console.capture() as capture:
         console.print(tables.best_trials(search.study, search.definition))
     text = capture.get()
     assert "0.5000" in text
-    assert "unfreeze.depth" in text
+    assert "unfreeze." in text
+    assert "depth" in text
+    assert "…" not in text
     assert "2 trials: 2 complete" in text
 
 

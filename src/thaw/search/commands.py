@@ -27,6 +27,7 @@ from thaw.search.outages import repeated_after_outage, wait_until_it_answers
 from thaw.search.study import find_study, open_study, ranked_trials
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
+from thaw.search.study_output import print_study, print_winner
 from thaw.search.worker_pool import WorkerPool
 from thaw.system.console import say
 from thaw.system.devices import AUTO, choose_device, gpu_count, visible_name
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     import optuna
     import torch
     from optuna.storages import RDBStorage
-
-    from thaw.search.confirmation import Candidate
 
 FOLDER = Path(".thaw/search")
 _POLL_INTERVAL = 1.0  # seconds between two looks at the study
@@ -106,7 +105,7 @@ def run(prepared: Path, trials: int, workers: Workers, name: str) -> None:
             count = workers.number(len(devices), process_group(launch).processes)
             pool = WorkerPool(count, launch, folder, arguments, devices, wait)
             status = _run_workers(pool, study, definition, connected, log)
-        _print(study, definition, connected)
+        print_study(study, definition, connected)
     if status == "KILLED":
         raise KeyboardInterrupt
 
@@ -120,7 +119,7 @@ def show(prepared: Path, name: str) -> None:
     params = load(Params)
     definition = _definition(params, prepared)
     connected = storage.connect(params.search.storage)
-    _print(find_study(definition, connected, name), definition, connected)
+    print_study(find_study(definition, connected, name), definition, connected)
 
 
 def apply(prepared: Path, name: str, number: int | None) -> None:
@@ -159,7 +158,7 @@ def _checked_definition(params: Params, prepared: Path, device: torch.device) ->
         context = open_context(tried, prepared, single_process=True, device=device)
         classifier, _ = starting_model(context, all_blocks=True)
         blocks[name] = len(classifier.blocks)
-    search_space.check(params, definition.dimensions, blocks)
+    search_space.check(definition.params, definition.dimensions, blocks)
     return definition
 
 
@@ -226,25 +225,5 @@ def _winner(study: optuna.Study, definition: StudyDefinition, connected: RDBStor
     found = confirmation.candidates(study, definition, connected)
     if not found:
         raise ThawError(f"the study {study.study_name} has no complete trial yet")
-    _print_winner(found, definition)
+    print_winner(found, definition)
     return found[0].trial.number
-
-
-def _print_winner(found: list[Candidate], definition: StudyDefinition) -> None:
-    is_confirmed = confirmation.is_confirmed(found, definition)
-    line = tables.winner_line(found, definition.metrics[0], confirmed=is_confirmed)
-    _console.print(line, highlight=False, soft_wrap=True)
-
-
-def _print(study: optuna.Study, definition: StudyDefinition, connected: RDBStorage) -> None:
-    _console.print(tables.best_trials(study, definition))
-    if len(study.directions) > 1:
-        _console.print("the Pareto front; `thaw search --apply --trial N` writes a trial's values")
-        return
-    found = confirmation.candidates(study, definition, connected)
-    _print_winner(found, definition)
-    if found:
-        chosen = attempt.values_of(found[0].trial, definition.dimensions)
-        values = backbone_weights.complete(definition.params, chosen)
-        _console.print(tables.values_text(values), highlight=False, markup=False, soft_wrap=True)
-        _console.print(f"\n`thaw search --apply` writes them into {PARAMS_FILE}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
+from thaw.search.equal_trials import has_importances
 from thaw.system.files import write_whole
 from thaw.system.pictures import write_figure
 
@@ -36,6 +37,7 @@ def draw(study: optuna.Study, folder: Path, metric: str) -> list[str]:
 
     mpl.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "importances.png").unlink(missing_ok=True)  # it may not be drawn any more
     drawn: list[str] = []
     sections: list[str] = []
     with warnings.catch_warnings():
@@ -67,7 +69,8 @@ def _plots(
     if has_two_objectives:
         arguments["target"] = lambda trial: trial.values[0]
     yield "history", "plot_optimization_history", arguments
-    yield "importances", "plot_param_importances", arguments
+    if has_importances(study):
+        yield "importances", "plot_param_importances", arguments
     yield "slice", "plot_slice", arguments
     yield "parallel_coordinates", "plot_parallel_coordinate", arguments
     if {_DEPTH, _RATE} <= set(example.params):

@@ -10,6 +10,7 @@ from optuna.study import StudyDirection
 from thaw.metrics.registry import METRICS
 from thaw.search import search_space
 from thaw.search.key_parameters import key_values
+from thaw.search.shipped_space import with_fitting_space
 from thaw.system import provenance
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class StudyDefinition:
         Raises:
             ThawError: ``search.space`` is not valid.
         """
+        params = with_fitting_space(params)
         return cls(params, search_space.read(params), data_digest, parent)
 
     @property

@@ -40,8 +40,10 @@ def best_trials(study: optuna.Study, definition: StudyDefinition) -> RenderableT
         table.add_column(name, justify="right")
     table.add_column("epoch", justify="right")
     for dimension in definition.dimensions:
-        table.add_column(escape(dimension.key), justify="right")
-    table.add_column("")
+        # A narrow terminal breaks names at the point, instead of cutting them.
+        name = escape(dimension.key.replace(".", ".\n"))
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("", overflow="fold")
     for trial in shown:
         table.add_row(*_row(trial, definition.dimensions))
     return Group(table, Text(counts(study)))

@@ -1,0 +1,62 @@
+"""Trials with equal results: their parameters made no difference, and have no importance."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+
+from thaw.search import attempt
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+_DIGITS = 9  # trials whose objectives agree to so many decimals are equal
+
+
+def notes(study: optuna.Study, metric: str) -> list[str]:
+    """Return a line for each reason why parameters had no effect in complete trials."""
+    trials = _complete(study)
+    if len(trials) < 2:
+        return []
+    found = []
+    value, count = _largest_group(trials)
+    if count > 1:
+        many = f"all {count} complete" if count == len(trials) else f"{count} of {len(trials)}"
+        line = f"{many} trials have the same {metric}, {value:.4f}: their values make no difference"
+        shown = "" if has_importances(study) else "; no importance of parameters is shown"
+        found.append(line + shown)
+    unchanged = sum(_kept_start(trial) for trial in trials)
+    if unchanged:
+        found.append(
+            f"{unchanged} of {len(trials)} trials kept epoch 0, the model before fine-tuning: "
+            "their values of unfreeze have no effect"
+        )
+    return found
+
+
+def has_importances(study: optuna.Study) -> bool:
+    """Return whether the objectives of the complete trials differ enough to rank parameters.
+
+    They do unless more than half of the trials are equal.
+    """
+    trials = _complete(study)
+    return len(trials) > 1 and _largest_group(trials)[1] <= len(trials) / 2
+
+
+def _complete(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def _largest_group(trials: list[FrozenTrial]) -> tuple[float, int]:
+    """Return the first objective that most trials have, and their number."""
+    values = Counter(round(trial.values[0], _DIGITS) for trial in trials)
+    return values.most_common(1)[0]
+
+
+def _kept_start(trial: FrozenTrial) -> bool:
+    result = json.loads(trial.user_attrs.get(attempt.RESULT, "{}"))
+    return bool(result.get("best_epoch") == 0)
