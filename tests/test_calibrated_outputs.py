@@ -86,7 +86,7 @@ def test_an_exported_file_has_the_calibration_in_its_graph(
 def test_onnx_runtime_serves_calibrated_probabilities(folder: Path, kind: str) -> None:
     predictor = Predictor(folder)
     use_runtime("onnx", predictor, folder)
-    assert predictor.elsewhere is not None
+    assert predictor.other_runtime is not None
     torch.testing.assert_close(
         predictor.probabilities(IMAGES), expected(folder, kind), rtol=0, atol=1e-5
     )

@@ -20,7 +20,7 @@ from benchmarks.result_tables import markdown
 from thaw.serving.batch_decoding import decoded
 from thaw.serving.batch_prediction import predict_folder
 from thaw.serving.batch_results import in_batches
-from thaw.serving.computing import choose_computing
+from thaw.serving.compute_device import choose_computing
 
 if TYPE_CHECKING:
     from benchmarks.gpu.inputs import Options

@@ -23,7 +23,7 @@ from benchmarks.gpu.inputs import Row, options, write_model
 from benchmarks.gpu.predicting import forward_rate
 from benchmarks.gpu.projects import command, environment
 from benchmarks.result_tables import markdown
-from thaw.serving.computing import choose_computing
+from thaw.serving.compute_device import choose_computing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -106,7 +106,7 @@ class Context:
         )
 
     def train(self, classifier: Classifier, phase: Phase, observer: Observer) -> Progress:
-        """Train what the plan of ``phase`` lets train, in place.
+        """Train the head and the blocks in the plan of ``phase``, in place.
 
         Raises:
             NotFiniteError: the validation loss or a gradient is not finite.

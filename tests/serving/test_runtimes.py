@@ -38,7 +38,7 @@ def read(predictor: Predictor, count: int) -> torch.Tensor:
 def test_the_graph_is_exported_in_a_process_of_its_own(model: Path) -> None:
     predictor = Predictor(model)
     runtimes.use_runtime("onnx", predictor, model)
-    assert predictor.elsewhere is not None
+    assert predictor.other_runtime is not None
 
 
 def test_onnx_runtime_computes_the_model_and_torch_the_images_of_the_drift_score(
@@ -48,14 +48,14 @@ def test_onnx_runtime_computes_the_model_and_torch_the_images_of_the_drift_score
     alone, predictor = Predictor(watched), Predictor(watched)
     runtimes.use_runtime("onnx", predictor, watched)
     asked: list[int] = []
-    run = predictor.elsewhere
+    run = predictor.other_runtime
     assert run is not None
 
     def counted(images: torch.Tensor) -> torch.Tensor:
         asked.append(len(images))
         return run(images)
 
-    predictor.elsewhere = counted
+    predictor.other_runtime = counted
     for predictions in (alone, predictor):
         assert predictions.drift is not None
         predictions.drift.spread(1024)  # every second image
@@ -82,13 +82,13 @@ def test_onnx_runtime_is_compared_with_the_model_in_float32(
     monkeypatch.setattr("thaw.serving.parity.TOLERANCE", 1e-5)
     predictor = Predictor(model)
     runtimes.use_runtime("onnx", predictor, model)
-    assert predictor.elsewhere is not None
+    assert predictor.other_runtime is not None
 
 
 def test_the_runtime_torch_changes_nothing(model: Path) -> None:
     predictor = Predictor(model)
     runtimes.use_runtime("torch", predictor, model)
-    assert predictor.elsewhere is None
+    assert predictor.other_runtime is None
 
 
 @pytest.mark.usefixtures("exported")
@@ -136,7 +136,7 @@ def test_a_graph_of_another_model_is_not_used(tmp_path: Path) -> None:
         ThawError, match=r"differs from the model: over 72 images .*--runtime torch"
     ):
         runtimes.use_runtime("onnx", predictor, tmp_path / "other")
-    assert predictor.elsewhere is None
+    assert predictor.other_runtime is None
 
 
 def test_the_message_about_a_missing_package_names_the_option(

@@ -48,7 +48,7 @@ def predict(
     _require_registry(model)
     launching.set_environment()
     from thaw.serving.batch_prediction import predict_folder
-    from thaw.serving.computing import choose_computing
+    from thaw.serving.compute_device import choose_computing
 
     computing = choose_computing(device, precision, runtime)
     predict_folder(model, folder, out, batch_size, runtime, computing)
@@ -76,7 +76,7 @@ def serve(
     """Serve a model over HTTP, with a page to try it on."""
     _require_registry(model)
     launching.set_environment()
-    from thaw.serving.computing import choose_computing
+    from thaw.serving.compute_device import choose_computing
     from thaw.serving.server import serve as run
     from thaw.serving.settings import Settings
 

@@ -63,7 +63,7 @@ def renamed_value(old: str, value: Any) -> Any:
     return names.get(value, value) if isinstance(value, str) else value
 
 
-def first_name(key: str) -> str:
+def original_name(key: str) -> str:
     """Return the name under which the parameter ``key`` was introduced."""
     return next((old for old, new in RENAMED.items() if new == key), key)
 

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter import parameters
-from thaw.config.renames import first_name
+from thaw.config.renames import original_name
 from thaw.config.section import AUTO
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def result_values(params: Section, sections: Iterable[str] | None = None) -> dic
     wanted = set(type(params).model_fields if sections is None else sections) - WITHOUT_EFFECT
     content = params.model_dump()
     return {
-        first_name(parameter.key): value
+        original_name(parameter.key): value
         for parameter in parameters(type(params))
         if parameter.key.split(".")[0] in wanted
         and (value := value_of(content, parameter.key)) != parameter.neutral

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from thaw.data import deep_samples
+from thaw.data import bit_depth
 from thaw.data.colours import GREY, ColourError, conversion_of
 from thaw.data.decoding_budget import MemoryShare
 from thaw.data.decoding_errors import incomplete_reason, reason_of
@@ -156,9 +156,9 @@ def _convert(
         if scale < 1:
             image.draft(None, (round(size[0] * scale) + 1, round(size[1] * scale) + 1))
     if pixel_range != "clip":
-        deep_samples.correct_byte_order(image)
-    raw = deep_samples.raw_mode(image)
-    all_bits = pixel_range not in {"type", "clip"} and deep_samples.has_deep_colours(image, raw)
+        bit_depth.correct_byte_order(image)
+    raw = bit_depth.raw_mode(image)
+    all_bits = pixel_range not in {"type", "clip"} and bit_depth.has_deep_colours(image, raw)
     needed = max(
         memory_needed(image, size, content, all_bits=all_bits),
         memory_with_result(image.size, image.mode, short_side),
@@ -170,9 +170,9 @@ def _convert(
     if operation is not None:
         conversions.append("rotated as its EXIF tag says")
     used = None
-    if conversion := deep_samples.conversion_of(image, raw):
+    if conversion := bit_depth.conversion_of(image, raw):
         conversions.append(conversion)
-        image, used = deep_samples.to_8_bits(image, raw, content, pixel_range)
+        image, used = bit_depth.to_8_bits(image, raw, content, pixel_range)
     if (conversion := conversion_of(image)) and not (used and conversion == GREY):
         conversions.append(conversion)
     width, height = upright_size(size, operation)

@@ -35,9 +35,9 @@ class Predictor:
 
     ``drift`` is the drift over the last ``window`` images or more (None: over all); it is None if
     the model directory has no statistics. Images above ``max_megapixels`` or the limit of the
-    training data are refused. ``elsewhere`` can be set to a function of another runtime, with the
-    interface of :meth:`forward`; it computes the images whose drift is not measured. The network
-    computes on ``device``, in the precision of the context that ``autocast`` returns.
+    training data are refused. ``other_runtime`` can be set to a function of another runtime with
+    the interface of :meth:`forward`; it computes the images whose drift is not measured. The
+    network computes on ``device``, in the precision of the context that ``autocast`` returns.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Predictor:
         reference = directory.load_reference(folder, self.spec)
         places = FoldedPlaces.of(self.spec.folded, self.spec.merged)
         self.drift = Drift(reference, places, window) if reference else None
-        self.elsewhere: Callable[[Tensor], Tensor] | None = None
+        self.other_runtime: Callable[[Tensor], Tensor] | None = None
         self._of_thread = threading.local()
 
     @property
@@ -113,11 +113,11 @@ class Predictor:
         ``images`` are uint8 (N, 3, S, S), on the CPU or on the device.
         """
         due = self.drift.due(len(images)) if self.drift and watch else 0
-        if not self.elsewhere:
+        if not self.other_runtime:
             return self._forward(images, due)
         parts = [self._forward(images[:due], due)] if due else []
         if due < len(images):
-            parts.append(self.elsewhere(images[due:]))
+            parts.append(self.other_runtime(images[due:]))
         return torch.cat(parts)
 
     def _forward(self, images: Tensor, due: int) -> Tensor:

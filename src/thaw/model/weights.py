@@ -42,7 +42,7 @@ class State:
 
 
 def refuse_foreign_package(name: str, chosen: str) -> None:
-    """Raise if the packaged weights are chosen for another network than theirs, for ``name``.
+    """Raise if ``chosen`` is ``packaged`` and the packaged weights are not those of ``name``.
 
     Raises:
         ThawError: names the network that they belong to.

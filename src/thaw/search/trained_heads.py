@@ -24,7 +24,7 @@ FOLDER = Path(".thaw/search/heads")
 
 
 def head_path(params: Params, data_key: str, backbone_digest: str) -> Path:
-    """Return the file of the head that the warm-up of ``params`` trains.
+    """Return the file of the head that the head warm-up of ``params`` trains.
 
     ``data_key`` identifies the prepared data and their preprocessing.
     """

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from thaw.errors import ProblemsError
 from thaw.serving.batch_results import in_batches, on_cores, on_device
-from thaw.serving.computing import Computing
+from thaw.serving.compute_device import Computing
 from thaw.serving.image_files import find_images, problem_lines, refuse_output
 from thaw.serving.model_uri import local_model
 from thaw.serving.prediction_file import DRIFT, PredictionFile

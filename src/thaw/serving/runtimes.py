@@ -48,7 +48,7 @@ def use_runtime(runtime: Runtime, predictor: Predictor, folder: Path) -> None:
     size = predictor.spec.preprocessing.image_size
     comparison = compare(predictor.forward, compute, _noise_images(size))
     comparison.check("use --runtime torch")
-    predictor.elsewhere = compute
+    predictor.other_runtime = compute
 
 
 def _export_in_process(folder: Path) -> bytes:

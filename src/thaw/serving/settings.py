@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
-from thaw.serving.computing import Computing
+from thaw.serving.compute_device import Computing
 
 if TYPE_CHECKING:
     from thaw.serving.runtimes import Runtime

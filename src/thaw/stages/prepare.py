@@ -13,7 +13,7 @@ from thaw.config.params import Params
 from thaw.data import integrity, manifest
 from thaw.data.framing import resized_size
 from thaw.data.manifest import LeftOut, Row
-from thaw.data.pack_detail import find_enlarged
+from thaw.data.pack_resolution import find_enlarged
 from thaw.data.packed_store import INDEX, SETTINGS, PackedStore
 from thaw.data.split_names import TRAIN
 from thaw.errors import ProblemsError
@@ -23,9 +23,9 @@ from thaw.ingest.duplicates import near_groups
 from thaw.ingest.labels import similarity_problems
 from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.ingest.listing import shown_path
-from thaw.ingest.notes import source_notes
 from thaw.ingest.packing import keep_for_next_run, pack, remove_scratch
 from thaw.ingest.removal import clear
+from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import fill_splits, given_split_problems, split, split_problems
 from thaw.system import project_paths

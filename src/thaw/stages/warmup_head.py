@@ -20,7 +20,7 @@ from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.config.section import AUTO
 from thaw.context import Phase
-from thaw.data.pack_detail import find_enlarged
+from thaw.data.pack_resolution import find_enlarged
 from thaw.data.split_names import TRAIN
 from thaw.evaluation import input_picture
 from thaw.model.freeze_plan import last_blocks

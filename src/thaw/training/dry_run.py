@@ -28,7 +28,7 @@ from thaw.system.memory import total_memory
 from thaw.system.process_group import process_group
 from thaw.training.optimizers import OPTIMIZERS
 from thaw.training.runtime import SCORE_BATCH
-from thaw.training.single_images import fewest_images, too_few_images, trained_norms
+from thaw.training.single_image_steps import fewest_images, too_few_images, trained_norms
 
 if TYPE_CHECKING:
     from thaw.config.params import Params

@@ -19,7 +19,7 @@ from thaw.errors import ThawError
 from thaw.model.initialization import seeded
 from thaw.system.console import progress, say
 from thaw.training.optimizer_step import OptimizerStep
-from thaw.training.single_images import batch_norms, fewest_images
+from thaw.training.single_image_steps import batch_norms, fewest_images
 
 if TYPE_CHECKING:
     from thaw.data.loading import Source

@@ -37,7 +37,7 @@ _SMALL = 4e6
 
 
 class Learner:
-    """The part of a classifier above a cut, with the optimiser of what its plan lets train.
+    """The part of a classifier above a cut, with the optimiser of the parameters that train.
 
     Frozen blocks above the cut compute the same values as the activation cache, bit by bit if the
     batch size allows it, also in the smaller last batch of an epoch. The optimiser has all

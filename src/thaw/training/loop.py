@@ -53,7 +53,7 @@ def fit(
     setup: TrainingSetup,
     observer: Observer,
 ) -> Progress:
-    """Train what the plan of ``classifier`` lets train, in place, and keep the best epoch.
+    """Train the head and the blocks in the plan of ``classifier``, in place; keep the best epoch.
 
     The model as it comes in is epoch 0. If no epoch has a lower validation loss, its weights are
     restored, unless ``setup`` keeps the last epoch, or does not keep the start. If ``observer`` has

@@ -14,7 +14,7 @@ from thaw.errors import ThawError
 from thaw.training import trainable_state
 from thaw.training.learner import Learner
 from thaw.training.optimizer_step import NotFiniteError
-from thaw.training.single_images import fewest_of_phase
+from thaw.training.single_image_steps import fewest_of_phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ DEFAULT_SWEEP = Sweep()
 
 @dataclass(frozen=True)
 class Rates:
-    """The head's rate and the smoothed training loss (nats) of each step; what they suggest.
+    """The learning rate of the head and the smoothed training loss (nats) of each step.
 
     ``steepest`` is the rate at which the loss falls fastest; ``tenth`` is a tenth of the rate
     with the lowest loss.
@@ -69,15 +69,15 @@ def find(
     setup: TrainingSetup,
     sweep: Sweep = DEFAULT_SWEEP,
 ) -> Rates:
-    """Train what the plan lets train while the rate rises as ``sweep`` says.
+    """Train the head and the blocks in the plan while the learning rate rises as in ``sweep``.
 
-    The rate rises by the same factor in each step; a block's is lower by ``lr_decay``, as in
-    training. It ends early where the loss is 4 times the lowest. The classifier comes out as it
-    came in, to the bit.
+    The rate rises by the same factor in each step. That of a block is lower by ``lr_decay``, as in
+    training. The test ends early where the loss is 4 times the lowest. Afterwards the classifier is
+    restored to the bit.
 
     Raises:
-        ThawError: the loss explodes before there is anything to see, or BatchNorm cannot
-            normalise a step of so few images.
+        ThawError: the loss is too high after fewer than 10 steps, or BatchNorm cannot normalise a
+            step of so few images.
 
     Source: Smith 2017; the suggestions are those of fastai's ``lr_find``.
     """
@@ -112,9 +112,9 @@ def find(
 
 
 def suggest(rates: list[float], losses: list[float]) -> Rates:
-    """Read the suggestions off the curve, up to its lowest point.
+    """Return the curve with the rates that it suggests, from the part up to its lowest point.
 
-    The first tenth is not asked for its slope: the average is of few losses there.
+    The slope of the first tenth is ignored, because the average covers few losses there.
 
     Raises:
         ThawError: the curve is too short.

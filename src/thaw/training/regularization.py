@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Loss:
-    """The cross-entropy of each image in nats, with what ``regularize`` does to it."""
+    """The cross-entropy of each image in nats, with label smoothing and class weights."""
 
     def __init__(self, config: Regularize, targets: NDArray[np.int64]) -> None:
         """Take the settings, and the targets of the whole training split."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thaw.data.random_draws import shuffled
-from thaw.training.single_images import fewest_of_phase
+from thaw.training.single_image_steps import fewest_of_phase
 
 if TYPE_CHECKING:
     from thaw.data.batches import Batch

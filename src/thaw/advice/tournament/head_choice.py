@@ -87,7 +87,11 @@ class HeadChoice:
 
     @classmethod
     def of_json(cls, content: dict[str, Any]) -> HeadChoice:
-        """Return the choice in ``content``; a KeyError or TypeError says that it is none."""
+        """Return the choice in ``content``.
+
+        Raises:
+            KeyError, TypeError: ``content`` is not that of a choice.
+        """
         rows = [Row(**row) for row in content["rows"]]
         return cls(**{**content, "rows": rows})
 

@@ -19,7 +19,7 @@ from thaw.training.lr_range_test import Sweep
 from thaw.training.phase_inputs import PhaseInputs
 from thaw.training.runtime import Runtime
 from thaw.training.setup import TrainingSetup
-from thaw.training.single_images import batch_norms, fewest_images, trained_norms
+from thaw.training.single_image_steps import batch_norms, fewest_images, trained_norms
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 
 from thaw.data.framing import Framing, resized_size
 from thaw.data.manifest import Row
-from thaw.data.pack_detail import find_enlarged
+from thaw.data.pack_resolution import find_enlarged
 
 
 def rows(*sizes: tuple[int, int]) -> list[Row]:

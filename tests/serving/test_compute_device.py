@@ -7,12 +7,12 @@ import torch
 
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.computing import Computing, choose_computing
+from thaw.serving.compute_device import Computing, choose_computing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.serving.computing import ServedPrecision
+    from thaw.serving.compute_device import ServedPrecision
     from thaw.serving.runtimes import Runtime
 
 CPU = torch.device("cpu")

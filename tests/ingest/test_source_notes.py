@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests import settings
 from thaw.ingest.listing import Listing, Sample
-from thaw.ingest.notes import source_notes
+from thaw.ingest.source_notes import source_notes
 
 CONFIG = settings.prepare(val_fraction=0.2, test_fraction=0.3)
 
