@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests import tiny
+from tests.cli.verbs import run
 from tests.project import Project
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS
 from thaw.system.stage_names import STAGES, TRAINING_STAGES
@@ -53,12 +54,13 @@ def assert_kept(files: dict[Path, str]) -> None:
 
 @pytest.mark.slow
 def test_every_stage_and_every_checkout_leaves_files_of_the_user_in_its_outputs(
-    project: Project,
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = plant(project.folder)
     project.run("dvc", "repro")
     assert_kept(files)
-    project.run("thaw", "check")
+    monkeypatch.chdir(project.folder)
+    run("check")
     before = project.digests()
     assert len(before) >= 15
     assert json.loads(project.run("dvc", "status", "--json")) == {}  # they are no reason to run

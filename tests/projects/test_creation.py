@@ -10,6 +10,7 @@ import pytest
 from tests import tiny
 from tests.ingest.obstacles import KINDS, make_obstacles
 from tests.project import ROOT
+from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
@@ -184,6 +185,10 @@ def test_images_outside_that_dvc_cannot_read_are_linked_and_prepared_without_the
     text = (project / "params.yaml").read_text()
     quarantine = "data:\n  on_error: quarantine\n  max_bad_fraction: 0.6\n"
     (project / "params.yaml").write_text(text.replace("data:\n", quarantine))
+    write_values(
+        {"backbone.name": "lenet5", "backbone.weights": "none", "backbone.image_size": 32},
+        project / "params.yaml",
+    )
     dvc(project, "repro", "prepare")
     report = json.loads((project / "reports/prepare/report.json").read_text())
     assert report["images"] == 12

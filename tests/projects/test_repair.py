@@ -29,8 +29,7 @@ FILES = ("manifest.csv", "images.bin", "index.npy", "pack.json")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project whose stage prepare has run."""
     project = Project(tmp_path_factory.mktemp("made"))
-    tiny.images(project.folder / "data/raw")
-    project.set(data__source="folder")
+    tiny.set_up(project)
     project.run("dvc", "repro", "prepare")
     return project.folder
 
@@ -118,7 +117,7 @@ def test_an_output_that_is_damaged_here_and_in_the_cache_is_computed_again(proje
     assert_all_is_well(before)
 
 
-@pytest.mark.parametrize("link", ["symlink", "hardlink"])
+@pytest.mark.parametrize("link", ["symlink", pytest.param("hardlink", marks=pytest.mark.soak)])
 def test_an_output_that_is_a_link_into_the_cache_is_computed_again(
     project: Path, link: str
 ) -> None:
