@@ -19,6 +19,7 @@ def test_one_problem_is_counted_in_the_singular() -> None:
 
 def test_control_characters_are_escaped_for_a_terminal_and_line_ends_stay() -> None:
     assert printable("é \U0001f9ca\nb") == "é \U0001f9ca\nb"
+    assert str(ThawError("no \x1b[31m")) == r"no \x1b[31m"
     assert printable("a\x1b[31m\t\r\u202e\x85") == r"a\x1b[31m\t\r\u202e\x85"
 
 

@@ -19,8 +19,12 @@ _MOST_KINDS = 30
 class ThawError(Exception):
     """An error that the user can correct; its message says what is wrong, where, and what to do.
 
-    The command line prints it without a traceback and ends with exit code ``EXIT_CODE``.
+    The command line prints it without a traceback and ends with exit code ``EXIT_CODE``. Control
+    characters of the message are escaped: it may quote a value or the name of a file.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class ProblemsError(ThawError):

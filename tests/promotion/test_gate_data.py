@@ -82,6 +82,16 @@ def test_data_without_test_images_is_named(local: Shop, tmp_path: Path) -> None:
     assert len(open_test_split(local.prepared).manifest.ids("test")) == 240
 
 
+def test_test_images_of_one_class_are_refused(local: Shop, tmp_path: Path) -> None:
+    with replaced(local, tmp_path / "kept"):
+        path = local.prepared / "manifest.csv"
+        lines = path.read_text().splitlines()
+        kept = [line if '"cat"' in line else line.replace('"test"', '"train"') for line in lines]
+        path.write_text("\n".join(kept) + "\n")
+        with pytest.raises(ThawError, match=r"all test images of .* are of the class cat, so that"):
+            open_test_split(local.prepared)
+
+
 @pytest.mark.parametrize(
     "text", ["<<<<<<< HEAD\nstages:\n", "[]", "stages: 3", "stages: {a: {outs: [1]}}", "{", "\x00"]
 )

@@ -43,6 +43,8 @@ def test_rules_that_are_all_empty_leave_every_protection_off() -> None:
         ({"floors": {}, "ceilings": {"accuracy": 1e9}}, ["floor"]),
         ({"not_worse": {}}, ["comparison"]),
         ({"not_worse": {"accuracy": 1.0}}, ["comparison"]),
+        ({"not_worse": {"accuracy": 0.49}, "class_margin": 0.49}, ["comparison", "classes"]),
+        ({"not_worse": {"accuracy": 0.24}, "class_margin": 0.24}, []),
         ({"not_worse": {"accuracy": 0.5, "log_loss": 0.9}}, ["comparison"]),
         ({"not_worse": {"accuracy": 0.5, "log_loss": 0.1}}, []),
         ({"not_worse": {}, "better": "accuracy"}, []),
@@ -79,5 +81,5 @@ def test_the_note_names_what_is_off_and_why() -> None:
     assert off_note({}) == []
     (note,) = off_note(protections_off(Promote.model_validate({"class_margin": 1.0}), 3))
     assert note == (
-        "protections of the gate that are off: classes (promote.class_margin is 0.5 or more)"
+        "protections of the gate that are off: classes (promote.class_margin is 0.25 or more)"
     )

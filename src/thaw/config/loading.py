@@ -16,7 +16,7 @@ from thaw.config.params import Params
 from thaw.config.renames import apply_renames
 from thaw.config.section import Section
 from thaw.config.yaml_limits import MOST_CHARACTERS, excess
-from thaw.errors import ThawError, printable
+from thaw.errors import ThawError
 from thaw.system.console import warn
 
 PARAMS_FILE = Path("params.yaml")
@@ -115,7 +115,7 @@ def _default_sections(schema: type[Section]) -> dict[str, Any]:
 
 
 def _refusal(path: Path, lines: list[str]) -> ThawError:
-    return ThawError("\n".join(f"{path}: {printable(line)}" for line in lines))
+    return ThawError("\n".join(f"{path}: {line}" for line in lines))
 
 
 @cache

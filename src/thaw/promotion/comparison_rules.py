@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from thaw.promotion.paired_tests import Comparison, Pair, compare
 from thaw.promotion.rule_result import RuleResult, format_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -61,6 +62,19 @@ def comparison_rules(
     else:
         passed, sentence = False, _no_comparison(unscored, "recall")
         yield RuleResult("classes", "", "", "every class", passed, sentence)
+
+
+def further_comparisons(
+    settings: Promote,
+    challenger: ScoredVersion,
+    others: Sequence[ScoredVersion],
+    targets: NDArray[np.int64],
+    bins: int,
+) -> Iterator[RuleResult]:
+    """Yield the results of the same rules for further versions, with the version in the name."""
+    for other in others:
+        for rule in comparison_rules(settings, challenger, other, targets, bins):
+            yield replace(rule, name=f"{rule.name} (version {other.version})")
 
 
 def _is_usable(scored: ScoredVersion, targets: NDArray[np.int64]) -> bool:

@@ -39,6 +39,8 @@ def check_rules(
     error.
     """
     rules = [_artifact(challenger, origin), *_provenance(settings, origin)]
+    if settings.provenance.dvc_lock and origin.model_locked:
+        rules.append(_model_files(challenger, origin))
     for metric, least in settings.floors.items():
         rules.append(_bound(metric, challenger, champion, least, floor=True))
     for metric, most in settings.ceilings.items():
@@ -66,6 +68,9 @@ def _artifact(challenger: ScoredVersion, origin: Origin) -> RuleResult:
 
 def _provenance(settings: Promote, origin: Origin) -> Iterator[RuleResult]:
     wanted = settings.provenance
+    if origin.is_run_deleted and (wanted.committed or wanted.data or wanted.dvc_lock):
+        sentence = "the run of the version was deleted: `mlflow runs restore` puts it back"
+        yield RuleResult("run", "deleted", "", "a run", passed=False, sentence=sentence)
     if wanted.committed:
         known = bool(origin.commit) and origin.dirty in {"true", "false"}
         passed = known and origin.dirty == "false"
@@ -105,6 +110,21 @@ def _provenance(settings: Promote, origin: Origin) -> Iterator[RuleResult]:
             "the files in data/prepared are those of dvc.lock, byte for byte",
             "the files in data/prepared are not those of dvc.lock: `thaw repair`, or `dvc repro`",
         )  # fmt: skip
+
+
+def _model_files(challenger: ScoredVersion, origin: Origin) -> RuleResult:
+    """Compare the registered files with dvc.lock: tags of a run can be written by hand."""
+    other = [name for name, md5 in challenger.files.items() if origin.model_locked.get(name) != md5]
+    passed = bool(challenger.files) and not other
+    sentence = "the files of the model are those of dvc.lock, byte for byte"
+    if not passed:
+        listed = ", ".join(other) or "none could be read"
+        sentence = (
+            f"the files of the model are not those of dvc.lock ({listed}): the pipeline that it "
+            "records did not make the version: `dvc repro`"
+        )
+    found = ", ".join(sorted(challenger.files)) or "none"
+    return RuleResult("model files", found, "", "those of dvc.lock", passed, sentence)
 
 
 def _same(name: str, recorded: str, here: str, same: str, other: str) -> RuleResult:

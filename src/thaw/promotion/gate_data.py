@@ -19,7 +19,7 @@ def open_test_split(prepared: Path) -> Prepared:
     """Return the prepared data in the folder ``prepared``.
 
     Raises:
-        ThawError: there is none, it is damaged, or it has no test images.
+        ThawError: there is none, it is damaged, or it has no test images, or those of one class.
     """
     with damage_as_error(prepared):
         data = Prepared(prepared)
@@ -29,7 +29,14 @@ def open_test_split(prepared: Path) -> Prepared:
         raise ThawError(
             f"{prepared} is damaged (its manifest and its images do not belong together): {REPAIR}"
         )
-    if not len(data.manifest.ids("test")):
+    test = data.manifest.ids("test")
+    if len(set(data.manifest.targets[test].tolist())) == 1 and len(data.manifest.classes) > 1:
+        only = data.manifest.rows[test[0]].label
+        raise ThawError(
+            f"all test images of {prepared} are of the class {only}, so that any constant answer "
+            "would pass: add test images of the other classes, then `dvc repro`"
+        )
+    if not len(test):
         raise ThawError(
             f"{prepared} has no test images, and the gate scores on them: add images, or raise "
             "prepare.test_fraction in params.yaml, then `dvc repro`"

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from thaw.registry import names
-from thaw.system import dvc_lock, provenance
+from thaw.system import dvc_lock, project_paths, provenance
+from thaw.system.stage_names import TRAINING_STAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
     from thaw.data.prepared import Prepared
+
+
+_DEPLOYED = project_paths.MODELS / TRAINING_STAGES[-1] / "merged"  # the registered form
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,9 @@ class Origin:
     """Recorded digests of a version, and the digests of this project (``*_here``).
 
     None or "" if a value is unknown. ``prepared_locked`` is the digest of ``data/prepared`` in
-    ``dvc.lock``, ``prepared_here`` that of the files in it.
+    ``dvc.lock``, ``prepared_here`` that of the files in it. ``model_locked`` holds the digests of
+    the files of the model in ``dvc.lock``, by name; it is empty if they are not listed there.
+    ``is_run_deleted``: the run is in MLflow's trash, and its records do not count.
     """
 
     tagged_digest: str
@@ -38,6 +47,8 @@ class Origin:
     test_here: str
     prepared_locked: str
     prepared_here: str
+    model_locked: Mapping[str, str] = field(default_factory=dict)
+    is_run_deleted: bool = False
 
 
 def read_origin(
@@ -48,7 +59,8 @@ def read_origin(
     ``prepared`` is the folder of ``data``. ``read_files`` also computes its digest, which reads all
     of its files.
     """
-    tags = _run_tags(client, entry.run_id)
+    run = _run(client, entry.run_id)
+    tags = run.data.tags if run is not None else {}
     return Origin(
         tagged_digest=entry.tags.get(names.DIGEST, ""),
         commit=tags.get("mlflow.source.git.commit", ""),
@@ -61,13 +73,14 @@ def read_origin(
         test_here=data.split_digest("test"),
         prepared_locked=dvc_lock.recorded_md5(prepared) if read_files else "",
         prepared_here=dvc_lock.folder_md5(prepared) if read_files else "",
+        model_locked=dvc_lock.recorded_files(_DEPLOYED) if read_files else {},
+        is_run_deleted=run is not None and run.info.lifecycle_stage == LifecycleStage.DELETED,
     )
 
 
-def _run_tags(client: MlflowClient, run_id: str | None) -> dict[str, str]:
-    """Return the tags of a run, none if there is no such run."""
+def _run(client: MlflowClient, run_id: str | None) -> Run | None:
+    """Return a run, None if there is no such run."""
     try:
-        found: dict[str, str] = client.get_run(run_id).data.tags if run_id else {}
+        return client.get_run(run_id) if run_id else None
     except MlflowException:
-        return {}
-    return found
+        return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from thaw.errors import ThawError
 from thaw.promotion import gate_report, report_storage
 from thaw.promotion.candidate import find_candidate
+from thaw.promotion.comparison_rules import further_comparisons
 from thaw.promotion.gate import check_rules
 from thaw.promotion.gate_data import damage_as_error, open_test_split
 from thaw.promotion.gate_notes import champion_notes, rule_notes, same_model_note
@@ -18,6 +19,7 @@ from thaw.promotion.gate_report import Report
 from thaw.promotion.lost_champion import explain_lost_champion
 from thaw.promotion.origin import read_origin
 from thaw.promotion.protections import minimum_rule, off_note, protections_off
+from thaw.promotion.references import find_references
 from thaw.promotion.rule_result import RuleResult
 from thaw.promotion.scoring import score_version
 from thaw.registry import names
@@ -116,7 +118,8 @@ def run_gate(
     """
     data = open_test_split(prepared)
     ledger, bins = candidate.ledger, params.evaluate.calibration_bins
-    versions = [number for number in (candidate.version, candidate.against) if number is not None]
+    references = find_references(candidate)
+    versions = [candidate.version, *references.versions]
     entries = [_registry_entry(params, ledger, number) for number in versions]
     read_files = params.promote.provenance.dvc_lock
     with damage_as_error(prepared):
@@ -134,12 +137,15 @@ def run_gate(
         )
         for number in versions
     ]
-    challenger, champion = scored[0], scored[1] if len(scored) == 2 else None
+    challenger, others = scored[0], [references.as_decided(one) for one in scored[1:]]
+    champion = others[0] if others else None
     targets = data.manifest.targets[data.manifest.ids("test")]
     off = protections_off(params.promote, len(data.manifest.classes))
     rules = [
         *check_rules(params.promote, challenger, champion, targets, origin, bins),
         *filter(None, [minimum_rule(params.promote, off)]),
+        *further_comparisons(params.promote, challenger, others[1:], targets, bins),
+        *references.missing(ledger.alias, candidate.against),
         *_missing_comparison(candidate),
     ]
     git_state = provenance.git_state()
@@ -157,7 +163,7 @@ def run_gate(
         notes=[
             *off_note(off),
             *same_model_note(challenger, champion),
-            *champion_notes(candidate, entries[1:], origin.test_here),
+            *champion_notes(candidate, entries[1:2], origin.test_here),
             *rule_notes(git_state, provenance.why_no_commit()),
         ],
         reason=request.reason,

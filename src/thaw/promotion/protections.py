@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from thaw.config.promotion_sections import Promote, Protection
 
-_WIDEST_MARGIN = 0.5  # from here on, a margin excludes hardly anything
+_WIDEST_MARGIN = 0.25  # from here on, a margin excludes hardly anything
 _LEAST_CONFIDENCE = 0.8
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.registry.aliases import version_exists
-from thaw.registry.champion_history import champion_stack
+from thaw.registry.champion_history import champion_stack, decided_digests
 from thaw.registry.ledger_rows import Decision
 from thaw.registry.names import DIGEST
 
@@ -36,9 +36,8 @@ def rollback(ledger: Ledger, reason: str) -> Decision:
         )
     previous = targets[-2] if len(targets) > 1 else None
     entry = ledger.client.get_model_version(ledger.name, str(targets[-1]))
-    decision = Decision(
-        "rollback", current, targets[-1], previous, why=reason, model=entry.tags.get(DIGEST, "")
-    )
+    digest = decided_digests(rows).get(targets[-1]) or entry.tags.get(DIGEST, "")
+    decision = Decision("rollback", current, targets[-1], previous, why=reason, model=digest)
     ledger.record(decision, rows)
     return decision
 

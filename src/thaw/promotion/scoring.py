@@ -14,6 +14,7 @@ from thaw.metrics.predictions import Predictions
 from thaw.model import directory
 from thaw.model.calibration import CalibratedSoftmax
 from thaw.registry.fetch import fetch
+from thaw.system.dvc_lock import file_md5
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
@@ -36,6 +37,7 @@ class ScoredVersion:
     ``metrics`` holds metrics and costs of the registry by name, ``recalls`` the recall by class.
     ``digest`` is that of the fetched model directory, "" if none was fetched or it is damaged.
     ``content`` is the digest of what the model computes: of two equal models, it is the same.
+    ``files`` holds the digest of each file of the model directory as DVC computes it, by name.
     """
 
     version: int
@@ -45,6 +47,17 @@ class ScoredVersion:
     recalls: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     content: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+
+    def if_decided_on(self, digest: str) -> ScoredVersion:
+        """Return this version, without its scores if the model decided on has another digest."""
+        if not digest or not self.digest or self.digest == digest:
+            return self
+        problem = (
+            f"its files are not the model that was decided on: that has the digest {digest[:12]}, "
+            f"they have {self.digest[:12]}"
+        )
+        return ScoredVersion(self.version, self.digest, problem=problem)
 
 
 def score_version(
@@ -103,4 +116,5 @@ def _score(
         {**scores.summary, **costs},
         recalls,
         content=spec.content_digest,
+        files={path.name: file_md5(path) for path in sorted(folder.iterdir()) if path.is_file()},
     )

@@ -40,6 +40,11 @@ def last_known_version(rows: Sequence[Row], first: int | None) -> int | None:
     return first
 
 
+def decided_digests(rows: Sequence[Row]) -> dict[int, str]:
+    """Return the digest of the model that was last decided on, by version."""
+    return {row.decision.to: row.decision.model for row in rows if row.decision.model}
+
+
 def first_champion(rows: Sequence[Row], first: int | None) -> int | None:
     """Return the version that became the champion without a gate, as the first of its model."""
     found = (row.decision.to for row in rows if row.moves_alias and row.decision.kind == "first")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from thaw.registry.ledger_view import View
 
 _NAME = re.compile(r"promotion/(.+)/[^/]*", re.DOTALL)
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _TAGS = {
     ledger_tags.LEDGER, ledger_tags.STATE, ledger_tags.NONCE, ledger_tags.MODEL,
     ledger_tags.PARENT, ledger_tags.DIGEST, ledger_tags.SIGNER, ledger_tags.SIGNATURE,
@@ -46,6 +47,32 @@ def doubtful_rows(ledger: Ledger) -> list[Problem]:
     Raises:
         MlflowException: the store failed.
     """
+    view, doubtful = _doubtful(ledger)
+    return [*_problems(view, doubtful), *_gaps(view), *_void(view)]
+
+
+def claimed_versions(ledger: Ledger, after: int) -> set[int]:
+    """Return the versions that rows name which may belong to ``ledger`` and do not count.
+
+    Unsigned rows, and rows whose name gives a number up to ``after``, are left out.
+
+    Raises:
+        MlflowException: the store failed.
+    """
+    view, doubtful = _doubtful(ledger)
+    unsigned = {row.experiment_id for row in view.unsigned}
+    names = {f"{ledger_tags.prefix_of(view.key)}{number}" for number in range(1, after + 1)}
+    texts = (
+        one.tags.get(f"thaw.{field}", "")
+        for one in doubtful
+        if one.experiment_id not in unsigned and one.name not in names
+        for field in ("to", "origin")
+    )
+    return {int(text) for text in texts if _VERSION.fullmatch(text)}
+
+
+def _doubtful(ledger: Ledger) -> tuple[View, list[Experiment]]:
+    """Return the view of ``ledger``, and experiments that may be rows of it and do not count."""
     # Before the view: a row that another process adds meanwhile is then in the view only.
     stored = [one for one in experiments(ledger.client, "") if _looks_like_row(one)]
     view = ledger.view()
@@ -59,8 +86,7 @@ def doubtful_rows(ledger: Ledger) -> list[Problem]:
         verified={_model(row.ledger) for row in map(_verified, stored) if row is not None},
     )
     counted = {row.experiment_id for row in view.rows}
-    doubtful = [one for one in since if one.experiment_id not in counted and owners.may_own(one)]
-    return [*_problems(view, doubtful), *_gaps(view), *_void(view)]
+    return view, [one for one in since if one.experiment_id not in counted and owners.may_own(one)]
 
 
 def damage(problems: Sequence[Problem]) -> str:

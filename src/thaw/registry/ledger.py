@@ -94,20 +94,19 @@ class Ledger:
     def first_by_tag(self) -> int | None:
         """Return the first champion if a tag of its version says so, as thaw 0.1 recorded it.
 
-        None if that version was deleted, or if rows must be signed: a tag has no signature.
+        None if that version was deleted, if rows must be signed (a tag has no signature), or if the
+        first move says otherwise.
 
         Raises:
             MlflowException: the store failed.
         """
-        if self.alias != CHAMPION or self.trusted:
+        is_possible = self.alias == CHAMPION and not self.trusted
+        if not is_possible or not version_exists(self.client, self.name, 1):
             return None
-        try:
-            entry = self.client.get_model_version(self.name, "1")
-        except MlflowException as error:
-            if not is_missing(error):
-                raise
+        if self.client.get_model_version(self.name, "1").tags.get(GATE) != FIRST:
             return None
-        return 1 if entry.tags.get(GATE) == FIRST else None
+        move = next((row.decision for row in self.rows() if row.moves_alias), None)
+        return 1 if move is None or move.origin == 1 or move.kind == "first" else None
 
     def current_version(self) -> int | None:
         """Return the version that has the alias now."""

@@ -19,7 +19,7 @@ from thaw.config.params import Params
 from thaw.config.search_sections import Range
 from thaw.config.section import AUTO
 from thaw.config.values import flatten
-from thaw.errors import ProblemsError, ThawError, printable
+from thaw.errors import ProblemsError, ThawError
 from thaw.search.dimension import Dimension
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def check(params: Params, dimensions: list[Dimension], blocks: Mapping[str, int]
 def _refuse(problems: list[str]) -> None:
     """Raise an error that lists the ``problems``, if there are any."""
     if len(problems) == 1:
-        raise ThawError(printable(f"params.yaml: {problems[0]}"))
+        raise ThawError(f"params.yaml: {problems[0]}")
     if problems:
-        raise ProblemsError("params.yaml cannot be searched", [*map(printable, problems)])
+        raise ProblemsError("params.yaml cannot be searched", problems)
 
 
 def _dimension(params: Params, key: str, entry: Range | list[Any]) -> Dimension:

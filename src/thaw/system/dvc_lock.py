@@ -26,6 +26,11 @@ def recorded_md5(folder: Path, lock: Path = LOCK) -> str:
     return _tree_md5(inside) if inside else ""
 
 
+def recorded_files(folder: Path, lock: Path = LOCK) -> dict[str, str]:
+    """Return the digests of the files in ``folder`` that ``dvc.lock`` lists one by one, by name."""
+    return {parts[-1]: md5 for parts, md5 in _inside(folder, lock).items() if len(parts) == 1}
+
+
 def folder_md5(folder: Path, lock: Path = LOCK) -> str:
     """Return the digest of the files of ``folder`` as DVC computes it; every file is read.
 
