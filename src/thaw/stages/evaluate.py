@@ -17,7 +17,7 @@ from thaw.metrics.predictions import Predictions
 from thaw.model.calibration import CalibratedSoftmax
 from thaw.stages import earlier_models
 from thaw.stages.registration import record
-from thaw.stages.result_page import documents_of
+from thaw.stages.result_page import documents_of, training_labels
 from thaw.system import project_paths
 from thaw.system.csv_text import csv_text
 from thaw.system.files import write_json, write_whole
@@ -156,10 +156,11 @@ def main() -> None:
     classifier, spec = earlier_models.load(MODEL)
     history.of_stages()  # a missing file is reported before the images are scored
     result = run(context, classifier, spec)
+    labels = training_labels(context, spec)
     if context.runtime.is_main:
         with only_process(project_paths.SCRATCH / "evaluate.lock", "the stage evaluate"):
             write(result, spec, context.data, folder)
-            write_documents = documents_of(context, classifier, spec, result, MODEL)
+            write_documents = documents_of(context, classifier, spec, result, MODEL, labels)
             record(context.params, result, spec, context.data, MODEL, write_documents)
     context.runtime.wait()
 

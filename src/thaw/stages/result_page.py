@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thaw.advice.label_predictions import predict_labels
 from thaw.evaluation.page import card, content, render
 from thaw.evaluation.page.subject import Documents, Predicted, Subject
+from thaw.model.sealed_files import SPEC
+from thaw.stages import earlier_models
 from thaw.system import project_paths
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from thaw.context import Context
@@ -21,15 +24,42 @@ if TYPE_CHECKING:
 
 PAGE = project_paths.REPORTS / render.PAGE
 CARD = project_paths.REPORTS / card.CARD
+_OF_TRAINING = (
+    "Images for training and validation, each predicted by a linear head on features of the frozen "
+    "backbone that was fitted to other images."
+)
 _OF_TEST = "Images of the test split, predicted by the model, which did not train on them."
 
 
+def training_labels(context: Context, spec: ModelSpec) -> list[Predicted]:
+    """Return predictions of training and validation images, to find wrong labels among them.
+
+    All processes call it. There are none if ``evaluate.report`` does not ask for them, or if the
+    model of the head warm-up, whose backbone did not train, is not the one that ``spec`` was made
+    from.
+    """
+    folder = project_paths.MODELS / "warmup_head"
+    if context.params.evaluate.report != "full" or not (folder / SPEC).is_file():
+        return []
+    classifier, warm = earlier_models.load(folder)
+    if warm.digest not in {parent.digest for parent in spec.parents}:
+        return []
+    found = predict_labels(context, classifier, warm.preprocessing)
+    return [] if found is None else [Predicted(_OF_TRAINING, *found)]
+
+
 def documents_of(
-    context: Context, classifier: Classifier, spec: ModelSpec, result: Result, folder: Path
+    context: Context,
+    classifier: Classifier,
+    spec: ModelSpec,
+    result: Result,
+    folder: Path,
+    labels: Sequence[Predicted] = (),
 ) -> Callable[[Registration], Documents]:
     """Measure what page and card of ``result`` show; return the function that writes them.
 
-    ``folder`` is the model directory. The function is called with the registered version.
+    ``folder`` is the model directory, ``labels`` are predictions of other images than those of the
+    test split. The function is called with the registered version.
     """
     setting = context.params.evaluate.report
     tested = Predicted(_OF_TEST, result.ids, result.probabilities)
@@ -42,7 +72,7 @@ def documents_of(
         result=result,
         folder=folder,
         reports=project_paths.REPORTS,
-        predicted=[tested] if setting == "full" else [],
+        predicted=[*labels, tested] if setting == "full" else [],
     )
     measured = content.measure(subject)
 

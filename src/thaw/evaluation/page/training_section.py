@@ -86,7 +86,8 @@ def _note(stage: str, report: dict[str, Any]) -> str:
     if stage == "unfreeze" and report.get("warmup_head_stands"):
         notes.append("No epoch was better: the model of the head warm-up was kept.")
     elif stage == "unfreeze" and report.get("blocks"):
-        notes.append(f"{len(report['blocks'])} blocks trained.")
+        count = len(report["blocks"])
+        notes.append(f"{count} block{'s' * (count > 1)} trained.")
     if refit := report.get("refit"):
         notes.append(
             f"Then the head was fitted again on all {refit['images']} training and validation "

@@ -20,10 +20,12 @@
   };
   const phases = (curves) => [
     Plot.ruleX(starts(curves).slice(1), { x: (d) => d.at - 0.5, stroke: "var(--strong-line)", strokeDasharray: "3,3" }),
-    Plot.text(starts(curves), {
-      x: (d) => d.at - 0.4, text: "phase", frameAnchor: "top", textAnchor: "start",
-      dy: -14, fill: "var(--text)",
-    }),
+    // Side by side where there is room, else on two lines.
+    ...starts(curves).map((start, number) => Plot.text([start], {
+      x: (d) => d.at - 0.4, text: "phase", frameAnchor: "top", fill: "var(--text)",
+      textAnchor: number && start.at > 0.8 * curves.at(-1).at ? "end" : "start",
+      dx: number && start.at > 0.8 * curves.at(-1).at ? 20 : 0, dy: number % 2 ? -26 : -13,
+    })),
   ];
   const epochs = (curves) => ({
     label: "epoch, over all phases", domain: [-0.5, curves.at(-1).at + 0.5],
@@ -38,7 +40,7 @@
       ]).filter((row) => row.loss !== null);
       const positive = Math.min(...long.map((row) => row.loss)) > 1e-6;
       return Plot.plot({
-        ...base(width), height: 280, marginTop: 34, marginLeft: 52,
+        ...base(width), height: 290, marginTop: 46, marginLeft: 52,
         x: epochs(curves), y: { type: positive ? "log" : "linear", grid: true, label: "loss (nats)", tickFormat: "~g" },
         marks: [
           ...phases(curves),
@@ -53,7 +55,7 @@
     accuracies(width) {
       const curves = content.training.curves;
       return Plot.plot({
-        ...base(width), height: 220, marginTop: 34, marginLeft: 52,
+        ...base(width), height: 230, marginTop: 46, marginLeft: 52,
         x: epochs(curves), y: { grid: true, label: "accuracy", tickFormat: (d) => percent(d, d > 0.99 && d < 1 ? 1 : 0), nice: true },
         marks: [
           ...phases(curves),
