@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from tests import settings
+from tests.store_fixtures import _mlflow_as_it_was, server
+from tests.tracking.forwarding import forwarded, free_port
+from thaw.errors import ThawError
+from thaw.tracking import study_run
 from thaw.tracking.result_run import ResultRun
 from thaw.tracking.run_owner import PROCESS
 from thaw.tracking.study_run import TRIAL, StudyRun, TrialRecord
 
-if TYPE_CHECKING:
-    from pathlib import Path
+__all__ = ["_mlflow_as_it_was", "server"]  # fixtures
 
 CALLS = ("create_run", "log_batch", "set_terminated")
 ROWS = [{"epoch": epoch, "train_loss": None if epoch == 0 else 0.5, "val_loss": 1 / (epoch + 1)}
@@ -167,3 +172,40 @@ def test_a_store_that_goes_away_does_not_end_the_search(
     for number in (0, 1):
         later.log_trial(trial(number))
     assert len(children(later)) == 2
+
+
+def test_a_search_starts_without_the_store_and_logs_its_trials_when_it_answers(
+    server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # else each attempt takes a minute
+    monkeypatch.setattr(study_run, "_PAUSE", 0.1)
+    port = free_port()
+    tracking = settings.PARAMS.tracking.model_copy(update={"uri": f"http://127.0.0.1:{port}"})
+    params = settings.PARAMS.model_copy(update={"tracking": tracking})
+    run = StudyRun(params, "away", "data")
+    run.log_trial(trial(0))
+    assert (run.run_id, run.logged) == ("", set())
+    line = f"warning: the MLflow store http://127.0.0.1:{port} does not answer; the search goes on"
+    assert capsys.readouterr().err.startswith(line)
+    with forwarded(port, int(server.rpartition(":")[2])):
+        while not run.run_id:
+            time.sleep(0.2)
+            run.log_trial(trial(0))
+        run.reread()
+        for number in (0, 1):  # as StudyLog does in every look: all trials that have finished
+            run.log_trial(trial(number))
+        assert Counter(child.data.tags[TRIAL] for child in children(run)) == {"0": 1, "1": 1}
+    run.log_trial(trial(2))  # away again
+    assert run.logged == {0, 1}
+    with forwarded(port, int(server.rpartition(":")[2])):
+        run.reread()
+        run.log_trial(trial(2))
+        run.finish("FINISHED", {"best": 0.3}, {}, Path("no-plots"))
+        found = run._client.get_run(run.run_id)
+    assert (found.info.status, found.data.metrics["best"]) == ("FINISHED", 0.3)
+
+
+def test_a_store_that_refuses_ends_a_search_at_its_start(run: StudyRun) -> None:
+    run._client.delete_experiment(run._experiment)
+    with pytest.raises(ThawError, match=r"tracking\.experiment: 'thaw' was deleted in MLflow"):
+        again()

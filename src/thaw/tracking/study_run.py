@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,14 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from thaw.config.values import flatten
+from thaw.errors import ThawError
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
 from thaw.tracking.batches import log_in_batches
+from thaw.tracking.outages import StoreAwayError, is_outage
 from thaw.tracking.run_owner import PROCESS, this_process, user
-from thaw.tracking.store import connect
+from thaw.tracking.store import connect, reason_of, store_errors, store_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 STUDY = "thaw.study"
 TRIAL = "thaw.trial"
 _PARENT = "mlflow.parentRunId"
+_PATIENCE = 10.0  # seconds to wait for the store at the start and at the end of a search
+_PAUSE = 10.0  # seconds between attempts to reach it
+_LATER = "the search goes on, and its trials are logged when MLflow answers again"
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
 
 
@@ -53,15 +60,67 @@ class TrialRecord:
 
 
 class StudyRun:
-    """The parent run of a study. If MLflow fails, the search continues without it."""
+    """The parent run of a study. While the store does not answer, the search goes on without it.
+
+    The trials are in the storage of the study. They are logged when the store answers again, or
+    when the same command runs again.
+    """
 
     def __init__(self, params: Params, study: str, data_digest: str) -> None:
-        """Find the run of ``study`` or create it, and set it to RUNNING."""
-        self._client, self._experiment = connect(params.tracking)
-        self.run_id = self._find(study) or self._create(params, study, data_digest)
-        self._study = study
-        self._is_available = True
+        """Find the run of ``study`` or create it, and set it to RUNNING.
+
+        Raises:
+            ThawError: the store refuses what the parameters say. A store that does not answer is
+                no error.
+        """
+        self._params, self._study, self._data_digest = params, study, data_digest
+        self._uri = store_uri(params.tracking)
+        self.run_id = ""
         self.logged: set[int] = set()
+        self._is_available = self._has_failed = False
+        self._refusal: ThawError | None = None
+        self._next_attempt = math.inf
+        self._opening = self._start_to_open()
+        self._answers(_PATIENCE)
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _answers(self, patience: float = 0.0) -> bool:
+        """Return whether the store can be written; try again to reach it from time to time.
+
+        ``patience``: seconds to wait for it.
+        """
+        if self._is_available or self._has_failed:
+            return self._is_available
+        is_due = patience > 0 or time.monotonic() >= self._next_attempt
+        if is_due and not self._opening.is_alive():
+            self._opening = self._start_to_open()
+        self._opening.join(patience)
+        if patience and not (self._is_available or self._has_failed):
+            warn(f"the MLflow store {self._uri} does not answer; {_LATER}")
+        return self._is_available
+
+    def _start_to_open(self) -> threading.Thread:
+        """Open the run in a thread: a server that does not answer takes a minute."""
+        self._next_attempt = math.inf
+        thread = threading.Thread(target=self._try_to_open, name="MLflow", daemon=True)
+        thread.start()
+        return thread
+
+    def _try_to_open(self) -> None:
+        try:
+            with store_errors(self._uri):
+                self._open()
+        except StoreAwayError:
+            self._next_attempt = time.monotonic() + _PAUSE
+        except ThawError as error:
+            self._refusal, self._has_failed = error, True
+        else:
+            self._is_available = True
+
+    def _open(self) -> None:
+        self._client, self._experiment = connect(self._params.tracking)
+        self.run_id = self._find(self._study) or self._create()
         self._reread()
         # If this process is killed, the next pipeline run closes this run: result_run.py.
         self._client.set_tag(self.run_id, PROCESS, this_process())
@@ -85,19 +144,19 @@ class StudyRun:
             if not token:
                 return
 
-    def _create(self, params: Params, study: str, data_digest: str) -> str:
+    def _create(self) -> str:
         tags = {
-            STUDY: study,
+            STUDY: self._study,
             "mlflow.source.name": "thaw search",
             "mlflow.source.type": "PROJECT",
             "mlflow.user": user(),
-            "thaw.data_digest": data_digest,
+            "thaw.data_digest": self._data_digest,
             "thaw.code_digest": result_code_digest(),
         }
         if state := provenance.git_state():
             tags["mlflow.source.git.commit"] = state[0]
-        run = self._client.create_run(self._experiment, tags=tags, run_name=f"search {study}")
-        log_in_batches(self._client, run.info.run_id, params=flatten(params))
+        run = self._client.create_run(self._experiment, tags=tags, run_name=f"search {self._study}")
+        log_in_batches(self._client, run.info.run_id, params=flatten(self._params))
         return str(run.info.run_id)
 
     def reread(self) -> None:
@@ -106,7 +165,7 @@ class StudyRun:
         A child run that was only half-written has no trial number: it is closed as killed, and
         the trial is logged again.
         """
-        if self._is_available:
+        if self._answers(_PATIENCE):
             with self._continue_without():
                 self._reread()
 
@@ -116,10 +175,9 @@ class StudyRun:
             yield
         except (MlflowException, OSError) as error:
             self._is_available = False
-            warn(
-                f"MLflow does not answer ({error}); the search continues, and the same command "
-                "logs the rest later"
-            )
+            self._has_failed = not is_outage(error, self._uri)
+            self._next_attempt = time.monotonic() + _PAUSE
+            warn(f"MLflow does not answer ({reason_of(error)}); {_LATER}")
 
     def _reread(self) -> None:
         children = self._children()
@@ -135,7 +193,7 @@ class StudyRun:
 
     def log_trial(self, trial: TrialRecord) -> None:
         """Log a finished trial as a child run, unless it is logged already."""
-        if not self._is_available or trial.number in self.logged:
+        if trial.number in self.logged or not self._answers():
             return
         with self._continue_without():
             self._log_trial(trial)
@@ -173,7 +231,7 @@ class StudyRun:
         self, status: str, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path
     ) -> None:
         """Log the result of the search and the plots in ``folder``, and end the run."""
-        if not self._is_available:
+        if not self._answers():
             return
         now = int(time.time() * 1000)
         with contextlib.suppress(MlflowException, OSError):
