@@ -43,6 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not re.search(r"(?<!not )\bgpu\b", config.option.markexpr):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    # Read when CUDA starts; without it, matrix products have no deterministic kernel.
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    os.environ.setdefault(name, launching.ENVIRONMENT[name])
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -13,6 +13,7 @@ import torch
 
 from tests import tiny
 from tests.golden import cases, stages
+from tests.test_device_path import killed_at
 from tests.training import phase
 from tests.training.test_learner import batch
 from thaw.training import loop
@@ -107,16 +108,18 @@ def trained(
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("at", [2, 7])
+@pytest.mark.parametrize("at", [2, 9])
 def test_a_killed_training_on_a_gpu_ends_at_the_same_bits(
-    tmp_path: Path, precision: str, at: int
+    tmp_path: Path, precision: str, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = phase.images(tmp_path / "train", augmented=True)
     val = phase.images(tmp_path / "val", phase.VAL)
     undisturbed = trained(tmp_path / "a", (train, val), precision)
-    dying = phase.Dying(train, at)
-    with pytest.raises(phase.Killed):
-        trained(tmp_path / "b", (dying, val), precision)
+    with monkeypatch.context() as patch:
+        # The source itself must die: one that wraps it would not be resized on the GPU.
+        killed_at(at, patch)
+        with pytest.raises(phase.Killed):
+            trained(tmp_path / "b", (train, val), precision)
     assert not phase.differing(undisturbed, trained(tmp_path / "b", (train, val), precision))
 
 

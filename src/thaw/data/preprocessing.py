@@ -92,26 +92,20 @@ class Preprocessing(BaseModel):
 
         The images of one size are resized in one call, as far as the memory for it is bounded.
         """
-        device = packed.pixels.device
-        result = torch.empty(
-            (len(packed), 3, self.image_size, self.image_size),
-            dtype=torch.uint8,
-            device=device,
-            memory_format=torch.channels_last,
-        )
-        if len(packed.resized):
-            result[sent(torch.from_numpy(packed.resized_places), device)] = packed.resized
+        parts, places_of_parts = [packed.resized], [packed.resized_places]
         for places, images in packed.stacks():
             height, width = self.resized_size(*images.shape[-2:])
             most = max(height * width, images.shape[-2] * images.shape[-1])
             step = max(1, _MOST_PIXELS_IN_FLOAT32 // most)
-            for start in range(0, len(places), step):
-                part = resize_in_float32(
-                    images[start : start + step], height, width, self.interpolation
-                )
-                part = self._center(part, self.image_size, self.image_size)
-                result[sent(torch.from_numpy(places[start : start + step]), device)] = part
-        return result
+            for part in torch.split(images, step):
+                resized = resize_in_float32(part, height, width, self.interpolation)
+                parts.append(self._center(resized, self.image_size, self.image_size))
+            places_of_parts.append(places)
+        order = torch.from_numpy(np.concatenate(places_of_parts).argsort())
+        # Images are put in order by one read: a write to given places would wait for a GPU, where
+        # torch checks the places and sorts them to be deterministic.
+        rows = torch.cat(parts).permute(0, 2, 3, 1).contiguous()
+        return rows.index_select(0, sent(order, rows.device)).permute(0, 3, 1, 2)
 
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) of a resized image before its centre is taken."""

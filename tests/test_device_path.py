@@ -1,0 +1,114 @@
+"""Trainings on the CPU by the path of a GPU: a thread prepares batches, steps read no value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from tests import tiny
+from tests.training import phase
+from thaw.data.batches import prefetched_batches
+from thaw.data.loading import ImageSource
+from thaw.training import loop
+from thaw.training import runtime as runtime_module
+from thaw.training.checkpoints import Checkpoints
+from thaw.training.observer import Observer
+from thaw.training.phase_inputs import PhaseInputs
+from thaw.training.setup import TrainingSetup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from thaw.data.batches import Batch
+    from thaw.data.loading import BatchPart, Source
+
+
+class ImmediateSide:
+    """A side whose work has ended when it is started."""
+
+    def allocate(self, size: int) -> Tensor:
+        """Return ``size`` bytes."""
+        return torch.empty(size, dtype=torch.uint8)
+
+    def copied(self, tensor: Tensor) -> Tensor:
+        """Return a copy."""
+        return tensor.clone()
+
+    def run(self, make: Callable[[], Any]) -> tuple[Any, None]:
+        """Return the result of ``make``."""
+        return make(), None
+
+    def hand_over(self, tensors: Iterable[Tensor], mark: Any) -> None:
+        """Do nothing: the tensors are complete."""
+
+
+@pytest.fixture
+def _device_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def batches(
+        source: Source, parts: list[BatchPart], _: torch.device, **options: Any
+    ) -> Generator[Batch, None, None]:
+        return prefetched_batches(source, parts, ImmediateSide(), **options)
+
+    monkeypatch.setattr(runtime_module, "batches", batches)
+
+
+def trained(folder: Path, sources: tuple[ImageSource, ImageSource]) -> dict[str, Tensor]:
+    """Return the weights of a training with checkpoints in ``folder``."""
+    setup = TrainingSetup(phase.config(), phase.PLAIN.regularize, phase.SEED)
+    observer = Observer(Checkpoints(folder / "checkpoints", "key"))
+    runtime = replace(tiny.runtime(), asynchronous=True, checkpoint_seconds=1e-9)
+    model = phase.model(3, "train", dropout=0.5)
+    loop.fit(runtime, model, PhaseInputs(*sources, 0), setup, observer)
+    return phase.state(model)
+
+
+def killed_at(at: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the reading ``at`` of a batch end the training; return the list of readings."""
+    readings: list[int] = []
+    read = ImageSource.read_packed
+
+    def dying(self: ImageSource, *arguments: Any, **options: Any) -> Any:
+        readings.append(len(readings))
+        if len(readings) == at:
+            raise phase.Killed
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(ImageSource, "read_packed", dying)
+    return readings
+
+
+@pytest.mark.usefixtures("_device_path")
+@pytest.mark.parametrize("at", [1, 2, 4, 9])  # the trial, the first scoring, epochs 1 and 2
+def test_a_training_that_was_killed_ends_in_the_same_bits(
+    tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = (
+        phase.images(tmp_path / "train", augmented=True),
+        phase.images(tmp_path / "val", phase.VAL),
+    )
+    undisturbed = trained(tmp_path / "a", sources)
+    with monkeypatch.context() as patch:
+        killed_at(at, patch)
+        with pytest.raises(phase.Killed):
+            trained(tmp_path / "b", sources)
+    assert not phase.differing(undisturbed, trained(tmp_path / "b", sources))
+
+
+@pytest.mark.usefixtures("_device_path")
+def test_a_training_ends_near_the_weights_of_the_path_of_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = (
+        phase.images(tmp_path / "train", augmented=True),
+        phase.images(tmp_path / "val", phase.VAL),
+    )
+    found = trained(tmp_path / "device", sources)
+    monkeypatch.undo()
+    for name, value in trained(tmp_path / "cpu", sources).items():
+        torch.testing.assert_close(found[name], value, rtol=0.01, atol=0.01, msg=name)
