@@ -45,7 +45,7 @@ class Phase:
     ``augmentation`` changes the training images; None leaves them as they are. With ``keeps_last``
     the weights of the last epoch are kept, also if the validation loss is lower in another one.
     Without ``keeps_start``, the best epoch is kept even if the model at the start has a lower
-    validation loss.
+    validation loss. With ``calibrated``, validation losses are those of cross-fitted temperatures.
     """
 
     plan: Plan
@@ -56,6 +56,7 @@ class Phase:
     gradual_epochs: int = 0
     keeps_last: bool = False
     keeps_start: bool = True
+    calibrated: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Context:
             compile=launch.compile,
             keeps_last=phase.keeps_last,
             keeps_start=phase.keeps_start,
+            calibrated=phase.calibrated,
         )
 
     def train(self, classifier: Classifier, phase: Phase, observer: Observer) -> Progress:

@@ -10,9 +10,10 @@ import torch
 from tests.advice import project as small
 from tests.training.greedy import greedy
 from tests.training.phase import differing, state
-from thaw.advice.auto_values import resolve
+from thaw.advice.auto_values import Resolved, Trial, resolve
 from thaw.config.editing import write_values
 from thaw.model.classifier import Classifier
+from thaw.model.freeze_plan import last_blocks
 from thaw.stages import unfreeze
 from thaw.system.processes import run_main
 from thaw.training.observer import Observer
@@ -112,3 +113,17 @@ def test_without_epochs_the_validation_images_alone_go_through_the_network() -> 
     assert progress.history == [trained]
     images = [len(np.load(path)) for path in Path(".thaw/activations").glob("*.npy")]
     assert images == [len(small.open_model().context.data.manifest.ids("val"))]
+
+
+@pytest.mark.parametrize("calibration", ["auto", "off"])
+def test_a_training_on_trial_is_judged_as_the_comparison_with_the_head_judges_it(
+    calibration: str,
+) -> None:
+    write_values({"unfreeze.depth": 2, "regularize.calibration": calibration})
+    opened = small.open_model()
+    plan = last_blocks(2, 7, "frozen")
+    for trial in (None, Trial(is_better=True)):
+        resolved = Resolved(opened.context.params.unfreeze, plan, {}, trial)
+        phase = unfreeze.phase_of(opened.context, opened.spec.preprocessing, resolved)
+        assert phase.keeps_start == (trial is None)
+        assert phase.calibrated == (trial is not None and calibration == "auto")

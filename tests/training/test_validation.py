@@ -32,3 +32,17 @@ def test_a_loss_that_is_not_finite_names_the_epoch() -> None:
     bad = source([[0.0, float("nan")]])
     with pytest.raises(NotFiniteError, match=r"the validation loss is nan after epoch 4: try"):
         validate(tiny.runtime(), nn.Identity(), bad, 4)
+
+
+def test_a_calibrated_loss_does_not_depend_on_the_scale_of_the_logits() -> None:
+    random = np.random.default_rng(0)
+    targets = np.arange(600) % 2
+    sure = random.normal(0, 1, (600, 2)) + 2 * np.eye(2)[targets]
+    losses = {}
+    for scale in (0.1, 1.0, 10.0):
+        scaled = ActivationSource((scale * sure).astype(np.float32), targets)
+        losses[scale] = validate(tiny.runtime(), nn.Identity(), scaled, 1, calibrated=True)[0]
+        plain = validate(tiny.runtime(), nn.Identity(), scaled, 1)[0]
+        assert scale == 1.0 or plain > losses[scale] + 0.05
+    assert losses[0.1] == pytest.approx(losses[1.0], rel=0.05)
+    assert losses[10.0] == pytest.approx(losses[1.0], rel=0.05)

@@ -59,9 +59,10 @@ def run(
 def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved) -> Phase:
     """Return the training phase of the resolved plan.
 
-    A training that is on trial is compared with its start afterwards, by a calibrated loss.
+    A training that is on trial is compared with its start afterwards, by a calibrated loss. So are
+    its epochs: smoothed labels make the loss of a good epoch high, and a temperature repairs that.
     """
-    settings = resolved.settings
+    settings, on_trial = resolved.settings, resolved.trial is not None
     return Phase(
         resolved.plan,
         settings,
@@ -69,7 +70,8 @@ def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved)
         context.params.augment.fixed(),
         lr_decay=settings.lr_decay,
         gradual_epochs=settings.gradual_epochs,
-        keeps_start=resolved.trial is None,
+        keeps_start=not on_trial,
+        calibrated=on_trial and context.params.regularize.calibration != "off",
     )
 
 

@@ -222,7 +222,13 @@ class _Phase:
     def _row(self, train_loss: float | None) -> Row:
         is_trained = train_loss is not None
         epoch = self.progress.epoch + is_trained
-        loss, accuracy = validate(self.runtime, self.learner.whole, self.inputs.val, epoch)
+        loss, accuracy = validate(
+            self.runtime,
+            self.learner.whole,
+            self.inputs.val,
+            epoch,
+            calibrated=self.setup.calibrated,
+        )
         rate = self.learner.optimizer.param_groups[0]["lr"] if is_trained else 0.0
         return Row(epoch, train_loss, loss, accuracy, float(rate))
 

@@ -19,7 +19,8 @@ class TrainingSetup:
     ``gradual_epochs`` above 0, one more block starts to train after each that many epochs.
     ``accumulate`` and ``compile`` are as in the section ``launch``. With ``keeps_last`` the weights
     of the last epoch are kept instead of those with the lowest validation loss. Without
-    ``keeps_start``, the weights at the start are never kept after an epoch.
+    ``keeps_start``, the weights at the start are never kept after an epoch. With ``calibrated``,
+    validation losses are those of cross-fitted temperatures.
     """
 
     settings: Training
@@ -31,3 +32,4 @@ class TrainingSetup:
     compile: CompileSetting = "off"
     keeps_last: bool = False
     keeps_start: bool = True
+    calibrated: bool = False

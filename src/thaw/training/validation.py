@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from thaw.training.calibration import calibrated_losses
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.runtime import logits
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 
 def validate(
-    runtime: Runtime, network: nn.Module, source: Source, epoch: int
+    runtime: Runtime, network: nn.Module, source: Source, epoch: int, *, calibrated: bool = False
 ) -> tuple[float, float]:
     """Return the mean cross-entropy (nats) and the accuracy of ``network`` on ``source``.
+
+    With ``calibrated``, the cross-entropy is that of cross-fitted temperatures.
 
     Raises:
         NotFiniteError: the loss is not finite; the message names ``epoch``.
@@ -31,4 +34,6 @@ def validate(
     loss = float(F.cross_entropy(scores.double(), targets))
     if not math.isfinite(loss):
         raise NotFiniteError(f"the validation loss is {loss} after epoch {epoch}: try a lower lr")
+    if calibrated:
+        loss = float(calibrated_losses(scores.double().numpy(), source.targets).mean())
     return loss, float((scores.argmax(1) == targets).double().mean())
