@@ -37,6 +37,19 @@ def test_a_value_of_two_types_is_one_line() -> None:
     assert line == "unfreeze.depth: input should be a valid integer or 'auto', but it is 'all'"
 
 
+def test_every_parameter_that_may_be_auto_is_explained_in_one_line_without_names_of_types() -> None:
+    keys = [
+        (section, name)
+        for section, part in Params.model_fields.items()
+        for name, field in getattr(part.annotation, "model_fields", {}).items()
+        if "auto" in str(field.annotation)
+    ]
+    assert ("augment", "flip") in keys
+    for section, name in keys:
+        (line,) = lines({section: {name: {"no": "value"}}})
+        assert line.startswith(f"{section}.{name}: input should be")
+
+
 @pytest.mark.parametrize(
     ("key", "near"),
     [

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 # How pydantic marks the types of a union within a location.
-_TYPES = {"int", "constrained-int", "literal['auto']", "Range", "list[any]"}
+_TYPES = {
+    "int", "constrained-int", "float", "constrained-float", "literal['auto']", "Range", "list[any]",
+    "list[constrained-int]",
+}  # fmt: skip
 _LONGEST = 80  # characters of a value in a message
 _MOST_LINES = 20
 
