@@ -222,13 +222,8 @@ class _Phase:
     def _row(self, train_loss: float | None) -> Row:
         is_trained = train_loss is not None
         epoch = self.progress.epoch + is_trained
-        loss, accuracy = validate(
-            self.runtime,
-            self.learner.whole,
-            self.inputs.val,
-            epoch,
-            calibrated=self.setup.calibrated,
-        )
+        network, val, calibrated = self.learner.whole, self.inputs.val, self.setup.calibrated
+        loss, accuracy = validate(self.runtime, network, val, epoch, calibrated=calibrated)
         rate = self.learner.optimizer.param_groups[0]["lr"] if is_trained else 0.0
         return Row(epoch, train_loss, loss, accuracy, float(rate))
 
