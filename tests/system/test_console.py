@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+import re
+import time
 
+import pytest
+from rich.console import Console
+
+from thaw.system import console
 from thaw.system.console import print_line, progress, say, warn
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_a_message_is_printed_unchanged_on_the_error_stream(
@@ -42,3 +45,30 @@ def test_progress_without_a_terminal_returns_the_items_and_prints_nothing(
     items = [1, 2]
     assert progress(items, "reading", 2) is items
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_has_rate_and_remaining_time_and_disappears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    terminal = Console(file=stream, force_terminal=True, width=100)
+    monkeypatch.setattr(console, "_err", terminal)
+    shown = progress(range(40), "reading [files]", 40)
+    found = []
+    for item in shown:
+        found.append(item)
+        time.sleep(0.02)
+    assert found == list(range(40))
+    text = stream.getvalue()
+    assert "reading [files]" in text
+    assert re.search(r"\d+/40", text)
+    assert re.search(r"\d\.\d/s", text)
+    assert re.search(r"left 0:00:0\d", re.sub(r"\x1b\[[0-9;]*m", "", text))
+    assert "\x1b[2K" in text  # the line is erased
+
+
+def test_progress_ends_with_an_error_of_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(console, "_err", terminal)
+    with pytest.raises(ZeroDivisionError):
+        list(progress((1 // number for number in (1, 0)), "dividing", 2))

@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from thaw.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from rich.progress import Task
 
 T = TypeVar("T")
 
@@ -40,7 +51,36 @@ def terminal() -> Console:
 
 
 def progress(items: Iterable[T], description: str, total: int, *, show: bool = True) -> Iterable[T]:
-    """Return ``items``, with a progress bar that disappears at the end if this is a terminal."""
+    """Return ``items``, with a progress bar that disappears at the end if this is a terminal.
+
+    The bar has the number of items, their rate, the time so far, which moves also during a long
+    item, and an estimate of the remaining time.
+    """
     if not show or not _err.is_terminal:
         return items
-    return track(items, description=description, total=total, console=_err, transient=True)
+    return _tracked(items, description, total)
+
+
+def _tracked(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_err, transient=True) as bar:
+        yield from bar.track(items, total=total, description=description)
+
+
+class _Rate(ProgressColumn):
+    """The number of items in a second, or the seconds of an item."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, "-" before the first items."""
+        rate = task.finished_speed or task.speed
+        if not rate:
+            return Text("-/s")
+        return Text(f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each")
