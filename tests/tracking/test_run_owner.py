@@ -3,12 +3,10 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from typing import TYPE_CHECKING
 
-from thaw.tracking.run_owner import PROCESS, is_dead, this_process, user
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from thaw.tracking.run_owner import PROCESS, is_dead, noting_failure, this_process, user
 
 
 def test_the_current_process_is_not_dead() -> None:
@@ -32,3 +30,23 @@ def test_a_user_id_without_a_name_is_used_as_the_name(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
     assert user() == "54321"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED"), (ValueError, "FAILED")],
+)
+def test_the_status_of_a_failure_is_noted_and_the_error_goes_on(
+    error: type[BaseException], status: str
+) -> None:
+    noted: list[str] = []
+    with pytest.raises(error), noting_failure(noted.append):
+        raise error
+    assert noted == [status]
+
+
+def test_nothing_is_noted_of_a_block_that_ends_well() -> None:
+    noted: list[str] = []
+    with noting_failure(noted.append):
+        pass
+    assert noted == []

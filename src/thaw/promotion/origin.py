@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from thaw.registry import names
 from thaw.system import dvc_lock, project_paths, provenance
 from thaw.system.stage_names import TRAINING_STAGES
+from thaw.tracking.run_identity import COMMIT, DIRTY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +64,8 @@ def read_origin(
     tags = run.data.tags if run is not None else {}
     return Origin(
         tagged_digest=entry.tags.get(names.DIGEST, ""),
-        commit=tags.get("mlflow.source.git.commit", ""),
-        dirty=tags.get("thaw.git_dirty", ""),
+        commit=tags.get(COMMIT, ""),
+        dirty=tags.get(DIRTY, ""),
         data_digest=tags.get("thaw.data_digest", ""),
         lock_digest=tags.get("thaw.dvc_lock", ""),
         data_here=data.manifest.digest,

@@ -20,6 +20,7 @@ from thaw.tracking.delivery import Delivery, deliver_waiting
 from thaw.tracking.outages import StoreAwayError
 from thaw.tracking.run_identity import identify
 from thaw.tracking.run_lookup import open_run
+from thaw.tracking.run_owner import noting_failure
 from thaw.tracking.spool import Spool
 from thaw.tracking.store import connect, store_errors, store_uri
 from thaw.tracking.system_metrics import measuring
@@ -72,21 +73,18 @@ class LiveRun:
             KeyboardInterrupt: the stage was interrupted.
             SystemExit: the stage was told to stop.
         """
-        status = None
         try:
-            with measuring(self._tracking.system_metrics_seconds, self._log_system_metrics):
+            with (
+                noting_failure(lambda status: self._end(name, status)),
+                measuring(self._tracking.system_metrics_seconds, self._log_system_metrics),
+            ):
                 yield
-        except (KeyboardInterrupt, SystemExit):
-            status = "KILLED"
-            raise
-        except BaseException:
-            status = "FAILED"
-            raise
         finally:
-            if status:
-                self._add({spool.TAGS: {"thaw.stopped_in": name}})
-                self._add({spool.STATUS: status})
             self._close()
+
+    def _end(self, stage: str, status: str) -> None:
+        self._add({spool.TAGS: {"thaw.stopped_in": stage}})
+        self._add({spool.STATUS: status})
 
     def log_row(self, stage: str, row: Row) -> None:
         """Log a finished epoch.

@@ -26,6 +26,7 @@ from thaw.tracking.delivery import Delivery, deliver_waiting
 from thaw.tracking.outages import StoreAwayError
 from thaw.tracking.run_identity import identify
 from thaw.tracking.run_lookup import open_run
+from thaw.tracking.run_owner import noting_failure
 from thaw.tracking.store import connect, store_errors, store_uri
 from thaw.tracking.system_metrics import measuring
 
@@ -100,25 +101,20 @@ class ResultRun:
             KeyboardInterrupt: the stage was interrupted.
             SystemExit: the stage was told to stop.
         """
-        status = None
+        failure: list[str] = []
         measured: list[spool.Entry] = []
 
         def keep(values: Mapping[str, float]) -> None:
             measured.append(spool.system_entry(values))
 
+        seconds = self._tracking.system_metrics_seconds
         try:
-            with measuring(self._tracking.system_metrics_seconds, keep):
+            with noting_failure(failure.append), measuring(seconds, keep):
                 yield
-        except (KeyboardInterrupt, SystemExit):
-            status = "KILLED"
-            raise
-        except BaseException:
-            status = "FAILED"
-            raise
         finally:
             with contextlib.suppress(MlflowException):
                 self._delivery.send(measured)
-                if status:
+                for status in failure:
                     self.tag({"thaw.stopped_in": name})
                     self._client.set_terminated(self.run_id, status)
 

@@ -1,7 +1,8 @@
-"""The process that writes an MLflow run, and the user who started it."""
+"""The process that writes an MLflow run: its name, its user, and how its work ended."""
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PROCESS = "thaw.system.processes"  # the tag of a run that holds ``this_process``
 
@@ -35,3 +36,22 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, which is common in containers
         return str(os.getuid())
+
+
+@contextlib.contextmanager
+def noting_failure(note: Callable[[str], object]) -> Iterator[None]:
+    """Call ``note`` with the status of a run whose work in this block fails or is stopped.
+
+    Raises:
+        KeyboardInterrupt: the work was interrupted: KILLED.
+        SystemExit: the process was told to stop: KILLED.
+        BaseException: any other error: FAILED.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        note("KILLED")
+        raise
+    except BaseException:
+        note("FAILED")
+        raise

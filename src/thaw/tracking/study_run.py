@@ -19,6 +19,7 @@ from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
 from thaw.tracking.batches import log_in_batches
 from thaw.tracking.outages import StoreAwayError, is_outage
+from thaw.tracking.run_identity import COMMIT
 from thaw.tracking.run_owner import PROCESS, this_process, user
 from thaw.tracking.store import connect, reason_of, store_errors, store_uri
 
@@ -154,7 +155,7 @@ class StudyRun:
             "thaw.code_digest": result_code_digest(),
         }
         if state := provenance.git_state():
-            tags["mlflow.source.git.commit"] = state[0]
+            tags[COMMIT] = state[0]
         run = self._client.create_run(self._experiment, tags=tags, run_name=f"search {self._study}")
         log_in_batches(self._client, run.info.run_id, params=flatten(self._params))
         return str(run.info.run_id)
