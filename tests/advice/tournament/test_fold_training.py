@@ -15,6 +15,7 @@ from thaw.advice.tournament.training_candidates import head_alone, trainings
 from thaw.context import Context
 from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import TEST
+from thaw.model.classifier import Classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +104,21 @@ def test_with_statistics_of_the_batch_a_training_starts_from_the_small_head(proj
         weight = next(iter(model.head.parameters())).detach().numpy()
         is_small = np.allclose(weight, found.small.weight, atol=1e-6)
         assert is_small == (way.batch_norm == "train")
+
+
+def test_models_of_candidates_do_not_stay_on_a_device(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[Classifier] = []
+
+    def cpu(model: Classifier) -> Classifier:
+        moved.append(model)
+        return model
+
+    monkeypatch.setattr(Classifier, "cpu", cpu)
+    opened = open_model()
+    found = trainer(opened).result(head_alone(opened.context.params.unfreeze, 7), 0)
+    assert any(model is found.model for model in moved)
 
 
 def test_the_same_training_gives_the_same_losses(project: Path) -> None:

@@ -121,7 +121,7 @@ class FoldTrainer:
             calibrated_losses(scores, targets),
             (scores.argmax(axis=1) == targets).astype(np.float64),
             time.perf_counter() - begun + (after.seconds if after else 0.0),
-            model,
+            model.cpu(),  # the models of all candidates may not fit into a GPU
         )
 
     def _start(self, candidate: TrainingCandidate) -> Classifier:
