@@ -2,18 +2,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.ingest.images import touch
 from thaw.config.data_sections import Data
+from thaw.config.source_names import SourceKind
+from thaw.errors import ThawError
 from thaw.ingest.listing import Sample
-from thaw.ingest.sources import SOURCES, list_images
-
-if TYPE_CHECKING:
-    import pytest
+from thaw.ingest.sources import SOURCES, list_images, source_of
 
 
 def test_the_digits_are_1797_images_of_ten_classes(tmp_path: Path) -> None:
@@ -21,7 +21,9 @@ def test_the_digits_are_1797_images_of_ten_classes(tmp_path: Path) -> None:
     assert found.classes == [str(digit) for digit in range(10)]
     assert len(found.samples) == 1797
     assert (found.problems, found.ignored) == ([], Counter())
-    pixels = np.asarray([Image.open(tmp_path / sample.path) for sample in found.samples[:100]])
+    pixels = np.asarray(
+        [Image.open(tmp_path / "digits" / sample.path) for sample in found.samples[:100]]
+    )
     assert pixels.shape == (100, 8, 8)
     assert (pixels.min(), pixels.max()) == (0, 255)
 
@@ -41,9 +43,26 @@ def test_data_source_chooses_between_folder_and_csv(
 
 
 def test_every_value_of_data_source_has_a_source() -> None:
-    assert set(SOURCES) == set(get_args(Data.model_fields["source"].annotation))
+    assert set(SOURCES) == {*get_args(SourceKind), "torchvision:", "hf:"}
+    for name in (*get_args(SourceKind), "torchvision:DTD", "hf:org/name:config#label"):
+        assert source_of(Data(source=name)) in SOURCES.values()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("torchvision:DDT", "did you mean torchvision:DTD"), ("hf:a:b:c", "write hf:NAME")],
+)
+def test_a_public_set_that_cannot_exist_is_refused(name: str, reason: str) -> None:
+    with pytest.raises(ThawError, match=reason):
+        source_of(Data(source=name))
 
 
 def test_a_source_names_the_keys_that_it_reads() -> None:
     keys = {name: source.keys for name, source in SOURCES.items()}
-    assert keys == {"digits": (), "folder": ("path",), "csv": ("path", "root")}
+    assert keys == {
+        "digits": (),
+        "folder": ("path",),
+        "csv": ("path", "root"),
+        "torchvision:": ("path",),
+        "hf:": ("path",),
+    }

@@ -14,7 +14,7 @@ from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.projects.creation import create_project, template
+from thaw.projects.creation import create_project, is_public_set, template
 from thaw.system import tool_lock
 
 
@@ -194,3 +194,17 @@ def test_images_outside_that_dvc_cannot_read_are_linked_and_prepared_without_the
     assert report["images"] == 12
     assert report["left_out"]["files"] == len(KINDS) + 1
     assert "up to date" in dvc(project, "status", "prepare")
+
+
+def test_a_public_data_set_is_read_from_data_raw_and_needs_no_images() -> None:
+    assert create_project(Path("textures"), Path("torchvision:DTD")) is None
+    data = params("textures").data
+    assert (data.source, data.path, data.root) == ("torchvision:DTD", "data/raw", "data/raw")
+    assert Path("textures/data/raw/README.md").is_file()
+
+
+def test_a_folder_with_the_name_of_a_public_data_set_is_a_folder() -> None:
+    assert is_public_set(Path("hf:x"))
+    assert not is_public_set(None)
+    Path("hf:x").mkdir()
+    assert not is_public_set(Path("hf:x"))

@@ -47,16 +47,17 @@ def check() -> None:
     """Check params.yaml and try it: data, paths, addresses, and the model without its weights."""
     from thaw.ingest.dvc_ignore import FILE, name_obstacles
     from thaw.ingest.removal import refuse_unusable
-    from thaw.ingest.sources import SOURCES
+    from thaw.ingest.sources import source_of
 
     params = load_params()
     data = params.data
+    source = source_of(data)
     refuse_unusable_parameters(params)
     for key, path, other in (("path", data.path, data.root), ("root", data.root, data.path)):
         if Path(path).exists():
             continue
         message = f"{PARAMS_FILE}: data.{key}: there is no {path}"
-        if key not in SOURCES[data.source].keys:
+        if key not in source.keys:
             message += (
                 f"; the source {data.source} does not read it, but DVC requires that it exists: "
                 f"set it to {other}"

@@ -33,7 +33,8 @@ def init(
         Path | None,
         typer.Option(
             help="A folder with one folder per class (or train/, val/, test/ with those in each), "
-            "or a CSV file with the columns path,label[,split]."
+            "a CSV file with the columns path,label[,split], or a public data set: "
+            "torchvision:NAME, hf:NAME."
         ),
     ] = None,
     existing: Annotated[
@@ -41,11 +42,13 @@ def init(
     ] = False,
 ) -> None:
     """Create a project: parameters and pipeline for a set of images."""
-    from thaw.projects.creation import create_project
+    from thaw.projects.creation import IMAGES, create_project, is_public_set
 
     found = create_project(folder, images, existing=existing)
     typer.echo(f"new project: {folder.resolve()}")
-    if found is None:
+    if is_public_set(images):
+        typer.echo(f"{images} is read from {IMAGES}; the first `dvc repro` downloads it")
+    elif found is None:
         typer.echo(
             "put the images into its folder data/raw, one folder per class; then run `thaw check`"
         )

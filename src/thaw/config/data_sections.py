@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from thaw.config.parameter import parameter
 from thaw.config.section import AUTO, Fraction, Probability, Section, Text
+from thaw.config.source_names import SourceName
 from thaw.errors import ThawError
 
 _SplitFraction = Annotated[float, Field(gt=0.0, lt=0.5)]
@@ -49,14 +50,16 @@ SampleRange = Annotated[
 class Data(Section):
     """Source of the labelled images."""
 
-    source: Literal["digits", "folder", "csv"] = parameter(
+    source: SourceName = parameter(
         "folder",
-        "Kind of the image source: a folder per class, a CSV file, or the built-in digits.",
+        "Image source: a folder per class, a CSV file, the built-in digits, or a public data set "
+        "of torchvision (torchvision:OxfordIIITPet) or of the Hugging Face Hub (hf:NAME).",
     )
     path: Text = parameter(
         "data/raw",
         "With folder: a folder per class, or the folders train, val and test with a folder per "
-        "class in each. With csv: a file with the columns path,label[,split]. Digits: not read.",
+        "class in each. With csv: a file with the columns path,label[,split]. With a public data "
+        "set: the folder that has its files, or gets them. Digits: not read.",
     )
     layout: Literal["auto", LayoutKind] = parameter(
         "auto",

@@ -1,4 +1,4 @@
-"""Sources of labelled images: a folder per class, a CSV file, scikit-learn's digits.
+"""Sources of labelled images: a folder per class, a CSV file, public data sets, the digits.
 
 To add a source, write a function that returns a :class:`Listing`, add it to ``SOURCES``, and add
 its name to ``data.source`` in ``config/data_sections.py``.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from thaw.ingest import hub_sets, torchvision_sets
 from thaw.ingest.csv_source import list_csv
 from thaw.ingest.folder_source import list_folder
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 def list_images(config: Data, scratch: Path) -> Listing:
     """List the images of the source ``config``.
 
-    ``scratch`` is a folder for the files of sources that have none; they are written there.
+    ``scratch`` is the folder for the files of sources that have none; they are written there.
 
     Raises:
         ThawError: a folder or file of the source is missing or unreadable.
     """
-    return SOURCES[config.source].list_images(config, scratch)
+    return source_of(config).list_images(config, scratch)
 
 
 def list_digits(folder: Path) -> Listing:
@@ -66,6 +67,14 @@ def _list_csv(data: Data, _: Path) -> Listing:
     return replace(listing, follow_links=data.follow_links)
 
 
+def _list_torchvision(data: Data, scratch: Path) -> Listing:
+    return torchvision_sets.list_torchvision(data.source, Path(data.path), scratch)
+
+
+def _list_hub(data: Data, scratch: Path) -> Listing:
+    return hub_sets.list_hub(data.source, Path(data.path), scratch)
+
+
 @dataclass(frozen=True)
 class Source:
     """A kind of source: the keys of section ``data`` that it reads, and how it lists its images."""
@@ -75,7 +84,23 @@ class Source:
 
 
 SOURCES: Mapping[str, Source] = {
-    "digits": Source((), lambda _, scratch: list_digits(scratch)),
+    "digits": Source((), lambda _, scratch: list_digits(scratch / "digits")),
     "folder": Source(("path",), _list_folder),
     "csv": Source(("path", "root"), _list_csv),
+    torchvision_sets.PREFIX: Source(("path",), _list_torchvision),
+    hub_sets.PREFIX: Source(("path",), _list_hub),
 }
+
+
+def source_of(data: Data) -> Source:
+    """Return the kind of source that ``data.source`` names.
+
+    Raises:
+        ThawError: it names a public data set that does not exist, or in another form.
+    """
+    kind, colon, _ = data.source.partition(":")
+    if kind + colon == torchvision_sets.PREFIX:
+        torchvision_sets.refuse_unknown(data.source)
+    if kind + colon == hub_sets.PREFIX:
+        hub_sets.Address.parse(data.source)
+    return SOURCES[kind + colon]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from thaw.config.data_sections import Data
 from thaw.config.loading import PARAMS_FILE
 from thaw.config.overlaps import overlap_of
 from thaw.config.schema import SCHEMA_FILE, schema_text
+from thaw.config.source_names import PUBLIC_SETS
 from thaw.errors import ThawError
 from thaw.ingest.dvc_ignore import name_obstacles
 from thaw.projects.image_survey import Survey, survey
@@ -44,8 +46,9 @@ _DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 def create_project(folder: Path, images: Path | None, *, existing: bool = False) -> Survey | None:
     """Create a project in ``folder`` and return what was found about its images.
 
-    ``images`` is a folder or a CSV file. Without it, images in ``data/raw`` of the project are
-    used; if there are none, None is returned. ``existing`` allows a folder with other files.
+    ``images`` is a folder, a CSV file, or the name of a public data set, for which None is
+    returned: it is downloaded later. Without it, images in ``data/raw`` of the project are used; if
+    there are none, None is returned. ``existing`` allows a folder with other files.
 
     Raises:
         ThawError: ``folder`` is a project already or has other files, a file would be overwritten,
@@ -53,15 +56,23 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
             what the project writes. Nothing is written then.
     """
     refuse_project(folder)
+    source = "folder"
+    if is_public_set(images):
+        source, images = str(images), None
     # Links stay: a path through a link may be the one that the user keeps.
     images = None if images is None else Path(os.path.abspath(images))  # noqa: PTH100
     try:
         with new_folder(folder), contextlib.chdir(folder):
             if not existing:
                 refuse_other_files(Path.cwd(), images)
-            return _create(model_name(Path.cwd().name), _inside(images))
+            return _create(model_name(Path.cwd().name), _inside(images), source)
     except OSError as error:
         raise ThawError(f"{folder}: cannot create a project here: {reason(error)}") from None
+
+
+def is_public_set(images: Path | None) -> bool:
+    """Return whether ``images`` is the name of a public data set, and no file."""
+    return images is not None and bool(re.match(PUBLIC_SETS, str(images))) and not images.exists()
 
 
 def template(file: str, /, **values: str) -> str:
@@ -70,9 +81,9 @@ def template(file: str, /, **values: str) -> str:
     return Template(text, keep_trailing_newline=True).render(values) if values else text
 
 
-def _create(name: str, images: Path | None) -> Survey | None:
+def _create(name: str, images: Path | None, source: str) -> Survey | None:
     """Write the project into the working directory."""
-    if images is None and _has_images(IMAGES):
+    if images is None and source == "folder" and _has_images(IMAGES):
         images = IMAGES
     found = None if images is None else survey(images)
     target = None
@@ -80,7 +91,7 @@ def _create(name: str, images: Path | None) -> Survey | None:
         found.refuse_useless()
         _refuse_overlaps(initial_params(name, found.data))
         found, target = with_link(found, IMAGES)
-    data = found.data if found else Data(source="folder", path=str(IMAGES), root=str(IMAGES))
+    data = found.data if found else Data(source=source, path=str(IMAGES), root=str(IMAGES))
     params = initial_params(name, data)
     _refuse_overlaps(params)
     texts = _texts(name, Path(data.root), params_text(params))

@@ -160,7 +160,7 @@ def main() -> None:
 
 def _prepare(params: Params) -> None:
     clear(project_paths.PREPARED)
-    found = list_images(params.data, project_paths.SCRATCH / "digits")
+    found = list_images(params.data, project_paths.SCRATCH)
     try:
         content = run(params, found, project_paths.PREPARED, project_paths.SCRATCH / "prepare")
     except ProblemsError as error:

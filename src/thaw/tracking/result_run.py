@@ -154,7 +154,8 @@ class ResultRun:
         ``note`` (Markdown) is the description of the run. The run must be MLflow's active run.
         """
         self.tag({"thaw.dvc_lock": provenance.lock_digest() or "none", "mlflow.note.content": note})
-        name = "digits" if data.source == "digits" else Path(data.path).name
+        is_named = data.source not in {"folder", "csv"}
+        name = data.source if is_named else Path(data.path).name
         dataset = MetaDataset(  # type: ignore[abstract]
             # MLflow keeps 36 characters of a digest; the tag thaw.data_digest has all of it.
             LocalArtifactDatasetSource(data.path),
