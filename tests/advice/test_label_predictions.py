@@ -36,7 +36,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     rows = []
     with PackWriter(project_paths.PREPARED, settings.prepare(encoding="raw")) as store:
         for number, split in enumerate(splits):
-            noise = generator.normal(0, 40, (16, 16, 3))
+            noise = generator.normal(0, 10, (16, 16, 3))
             store.add(np.clip(noise + COLOURS[number % 3], 0, 255).astype(np.uint8))
             label = small.CLASSES[(number + (number == WRONG)) % 3]
             rows.append(Row(number, f"{number}.png", str(number), label, split, 16, 16))
