@@ -120,9 +120,31 @@ def backbones(
         typer.echo(f"{len(found)} backbones. For their sizes: thaw backbones TEXT")
 
 
-def report() -> None:
-    """Show the result of the last `dvc repro`: scores, registered version, next commands."""
+def report(
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            help="Two results: versions, runs, project folders or git revisions.", metavar="A B"
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --compare, print JSON for programs.")
+    ] = False,
+) -> None:
+    """Show the result of the last `dvc repro` and its report page; or compare two results."""
     params = load_params()
+    if compare is not None:
+        launching.set_environment()
+        from thaw.registry import comparing
+
+        content = comparing.compare_results(*compare, params.tracking)
+        if as_json:
+            typer.echo(json.dumps(content, indent=2))
+        else:
+            comparing.show(content)
+        return
+    if as_json:
+        raise ThawError("--json is for --compare A B; reports/evaluate/metrics.json has the scores")
     from thaw.evaluation import summary
 
     summary.show(params, Path("reports"))

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from thaw.errors import ThawError
+from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def show(params: Params, reports: Path) -> None:
     table.add_row("MLflow run", registered["run_id"])
     console = Console(highlight=False)
     console.print(table)
+    if (page := reports / PAGE).is_file():
+        console.print(f"Report page: {page.resolve().as_uri()}", soft_wrap=True)
     console.print(
         "Next:  thaw ui                           runs and models in the browser\n"
         "       dvc plots show                    curves, confusion matrix, mistakes\n"

@@ -9,9 +9,12 @@ import numpy as np
 from thaw.metrics.registry import METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from thaw.metrics.predictions import Predictions
+    from thaw.metrics.registry import PerImage
 
 _RESAMPLES = 400
 _AT_ONCE = 50  # resamples whose weights are in memory together
@@ -27,14 +30,39 @@ def bootstrap(predictions: Predictions, seed: int = 0) -> dict[str, tuple[float,
 
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
     """
+    return _intervals({name: [form] for name, form in _forms(predictions).items()},
+                      predictions.targets, seed)  # fmt: skip
+
+
+def bootstrap_difference(
+    first: Predictions, second: Predictions, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Return the interval of each metric's difference, ``second`` minus ``first``.
+
+    Both predict the same images, which are resampled together. Metrics are left out as in
+    :func:`bootstrap`.
+    """
+    before, after = _forms(first), _forms(second)
+    pairs = {name: [before[name], after[name]] for name in before.keys() & after.keys()}
+    return _intervals(pairs, first.targets, seed)
+
+
+def _forms(predictions: Predictions) -> dict[str, PerImage]:
     forms = {name: metric.per_image(predictions) for name, metric in METRICS.items()}
-    forms = {name: form for name, form in forms.items() if form.rows.size <= _MOST_NUMBERS}
+    return {name: form for name, form in forms.items() if form.rows.size <= _MOST_NUMBERS}
+
+
+def _intervals(
+    forms: Mapping[str, Sequence[PerImage]], targets: NDArray[np.int64], seed: int
+) -> dict[str, tuple[float, float]]:
+    """Return the interval of the last form minus the first, or of the only one, by name."""
     values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in forms}
     generator = np.random.default_rng(seed)
     for _ in range(_RESAMPLES // _AT_ONCE):
-        weights = _weights(predictions.targets, generator)
-        for name, form in forms.items():
-            values[name].append(form.from_sums(weights @ form.rows))
+        weights = _weights(targets, generator)
+        for name, pair in forms.items():
+            found = [form.from_sums(weights @ form.rows) for form in pair]
+            values[name].append(found[-1] - found[0] if len(pair) > 1 else found[0])
     return {
         name: (float(low), float(high))
         for name, parts in values.items()

@@ -24,6 +24,12 @@ def write_page(content: Mapping[str, Any], path: Path) -> None:
     write_whole(path, render("page.html.jinja", content).encode("utf-8", "backslashreplace"))
 
 
+def write_comparison(content: Mapping[str, Any], path: Path) -> None:
+    """Write the page that compares two results."""
+    page = render("compare.html.jinja", content)
+    write_whole(path, page.encode("utf-8", "backslashreplace"))
+
+
 def write_note(title: str, text: str, path: Path) -> None:
     """Write a page of one sentence, in place of a report."""
     page = render("note.html.jinja", {"title": title, "text": text})

@@ -33,6 +33,8 @@
   });
 
   const charts = {
+    compared: (width) => twoCurves(width, "val_loss", "validation loss (nats)", (d) => d.toFixed(4)),
+    comparedAccuracy: (width) => twoCurves(width, "val_accuracy", "validation accuracy", (d) => percent(d)),
     losses(width) {
       const curves = content.training.curves;
       const long = curves.flatMap((row) => [
@@ -174,6 +176,21 @@
       });
     },
   };
+
+  function twoCurves(width, key, label, text) {
+    const of = (d) => colour(d.result === "A" ? "c2" : "c1");
+    return Plot.plot({
+      ...base(width), height: 240, marginLeft: 56,
+      x: { label: "epoch, over all phases", tickFormat: "d" },
+      y: { grid: true, label, nice: true, tickFormat: key === "val_loss" ? "~g" : (d) => percent(d, 0) },
+      marks: [
+        Plot.line(content.curves, { x: "at", y: key, z: (d) => d.result + d.phase, stroke: of, strokeWidth: 2 }),
+        Plot.dot(content.curves, { x: "at", y: key, fill: of, r: 2.5 }),
+        Plot.tip(content.curves, Plot.pointer({ x: "at", y: key, ...tip,
+          title: (d) => `${d.result}: ${d.phase}, epoch ${d.epoch}\n${text(d[key])}` })),
+      ],
+    });
+  }
 
   function leaderboard(width, rows) {
     const names = rows.map((d) => d.name);
