@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from thaw.config.loading import PARAMS_FILE
 from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.projects import earlier_metrics, file_layout
+from thaw.projects.ignored_outputs import ignore_outputs
 from thaw.projects.kept_outputs import accept_outputs, stages_to_keep
 from thaw.projects.parameter_file import converted_parameters
 from thaw.projects.pipeline_file import converted_pipeline
@@ -112,6 +113,7 @@ def apply_upgrade(upgrade: Upgrade) -> None:
     if tool_lock.read() != upgrade.lock:
         tool_lock.write(upgrade.lock)
     file_layout.convert()
+    ignore_outputs(upgrade.outputs)
     if _PIPELINE in upgrade.texts:
         earlier_metrics.remove_reports_from_git()
     accept_outputs(upgrade.accepted)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from thaw.projects.ignored_outputs import ignore_outputs
+
+NEW = [
+    Path("reports/unfreeze/choices.json"),
+    Path("reports/index.html"),
+    Path("reports/evaluate/metrics.json"),  # git keeps it
+    Path("notes.txt"),  # of the user
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a git repository with new outputs, as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for path in NEW:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    return tmp_path
+
+
+def test_git_adds_none_of_the_outputs_that_dvc_keeps(project: Path) -> None:
+    (project / "reports/unfreeze/.gitignore").write_text("/history.csv")
+    ignore_outputs(NEW)
+    ignore_outputs(NEW)
+    assert (project / "reports/unfreeze/.gitignore").read_text() == "/history.csv\n/choices.json\n"
+    subprocess.run(["git", "add", "--all"], check=True)
+    added = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True).stdout
+    assert added.split() == [
+        "notes.txt",
+        "reports/.gitignore",
+        "reports/evaluate/metrics.json",
+        "reports/unfreeze/.gitignore",
+    ]
+
+
+def test_a_folder_without_git_stays_as_it_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(project / "none"))
+    ignore_outputs(NEW)
+    monkeypatch.setenv("PATH", str(project))
+    ignore_outputs(NEW)
+    assert not list(project.rglob(".gitignore"))
