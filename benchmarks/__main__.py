@@ -49,6 +49,9 @@ TARGETS = {
         "30 min",
         "labels of 1,000 files of odd sizes in evaluate, predict, serve and exports",
     ),
+    "data": Target(
+        "large_data", "15 min", "prepare on many images: speed against Pillow, growth, memory"
+    ),
     "checksums": Target("checksum_cost", "1 min", "what the comparison with checksums costs"),
 }
 

@@ -9,6 +9,7 @@ import pytest
 from tests import settings
 from tests.ingest.images import read_images, save
 from thaw.ingest.folder_source import list_folder
+from thaw.ingest.listed_parts import ListedPart, Place
 from thaw.ingest.listing import BadFile, Listing, Sample
 from thaw.ingest.part_packing import PackedPart, Part, checked_part, pack_part
 from thaw.ingest.part_slots import Slots
@@ -29,9 +30,13 @@ def listing(tmp_path: Path) -> Listing:
     return list_folder(tmp_path / "raw")
 
 
+def whole(listing: Listing) -> ListedPart:
+    return ListedPart(Place(0, 0), listing.samples)
+
+
 def packed(listing: Listing, slots: Slots) -> PackedPart:
     slots.use()
-    part = Part(listing.samples, 0, listing.root.parent / "0.bin")
+    part = Part(whole(listing), 0, listing.root.parent / "0.bin")
     return pack_part(allowed_of(listing), CONFIG, part)
 
 
@@ -55,7 +60,7 @@ def test_images_are_encoded_one_after_the_other_and_bad_files_take_no_bytes(
 def test_a_part_is_kept_while_its_files_have_the_same_content(listing: Listing) -> None:
     part = packed(listing, Slots(1, 2000))
     os.utime(listing.root / listing.samples[0].path, ns=(0, 5))
-    kept = checked_part(allowed_of(listing), CONFIG, (listing.samples, part))
+    kept = checked_part(allowed_of(listing), CONFIG, (whole(listing), part))
     assert kept is not None
     assert kept.sizes == part.sizes
     first = kept.items[0]
@@ -77,4 +82,6 @@ def test_a_part_is_packed_again_where_anything_changed(listing: Listing, change:
         samples[3] = Sample(samples[3].path, "c")
     else:
         samples.pop()
-    assert checked_part(allowed_of(listing), CONFIG, (samples, part)) is None
+    assert (
+        checked_part(allowed_of(listing), CONFIG, (ListedPart(Place(0, 0), samples), part)) is None
+    )

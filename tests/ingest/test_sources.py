@@ -65,4 +65,5 @@ def test_a_source_names_the_keys_that_it_reads() -> None:
         "csv": ("path", "root"),
         "torchvision:": ("path",),
         "hf:": ("path",),
+        "webdataset": ("path",),
     }

@@ -52,14 +52,17 @@ class Data(Section):
 
     source: SourceName = parameter(
         "folder",
-        "Image source: a folder per class, a CSV file, the built-in digits, or a public data set "
-        "of torchvision (torchvision:OxfordIIITPet) or of the Hugging Face Hub (hf:NAME).",
+        "Image source: a folder per class, a CSV file, tar shards of the webdataset format, the "
+        "built-in digits, or a public data set of torchvision (torchvision:OxfordIIITPet) or of "
+        "the Hugging Face Hub (hf:NAME).",
     )
     path: Text = parameter(
         "data/raw",
         "With folder: a folder per class, or the folders train, val and test with a folder per "
-        "class in each. With csv: a file with the columns path,label[,split]. With a public data "
-        "set: the folder that has its files, or gets them. Digits: not read.",
+        "class in each. With csv: a file with the columns path,label[,split]. With webdataset: a "
+        "folder with .tar files, or a text file that lists them, with braces for several, here or "
+        "on an object store (s3://bucket/train-{000..009}.tar). With a public data set: the "
+        "folder that has its files, or gets them. Digits: not read.",
     )
     layout: Literal["auto", LayoutKind] = parameter(
         "auto",
@@ -69,6 +72,15 @@ class Data(Section):
     )
     root: Text = parameter(
         "data/raw", "With csv: the folder that the paths in the file are relative to."
+    )
+    label_field: Text = parameter(
+        "cls",
+        "With webdataset: the field of a sample with its label: cls, txt, or json.KEY.",
+    )
+    split_field: str = parameter(
+        "",
+        "With webdataset: the field of a sample with its split, such as json.split. Empty: the "
+        "names of the shards tell the split, if they name one.",
     )
     follow_links: bool = parameter(
         default=False,

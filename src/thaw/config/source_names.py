@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-SourceKind = Literal["digits", "folder", "csv"]
+SourceKind = Literal["digits", "folder", "csv", "webdataset"]
 PUBLIC_SETS = r"^(torchvision|hf):\S+$"  # names of public data sets
 
 

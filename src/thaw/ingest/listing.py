@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from thaw.data.split_names import SplitName
     from thaw.ingest.file_states import FileState
 
 
@@ -40,6 +41,27 @@ class BadFile:
         return f"{shown_path(str(root / self.path))}: {self.reason}"
 
 
+@dataclass(frozen=True)
+class Fields:
+    """The fields with label and split: ``cls``, ``txt`` or ``json.KEY``; no ``split`` if empty."""
+
+    label: str
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The tar shards of a listing in order, and the split of each; None if not given.
+
+    ``add`` appends a sample to those of the listing, when its shard is read.
+    """
+
+    names: Sequence[str]
+    fields: Fields
+    splits: Sequence[SplitName | None]
+    add: Callable[[Sample], None]
+
+
 @dataclass
 class Listing:
     """The labelled files of a source.
@@ -47,7 +69,8 @@ class Listing:
     ``classes`` includes classes without images. ``problems`` are lines that name what must be
     corrected. ``bad_files`` are found bad without reading them. ``ignored`` counts files that are
     not read, by kind. ``notes`` are lines that say how the source was understood. ``follow_links``
-    is that of the section ``data``.
+    is that of the section ``data``. With ``shards``, samples, classes and further bad files are
+    added while they are read.
     """
 
     root: Path
@@ -58,6 +81,7 @@ class Listing:
     ignored: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     follow_links: bool = False
+    shards: Shards | None = None
 
 
 def is_utf8(name: str) -> bool:

@@ -22,12 +22,14 @@ from thaw.system.counted_progress import counted
 from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from thaw.config.data_sections import Prepare
     from thaw.ingest.listing import Listing
+    from thaw.ingest.part_packing import PackedPart
 
 _CHANGED = "; the content has changed since the last run, the time of the file has not"
 
@@ -71,10 +73,10 @@ def pack(
     """
     scratch.mkdir(parents=True, exist_ok=True)
     journal = Journal(scratch / JOURNAL, packing_key(config, found))
-    bad_files, rows = list(found.bad_files), array("Q")
+    bad_files, rows = list[BadFile](), array("Q")
     with PackWriter(folder, config, scratch / PARTIAL) as store:
         parts = packed_parts(config, found, store, journal)
-        for part in counted(parts, "reading images", len(found.samples), "images", size=len):
+        for part in _counted(parts, found):
             for item in part.items:
                 if isinstance(item, BadFile):
                     bad_files.append(item)
@@ -82,11 +84,19 @@ def pack(
                 else:
                     rows.extend(state_row(item[0].sample.path, item[0].state))
         table = np.array(rows, dtype=np.uint64).reshape(-1, 3)
+        bad_files = [*found.bad_files, *bad_files]
         packed = Packed(RecordFile(journal), bad_files, list(found.problems), table)
         if states is not None:
             _compare_states(packed, file_states.read(states, found.root))
         _leave_out_conflicts(config, packed, store)
     return packed
+
+
+def _counted(parts: Iterator[PackedPart], found: Listing) -> Iterator[PackedPart]:
+    """Yield ``parts`` with progress; how many images shards have is not known before."""
+    if found.shards is None:
+        return counted(parts, "reading images", len(found.samples), "images", size=len)
+    return counted(parts, "reading images of shards", 0, "images", size=len)
 
 
 def _compare_states(packed: Packed, earlier: NDArray[np.uint64]) -> None:

@@ -17,21 +17,18 @@ from thaw.system.process_map import raise_if_stopped
 from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from thaw.config.data_sections import Prepare
-    from thaw.ingest.listing import Sample
+    from thaw.ingest.listed_parts import ListedPart
     from thaw.ingest.reading import Allowed
-
-IMAGES_PER_PART = 16
 
 
 @dataclass(frozen=True)
 class Part:
     """Consecutive samples of a listing, and where their encoded images go: ``part_slots.py``."""
 
-    samples: Sequence[Sample]
+    samples: ListedPart
     slot: int
     file: Path
 
@@ -60,9 +57,9 @@ def pack_part(allowed: Allowed, config: Prepare, part: Part) -> PackedPart:
     items: list[tuple[ImageRecord, PackedSize] | BadFile] = []
     try:
         writer = part_writer(part.slot, part.file)
-        for sample in part.samples:
+        for sample, span in part.samples.located():
             raise_if_stopped()
-            image = read_image(allowed, config, sample)
+            image = read_image(allowed, config, sample, span)
             if isinstance(image, BadFile):
                 items.append(image)
                 continue
@@ -75,7 +72,7 @@ def pack_part(allowed: Allowed, config: Prepare, part: Part) -> PackedPart:
 
 
 def checked_part(
-    allowed: Allowed, config: Prepare, known: tuple[Sequence[Sample], PackedPart]
+    allowed: Allowed, config: Prepare, known: tuple[ListedPart, PackedPart]
 ) -> PackedPart | None:
     """Return a part that was packed before, with the present times of its files.
 
@@ -83,18 +80,18 @@ def checked_part(
     sample is another one, or the content of a file.
     """
     samples, part = known
-    if len(samples) != len(part.items):
+    if len(samples.samples) != len(part.items):
         return None
     items: list[tuple[ImageRecord, PackedSize] | BadFile] = []
-    for sample, item in zip(samples, part.items, strict=True):
+    for (sample, span), item in zip(samples.located(), part.items, strict=True):
         raise_if_stopped()
         if isinstance(item, BadFile):
-            if read_image(allowed, config, sample) != item:
+            if read_image(allowed, config, sample, span) != item:
                 return None
             items.append(item)
             continue
         record, size = item
-        state = read_state(allowed, sample)
+        state = read_state(allowed, sample, span)
         if state is None or state.digest != record.digest or sample != record.sample:
             return None
         items.append((replace(record, state=state), size))

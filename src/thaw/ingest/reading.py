@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from thaw.data.decoding import Decoded
     from thaw.data.pixel_range import UsedRange
     from thaw.ingest.listing import Listing, Sample
+    from thaw.ingest.shard_index import Span
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,19 @@ def allowed_of(listing: Listing) -> Allowed:
     return Allowed(listing.root, listing.root.resolve(), cache_folder(), listing.follow_links)
 
 
-def read_image(allowed: Allowed, config: Prepare, sample: Sample) -> ReadImage | BadFile:
-    """Return the decoded image of ``sample`` with its record, or why it cannot be used."""
+def read_image(
+    allowed: Allowed, config: Prepare, sample: Sample, span: Span | None = None
+) -> ReadImage | BadFile:
+    """Return the decoded image of ``sample`` with its record, or why it cannot be used.
+
+    The image is the file of the sample, or the ``span`` of a shard.
+    """
     path = allowed.root / sample.path
     state = None
     try:
-        if reason := _path_problem(path, allowed):
+        if span is None and (reason := _path_problem(path, allowed)):
             return BadFile(sample.path, reason, sample.label)
-        state, content = _read(path)
+        state, content = _read(path) if span is None else _read_span(span)
         image = decode(
             content,
             short_side=config.short_side,
@@ -119,10 +125,12 @@ def read_image(allowed: Allowed, config: Prepare, sample: Sample) -> ReadImage |
     return BadFile(sample.path, reason, sample.label, state)
 
 
-def read_state(allowed: Allowed, sample: Sample) -> FileState | None:
+def read_state(allowed: Allowed, sample: Sample, span: Span | None = None) -> FileState | None:
     """Return the state of the file of ``sample``; None if it must not or cannot be read."""
     path = allowed.root / sample.path
     try:
+        if span is not None:
+            return _read_span(span)[0]
         return None if _path_problem(path, allowed) else _read(path)[0]
     except (OSError, ValueError):
         return None
@@ -133,6 +141,14 @@ def _read(path: Path) -> tuple[FileState, bytes]:
     modified = path.stat().st_mtime_ns
     content = path.read_bytes()
     return FileState(modified, hashlib.sha256(content).hexdigest()), content
+
+
+def _read_span(span: Span) -> tuple[FileState, bytes]:
+    """Return state and content of an image in a shard; the time is that of the shard."""
+    with span.file.open("rb") as stream:
+        stream.seek(span.offset)
+        content = stream.read(span.length)
+    return FileState(span.modified, hashlib.sha256(content).hexdigest()), content
 
 
 def _path_problem(path: Path, allowed: Allowed) -> str | None:

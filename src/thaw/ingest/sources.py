@@ -1,4 +1,4 @@
-"""Sources of labelled images: a folder per class, a CSV file, public data sets, the digits.
+"""Sources of labelled images: class folders, a CSV file, tar shards, public data sets, digits.
 
 To add a source, write a function that returns a :class:`Listing`, add it to ``SOURCES``, and add
 its name to ``data.source`` in ``config/data_sections.py``.
@@ -16,6 +16,7 @@ from PIL import Image
 from thaw.ingest import hub_sets, torchvision_sets
 from thaw.ingest.csv_source import list_csv
 from thaw.ingest.folder_source import list_folder
+from thaw.ingest.shard_source import list_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +90,7 @@ SOURCES: Mapping[str, Source] = {
     "csv": Source(("path", "root"), _list_csv),
     torchvision_sets.PREFIX: Source(("path",), _list_torchvision),
     hub_sets.PREFIX: Source(("path",), _list_hub),
+    "webdataset": Source(("path",), lambda data, _: list_shards(data)),
 }
 
 

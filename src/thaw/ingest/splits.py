@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from thaw.data.split_names import SPLITS, TEST, TRAIN, VAL
@@ -101,14 +102,17 @@ def _drawn(
     labels: Sequence[str], groups: Sequence[str], shares: Mapping[str, float], seed: int
 ) -> list[str]:
     """Return the split of each image: of each class, the ``shares``, and the rest for training."""
-    rank = {group: hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in set(groups)}
     assigned: dict[str, str] = {}
     for _, members in sorted(_groups_by_class(labels, groups).items()):
-        ordered = sorted(members, key=rank.__getitem__)
+        ordered = sorted(members, key=partial(_rank, seed))
         names = [name for name, share in shares.items() for _ in range(_quota(len(ordered), share))]
         names += [TRAIN] * (len(ordered) - len(names))
         assigned |= dict(zip(ordered, names, strict=False))
     return [assigned[group] for group in groups]
+
+
+def _rank(seed: int, group: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{group}".encode()).digest()
 
 
 def _quota(count: int, fraction: float) -> int:

@@ -35,7 +35,7 @@ def counted(
     size: Callable[[T], int],
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
-    """Return ``items``, of which each stands for ``size`` of the ``total`` units.
+    """Return ``items``, of which each stands for ``size`` of the ``total`` units; 0 if unknown.
 
     On a terminal, a bar shows the units that are done, those per second, and the remaining time;
     it disappears at the end. Elsewhere a line says the same every 30 seconds.
@@ -56,7 +56,7 @@ def _bar(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=terminal(), transient=True) as progress:
-        task = progress.add_task(description, total=total)
+        task = progress.add_task(description, total=total or None)
         for item in items:
             yield item
             progress.advance(task, size(item))
@@ -87,7 +87,7 @@ def _lines(
         yield item
         done += size(item)
         seconds = clock() - before
-        if seconds >= _SECONDS and done < total:
+        if seconds >= _SECONDS and (done < total or not total):
             rate = (done - done_before) / seconds
             say(f"{description}: {_state(done, total, rate, unit)}")
             before, done_before = clock(), done
@@ -98,8 +98,9 @@ def _state(done: int, total: int, rate: float, unit: str) -> str:
 
     Example: ``12,000 of 100,000 images, 400 images/s, about 4 min remain``.
     """
-    text = f"{done:,} of {total:,} {unit}, {rate:,.0f} {unit}/s"
-    if not rate:
+    whole = f" of {total:,}" if total else ""
+    text = f"{done:,}{whole} {unit}, {rate:,.0f} {unit}/s"
+    if not rate or not total:
         return text
     seconds = (total - done) / rate
     remaining = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

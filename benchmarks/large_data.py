@@ -1,0 +1,155 @@
+"""The stage prepare on many images: speed against Pillow alone, growth, and memory.
+
+Speed: JPEGs of several sizes, alternately by `prepare` and by Pillow alone in one process per core.
+Growth and memory: the whole stage on 1,000, 10,000 and 100,000 small JPEGs. ``--quick`` leaves the
+last number out.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from thaw.system.launching import ENVIRONMENT
+from thaw.system.processes import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SHORT_SIDE = 256
+_SIZES = ((320, 256, 1500), (800, 600, 700), (2048, 1536, 200))  # width, height, images
+_ROUNDS = 3
+_CLASSES = 10
+_NUMBERS = (1_000, 10_000, 100_000)
+_SMALL = 8  # pixels on a side
+_PARAMS = "data: {source: folder, path: raw}\n"
+
+
+def main(arguments: list[str]) -> None:
+    """Print two tables."""
+    print(f"{cores()} cores. Images a second, median of {_ROUNDS}:")
+    print(f"{'size':12} {'Pillow':>8} {'prepare':>8} {'ratio':>6}")
+    for width, height, count in _SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            _write_photos(Path(folder) / "raw", width, height, count)
+            pillow, prepared = _speeds(Path(folder), count)
+        print(f"{f'{width} x {height}':12} {pillow:8.0f} {prepared:8.0f} {prepared / pillow:6.2f}")
+    numbers = _NUMBERS[:-1] if "--quick" in arguments else _NUMBERS
+    print(f"\n{'images':>8} {'seconds':>8} {'per 1,000':>10} {'peak MB':>8}")
+    for number in numbers:
+        with tempfile.TemporaryDirectory() as folder:
+            _write_small(Path(folder) / "raw", number)
+            seconds, peak = _stage(Path(folder))
+        print(f"{number:8} {seconds:8.1f} {1000 * seconds / number:10.2f} {peak / 1e6:8.1f}")
+
+
+def _write_photos(root: Path, width: int, height: int, count: int) -> None:
+    """Write JPEGs with large and small structures, of usual size in bytes."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    smooth = Image.fromarray(coarse).resize((width + 64, height + 64), Image.Resampling.BICUBIC)
+    noise = generator.integers(-12, 12, (height + 64, width + 64, 3))
+    whole = (np.asarray(smooth) + noise).clip(0, 255).astype(np.uint8)
+    for number in range(count):
+        top, left = number % 64, number // 64 % 64
+        path = root / f"class{number % _CLASSES}" / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(whole[top : top + height, left : left + width]).save(path, quality=85)
+
+
+def _write_small(root: Path, count: int) -> None:
+    generator = np.random.default_rng(0)
+    for label in range(_CLASSES):
+        (root / f"class{label}").mkdir(parents=True)
+    for number in range(count):
+        pixels = generator.integers(0, 256, (_SMALL, _SMALL, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"class{number % _CLASSES}" / f"{number:07d}.jpg")
+
+
+def _speeds(folder: Path, count: int) -> tuple[float, float]:
+    """Return images a second of Pillow alone and of prepare, without imports."""
+    own = [sys.executable, "-m", "benchmarks.large_data"]
+    seconds: dict[str, list[float]] = {"--pillow": [], "--prepare": []}
+    for _ in range(_ROUNDS):
+        for side, measured in seconds.items():
+            result = subprocess.run(
+                [*own, side, str(folder)],
+                env={**os.environ, **ENVIRONMENT},
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+            measured.append(json.loads(result.stdout))
+    return count / median(seconds["--pillow"]), count / median(seconds["--prepare"])
+
+
+def _timed(function: Callable[[], object]) -> None:
+    start = time.perf_counter()
+    function()
+    print(json.dumps(time.perf_counter() - start))
+
+
+def _pillow(folder: Path) -> None:
+    """Decode and resize all images, with an array of each as the result."""
+    files = sorted((folder / "raw").rglob("*.jpg"))
+    with ProcessPoolExecutor(cores()) as pool:
+        list(pool.map(bool, range(cores())))  # the processes have started
+        _timed(lambda: sum(pool.map(_decoded, files, chunksize=16)))
+
+
+def _decoded(path: Path) -> int:
+    image = Image.open(io.BytesIO(path.read_bytes()))
+    scale = _SHORT_SIDE / min(image.size)
+    if scale < 1:
+        image.draft(None, (round(image.width * scale) + 1, round(image.height * scale) + 1))
+    scale = _SHORT_SIDE / min(image.size)
+    size = (round(image.width * scale), round(image.height * scale))
+    return len(np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC)))
+
+
+def _prepare(folder: Path) -> None:
+    from thaw.config.data_sections import Prepare
+    from thaw.ingest.folder_source import list_folder
+    from thaw.ingest.packing import pack
+
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    config, scratch = Prepare(short_side=_SHORT_SIDE), folder / "scratch"
+    _timed(lambda: pack(config, list_folder(folder / "raw"), out, scratch))
+
+
+def _stage(folder: Path) -> tuple[float, int]:
+    """Return seconds of the whole stage, and the peak of its process in bytes."""
+    (folder / "params.yaml").write_text(_PARAMS)
+    start = time.perf_counter()
+    process = psutil.Popen(
+        [sys.executable, "-m", "thaw.stages.prepare"],
+        cwd=folder,
+        env={**os.environ, **ENVIRONMENT},
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"the stage prepare failed: {status}")
+    return time.perf_counter() - start, usage.ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--pillow"]:
+        _pillow(Path(sys.argv[2]))
+    elif sys.argv[1:2] == ["--prepare"]:
+        _prepare(Path(sys.argv[2]))
+    else:
+        main(sys.argv[1:])

@@ -1,0 +1,109 @@
+"""The files of a source of tar shards: their names, and local copies of remote ones.
+
+Few copies are on the disk at a time, so that the shards may be larger than the disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from braceexpand import braceexpand
+
+from thaw.data.prefetching import prefetched
+from thaw.errors import ThawError
+from thaw.system.storage_errors import write_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_REMOTE = "://"
+_AHEAD = 1  # shards that are copied before they are needed
+_BLOCK = 8 << 20  # bytes that are copied at once
+
+
+@dataclass(frozen=True)
+class LocalShard:
+    """A shard on this machine: its number and name, and whether ``file`` is a copy to remove."""
+
+    number: int
+    name: str
+    file: Path
+    is_copy: bool
+
+
+def shard_names(path: Path) -> list[str]:
+    """Return the shards that ``path`` names: a folder with tar files, or a text file.
+
+    Each line of the text file is a path relative to its folder or an address such as
+    ``s3://bucket/train-{000..009}.tar``; braces stand for several. Lines that start with ``#`` do
+    not count.
+
+    Raises:
+        ThawError: there is none, or one is named twice or has unbalanced braces.
+    """
+    if path.is_dir():
+        names = sorted(str(each.relative_to(path)) for each in path.rglob("*.tar"))
+    else:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            patterns = [line.strip() for line in lines if line.strip() and line[0] != "#"]
+            names = [name for pattern in patterns for name in braceexpand(pattern)]
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ThawError(f"data.path: {path} is no list of shards: {reason}") from None
+    if not names:
+        raise ThawError(f"data.path: {path} names no shards: a .tar file, or a line with its name")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ThawError(f"data.path: {path} names {repeated[0]} twice")
+    return names
+
+
+def local_shards(
+    names: Sequence[str], root: Path, folder: Path, first: int = 0
+) -> Iterator[LocalShard]:
+    """Yield the shards from number ``first`` on; remote ones are copied into ``folder``.
+
+    One is copied ahead. The caller removes the copies.
+
+    Raises:
+        ThawError: a shard cannot be read.
+    """
+    found = (_local(number, names[number], root, folder) for number in range(first, len(names)))
+    is_remote = any(_REMOTE in name for name in names[first:])
+    return prefetched(found, _AHEAD) if is_remote else found
+
+
+def _local(number: int, name: str, root: Path, folder: Path) -> LocalShard:
+    if _REMOTE in name:
+        return LocalShard(number, name, _copied(name, folder / f"{number}.tar"), is_copy=True)
+    if not (root / name).is_file():
+        raise ThawError(f"the shard {root / name} is not a file")
+    return LocalShard(number, name, root / name, is_copy=False)
+
+
+def _copied(address: str, target: Path) -> Path:
+    """Copy the shard at ``address`` to ``target``; return ``target``."""
+    import fsspec
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        stream = target.open("wb")
+    except OSError as error:
+        raise ThawError(write_failure(target, error)) from error
+    with stream:
+        try:
+            with fsspec.open(address, "rb") as remote:
+                shutil.copyfileobj(remote, stream, _BLOCK)
+        except ImportError as error:
+            raise ThawError(f"{address}: {error}; pip install 'thaw-vision[servers]'") from None
+        except Exception as error:  # each store has its own errors
+            raise ThawError(
+                f"the shard {address} cannot be copied: {type(error).__name__}: {error}; "
+                "credentials and addresses of object stores come from the environment "
+                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...); the same "
+                "command continues"
+            ) from None
+    return target

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import settings
+from tests.ingest.shards import numbered, png, write_shard
+from thaw.config.data_sections import Data
+from thaw.data import manifest
+from thaw.data.prepared import Prepared
+from thaw.errors import ProblemsError, ThawError
+from thaw.ingest import part_reading
+from thaw.ingest.folder_source import list_folder
+from thaw.ingest.shard_source import list_shards
+from thaw.stages import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PREPARE = settings.prepare(val_fraction=0.25, test_fraction=0.25)
+PARAMS = settings.PARAMS.model_copy(update={"prepare": PREPARE})
+COUNTS = (40, 3, 25)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """68 samples in three shards."""
+    first = 0
+    for number, count in enumerate(COUNTS):
+        write_shard(tmp_path / "raw" / f"{number}.tar", numbered(first, count))
+        first += count
+    return tmp_path / "raw"
+
+
+def data(path: Path, **changes: Any) -> Data:
+    return Data(source="webdataset", path=str(path), **changes)
+
+
+def run(config: Data, folder: Path, scratch: Path | None = None) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    params = PARAMS.model_copy(update={"data": config})
+    return prepare.run(params, list_shards(config), folder, scratch)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def addressed(raw: Path) -> Path:
+    """Return a list of the shards with addresses, as those of an object store."""
+    path = raw.parent / "shards.txt"
+    path.write_text(f"file://{raw}/{{0..2}}.tar\n")
+    return path
+
+
+def test_shards_are_prepared_as_the_same_images_in_folders_are(tmp_path: Path, raw: Path) -> None:
+    report = run(data(raw, label_field="txt"), tmp_path / "shards")
+    for number in range(sum(COUNTS)):
+        path = tmp_path / "folders" / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(number))
+    (tmp_path / "images").mkdir()
+    prepare.run(PARAMS, list_folder(tmp_path / "folders"), tmp_path / "images")
+    shards, images = Prepared(tmp_path / "shards"), Prepared(tmp_path / "images")
+    described = [
+        sorted((row.digest, row.label, row.split, row.width) for row in found.manifest.rows)
+        for found in (shards, images)
+    ]
+    assert described[0] == described[1]
+    pixels = {row.digest: images.store.read(row.id).tobytes() for row in images.manifest.rows}
+    for row in shards.manifest.rows:
+        assert shards.store.read(row.id).tobytes() == pixels[row.digest]
+    assert shards.manifest.rows[0].path == "0.tar/0000.png"
+    assert (report["images"], report["classes"]) == (68, 2)
+
+
+def test_copied_shards_give_the_same_bytes_and_leave_no_copy(tmp_path: Path, raw: Path) -> None:
+    run(data(raw), tmp_path / "here")
+    scratch = tmp_path / "scratch"
+    report = run(data(addressed(raw)), tmp_path / "remote", scratch)
+    here, remote = files(tmp_path / "here"), files(tmp_path / "remote")
+    assert remote["images.bin"] == here["images.bin"]
+    assert remote["index.npy"] == here["index.npy"]
+    assert manifest.read(tmp_path / "remote").rows[0].path == f"file://{raw}/0.tar/0000.png"
+    assert report["notes"][0] == "3 shards"
+    assert [path.name for path in scratch.iterdir()] == ["source_states.npy"]
+
+
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_stopped_run_continues_and_gives_the_same_bytes(
+    tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch, remote: bool, stop: int
+) -> None:
+    config = data(addressed(raw) if remote else raw)
+    run(config, tmp_path / "whole")
+    packed = part_reading._packed
+
+    def stopped(*arguments: Any) -> Iterator[Any]:
+        for number, part in enumerate(packed(*arguments)):
+            if number == stop:
+                raise KeyboardInterrupt
+            yield part
+
+    scratch = tmp_path / "scratch"
+    monkeypatch.setattr(part_reading, "_packed", stopped)
+    with suppress(KeyboardInterrupt):
+        run(config, tmp_path / "out", scratch)
+    monkeypatch.setattr(part_reading, "_packed", packed)
+    said: list[str] = []
+    monkeypatch.setattr(part_reading, "say", said.append)
+    run(config, tmp_path / "out", scratch)
+    kept = {1: 16, 3: 40, 4: 43}[stop]
+    assert said == [f"continuing: {kept} images are packed already"]
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_splits_are_those_that_the_names_of_the_shards_state(tmp_path: Path) -> None:
+    for number, name in enumerate(("train-0", "train-1", "valid-0", "test-0")):
+        write_shard(tmp_path / "raw" / f"{name}.tar", numbered(10 * number, 10))
+    run(data(tmp_path / "raw"), tmp_path / "out")
+    splits = {row.path[:6]: row.split for row in manifest.read(tmp_path / "out").rows}
+    assert splits == {"train-": "train", "valid-": "val", "test-0": "test"}
+
+
+def test_splits_are_those_of_a_field(tmp_path: Path, raw: Path) -> None:
+    run(data(raw, split_field="json.split"), tmp_path / "out")
+    found = [row.split for row in manifest.read(tmp_path / "out").rows]
+    assert {found[number] for number in range(68) if number % 3 == 0} == {"val"}
+    assert "train" in found
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["train-0", "images-0"], "train-0.tar names a split, images-0.tar does not"),
+        (["trainval", "val", "test"], "training and validation together, and validation again"),
+    ],
+)
+def test_names_that_do_not_agree_about_splits_are_refused(
+    tmp_path: Path, names: list[str], reason: str
+) -> None:
+    for name in names:
+        write_shard(tmp_path / f"{name}.tar", [])
+    with pytest.raises(ThawError, match=reason):
+        list_shards(data(tmp_path))
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ThawError, match=r"there is no .*none"):
+        list_shards(data(tmp_path / "none"))
+
+
+def test_samples_that_cannot_be_used_are_refused_or_left_out(tmp_path: Path, raw: Path) -> None:
+    samples = numbered(100, 6)
+    del samples[1]["cls"]
+    samples[2]["png"] = b""
+    path = write_shard(raw / "3.tar", samples)
+    os.truncate(path, path.read_bytes().rindex(b"0105.cls"))
+    with pytest.raises(ProblemsError) as caught:
+        run(data(raw), tmp_path / "out")
+    assert sorted(problem.split(":")[0] for problem in caught.value.problems) == [
+        str(raw / name) for name in ("3.tar", "3.tar/0101", "3.tar/0102.png")
+    ]
+    left = {"on_error": "quarantine", "max_bad_fraction": 0.5}
+    report = run(data(raw, **left), tmp_path / "out")
+    assert report["images"] == 68 + 3
+    assert report["left_out"]["files"] == 3
+
+
+def test_images_of_a_shard_that_changed_are_packed_again(tmp_path: Path, raw: Path) -> None:
+    scratch = tmp_path / "scratch"
+    write_shard(raw / "3.tar", [{"__key__": "1", "png": b"", "cls": 0}])
+    with pytest.raises(ProblemsError):
+        run(data(raw), tmp_path / "out", scratch)
+    write_shard(raw / "3.tar", numbered(200, 5))
+    write_shard(raw / "1.tar", numbered(300, 3))
+    run(data(raw), tmp_path / "out", scratch)
+    run(data(raw), tmp_path / "whole")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
