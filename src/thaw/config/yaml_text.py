@@ -34,7 +34,8 @@ _Representer.add_representer(float, _Representer.represent_plain_float)
 def flow_text(value: Any, quote: str = "") -> str:
     """Return ``value`` on one line, lists and mappings in brackets.
 
-    Text stands in the quotation marks ``quote``; without, only where it needs some.
+    Text is put into the quotation marks ``quote``. If ``quote`` is empty, only text that YAML would
+    read as another value is quoted.
     """
     if isinstance(value, list | dict):
         return _dumped(_styled(value, quote, is_flow=True)).strip()

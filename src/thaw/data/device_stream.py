@@ -47,7 +47,7 @@ class SideStream:
     def copied(self, tensor: Tensor) -> Tensor:
         """Return a copy of ``tensor`` on the device; the caller does not wait for the copy.
 
-        The page-locked memory is not used again before the copy has ended: torch sees to it.
+        torch does not use the page-locked memory again before the copy has ended.
         """
         return sent(tensor, self._device)
 

@@ -194,7 +194,7 @@ def _write(image: Image.Image, path: Path) -> None:
 
 
 def _label(dataset: Any, target: Any) -> str:
-    """Return the name of a class; its number where the set has no names."""
+    """Return the name of a class, or its number where the set has no names."""
     names = getattr(dataset, "classes", None)
     name = names[int(target)] if names else int(target)
     return str(name[0] if isinstance(name, tuple) else name)  # Imagenette has synonyms

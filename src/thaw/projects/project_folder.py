@@ -41,7 +41,7 @@ def refuse_project(folder: Path) -> None:
 
 
 def refuse_other_files(folder: Path, images: Path | None) -> None:
-    """Raise if ``folder`` holds files that have nothing to do with a new project.
+    """Raise if ``folder`` holds files that do not belong to a new project.
 
     ``images`` may be inside. Hidden files do not count.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def calibrate(
     context: Context, classifier: Classifier, spec: ModelSpec, phase: Phase
 ) -> tuple[ModelSpec, dict[str, Any]]:
-    """Return ``spec`` with the calibration of ``classifier``, which ``phase`` trained; the report.
+    """Return ``spec`` with the calibration of ``classifier``, trained by ``phase``, and a report.
 
     The activations below the cut of the phase come from the cache.
     """
@@ -40,7 +40,7 @@ def calibrate(
 def calibrated(
     context: Context, spec: ModelSpec, outputs: Tensor, targets: NDArray[np.int64]
 ) -> tuple[ModelSpec, dict[str, Any]]:
-    """Return ``spec`` with a calibration that is fitted to validation logits (N, C); the report."""
+    """Return ``spec`` with a calibration fitted to validation logits (N, C), and a report."""
     setting = context.params.regularize.calibration
     if setting == "off":
         return spec, {}

@@ -1,7 +1,7 @@
-"""``accelerate launch``, but one process costs one, and a user's mistake stays a line and a code.
+"""``accelerate launch`` without a second process for a single one, and with the stage's exit code.
 
-Accelerate's own command starts a single process from a process that has imported torch already,
-for nothing; and it ends in a traceback of the launcher, or in exit code 1, whatever the stage said.
+Accelerate's own command starts a single process from another one, which imports torch first. If the
+stage fails, it prints a traceback of the launcher or ends with exit code 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``accelerate launch`` with ``arguments``; the exit code of the process that failed."""
+    """Run ``accelerate launch`` with ``arguments``; return the exit code of a failed process."""
     options = launch_command_parser().parse_args(arguments)
     if options.num_processes > 1:
         return start_all(options)
@@ -41,7 +41,7 @@ def become(options: Namespace) -> None:
 
 
 def start_all(options: Namespace) -> int:
-    """Run the module in several processes; the exit code of the first that failed, or 0."""
+    """Run the module in several processes; return the exit code of the first failed one, or 0."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 

@@ -73,7 +73,7 @@ def run_module(
 
 
 def failure_reason(output: str) -> str:
-    """Return the reason that a failed command printed; the end of its output if there is none.
+    """Return the reason that a failed command printed, or the end of its output.
 
     Verbs of thaw print it after ``error: ``. DVC prints lines of its own after that, also as
     ``ERROR: ``.

@@ -103,7 +103,7 @@ def _group(content: Mapping[str, Any], path: str) -> ProcessGroup:
     if processes > 1 and kind == "NO":
         raise _refusal(path, "distributed_type is NO, which starts one process: set MULTI_GPU")
     if processes > 1 and content.get("use_cpu"):
-        # Accelerate would start trainings that know nothing of each other.
+        # Accelerate would start independent trainings of one process each.
         raise _refusal(path, "use_cpu must be false; without a GPU, processes compute on the CPU")
     return ProcessGroup(processes, machines)
 

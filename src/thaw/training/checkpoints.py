@@ -66,7 +66,7 @@ class Checkpoints:
         paths = self._paths()
         kept = paths[: paths.index(written) + 1][-KEPT:]
         for path in paths:
-            if path not in kept:  # older ones, and damaged ones from beyond this place
+            if path not in kept:  # older ones, and damaged ones of later places
                 path.unlink()
 
     def latest(self) -> Content | None:

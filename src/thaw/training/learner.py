@@ -158,7 +158,7 @@ class Learner:
 
     @property
     def bare(self) -> nn.Module:
-        """The network that trains, without Accelerate's wrapper; in sharded training divided."""
+        """The network that trains, without Accelerate's wrapper; divided in sharded training."""
         if self._runtime.shards:
             network: nn.Module = self.network
             return network

@@ -64,7 +64,7 @@ def fit_head(
     balanced: bool,
     show: bool = True,
 ) -> Linear:
-    """Fit the head, in place, on pooled features; the strength with the lowest validation loss.
+    """Fit the head, in place, on pooled features; return the fit with the lowest loss.
 
     ``inputs`` are those of training and validation.
 

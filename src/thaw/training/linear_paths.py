@@ -48,7 +48,7 @@ class Scaling(NamedTuple):
 def scaling_of(features: Floats) -> Scaling:
     """Return the scaling that gives ``features`` (N, F) mean 0 and variance 1."""
     mean, deviation = features.mean(axis=0), features.std(axis=0)
-    deviation[deviation <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing
+    deviation[deviation <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature has no information
     return Scaling(mean, deviation)
 
 

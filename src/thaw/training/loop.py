@@ -55,7 +55,7 @@ def fit(
 ) -> Progress:
     """Train the head and the blocks in the plan of ``classifier``, in place; keep the best epoch.
 
-    The model as it comes in is epoch 0. If no epoch has a lower validation loss, its weights are
+    Epoch 0 is the model before training. If no epoch has a lower validation loss, its weights are
     restored, unless ``setup`` keeps the last epoch, or does not keep the start. If ``observer`` has
     checkpoints, training resumes from the newest one. With ``gradual_epochs``, only the block next
     to the head trains at first, and one more block after each that many epochs; the patience starts

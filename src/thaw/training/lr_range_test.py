@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SMOOTHING = 0.9
 _EXPLODED = 4.0  # times the lowest smoothed loss
-_FEWEST = 10  # steps from which a slope says something
+_FEWEST = 10  # steps; the slope of a shorter curve is noise
 
 
 @dataclass(frozen=True)

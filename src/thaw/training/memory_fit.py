@@ -64,7 +64,7 @@ def shortage_explained(
 def _what_fits(rehearsal: Rehearsal, where: str) -> str:
     """Return the message for a step that did not fit, with the pieces that do.
 
-    Only this process is asked: the others wait for a step that it cannot take.
+    Only this process measures: the others wait for the step that it cannot take.
     """
     parts = rehearsal.learner.parts
     rehearsal.learner.release()

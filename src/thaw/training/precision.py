@@ -171,12 +171,12 @@ def is_strict() -> bool:
 
 
 def _set_strict() -> _Saved:
-    """Turn every rounding of float32 off; what was set before."""
+    """Turn every rounding of float32 off; return the settings before that."""
     cudnn = _told(lambda: backends.cudnn.allow_tf32)
     matmul = _told(torch.get_float32_matmul_precision)
     precisions = []
     for setting in _SETTINGS:
-        # A child of a parent that says nothing tells what was set for itself.
+        # Where a parent is "none", a child returns its own setting.
         precisions.append(setting.fp32_precision)
         setting.fp32_precision = "none"
     # The older interface sets the newer one, too; the other way round, reading the older one fails.

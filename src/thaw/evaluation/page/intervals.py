@@ -25,8 +25,8 @@ _TAILS = (0.025, 0.975)
 def bootstrap(predictions: Predictions, seed: int = 0) -> dict[str, tuple[float, float]]:
     """Return the interval of each metric: quantiles over resampled images, drawn class by class.
 
-    A metric of very many images and classes is left out, and one that no resample changes: without
-    a mistake among the images, resampling says nothing.
+    Two kinds of metrics are left out: those of very many images and classes, and those that no
+    resample changes, because no image was classified wrongly.
 
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
     """
