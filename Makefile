@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
-	@rm -f $(VENV)/.installed-dev $(VENV)/.installed-services $(VENV)/.installed-deploy $(VENV)/.installed-bench
+	@rm -f $(VENV)/.installed-dev $(VENV)/.installed-services $(VENV)/.installed-deploy $(VENV)/.installed-browser $(VENV)/.installed-bench
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
@@ -25,6 +25,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-services: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[services]'
+	@touch $@
+
+$(VENV)/.installed-browser: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
 	@touch $@
 
 $(VENV)/.installed-deploy: $(VENV)/.installed-dev
@@ -47,7 +51,7 @@ test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite
 test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 	pytest -m gpu
 
-test-browser: $(VENV)/.installed-dev  ## Run the tests of the pages in a headless Chromium (apt-get install chromium)
+test-browser: $(VENV)/.installed-browser  ## Run the tests of the pages in a headless Chromium (apt-get install chromium)
 	pytest tests/browser tests/serving/test_pages.py
 
 test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment (two minutes)

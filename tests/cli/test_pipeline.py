@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.verbs import edit, error, run
+from tests.registry.test_stored_results import write_reports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +102,23 @@ def test_check_names_entries_that_dvc_cannot_read(project: Path) -> None:
         "  - data/raw/cat/link.png: a link to nowhere.png: No such file or directory",
     ]
     assert "/data/raw/cat/link.png" in (project / ".dvcignore").read_text().splitlines()
+
+
+def test_two_results_are_compared_as_json_without_pictures(project: Path) -> None:
+    for name in ("a", "b"):
+        write_reports(project / name)
+    found = json.loads(run("report", "--compare", "a", "b", "--json"))
+    assert found["names"] == ["a", "b"]
+    assert next(row["name"] for row in found["metrics"]) == "accuracy"
+    assert found["answers"] == []
+
+
+def test_json_without_a_comparison_names_the_file_of_the_scores(project: Path) -> None:
+    assert "reports/evaluate/metrics.json" in error("report", "--json")
+
+
+def test_a_comparison_with_an_unknown_result_says_what_can_be_compared(project: Path) -> None:
+    write_reports(project / "a")
+    (project / "empty").mkdir()
+    message = error("report", "--compare", "a", "empty")
+    assert message.startswith("empty has no reports/evaluate/predictions.csv: give a version")

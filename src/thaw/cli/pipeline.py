@@ -134,12 +134,12 @@ def report(
     """Show the result of the last `dvc repro` and its report page; or compare two results."""
     params = load_params()
     if compare is not None:
-        launching.set_environment()
+        from thaw.evaluation.page import render
         from thaw.registry import comparing
 
         content = comparing.compare_results(*compare, params.tracking)
         if as_json:
-            typer.echo(json.dumps(content, indent=2))
+            typer.echo(json.dumps(render.without_images(content), indent=2))
         else:
             comparing.show(content)
         return

@@ -9,16 +9,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
 from thaw.evaluation.page.comparison import compare
 from thaw.evaluation.page.render import write_comparison
+from thaw.evaluation.page.thumbnails import data_address
 from thaw.registry.stored_results import read_result
 from thaw.system.console import print_line
-from thaw.system.project_paths import SCRATCH
+from thaw.system.project_paths import PREPARED, SCRATCH
 
 if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
 
 PAGE = SCRATCH / "compare.html"
+_MOST_PICTURES = 12
 
 
 def compare_results(first: str, second: str, tracking: Tracking) -> dict[str, Any]:
@@ -28,8 +32,23 @@ def compare_results(first: str, second: str, tracking: Tracking) -> dict[str, An
         ThawError: a result is not found, or they cannot be compared.
     """
     content = compare(read_result(first, tracking), read_result(second, tracking))
+    _add_pictures(content)
     write_comparison(content, PAGE)
     return content
+
+
+def _add_pictures(content: dict[str, Any]) -> None:
+    """Add pictures to the first images with different answers, where this project has them."""
+    for row in content["answers"]:
+        row["src"] = None
+    try:
+        data = Prepared(PREPARED)
+    except ThawError:
+        return
+    ids = {row.path: row.id for row in data.manifest.rows}
+    for row in content["answers"][:_MOST_PICTURES]:
+        if row["path"] in ids:
+            row["src"] = data_address(data.store.thumbnail(ids[row["path"]]))
 
 
 def show(content: dict[str, Any]) -> None:

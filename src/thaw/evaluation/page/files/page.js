@@ -181,7 +181,7 @@
     const of = (d) => colour(d.result === "A" ? "c2" : "c1");
     return Plot.plot({
       ...base(width), height: 240, marginLeft: 56,
-      x: { label: "epoch, over all phases", tickFormat: "d" },
+      x: { label: "epoch, over all phases", tickFormat: "d", ticks: d3.ticks(0, d3.max(content.curves, (d) => d.at), 12).filter(Number.isInteger) },
       y: { grid: true, label, nice: true, tickFormat: key === "val_loss" ? "~g" : (d) => percent(d, 0) },
       marks: [
         Plot.line(content.curves, { x: "at", y: key, z: (d) => d.result + d.phase, stroke: of, strokeWidth: 2 }),

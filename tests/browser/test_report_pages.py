@@ -1,0 +1,128 @@
+"""Tests of the report page and of the comparison of two results, as a browser shows them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import chdir
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.evaluation.page import example
+from tests.evaluation.page.test_comparison import result
+from thaw.evaluation.page.comparison import compare
+from thaw.evaluation.page.content import complete, measure
+from thaw.evaluation.page.render import write_comparison, write_page
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Shoot
+    from tests.serving.browser import Page
+
+WIDTHS = [(1280, False), (1280, True), (375, False)]
+_OUTSIDE = (
+    "performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length"
+)
+_TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a small model with mistakes, calibrated, with a suspect label."""
+    folder = tmp_path_factory.mktemp("project")
+    with chdir(folder):
+        subject = example.subject(folder)
+        scored = replace(subject.result, uncalibrated=subject.result.scores)
+        subject = replace(subject, result=scored)
+        content = complete(measure(subject), subject, example.REGISTRATION)
+    write_page(content, folder / "index.html")
+    return folder / "index.html"
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("comparison") / "compare.html"
+    write_comparison(compare(result("a", 150), result("b", 180, params="seed: 1\n")), path)
+    return path
+
+
+def opened(page: Page, path: Path, width: int, *, dark: bool) -> None:
+    page.problems.clear()
+    page.open(path.as_uri(), width, 900, dark=dark)
+    page.wait("[...document.querySelectorAll('[data-chart]')].every(e => e.querySelector('svg'))")
+
+
+@pytest.mark.parametrize("kind", ["report", "comparison"])
+@pytest.mark.parametrize(("width", "dark"), WIDTHS)
+def test_a_page_shows_all_diagrams_without_errors_or_requests(
+    page: Page, shoot: Shoot, request: pytest.FixtureRequest, kind: str, width: int, *, dark: bool
+) -> None:
+    opened(page, request.getfixturevalue(kind), width, dark=dark)
+    shoot(f"{kind}-{width}-{'dark' if dark else 'light'}")
+    assert page.problems == []
+    assert page.evaluate(_OUTSIDE) == 0
+    assert not page.evaluate(_TOO_WIDE)
+
+
+@pytest.mark.parametrize("kind", ["report", "comparison"])
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.skipif(
+    find_spec("axe_playwright_python") is None,
+    reason="axe-core is not installed: pip install 'thaw-vision[browser]'",
+)
+def test_a_page_has_no_serious_barrier(
+    page: Page, request: pytest.FixtureRequest, kind: str, *, dark: bool
+) -> None:
+    found = find_spec("axe_playwright_python")
+    assert found is not None
+    assert found.origin is not None
+    opened(page, request.getfixturevalue(kind), 1280, dark=dark)
+    page.evaluate((Path(found.origin).parent / "axe.min.js").read_text() + ";0")
+    page.evaluate("axe.run(document).then(r => window.found = JSON.stringify(r.violations)); 0")
+    violations: list[dict[str, Any]] = json.loads(page.wait("window.found", seconds=60))
+    serious = [each for each in violations if each["impact"] in {"serious", "critical"}]
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in serious] == []
+
+
+def test_a_table_is_sorted_by_a_column_and_filtered_by_a_text(page: Page, comparison: Path) -> None:
+    opened(page, comparison, 1280, dark=False)
+    table = "document.querySelector('[data-filter]')"
+    first = f"{table}.tBodies[0].rows[0].cells[0].textContent"
+    page.evaluate(f"{table}.tHead.rows[0].cells[0].querySelector('button').click()")
+    assert page.evaluate(first) == "150.png"
+    page.evaluate(f"{table}.tHead.rows[0].cells[0].querySelector('button').click()")
+    assert page.evaluate(first) == "179.png"
+    assert page.evaluate(f"{table}.tHead.rows[0].cells[0].ariaSort") == "descending"
+    page.evaluate(
+        "(i => { i.value = '17'; i.dispatchEvent(new Event('input')); })"
+        "(document.querySelector('input[type=search]'))"
+    )
+    shown = f"[...{table}.tBodies[0].rows].filter(r => !r.hidden).length"
+    assert page.evaluate(shown) == 10
+    assert page.evaluate("document.querySelector('output').textContent") == "10 of 30 rows"
+
+
+def test_the_first_screen_says_which_model_how_good_and_whether_it_is_released(
+    page: Page, report: Path
+) -> None:
+    opened(page, report, 1280, dark=False)
+    text = page.evaluate(
+        "[...document.querySelectorAll('header *')].filter(e => "
+        "e.children.length === 0 && e.getBoundingClientRect().bottom < 900)"
+        ".map(e => e.textContent).join(' ')"
+    )
+    for part in ("version 1", "Released as champion", "Test accuracy"):
+        assert part in text
+    assert "95 % interval" in page.evaluate("document.querySelector('.between').textContent")
+
+
+def test_a_printed_page_has_dark_text_on_white_and_no_controls(page: Page, report: Path) -> None:
+    opened(page, report, 1280, dark=True)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    style = "getComputedStyle(document.body)"
+    assert page.evaluate(f"{style}.backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(f"{style}.color") == "rgb(0, 0, 0)"
+    assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+    page.call("Emulation.setEmulatedMedia", media="")
