@@ -41,6 +41,21 @@ def test_find_lr_replaces_auto_as_the_stage_does(
 def test_find_lr_names_the_command_that_makes_a_missing_warmed_up_model(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree("models/warmup_head")
-    with pytest.raises(ThawError, match=r"models/warmup_head does not exist: run `dvc repro warm"):
+    message = r"models/warmup_head has no model yet: run `dvc repro warmup_head` first"
+    Path("models/warmup_head/model.json").unlink()  # as DVC does before a stage runs
+    with pytest.raises(ThawError, match=message):
         thaw(capsys, "find-lr")
+    shutil.rmtree("models/warmup_head")
+    with pytest.raises(ThawError, match=message):
+        thaw(capsys, "find-lr")
+
+
+def test_find_lr_refuses_a_phase_that_trains_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_values({"unfreeze.epochs": 0})
+    with pytest.raises(ThawError, match=r"unfreeze trains no epoch .*`unfreeze\.epochs: 5`"):
+        thaw(capsys, "find-lr")
+    write_values({"warmup_head.fit": "logistic"})
+    with pytest.raises(ThawError, match=r"warmup_head\.fit is logistic: .*gradient to train it"):
+        thaw(capsys, "find-lr", "warmup_head")

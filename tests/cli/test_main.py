@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,29 @@ def test_an_error_of_the_installed_command_is_one_line_and_exit_code_2(tmp_path:
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("thaw se", {"search", "serve"}),
+        ("thaw params unfreeze.e", {"unfreeze.epochs"}),
+        ("thaw params promote.fl", {"promote.floors"}),
+        ("thaw stage w", {"warmup_head"}),
+        ("thaw find-lr u", {"unfreeze"}),
+        ("thaw promote --dry", {"--dry-run"}),
+    ],
+)
+def test_a_shell_completes_verbs_options_and_values(
+    typed: str, completed: set[str], tmp_path: Path
+) -> None:
+    thaw = Path(sys.executable).parent / "thaw"
+    variables = {
+        "_THAW_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    done = subprocess.run(
+        [thaw], env=os.environ | variables, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert set(done.stdout.split()) == completed, done.stderr

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,5 +132,12 @@ def test_the_commands_print_their_results(local: Shop, capsys: pytest.CaptureFix
     assert "rollback" in printed
     commands.status(tracking, "printed")
     assert "@champion" in capsys.readouterr().out
+    commands.status(tracking, "printed", as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    (champion,) = (each for each in found["aliases"] if each["alias"] == "champion")
+    assert champion["version"] == 1
+    assert champion["gate"] == "first, no gate"
+    assert datetime.fromisoformat(champion["since"]) >= datetime.fromisoformat(champion["created"])
+    assert found["no_champion"] is None
     with pytest.raises(ThawError, match="there is no registered model 'missing'"):
         commands.status(tracking, "missing")

@@ -15,6 +15,7 @@ from thaw.errors import ThawError
 from thaw.evaluation.lr_range_plot import draw
 from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
+from thaw.model.sealed_files import SPEC
 from thaw.registry.starting_model import starting_model
 from thaw.training.lr_range_test import find
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
 
+_NO_EPOCHS = (
+    "unfreeze trains no epoch (unfreeze.epochs is 0, or unfreeze.depth: auto chose the head alone "
+    "for these images): no learning rate has an effect; to try fine-tuning, set both, for example "
+    "`unfreeze.depth: 3` and `unfreeze.epochs: 5`"
+)
 PhaseName = Literal["warmup_head", "unfreeze"]
 _console = Console()
 
@@ -41,13 +47,21 @@ def show_rates(
     """Run the test of ``phase`` from its initial weights; print the suggestions and draw it.
 
     Raises:
-        ThawError: the phase is unfreeze, and the stage warmup_head has not run yet.
+        ThawError: the phase is unfreeze, and the stage warmup_head has not run yet; or the phase
+            trains nothing, so that its rate has no effect.
     """
     params = assumed(load(Params))
+    if phase == "warmup_head" and params.warmup_head.fit != "gradient":
+        raise ThawError(
+            f"warmup_head.fit is {params.warmup_head.fit}: the head is fitted in one step, and no "
+            "learning rate has an effect; set warmup_head.fit to gradient to train it"
+        )
     context = open_context(params, prepared, single_process=True, device=device)
     if phase == "unfreeze":
         classifier, spec = _load_warmed_up(models / "warmup_head")
         tested = _unfreeze_phase(context, classifier, spec)
+        if tested.settings.epochs == 0:
+            raise ThawError(_NO_EPOCHS)
     else:
         classifier, spec = starting_model(context)
         plan = last_blocks(0, len(classifier.blocks))
@@ -61,7 +75,9 @@ def show_rates(
     _console.print(
         f"  a tenth of the rate with the lowest loss: {found.tenth:.1e}", highlight=False
     )
-    _console.print(f"drawn: {picture}", highlight=False)
+    _console.print(f"drawn: {picture}", highlight=False, soft_wrap=True)
+    example = f"`{phase}.lr: {found.steepest:.1g}` in params.yaml"
+    _console.print(f"a good rate is usually between the two: {example}", highlight=False)
 
 
 def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:
@@ -70,10 +86,10 @@ def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:
     Raises:
         ThawError: it does not exist yet.
     """
-    if not folder.is_dir():
+    if not (folder / SPEC).is_file():
         raise ThawError(
-            f"{folder} does not exist: run `dvc repro warmup_head` first, or test the head warm-up "
-            "by `thaw find-lr warmup_head`"
+            f"{folder} has no model yet: run `dvc repro warmup_head` first, or test the head "
+            "warm-up by `thaw find-lr warmup_head`"
         )
     return directory.load(folder, allow_others=True)
 

@@ -15,7 +15,6 @@ app = typer.Typer(
     help="Transfer learning for images: reproducible, tracked, gated. Start with `dvc repro`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (project, pipeline, parameters, advice, search, registry, serving):

@@ -16,9 +16,23 @@ def register(app: typer.Typer) -> None:
     app.command()(params)
 
 
+def _known_keys(incomplete: str) -> list[str]:
+    """Return the keys and sections that begin with ``incomplete``, for a shell that completes."""
+    from thaw.config.parameter import parameters
+    from thaw.config.params import Params
+
+    keys = [parameter.key for parameter in parameters(Params)]
+    sections = [key for key in Params.model_fields if key not in keys]
+    return [key for key in (*sections, *keys) if key.startswith(incomplete)]
+
+
 def params(
     key: Annotated[
-        str, typer.Argument(help="A parameter or a section, such as unfreeze.lr or augment.")
+        str,
+        typer.Argument(
+            help="A parameter or a section, such as unfreeze.lr or augment.",
+            autocompletion=_known_keys,
+        ),
     ] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,

@@ -30,7 +30,14 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def stage(name: Annotated[str, typer.Argument(help=", ".join(STAGES))]) -> None:
+def _known_stages(incomplete: str) -> list[str]:
+    """Return the stages that begin with ``incomplete``, for a shell that completes."""
+    return [name for name in STAGES if name.startswith(incomplete)]
+
+
+def stage(
+    name: Annotated[str, typer.Argument(help=", ".join(STAGES), autocompletion=_known_stages)],
+) -> None:
     """Run one stage, as dvc.yaml does (`dvc repro NAME` also runs what it needs)."""
     params = load_params()
     if name not in STAGES:

@@ -87,13 +87,16 @@ def history(
         commands.history(tracking, name, alias, keys)
 
 
-def status(model: Annotated[str, typer.Option(help=MODEL_HELP)] = "") -> None:
+def status(
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
     """Show every alias of the model: version, scores, run, age, gate result."""
     params = load_params()
     from thaw.promotion import commands
 
     name = model or params.tracking.registered_model
-    commands.status(params.tracking, name, params.promote.public_keys)
+    commands.status(params.tracking, name, params.promote.public_keys, as_json=as_json)
 
 
 def copy(

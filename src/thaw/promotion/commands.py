@@ -120,8 +120,10 @@ def sign_history(tracking: Tracking, name: str, alias: str, trusted: Sequence[st
     _print(f"{name} @{alias}: row {row.number} {row.decision.why}")
 
 
-def status(tracking: Tracking, name: str, trusted: Sequence[str] = ()) -> None:
-    """Print every alias."""
+def status(
+    tracking: Tracking, name: str, trusted: Sequence[str] = (), *, as_json: bool = False
+) -> None:
+    """Print every alias, as JSON if ``as_json``."""
     from thaw.promotion.lost_champion import explain_lost_champion
     from thaw.promotion.status import alias_statuses
 
@@ -131,7 +133,12 @@ def status(tracking: Tracking, name: str, trusted: Sequence[str] = ()) -> None:
         ledger = Ledger(client, name, trusted=trusted)
         verification.warn_of_problems(ledger)
         explanation = explain_lost_champion(ledger, ledger.rows())
+    if as_json:
+        _console.out(tables.status_json(statuses, explanation), end="", highlight=False)
+        return
     _console.print(tables.status_table(name, statuses, datetime.now(UTC)))
+    for line in tables.gate_lines(statuses):
+        _print(line)
     if explanation:
         _print(f"{name} has no champion: {explanation}")
 

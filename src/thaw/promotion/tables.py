@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -28,13 +30,35 @@ def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime) -> T
     for status in statuses:
         metrics = [status.metrics.get(key) for key in brief]
         shown = ["" if value is None else f"{value:.4f}" for value in metrics]
-        gate = Text(status.gate, "bold red" if status.wrong else "")
+        short, _, more = status.gate.partition(": ")
+        gate = Text(short, "bold red" if status.wrong else "")
+        if more:
+            gate.append(" *")
         if status.since:
             gate.append(f"\nthere for {age(status.since, now)}")
         run, created = status.run_id[:8], age(status.created, now)
         row = (f"@{status.alias}", str(status.version), *shown, run, created)
         table.add_row(*map(Text, row), gate)
     return table
+
+
+def gate_lines(statuses: Sequence[AliasStatus]) -> list[str]:
+    """Return the gate results that are too long for the table, each whole on a line."""
+    return [f"* @{each.alias}: {each.gate}" for each in statuses if ": " in each.gate]
+
+
+def status_json(statuses: Sequence[AliasStatus], explanation: str) -> str:
+    """Return the aliases as JSON; ``explanation`` says why there is no champion, if it was lost."""
+    aliases = [
+        {
+            **asdict(each),
+            "created": each.created.isoformat(),
+            "since": each.since.isoformat() if each.since else None,
+        }
+        for each in statuses
+    ]
+    content = {"aliases": aliases, "no_champion": explanation or None}
+    return f"{json.dumps(content, indent=2)}\n"
 
 
 def history_table(name: str, alias: str, rows: Sequence[Row], model_created: int) -> Table:
