@@ -92,7 +92,8 @@ def test_one_of_several_racing_threads_wins_and_the_others_get_a_conflict(any_sh
 
 def test_one_of_several_racing_processes_wins_and_the_others_get_a_conflict(local: Shop) -> None:
     local.client.create_registered_model("processes")
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow", "tests.registry.killed_registration"])
     raced(local, "processes", context.Process, context.Barrier(3), context.Queue())
 
 

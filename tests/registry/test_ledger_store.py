@@ -70,8 +70,16 @@ SAMPLE = ("bare name", "copy of a row", "old form", "another parent", "odd numbe
 @pytest.mark.parametrize(
     "kind", [pytest.param(k, marks=() if k in SAMPLE else pytest.mark.soak) for k in FORGERIES]
 )
-def test_a_forged_row_moves_no_alias_and_stops_no_command(kind: str, any_shop: Shop) -> None:
-    shop, name = any_shop, f"forged-{kind.replace(' ', '-')}"
+def test_a_forged_row_moves_no_alias_and_stops_no_command(kind: str, shop: Shop) -> None:
+    check_forged(shop, kind)
+
+
+def test_a_forged_row_on_a_server_moves_no_alias_and_stops_no_command(remote: Shop) -> None:
+    check_forged(remote, SAMPLE[1])
+
+
+def check_forged(shop: Shop, kind: str) -> None:
+    name = f"forged-{kind.replace(' ', '-')}"
     ledger = versions(shop, name, 3)
     written(shop.client, f"promotion/{name}/champion/2", FORGERIES[kind](ledger))
     before = shop.aliases(name)

@@ -56,7 +56,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_every_stage_replaces_links_and_leaves_their_targets(project: Path) -> None:
     names = [name for stage in STAGES for name in outputs(stage)]
-    assert len(names) == 36
+    assert len(names) >= 36
     for stage in STAGES:
         for kind in KINDS:
             files = plant(project, outputs(stage), kind)
