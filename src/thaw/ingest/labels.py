@@ -17,6 +17,10 @@ _INVISIBLE = {"Cc", "Cf", "Co", "Cn", "Cs"}  # Unicode categories; white space i
 _VARIATION_SELECTORS = re.compile("[\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 # Letters without a glyph: Hangul fillers, the combining grapheme joiner.
 _FILLERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]")
+_DASHES = re.compile("[\u2010-\u2015\u2043\u2212\ufe58\ufe63\uff0d]")
+_APOSTROPHES = re.compile("[\u2018-\u201b\u02b9\u02bb-\u02bd\u00b4`]")
+_DOTTED_I = re.compile("i\u0307|\u0131")  # lower case of the Turkish letters
+_HYPHEN_BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])\s*-\s*(?=[^\W\d_])")  # others are signs
 _MOST_NAMED = 5
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -25,7 +29,8 @@ def similarity_keys(label: str) -> set[str]:
     """Return texts of which labels that look alike share at least one.
 
     Such labels differ in case, in white space, in invisible characters, in the Unicode normal form,
-    or in letters of other scripts that look like Latin ones.
+    in what separates words (space, underscore, hyphen), in the kind of a dash or apostrophe, or in
+    letters of other scripts that look like Latin ones.
 
     Source: Unicode Technical Standard 39, confusable characters.
     """
@@ -42,6 +47,8 @@ def _folded(text: str) -> str:
     while text != before:  # one step may make another one possible
         before = text
         text = unicodedata.normalize("NFKC", text).casefold()
+        text = _DOTTED_I.sub("i", _APOSTROPHES.sub("'", _DASHES.sub("-", text)))
+        text = _HYPHEN_BETWEEN_LETTERS.sub(" ", text.replace("_", " "))
         text = _VARIATION_SELECTORS.sub("", _FILLERS.sub("", " ".join(text.split())))
         text = "".join(char for char in text if unicodedata.category(char) not in _INVISIBLE)
     return text
