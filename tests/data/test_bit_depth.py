@@ -111,6 +111,16 @@ def test_zero_is_white_where_a_tiff_says_so(compression: int) -> None:
     np.testing.assert_array_equal(read(content, (0, 4095)).pixels[..., 0], 255 - GREYS)
 
 
+@pytest.mark.parametrize(("order", "compression"), STORED)
+def test_signed_samples_of_8_bits_are_refused(order: Any, compression: int) -> None:
+    values = np.array([[-100, 0, 100]], dtype=np.int8)
+    content = tiff(values, order=order, compression=compression)
+    for pixel_range in ("type", "image", (-128.0, 127.0)):
+        with pytest.raises(DecodeError, match="signed samples of 8 bits, whose negative values"):
+            read(content, pixel_range)
+    assert read(content, "clip").pixels[0, :, 0].tolist() == [156, 0, 100]  # as earlier models
+
+
 def test_unsigned_samples_of_32_bits_are_not_read_as_negative_ones() -> None:
     values = np.array([[0, 2**32 - 1]], "u4")
     assert read(tiff(values), "image").pixels[0, :, 0].tolist() == [0, 255]

@@ -32,6 +32,7 @@ _IN_ORDER_OF_MACHINE = {"I;16BS": "I;16S", "I;32BS": "I;32S", "F;32BF": "F;32F"}
 _TWELVE_BITS = 4095
 _PHOTOMETRIC = 262  # TIFF 6.0, section 8
 _ZERO_IS_WHITE = 0
+_SAMPLE_FORMAT, _SIGNED = 339, 2  # section 19
 
 
 def raw_mode(image: Image.Image) -> str:
@@ -39,6 +40,20 @@ def raw_mode(image: Image.Image) -> str:
     tiles: list[Any] = getattr(image, "tile", [])
     arguments = tiles[0][3] if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def refuse_signed_bytes(image: Image.Image) -> None:
+    """Refuse signed samples of 8 bits: Pillow takes -1 as 255.
+
+    Raises:
+        ColourError: ``image`` has such samples.
+    """
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    if not _is_grey(image) and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        raise ColourError(
+            "it has signed samples of 8 bits, whose negative values would be read as 128 to 255: "
+            "save the image with signed samples of 16 bits, and set prepare.range"
+        )
 
 
 def correct_byte_order(image: Image.Image) -> None:

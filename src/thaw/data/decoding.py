@@ -156,6 +156,7 @@ def _convert(
         if scale < 1:
             image.draft(None, (round(size[0] * scale) + 1, round(size[1] * scale) + 1))
     if pixel_range != "clip":
+        bit_depth.refuse_signed_bytes(image)
         bit_depth.correct_byte_order(image)
     raw = bit_depth.raw_mode(image)
     all_bits = pixel_range not in {"type", "clip"} and bit_depth.has_deep_colours(image, raw)
