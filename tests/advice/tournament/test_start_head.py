@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     ("policy", "expected"),
-    [("train", True), ("frozen", False), ("fixed", False), ("affine", False)],
+    [("train", True), ("frozen", False), ("fixed", False), ("affine", True)],
 )
 def test_trainings_that_change_all_features_at_once_start_small(
     policy: BatchNormPolicy, expected: bool

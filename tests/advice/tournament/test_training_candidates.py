@@ -13,7 +13,7 @@ def test_gentle_and_strong_ways_are_compared() -> None:
     assert [(each.depth, each.settings.lr, each.batch_norm) for each in found] == [
         (9, 1e-4, "frozen"),
         (9, 1e-3, "train"),
-        (9, 3e-4, "affine"),
+        (9, 1e-3, "affine"),
         (5, 3e-4, "frozen"),
     ]
     assert found[0].name == "all blocks, lr 0.0001, frozen"

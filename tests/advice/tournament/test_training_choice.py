@@ -90,9 +90,11 @@ def test_a_training_that_stays_behind_the_head_is_not_tried(
 
 
 def test_the_best_two_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = choice(monkeypatch, {"lr 0.001": (1.3, 1.2), "affine": (1.2, 1.2), "lr": (1.9, 0.1)})
+    found = choice(
+        monkeypatch, {"0.001, train": (1.3, 1.2), "affine": (1.2, 1.2), "lr": (1.9, 0.1)}
+    )
     assert [row.candidate for row in found.rows if row.epochs == 3] == [
-        "all blocks, lr 0.0003, affine",
+        "all blocks, lr 0.001, affine",
         "all blocks, lr 0.001, train",
     ]
 

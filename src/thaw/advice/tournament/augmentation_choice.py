@@ -33,7 +33,7 @@ _CROPS = (CROP, 0.2)  # the largest that is tolerated is taken
 _MOST_IMAGES = 1000
 # Shares of the loss by which it may rise. A crop makes an image harder to recognise, which is its
 # purpose; a mirror image that is harder to recognise has another meaning.
-_TOLERATED = {"crop": 0.25, "flip": 0.05}
+_TOLERATED = {"crop": 0.15, "flip": 0.05}
 
 
 def choose_augmentation(

@@ -1,9 +1,9 @@
 """The head that a training starts from: the fitted one, or a small one.
 
 A head that is fitted to the end has large weights for small differences of frozen features. Where a
-training changes all features at its first step, as statistics of the batch do, these differences
-are lost, and the large weights make the loss several times that of guessing. A head under a strong
-penalty has the same directions with small weights.
+training changes the features, as statistics of the batch do at the first step, and a high rate does
+soon, these differences are lost: the large weights make the loss several times that of guessing. A
+head under a strong penalty has the same directions with small weights.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SMALL_STRENGTH = 1e-4  # of logistic regression; a fitted head has 0.001 to 0.1
 
 def starts_small(policy: BatchNormPolicy) -> bool:
     """Return whether a training with ``policy`` starts from the small head."""
-    return policy == "train"
+    return policy in {"train", "affine"}
 
 
 def small_head(

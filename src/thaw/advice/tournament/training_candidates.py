@@ -65,7 +65,7 @@ def trainings(settings: Unfreeze, blocks: int) -> list[TrainingCandidate]:
     ways: list[tuple[int, float, BatchNormPolicy]] = [
         (blocks, 1e-4, "frozen"),  # gentle: similar data
         (blocks, 1e-3, "train"),  # strong: data that differs from that of the pretraining
-        (blocks, 3e-4, "affine"),  # statistics that do not fit the data
+        (blocks, 1e-3, "affine"),  # the same without statistics, which may not fit the data
         (-(-blocks // 2), 3e-4, "frozen"),
     ]
     default = type(settings)()
