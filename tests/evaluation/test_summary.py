@@ -108,7 +108,16 @@ def test_the_report_says_when_unfreezing_did_not_help(
     stands: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     show(PARAMS, write(tmp_path, unfreeze={"warmup_head_stands": stands, "blocks": [9]}))
-    assert ("the warm-up's model stands" in shown(capsys)) is stands
+    assert ("the head warm-up's model is kept" in shown(capsys)) is stands
+
+
+def test_a_phase_without_epochs_has_no_best_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(PARAMS, write(tmp_path, fold_bn={"epochs": 0, "best_epoch": 0, "val_loss": 0.25}))
+    printed = shown(capsys)
+    assert "fold_bn no epoch trained, validation loss 0.2500" in printed
+    assert "of 0" not in printed
 
 
 @pytest.mark.parametrize("missing", REPORTS)

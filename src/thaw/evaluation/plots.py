@@ -182,7 +182,7 @@ def mistakes(
     for axis, (image_id, label, predicted, confidence) in zip(axes, shown, strict=False):
         axis.imshow(read(image_id))
         axis.set_title(
-            f"{_name(label)},\nnot {_name(predicted)}\nsure by {confidence:.0%}", fontsize=8
+            f"{_name(label)},\nnot {_name(predicted)}\n(probability {confidence:.0%})", fontsize=8
         )
     if wrong:
         several = "s" * (len(wrong) > 1)

@@ -43,7 +43,7 @@ def show(params: Params, reports: Path) -> None:
     )
     table.add_row("backbone", escape(f"{params.backbone.name}, weights {params.backbone.weights}"))
     table.add_row("warmup_head", _phase(warmup))
-    note = "; the warm-up's model stands" if unfreeze["warmup_head_stands"] else ""
+    note = "; the head warm-up's model is kept" if unfreeze["warmup_head_stands"] else ""
     trained = f"{len(unfreeze['blocks'])} blocks"
     table.add_row(f"unfreeze ({trained})", _phase(unfreeze) + note)
     moved = max(fold["fold_relative_move"], fold["merge_relative_move"])
@@ -95,6 +95,8 @@ def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
 
 
 def _phase(report: dict[str, Any]) -> str:
+    if not report["epochs"]:
+        return f"no epoch trained, validation loss {report['val_loss']:.4f}"
     return (
         f"best epoch {report['best_epoch']} of {report['epochs']}, "
         f"validation loss {report['start_val_loss']:.4f} to {report['val_loss']:.4f}"

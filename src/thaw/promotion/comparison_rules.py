@@ -98,7 +98,12 @@ def _sentence(found: Comparison, metric: str, margin: float, confidence: float) 
         return f"{difference}: {_percent(found.confidence_worse)} sure that it is worse"
     is_limited = METRICS[metric].limited_by_smallest_class
     images = f"{found.images} {'images of the smallest class' if is_limited else 'test images'}"
-    if found.needed is None or found.needed <= found.images:
+    if found.needed is None:
+        return (
+            f"{difference}: {images} do not show that it is {claim}, and no number of images would "
+            "at this difference: train a better model"
+        )
+    if found.needed <= found.images:
         return f"{difference}: {images} do not show that it is {claim}"
     return (
         f"{difference}: {images} are too few to be {confidence:.0%} sure that it is {claim}; about "
