@@ -1,0 +1,104 @@
+"""Run every command of README and tutorial, on projects with 40 images of 40 pixels."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from tests.docs.commands import Shell, commands_of
+from tests.project import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Commands that other tests run, by their start.
+ELSEWHERE = {
+    "pip install": "tools/check_wheel.py installs the package into a fresh environment",
+    "make ": "the targets of the Makefile: .ci/run",
+    "export MLFLOW": "tests/registry/test_pyfunc.py starts MLflow's server of a model",
+    "mlflow models serve": "as before",
+    "printf": "as before",
+    "curl": "as before",
+}
+# A gate may refuse, and without an earlier champion there is nothing to go back to.
+CODES = {"thaw promote": (0, 1), "thaw rollback": (0, 2)}
+CHEAP: dict[str, dict[str, object]] = {
+    "backbone": {"image_size": 32, "framing": "crop"},
+    "head": {"taps": []},
+    "warmup_head": {"fit": "gradient", "epochs": 2},
+    "unfreeze": {"depth": 1, "epochs": 1},
+}
+
+
+@pytest.mark.soak  # some minutes of processor time: each command starts processes
+@pytest.mark.timeout(3600)
+def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
+    images = photographs(tmp_path / "images")
+    shell = Shell(tmp_path, {"FOLDER": str(images)})
+    for command in commands_of(ROOT / "docs/tutorial.md"):
+        if not command.startswith(tuple(ELSEWHERE)):
+            run(shell, command, {"data": {"path": str(images), "root": str(images)}})
+
+
+@pytest.mark.soak  # some minutes of processor time: each command starts processes
+@pytest.mark.timeout(3600)
+def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
+    images = photographs(tmp_path / "images")
+    replaced = {
+        "/data/flowers": str(images),
+        " DIR ": f" {images} ",
+        "--trials 50 --workers 2": "--trials 2",
+    }
+    shell = Shell(tmp_path, replaced)
+    for command in commands_of(ROOT / "README.md"):
+        if not command.startswith(tuple(ELSEWHERE)):
+            run(shell, command, {"launch": {"threads": 1}})
+
+
+def run(shell: Shell, command: str, values: dict[str, dict[str, object]]) -> None:
+    """Run a command; a new project gets parameters that train within seconds."""
+    started = time.monotonic()
+    codes = next((codes for start, codes in CODES.items() if command.startswith(start)), (0,))
+    output = shell.run(command, codes)
+    assert "Traceback" not in output, f"{command}\n{output}"
+    if command.startswith("cd "):
+        write(shell.folder / "params.yaml", {**CHEAP, **values})
+    print(f"{time.monotonic() - started:6.1f} s  {command}")
+
+
+def write(path: Path, values: dict[str, dict[str, object]]) -> None:
+    """Change ``values``, by section and name, in a ``params.yaml``."""
+    yaml = YAML()
+    content = yaml.load(path.read_text())
+    for section, changes in values.items():
+        content[section].update(changes)
+    with path.open("w") as stream:
+        yaml.dump(content, stream)
+
+
+def photographs(folder: Path) -> Path:
+    """Write 20 images for each of two classes, of which one is brighter."""
+    generator = np.random.default_rng(0)
+    for label, brightness in (("rose", 90), ("lily", 160)):
+        for number in range(20):
+            pixels = generator.integers(0, 90, (40, 40, 3)) + brightness
+            path = folder / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return folder
+
+
+def test_the_pages_have_commands_and_each_exception_is_used() -> None:
+    found = [
+        line for page in ("README.md", "docs/tutorial.md") for line in commands_of(ROOT / page)
+    ]
+    assert len(found) > 50
+    for start in ELSEWHERE:
+        assert any(line.startswith(start) for line in found), start
+    assert not [line for line in found if re.search(r"\s#", line)]
