@@ -11,6 +11,7 @@ import typer
 from thaw.cli.project_folder import DEVICE_HELP, PREPARED, require_project
 from thaw.registry.names import PREFIX
 from thaw.system import launching
+from thaw.system.console import print_line
 from thaw.system.devices import choose_device
 
 _MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder."
@@ -27,7 +28,7 @@ _Runtime = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this module to ``app``."""
-    for verb in (predict, serve, export):
+    for verb in (predict, serve, export, push_to_hub):
         app.command()(verb)
 
 
@@ -111,6 +112,20 @@ def export(
     from thaw.serving.export import export_model
 
     export_model(model, format, out, images, PREPARED, choose_device(device))
+
+
+def push_to_hub(
+    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
+    repo: Annotated[str, typer.Argument(help="The repository on the hub: OWNER/NAME.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Create the repository as a private one.")
+    ] = False,
+) -> None:
+    """Upload a model with its card to the Hugging Face hub; plain networks also as timm's."""
+    _require_registry(model)
+    from thaw.serving.hub import push
+
+    print_line(push(model, repo, private=private))
 
 
 def _require_registry(model: str) -> None:

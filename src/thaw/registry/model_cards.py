@@ -1,0 +1,44 @@
+"""Read the model card of a registered version from its run."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow.exceptions import MlflowException
+
+from thaw.evaluation.page.card import CARD
+from thaw.registry.fetch import resolve
+from thaw.registry.names import PREFIX
+from thaw.system.project_paths import MODELS, REPORTS
+from thaw.tracking.store import command_errors, connect_read_only
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thaw.config.result_sections import Tracking
+
+_DEPLOYED = MODELS / "fold_bn" / "merged"
+
+
+def read_card(name: str, tracking: Callable[[], Tracking]) -> str:
+    """Return the card of ``name``, "" if it has none.
+
+    ``name`` is ``models:/NAME/VERSION`` or a folder; the deployed model of this project has the
+    card of its last result. ``tracking`` returns the registry.
+    """
+    if not name.startswith(PREFIX):
+        is_deployed = Path(name).resolve() == _DEPLOYED.resolve()
+        path = REPORTS / CARD
+        return path.read_text(encoding="utf-8") if is_deployed and path.is_file() else ""
+    settings = tracking()
+    version = resolve(name, settings)
+    with command_errors(settings), tempfile.TemporaryDirectory(prefix="thaw-") as scratch:
+        client = connect_read_only(settings)
+        run_id = client.get_model_version(version.name, str(version.number)).run_id
+        try:
+            path = Path(client.download_artifacts(str(run_id), CARD, scratch))
+            return path.read_text(encoding="utf-8")
+        except (MlflowException, OSError):  # a result of an earlier version
+            return ""

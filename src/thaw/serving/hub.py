@@ -1,0 +1,78 @@
+"""Upload a model to the Hugging Face hub (`thaw push-to-hub`)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thaw.errors import ThawError
+from thaw.model import directory
+from thaw.model.timm_form import save_timm_form
+from thaw.registry.model_cards import read_card
+from thaw.serving.model_uri import local_model, registry_settings
+from thaw.system.console import say
+
+if TYPE_CHECKING:
+    from thaw.model.spec import ModelSpec
+
+_OWN = "thaw"  # the folder of the model directory in the repository
+_TIMM = (
+    "\n## Use with timm\n\n```python\nimport timm\n\n"
+    'model = timm.create_model("hf-hub:{repo}", pretrained=True)\n```\n'
+)
+
+
+def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = None) -> str:
+    """Upload a model with its card to the repository ``repo``; return the address of the commit.
+
+    The repository gets ``README.md`` (the model card), the model directory in ``thaw/``, and, where
+    the architecture is plain, the weights as timm reads them. It is created if it does not exist.
+    ``endpoint`` is the address of the hub, by default that of the environment.
+
+    Raises:
+        ThawError: there is no such model, or the hub refuses or does not answer.
+    """
+    from huggingface_hub import HfApi
+
+    with local_model(model_uri) as model, tempfile.TemporaryDirectory(prefix="thaw-") as scratch:
+        folder = Path(scratch)
+        spec = _fill(model.folder, folder)
+        is_plain = (folder / "config.json").exists()
+        card = read_card(model.name, registry_settings) or _short_card(model.name, spec)
+        usage = _TIMM.format(repo=repo) if is_plain else ""
+        (folder / "README.md").write_text(card + usage, encoding="utf-8")
+        api = HfApi(endpoint=endpoint)
+        try:
+            api.create_repo(repo, private=private, exist_ok=True)
+            done = api.upload_folder(
+                repo_id=repo, folder_path=folder, commit_message=f"Upload {model.name}"
+            )
+        except Exception as error:  # its HTTP client has kinds of its own
+            reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+            raise ThawError(
+                f"{repo}: the hub did not take the model ({reason}): `hf auth login` or the "
+                "variable HF_TOKEN give access, HF_ENDPOINT names another hub"
+            ) from None
+    forms = "with timm's weights" if is_plain else "without timm's weights: it is no plain network"
+    say(f"uploaded {model.name} to {repo}, {forms}")
+    return str(done.commit_url)
+
+
+def _fill(source: Path, folder: Path) -> ModelSpec:
+    """Write the files of the model into ``folder``; return its spec."""
+    classifier, spec = directory.load(source, allow_others=True)
+    with directory.only_files_of(source, spec) as only:
+        shutil.copytree(only, folder / _OWN)
+    save_timm_form(classifier, spec, folder)
+    return spec
+
+
+def _short_card(name: str, spec: ModelSpec) -> str:
+    """Return a card for a model whose result has none."""
+    classes = ", ".join(spec.classes[:20])
+    return (
+        "---\nlibrary_name: thaw\npipeline_tag: image-classification\n---\n\n"
+        f"# {name}\n\n{spec.backbone} for {len(spec.classes)} classes: {classes}.\n"
+    )

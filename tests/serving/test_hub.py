@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import timm
+import torch
+from huggingface_hub import ModelCard
+
+from tests.serving.hub_stub import hub
+from tests.stages import small
+from thaw.errors import ThawError
+from thaw.evaluation.page.card import CARD
+from thaw.model import directory
+from thaw.serving.hub import push
+from thaw.system.files import write_whole
+from thaw.system.project_paths import MODELS, REPORTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODEL = MODELS / "fold_bn" / "merged"
+TEXT = "---\nlibrary_name: thaw\nlicense: mit\n---\n\n# The card\n"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    small.save_model(MODEL, size=32)
+    write_whole(REPORTS / CARD, TEXT.encode())
+    return tmp_path
+
+
+def test_a_plain_model_is_uploaded_with_its_card_and_is_read_back_by_timm(tmp_path: Path) -> None:
+    with hub() as state:
+        address = push(str(MODEL), "owner/name", private=True, endpoint=state.address)
+    assert address.startswith(state.address)
+    assert state.created[0]["name"] == "name"
+    assert {"README.md", "config.json", "model.safetensors"} <= state.files.keys()
+    assert {"thaw/model.json", "thaw/model.safetensors"} <= state.files.keys()
+    readme = state.files["README.md"].decode()
+    data: Any = ModelCard(readme).data
+    assert (data.library_name, data.license) == ("thaw", "mit")
+    assert 'timm.create_model("hf-hub:owner/name"' in readme
+    for path, content in state.files.items():
+        write_whole(tmp_path / "got" / path, content)
+    model, spec = directory.load(tmp_path / "got/thaw")
+    network = timm.create_model(f"local-dir:{tmp_path}/got", pretrained=True).eval()
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), model(images), rtol=1e-4, atol=1e-5)
+    config = json.loads(state.files["config.json"])
+    assert config["label_names"] == spec.classes
+
+
+def test_another_model_than_that_of_the_last_result_gets_a_short_card() -> None:
+    small.save_model(MODELS / "other")
+    with hub() as state:
+        push(str(MODELS / "other"), "owner/name", private=False, endpoint=state.address)
+    assert "3 classes: blue, green, red" in state.files["README.md"].decode()
+
+
+def test_a_refusal_of_the_hub_is_one_line_that_says_how_to_get_access() -> None:
+    with hub() as state:
+        state.refuses = True
+        with pytest.raises(ThawError, match="HF_TOKEN") as raised:
+            push(str(MODEL), "owner/name", private=False, endpoint=state.address)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_hub_that_does_not_answer_is_one_line() -> None:
+    with pytest.raises(ThawError, match="the hub did not take the model"):
+        push(str(MODEL), "owner/name", private=False, endpoint="http://127.0.0.1:9")
