@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-gpu test-browser test-wheel test-services soak check check-deploy docs format bench bench-gpu ui clean
+.PHONY: help run test test-gpu test-browser test-wheel test-services soak soak-kills check check-deploy docs format bench bench-gpu ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -63,6 +63,12 @@ test-services: $(VENV)/.installed-services  ## Run teamwork on real servers: Pos
 soak: $(VENV)/.installed-dev  ## Run the exhaustive tests: all kill points, bit flips and backbones (hours)
 	pytest -m soak --timeout 7200
 	pytest -m property --hypothesis-profile soak --timeout 7200
+	$(MAKE) soak-kills
+
+ROUNDS ?= 150  # with one process, and as many with two
+soak-kills: $(VENV)/.installed-dev  ## Kill the pipeline at random and compare: make soak-kills ROUNDS=5
+	python -m tests.kill_soak --rounds $(ROUNDS) --processes 1
+	python -m tests.kill_soak --rounds $(ROUNDS) --processes 2
 
 check: $(VENV)/.installed-dev  ## Lint, types, import rules, structure, language
 	ruff format --check .

@@ -10,11 +10,13 @@ import contextlib
 import io
 import json
 import random
+import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.project import ROOT
+from tests.stage_runs import run_stages
 from thaw.cli import pipeline
 from thaw.config.loading import load
 from thaw.config.parameter import parameters
@@ -22,6 +24,7 @@ from thaw.config.params import Params
 from thaw.config.values import flatten, value_of
 from thaw.errors import ThawError
 from thaw.stages import prepare
+from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +83,34 @@ def try_file(folder: Path, content: bytes) -> Outcome:
         except ThawError as error:
             return Outcome(str(error), time.process_time() - start)
     return Outcome("", time.process_time() - start)
+
+
+class TimeUp(BaseException):
+    """A training takes longer than the test; that is no fault of a long training."""
+
+
+def run_through(folder: Path, content: bytes, seconds: float) -> Outcome:
+    """Run ``content`` through `thaw check` and all stages, for at most ``seconds``."""
+
+    def end(*_: object) -> None:
+        raise TimeUp
+
+    found = try_file(folder, content)
+    if found.refusal:
+        return found
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            run_stages(folder, *STAGES[1:])
+        except TimeUp:
+            return Outcome("", 0.0)
+        except ThawError as error:
+            return Outcome(str(error), 0.0)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, before)
+    return Outcome("", 0.0)
 
 
 def odd_values(seed: int, count: int) -> Iterator[tuple[str, bytes]]:

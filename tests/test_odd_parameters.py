@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import tiny
-from tests.odd_parameters import SMALL, mutations, odd_values, try_file
+from tests.odd_parameters import SMALL, mutations, odd_values, run_through, try_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,3 +47,13 @@ def test_many_odd_values(folder: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_many_mutated_files(folder: Path) -> None:
     assert faults(folder, mutations(seed=1, count=2000)) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_many_odd_values_through_all_stages(folder: Path) -> None:
+    found = []
+    for name, content in odd_values(seed=3, count=300):
+        outcome = run_through(folder, content, seconds=60)
+        found += [f"{name}: {fault}" for fault in outcome.faults()]
+    assert found == []
