@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from tests.project import ROOT
 from thaw.config.data_sections import Data
+from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import CHOSEN_KEYS, auto_keys
 from thaw.config.params import Params
@@ -51,6 +52,24 @@ def test_dvc_changes_one_line_of_the_file(tmp_path: Path, path: str) -> None:
     assert load(Params, file).data.path == path
     apply_overrides(file, ["unfreeze.depth=3"])
     assert file.read_text() == text.replace("depth: auto", "depth: 3")
+
+
+def test_dvc_keeps_every_byte_for_a_value_that_is_there_also_after_advice(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(params_text(initial_params("flowers", Data(source="folder"))))
+    advised = {
+        "head.taps": [3, 5],
+        "warmup_head.fit": "lda",
+        "unfreeze.blocks": [1, 5],
+        "unfreeze.lr": 1e-5,
+        "unfreeze.refit": "on",
+        "promote.not_worse": {"accuracy": 0.01},
+    }
+    for values in ({}, advised):
+        write_values(values, file)
+        before = file.read_bytes()
+        apply_overrides(file, ["seed=0"])
+        assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(
