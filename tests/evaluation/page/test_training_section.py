@@ -51,12 +51,16 @@ def test_leaderboards_have_a_row_for_each_candidate(project: Subject) -> None:
     write_whole(head / "leaderboard.csv", HEADS.encode())
     write_whole(project.reports / "unfreeze" / "leaderboard.csv", TRAININGS.encode())
     write_json(head / "choices.json", {"values": {"head.taps": [8, 9]}, "images": 51, "folds": 5})
+    training = project.reports / "unfreeze" / "choices.json"
+    write_json(training, {"values": {"augment.flip": 0.0}})
     section = choices_section(project)
+    training.unlink()
     for name in ("warmup_head/leaderboard.csv", "unfreeze/leaderboard.csv"):
         (project.reports / name).unlink()
     (head / "choices.json").unlink()
     assert section is not None
-    assert section["values"] == {"head.taps": "8, 9"}
+    assert section["values"].keys() == {"head.taps", "augment.flip"}
+    assert section["values"]["head.taps"] == "8, 9"
     assert [row["chosen"] for row in section["heads"]] == [True, False]
     assert section["heads"][0]["name"] == "crop 64 px, blocks 1 to 9, lda 0.01"
     assert section["trainings"][1]["name"] == "all blocks, lr 0.001, 3 epochs"
