@@ -140,6 +140,7 @@ def test_no_way_in_takes_a_hostile_artifact(
     assert not shop.client.search_registered_models("name = 'hostile-copy'")
 
 
+@pytest.mark.slow
 def test_every_way_takes_the_artifact_as_it_was_registered(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
