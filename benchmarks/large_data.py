@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,6 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 from PIL import Image
 
 from thaw.system.launching import ENVIRONMENT
@@ -133,17 +133,30 @@ def _prepare(folder: Path) -> None:
 def _stage(folder: Path) -> tuple[float, int]:
     """Return seconds of the whole stage, and the peak of its process in bytes."""
     (folder / "params.yaml").write_text(_PARAMS)
-    start = time.perf_counter()
-    process = psutil.Popen(
+    start, peak = time.perf_counter(), 0
+    process = subprocess.Popen(
         [sys.executable, "-m", "thaw.stages.prepare"],
         cwd=folder,
         env={**os.environ, **ENVIRONMENT},
         stderr=subprocess.DEVNULL,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"the stage prepare failed: {status}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+    # The peak that the kernel reports at the end contains that of this process before `exec`.
+    while process.poll() is None:
+        peak = max(peak, _peak_so_far(process.pid))
+        time.sleep(0.02)
+    if process.returncode:
+        raise SystemExit(f"the stage prepare failed: {process.returncode}")
+    return time.perf_counter() - start, peak
+
+
+def _peak_so_far(process: int) -> int:
+    """Return the peak of the resident memory of a process in bytes; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests import settings
+from tests.data.preprocessing import SMALL
 from tests.ingest.shards import numbered, png, write_shard
 from thaw.config.data_sections import Data
 from thaw.data import manifest
+from thaw.data.batches import batches
+from thaw.data.loading import batch_parts
 from thaw.data.prepared import Prepared
 from thaw.errors import ProblemsError, ThawError
 from thaw.ingest import part_reading
@@ -181,3 +187,36 @@ def test_images_of_a_shard_that_changed_are_packed_again(tmp_path: Path, raw: Pa
     run(data(raw), tmp_path / "out", scratch)
     run(data(raw), tmp_path / "whole")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_every_number_of_workers_and_ranks_trains_on_the_same_images_of_shards(
+    tmp_path: Path, raw: Path
+) -> None:
+    run(data(raw), tmp_path / "out")
+    prepared = Prepared(tmp_path / "out")
+    source = prepared.images("train", SMALL, 0, settings.augment(flip=0.5, rotate=20.0))
+    order, cpu = np.random.default_rng(0).permutation(len(source)), torch.device("cpu")
+
+    def digest(workers: int, ranks: int) -> str:
+        """Return a digest over number and pixels of the images of an epoch, batch by batch."""
+        loaded = [
+            batches(source, batch_parts(order, 6, rank, ranks), cpu, workers=workers, epoch=0)
+            for rank in range(ranks)
+        ]
+        found = hashlib.sha256()
+        for parts in zip(*loaded, strict=True):
+            images = [
+                (int(index), image.numpy().tobytes())
+                for batch in parts
+                for index, image, weight in zip(
+                    batch.indices, batch.inputs, batch.weights, strict=True
+                )
+                if weight
+            ]
+            found.update(repr(sorted(images)).encode())
+        return found.hexdigest()
+
+    digests = {digest(workers, ranks) for workers in (0, 1, 2, 4) for ranks in (1, 2)}
+    assert len(digests) == 1
+    numbers = [part.indices[part.weights > 0] for part in batch_parts(order, 6)]
+    assert sorted(np.concatenate(numbers).tolist()) == list(range(len(source)))

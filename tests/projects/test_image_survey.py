@@ -74,6 +74,18 @@ def test_a_single_image_and_an_archive_are_refused_with_what_to_give(tmp_path: P
         survey(Path(archive))
 
 
+def test_tar_shards_are_refused_with_the_source_that_reads_them(tmp_path: Path) -> None:
+    images = tiny.images(tmp_path / "photos", each=1)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    shard = Path(shutil.make_archive(str(shards / "0"), "tar", images))
+    for path in (shards, shard):
+        with pytest.raises(ThawError, match=r"set data\.source: webdataset and data.path"):
+            survey(path)
+    shutil.copy(shard, images)
+    assert survey(images).counts == {"blue": 1, "green": 1, "red": 1}
+
+
 def test_an_image_that_cannot_be_read_is_left_out_of_the_sizes(tmp_path: Path) -> None:
     images = tiny.images(tmp_path / "photos", each=2)
     (images / "red" / "broken.png").write_bytes(b"no image")

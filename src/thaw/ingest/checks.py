@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-from array import array
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
@@ -37,27 +36,23 @@ def class_problems(listing: Listing) -> list[str]:
     return problems
 
 
-def repeated_groups(groups: Iterable[str]) -> set[str]:
-    """Return the first 32 digits of the groups that occur more than once.
+def repeated_hashes(groups: Iterable[str]) -> set[int]:
+    """Return the hashes of the groups that occur more than once, with 8 bytes for each group.
 
-    ``groups`` are hexadecimal digests. Each takes 16 bytes.
+    Few groups that occur once may have one of these hashes as well.
     """
-    halves = array("Q")
-    for group in groups:
-        halves.extend((int(group[:16], 16), int(group[16:32], 16)))
-    first, second = np.array(halves, dtype=np.uint64).reshape(-1, 2).T
-    order = np.lexsort((second, first))
-    first, second = first[order], second[order]
-    same = (first[1:] == first[:-1]) & (second[1:] == second[:-1])
-    pairs = zip(first[1:][same].tolist(), second[1:][same].tolist(), strict=True)
-    return {f"{high:016x}{low:016x}" for high, low in pairs}
+    hashes = np.fromiter(map(hash, groups), dtype=np.int64)
+    values, counts = np.unique(hashes, return_counts=True)
+    return set(values[counts > 1].tolist())
 
 
-def duplicates(paths: Sequence[str], groups: Sequence[str]) -> list[list[str]]:
+def duplicates(paths: Iterable[str], groups: Sequence[str]) -> list[list[str]]:
     """Return the paths of each group of two or more images."""
+    repeated = repeated_hashes(groups)
     members: dict[str, list[str]] = defaultdict(list)
     for path, group in zip(paths, groups, strict=True):
-        members[group].append(path)
+        if hash(group) in repeated:
+            members[group].append(path)
     return [names for names in members.values() if len(names) > 1]
 
 
@@ -91,13 +86,13 @@ def _shortened(names: Sequence[str]) -> str:
 
 def count_leaks(groups: Sequence[str], splits: Sequence[str]) -> int:
     """Return the number of validation and test images whose group is also in another split."""
-    splits_of: dict[str, set[str]] = defaultdict(set)
+    repeated = repeated_hashes(groups)
+    splits_of: dict[str, list[str]] = defaultdict(list)
     for group, split in zip(groups, splits, strict=True):
-        splits_of[group].add(split)
-    return sum(
-        split != TRAIN and len(splits_of[group]) > 1
-        for group, split in zip(groups, splits, strict=True)
-    )
+        if hash(group) in repeated:
+            splits_of[group].append(split)
+    several = (names for names in splits_of.values() if len(set(names)) > 1)
+    return sum(split != TRAIN for names in several for split in names)
 
 
 def conversion_counts(conversions: Sequence[tuple[str, ...]]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_store import IMAGES
 from thaw.errors import ThawError
 from thaw.ingest import file_states
-from thaw.ingest.checks import conflict_problems, label_conflicts, repeated_groups
+from thaw.ingest.checks import conflict_problems, label_conflicts, repeated_hashes
 from thaw.ingest.file_states import changed_without_time, path_hash, state_row
 from thaw.ingest.listing import BadFile
 from thaw.ingest.packing_journal import JOURNAL, Journal, RecordFile
@@ -117,8 +117,8 @@ def _compare_states(packed: Packed, earlier: NDArray[np.uint64]) -> None:
 def _leave_out_conflicts(config: Prepare, packed: Packed, store: PackWriter) -> None:
     """Treat identical images with different labels as ``prepare.on_conflict`` says."""
     records = packed.records
-    repeated = repeated_groups(record.group for record in records)
-    images = [each for each in records if each.group[:32] in repeated] if repeated else []
+    repeated = repeated_hashes(record.group for record in records)
+    images = [each for each in records if hash(each.group) in repeated] if repeated else []
     conflicts = label_conflicts(
         [record.sample.path for record in images],
         [record.sample.label for record in images],

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import chain
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from thaw.data.split_names import SPLITS, TRAIN
-from thaw.ingest.checks import conversion_counts, count_leaks, duplicates, label_conflicts
+from thaw.ingest.checks import (
+    conversion_counts,
+    count_leaks,
+    duplicates,
+    label_conflicts,
+    repeated_hashes,
+)
 from thaw.system.pictures import write_figure
 
 if TYPE_CHECKING:
@@ -40,12 +48,12 @@ def summarize(
     were left out because of their labels, as texts ``path (label)``.
     """
     rows = manifest.rows
-    paths = [row.path for row in rows]
-    labels = [row.label for row in rows]
-    splits = [row.split for row in rows]
-    repeated = duplicates(paths, groups)
+    labels = [intern(row.label) for row in rows]
+    splits = [intern(row.split) for row in rows]
+    repeated = duplicates((row.path for row in rows), groups)
     by_class = Counter(zip(labels, splits, strict=True))
-    sides = np.array([(row.width, row.height) for row in rows])
+    pairs = chain.from_iterable((row.width, row.height) for row in rows)
+    sides = np.fromiter(pairs, dtype=np.int64).reshape(-1, 2)
     return {
         "images": len(rows),
         "classes": len(manifest.classes),
@@ -70,10 +78,12 @@ def _near_duplicates(
     rows: Sequence[Row], groups: Sequence[str], near: Sequence[str]
 ) -> dict[str, Any]:
     """Return the groups that contain different images, not only copies of one."""
+    repeated = repeated_hashes(near)
     merged: dict[str, set[str]] = defaultdict(set)
     for group, name in zip(groups, near, strict=True):
-        merged[name].add(group)
-    kept = [index for index, name in enumerate(near) if len(merged[name]) > 1]
+        if hash(name) in repeated:
+            merged[name].add(group)
+    kept = [index for index, name in enumerate(near) if len(merged.get(name, ())) > 1]
     paths, labels = [rows[index].path for index in kept], [rows[index].label for index in kept]
     names = [near[index] for index in kept]
     found = duplicates(paths, names)

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _FEWEST_CLASSES = 2
 _MOST_HEADERS = 400  # images whose size is read
 
+_SHARDS = (
+    "create the project without --images and set data.source: webdataset and data.path "
+    "(docs/large_data.md)"
+)
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -79,6 +84,8 @@ def survey(path: Path) -> Survey:
     root = path.parent if is_csv else path
     data = Data(source="csv" if is_csv else "folder", path=str(path), root=str(root))
     found = list_images(data, Path())
+    if not found.samples and not is_csv and any(path.glob("*.tar")):
+        raise ThawError(f"--images: {path} contains tar files: {_SHARDS}")
     counts = Counter(sample.label for sample in found.samples)
     return Survey(
         data,
@@ -105,6 +112,8 @@ def _refuse_other_file(path: Path) -> None:
         kind = "is one image"
     elif zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
         kind = "is an archive: unpack it"
+        if tarfile.is_tarfile(path):
+            kind += f", or, if it is a shard of the webdataset format, {_SHARDS}"
     else:
         return
     raise ThawError(
