@@ -160,9 +160,12 @@ def main() -> None:
 
 def _prepare(params: Params) -> None:
     clear(project_paths.PREPARED)
-    found = list_images(params.data, project_paths.SCRATCH)
+    scratch = project_paths.SCRATCH / "prepare"
     try:
-        content = run(params, found, project_paths.PREPARED, project_paths.SCRATCH / "prepare")
+        # No name refers to the listing afterwards: its memory is free for the figure.
+        content = run(
+            params, list_images(params.data, project_paths.SCRATCH), project_paths.PREPARED, scratch
+        )
     except ProblemsError as error:
         _write_problems(error)
         raise
