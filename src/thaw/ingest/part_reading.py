@@ -45,7 +45,7 @@ PARTIAL = "images.part"
 COPIES = "shards"  # folder of copies of remote shards
 _PENDING_PER_CORE = 2  # parts that wait for the writer: bounds the memory
 _LARGEST_SLOT = 8 << 20  # bytes
-_FEW = 256  # images for which processes are not worth their start
+_FEW = 64  # images for which processes are not worth their start
 
 
 def packed_parts(
