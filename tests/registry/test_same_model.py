@@ -39,8 +39,9 @@ class Registry:
     def find(self, name: str, record: ModelRecord, dirty: str = "false") -> Registered | None:
         with mlflow.start_run(experiment_id=self.experiment, tags={DIRTY: dirty}) as run:
             found = find_same(name, record)
-        tagged = MlflowClient().get_run(run.info.run_id).data.tags.get(SAME_AS)
-        assert tagged == (f"models:/{name}/{found.version}" if found else None)
+        data = MlflowClient().get_run(run.info.run_id).data
+        assert data.tags.get(SAME_AS) == (f"models:/{name}/{found.version}" if found else None)
+        assert data.metrics == ({"test/accuracy": 0.5} if found else {})
         return found
 
 
@@ -109,3 +110,12 @@ def test_a_version_of_the_same_run_is_left_to_the_registration(registry: Registr
     with mlflow.start_run(experiment_id=registry.experiment):
         register("own", registry.folder, record, image())
         assert find_same("own", record) is None
+
+
+def test_scores_that_a_killed_attempt_logged_are_not_logged_again(registry: Registry) -> None:
+    registry.first("again", "c1")
+    with mlflow.start_run(experiment_id=registry.experiment, tags={DIRTY: "true"}) as run:
+        for _ in range(2):
+            assert find_same("again", facts("d", "c1"))
+    history = registry.client.get_metric_history(run.info.run_id, "test/accuracy")
+    assert [point.value for point in history] == [0.5]

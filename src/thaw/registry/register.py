@@ -59,6 +59,11 @@ class ModelRecord:
     test_digest: str = ""
     content: str = ""
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The scores as metrics of a run."""
+        return {f"test/{key}": value for key, value in self.scores.items()}
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -100,8 +105,7 @@ def register(
     _remove_partial(client, run)
     model = _logged(run, record.digest) or _log(folder, record.digest, example)
     logged = {metric.key for metric in model.metrics or []}
-    metrics = {f"test/{key}": value for key, value in record.scores.items()}
-    missing = {key: value for key, value in metrics.items() if key not in logged}
+    missing = {key: value for key, value in record.metrics.items() if key not in logged}
     mlflow.log_metrics(missing, step=0, model_id=model.model_id)
     tags = {
         DIGEST: record.digest,

@@ -27,7 +27,8 @@ def find_same(name: str, record: ModelRecord) -> Registered | None:
     It computes the same, and was scored on the same test images. The champion comes first, then the
     newest version. Versions of the active run do not count: its registration is continued. If the
     code of the active run is committed, a version whose code is not does not count either, because
-    it cannot pass the gate. A version that is not the champion becomes the challenger again.
+    it cannot pass the gate. A version that is not the champion becomes the challenger again. The
+    scores become metrics of the active run, as those of a registered model do.
     """
     client, run = MlflowClient(), mlflow.active_run()
     assert run is not None
@@ -49,6 +50,9 @@ def find_same(name: str, record: ModelRecord) -> Registered | None:
         return None
     best = max(found, key=lambda each: (int(each.version) == champion, int(each.version)))
     number = int(best.version)
+    logged = client.get_run(run.info.run_id).data.metrics  # by an attempt that was killed
+    missing = {key: value for key, value in record.metrics.items() if key not in logged}
+    mlflow.log_metrics(missing, step=0)
     client.set_tag(run.info.run_id, SAME_AS, f"models:/{name}/{number}")
     if number == champion:
         return Registered(name, number, CHAMPION, is_new=False)
