@@ -14,8 +14,6 @@ from mlflow.tracking import MlflowClient
 
 from tests import tiny
 from tests.project import Project
-from tests.stage_runs import run_in_one_process
-from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     import subprocess
@@ -43,7 +41,7 @@ class Interrupted:
     """A pipeline that was interrupted four times and continued to its end, and what was seen."""
 
     project: Project
-    undisturbed: Project  # the same, run without DVC and without an interruption
+    undisturbed: Project  # the same, run without an interruption
     orphans: list[psutil.Process]  # trainers that outlived a killed DVC
     ctrl_c_code: int
     ctrl_c_output: str
@@ -151,7 +149,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     orphans += _orphans(project)
     outputs.append(project.run("dvc", "repro"))
     undisturbed = _tiny_project(tmp_path_factory.mktemp("undisturbed"))
-    run_in_one_process(undisturbed, *STAGES)
+    undisturbed.run("dvc", "repro")
     return Interrupted(
         project=project,
         undisturbed=undisturbed,

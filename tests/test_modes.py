@@ -124,7 +124,8 @@ def test_a_mode_ends_with_a_registered_model(project: Path, mode: str) -> None:
     assert torch.isfinite(logits).all()
     scores = json.loads(read("reports/evaluate/metrics.json"))
     assert 0 <= scores["test"]["accuracy"] <= 1
-    assert ("tta" in scores) is (mode == "everything on")
+    details = json.loads(read("reports/evaluate/report.json"))
+    assert ("tta" in details) is (mode == "everything on")
     assert (project / "reports/unfreeze/augmented.png").stat().st_size > 1000
     if "early" in mode:
         assert spec.blocks == 3

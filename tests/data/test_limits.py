@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import center_crop, resize
 from tests.data.peak import PREPROCESSING, environment, rise
 from tests.data.pictures import ORIENTATION, encoded, noise, plain
 from tests.project import ROOT
-from thaw.data import decoding
+from thaw.data import decoding, downsizing
 from thaw.data.decoding import DecodeError, decode
 from thaw.data.limits import MOST_PIXELS, STRIP_PIXELS
 
@@ -50,7 +50,7 @@ SHAPES = [(37, 53), (400, 700), (1500, 40), (60, 2000)]
 def test_pixels_decoded_in_strips_are_bit_for_bit_those_of_whole_images(
     case: tuple[str, str, int | None], strip: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "STRIP_PIXELS", strip)
+    monkeypatch.setattr(downsizing, "STRIP_PIXELS", strip)
     kind, mode, transparency = case
     digest = hashlib.sha256()
     turns = (0,) if kind in {"GIF", "BMP"} else (0, 3, 5, 6, 7, 8)  # these two formats have no EXIF

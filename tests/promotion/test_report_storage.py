@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_a_change_of_the_champion_while_the_gate_runs_is_a_conflict(any_shop: Shop) -> None:
     shop = any_shop
-    name = "changed"
+    name = "changed-while-examined"
     for quality in ("good", "same", "good"):
         shop.register(name, quality)
     late = examined(shop, name, 3)

@@ -64,7 +64,12 @@ def test_an_interrupted_move_to_an_artifact_that_was_changed_is_void(
         local.ledger(name).complete()
     assert local.aliases(name)["champion"] == 1
     assert local.ledger(name).rows()[-1].state == "void"
-    assert offer(local, name, 3).verdict == "passed"
+    # Version 2 passed the gate, and nothing shows who changed its files: only force goes past it.
+    refused = offer(local, name, 3)
+    assert refused.verdict == "refused"
+    (failed,) = (rule for rule in refused.rules if not rule.passed and "accuracy" in rule.name)
+    assert failed.sentence.startswith("version 2 cannot be scored here")
+    assert offer(local, name, 3, force=True, reason="files of 2 damaged").verdict == "forced"
 
 
 def test_a_rollback_to_an_artifact_that_was_changed_is_refused(local: Shop) -> None:

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 PACKAGE = Path(thaw.__file__).parent
 COMPUTING = ("stages", "tracking", "evaluation", "training", "model", "ingest", "data", "search")
 # They unlink the old file first, and write the new one in parts, or very many files.
-UNLINKING = {"data/packed_store.py", "ingest/sources.py"}
+UNLINKING = {
+    "ingest/packing_journal.py",
+    "ingest/shard_files.py",
+    "ingest/sources.py",
+    "ingest/torchvision_sets.py",
+}
 LOGS = {"search/worker_pool.py", "tracking/spool.py"}  # append to a log, and to a spool file
 IN_PLACE = {"write_text", "write_bytes", "tofile", "to_csv", "savefig", "save_file", "touch"}
 BUFFERS = {"buffer", "index"}

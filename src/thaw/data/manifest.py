@@ -70,7 +70,7 @@ class RowFile(Sequence[Row]):
         self._starts = array("q")
         self.left_out: list[LeftOut] = []
         records = _records(self._lines(0))
-        _, header = next(records)
+        _, header = next(records, (0, []))
         self._columns = {name: number for number, name in enumerate(header)}
         for start, values in records:
             if values[self._columns["split"]] == LEFT_OUT:

@@ -37,7 +37,7 @@ class Prepared:
         self.store.check_earlier()
         try:
             self.manifest = manifest.read(folder)
-        except (ValueError, KeyError, TypeError, csv.Error) as error:  # of an earlier version
+        except (ValueError, LookupError, TypeError, csv.Error) as error:  # of an earlier version
             raise integrity.DamagedError(
                 integrity.damage(folder / manifest.FILE, repr(error))
             ) from None

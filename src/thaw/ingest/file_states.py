@@ -68,9 +68,9 @@ def write(states: States, path: Path, root: Path) -> None:
         ThawError: the file cannot be written.
     """
     first = np.array([[_root_hash(root), 0, 0]], dtype=np.uint64)
-    stream = io.BytesIO()
-    np.save(stream, np.concatenate([first, states.reshape(-1, _ROW)]))
-    write_parts(path, [stream.getvalue()])
+    buffer = io.BytesIO()
+    np.save(buffer, np.concatenate([first, states.reshape(-1, _ROW)]))
+    write_parts(path, [buffer.getvalue()])
 
 
 def changed_without_time(before: States, now: States) -> set[int]:

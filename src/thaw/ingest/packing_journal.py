@@ -79,6 +79,7 @@ class Journal:
         """
         try:
             if not parts:
+                self.path.unlink(missing_ok=True)  # a link would be written through
                 self.path.write_text(_line(self._key), encoding="utf-8")
                 return
             with self.path.open("r+b") as stream:

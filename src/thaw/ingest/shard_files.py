@@ -90,6 +90,7 @@ def _copied(address: str, target: Path) -> Path:
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # a link would be written through
         stream = target.open("wb")
     except OSError as error:
         raise ThawError(write_failure(target, error)) from error
