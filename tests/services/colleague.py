@@ -20,6 +20,8 @@ _SMALL = {
     "head__taps": [],
     "warmup_head__fit": "gradient",
     "warmup_head__epochs": 3,
+    "augment__crop": 0.45,
+    "augment__flip": 0.5,
     "unfreeze__depth": 1,
     "unfreeze__epochs": 1,
     "fold_bn__epochs": 1,
