@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,6 @@ from thaw.ingest import torchvision_sets
 from thaw.ingest.torchvision_sets import SETS, list_torchvision
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.ingest.listing import Listing
 
 
@@ -212,6 +211,17 @@ def test_a_download_is_seen_when_it_is_whole(
     listing = list_torchvision("torchvision:EuroSAT", tmp_path, tmp_path)
     assert listing.classes == ["Forest", "River"]
     assert [path.name for path in tmp_path.iterdir()] == ["eurosat"]
+
+
+def test_a_part_of_a_set_is_refused_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.GTSRB, "download", lambda self: signs(Path(self.root)))
+    picture(tmp_path / "gtsrb" / "GTSRB" / "Training" / "00007" / "mine.ppm")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ThawError, match="gtsrb has a part of the data set, and nothing is"):
+        list_torchvision("torchvision:GTSRB", tmp_path, tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", SETS)

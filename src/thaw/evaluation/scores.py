@@ -10,6 +10,7 @@ import numpy as np
 
 from thaw.errors import ThawError
 from thaw.metrics.registry import METRICS
+from thaw.metrics.uncertainty import share_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,14 +76,12 @@ def score(predictions: Predictions, classes: Sequence[str]) -> Scores:
 
 
 def _summary(predictions: Predictions) -> dict[str, float]:
-    from scipy.stats import binomtest
-
     correct, images = int(predictions.is_correct.sum()), len(predictions.targets)
-    interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    low, high = share_interval(correct, images)
     return {
         **{name: metric.value(predictions) for name, metric in METRICS.items()},
-        "accuracy_low": float(interval.low),
-        "accuracy_high": float(interval.high),
+        "accuracy_low": low,
+        "accuracy_high": high,
         "images": float(images),
     }
 

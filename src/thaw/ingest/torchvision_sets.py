@@ -113,7 +113,7 @@ def _opened(name: str, root: Path) -> dict[str | None, Any]:
     """Return torchvision's objects of all splits; download what is missing.
 
     Raises:
-        ThawError: the set cannot be downloaded.
+        ThawError: the set cannot be downloaded, or a part of it is there.
     """
     try:
         return _open(name, root, download=False)
@@ -124,9 +124,10 @@ def _opened(name: str, root: Path) -> dict[str | None, Any]:
     partial.mkdir(parents=True)
     try:
         _open(name, partial, download=True)
-        for path in partial.iterdir():  # only whole sets are seen: a download may be killed
-            shutil.move(path, root / path.name)
+        _move(partial, root)
         return _open(name, root, download=False)
+    except ThawError:
+        raise
     except Exception as error:  # whatever torchvision raises without network, or for a moved file
         raise ThawError(
             f"{PREFIX}{name} is not in {root} and cannot be downloaded: {error}. Where there is a "
@@ -135,6 +136,23 @@ def _opened(name: str, root: Path) -> dict[str | None, Any]:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _move(partial: Path, root: Path) -> None:
+    """Move a whole set from ``partial`` to ``root``: a download that was killed is never seen.
+
+    Raises:
+        ThawError: ``root`` has a folder of the set, whose files are not overwritten.
+    """
+    found = list(partial.iterdir())
+    for path in found:
+        if (there := root / path.name).is_dir():
+            raise ThawError(
+                f"{there} has a part of the data set, and nothing is overwritten: remove or rename "
+                "this folder, and run the same command"
+            )
+    for path in found:
+        path.replace(root / path.name)
 
 
 def _call(name: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import binom, norm
 
 from thaw.metrics.predictions import Predictions
+from thaw.metrics.uncertainty import resample_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,7 +176,7 @@ def _bootstrap(pair: Pair, metric: Metric, margin: float, seed: int) -> tuple[fl
     generator = np.random.default_rng(seed)
     drawn, swapped = [], []
     for _ in range(0, RESAMPLES, _CHUNK):
-        weights = _resample(pair.targets, _CHUNK, generator)
+        weights = resample_weights(pair.targets, _CHUNK, generator)
         drawn.append(difference(weights @ own.rows, weights @ other.rows))
         stays = generator.integers(0, 2, weights.shape).astype(np.float64)
         mixed = stays @ own.rows + (1 - stays) @ other.rows
@@ -192,16 +193,6 @@ def _bootstrap(pair: Pair, metric: Metric, margin: float, seed: int) -> tuple[fl
 def _share(holds: NDArray[np.bool_]) -> float:
     """Return the share of true values, always below 1 because the resamples are finite."""
     return 1 - (1 + int((~holds).sum())) / (len(holds) + 1)
-
-
-def _resample(targets: Ints, count: int, generator: np.random.Generator) -> Floats:
-    """Return how often each image is drawn, (count, N); each class keeps its number of images."""
-    weights = np.zeros((count, len(targets)))
-    for label in np.unique(targets):
-        members = np.flatnonzero(targets == label)
-        shares = np.full(len(members), 1 / len(members))
-        weights[:, members] = generator.multinomial(len(members), shares, size=count)
-    return weights
 
 
 def _needed(images: int, sure: float, confidence: float) -> int | None:

@@ -10,7 +10,7 @@ from thaw.system.processes import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,16 +32,21 @@ def map_in_order(
     If ``function`` raises, the error is raised at the place of its item. If the consumer stops
     early, pending items are cancelled.
     """
-    limit = pending_per_core * cores()
+    pool = ThreadPoolExecutor(cores(), initializer=initializer)
+    try:
+        yield from results_in_order(pool, function, items, pending_per_core * cores())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def results_in_order(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
+) -> Iterator[Result]:
+    """Yield ``function(item)`` for each item, in order, with at most ``limit`` + 1 in ``pool``."""
     pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(cores(), initializer=initializer) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > limit:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > limit:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

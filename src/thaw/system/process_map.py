@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from thaw.errors import ThawError
+from thaw.system.bounded_pool import results_in_order
 from thaw.system.processes import cores, die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
     from multiprocessing.synchronize import Event
 
 Item = TypeVar("Item")
@@ -63,20 +62,13 @@ def map_in_processes(
     Raises:
         ThawError: a process was killed; ``purpose`` says what it did.
     """
-    limit = pending_per_core * cores()
-    pending: deque[Future[Result]] = deque()
     context: Any = multiprocessing.get_context("fork")
     stop = context.Event()
     pool = ProcessPoolExecutor(
         cores(), mp_context=context, initializer=_start, initargs=(stop, initializer)
     )
     try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > limit:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from results_in_order(pool, function, items, pending_per_core * cores())
     except BrokenProcessPool:
         raise ThawError(
             f"a process that {purpose} was killed; it may need more memory: the same command "

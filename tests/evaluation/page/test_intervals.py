@@ -43,11 +43,5 @@ def test_a_metric_of_very_many_numbers_has_no_interval(monkeypatch: pytest.Monke
     assert set(intervals.bootstrap(predictions(50, 0.5))) == {"accuracy", "log_loss"}
 
 
-def test_the_wilson_interval_of_all_right_is_not_a_point() -> None:
-    low, high = intervals.wilson(10, 10)
-    assert low == pytest.approx(0.7225, abs=1e-3)
-    assert high == 1.0
-
-
 def test_scores_without_a_mistake_have_no_interval_of_zero_width() -> None:
     assert set(intervals.bootstrap(predictions(60, 1.1))) <= {"log_loss", "ece"}

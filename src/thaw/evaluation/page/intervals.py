@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thaw.metrics.registry import METRICS
+from thaw.metrics.uncertainty import resample_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ def _intervals(
     values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in forms}
     generator = np.random.default_rng(seed)
     for _ in range(_RESAMPLES // _AT_ONCE):
-        weights = _weights(targets, generator)
+        weights = resample_weights(targets, _AT_ONCE, generator)
         for name, pair in forms.items():
             found = [form.from_sums(weights @ form.rows) for form in pair]
             values[name].append(found[-1] - found[0] if len(pair) > 1 else found[0])
@@ -69,24 +70,3 @@ def _intervals(
         for low, high in [np.quantile(np.concatenate(parts), _TAILS)]
         if low < high
     }
-
-
-def wilson(hits: int, images: int) -> tuple[float, float]:
-    """Return the interval of a share, ``hits`` of ``images``.
-
-    Source: Wilson 1927.
-    """
-    from scipy.stats import binomtest
-
-    found = binomtest(hits, images).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
-
-
-def _weights(targets: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.float64]:
-    """Return how often each image is drawn in each resample, (R, N)."""
-    weights = np.zeros((_AT_ONCE, len(targets)))
-    for label in np.unique(targets):
-        places = np.flatnonzero(targets == label)
-        share = np.full(len(places), 1 / len(places))
-        weights[:, places] = generator.multinomial(len(places), share, size=_AT_ONCE)
-    return weights

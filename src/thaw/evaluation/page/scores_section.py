@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thaw.evaluation.page.heat_maps import heat_maps, overlaid
-from thaw.evaluation.page.intervals import bootstrap, wilson
+from thaw.evaluation.page.intervals import bootstrap
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
+from thaw.metrics.uncertainty import share_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def classes_section(subject: Subject) -> dict[str, Any]:
     rows = []
     for number, row in enumerate(scores.per_class):
         hits, images = int(scores.confusion[number, number]), int(row["support"])
-        low, high = wilson(hits, images) if images else (None, None)
+        low, high = share_interval(hits, images) if images else (None, None)
         rows.append({**row, "hits": hits, "low": low, "high": high})
     return {
         "rows": rows,
@@ -120,7 +121,7 @@ def calibration_section(subject: Subject) -> dict[str, Any]:
 def _interval(row: Mapping[str, float]) -> dict[str, float]:
     """Return the interval of the accuracy in a bin."""
     images = round(row["images"])
-    low, high = wilson(round(row["accuracy"] * images), images)
+    low, high = share_interval(round(row["accuracy"] * images), images)
     return {"bottom": low, "top": high}
 
 
