@@ -25,6 +25,10 @@ from importlib import import_module
 for stage in {ORDER}:
     import_module(f"thaw.stages.{{stage}}").main()
     print("imported", json.dumps(sorted({SLOW} & sys.modules.keys())))
+from thaw.config.editing import write_values
+write_values({{"unfreeze.epochs": 1}})
+import_module("thaw.stages.unfreeze").main()
+print("imported", json.dumps(sorted({SLOW} & sys.modules.keys())))
 """
 
 
@@ -32,7 +36,7 @@ for stage in {ORDER}:
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The slow libraries that one process has imported by the end of each stage.
 
-    The stages train nothing by epochs, and run one after another.
+    The stages run one after another and train nothing by epochs, and then unfreeze does.
     """
     folder = tmp_path_factory.mktemp("imports")
     with pytest.MonkeyPatch.context() as patch:
@@ -45,7 +49,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("imported ")]
     found = [set(json.loads(line.removeprefix("imported "))) for line in lines]
-    return dict(zip(ORDER, found, strict=True))
+    return dict(zip((*ORDER, "an epoch"), found, strict=True))
 
 
 @pytest.mark.parametrize("stage", ["unfreeze", "fold_bn"])
@@ -64,6 +68,10 @@ def test_evaluate_imports_neither_the_compiler_nor_a_search(
 ) -> None:
     assert "mlflow" in imported["evaluate"]
     assert not imported["evaluate"] & NEVER_NEEDED
+
+
+def test_a_stage_that_trains_imports_no_compiler(imported: dict[str, set[str]]) -> None:
+    assert not imported["an epoch"] & NEVER_NEEDED
 
 
 def test_the_command_line_imports_no_library_that_computes() -> None:

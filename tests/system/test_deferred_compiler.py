@@ -69,3 +69,29 @@ def test_an_imported_compiler_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
     with compiler_deferred():
         assert sys.modules[COMPILER] is present
     assert sys.modules[COMPILER] is present
+
+
+def test_an_optimizer_steps_without_the_compiler_and_its_step_can_be_compiled_later() -> None:
+    found = output(
+        """
+import sys
+import torch
+from thaw.system.deferred_compiler import compiler_deferred
+weight = torch.nn.Parameter(torch.ones(1))
+optimizer = None
+
+def step():
+    weight.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+with compiler_deferred():
+    optimizer = torch.optim.SGD([weight], lr=0.5)
+    step()
+    print(weight.item(), sorted(sys.modules.keys() & {"torch._inductor", "sympy"}))
+print("torch._dynamo" in sys.modules)
+torch.compile(step, backend="eager")()
+print(weight.item(), sys.modules["torch._dynamo"].__file__ is not None)
+"""
+    )
+    assert found.splitlines() == ["0.5 []", "False", "0.0 True"]

@@ -1,9 +1,10 @@
-"""Import timm and torchvision without torch's compiler, which takes a second to import.
+"""Import timm and torchvision, and train, without torch's compiler, which takes a second to import.
 
 When they are imported, both libraries use ``torch._dynamo`` for one thing only: they mark functions
-that must not be compiled. Inside :func:`compiler_deferred`, the marks are set when such a function
-is called first, and any other use imports the compiler at once.
-Accelerate sets the marks of its own hooks in the same way.
+that must not be compiled. Accelerate marks its hooks and torch its optimisers in the same way. An
+optimiser also breaks the graph of a compiled function at every step. Marks and breaks have no
+effect before the compiler is imported. Inside :func:`compiler_deferred`, they do nothing until
+then, and any other use imports the compiler at once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _UTILITIES = f"{COMPILER}.utils"
 
 @contextmanager
 def compiler_deferred() -> Iterator[None]:
-    """Import libraries without importing torch's compiler, unless it is imported already."""
+    """Import libraries and train without importing torch's compiler, unless it is imported."""
     if COMPILER in sys.modules:
         yield
         return
@@ -49,7 +50,7 @@ class _StandIn(ModuleType):
 class _Compiler(_StandIn):
     @staticmethod
     def disable(function: Callable[..., Any], *options: Any, **named: Any) -> Callable[..., Any]:
-        """Return ``function``, which is marked as not to be compiled when it is called first."""
+        """Return ``function``, marked as not to be compiled once the compiler is imported."""
 
         @functools.cache
         def marked() -> Callable[..., Any]:
@@ -58,9 +59,14 @@ class _Compiler(_StandIn):
 
         @functools.wraps(function)
         def call(*arguments: Any, **keywords: Any) -> Any:
-            return marked()(*arguments, **keywords)
+            chosen = marked() if _is_imported() else function
+            return chosen(*arguments, **keywords)
 
         return call
+
+    @staticmethod
+    def graph_break(msg: str = "") -> None:
+        """Do nothing: no function is compiled yet whose graph could be broken."""
 
 
 class _Utilities(_StandIn):
@@ -68,6 +74,10 @@ class _Utilities(_StandIn):
     def is_compile_supported(device_type: str) -> Any:
         """Return what the real function returns."""
         return _real(_UTILITIES).is_compile_supported(device_type)
+
+
+def _is_imported() -> bool:
+    return COMPILER in sys.modules and not isinstance(sys.modules[COMPILER], _StandIn)
 
 
 def _real(name: str) -> Any:

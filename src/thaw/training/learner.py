@@ -73,8 +73,7 @@ class Learner:
         self._frozen = self._first_trained()
         self._split()
 
-    # The next three are made for the first step: a phase without epochs needs none of them, and
-    # the first optimiser of a process imports torch's compiler, which takes a second.
+    # The next three are made for the first step: a phase without epochs needs none of them.
 
     @cached_property
     def optimizer(self) -> Optimizer:

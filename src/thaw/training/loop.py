@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
+from thaw.system.deferred_compiler import compiler_deferred
 from thaw.training import optimizer_state, schedule, trainable_state
 from thaw.training.batch_statistics import synced_statistics
 from thaw.training.epoch_loss import READ_EVERY, EpochLoss
@@ -58,8 +59,7 @@ def fit(
     Epoch 0 is the model before training. If no epoch has a lower validation loss, its weights are
     restored, unless ``setup`` keeps the last epoch, or does not keep the start. If ``observer`` has
     checkpoints, training resumes from the newest one. With ``gradual_epochs``, only the block next
-    to the head trains at first, and one more block after each that many epochs; the patience starts
-    again with each.
+    to the head trains at first, and one more after each that many epochs, with a new patience.
 
     Raises:
         NotFiniteError: a loss or a gradient is not finite.
@@ -68,6 +68,7 @@ def fit(
     """
     order = order_of_phase(runtime, classifier, inputs, setup)
     with (
+        compiler_deferred(),
         synced_statistics(runtime, classifier, setup),
         divided(runtime, classifier, inputs.cut) as trained,
     ):

@@ -148,7 +148,8 @@ class Runtime:
         """
         if self.shards:
             return divide(network, self.device, self.world)
-        return self.accelerator.prepare(network)
+        # To move it, Accelerate would import torch's compiler and look for divided tensors.
+        return self.accelerator.prepare(network.to(self.device), device_placement=[False])
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Compute in ``launch.precision``; inside ``strict_float32`` change nothing."""
@@ -165,8 +166,7 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
             otherwise train alone, silently: huggingface/accelerate#2741.) Or the device does not
             have the precision, or the weights cannot be divided as ``launch.shard`` says.
     """
-    # As use_deterministic_algorithms(True, warn_only=True), which also imports torch's compiler: a
-    # second in every stage, for a setting that only compiled networks read.
+    # As use_deterministic_algorithms(True, warn_only=True), which also imports torch's compiler.
     torch.set_deterministic_debug_mode("warn")
     # It would also fill every new tensor (700 in each step) to avoid reading uninitialised memory.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
