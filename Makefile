@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-gpu test-browser test-wheel test-services soak soak-kills check check-deploy docs format bench bench-gpu ui clean
+.PHONY: help run test test-gpu test-browser test-docs test-wheel test-services soak soak-kills check check-deploy docs format bench bench-gpu ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -53,6 +53,9 @@ test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 
 test-browser: $(VENV)/.installed-browser  ## Run the tests of the pages in a headless Chromium (apt-get install chromium)
 	pytest tests/browser tests/serving/test_pages.py
+
+test-docs: $(VENV)/.installed-dev  ## Run every command of README and tutorial (four minutes)
+	pytest -m commands --timeout 1800 tests/docs
 
 test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment (two minutes)
 	python -m tools.check_wheel

@@ -55,8 +55,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect `soak` and `services`, skip `gpu` without a GPU, put files that take long first."""
-    for marker in ("soak", "services"):
+    """Deselect `soak`, `services`, `commands`; skip `gpu` without a GPU; put long files first."""
+    for marker in ("soak", "services", "commands"):
         if marker not in config.option.markexpr:
             found = {item for item in items if item.get_closest_marker(marker)}
             config.hook.pytest_deselected(items=list(found))

@@ -49,7 +49,7 @@ def test_init_quotes_the_folder_and_names_it_in_full(
     monkeypatch.chdir(tmp_path)
     output = run("init", "my flowers!")
     assert f"new project: {tmp_path / 'my flowers!'}" in output
-    assert "cd 'my flowers!' && git add" in output
+    assert "Next:  cd 'my flowers!' && " in output
 
 
 def test_init_in_the_working_directory_prints_no_cd(

@@ -36,8 +36,7 @@ CHEAP: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.soak  # some minutes of processor time: each command starts processes
-@pytest.mark.timeout(3600)
+@pytest.mark.commands
 def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
     images = photographs(tmp_path / "images")
     shell = Shell(tmp_path, {"FOLDER": str(images)})
@@ -46,8 +45,7 @@ def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
             run(shell, command, {"data": {"path": str(images), "root": str(images)}})
 
 
-@pytest.mark.soak  # some minutes of processor time: each command starts processes
-@pytest.mark.timeout(3600)
+@pytest.mark.commands
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     images = photographs(tmp_path / "images")
     replaced = {

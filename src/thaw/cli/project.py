@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from dataclasses import asdict
@@ -43,6 +44,7 @@ def init(
 ) -> None:
     """Create a project: parameters and pipeline for a set of images."""
     from thaw.projects.creation import IMAGES, create_project, is_public_set
+    from thaw.projects.first_commit import has_commit
 
     found = create_project(folder, images, existing=existing)
     typer.echo(f"new project: {folder.resolve()}")
@@ -54,9 +56,13 @@ def init(
         )
     else:
         _print_survey(found, folder)
-    steps = "git add --all && git commit -m 'New project' && dvc repro"
+    with contextlib.chdir(folder):
+        is_committed = has_commit()
+    commit = "" if is_committed else "git add --all && git commit -m 'New project' && "
+    if not is_committed:
+        typer.echo("Nothing is committed yet; `dvc exp run` and `thaw promote` need a commit")
     place = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
-    typer.echo(f"Next:  {place}{steps}")
+    typer.echo(f"Next:  {place}{commit}dvc repro")
 
 
 def upgrade(

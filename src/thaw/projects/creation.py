@@ -22,6 +22,7 @@ from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.config.source_names import PUBLIC_SETS
 from thaw.errors import ThawError
 from thaw.ingest.dvc_ignore import name_obstacles
+from thaw.projects.first_commit import commit_new_files
 from thaw.projects.image_survey import Survey, survey
 from thaw.projects.initial_params import initial_params, model_name, params_text
 from thaw.projects.linked_data import with_link
@@ -48,7 +49,8 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
 
     ``images`` is a folder, a CSV file, or the name of a public data set, for which None is
     returned: it is downloaded later. Without it, images in ``data/raw`` of the project are used; if
-    there are none, None is returned. ``existing`` allows a folder with other files.
+    there are none, None is returned. ``existing`` allows a folder with other files. Without other
+    files the project is committed, if git knows the name of the user.
 
     Raises:
         ThawError: ``folder`` is a project already or has other files, a file would be overwritten,
@@ -65,7 +67,10 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
         with new_folder(folder), contextlib.chdir(folder):
             if not existing:
                 refuse_other_files(Path.cwd(), images)
-            return _create(model_name(Path.cwd().name), _inside(images), source)
+            found = _create(model_name(Path.cwd().name), _inside(images), source)
+            if not existing:
+                commit_new_files()
+            return found
     except OSError as error:
         raise ThawError(f"{folder}: cannot create a project here: {reason(error)}") from None
 
