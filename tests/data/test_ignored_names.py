@@ -9,7 +9,8 @@ from thaw.data.ignored_names import ignored_file, ignored_folder, ignored_part
     "name",
     [
         "@eaDir", "@EADIR", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information",
-        "#recycle", "Thumbnails", "_thumbs", "__pycache__",
+        "#recycle", "Thumbnails", "_thumbs", "__pycache__", "FOUND.017", "__thumb__", "Thumbnail",
+        "@eaDir ", "Network Trash Folder", "Temporary Items", "~snapshot", "_gsdata_",
     ],
 )  # fmt: skip
 def test_folders_of_systems_are_ignored_in_any_case(name: str) -> None:
@@ -33,6 +34,16 @@ def test_hidden_files_and_folders_are_ignored(parts: list[str]) -> None:
     assert ignored_part(parts, in_class=True) == "hidden files and folders"
 
 
-@pytest.mark.parametrize("parts", [["1.png"], ["eaDir", "1.png"], ["macosx", "thumbs.png"]])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["1.png"],
+        ["eaDir", "1.png"],
+        ["macosx", "thumbs.png"],
+        ["thumb up", "1.png"],
+        ["found", "1.png"],
+        ["found.1", "1.png"],
+    ],
+)
 def test_other_names_are_read(parts: list[str]) -> None:
     assert ignored_part(parts, in_class=True) is None

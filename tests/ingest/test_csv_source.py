@@ -161,3 +161,30 @@ def test_splits_that_contradict_each_other_are_a_problem(tmp_path: Path) -> None
 def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ThawError, match="the column label is there twice"):
         table(tmp_path, "path,label,label\n1.png,a,b\n")
+
+
+@pytest.mark.parametrize("header", ["Path,Label,Split", "PATH,LABEL,SPLIT", "path, label , split"])
+def test_case_and_spaces_of_the_columns_do_not_count(tmp_path: Path, header: str) -> None:
+    found = table(tmp_path, f"{header}\n1.png,a,train\n2.png,b,test\n")
+    assert [(sample.label, sample.split) for sample in found.samples] == [
+        ("a", "train"),
+        ("b", "test"),
+    ]
+
+
+def test_a_column_in_two_spellings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ThawError, match="the column label is there twice"):
+        table(tmp_path, "path,label,Label\n1.png,a,b\n")
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+def test_other_separators_are_named(tmp_path: Path, sign: str) -> None:
+    with pytest.raises(ThawError, match="separate them by commas"):
+        table(tmp_path, f"path{sign}label\n1.png{sign}a\n")
+
+
+@pytest.mark.parametrize("column", ["set", "subset", "Partition", "fold"])
+def test_a_column_of_splits_with_another_name_is_a_problem(tmp_path: Path, column: str) -> None:
+    found = table(tmp_path, f"path,label,{column}\n1.png,a,Training\n2.png,b,test\n")
+    (problem,) = found.problems
+    assert f"the column '{column}' names splits (Training, test)" in problem

@@ -77,6 +77,8 @@ def test_class_folders_with_the_folders_of_splits_are_understood(
         "part1/cat part1/dog part1/fox part2/cat part2/dog",
         "Lehr/Katze Lehr/Hund Pruef/hund Pruef/katze",
         "cat/day cat/night dog/day dog/night",
+        "images/train/cat images/train/dog labels/train/cat labels/train/dog",
+        "A/photos/cat A/photos/dog B/pictures/cat B/pictures/dog",
     ],
 )
 def test_folders_that_all_contain_the_same_folders_are_refused_with_the_remedy(

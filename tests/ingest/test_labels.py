@@ -55,6 +55,20 @@ def listed(*labels: str) -> Listing:
         ("cat's", "cat\N{RIGHT SINGLE QUOTATION MARK}s"),
         ("istanbul", "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}stanbul"),
         ("istanbul", "\N{LATIN SMALL LETTER DOTLESS I}stanbul"),
+        ("cat", "'cat'"),
+        ("cat", '"cat"'),
+        ("cat", "\N{LEFT DOUBLE QUOTATION MARK}cat\N{RIGHT DOUBLE QUOTATION MARK}"),
+        ("cat", "cat."),
+        ("cat", "cat,"),
+        ("cat", "cat :"),
+        ("cat & dog", "cat&dog"),
+        ("cat (old)", "cat(old)"),
+        ("A/B", "A / B"),
+        ("oeuvre", "\N{LATIN SMALL LIGATURE OE}uvre"),
+        ("OEuvre", "\N{LATIN CAPITAL LIGATURE OE}uvre"),
+        ("aegis", "\N{LATIN SMALL LETTER AE}gis"),
+        ("cat", "\N{LATIN LETTER SMALL CAPITAL C}at"),
+        ("cat", "c\N{LATIN SMALL LETTER ALPHA}t"),
         ("\u0412\u043e\u043b\u043a", "\u0432\u043e\u043b\u043a"),  # Cyrillic: Wolf, wolf
     ],
 )
@@ -80,6 +94,11 @@ def test_labels_that_look_alike_share_a_key(one: str, other: str) -> None:
         ("\N{FOX FACE}", "\N{CAT FACE}"),
         ("1", "1.0"),
         ("c", "c++"),
+        ("dogs", "dogs'"),
+        ("a", "a (b)"),
+        ("+", "-"),
+        (".", ","),
+        ("\N{LATIN SMALL LETTER O WITH STROKE}l", "ol"),
     ],
 )
 def test_other_labels_share_no_key(one: str, other: str) -> None:
@@ -175,3 +194,9 @@ def test_each_label_is_in_at_most_one_group(labels: list[str]) -> None:
     different = set(labels)
     paired = {one for one in different for other in different - {one} if are_alike(one, other)}
     assert sum(line.count(" image") for line in lines) == len(paired)
+
+
+@pytest.mark.parametrize("label", ["nan", "NaN", "None", " null", "N/A", "<NA>", "?"])
+def test_the_text_of_a_missing_value_is_noted(label: str) -> None:
+    (line, *_) = label_notes(listed(label, "dog"))
+    assert f"{label!r} (1 image) are what programs write for a missing value" in line

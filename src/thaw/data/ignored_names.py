@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,12 +13,18 @@ _FOLDERS = frozenset(
     {
         "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@sharebin", "@synoresource",
         "@tmp", "#recycle", "#snapshot",  # network storage: Synology, QNAP
-        "thumbnails", "_thumbnails", "_thumbs", "_thumb",
+        "thumbnails", "thumbnail",
         "__macosx", "lost+found", "$recycle.bin", "recycler", "system volume information",
-        "found.000", "__pycache__", "_vti_cnf",
+        "__pycache__", "_vti_cnf", "_vti_pvt", "~snapshot",
+        "network trash folder", "temporary items", "thevolumesettingsfolder", "resource.frk",
+        "dfsrprivate", "wpsettings", "_gsdata_", "sync.cache",
     }
 )  # fmt: skip
 _FOLDERS_IN_A_CLASS = frozenset({"thumb", "thumbs"})  # as a folder of a class: a finger
+# Recovered fragments (found.000); thumbs or thumbnails between other signs (_thumbs, __thumb__).
+_FOLDER_FORMS = re.compile(
+    r"found\.\d{3}|[_@~#]+thumb(s|nail|nails)?[_@~#]*|thumb(s|nails?)[_@~#]+"
+)
 _FILES = frozenset(
     {
         "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "zbthumbnail.info", "desktop.ini",
@@ -31,8 +38,10 @@ def ignored_folder(name: str, *, in_class: bool) -> bool:
 
     ``in_class`` states that it is inside of a class folder, not one itself.
     """
-    folded = name.casefold()
-    return folded in _FOLDERS or (in_class and folded in _FOLDERS_IN_A_CLASS)
+    folded = name.strip().casefold()
+    if folded in _FOLDERS or _FOLDER_FORMS.fullmatch(folded):
+        return True
+    return in_class and folded in _FOLDERS_IN_A_CLASS
 
 
 def ignored_file(name: str) -> bool:

@@ -11,7 +11,8 @@ from thaw.data.split_names import SPLITS
 from thaw.errors import ThawError
 from thaw.ingest.listing import Listing, Sample
 from thaw.ingest.sample_table import SampleTable
-from thaw.ingest.split_spelling import resolve_splits, spelling_of
+from thaw.ingest.split_spelling import is_split, resolve_splits, spelling_of
+from thaw.ingest.unread_splits import UnreadSplits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,8 @@ def _list_rows(path: Path, root: Path) -> Listing:
     with path.open(newline="", encoding="utf-8-sig") as stream:
         # Strict: a quote that is not closed would make the rest of the file one label.
         reader = csv.DictReader(stream, strict=True)
-        columns = _columns(path, reader.fieldnames or [])
+        reader.fieldnames = columns = _columns(path, reader.fieldnames or [])
+        unread = UnreadSplits(columns)
         for row in reader:
             file = os.path.abspath(root / (row["path"] or ""))  # noqa: PTH100  (links stay)
             problem = _row_problem(row, columns)
@@ -56,7 +58,9 @@ def _list_rows(path: Path, root: Path) -> Listing:
                 listing.problems.append(f"{path}, line {reader.line_num}: {problem}")
                 continue
             first_lines[file] = reader.line_num
+            unread.add(row)
             samples.append(Sample(row["path"], row["label"], row.get("split") or None))
+    listing.problems += [f"{path}: {text}" for text in unread.problems()]
     if "split" in columns:
         _resolve_splits(path, listing)
     listing.classes = sorted({sample.label for sample in listing.samples})
@@ -64,20 +68,30 @@ def _list_rows(path: Path, root: Path) -> Listing:
 
 
 def _columns(path: Path, header: Sequence[str]) -> Sequence[str]:
-    """Return the names of the columns.
+    """Return the names of the columns; case and white space do not count in those that are read.
 
     Raises:
         ThawError: a column is missing, or is there twice.
     """
+    plain = [name.strip().casefold() for name in header]
+    header = [
+        known if known in _COLUMNS else name for name, known in zip(header, plain, strict=True)
+    ]
     missing = {"path", "label"} - set(header)
     if missing:
         raise ThawError(
             f"{path}: no column {' and no column '.join(sorted(missing))}; "
-            f"it has {', '.join(header or ['nothing'])}"
+            f"it has {', '.join(header or ['nothing'])}{_separator_remedy(header)}"
         )
     if repeated := [name for name in _COLUMNS if header.count(name) > 1]:
         raise ThawError(f"{path}: the column {repeated[0]} is there twice")
     return header
+
+
+def _separator_remedy(header: Sequence[str]) -> str:
+    """Return what to do where another sign than a comma separates the fields; else nothing."""
+    found = [sign for sign in ";\t|" if len(header) == 1 and sign in header[0]]
+    return f": {found[0]!r} separates its fields: separate them by commas" if found else ""
 
 
 def _row_problem(row: Mapping[str | None, Any], columns: Sequence[str]) -> str | None:
@@ -89,14 +103,9 @@ def _row_problem(row: Mapping[str | None, Any], columns: Sequence[str]) -> str |
         )
     if not row["path"] or not row["label"]:
         return "the path or the label is empty"
-    if "split" in columns and not _is_split(row["split"]):
+    if "split" in columns and not is_split(row["split"]):
         return f"split is {row['split']!r}, but must be {_EXPECTED_SPLITS}"
     return None
-
-
-def _is_split(text: str | None) -> bool:
-    spelling = spelling_of(text or "")
-    return spelling is not None and not spelling.rest and not spelling.numbers
 
 
 def _resolve_splits(path: Path, listing: Listing) -> None:

@@ -159,12 +159,20 @@ def _repeated(folders: Sequence[Folder]) -> str | None:
     """Return that all folders contain the same folders, as splits do; None if they do not."""
     if len(folders) <= 1 or any(folder.has_images for folder in folders):
         return None
-    contents = [{name.casefold() for name in folder.subfolders} for folder in folders]
+    deeper = [_with_classes(folder) for folder in folders]
+    contents = [{name.casefold() for name in names} for names in deeper]
     shared, together = set.intersection(*contents), set.union(*contents)
     if len(together) == 1 or 2 * len(shared) < len(together) or not shared:
         return None
     names = _listed([folder.name for folder in folders])
     return f"the folders {names} contain the same folders ({_listed(sorted(shared))})"
+
+
+def _with_classes(folder: Folder) -> Sequence[str]:
+    """Return the folders in ``folder``, or in its only folder, as in ``images/train/cat``."""
+    if len(folder.subfolders) == 1:
+        return folder_names(folder.path / folder.subfolders[0], in_class=True) or folder.subfolders
+    return folder.subfolders
 
 
 def _class_notes(folders: Sequence[Folder], named: Mapping[str, Spelling]) -> list[str]:

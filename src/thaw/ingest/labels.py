@@ -20,8 +20,14 @@ _FILLERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]")
 _DASHES = re.compile("[\u2010-\u2015\u2043\u2212\ufe58\ufe63\uff0d]")
 _APOSTROPHES = re.compile("[\u2018-\u201b\u02b9\u02bb-\u02bd\u00b4`]")
 _DOTTED_I = re.compile("i\u0307|\u0131")  # lower case of the Turkish letters
+_QUOTES = re.compile('["\u2018-\u201f\u00ab\u00bb\u2039\u203a]')
+_QUOTED = re.compile(r"(['\"])(.+)\1")
+_SPACE_AT_SIGN = re.compile(r"\s*([&/()\[\]{},;:|])\s*")
+_LAST_SIGN = re.compile(r"(?<=\w)[.,;:]+$")
 _HYPHEN_BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])\s*-\s*(?=[^\W\d_])")  # others are signs
 _MOST_NAMED = 5
+# What programs write for a missing value, in lower case.
+_MISSING = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "nat", "#n/a", "undefined", "?"})
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -29,8 +35,9 @@ def similarity_keys(label: str) -> set[str]:
     """Return texts of which labels that look alike share at least one.
 
     Such labels differ in case, in white space, in invisible characters, in the Unicode normal form,
-    in what separates words (space, underscore, hyphen), in the kind of a dash or apostrophe, or in
-    letters of other scripts that look like Latin ones.
+    in what separates words (space, underscore, hyphen), in the kind of a dash or apostrophe, in
+    quotes around them, in a sign at the end, in spaces beside signs, or in letters that look like
+    ASCII ones.
 
     Source: Unicode Technical Standard 39, confusable characters.
     """
@@ -48,25 +55,34 @@ def _folded(text: str) -> str:
         before = text
         text = unicodedata.normalize("NFKC", text).casefold()
         text = _DOTTED_I.sub("i", _APOSTROPHES.sub("'", _DASHES.sub("-", text)))
+        text = _without_frame(text)
         text = _HYPHEN_BETWEEN_LETTERS.sub(" ", text.replace("_", " "))
         text = _VARIATION_SELECTORS.sub("", _FILLERS.sub("", " ".join(text.split())))
         text = "".join(char for char in text if unicodedata.category(char) not in _INVISIBLE)
     return text
 
 
+def _without_frame(text: str) -> str:
+    """Return ``text`` without quotes around it, a sign at its end, and spaces beside signs."""
+    text = _SPACE_AT_SIGN.sub(r"\1", text.strip())
+    if quoted := _QUOTED.fullmatch(_QUOTES.sub('"', text)) or _QUOTED.fullmatch(text):
+        text = quoted[2]
+    return _LAST_SIGN.sub("", text)
+
+
 def _latin(char: str) -> str:
-    """Return the Latin letter that a letter of another script looks like, else ``char``."""
+    """Return the ASCII letters that another letter looks like, else ``char``."""
     # Imported here: it reads a table of 900 kB, and most labels are ASCII.
     from confusable_homoglyphs.confusables import is_confusable
 
     if char.isascii() or not char.isalpha():
         return char
-    found = is_confusable(char, greedy=True, preferred_aliases=["latin"]) or []
+    found = is_confusable(char, greedy=True, preferred_aliases=[]) or []
     letters = [
         glyph["c"]
         for match in found
         for glyph in match["homoglyphs"]
-        if len(glyph["c"]) == 1 and glyph["c"].isascii() and glyph["c"].isalpha()
+        if glyph["c"].isascii() and glyph["c"].isalpha()
     ]
     return letters[0] if letters else char
 
@@ -86,6 +102,13 @@ def label_notes(listing: Listing) -> list[str]:
         f"the labels {_group_text(group)} are the same number; each is a class of its own"
         for group in _groups(listing, _numbers)
     ]
+    if missing := [label for label in listing.classes if label.strip().casefold() in _MISSING]:
+        counts = Counter(sample.label for sample in listing.samples)
+        group = _group_text({label: counts[label] for label in missing})
+        notes.append(
+            f"the labels {group} are what programs write for a missing value: if no class has this "
+            "name, label these images or leave them out"
+        )
     odd = {label: _shown(label) for label in listing.classes if label != _visible(label)}
     if odd:
         names = ", ".join(list(odd.values())[:_MOST_NAMED])

@@ -87,6 +87,12 @@ def spelling_of(name: str) -> Spelling | None:
     return Spelling(kinds.pop(), tuple(rest), tuple(numbers), short=short)
 
 
+def is_split(text: str | None) -> bool:
+    """Return whether ``text`` names a split and holds nothing else."""
+    spelling = spelling_of(text or "")
+    return spelling is not None and not spelling.rest and not spelling.numbers
+
+
 def resolve_splits(kinds: Iterable[Kind]) -> dict[Kind, SplitName]:
     """Return the split of each kind among ``kinds``, which occur together.
 
