@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import shutil
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,9 @@ from hypothesis import settings
 
 from tests.file_costs import cost
 from tests.project import Project
+from tests.stage_runs import run_in_one_process
 from thaw.system import launching
+from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,13 +113,17 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def short_pipeline(shared_folder: Path) -> Project:
-    """A project after `dvc repro` with the parameters of ``Project.small``, to read only."""
+    """A project with the parameters of ``Project.small``, all stages done, to read only.
+
+    One process runs the stages, and DVC takes over the outputs: it does not run them again.
+    """
     done = shared_folder / "short-pipeline-done"
     with FileLock(shared_folder / "short-pipeline.lock"):
         project = Project(shared_folder / "short-pipeline")
         if not done.exists():
             project.small()
-            project.run("dvc", "repro")
+            run_in_one_process(project, *STAGES)
+            project.run("dvc", "commit", "--force")
             done.touch()
     return project
 
@@ -133,6 +140,20 @@ def empty_store(shared_folder: Path) -> Path:
             MlflowClient(f"sqlite:///{folder}/new.db").search_experiments(max_results=1)
             (folder / "new.db").rename(folder / "mlflow.db")
     return folder / "mlflow.db"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _unsynced_databases() -> Iterator[None]:
+    """Let SQLite not wait for the disk. Only a machine that loses power would notice."""
+    from sqlalchemy import Engine, event
+
+    def configure(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF").close()
+
+    event.listen(Engine, "connect", configure)
+    yield
+    event.remove(Engine, "connect", configure)
 
 
 @pytest.fixture(autouse=True, scope="session")

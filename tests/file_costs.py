@@ -10,15 +10,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 SECONDS = {
-    "test_end_to_end.py": 150,
-    "test_golden.py": 130,
-    "test_kill.py": 115,
-    "search/test_search.py": 65,
-    "test_modes.py": 50,
-    "test_foreign_files.py": 45,
-    "test_api.py": 45,
-    "test_registered_once.py": 38,
-    "test_surroundings.py": 35,
+    "test_end_to_end.py": 125,
+    "test_golden.py": 100,
+    "test_kill.py": 90,
+    "search/test_search.py": 52,
+    "test_modes.py": 40,
+    "test_foreign_files.py": 50,
+    "test_registered_once.py": 30,
+    "test_surroundings.py": 42,
     "training/test_sharding.py": 30,
     "registry/test_killed_registration.py": 29,
     "test_full_disk.py": 25,

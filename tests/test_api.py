@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import doctest
-import inspect
-import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +10,8 @@ import mlflow
 import pytest
 
 import thaw
-from tests import settings, tiny
+from tests import settings
 from tests.project import ROOT
-from tests.project import Project as Clone
 from tests.registry.served import CLASSES, image, model_directory
 from thaw import api
 from thaw.registry.register import ModelRecord, register
@@ -174,52 +169,3 @@ def test_status_and_models_come_from_the_store_of_the_project(
         project.load_model("unknown")
     assert mlflow.get_tracking_uri() == "http://127.0.0.1:1"
     assert "MLFLOW_TRACKING_URI" not in os.environ
-
-
-@pytest.mark.slow
-def test_the_notebook_does_the_whole_job_in_another_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clone = Clone(tmp_path / "project")
-    tiny.set_up(clone)
-    monkeypatch.setenv("THAW_PROJECT", str(clone.folder))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    names = runpy.run_path(str(ROOT / "examples/notebook.py"))
-    project, result = names["project"], names["result"]
-    assert project.folder == clone.folder
-    assert project.last_result == result
-    metrics = json.loads((clone.folder / "reports/evaluate/metrics.json").read_text())
-    assert result.metrics == metrics["test"]
-    assert names["accuracy"] == pytest.approx(result.metrics["accuracy"])
-    assert project.status().loc["champion", "version"] == result.version
-    assert "test accuracy" in capsys.readouterr().out
-    monkeypatch.setattr(api, "run_module", lambda *_, **__: Finished(0, ""))  # trains nothing
-    run_examples(project)
-
-
-def run_examples(project: thaw.Project) -> None:
-    """Run the examples of the docstrings on ``project``; their results depend on the data."""
-    model = project.load_model("champion")
-    Path("photo.jpg").write_bytes(image())
-    names = {"model": model, "project": project, "thaw": Examples(project)}
-    documented = [api.load_model, api.Project, *(m for _, m in inspect.getmembers(api.Project))]
-    sources = [doc for found in documented if (doc := inspect.getdoc(found)) and ">>>" in doc]
-    examples = [example for doc in sources for example in doctest.DocTestParser().get_examples(doc)]
-    assert len(examples) >= 7
-    for example in examples:
-        if "import" not in example.source:
-            exec(example.source, names)
-
-
-class Examples:
-    """The names of ``thaw`` in the examples, on the project of the test."""
-
-    def __init__(self, project: thaw.Project) -> None:
-        self._project = project
-
-    def Project(self, _: str) -> thaw.Project:  # noqa: N802
-        return self._project
-
-    def load_model(self, _: str) -> Any:
-        return self._project.load_model("champion")

@@ -114,20 +114,3 @@ def test_a_second_repro_runs_no_stage_and_logs_no_run(
     output = project.run("dvc", "repro")
     assert "Running stage" not in output
     assert len(_runs(client)) == 1
-
-
-def test_a_changed_unfreeze_section_reuses_the_stages_before_unfreeze(
-    project: Project, client: MlflowClient
-) -> None:
-    project.set(unfreeze__lr=0.0005, unfreeze__epochs=1, fold_bn__epochs=0)
-    output = project.run("dvc", "repro")
-    for stage in ("prepare", "warmup_head"):
-        assert f"Stage '{stage}' didn't change, skipping" in output
-    assert "Running stage 'unfreeze'" in output
-    first, second = _runs(client)
-    assert second.data.params["unfreeze.lr"] == "0.0005"
-    # The curve of the skipped stage is copied, with a tag that names the run which computed it.
-    assert second.data.tags["warmup_head.copied_from"] == first.info.run_id
-    assert second.data.metrics["warmup_head/val_loss"] == first.data.metrics["warmup_head/val_loss"]
-    for alias, run in (("champion", first), ("challenger", second)):
-        assert client.get_model_version_by_alias("classifier", alias).run_id == run.info.run_id

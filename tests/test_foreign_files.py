@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
 from tests import tiny
@@ -72,11 +73,29 @@ def test_every_stage_and_every_checkout_leaves_files_of_the_user_in_its_outputs(
     assert "exec thaw stage" not in output  # all come from the run cache
     assert_kept(files)
     assert project.digests() == before
-    project.run("dvc", "repro", "--force", "--single-item", "unfreeze")
-    project.run("dvc", "checkout", "--force")
-    assert_kept(files)
     registered = list(project.folder.glob("mlruns/artifacts/**/merged/*"))
     assert sorted(path.name for path in registered) == ["model.json", "model.safetensors"]
+    assert_only_later_stages_run_after_a_change_of_unfreeze(project)
+    project.run("dvc", "checkout", "--force")
+    assert_kept(files)
+
+
+def assert_only_later_stages_run_after_a_change_of_unfreeze(project: Project) -> None:
+    project.set(unfreeze__lr=0.0005)
+    output = project.run("dvc", "repro")
+    for stage in ("prepare", "warmup_head"):
+        assert f"Stage '{stage}' didn't change, skipping" in output
+    assert "Running stage 'unfreeze'" in output
+    client = MlflowClient(f"sqlite:///{project.folder}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("thaw")
+    assert experiment is not None
+    first, second = client.search_runs([experiment.experiment_id], order_by=["start_time ASC"])
+    assert second.data.params["unfreeze.lr"] == "0.0005"
+    # The curve of the skipped stage is copied, with a tag that names the run which computed it.
+    assert second.data.tags["warmup_head.copied_from"] == first.info.run_id
+    assert second.data.metrics["warmup_head/val_loss"] == first.data.metrics["warmup_head/val_loss"]
+    for alias, made in (("champion", first), ("challenger", second)):
+        assert client.get_model_version_by_alias("classifier", alias).run_id == made.info.run_id
 
 
 @pytest.mark.parametrize(

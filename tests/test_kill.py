@@ -14,6 +14,8 @@ from mlflow.tracking import MlflowClient
 
 from tests import tiny
 from tests.project import Project
+from tests.stage_runs import run_in_one_process, run_in_two_processes
+from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     import subprocess
@@ -149,7 +151,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     orphans += _orphans(project)
     outputs.append(project.run("dvc", "repro"))
     undisturbed = _tiny_project(tmp_path_factory.mktemp("undisturbed"))
-    undisturbed.run("dvc", "repro")
+    run_in_one_process(undisturbed, *STAGES)
     return Interrupted(
         project=project,
         undisturbed=undisturbed,
@@ -220,11 +222,22 @@ def test_kills_at_all_points_leave_the_same_bits(
     _assert_one_run_without_repeated_metrics(project)
 
 
-def test_two_processes_train_through_the_whole_pipeline(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    project = Project(tmp_path_factory.mktemp("two"))
+@pytest.fixture
+def of_two(tmp_path: Path) -> Project:
+    """A tiny project whose stages run in two processes."""
+    project = Project(tmp_path)
     tiny.set_up(project)
     project.set(launch__processes=2)
-    output = project.run("dvc", "repro")
+    return project
+
+
+def test_two_processes_run_all_stages(of_two: Project) -> None:
+    run_in_one_process(of_two, "prepare")  # always one process
+    output = run_in_two_processes(of_two, *STAGES[1:])
+    assert "registered classifier version 1" in output
+
+
+@pytest.mark.soak
+def test_two_processes_train_through_the_whole_pipeline(of_two: Project) -> None:
+    output = of_two.run("dvc", "repro")
     assert "registered classifier version 1" in output
