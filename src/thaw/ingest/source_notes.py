@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thaw.ingest.labels import label_notes
+from thaw.ingest.label_checks import label_notes
 from thaw.ingest.splits import missing_split_notes
 
 if TYPE_CHECKING:

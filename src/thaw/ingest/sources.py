@@ -1,7 +1,7 @@
 """Sources of labelled images: class folders, a CSV file, tar shards, public data sets, digits.
 
 To add a source, write a function that returns a :class:`Listing`, add it to ``SOURCES``, and add
-its name to ``data.source`` in ``config/data_sections.py``.
+its name to ``SourceKind`` in ``config/source_names.py``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from thaw.data.decoding import EXTENSIONS
 from thaw.data.header_sizes import size_of_file
 from thaw.errors import ProblemsError, ThawError
 from thaw.ingest.checks import class_problems
-from thaw.ingest.labels import similarity_problems
+from thaw.ingest.label_checks import similarity_problems
 from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
 

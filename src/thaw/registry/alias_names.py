@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
-from thaw.ingest.labels import similarity_keys
+from thaw.ingest.label_checks import similarity_keys
 from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from thaw.context import open_context
 from thaw.registry.starting_model import parent_of
 from thaw.search import trained_heads
-from thaw.search.backbones import Backbones
+from thaw.search.loaded_backbones import LoadedBackbones
 from thaw.search.shared_inputs import SharedInputs
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class TrialContext:
     """
 
     project: Context
-    backbones: Backbones
+    backbones: LoadedBackbones
     shared_inputs: SharedInputs = field(default_factory=SharedInputs)
     shared_heads: SharedHeads | None = None
 
@@ -62,4 +62,4 @@ def open_trial_context(params: Params, prepared: Path) -> TrialContext:
     """
     params = params.model_copy(update={"launch": params.launch.of_worker()})
     project = open_context(params, prepared)
-    return TrialContext(project, Backbones(project.data, parent_of(params)))
+    return TrialContext(project, LoadedBackbones(project.data, parent_of(params)))

@@ -20,7 +20,7 @@ from thaw.errors import ProblemsError
 from thaw.ingest import dvc_ignore, file_states, pack_size, quarantine, report, value_ranges
 from thaw.ingest.checks import class_problems
 from thaw.ingest.duplicates import near_groups
-from thaw.ingest.labels import similarity_problems
+from thaw.ingest.label_checks import similarity_problems
 from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.ingest.listing import shown_path
 from thaw.ingest.packing import keep_for_next_run, pack, remove_scratch

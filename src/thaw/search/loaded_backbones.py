@@ -1,4 +1,4 @@
-"""Untrained classifiers for the trials of one worker: each backbone is loaded only once."""
+"""Backbones in the memory of a worker, and untrained classifiers for its trials from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Backbones:
+class LoadedBackbones:
     """The backbones of the trials: one copy for each of them and each setting of ``head.taps``.
 
     ``parent`` is the URI of the registered version to start from, "" for a backbone of the zoo.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thaw.ingest.labels import label_notes, similarity_keys, similarity_problems
+from thaw.ingest.label_checks import label_notes, similarity_keys, similarity_problems
 from thaw.ingest.listing import Listing, Sample
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
