@@ -98,3 +98,59 @@ def test_images_that_are_left_out_are_not_in_the_index(
     for number, image in enumerate([images[1], images[2], images[4]]):
         np.testing.assert_array_equal(store.read(number), image)
     assert len(store) == 3
+
+
+LARGE = 400  # images of 30,000 bytes: 12 files of 1 MB
+
+
+def large_images() -> list[NDArray[np.uint8]]:
+    generator = np.random.default_rng(1)
+    return list(generator.integers(0, 256, (LARGE, 100, 100, 3), dtype=np.uint8))
+
+
+def shards(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((folder / "images.bin").iterdir())]
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_shards_have_the_bytes_of_one_file_with_the_same_index_and_digest(
+    tmp_path: Path, encoding: str
+) -> None:
+    images = large_images()
+    expected = whole(tmp_path / "whole", images, encoding)
+    with PackWriter(tmp_path, settings.prepare(encoding=encoding, shard_mb=1)) as writer:
+        for image in images:
+            writer.add(image)
+    found = shards(tmp_path)
+    assert b"".join(found) == expected["images.bin"]
+    assert len(found) > 5
+    assert all(900_000 < len(content) <= 1_000_000 for content in found[:-1])
+    assert (tmp_path / "index.npy").read_bytes() == expected["index.npy"]
+    one, several = PackedStore(tmp_path / "whole"), PackedStore(tmp_path)
+    assert several.settings["sha256"] == one.settings["sha256"]
+    assert several.settings["shards"] == [len(content) for content in found]
+    for number in (0, 33, 34, 399, 200):
+        np.testing.assert_array_equal(several.read(number), one.read(number))
+
+
+@pytest.mark.parametrize("stop", [10, 150, 399])
+def test_a_writer_of_shards_continues_with_the_same_files(tmp_path: Path, stop: int) -> None:
+    images, config = large_images(), settings.prepare(shard_mb=1)
+    expected, partial = tmp_path / "whole", tmp_path / "partial"
+    expected.mkdir()
+    with PackWriter(expected, config) as writer:
+        for image in images:
+            writer.add(image)
+    with suppress(KeyboardInterrupt), PackWriter(tmp_path, config, partial) as writer:
+        for image in images[:stop]:
+            writer.add(image)
+        raise KeyboardInterrupt
+    known = [encode(image, config)[1] for image in images]
+    with PackWriter(tmp_path, config, partial) as writer:
+        assert writer.keep(known[: stop - 5])
+        assert not writer.keep(known[stop - 5 : stop + 1])
+        for image in images[stop - 5 :]:
+            writer.add(image)
+    assert shards(tmp_path) == shards(expected)
+    for name in ("index.npy", "pack.json"):
+        assert (tmp_path / name).read_bytes() == (expected / name).read_bytes()

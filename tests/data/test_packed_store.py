@@ -224,3 +224,46 @@ def test_any_images_come_back_bit_for_bit_in_any_order(data: st.DataObject) -> N
         for number in data.draw(st.permutations(range(len(kept)))):
             assert np.array_equal(store.read(number), kept[number])
             assert store.shapes(np.array([number])).tolist() == [list(kept[number].shape[:2])]
+
+
+@pytest.fixture
+def sharded(tmp_path: Path) -> PackedStore:
+    """Return 30 images of 120,000 bytes in files of 8 images."""
+    generator = np.random.default_rng(0)
+    with PackWriter(tmp_path, settings.prepare(shard_mb=1)) as writer:
+        for _ in range(30):
+            writer.add(generator.integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    return PackedStore(tmp_path)
+
+
+def test_damage_in_a_shard_names_the_shard_and_the_bytes_in_it(
+    tmp_path: Path, sharded: PackedStore
+) -> None:
+    shard = tmp_path / "images.bin" / "00001.bin"
+    content = bytearray(shard.read_bytes())
+    content[250_000] ^= 1  # in its third image
+    shard.write_bytes(content)
+    place = "00001.bin is damaged: image 10, bytes 240000 to 359999;.*`thaw repair`"
+    with pytest.raises(ThawError, match=place):
+        sharded.read(10)
+    for number in (9, 11, 0, 29):
+        assert sharded.read(number).shape == (200, 200, 3)
+
+
+@pytest.mark.parametrize("kind", ["cut", "empty", "gone"])
+def test_a_shard_that_is_cut_empty_or_gone_is_named(
+    tmp_path: Path, sharded: PackedStore, kind: str
+) -> None:
+    shard = tmp_path / "images.bin" / "00003.bin"
+    if kind == "gone":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[: 700_000 if kind == "cut" else 0])
+    with pytest.raises(ThawError, match=r"00003\.bin is damaged"):
+        sharded.read(29)
+    assert sharded.read(0).shape == (200, 200, 3)
+
+
+def test_a_store_of_shards_can_be_sent_to_another_process(sharded: PackedStore) -> None:
+    expected = sharded.read(20)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(sharded)).read(20), expected)

@@ -107,7 +107,14 @@ def test_a_damaged_file_of_a_stopped_run_is_packed_again_from_there(
 
 
 @pytest.mark.parametrize(
-    "change", [{"short_side": 17}, {"encoding": "jpeg"}, {"near_duplicates": 3}, {"range": "image"}]
+    "change",
+    [
+        {"short_side": 17},
+        {"encoding": "jpeg"},
+        {"near_duplicates": 3},
+        {"range": "image"},
+        {"shard_mb": 1},
+    ],
 )
 def test_other_settings_start_again(listing: Listing, change: dict[str, Any]) -> None:
     changed = settings.prepare(**{"short_side": 16, "encoding": "raw", **change})

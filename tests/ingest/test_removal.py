@@ -85,3 +85,20 @@ def test_a_file_or_a_link_instead_of_the_folder_is_refused(folder: Path, tmp_pat
     with pytest.raises(ThawError, match="is a link to"):
         clear(tmp_path / "link")
     assert len(list(folder.iterdir())) == len(OWN)
+
+
+def test_a_folder_of_shards_is_removed_and_one_with_a_file_of_the_user_is_refused(
+    folder: Path,
+) -> None:
+    shards = folder / "images.bin"
+    shards.unlink()
+    shards.mkdir()
+    for number in range(3):
+        (shards / f"0000{number}.bin").write_bytes(b"x")
+    (shards / "mine.png").write_bytes(b"x")
+    with pytest.raises(ThawError, match=r"images.bin is a folder, but .* move it"):
+        clear(folder)
+    (shards / "mine.png").rename(folder / "mine.png")
+    clear(folder)
+    assert not shards.exists()
+    assert (folder / "mine.png").exists()

@@ -143,3 +143,83 @@ def test_no_output_is_touched_while_a_stage_runs(project: Path) -> None:
 def test_a_project_without_dvc_is_one_line(project: Path) -> None:
     shutil.rmtree(project / ".dvc")
     assert "DVC cannot open this project" in error("repair")
+
+
+@pytest.fixture(scope="module")
+def made_with_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project whose stage prepare has packed three files of at most 1 MB."""
+    project = Project(tmp_path_factory.mktemp("shards"))
+    tiny.set_up(project)
+    shutil.rmtree(project.folder / "data/raw")
+    tiny.images(project.folder / "data/raw", size=160)
+    project.set(prepare__short_side=160, prepare__shard_mb=1)
+    project.run("dvc", "repro", "prepare")
+    return project.folder
+
+
+@pytest.fixture
+def shards(
+    made_with_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[Path, bytes]:
+    """Return the shards of a copy of the project, which is entered."""
+    folder = shutil.copytree(made_with_shards, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(folder)
+    return present_shards()
+
+
+def present_shards() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted((PREPARED / "images.bin").iterdir())}
+
+
+def cached_shard(path: Path) -> Path:
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    return Path(".dvc/cache/files/md5") / md5[:2] / md5[2:]
+
+
+def assert_shards_are_well(before: dict[Path, bytes]) -> None:
+    assert present_shards() == before
+    data = Prepared(PREPARED)
+    for number in range(len(data.store)):
+        data.store.read(number)
+    assert all(cached_shard(path).read_bytes() == content for path, content in before.items())
+    assert json.loads(run_dvc("status", "--json", "prepare")) == {}
+    assert not repair().moved
+
+
+def test_intact_shards_are_left_alone(shards: dict[Path, bytes]) -> None:
+    assert len(shards) == 3
+    assert run("repair").splitlines() == ["6 files are intact"]
+    assert_shards_are_well(shards)
+
+
+def test_a_damaged_and_a_missing_shard_are_taken_from_the_cache(shards: dict[Path, bytes]) -> None:
+    first, second, _ = shards
+    rot(first)
+    second.unlink()
+    with pytest.raises(DamagedError, match=r"00001\.bin is damaged: it is missing"):
+        Prepared(PREPARED).store.read(14)
+    assert repair().restored == [first, second]
+    assert_shards_are_well(shards)
+
+
+def test_a_damaged_list_of_shards_and_a_damaged_copy_are_replaced(
+    shards: dict[Path, bytes],
+) -> None:
+    copy = cached_shard(list(shards)[2])
+    rot(copy)
+    rot(cached(PREPARED / "images.bin"))
+    assert repair().cached == [PREPARED / "images.bin", list(shards)[2]]
+    assert_shards_are_well(shards)
+
+
+def test_a_shard_that_is_damaged_here_and_in_the_cache_is_computed_again(
+    shards: dict[Path, bytes],
+) -> None:
+    damaged_shard, other, _ = shards
+    rot(cached_shard(damaged_shard))
+    rot(damaged_shard)
+    other.unlink()
+    found = repair()
+    assert found.lost == [damaged_shard]
+    run_dvc("repro", "prepare")
+    assert_shards_are_well(shards)

@@ -24,6 +24,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data import manifest
 from thaw.data.packed_store import PackedStore
+from thaw.data.prepared import Prepared
 from thaw.data.split_names import SPLITS
 from thaw.errors import ProblemsError
 from thaw.ingest.csv_source import list_csv
@@ -594,3 +595,24 @@ def test_many_problems_are_grouped_on_the_screen_and_listed_in_a_file(tmp_path: 
     listed = (tmp_path / ".thaw/prepare/problems.txt").read_text().splitlines()
     assert len(listed) == 60
     assert listed[0] == "data/raw/red/bad-0.png: the file is empty"
+
+
+def test_shards_change_no_digest_of_the_data_and_a_refused_run_continues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tiny.images(tmp_path / "raw", size=160)
+    (root / "red/bad.png").write_bytes(b"no image")
+    one, several = out(tmp_path, "one"), out(tmp_path, "several")
+    sharded = params(short_side=160, shard_mb=1)
+    with pytest.raises(ProblemsError, match=r"bad\.png"):
+        prepare.run(sharded, list_folder(root), several, tmp_path / "scratch")
+    (root / "red/bad.png").unlink()
+    prepare.run(sharded, list_folder(root), several, tmp_path / "scratch")
+    assert "images are packed already" in capsys.readouterr().err
+    prepare.run(params(short_side=160), list_folder(root), one)
+    assert len(list((several / "images.bin").iterdir())) == 3
+    first, second = Prepared(one), Prepared(several)
+    assert first.digest == second.digest
+    assert first.split_digest("test") == second.split_digest("test")
+    prepare.run(params(short_side=160), list_folder(root), several, tmp_path / "scratch")
+    assert (several / "images.bin").read_bytes() == (one / "images.bin").read_bytes()

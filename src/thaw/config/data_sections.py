@@ -143,6 +143,13 @@ class Prepare(Section):
         "Encoding of the stored images: raw is fastest and takes 3 bytes per pixel; jpeg (quality "
         "95) takes about a tenth.",
     )
+    shard_mb: Annotated[int, Field(ge=0, le=1_000_000)] = parameter(
+        0,
+        "Largest file of stored images; data/prepared/images.bin is then a folder of such files, "
+        "which DVC stores and copies one by one. An image that is larger has a file of its own. 0: "
+        "one file. It changes no result.",
+        unit="MB",
+    )
     max_megapixels: Annotated[float, Field(gt=0.0, le=178.0)] = parameter(
         100.0,
         "An image whose header states more pixels is refused without decoding it.",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Sections that cannot change a result: where it is logged, promoted and searched, how fast it runs.
 WITHOUT_EFFECT = frozenset({"promote", "search", "tracking", "resources"})
+KEYS_WITHOUT_EFFECT = frozenset({"prepare.shard_mb"})  # in other sections
 
 _PLACES = ("data.path", "data.root")
 _LONGEST = 100  # characters of a value in changed_text
@@ -43,6 +44,7 @@ def result_values(params: Section, sections: Iterable[str] | None = None) -> dic
         original_name(parameter.key): value
         for parameter in parameters(type(params))
         if parameter.key.split(".")[0] in wanted
+        and parameter.key not in KEYS_WITHOUT_EFFECT
         and (value := value_of(content, parameter.key)) != parameter.neutral
     }
 

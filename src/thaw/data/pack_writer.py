@@ -1,6 +1,6 @@
-"""Write packed images: one file of images, and their index and settings at the end.
+"""Write packed images: their file or files, and their index and settings at the end.
 
-A writer can continue in a file that an earlier process has begun: its images are compared with
+A writer can continue in files that an earlier process has begun: its images are compared with
 their checksums, and stay where they are.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+from thaw.data.image_files import ImageFiles, remove
 from thaw.data.packed_store import COLUMNS, IMAGES, INDEX, SETTINGS
 from thaw.errors import ThawError
 from thaw.system.checksums import checksum
@@ -74,8 +74,12 @@ def encode(pixels: NDArray[np.uint8], config: Prepare) -> tuple[bytes | memoryvi
 class PackWriter:
     """A context manager that appends images, and writes the index if no error occurred.
 
-    With ``partial``, images are written to this file, which is moved into ``folder`` at the end:
-    it stays where an error occurs, and the next writer may :meth:`keep` its images.
+    With ``partial``, images are written to this file (a folder with ``prepare.shard_mb``), which is
+    moved into ``folder`` at the end: it stays where an error occurs, and the next writer may
+    :meth:`keep` its images.
+
+    Raises:
+        ThawError: the file cannot be written.
     """
 
     def __init__(self, folder: Path, config: Prepare, partial: Path | None = None) -> None:
@@ -86,9 +90,12 @@ class PackWriter:
         self._digest = hashlib.sha256()
         self._hasher = ThreadPoolExecutor(1)  # it hashes while this thread writes
         self._path = partial or folder / IMAGES
-        # DVC may have linked an earlier file to its cache: writing would change the cache.
-        (folder / IMAGES).unlink(missing_ok=True)
-        self._stream = self._path.open("r+b" if partial and partial.exists() else "w+b")
+        try:
+            # DVC may have linked an earlier file to its cache: writing would change the cache.
+            remove(folder / IMAGES)
+            self._files = ImageFiles(self._path, config.shard_mb * 1_000_000)
+        except OSError as error:
+            raise ThawError(write_failure(self._path, error)) from error
 
     def __enter__(self) -> PackWriter:
         return self
@@ -110,10 +117,10 @@ class PackWriter:
         """
         hashing = self._hasher.submit(self._digest.update, content)
         try:
-            self._stream.write(content)
+            self._files.write(content, [size.length for size in sizes])
         except OSError as error:
             what = f"{sum(size.length for size in sizes):,} bytes"
-            raise ThawError(write_failure(self._stream.name, error, what)) from error
+            raise ThawError(write_failure(self._path, error, what)) from error
         finally:
             hashing.result()
         self._note(sizes)
@@ -124,12 +131,13 @@ class PackWriter:
         Returns whether it has images of ``sizes``; if not, nothing is kept, and :meth:`append`
         replaces the rest of the file.
         """
-        content = memoryview(self._stream.read(sum(size.length for size in sizes)))
+        place = tuple(self._files.sizes)
+        content = memoryview(self._files.read(size.length for size in sizes))
         start = 0
         for size in sizes:
             part = content[start : start + size.length]
             if len(part) != size.length or checksum(part) != size.checksum:
-                self._stream.seek(self._offset)
+                self._files.go_back(place)
                 return False
             start += size.length
         self._digest.update(content)
@@ -138,7 +146,7 @@ class PackWriter:
 
     def flush(self) -> None:
         """Hand everything to the operating system: it is kept when this process is killed."""
-        self._stream.flush()
+        self._files.flush()
 
     def _note(self, sizes: Sequence[PackedSize]) -> None:
         for size in sizes:
@@ -165,7 +173,7 @@ class PackWriter:
         if kind is not None:
             # close() flushes and can fail again; the first error is the one to report.
             with suppress(OSError):
-                self._stream.close()
+                self._files.close()
             return
         settings = {
             "short_side": self._config.short_side,
@@ -174,15 +182,14 @@ class PackWriter:
             "encoding": self._config.encoding,
             "sha256": self._digest.hexdigest(),
         }
+        if self._config.shard_mb:
+            settings["shards"] = self._files.sizes
         index = io.BytesIO()
         np.save(index, self._table())
         try:
-            self._stream.truncate()
-            self._stream.close()
-            if self._path != self._folder / IMAGES:
-                shutil.move(self._path, self._folder / IMAGES)
+            self._files.finish(self._folder / IMAGES)
         except OSError as failed:
             what = f"{self._offset:,} bytes"
-            raise ThawError(write_failure(self._stream.name, failed, what)) from failed
+            raise ThawError(write_failure(self._path, failed, what)) from failed
         write_whole(self._folder / INDEX, index.getvalue())
         write_whole(self._folder / SETTINGS, json.dumps(settings).encode())

@@ -1,11 +1,13 @@
-"""The packed image store: all decoded images in one file, read through a memory map.
+"""The packed image store: all decoded images, read through memory maps.
 
 - ``images.bin``: the images one after the other, H x W x 3 bytes each, or the same images as JPEG
-  files. Its name is the same for both encodings, because ``dvc.yaml`` lists it.
+  files. Its name is the same for both encodings, because ``dvc.yaml`` lists it. With
+  ``prepare.shard_mb`` it is a folder of files (``image_files.py``).
 - ``index.npy``: (offset, length, height, width, checksum) of each image, int64. Indexes of earlier
   versions have no checksum.
 - ``pack.json``: the settings of decoding, so that a served model decodes in the same way, the
-  encoding, the SHA-256 of the file of images, and digests of the other files (``integrity.py``).
+  encoding, the SHA-256 of all bytes of images, the size of each shard in bytes, and digests of the
+  other files (``integrity.py``).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from thaw.data import earlier_packs
+from thaw.data.image_files import MappedFiles
 from thaw.data.integrity import DamagedError, damage, read_settings
 from thaw.system.checksums import checksum
 
@@ -62,22 +65,19 @@ class PackedStore:
         return bool(self.settings["encoding"] == "raw")
 
     @cached_property
-    def _bytes(self) -> NDArray[np.uint8]:
-        try:
-            return np.memmap(self._images, dtype=np.uint8, mode="r")
-        except (OSError, ValueError):
-            raise DamagedError(damage(self._images, "it is missing or empty")) from None
+    def _files(self) -> MappedFiles:
+        return MappedFiles(self._images, self.settings.get("shards"))
 
     @property
     def _images(self) -> Path:
-        """The file of images, of this or of an earlier version."""
+        """The file or folder of images, of this or of an earlier version."""
         path = self._folder / IMAGES
         earlier = self._folder / earlier_packs.IMAGES[self.settings["encoding"]]
         return path if path.exists() or not earlier.exists() else earlier
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Return ``short_side`` and ``max_megapixels`` of decoding, ``encoding``, ``sha256``."""
+        """Return settings of decoding, ``encoding``, ``sha256``, and ``shards`` where there are."""
         settings = read_settings(self._folder / SETTINGS)
         return {"encoding": earlier_packs.encoding_of(self._folder), **settings}
 
@@ -132,11 +132,16 @@ class PackedStore:
     def _content(self, image_id: int) -> NDArray[np.uint8]:
         """Return the packed bytes of an image, after a comparison with its checksum."""
         offset, length, height, width, *known = (int(value) for value in self._index[image_id])
-        content = self._bytes[offset : offset + length]
+        path, start = self._files.file(offset)
+        try:
+            content = self._files.content(offset, length)
+        except (OSError, ValueError):
+            raise DamagedError(damage(path, "it is missing or empty")) from None
         is_short = len(content) != length or (self._is_raw and length != height * width * 3)
         if is_short or (known and checksum(content.data) != known[0]):
-            reason = f"image {image_id}, bytes {offset} to {offset + length - 1}"
-            raise DamagedError(damage(self._images, reason))
+            first = offset - start
+            reason = f"image {image_id}, bytes {first} to {first + length - 1}"
+            raise DamagedError(damage(path, reason))
         return content
 
     def thumbnail(self, image_id: int) -> NDArray[np.uint8]:

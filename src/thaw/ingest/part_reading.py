@@ -108,6 +108,7 @@ def packing_key(config: Prepare, found: Listing) -> str:
             config.max_megapixels,
             config.range,
             config.encoding,
+            config.shard_mb,
             bool(config.near_duplicates),
             found.follow_links,
             asdict(found.shards.fields) if found.shards else None,

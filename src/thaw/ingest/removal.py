@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from thaw.data import manifest, packed_store
+from thaw.data import image_files, manifest, packed_store
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def clear(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
             if path.name in NAMES or _PART.fullmatch(path.name):
-                path.unlink()
+                image_files.remove(path)
     except OSError as error:
         raise ThawError(f"{folder} cannot be emptied: {error.filename}: {error.strerror}") from None
 
@@ -48,5 +48,6 @@ def refuse_unusable(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ThawError(f"{folder} is not a folder, but the stage prepare writes there: move it")
     for path in (folder / name for name in NAMES):
-        if path.is_dir():
+        is_of_thaw = path.name == packed_store.IMAGES and image_files.is_folder_of_shards(path)
+        if path.is_dir() and not is_of_thaw:
             raise ThawError(f"{path} is a folder, but the stage prepare writes this file: move it")

@@ -7,6 +7,8 @@ there when a stage runs again. So a damaged file is taken out of the cache first
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +17,11 @@ from typing import TYPE_CHECKING
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from thaw.data.packed_store import IMAGES
 from thaw.errors import ThawError
 from thaw.projects.kept_outputs import run_dvc
 from thaw.system import dvc_lock
+from thaw.system.files import write_whole
 from thaw.system.locks import only_process
 from thaw.system.project_paths import MODELS, PREPARED, SCRATCH
 from thaw.system.stage_names import STAGES
@@ -25,6 +29,8 @@ from thaw.system.storage_errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dvc_data.hashfile.db import HashFileDB
 
 DAMAGED = SCRATCH / "damaged"  # damaged files are moved there, none is deleted
 _READ_ONLY = 0o444  # as DVC protects its cache
@@ -61,9 +67,10 @@ def repair() -> Repair:
     chosen = [path for path in outputs if {PREPARED, MODELS} & {path, *path.parents}]
     try:
         with _no_stage_runs(), Repo() as repo:
+            cache = repo.cache.local
             for path in chosen:
-                copy = Path(repo.cache.local.oid_to_path(outputs[path]))
-                _repair_file(path, copy, outputs[path], found)
+                for file, md5 in _files(path, outputs[path], cache, found):
+                    _repair_file(file, Path(cache.oid_to_path(md5)), md5, found)
     except OSError as error:
         raise ThawError(f"{error.filename}: cannot be repaired: {reason(error)}") from None
     except DvcException as error:
@@ -82,10 +89,36 @@ def _no_stage_runs() -> Iterator[None]:
         yield
 
 
-def _repair_file(path: Path, copy: Path, md5: str, found: Repair) -> None:
-    """Repair the output ``path``, whose ``copy`` in DVC's cache has the same digest ``md5``."""
-    if md5.endswith(".dir"):
+def _files(path: Path, md5: str, cache: HashFileDB, found: Repair) -> list[tuple[Path, str]]:
+    """Return the files of the output ``path``, each with its digest.
+
+    Packed images may be a folder. DVC's cache has a list of its files, which is repaired here.
+
+    Raises:
+        ThawError: the output is another folder.
+    """
+    if not md5.endswith(".dir"):
+        return [(path, md5)]
+    if path != PREPARED / IMAGES:
         raise ThawError(f"dvc.lock lists the folder {path}: run `thaw upgrade` first")
+    listed = Path(cache.oid_to_path(md5))
+    if not listed.is_file() or f"{dvc_lock.file_md5(listed)}.dir" != md5:
+        if listed.is_file():
+            found.moved.append(_moved(listed))
+        content = dvc_lock.folder_list(path)
+        if f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}.dir" != md5:
+            found.lost.append(path)
+            return []
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(listed, content)
+        listed.chmod(_READ_ONLY)
+        found.cached.append(path)
+    entries = json.loads(listed.read_bytes())
+    return [(path / entry["relpath"], entry["md5"]) for entry in entries]
+
+
+def _repair_file(path: Path, copy: Path, md5: str, found: Repair) -> None:
+    """Repair the file ``path``, whose ``copy`` in DVC's cache has the same digest ``md5``."""
     is_good = path.is_file() and dvc_lock.file_md5(path) == md5
     is_linked = path.is_file() and copy.is_file() and path.samefile(copy)
     is_good_copy = copy.is_file() and (is_good if is_linked else dvc_lock.file_md5(copy) == md5)

@@ -13,6 +13,8 @@ from thaw.system.locked_stages import LOCK, read_stages
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dvc_data.hashfile.tree import Tree
+
 
 def recorded_md5(folder: Path, lock: Path = LOCK) -> str:
     """Return the digest of ``folder`` in ``dvc.lock``, "" if it has none.
@@ -34,12 +36,28 @@ def recorded_files(folder: Path, lock: Path = LOCK) -> dict[str, str]:
 def folder_md5(folder: Path, lock: Path = LOCK) -> str:
     """Return the digest of the files of ``folder`` as DVC computes it; every file is read.
 
-    If outputs in ``dvc.lock`` are inside of ``folder``, only those files count.
+    If outputs in ``dvc.lock`` are inside of ``folder``, only those count, which may be folders.
     """
-    inside = _inside(folder, lock)
-    found = (path for path in folder.rglob("*") if path.is_file())
-    parts = ((path, path.relative_to(folder).parts) for path in found)
-    return _tree_md5({part: file_md5(path) for path, part in parts if not inside or part in inside})
+    if inside := _inside(folder, lock):
+        present = {parts: folder.joinpath(*parts) for parts in inside}
+        return _tree_md5({parts: _md5(path) for parts, path in present.items() if path.exists()})
+    return _md5(folder)
+
+
+def _md5(path: Path) -> str:
+    """Return the digest of a file, or of a folder with all files in it."""
+    return _tree_md5(_files(path)) if path.is_dir() else file_md5(path)
+
+
+def folder_list(folder: Path) -> bytes:
+    """Return the list of the files in ``folder`` with their digests, as DVC's cache has it."""
+    return bytes(_tree(_files(folder)).as_bytes())
+
+
+def _files(folder: Path) -> dict[tuple[str, ...], str]:
+    """Return the digest of each file in ``folder``, by the parts of its path there."""
+    found = (each for each in folder.rglob("*") if each.is_file())
+    return {each.relative_to(folder).parts: file_md5(each) for each in found}
 
 
 def file_md5(path: Path) -> str:
@@ -71,6 +89,10 @@ def _inside(folder: Path, lock: Path) -> dict[tuple[str, ...], str]:
 
 def _tree_md5(files: Mapping[tuple[str, ...], str]) -> str:
     """Return the digest of a folder with ``files``, each by the parts of its path."""
+    return str(_tree(files).hash_info.value)
+
+
+def _tree(files: Mapping[tuple[str, ...], str]) -> Tree:
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.meta import Meta
     from dvc_data.hashfile.tree import Tree
@@ -79,4 +101,4 @@ def _tree_md5(files: Mapping[tuple[str, ...], str]) -> str:
     for parts, md5 in files.items():
         tree.add(parts, Meta(), HashInfo("md5", md5))
     tree.digest()
-    return str(tree.hash_info.value)
+    return tree
