@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from thaw.config.data_sections import Prepare
+from thaw.config.prepare_section import Prepare
 from thaw.data import packed_store
 from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_store import PackedStore

@@ -120,7 +120,7 @@ def _decoded(path: Path) -> int:
 
 
 def _prepare(folder: Path) -> None:
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
     from thaw.ingest.folder_source import list_folder
     from thaw.ingest.packing import pack
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.project import ROOT
-from thaw.config.data_sections import Augment, Prepare
+from thaw.config.data_sections import Augment
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.section import Section
@@ -14,6 +14,7 @@ from thaw.model.head import HeadSpec
 
 if TYPE_CHECKING:
     from thaw.config.model_sections import FixedBackbone, Head
+    from thaw.config.prepare_section import Prepare
     from thaw.config.regularize_section import Regularize
 
 S = TypeVar("S", bound=Section)

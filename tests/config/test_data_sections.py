@@ -12,15 +12,7 @@ from thaw.errors import ThawError
 @pytest.mark.parametrize(
     ("key", "accepted", "refused"),
     [
-        ("prepare.val_fraction", [0.01, 0.49], [0.0, 0.5]),
         ("data.max_bad_fraction", [0.0, 0.1, 1.0], [-0.1, 1.1]),
-        ("prepare.short_side", [8, 8192], [7, 8193]),
-        ("prepare.max_megapixels", [1.0, 178.0], [0.0, 179.0]),
-        (
-            "prepare.range",
-            ["type", "image", [0, 4095], (-1000.5, 1e30)],
-            ["clip", [1, 1], [3, 1], [0], [0, 1, 2], ["0", 1], [True, 2], [0, 1e31], 4, None, {}],
-        ),
         ("augment.crop", [0.0, 0.99], [-0.1, 1.0]),
         ("augment.randaugment", [0, 20], [-1, 21]),
         ("augment.mixup", [0.0, 0.2], [-0.1, 101.0]),

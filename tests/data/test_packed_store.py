@@ -20,7 +20,7 @@ from thaw.errors import ThawError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
 
     Images = list[NDArray[np.uint8]]
 

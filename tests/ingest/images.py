@@ -12,7 +12,7 @@ from thaw.ingest.reading import allowed_of, read_image
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
     from thaw.ingest.listing import BadFile, Listing
     from thaw.ingest.reading import ReadImage
 

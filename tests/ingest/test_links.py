@@ -11,7 +11,8 @@ from tests import tiny
 from tests.cli.verbs import run
 from tests.ingest.images import read_images
 from tests.project import Project
-from thaw.config.data_sections import Data, Prepare
+from thaw.config.data_sections import Data
+from thaw.config.prepare_section import Prepare
 from thaw.data.prepared import Prepared
 from thaw.ingest.reading import ReadImage
 from thaw.ingest.sources import list_images

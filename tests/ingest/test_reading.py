@@ -18,7 +18,7 @@ from thaw.ingest.listing import BadFile, Listing, Sample
 from thaw.ingest.reading import ImageRecord, ReadImage
 
 if TYPE_CHECKING:
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
 
 CONFIG = settings.prepare(
     val_fraction=0.2, test_fraction=0.2, short_side=16, encoding="raw", max_megapixels=1.0

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from thaw.config.data_sections import AugmentSection, Data, Prepare
+from thaw.config.data_sections import AugmentSection, Data
 from thaw.config.model_sections import Backbone, Head
 from thaw.config.parameter import parameter
+from thaw.config.prepare_section import Prepare
 from thaw.config.process_sections import Launch, Resources
 from thaw.config.promotion_sections import Promote
 from thaw.config.regularize_section import Regularize

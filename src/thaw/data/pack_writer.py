@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
 
 JPEG_QUALITY = 95
 _LONGEST_JPEG = 65_500  # pixels on a side; the limit of libjpeg
@@ -175,7 +175,7 @@ class PackWriter:
             with suppress(OSError):
                 self._files.close()
             return
-        settings = {
+        settings: dict[str, object] = {
             "short_side": self._config.short_side,
             "max_megapixels": self._config.max_megapixels,
             "range": self._config.range,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
     from thaw.ingest.listing import Listing
     from thaw.ingest.part_packing import PackedPart
 

@@ -19,7 +19,7 @@ from thaw.system.storage_errors import write_failure
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
     from thaw.ingest.listed_parts import ListedPart
     from thaw.ingest.reading import Allowed
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
     from thaw.data.decoding_budget import BudgetState
     from thaw.data.pack_writer import PackWriter
     from thaw.ingest.listed_parts import ListedPart

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
     from thaw.data.decoding import Decoded
     from thaw.data.pixel_range import UsedRange
     from thaw.ingest.listing import Listing, Sample

@@ -8,7 +8,7 @@ from thaw.ingest.label_checks import label_notes
 from thaw.ingest.splits import missing_split_notes
 
 if TYPE_CHECKING:
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
     from thaw.ingest.listing import Listing
 
 _MOST_NAMED = 6  # kinds of files that are not read

@@ -15,7 +15,7 @@ from thaw.data.split_names import SPLITS, TEST, TRAIN, VAL
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
 
 MIN_GROUPS = 3  # distinct images that a class needs: one for each split
 

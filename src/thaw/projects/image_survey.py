@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from thaw.config.data_sections import Data, Prepare
+from thaw.config.data_sections import Data
+from thaw.config.prepare_section import Prepare
 from thaw.data.decoding import EXTENSIONS
 from thaw.data.header_sizes import size_of_file
 from thaw.errors import ProblemsError, ThawError

@@ -37,7 +37,7 @@ from thaw.system.processes import die_with_parent, run_main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thaw.config.data_sections import Prepare
+    from thaw.config.prepare_section import Prepare
     from thaw.ingest.listing import Listing
     from thaw.ingest.packing_journal import RecordFile
 
