@@ -77,3 +77,9 @@ def test_a_set_of_8_bit_images_has_no_entry(tmp_path: Path) -> None:
     summary = value_ranges.summarize(records(tmp_path))
     assert summary is None
     assert value_ranges.warnings(summary) == []
+
+
+def test_a_sliver_far_from_zero_is_proposed_as_it_is() -> None:
+    summary = {"images": 1, "low": 40_000, "high": 41_000, "slivers": 1, "examples": ["x"]}
+    (line,) = value_ranges.warnings(summary)
+    assert "perhaps [40000, 41000]" in line

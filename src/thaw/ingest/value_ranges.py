@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thaw.data.pixel_range import value_text
+from thaw.data.pixel_range import UsedRange, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,8 +54,10 @@ def warnings(summary: Mapping[str, Any] | None) -> list[str]:
 def _nominal_range(low: float, high: float) -> tuple[float, float]:
     """Return the range of an instrument that may have written the values: all values of its bits.
 
-    Example: 3 to 4090 -> 0 to 4095, which are 12 bits. Negative values and fractions stay.
+    Example: 3 to 4090 -> 0 to 4095, which are 12 bits. Negative values and fractions stay, and so
+    do values that are a sliver of that range, too: 40,000 to 41,000.
     """
     if low < 0 or not float(high).is_integer():
         return low, high
-    return 0, 2 ** max(1, int(high).bit_length()) - 1
+    nominal = UsedRange(low, high, 0, 2 ** max(1, int(high).bit_length()) - 1)
+    return (low, high) if nominal.is_sliver and high > low else (nominal.start, nominal.end)
