@@ -16,6 +16,7 @@ from tests.damage import SAMPLE, damaged
 from tests.project import Project
 from thaw.data.integrity import DamagedError
 from thaw.data.prepared import Prepared
+from thaw.errors import ThawError
 from thaw.projects.kept_outputs import run_dvc
 from thaw.projects.repair import DAMAGED, repair
 from thaw.system import dvc_lock
@@ -138,6 +139,30 @@ def test_no_output_is_touched_while_a_stage_runs(project: Path) -> None:
     with only_process(SCRATCH / "prepare.lock", "the stage prepare"):
         assert "the stage prepare is already running" in error("repair")
     assert digests() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "md5"),
+    [
+        ("data/prepared/../../mine.png", "0" * 32),
+        ("data/prepared/x", "aa/../../../../../mine.png"),
+        ("data/prepared/x", ""),
+        ("data/prepared/x", "7"),
+        ("models/x", "A" * 32 + "\n"),
+    ],
+)
+def test_a_foreign_file_that_the_lock_names_is_not_moved(
+    path: str, md5: str, project: Path
+) -> None:
+    (project / "mine.png").write_bytes(b"mine")
+    (project / "data/prepared/x").write_bytes(b"x")
+    entry = {"cmd": "x", "outs": [{"path": path, "md5": md5}]}
+    (project / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"x": entry}}))
+    with pytest.raises(ThawError, match="is no output that DVC recorded") as refused:
+        repair()
+    assert "\n" not in str(refused.value)
+    assert (project / "mine.png").read_bytes() == b"mine"
+    assert not (project / DAMAGED).exists()
 
 
 def test_a_project_without_dvc_is_one_line(project: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CLASSES = ["cat", "dog", "yak"]
 
 
-def model_directory(folder: Path, seed: int = 0) -> ModelSpec:
+def model_directory(folder: Path, seed: int = 0, max_megapixels: float = 1.0) -> ModelSpec:
     """Write the smallest network that the zoo can cut, untrained, as a model directory."""
     backbone, _ = zoo.load(settings.backbone("timm/test_efficientnet"), seed=seed)
     top = head.build(settings.head_spec(), backbone.features, len(CLASSES), seed)
@@ -39,7 +39,7 @@ def model_directory(folder: Path, seed: int = 0) -> ModelSpec:
         classes=CLASSES,
         preprocessing=Preprocessing(
             short_side=48,
-            max_megapixels=1.0,
+            max_megapixels=max_megapixels,
             image_size=32,
             crop_pct=1.0,
             interpolation=backbone.interpolation,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from dvc_data.hashfile.db import HashFileDB
 
 DAMAGED = SCRATCH / "damaged"  # damaged files are moved there, none is deleted
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _READ_ONLY = 0o444  # as DVC protects its cache
 
 
@@ -60,11 +62,13 @@ def repair() -> Repair:
 
     Raises:
         ThawError: a stage runs, a file cannot be moved, DVC fails, or ``dvc.lock`` lists folders as
-            outputs.
+            outputs, or what is no output.
     """
     found = Repair()
     outputs = dvc_lock.recorded_outputs()
     chosen = [path for path in outputs if {PREPARED, MODELS} & {path, *path.parents}]
+    for path in chosen:
+        _require_output(path, outputs[path])
     try:
         with _no_stage_runs(), Repo() as repo:
             cache = repo.cache.local
@@ -78,6 +82,21 @@ def repair() -> Repair:
     if found.restored:
         run_dvc("checkout", "--force", *map(str, found.restored))
     return found
+
+
+def _require_output(path: Path, md5: str) -> None:
+    """Raise unless ``path`` is inside of the project, and ``md5`` names a file of the cache.
+
+    Others write ``dvc.lock``, too; a path with ``..`` would move any file of the user.
+
+    Raises:
+        ThawError: one of them is something else.
+    """
+    if ".." in path.parts or not _MD5.fullmatch(md5):
+        raise ThawError(
+            f"dvc.lock: {str(path)!r} with the digest {md5!r} is no output that DVC recorded: "
+            "restore the file (`git checkout dvc.lock`), or delete it and `dvc repro`"
+        )
 
 
 @contextlib.contextmanager
@@ -114,7 +133,10 @@ def _files(path: Path, md5: str, cache: HashFileDB, found: Repair) -> list[tuple
         listed.chmod(_READ_ONLY)
         found.cached.append(path)
     entries = json.loads(listed.read_bytes())
-    return [(path / entry["relpath"], entry["md5"]) for entry in entries]
+    files = [(path / entry["relpath"], entry["md5"]) for entry in entries]
+    for file, digest in files:
+        _require_output(file, digest)
+    return files
 
 
 def _repair_file(path: Path, copy: Path, md5: str, found: Repair) -> None:
