@@ -26,6 +26,7 @@ def test_a_head_has_the_layers_that_are_asked_for(hidden: list[int], count: int)
     built = build(hidden)
     linear = [module for module in built if isinstance(module, nn.Linear)]
     assert [layer.out_features for layer in linear] == [*hidden, 3]
+    assert head.widths(settings.head_spec(hidden=hidden), 3) == [*hidden, 3]
     assert sum(parameter.numel() for parameter in built.parameters()) == count
     assert built(torch.randn(5, 16)).shape == (5, 3)
 

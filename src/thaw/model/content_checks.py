@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from thaw.model import head
 from thaw.model.drift import FoldedPlaces
 
 if TYPE_CHECKING:
@@ -55,15 +56,9 @@ def check_shapes(spec: ModelSpec, state: Mapping[str, Tensor]) -> None:
         for name, tensor in state.items()
         if (match := _HEAD_WEIGHT.fullmatch(name)) and tensor.ndim == 2
     }
-    widths, expected = (
-        [found[index] for index in sorted(found)],
-        [
-            *spec.head.hidden,
-            len(spec.classes),
-        ],
-    )
-    if widths != expected:
-        raise ValueError(f"the layers of its head have the widths {_short(widths)}")
+    stored = [found[index] for index in sorted(found)]
+    if stored != head.widths(spec.head, len(spec.classes)):
+        raise ValueError(f"the layers of its head have the widths {_short(stored)}")
     blocks = {int(match[1]) for name in state if (match := _BLOCK.match(name))}
     if max(blocks, default=0) >= spec.blocks:
         raise ValueError(f"it has weights of {max(blocks) + 1} blocks, not {spec.blocks}")

@@ -79,6 +79,11 @@ def build(spec: HeadSpec, features: int, classes: int, seed: int = 0) -> nn.Sequ
     return nn.Sequential(*layers, nn.Dropout(spec.dropout), last)
 
 
+def widths(spec: HeadSpec, classes: int) -> list[int]:
+    """Return the number of outputs of each linear layer of the head that :func:`build` returns."""
+    return [*spec.hidden, classes]
+
+
 def input_width(head: nn.Module) -> int:
     """Return the number of features (the width C of the rows) that ``head`` reads."""
     return int(next(weight.shape[1] for weight in head.parameters() if weight.ndim == 2))
