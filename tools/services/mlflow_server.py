@@ -48,6 +48,7 @@ class MlflowServer:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_WEBHOOK_CACHE_TTL": "1",  # a new webhook is not known for so many seconds
             "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
             "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
             "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from PIL import JpegImagePlugin, WebPImagePlugin
 
 from thaw.data.header_sizes import gif_size, webp_size
+from thaw.data.jpeg_scans import has_more_scans
 from thaw.data.tiff_blocks import block_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _OF_WEBP = 16.1  # its decoder keeps several frames
 _OF_LOW_BYTES = 11.0  # to keep all 16 bits of colours, the file is decoded twice
 _OF_COEFFICIENT = 2.1
 _FEW = 8e6  # bytes of coefficients
-_SCAN = b"\xff\xda"  # marker of a scan in a JPEG file
 # Bytes per pixel of the image alone; 4 in other modes.
 _STORED = {"1": 1.0, "L": 1.0, "P": 1.0, **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 2.0)}
 
@@ -117,7 +117,7 @@ def _bytes_per_pixel(image: Image.Image) -> float:
 
 
 def _has_several_scans(image: JpegImagePlugin.JpegImageFile, content: bytes) -> bool:
-    return "progressive" in image.info or content.count(_SCAN) > 1
+    return "progressive" in image.info or has_more_scans(content, 1)
 
 
 def _coefficients_per_pixel(image: JpegImagePlugin.JpegImageFile) -> float:

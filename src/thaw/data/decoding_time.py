@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import BmpImagePlugin, JpegImagePlugin, TiffImagePlugin
 
+from thaw.data.jpeg_scans import SCAN, has_more_scans
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,7 +23,7 @@ _MOST_SCANS = 100
 # A scan of arithmetic coding may decode any number of coefficients from no bytes.
 _MOST_ARITHMETIC_SCANS = 20
 # ITU-T T.81, table B.1. After 0xFF: 0 for a byte of a scan; 1 and 0xD0 to 0xD8 have no length
-_SCAN, _END = b"\xff\xda", 0xD9
+_END = 0xD9
 _ARITHMETIC = {0xC9, 0xCA, 0xCB}
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
@@ -54,11 +56,11 @@ def time_problem(image: Image.Image, content: bytes) -> str | None:
 
 
 def _problem_of_scans(content: bytes) -> str | None:
-    if content.count(_SCAN) <= _MOST_ARITHMETIC_SCANS:  # fast; a profile may contain some, too
+    if not has_more_scans(content, _MOST_ARITHMETIC_SCANS):
         return None
     markers = list(_markers(content))
     most = _MOST_ARITHMETIC_SCANS if _ARITHMETIC.intersection(markers) else _MOST_SCANS
-    if markers.count(_SCAN[1]) <= most:
+    if markers.count(SCAN[1]) <= most:
         return None
     return (
         f"a JPEG file of more than {most} scans takes too long to decode: save the image again, "
