@@ -47,7 +47,7 @@ def find_images(folder: Path) -> FoundImages:
         ThawError: ``folder`` is not a folder, or has no image.
     """
     if not folder.is_dir():
-        raise ThawError(f"{folder} is not a folder")
+        raise ThawError(f"{folder} is not a folder: give a folder with images")
     images: list[str] = []
     other_files = 0
     skipped: list[tuple[str, str]] = []
