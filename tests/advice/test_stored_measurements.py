@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def measurements(project: Path) -> Measurements:
-    """What the first command measures in the project."""
+    """Return what the first command measures in the project."""
     PROBE.unlink(missing_ok=True)
     return measured_project(PREPARED)
 
