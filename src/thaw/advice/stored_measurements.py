@@ -67,7 +67,7 @@ def _key(context: Context, spec: ModelSpec) -> str:
 def _read(key: str) -> Measurements | None:
     """Return the stored measurements; None if there are none for ``key``, or if they are damaged.
 
-    A damaged file is measured again and written anew.
+    A damaged file is measured again and replaced.
     """
     try:
         content = json.loads(PROBE.read_text(encoding="utf-8"))
