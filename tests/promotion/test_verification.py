@@ -99,6 +99,9 @@ def test_the_public_keys_of_the_project_reach_every_verb(
 ) -> None:
     name = "with-keys"
     versions(local, name, 2)
+    inside = command(local, "signing-key", "key.pem")
+    assert "outside of the project" in str(inside.exception)
+    assert not (local.folder / "key.pem").exists()
     made = command(local, "signing-key", str(tmp_path / "key"))
     assert made.exit_code == 0
     public = create_key(tmp_path / "second").public

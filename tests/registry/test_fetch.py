@@ -61,9 +61,12 @@ def test_the_model_directory_comes_back_whole(tracking: Tracking, tmp_path: Path
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("models:/dev@missing", "alias missing not found"),
-        ("models:/dev/9", "Model Version .*version=9.* not found"),
-        ("models:/nothing@champion", "not found"),
+        ("models:/dev@missing", "no such version or alias; dev has @challenger, @champion"),
+        ("models:/dev/9", "no such version or alias; dev has @challenger, @champion"),
+        (
+            "models:/nothing@champion",
+            "no registered model 'nothing': the store has dev; run `dvc repro`",
+        ),
         ("models:/dev", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
         ("models:/dev/latest", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
         ("models:/a/b@champion", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),

@@ -70,6 +70,15 @@ def test_a_refusal_of_the_hub_is_one_line_that_says_how_to_get_access() -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_a_hub_that_does_not_answer_is_one_line() -> None:
-    with pytest.raises(ThawError, match="the hub did not take the model"):
+@pytest.mark.parametrize("repo", ["name", "a/b/c", "a b/c", "../x", "/a", "a/", ""])
+def test_a_name_that_is_no_repository_is_refused_before_the_network_is_used(repo: str) -> None:
+    with hub() as state:
+        with pytest.raises(ThawError, match="must be OWNER/NAME"):
+            push(str(MODEL), repo, private=False, endpoint=state.address)
+        assert not state.created
+
+
+def test_a_hub_that_does_not_answer_is_no_matter_of_access() -> None:
+    with pytest.raises(ThawError, match=r"does not answer .*: check the network") as raised:
         push(str(MODEL), "owner/name", private=False, endpoint="http://127.0.0.1:9")
+    assert "HF_TOKEN" not in str(raised.value)

@@ -181,3 +181,18 @@ def test_the_json_file_is_written_before_the_rows(
         with pytest.raises(ThawError, match=r"out\.csv\.json"):
             opened(tmp_path / "out.csv")
     assert opened(tmp_path / "out.csv").done == set()
+
+
+def test_rows_of_another_precision_are_not_continued(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    with opened(out, precision="bf16") as results:
+        results.add(NAMES[:1], ROWS[:1])
+    with pytest.raises(ThawError, match=r"another precision \(bf16, not fp32\): give another"):
+        opened(out, precision="fp32")
+    assert opened(out, precision="bf16").done == {NAMES[0]}
+
+
+def test_rows_of_an_earlier_version_which_did_not_note_the_precision_are_continued(
+    path: Path,
+) -> None:
+    assert opened(path, precision="fp32").done == set(NAMES)

@@ -6,11 +6,14 @@ An error of the MLflow store becomes one line. Imports of torch stay in the comm
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from thaw.config.loading import PARAMS_FILE
+from thaw.errors import ThawError
 from thaw.promotion import tables, verification
 from thaw.registry.alias_names import check_alias
 from thaw.registry.ledger import Ledger
@@ -19,7 +22,6 @@ from thaw.tracking.store import command_errors, connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from thaw.config.params import Params
     from thaw.config.result_sections import Tracking
@@ -29,19 +31,14 @@ if TYPE_CHECKING:
 _console = Console(highlight=False)
 
 
-def promote(
-    params: Params, prepared: Path, request: PromotionRequest, *, as_json: bool = False
-) -> bool:
-    """Promote a version and print the gate's table, or JSON; return whether it may pass."""
-    from thaw.promotion import gate_report, gate_table
+def promote(params: Params, prepared: Path, request: PromotionRequest) -> bool:
+    """Promote a version and print the gate's table; return whether the gate let it pass."""
+    from thaw.promotion import gate_table
     from thaw.promotion import promote as promotion
 
     with command_errors(params.tracking):
         check_alias(request.alias)
         report = promotion.promote(params, prepared, request)
-    if as_json:
-        _console.print_json(gate_report.as_json(report))
-        return report.verdict != REFUSED
     gate_table.show(report, _console)
     _print(f"{report.verdict}: {report.summary}")
     if request.dry_run:
@@ -158,14 +155,33 @@ def copy(tracking: Tracking, source: str, name: str, to_uri: str) -> None:
 
 
 def make_key(path: Path) -> None:
-    """Write a new private key to ``path`` and print how it is used."""
+    """Write a new private key to ``path`` and print how it is used.
+
+    Raises:
+        ThawError: ``path`` is in the project or its repository, exists, or cannot be written.
+    """
     from thaw.registry.signing import KEY_FILE, create_key
 
+    _refuse_in_project(path)
     public = create_key(path).public
     _print(f"wrote the private key {path}: keep it out of the project and its repository")
     _print(f"who promotes sets {KEY_FILE}={path.resolve()}")
     _print("params.yaml gets the public key:")
     _print(f'promote:\n  public_keys: ["{public}"]')
+
+
+def _refuse_in_project(path: Path) -> None:
+    """Raise if ``path`` is in the project of the working directory or in its git repository."""
+    project = Path.cwd()
+    if not (project / PARAMS_FILE).exists():
+        return
+    folders = [project, *project.parents]
+    repository = next((folder for folder in folders if (folder / ".git").exists()), project)
+    if path.resolve().is_relative_to(repository.resolve()):
+        raise ThawError(
+            f"{path} is in {repository}, where `git add` would take the private key: give a path "
+            "outside of the project and its repository"
+        )
 
 
 def _ledger(tracking: Tracking, name: str, alias: str, trusted: Sequence[str]) -> Ledger:

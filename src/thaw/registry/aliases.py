@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
     from mlflow.tracking import MlflowClient
 
+_MOST_NAMED = 10  # registered models in a message
+
 
 def aliases(client: MlflowClient, name: str) -> dict[str, int]:
     """Return the version of each alias of the registered model ``name``.
@@ -73,4 +75,24 @@ def _model(client: MlflowClient, name: str) -> RegisteredModel:
     except MlflowException as error:
         if not is_missing(error):
             raise
-        raise ThawError(f"there is no registered model {name!r}: run `dvc repro` first") from None
+        raise ThawError(f"there is no registered model {name!r}{_instead(client)}") from None
+
+
+def explain_missing(client: MlflowClient, name: str) -> str:
+    """Return what exists in place of a version or alias of ``name`` that does not exist."""
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException:
+        return f"there is no registered model {name!r}{_instead(client)}"
+    aliases = ", ".join(f"@{alias}" for alias in sorted(model.aliases)) or "no alias"
+    return f"there is no such version or alias; {name} has {aliases} (`thaw status --model {name}`)"
+
+
+def _instead(client: MlflowClient) -> str:
+    """Return the registered models of the store as the rest of a sentence."""
+    names = sorted(creation_times(client))
+    if not names:
+        return ": no model is registered in this store; run `dvc repro` first"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    known = ", ".join(names[:_MOST_NAMED]) + more
+    return f": the store has {known}; run `dvc repro` to register another"

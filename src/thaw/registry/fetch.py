@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC
+from thaw.registry.aliases import explain_missing
 from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX
 from thaw.tracking.store import connect_read_only
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
     from thaw.model.spec import ModelSpec
 
-_OTHER = ": it is not loaded; `thaw status` lists other versions, `dvc repro` makes a new one"
-
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+
+# codes of MLflow: no such model or version; no such alias (in a store of SQL)
+_NOTHING_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ def resolve(uri: str, tracking: Tracking) -> Version:
         else:
             found = client.get_model_version(name, match["version"])
     except MlflowException as error:
-        raise ThawError(f"{uri}: {error.message}") from None
+        is_known = error.error_code in _NOTHING_THERE
+        reason = explain_missing(client, name) if is_known else error.message
+        raise ThawError(f"{uri}: {reason}") from None
     except (SQLAlchemyError, OSError) as error:
         raise ThawError(f"{uri}: {str(error).splitlines()[0]}") from error
     return Version(name, int(found.version))
@@ -89,7 +93,7 @@ def fetch(version: Version, folder: Path) -> Path:
     if tags.get(DIGEST) != spec.digest:
         raise ThawError(
             f"{version.uri} is not what was registered: its digest is {spec.digest[:12]}, the "
-            f"version's tag {DIGEST} says {tags.get(DIGEST, 'nothing')[:12]}{_OTHER}"
+            f"version's tag {DIGEST} says {tags.get(DIGEST, 'nothing')[:12]}"
         )
     return model
 
@@ -99,11 +103,11 @@ def _refuse_changed(version: Version, model: Path, spec: ModelSpec) -> None:
     for name, digest in spec.files.items():
         path = model / name
         if not path.is_file():
-            raise ThawError(f"{version.uri} is not complete: it has no {name}{_OTHER}")
+            raise ThawError(f"{version.uri} is not complete: it has no {name}")
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != digest:
             raise ThawError(
                 f"{version.uri} was changed or damaged: the SHA-256 of its {name} is not the one "
-                f"in {SPEC}{_OTHER}"
+                f"in {SPEC}"
             )

@@ -17,7 +17,7 @@ from thaw.serving.batch_results import in_batches, on_cores, on_device
 from thaw.serving.compute_device import Computing
 from thaw.serving.image_files import find_images, problem_lines, refuse_output
 from thaw.serving.model_uri import local_model
-from thaw.serving.prediction_file import DRIFT, PredictionFile
+from thaw.serving.prediction_file import DRIFT, PRECISION, PredictionFile
 from thaw.serving.runtimes import use_runtime
 from thaw.system.console import progress, say, warn
 from thaw.system.locks import only_process
@@ -73,7 +73,11 @@ def predict_folder(
     with local_model(model_uri) as model:
         predictor = computing.predictor(model.folder)
         use_runtime(runtime, predictor, model.folder)
-        owner = {"digest": predictor.spec.digest, "folder": str(folder.resolve())}
+        owner = {
+            "digest": predictor.spec.digest,
+            "folder": str(folder.resolve()),
+            PRECISION: computing.precision.name,
+        }
         with _only_writer(out), PredictionFile(out, owner, predictor.classes) as rows:
             remaining = [path for path in found.paths if path not in rows.done]
             if rows.done:
@@ -92,7 +96,6 @@ def predict_folder(
                 "model": model.name,
                 "runtime": runtime,
                 "device": str(computing.device),
-                "precision": computing.precision.name,
                 "unreadable": dict([*found.skipped_folders, *summary.failed]),
             }
             if summary.drift:

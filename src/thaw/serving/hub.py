@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from thaw.model.spec import ModelSpec
 
 _OWN = "thaw"  # the folder of the model directory in the repository
+# Errors of the HTTP clients that huggingface_hub uses in its versions, and of Python, by name.
+_NO_ANSWER = {"TransportError", "ConnectionError", "TimeoutError", "Timeout"}
 _TIMM = (
     "\n## Use with timm\n\n```python\nimport timm\n\n"
     'model = timm.create_model("hf-hub:{repo}", pretrained=True)\n```\n'
@@ -32,10 +34,12 @@ def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = Non
     ``endpoint`` is the address of the hub, by default that of the environment.
 
     Raises:
-        ThawError: there is no such model, or the hub refuses or does not answer.
+        ThawError: ``repo`` is not OWNER/NAME, there is no such model, or the hub refuses or does
+            not answer.
     """
     from huggingface_hub import HfApi
 
+    _check_name(repo)
     with local_model(model_uri) as model, tempfile.TemporaryDirectory(prefix="thaw-") as scratch:
         folder = Path(scratch)
         spec = _fill(model.folder, folder)
@@ -50,14 +54,42 @@ def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = Non
                 repo_id=repo, folder_path=folder, commit_message=f"Upload {model.name}"
             )
         except Exception as error:  # its HTTP client has kinds of its own
-            reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-            raise ThawError(
-                f"{repo}: the hub did not take the model ({reason}): `hf auth login` or the "
-                "variable HF_TOKEN give access, HF_ENDPOINT names another hub"
-            ) from None
+            raise ThawError(_failure(repo, error)) from None
     forms = "with timm's weights" if is_plain else "without timm's weights: it is no plain network"
     say(f"uploaded {model.name} to {repo}, {forms}")
     return str(done.commit_url)
+
+
+def _check_name(repo: str) -> None:
+    """Raise if ``repo`` is not OWNER/NAME as the hub allows it."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        valid = False
+    else:
+        valid = repo.count("/") == 1
+    if not valid:
+        raise ThawError(
+            f"{repo}: must be OWNER/NAME, each of letters, digits, '-', '_' and '.', "
+            "such as me/flowers"
+        )
+
+
+def _failure(repo: str, error: Exception) -> str:
+    """Return the message for an upload that failed with ``error``."""
+    reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+    if _NO_ANSWER & {base.__name__ for base in type(error).__mro__}:
+        return (
+            f"{repo}: the hub does not answer ({reason}): check the network and HF_ENDPOINT, and "
+            "run the command again"
+        )
+    return (
+        f"{repo}: the hub did not take the model ({reason}): `hf auth login` or the "
+        "variable HF_TOKEN give access, HF_ENDPOINT names another hub"
+    )
 
 
 def _fill(source: Path, folder: Path) -> ModelSpec:

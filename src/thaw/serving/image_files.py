@@ -47,7 +47,8 @@ def find_images(folder: Path) -> FoundImages:
         ThawError: ``folder`` is not a folder, or has no image.
     """
     if not folder.is_dir():
-        raise ThawError(f"{folder} is not a folder: give a folder with images")
+        problem = "is a file" if folder.exists() else "does not exist"
+        raise ThawError(f"{folder} {problem}: give a folder; all images in it are predicted")
     images: list[str] = []
     other_files = 0
     skipped: list[tuple[str, str]] = []

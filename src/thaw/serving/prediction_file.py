@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 
 FIRST_COLUMNS = ("path", "label", "probability")
 DRIFT = ("drift", "drift_images")  # keys in the JSON file: the score, the images that it covers
+PRECISION = "precision"  # files of earlier versions have this key only when they are complete
 
 
 class PredictionFile:
     """The CSV file ``path`` and the JSON file ``path.json``; a context manager.
 
-    ``owner`` identifies the predictions (model digest, folder). ``done`` are the paths that have a
-    row already.
+    ``owner`` identifies the predictions (model digest, folder, precision). ``done`` are the paths
+    that have a row already.
 
     Raises:
-        ThawError: ``path`` exists, and holds the predictions of another model or folder, or was
-            not written by ``thaw predict``.
+        ThawError: ``path`` exists, and holds the predictions of another model, folder or precision,
+            or was not written by ``thaw predict``.
     """
 
     def __init__(self, path: Path, owner: dict[str, Any], classes: Sequence[str]) -> None:
@@ -127,7 +128,7 @@ class PredictionFile:
             return
         try:
             there = json.loads(self._about.read_text(encoding="utf-8"))
-            known = {*self._owner, "complete"} <= set(there)
+            known = {*self._owner, "complete"} - {PRECISION} <= set(there)
         except (OSError, ValueError, TypeError):
             known = False
         if not known:
@@ -149,8 +150,9 @@ class PredictionFile:
             return  # an earlier version was interrupted before it wrote the JSON file
         try:
             there = json.loads(self._about.read_text(encoding="utf-8"))
+            there = {PRECISION: self._owner.get(PRECISION)} | there
             differing = [key for key, value in self._owner.items() if there.get(key) != value]
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, TypeError):
             raise ThawError(
                 f"{self._path} was not written by `thaw predict` (it has no {self._about.name}): "
                 "give another --out, or delete it"

@@ -23,8 +23,11 @@ def write_figure(figure: Figure, path: Path, **options: Any) -> None:
         ThawError: the file cannot be written. The old file is not changed.
         ValueError: matplotlib does not know the format.
     """
+    from thaw.system.picture_fonts import complete_fonts
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:] or "png", **options)
+    with complete_fonts(figure):
+        figure.savefig(buffer, format=path.suffix[1:] or "png", **options)
     write_whole(path, buffer.getvalue())
 
 
