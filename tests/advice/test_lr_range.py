@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.advice.verbs import thaw
+from tests.advice.verbs import params, thaw
 from thaw.config.editing import write_values
 from thaw.errors import ThawError
 
@@ -26,6 +27,13 @@ def test_find_lr_prints_suggested_rates_and_draws_the_test(
     assert f"{phase}.lr is 0.00" in shown
     assert "rate at which the loss falls fastest: " in shown
     assert Path("reports/rates.png").stat().st_size > 1000
+
+
+def test_find_lr_prints_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(thaw(capsys, "find-lr", "warmup_head", "--json"))
+    assert (found["phase"], found["picture"]) == ("warmup_head", "reports/rates.png")
+    assert found["present"] == params()["warmup_head"]["lr"]
+    assert min(found["steepest"], found["tenth"]) > 0
 
 
 def test_find_lr_replaces_auto_as_the_stage_does(

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.advice.project import BLOCKS, CLASSES, PREPARED, open_model
+from tests.advice.project import BLOCKS, CLASSES, open_model
 from thaw.advice import linear_probes
-from thaw.advice.measuring import measure, measure_project, statistics_shift
+from thaw.advice.measuring import measure, statistics_shift
 from thaw.config.editing import write_values
 from thaw.model.batchnorm import fold_all
 
@@ -70,8 +70,3 @@ def test_copies_of_a_file_are_one_group_and_the_test_split_is_not_measured(
     measured(opened)
     rows = opened.context.data.manifest.rows
     assert sorted(seen[0]) == sorted(row.digest for row in rows if row.split != "test")
-
-
-def test_a_project_is_measured_with_the_backbone_of_its_parameters(project: Path) -> None:
-    found = measure_project(PREPARED)
-    assert (found.classes, found.blocks) == (CLASSES, BLOCKS)

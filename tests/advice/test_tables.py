@@ -28,6 +28,13 @@ def test_probe_prints_and_draws_every_block(
     assert Path("reports/probe.png").stat().st_size > 1000
 
 
+def test_probe_prints_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(thaw(capsys, "probe", "--json"))
+    assert [probe["blocks"] for probe in found["block_probes"]] == [[n] for n in range(1, 8)]
+    assert found["picture"] == "reports/probe.png"
+    assert 0.8 < max(probe["accuracy"] for probe in found["joint_probes"]) <= 1
+
+
 def test_advice_is_written_into_params_yaml_only_with_apply(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from tests.serving.browser import Page
 
 WIDTHS = [(1280, False), (1280, True), (375, False)]
+DEPTH = [
+    {"kind": kind, "block": block, "accuracy": start + 0.06 * block, "error": 0.02}
+    for kind, start in (("block alone", 0.3), ("block to the last", 0.36))
+    for block in range(1, 10)
+]
 _OUTSIDE = (
     "performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length"
 )
@@ -37,6 +42,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scored = replace(subject.result, uncalibrated=subject.result.scores)
         subject = replace(subject, result=scored)
         content = complete(measure(subject), subject, example.REGISTRATION)
+        content["depth"] = DEPTH
     write_page(content, folder / "index.html")
     return folder / "index.html"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.verbs import edit, error, run
+from tests.evaluation.test_summary import write
 from tests.registry.test_stored_results import write_reports
 
 if TYPE_CHECKING:
@@ -113,8 +114,11 @@ def test_two_results_are_compared_as_json_without_pictures(project: Path) -> Non
     assert found["answers"] == []
 
 
-def test_json_without_a_comparison_names_the_file_of_the_scores(project: Path) -> None:
-    assert "reports/evaluate/metrics.json" in error("report", "--json")
+def test_a_result_is_printed_as_json(project: Path) -> None:
+    assert "reports/prepare/report.json yet: run `dvc repro` first" in error("report", "--json")
+    write(project / "reports")
+    found = json.loads(run("report", "--json"))
+    assert found["evaluate"]["test"]["accuracy"] == 0.98765
 
 
 def test_a_comparison_with_an_unknown_result_says_what_can_be_compared(project: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.evaluation.summary import show
+from thaw.evaluation.summary import as_json, show
 
 PARAMS = load(Params, Path(__file__).parents[2] / "params.yaml")
 
@@ -174,3 +174,12 @@ def test_the_table_shows_what_the_calibration_changed(
     path.write_text(json.dumps(REPORTS["evaluate/report.json"] | before))
     show(PARAMS, tmp_path)
     assert "log-loss 0.2000 to 0.0512, ECE 0.1000 to 0.0123" in shown(capsys)
+
+
+def test_the_result_is_printed_as_json_by_stage(tmp_path: Path) -> None:
+    found = as_json(write(tmp_path))
+    assert found["evaluate"]["test"]["accuracy"] == 0.98765
+    assert (found["unfreeze"]["blocks"], found["registered"]["version"]) == ([8, 9], 3)
+    assert found["page"] is None
+    (tmp_path / "index.html").touch()
+    assert as_json(tmp_path)["page"] == str(tmp_path / "index.html")

@@ -52,6 +52,11 @@ def test_a_dry_run_tells_what_the_gate_says_and_changes_nothing(local: Shop) -> 
         assert run(cli.app, [*command, "2"]).exit_code == 1
         passed = run(cli.app, [*command, "3"])
         assert passed.exit_code == 0
+        shown = run(cli.app, [*command, "2", "--json"])
+        assert shown.exit_code == 1
+        refused = json.loads(shown.stdout)
+        assert (refused["verdict"], refused["version"], refused["against"]) == ("refused", 2, 1)
+        assert any(not rule["passed"] for rule in refused["rules"])
         assert "dry run: nothing is recorded, and no alias moves" in passed.output
         forced = run(cli.app, [*command, "2", "--force", "--reason", "why"])
         assert "leave one out" in str(forced.exception)

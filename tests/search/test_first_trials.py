@@ -47,7 +47,7 @@ def test_the_advice_is_tried_as_soon_as_there_is_room(
 ) -> None:
     advised: Any = SimpleNamespace(values={"unfreeze.lr": 0.005})
     measured: list[object] = []
-    monkeypatch.setattr(first_trials, "measure_project", lambda path, _: measured.append(path))
+    monkeypatch.setattr(first_trials, "measured_project", lambda path, _: measured.append(path))
     monkeypatch.setattr(first_trials, "recommend", lambda _: advised)
     search = project.Search(params)
     for trials in (1, 1, 2, 3):

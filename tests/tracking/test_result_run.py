@@ -259,7 +259,7 @@ def test_an_experiment_that_thaw_did_not_make_is_not_called_moved(project: Path)
 def test_a_deleted_experiment_is_refused(project: Path) -> None:
     run = ResultRun(parameters(), DIGEST)
     client().delete_experiment(run.experiment_id)
-    with pytest.raises(ThawError, match="'thaw' was deleted in MLflow; restore it, or choose"):
+    with pytest.raises(ThawError, match="'thaw' was deleted in MLflow: restore it"):
         ResultRun(parameters(), DIGEST)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
 from thaw.model.sealed_files import SPEC
 from thaw.registry.starting_model import starting_model
+from thaw.system.console import print_line
 from thaw.training.lr_range_test import find
 
 if TYPE_CHECKING:
@@ -37,14 +39,25 @@ PhaseName = Literal["warmup_head", "unfreeze"]
 _console = Console()
 
 
-def show_rates(
+@dataclass(frozen=True)
+class FoundRates:
+    """The learning rate of ``params.yaml``, the two suggestions, and the picture of the test."""
+
+    phase: PhaseName
+    present: float
+    steepest: float
+    tenth: float
+    picture: Path
+
+
+def find_rates(
     phase: PhaseName,
     prepared: Path,
     models: Path,
     picture: Path,
     device: torch.device | None = None,
-) -> None:
-    """Run the test of ``phase`` from its initial weights; print the suggestions and draw it.
+) -> FoundRates:
+    """Run the test of ``phase`` from its initial weights, draw it, and return the suggestions.
 
     Raises:
         ThawError: the phase is unfreeze, and the stage warmup_head has not run yet; or the phase
@@ -70,14 +83,22 @@ def show_rates(
     found = find(context.runtime, classifier, inputs, context.setup(tested))
     picture.parent.mkdir(parents=True, exist_ok=True)
     draw(found, picture)
-    _console.print(f"{phase}.lr is {tested.settings.lr:g}", highlight=False)
-    _console.print(f"  rate at which the loss falls fastest: {found.steepest:.1e}", highlight=False)
-    _console.print(
-        f"  a tenth of the rate with the lowest loss: {found.tenth:.1e}", highlight=False
+    return FoundRates(phase, tested.settings.lr, found.steepest, found.tenth, picture)
+
+
+def show_rates(found: FoundRates, *, as_json: bool = False) -> None:
+    """Print the suggestions, as lines or as JSON."""
+    if as_json:
+        _console.print_json(data=asdict(found) | {"picture": str(found.picture)})
+        return
+    print_line(f"{found.phase}.lr is {found.present:g}")
+    print_line(f"  rate at which the loss falls fastest: {found.steepest:.1e}")
+    print_line(f"  a tenth of the rate with the lowest loss: {found.tenth:.1e}")
+    print_line(f"drawn: {found.picture}")
+    print_line(
+        "A good rate is usually between the two. Set one in params.yaml, for example "
+        f"`{found.phase}: {{lr: {found.steepest:.1g}}}`, then run `dvc repro`"
     )
-    _console.print(f"drawn: {picture}", highlight=False, soft_wrap=True)
-    example = f"`{phase}.lr: {found.steepest:.1g}` in params.yaml"
-    _console.print(f"a good rate is usually between the two: {example}", highlight=False)
 
 
 def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:

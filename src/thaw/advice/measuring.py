@@ -1,4 +1,4 @@
-"""Measure prepared data with a backbone: one forward pass, cached for the next command."""
+"""Measure prepared data with a backbone: one forward pass, whose activations are cached."""
 
 from __future__ import annotations
 
@@ -10,36 +10,18 @@ import torch
 from thaw.advice.linear_probes import probe_blocks, split_test
 from thaw.advice.measurements import Measurements
 from thaw.advice.tournament.features import output_widths
-from thaw.config.loading import load
-from thaw.config.parameter_values import assumed
-from thaw.config.params import Params
-from thaw.context import open_context
 from thaw.data.loading import ImageSource
 from thaw.data.split_names import TRAIN, VAL
 from thaw.model.batch_statistics import expected, observed, shift
-from thaw.registry.starting_model import starting_model
 from thaw.training.cached_activations import CachedActivations
 from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
 
 _SHIFT_IMAGES = 256  # enough for medians over channels
-
-
-def measure_project(prepared: Path, device: torch.device | None = None) -> Measurements:
-    """Measure the prepared data with the backbone that ``params.yaml`` names, on ``device``.
-
-    In place of ``auto``, image size and framing have their defaults.
-    """
-    params = assumed(load(Params))
-    context = open_context(params, prepared, single_process=True, device=device)
-    classifier, spec = starting_model(context, all_blocks=True)
-    return measure(context, classifier, spec.preprocessing)
 
 
 def measure(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> Measurements:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,10 +10,10 @@ from rich.table import Table
 
 from thaw.advice.leaderboard_tables import head_table, training_table
 from thaw.advice.measured_advice import measured_advice
-from thaw.advice.measuring import measure_project
 from thaw.advice.recommendation import recommend
+from thaw.advice.stored_measurements import measured_project
 from thaw.advice.tournament.deadline import Deadline
-from thaw.config.editing import write_values
+from thaw.config.editing import write_values, written
 from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.params import Params
 from thaw.config.section import AUTO
@@ -32,11 +33,16 @@ _BAR_WIDTH = 20  # characters of the bar of accuracy 1
 _console = Console()
 
 
-def show_probe(prepared: Path, picture: Path, device: torch.device | None = None) -> None:
-    """Measure the prepared data; print the table of linear probes and draw it."""
-    measured = measure_project(prepared, device)
-    _console.print(_table(measured))
+def show_probe(
+    prepared: Path, picture: Path, device: torch.device | None = None, *, as_json: bool = False
+) -> None:
+    """Measure the prepared data; print the table of linear probes, or JSON, and draw it."""
+    measured = measured_project(prepared, device)
     draw(measured.block_probes, measured.joint_probes, picture)
+    if as_json:
+        _console.print_json(data=asdict(measured) | {"picture": str(picture)})
+        return
+    _console.print(_table(measured))
     _console.print(f"drawn: {picture}", highlight=False)
 
 
@@ -68,8 +74,7 @@ def show_advice(
             _console.print(f"\n`thaw advise --apply` writes these values into {PARAMS_FILE}")
         return
     changed = write_values(values)
-    keys = ", ".join(changed) if changed else "nothing, it has these values already"
-    say(f"written into {PARAMS_FILE}: {keys}")
+    say(written(changed))
 
 
 def _print_advice(advice: MeasuredAdvice) -> None:
@@ -83,7 +88,7 @@ def _print_advice(advice: MeasuredAdvice) -> None:
         )
     if advice.is_shortened:
         _console.print(
-            "The time was over before everything was compared: the stages compare more.",
+            "The time was over before everything was compared: without --minutes all is compared.",
             soft_wrap=True,
         )
     _console.print(f"[bold]{advice.training.name}[/bold]", highlight=False, soft_wrap=True)
@@ -91,7 +96,7 @@ def _print_advice(advice: MeasuredAdvice) -> None:
 
 def _recommended(prepared: Path, device: torch.device | None, *, as_json: bool) -> dict[str, Any]:
     """Return the values of the recommendation by measurements, and print its reasons."""
-    measured = measure_project(prepared, device)
+    measured = measured_project(prepared, device)
     recommendation = recommend(measured)
     if not as_json:
         _console.print(_table(measured))

@@ -25,6 +25,8 @@ def probe(
     picture: Annotated[Path, typer.Option(help="The picture of the result.")] = Path(
         "reports/probe.png"
     ),
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
     device: _Device = "auto",
 ) -> None:
     """Probe every block of the backbone with a linear classifier: which features are general?"""
@@ -33,7 +35,7 @@ def probe(
     launching.set_environment()
     from thaw.advice.tables import show_probe
 
-    show_probe(PREPARED, picture, choose_device(device))
+    show_probe(PREPARED, picture, choose_device(device), as_json=as_json)
 
 
 def advise(
@@ -72,15 +74,18 @@ def find_lr(
     picture: Annotated[Path, typer.Option(help="The picture of the result.")] = Path(
         "reports/rates.png"
     ),
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
     device: _Device = "auto",
 ) -> None:
     """Find a learning rate: train some hundred steps while it rises, keep nothing."""
     require_project()
     _refuse_picture(picture)
     launching.set_environment()
-    from thaw.advice.lr_range import show_rates
+    from thaw.advice.lr_range import find_rates, show_rates
 
-    show_rates(phase, PREPARED, Path("models"), picture, choose_device(device))
+    found = find_rates(phase, PREPARED, Path("models"), picture, choose_device(device))
+    show_rates(found, as_json=as_json)
 
 
 def _refuse_picture(picture: Path) -> None:

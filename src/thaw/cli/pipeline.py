@@ -134,9 +134,7 @@ def report(
             help="Two results: versions, runs, project folders or git revisions.", metavar="A B"
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="With --compare, print JSON for programs.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show the result of the last `dvc repro` and its report page; or compare two results."""
     params = load_params()
@@ -150,8 +148,9 @@ def report(
         else:
             comparing.show(content)
         return
-    if as_json:
-        raise ThawError("--json is for --compare A B; reports/evaluate/metrics.json has the scores")
     from thaw.evaluation import summary
 
-    summary.show(params, Path("reports"))
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(Path("reports")), indent=2))
+    else:
+        summary.show(params, Path("reports"))

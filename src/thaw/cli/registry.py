@@ -33,6 +33,10 @@ def promote(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Run the gate only; record and move nothing.")
     ] = False,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the gate's report as JSON.")
+    ] = False,
     device: _Device = "auto",
 ) -> None:
     """Compare a version with the champion; promote it if the gate passes (else exit code 1)."""
@@ -44,7 +48,7 @@ def promote(
     name = model or params.tracking.registered_model
     chosen = choose_device(device)
     request = PromotionRequest(name, to, version, force, reason, chosen, dry_run)
-    if not commands.promote(params, PREPARED, request):
+    if not commands.promote(params, PREPARED, request, as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from thaw.cli.project_folder import DEVICE_HELP, PREPARED, require_project
+from thaw.errors import ThawError
 
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
@@ -42,14 +43,21 @@ def search(
     trial: Annotated[
         int | None, typer.Option(help="With --apply: this trial instead of the best.")
     ] = None,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the study as JSON; not with --apply.")
+    ] = False,
 ) -> None:
     """Search for better parameters; continue where the last search ended."""
     require_project()
     from thaw.search import commands
 
     if apply:
+        if as_json:
+            raise ThawError("--json prints a study, --apply writes one: give one of them")
         commands.apply(PREPARED, study, trial)
     elif show:
-        commands.show(PREPARED, study)
+        commands.show(PREPARED, study, as_json=as_json)
     else:
-        commands.run(PREPARED, trials, commands.Workers(workers, device, per_device), study)
+        chosen = commands.Workers(workers, device, per_device)
+        commands.run(PREPARED, trials, chosen, study, as_json=as_json)

@@ -62,6 +62,13 @@ def write_values(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> list[st
     return list(changed)
 
 
+def written(changed: Sequence[str]) -> str:
+    """Return the message about the ``changed`` keys of ``params.yaml``, with the next command."""
+    if not changed:
+        return f"{PARAMS_FILE} has these values already"
+    return f"written into {PARAMS_FILE}: {', '.join(changed)}. `dvc repro` trains with them"
+
+
 def read_text(path: Path) -> str:
     """Return the text of ``path`` with its line endings as they are."""
     with path.open(encoding="utf-8", newline="") as stream:

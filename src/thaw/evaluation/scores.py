@@ -61,11 +61,17 @@ def score(predictions: Predictions, classes: Sequence[str]) -> Scores:
     from sklearn.metrics import confusion_matrix
 
     if not np.isfinite(predictions.probabilities).all():
-        raise ThawError("the model gives probabilities that are not finite: it was not registered")
+        raise ThawError(
+            "the model gives probabilities that are not finite: it was not registered; lower "
+            "unfreeze.lr, or set launch.precision to fp32, then run `dvc repro`"
+        )
     summary = _summary(predictions)
     for name, value in summary.items():
         if not math.isfinite(value):
-            raise ThawError(f"{name} is {value}: the model was not registered")
+            raise ThawError(
+                f"{name} is {value}: the model was not registered; lower unfreeze.lr, then run "
+                "`dvc repro`"
+            )
     labels = np.arange(len(classes))
     return Scores(
         summary=summary,

@@ -12,6 +12,8 @@ from rich.table import Table
 from thaw.errors import ThawError
 from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
+from thaw.system.project_paths import REPORT
+from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +87,21 @@ def show(params: Params, reports: Path) -> None:
         "       dvc exp run -S unfreeze.depth=3   another value; the rest is reused\n"
         "       dvc metrics diff                  compare with the last commit"
     )
+
+
+def as_json(reports: Path) -> dict[str, Any]:
+    """Return the reports of the last ``dvc repro`` by stage, the version, and the report page.
+
+    Raises:
+        ThawError: some stage has not run yet.
+    """
+    found = {stage: _read(reports / stage / REPORT) for stage in STAGES}
+    page = reports / PAGE
+    return {
+        **found,
+        "registered": _read(reports / "evaluate" / "registered.json"),
+        "page": str(page) if page.is_file() else None,
+    }
 
 
 def _calibration(before: dict[str, float], after: dict[str, float]) -> str:

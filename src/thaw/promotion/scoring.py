@@ -97,7 +97,10 @@ def _score(
     classifier, spec = loaded
     if spec.classes != data.manifest.classes:
         different = sorted(set(spec.classes) ^ set(data.manifest.classes))
-        raise ThawError(f"it and the data have different classes: {', '.join(different[:5])}")
+        raise ThawError(
+            f"it and the data have different classes ({', '.join(different[:5])}): "
+            "run `dvc repro` on this data, and promote the version that it registers"
+        )
     source = data.images("test", spec.preprocessing)
     with strict_float32():
         outputs = logits(runtime, classifier, source, f"version {number} on the test split")

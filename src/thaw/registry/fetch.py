@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
     from thaw.model.spec import ModelSpec
 
+_OTHER = ": it is not loaded; `thaw status` lists other versions, `dvc repro` makes a new one"
+
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 # codes of MLflow: no such model or version; no such alias (in a store of SQL)
@@ -93,7 +95,7 @@ def fetch(version: Version, folder: Path) -> Path:
     if tags.get(DIGEST) != spec.digest:
         raise ThawError(
             f"{version.uri} is not what was registered: its digest is {spec.digest[:12]}, the "
-            f"version's tag {DIGEST} says {tags.get(DIGEST, 'nothing')[:12]}"
+            f"version's tag {DIGEST} says {tags.get(DIGEST, 'nothing')[:12]}{_OTHER}"
         )
     return model
 
@@ -103,11 +105,11 @@ def _refuse_changed(version: Version, model: Path, spec: ModelSpec) -> None:
     for name, digest in spec.files.items():
         path = model / name
         if not path.is_file():
-            raise ThawError(f"{version.uri} is not complete: it has no {name}")
+            raise ThawError(f"{version.uri} is not complete: it has no {name}{_OTHER}")
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != digest:
             raise ThawError(
                 f"{version.uri} was changed or damaged: the SHA-256 of its {name} is not the one "
-                f"in {SPEC}"
+                f"in {SPEC}{_OTHER}"
             )

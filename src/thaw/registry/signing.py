@@ -108,7 +108,9 @@ def create_key(path: Path) -> Signer:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
     except FileExistsError:
-        raise ThawError(f"{path} exists already: a key is never overwritten") from None
+        raise ThawError(
+            f"{path} exists already: a key is never overwritten; give another path"
+        ) from None
     except OSError as error:
         raise ThawError(f"{path}: the key cannot be written: {error.strerror}") from None
     return _signer(private)

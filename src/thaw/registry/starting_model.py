@@ -111,7 +111,8 @@ def _registered(
         classifier, spec = directory.load(model)
     if spec.backbone != params.backbone.name:
         raise ThawError(
-            f"params.yaml: backbone.name: {parent} is a {spec.backbone}, not {params.backbone.name}"
+            f"params.yaml: backbone.name: {parent} is a {spec.backbone}, not "
+            f"{params.backbone.name}: set backbone.name to {spec.backbone}"
         )
     given = spec.preprocessing
     # The weights may need another normalisation than the default of the network.

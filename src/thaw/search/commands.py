@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.live import Live
 
 from thaw.config import backbone_weights
-from thaw.config.editing import write_values
-from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.editing import write_values, written
+from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.context import open_context
 from thaw.data.prepared import Prepared
@@ -27,9 +27,9 @@ from thaw.search.outages import repeated_after_outage, wait_until_it_answers
 from thaw.search.study import find_study, open_study, ranked_trials
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
-from thaw.search.study_output import print_study, print_winner
+from thaw.search.study_output import print_json, print_study, print_winner
 from thaw.search.worker_pool import WorkerPool
-from thaw.system.console import say
+from thaw.system.console import print_line, say
 from thaw.system.devices import AUTO, choose_device, gpu_count, visible_name
 from thaw.system.locks import only_process
 from thaw.system.process_group import process_group
@@ -81,7 +81,7 @@ class Workers:
         return max(1, devices // processes) * (self.per_device if devices else 1)
 
 
-def run(prepared: Path, trials: int, workers: Workers, name: str) -> None:
+def run(prepared: Path, trials: int, workers: Workers, name: str, *, as_json: bool = False) -> None:
     """Run trials until the study has ``trials`` of them, confirm the best, and print the study.
 
     Raises:
@@ -105,12 +105,12 @@ def run(prepared: Path, trials: int, workers: Workers, name: str) -> None:
             count = workers.number(len(devices), process_group(launch).processes)
             pool = WorkerPool(count, launch, folder, arguments, devices, wait)
             status = _run_workers(pool, study, definition, connected, log)
-        print_study(study, definition, connected)
+        _output(as_json)(study, definition, connected)
     if status == "KILLED":
         raise KeyboardInterrupt
 
 
-def show(prepared: Path, name: str) -> None:
+def show(prepared: Path, name: str, *, as_json: bool = False) -> None:
     """Print the study ``name`` in its present state, running or not.
 
     Raises:
@@ -119,7 +119,7 @@ def show(prepared: Path, name: str) -> None:
     params = load(Params)
     definition = _definition(params, prepared)
     connected = storage.connect(params.search.storage)
-    print_study(find_study(definition, connected, name), definition, connected)
+    _output(as_json)(find_study(definition, connected, name), definition, connected)
 
 
 def apply(prepared: Path, name: str, number: int | None) -> None:
@@ -137,11 +137,17 @@ def apply(prepared: Path, name: str, number: int | None) -> None:
     if number is None:
         number = _winner(study, definition, connected)
     if number not in complete:
-        raise ThawError(f"the study {study.study_name} has no complete trial {number}")
+        raise ThawError(
+            f"the study {study.study_name} has no complete trial {number}: "
+            "`thaw search --show` lists the trials"
+        )
     values = attempt.values_of(complete[number], definition.dimensions)
     changed = write_values(backbone_weights.complete(params, values))
-    written = ", ".join(changed) if changed else "nothing, it has these values already"
-    _console.print(f"written into {PARAMS_FILE}: {written}", highlight=False, soft_wrap=True)
+    print_line(written(changed))
+
+
+def _output(as_json: bool) -> Callable[[optuna.Study, StudyDefinition, RDBStorage], None]:  # noqa: FBT001
+    return print_json if as_json else print_study
 
 
 def _definition(params: Params, prepared: Path) -> StudyDefinition:
@@ -224,6 +230,9 @@ def _winner(study: optuna.Study, definition: StudyDefinition, connected: RDBStor
         )
     found = confirmation.candidates(study, definition, connected)
     if not found:
-        raise ThawError(f"the study {study.study_name} has no complete trial yet")
+        raise ThawError(
+            f"the study {study.study_name} has no complete trial yet: "
+            "`thaw search --show` prints its state, `thaw search` continues it"
+        )
     print_winner(found, definition)
     return found[0].trial.number

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thaw.advice.measuring import measure_project
 from thaw.advice.recommendation import recommend
+from thaw.advice.stored_measurements import measured_project
 from thaw.config.parameter_values import value_of
 from thaw.search import attempt
 from thaw.search.storage import exclusive_lock
@@ -42,7 +42,7 @@ def enqueue_first_trials(
     advised: dict[str, object] = {}
     if ADVICE in missing:
         say("measuring the data for advice")
-        advised = recommend(measure_project(prepared, device)).values
+        advised = recommend(measured_project(prepared, device)).values
     with exclusive_lock(storage):
         still_missing = _missing(study, trials)  # another machine may have added some
         for name, values in first_trials(definition, advised):

@@ -129,7 +129,7 @@ def _images_of_folder(reader: ImageReader, folder: Path) -> Iterator[tuple[Tenso
     read = map_in_order(partial(_read_pair, folder.resolve(), limited), chosen, pending_per_core=2)
     pairs = [pair for pair in read if pair is not None]
     if not pairs:
-        raise ThawError(f"{folder}: no image could be read")
+        raise ThawError(f"{folder}: no image could be read: give a folder of images with --images")
     yield from pairs
 
 

@@ -66,7 +66,7 @@ def _export_in_process(folder: Path) -> bytes:
     except BrokenProcessPool:
         raise ThawError(
             "the process that exports the model for ONNX Runtime was killed; it may "
-            "need more memory"
+            "need more memory; --runtime torch needs less"
         ) from None
 
 

@@ -194,7 +194,8 @@ def check_logits(before: Tensor, after: Tensor, tolerance: float, what: str) -> 
     if not relative <= tolerance:
         raise ThawError(
             f"the {what} changed a logit by {moved:.3g}, which is {relative:.3g} of the largest "
-            f"logit and more than fold_bn.tolerance = {tolerance:g}: no model was written"
+            f"logit and more than fold_bn.tolerance = {tolerance:g}: no model was written. "
+            "Set fold_bn.tolerance higher to accept it, or report it: in float32 it must not happen"
         )
     return {f"{what}_largest_move": moved, f"{what}_relative_move": relative}
 

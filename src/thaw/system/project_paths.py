@@ -9,6 +9,7 @@ MODELS = Path("models")
 REPORTS = Path("reports")
 SCRATCH = Path(".thaw")
 SPOOL = SCRATCH / "spool"
+PROBE = SCRATCH / "probe.json"  # the measurements of `thaw probe`
 HISTORY = "history.csv"
 REPORT = "report.json"
 METRICS = "metrics.json"  # the scores that `dvc metrics` and `dvc exp show` compare

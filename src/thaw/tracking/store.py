@@ -170,7 +170,9 @@ def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
     if found.lifecycle_stage != "active":
         raise ThawError(
-            f"tracking.experiment: {name!r} was deleted in MLflow; restore it, or choose another"
+            f"tracking.experiment: {name!r} was deleted in MLflow: restore it "
+            f"(`mlflow experiments restore --experiment-id {found.experiment_id}`), or set "
+            "another name"
         )
     # MLflow stores absolute paths of artifacts: a moved project would write to its old folder.
     if folder and found.artifact_location != _artifacts_uri(folder, name):

@@ -121,7 +121,9 @@ def suggest(rates: list[float], losses: list[float]) -> Rates:
     """
     if len(losses) < _FEWEST:
         raise ThawError(
-            f"the loss exploded after {len(losses)} steps: start the range test at a lower rate"
+            f"the loss grew without limit after {len(losses)} steps, at a rate of {rates[-1]:.1e}: "
+            "no rate can be suggested; set launch.precision to fp32, and examine the images "
+            "(`thaw check`, reports/prepare/report.json)"
         )
     lowest = int(np.argmin(losses))
     slopes = np.gradient(losses, np.log(rates))

@@ -70,7 +70,7 @@ def test_results_without_a_common_image_or_class_are_refused() -> None:
     with pytest.raises(ThawError, match="no test image in common"):
         compare(result("a", 1, images=10), result("b", 1, images=10, first=20))
     other = StoredResult.parse("c", "path,label,p_cat,p_fox\n1.png,cat,0.5,0.5\n", "", {})
-    with pytest.raises(ThawError, match="different classes: dog, fox"):
+    with pytest.raises(ThawError, match=r"different classes \(dog, fox\): compare"):
         compare(result("a", 1), other)
 
 

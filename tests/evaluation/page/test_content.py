@@ -16,6 +16,7 @@ def test_the_content_is_plain_data(project: Subject) -> None:
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert (content["name"], content["version"]) == ("flowers", 1)
     assert content["test_images"] == 15
+    assert content["depth"] is None  # nothing was probed
 
 
 def test_the_release_says_what_the_next_step_is() -> None:

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from thaw.advice.tournament.backbone_ranking import rank, read_backbones
-from thaw.config.editing import write_values
+from thaw.config.editing import write_values, written
 from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.params import Params
-from thaw.system.console import warn
+from thaw.system.console import print_line, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +47,7 @@ def show_backbones(
         )
         return
     changed = write_values(best.backbone.values)
-    keys = ", ".join(changed) if changed else "nothing, it has these values already"
-    _console.print(f"written into {PARAMS_FILE}: {keys}", highlight=False, soft_wrap=True)
+    print_line(written(changed))
 
 
 def ranking_table(ranked: Sequence[Ranked]) -> Table:

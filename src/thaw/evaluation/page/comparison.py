@@ -71,11 +71,15 @@ def compare(first: StoredResult, second: StoredResult, seed: int = 0) -> dict[st
     if first.classes != second.classes:
         other = sorted(set(first.classes) ^ set(second.classes))
         raise ThawError(
-            f"{first.name} and {second.name} have different classes: {', '.join(other[:5])}"
+            f"{first.name} and {second.name} have different classes ({', '.join(other[:5])}): "
+            "compare results on the same data"
         )
     places = _common(first, second)
     if not len(places):
-        raise ThawError(f"{first.name} and {second.name} have no test image in common")
+        raise ThawError(
+            f"{first.name} and {second.name} have no test image in common: "
+            "compare results on the same data"
+        )
     index = {label: number for number, label in enumerate(first.classes)}
     targets = np.array([index[first.labels[place]] for place in places[:, 0]])
     before, after = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.evaluation.page import (
     data_section,
+    depth_section,
     network_section,
     origin_section,
     scores_section,
@@ -31,6 +32,7 @@ def measure(subject: Subject) -> dict[str, Any]:
         "mistakes": scores_section.mistakes_section(subject, with_maps=is_full),
         "calibration": scores_section.calibration_section(subject),
         "training": training_section.training_section(subject),
+        "depth": depth_section.depth_section(subject),
         "choices": training_section.choices_section(subject),
         "data": data_section.data_section(subject),
         "network": network_section.network_section(subject),

@@ -162,6 +162,22 @@
         ],
       });
     },
+    depth(width) {
+      const rows = content.depth;
+      const of = (d) => colour(d.kind === "block alone" ? "c1" : "c2");
+      return Plot.plot({
+        ...base(width), height: 250, marginLeft: 52,
+        x: { label: "block, from the input to the head", ticks: d3.ticks(1, d3.max(rows, (d) => d.block), 12).filter(Number.isInteger), tickFormat: "d" },
+        y: { grid: true, label: "accuracy", tickFormat: (d) => percent(d, 0), nice: true },
+        marks: [
+          Plot.ruleX(rows, { x: "block", y1: (d) => Math.max(0, d.accuracy - d.error), y2: (d) => Math.min(1, d.accuracy + d.error), stroke: of, strokeOpacity: 0.45, strokeWidth: 3 }),
+          Plot.line(rows, { x: "block", y: "accuracy", z: "kind", stroke: of, strokeWidth: 2 }),
+          Plot.dot(rows, { x: "block", y: "accuracy", fill: of, r: 3.5 }),
+          Plot.tip(rows, Plot.pointer({ x: "block", y: "accuracy", ...tip,
+            title: (d) => `${d.kind === "block alone" ? `block ${d.block} alone` : `blocks ${d.block} to the last`}\naccuracy ${percent(d.accuracy)} ± ${percent(d.error)}` })),
+        ],
+      });
+    },
     shift(width) {
       const rows = content.network.shift;
       return Plot.plot({

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.advice.project import BLOCKS, CLASSES, PREPARED
+from thaw.advice import stored_measurements
+from thaw.advice.stored_measurements import measured_project
+from thaw.config.editing import write_values
+from thaw.system.project_paths import PROBE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.advice.measurements import Measurements
+
+
+@pytest.fixture
+def measurements(project: Path) -> Measurements:
+    """Return what the first command measures in the project."""
+    PROBE.unlink(missing_ok=True)
+    return measured_project(PREPARED)
+
+
+def _forbid(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(*_: object) -> None:
+        pytest.fail("measured again")
+
+    monkeypatch.setattr(stored_measurements, "measure", measure)
+
+
+def test_a_project_is_measured_with_the_backbone_of_its_parameters(
+    measurements: Measurements,
+) -> None:
+    assert (measurements.classes, measurements.blocks) == (CLASSES, BLOCKS)
+
+
+def test_the_same_is_not_measured_again_and_the_message_says_so(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _forbid(monkeypatch)
+    assert measured_project(PREPARED) == measurements
+    assert "are read from .thaw/probe.json" in capsys.readouterr().err
+
+
+def test_other_parameters_are_measured_anew(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_values({"seed": 5})
+    _forbid(monkeypatch)
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        measured_project(PREPARED)
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "null", '{"key": 1}', "{"])
+def test_a_damaged_file_is_replaced(measurements: Measurements, damage: str) -> None:
+    PROBE.write_text(damage)
+    assert measured_project(PREPARED) == measurements
+    assert json.loads(PROBE.read_text())["measurements"]["blocks"] == measurements.blocks
+
+
+def test_a_file_without_a_value_is_replaced(measurements: Measurements) -> None:
+    content = json.loads(PROBE.read_text())
+    del content["measurements"]["split_test"]
+    PROBE.write_text(json.dumps(content))
+    assert measured_project(PREPARED) == measurements
