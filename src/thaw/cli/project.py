@@ -33,9 +33,9 @@ def init(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="A folder with one folder per class (or train/, val/, test/ with those in each), "
-            "a CSV file with the columns path,label[,split], or a public data set: "
-            "torchvision:NAME, hf:NAME."
+            help="A folder with one folder per class (or train/, val/, test/ with those in each) "
+            "or with tar shards, a CSV file with the columns path,label[,split], or a public data "
+            "set: torchvision:NAME, hf:NAME."
         ),
     ] = None,
     existing: Annotated[

@@ -21,17 +21,13 @@ from thaw.ingest.checks import class_problems
 from thaw.ingest.label_checks import similarity_problems
 from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
+from thaw.projects.shard_survey import list_local_shards
 
 if TYPE_CHECKING:
     from thaw.ingest.listing import Listing
 
 _FEWEST_CLASSES = 2
 _MOST_HEADERS = 400  # images whose size is read
-
-_SHARDS = (
-    "create the project without --images and set data.source: webdataset and data.path "
-    "(docs/large_data.md)"
-)
 
 
 @dataclass(frozen=True)
@@ -72,10 +68,12 @@ class Survey:
 def survey(path: Path) -> Survey:
     """Look at the images that ``path`` names: a folder, or a CSV file with paths and labels.
 
-    The paths in a CSV file start at its folder.
+    The folder has images or, if it has none, tar shards. The paths in a CSV file start at its
+    folder.
 
     Raises:
-        ThawError: there is no such folder or file, or the CSV file is not valid.
+        ThawError: there is no such folder or file, the CSV file is not valid, or no field of the
+            shards has labels.
     """
     if not path.exists():
         raise ThawError(f"--images: there is no {path}: give a folder of images, or a CSV file")
@@ -85,8 +83,9 @@ def survey(path: Path) -> Survey:
     root = path.parent if is_csv else path
     data = Data(source="csv" if is_csv else "folder", path=str(path), root=str(root))
     found = list_images(data, Path())
-    if not found.samples and not is_csv and any(path.glob("*.tar")):
-        raise ThawError(f"--images: {path} contains tar files: {_SHARDS}")
+    has_shards_only = all(sample.path.endswith(".tar") for sample in found.samples)
+    if not is_csv and has_shards_only and any(path.rglob("*.tar")):
+        data, found = list_local_shards(path)
     counts = Counter(sample.label for sample in found.samples)
     return Survey(
         data,
@@ -114,7 +113,7 @@ def _refuse_other_file(path: Path) -> None:
     elif zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
         kind = "is an archive: unpack it"
         if tarfile.is_tarfile(path):
-            kind += f", or, if it is a shard of the webdataset format, {_SHARDS}"
+            kind += ", or, if it is a shard of the webdataset format, give its folder"
     else:
         return
     raise ThawError(

@@ -14,6 +14,7 @@ from thaw.config.parameter_values import CHOSEN_KEYS, with_values
 from thaw.config.params import Params
 from thaw.config.schema import SCHEMA_FILE
 from thaw.config.section import AUTO
+from thaw.config.values import differing
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Data
@@ -51,13 +52,17 @@ def initial_params(name: str, data: Data) -> Params:
 def params_text(params: Params) -> str:
     """Return ``params`` as the text of ``params.yaml``: the keys that people vary.
 
+    Other keys of the section ``data`` are written where they differ from their default.
+
     Every section is there, empty where all of it has its default: DVC needs those in dvc.yaml. The
     text has the form in which `dvc exp run -S` writes it, so that this changes single lines.
     """
     values = params.model_dump()
+    found = [key for key in differing(params) if key.startswith("data.") and key not in _SHOWN]
     content: dict[str, Any] = {}
     for section in Params.model_fields:
-        keys = [key.partition(".")[2] for key in _SHOWN if key.partition(".")[0] == section]
+        shown = [*_SHOWN, *found]
+        keys = [key.partition(".")[2] for key in shown if key.partition(".")[0] == section]
         if section in _SHOWN:
             content[section] = values[section]
         else:
