@@ -34,6 +34,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow  # MLflow's server takes seconds to start
 SCORES = {"accuracy": 0.8125, "log_loss": 0.4375}
 TEXT = "document.body.innerText"
+_DIALOG = "document.querySelector('[role=dialog]')"
+_EDIT = "[data-component-id*=modelversiontablealiasescell]"
+
+
+def _row_of(version: int) -> str:
+    """Return the row of a version in the table of the registered model, as JavaScript."""
+    rows = "[...document.querySelectorAll('[role=row]')]"
+    return f"{rows}.find(row => /Version {version}\\b/.test(row.innerText))"
+
+
+def _button(label: str) -> str:
+    """Return the button with this label, as JavaScript."""
+    buttons = "[...document.querySelectorAll('button')]"
+    return f"{buttons}.find(button => button.innerText.trim() === '{label}')"
 
 
 @dataclass(frozen=True)
@@ -116,14 +130,19 @@ def test_the_registered_model_shows_its_aliases_and_a_moved_one_is_noticed(
     page.open(f"{pages.server}/#/models/classifier", 1500, 800)
     page.wait(f"/@.champion/.test({TEXT}) && /@.challenger/.test({TEXT})", 60)
     shoot("model")
-    # The request that the page sends when a person moves the alias.
-    body = '{name: "classifier", alias: "champion", version: "2"}'
-    page.evaluate(
-        "fetch('ajax-api/2.0/mlflow/registered-models/alias', {method: 'POST', headers: "
-        f"{{'Content-Type': 'application/json'}}, body: JSON.stringify({body})}})"
-        ".then(answer => { window.moved = answer.status })"
-    )
-    assert page.wait("window.moved") == 200
+    # A click on the pencil beside the aliases of version 2, the name, Enter, "Save aliases".
+    page.click(f"{_row_of(2)}?.querySelector('{_EDIT}')")
+    page.click("document.querySelector('[role=dialog] input')")
+    page.wait("document.activeElement?.matches('[role=dialog] input')")
+    page.type("champion")
+    shoot("aliases")
+    page.wait(f"/@.champion/.test({_DIALOG}.innerText)")
+    page.click(_button("Save aliases"))
+    page.wait(f"!{_DIALOG}")
+    # The dialog closes when the server has answered; the table may keep the old aliases.
+    page.call("Page.reload")
+    page.wait(f"/@.champion/.test({_row_of(2)}?.innerText)")
+    shoot("moved")
     with chdir(pages.project), unchanged_store():
         output = run_verb("status")
     assert "moved by hand: no gate let it through" in " ".join(output.split())

@@ -103,6 +103,32 @@ class Page:
         for kind in ("dragEnter", "dragOver", "drop"):
             self.call("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
 
+    def click(self, element: str) -> None:
+        """Click with the mouse on the middle of what the JavaScript expression ``element`` is."""
+        middle = (
+            "(e => { if (!e) return; e.scrollIntoView({block: 'center'}); "
+            "const r = e.getBoundingClientRect(); return r.width && "
+            f"[r.x + r.width / 2, r.y + r.height / 2] }})({element})"
+        )
+        place, before = self.wait(middle), None
+        while place != before:  # it moves while a dialog opens
+            time.sleep(0.3)
+            place, before = self.wait(middle), place
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.call(
+                "Input.dispatchMouseEvent",
+                type=kind, x=place[0], y=place[1], button="left", clickCount=1,
+            )  # fmt: skip
+
+    def type(self, text: str) -> None:
+        """Type ``text`` and the Enter key into what has the focus."""
+        self.call("Input.insertText", text=text)
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r",
+            )  # fmt: skip
+
     def screenshot(self, path: Path) -> None:
         """Save the whole page as PNG."""
         found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
