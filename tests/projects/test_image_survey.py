@@ -94,3 +94,31 @@ def test_an_image_that_cannot_be_read_is_left_out_of_the_sizes(tmp_path: Path) -
 def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ThawError, match=r"--images: there is no .*: give a folder of images"):
         survey(tmp_path / "photos")
+
+
+def test_classes_with_too_few_images_for_three_splits_are_problems_unless_splits_are_given(
+    tmp_path: Path,
+) -> None:
+    few = tiny.images(tmp_path / "few", classes=("blue", "green"), each=2)
+    tiny.images(few, classes=("red",), each=3)
+    problems = survey(few).problems
+    assert [line.partition(" (")[0] for line in problems] == [
+        "class 'blue' has 2 distinct images",
+        "class 'green' has 2 distinct images",
+    ]
+    for split in ("train", "val", "test"):
+        tiny.images(tmp_path / "split" / split, each=1)
+    assert not survey(tmp_path / "split").problems
+
+
+@pytest.mark.parametrize(
+    ("table", "remedy"),
+    [("labels.csv", "give it: --images "), ("notes.txt", "put the images of each class into")],
+)
+def test_images_without_class_folders_are_refused_with_what_to_give(
+    tmp_path: Path, table: str, remedy: str
+) -> None:
+    images = tiny.images(tmp_path / "photos", classes=("pictures",), each=3)
+    (images / table).write_text("path,label\n")
+    with pytest.raises(ThawError, match=remedy):
+        survey(images).refuse_useless()

@@ -21,6 +21,7 @@ from thaw.ingest.checks import class_problems
 from thaw.ingest.label_checks import similarity_problems
 from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
+from thaw.ingest.splits import split_problems
 from thaw.projects.shard_survey import list_local_shards
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Survey:
             ProblemsError: lists what is wrong with the images.
         """
         if sum(count > 0 for count in self.counts.values()) < _FEWEST_CLASSES:
-            raise ProblemsError("--images: no classifier can be trained", self.problems)
+            remedy = _remedy(Path(self.data.path))
+            raise ProblemsError("--images: no classifier can be trained", self.problems, remedy)
 
 
 def survey(path: Path) -> Survey:
@@ -97,8 +99,31 @@ def survey(path: Path) -> Survey:
             *(bad.line(found.root) for bad in found.bad_files),
             *class_problems(found),
             *similarity_problems(found),
+            *_too_few(found),
         ],
         source_notes(found, Prepare()),
+    )
+
+
+def _too_few(found: Listing) -> list[str]:
+    """Return a line for each class with too few images for three splits; none if splits are given.
+
+    Copies are not recognised: `prepare` may find fewer distinct images.
+    """
+    if any(sample.split for sample in found.samples):
+        return []
+    samples = list(found.samples)
+    return split_problems([each.label for each in samples], [each.path for each in samples])
+
+
+def _remedy(path: Path) -> str:
+    """Return how images are arranged, and which CSV files in the folder ``path`` may be meant."""
+    tables = sorted(path.glob("*.csv")) if path.is_dir() else []
+    if tables:
+        return f"if {tables[0]} has the columns path,label[,split], give it: --images {tables[0]}"
+    return (
+        "put the images of each class into a folder of its own, or give a CSV file with the "
+        "columns path,label[,split]"
     )
 
 
