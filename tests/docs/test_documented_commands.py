@@ -37,6 +37,7 @@ CHEAP: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.commands
+@pytest.mark.timeout(1800)
 def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
     images = photographs(tmp_path / "images")
     shell = Shell(tmp_path, {"FOLDER": str(images)})
@@ -46,6 +47,7 @@ def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.commands
+@pytest.mark.timeout(1800)
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     images = photographs(tmp_path / "images")
     replaced = {
