@@ -9,7 +9,12 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from thaw.data import resizing
-from thaw.data.resizing import Interpolation, resize_images, resize_in_float32
+from thaw.data.resizing import (
+    Interpolation,
+    resize_by_matrices,
+    resize_images,
+    resize_in_float32,
+)
 
 MODES: tuple[Interpolation, ...] = ("bilinear", "bicubic")
 
@@ -92,6 +97,49 @@ def test_resizing_in_float32_has_the_pixels_of_pillow_and_of_integers(
         assert float((moved > 0).double().mean()) < share
 
 
+@pytest.mark.parametrize(("size", "wanted"), [*PHOTO_SIZES, ((20, 1500), (16, 1200))])
+@pytest.mark.parametrize("interpolation", MODES)
+def test_matrices_resize_as_torch_does_in_float32(
+    size: tuple[int, int], wanted: tuple[int, int], interpolation: Interpolation
+) -> None:
+    given = pictures(*size)
+    expected = resize_in_float32(given, *wanted, interpolation).int()
+    share = 0.03 if interpolation == "bilinear" else 0.005  # halves are common in bilinear ones
+    moved = (resize_by_matrices(given, *wanted, interpolation).int() - expected).abs()
+    assert int(moved.max()) <= 2  # a rounding in each of two steps
+    assert float((moved > 0).double().mean()) < share
+
+
+def test_many_images_are_resized_by_matrices_to_the_same_pixels() -> None:
+    given = pictures(96, 128).repeat(6, 1, 1, 1)
+    expected = resize_by_matrices(given, 64, 85, "bicubic")
+    assert torch.equal(resize_in_float32(given, 64, 85, "bicubic"), expected)
+    assert torch.equal(expected[:3], resize_by_matrices(given[:3], 64, 85, "bicubic"))
+
+
+def test_the_first_matrix_is_exact_in_ten_bits_and_both_are_the_whole() -> None:
+    first, rest = resizing._matrix(320, 224, "bicubic", torch.device("cpu"))
+    assert not (first.view(torch.int32) & 0x1FFF).any()
+    rows = torch.eye(320)[None, None]
+    whole = resizing._interpolate(rows, 320, 224, "bicubic")[0, 0]
+    assert torch.equal(first + rest, whole)
+    assert float(rest.abs().max()) < 2e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("interpolation", MODES)
+def test_matrices_on_a_gpu_are_as_exact_in_tf32(
+    interpolation: Interpolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    given = pictures(256, 320)
+    expected = resize_by_matrices(given, 236, 295, interpolation).int()
+    found = resize_by_matrices(given.cuda(), 236, 295, interpolation).cpu().int()
+    moved = (found - expected).abs()
+    assert int(moved.max()) <= 2
+    assert float((moved > 0).double().mean()) < 0.01
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize(("size", "wanted"), PHOTO_SIZES)
 @pytest.mark.parametrize("interpolation", MODES)
@@ -101,5 +149,6 @@ def test_a_gpu_resizes_as_a_cpu(
     given = pictures(*size)
     expected = resize_in_float32(given, *wanted, interpolation).int()
     moved = (resize_in_float32(given.cuda(), *wanted, interpolation).cpu().int() - expected).abs()
-    assert int(moved.max()) <= 1
-    assert float((moved > 0).double().mean()) < 0.01
+    assert int(moved.max()) <= 2  # a rounding in each of two steps
+    # Halves are common in bilinear ones: on an H200, 2.3 % were rounded the other way.
+    assert float((moved > 0).double().mean()) < (0.03 if interpolation == "bilinear" else 0.01)

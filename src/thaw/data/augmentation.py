@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from thaw.data.device_stream import sent
 from thaw.data.random_draws import Stream, named_uniform, seeds_from
+from thaw.data.resampling import resample
 from thaw.system.deferred_compiler import compiler_deferred
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ _DRAWS = (
     "tint_offset_blue",
 )
 _CHANNELS = ("red", "green", "blue")
-_MAX_LOG_RATIO = math.log(4 / 3)  # of a crop's aspect ratio, as in Szegedy et al. 2015
 # Weights of red, green and blue in luminance, and a rotation of the colours about it by 90 degrees.
 # Source: W3C Filter Effects Module Level 1, feColorMatrix, saturate and hueRotate.
 _LUMINANCE = ((0.213, 0.715, 0.072),) * 3
@@ -75,11 +74,12 @@ def augment(
     draws = named_uniform(seed, epoch, ids, Stream.AUGMENTATION, _DRAWS)
     table = torch.from_numpy(np.stack(list(draws.values())).astype(np.float32))
     columns = dict(zip(draws, sent(table, images.device), strict=True))
-    if config.crop or config.rotate or config.zoom or config.shift:
-        images = _resample(images, columns, config, in_batches=in_batches)
-    if config.flip:
-        mirrored = _per_image(columns["flip"] < config.flip)
-        images = torch.where(mirrored, images.flip(-1), images)
+    mirrored = columns["flip"] < config.flip
+    moves = bool(config.crop or config.rotate or config.zoom or config.shift)
+    if moves:
+        images = resample(images, columns, config, mirrored if in_batches else None)
+    if config.flip and not (moves and in_batches):
+        images = torch.where(_per_image(mirrored), images.flip(-1), images)
     if config.randaugment:
         images = _randaugment(images, draws["randaugment"], config)
     if config.brightness or config.contrast:
@@ -96,56 +96,6 @@ def augment(
 def needs_cpu(config: Augment) -> bool:
     """Return whether a change draws from a generator that only a CPU has, image by image."""
     return bool(config.randaugment or config.noise)
-
-
-def _resample(
-    images: Tensor, draws: dict[str, Tensor], config: Augment, *, in_batches: bool
-) -> Tensor:
-    """Crop, rotate, scale and shift in one step, so that an image is interpolated once."""
-    angle = (2 * draws["rotate"] - 1) * math.radians(config.rotate)
-    scale = torch.exp((2 * draws["zoom"] - 1) * math.log1p(config.zoom))
-    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-    # Rows of the map from output positions to input positions, both in -1..1.
-    across = torch.stack([cosine, -sine, (2 * draws["shift_x"] - 1) * 2 * config.shift], dim=1)
-    down = torch.stack([sine, cosine, (2 * draws["shift_y"] - 1) * 2 * config.shift], dim=1)
-    theta = torch.stack([across, down], dim=1)
-    if config.crop:
-        sides, centre = _crop_window(draws, config.crop)
-        theta = theta * sides.unsqueeze(2)  # positions within the window ...
-        theta[:, :, 2] += centre  # ... whose centre is here
-    if in_batches:
-        grid = _affine_grid(theta, *images.shape[-2:])
-    else:
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-
-
-def _affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
-    """Return what ``F.affine_grid`` returns for ``theta`` (N, 2, 3): (N, H, W, 2).
-
-    It has no matrix product, which a GPU may compute in TF32: positions would be wrong by a tenth
-    of a pixel.
-    """
-    down, across = (
-        (2 * torch.arange(count, device=theta.device, dtype=theta.dtype) + 1) / count - 1
-        for count in (height, width)
-    )
-    rows = theta[:, None, None, :, 0] * across.view(1, 1, -1, 1)
-    return rows + theta[:, None, None, :, 1] * down.view(1, -1, 1, 1) + theta[:, None, None, :, 2]
-
-
-def _crop_window(draws: dict[str, Tensor], crop: float) -> tuple[Tensor, Tensor]:
-    """Return the sides (fractions of the image's) and the centre (-1..1) of crops: (N, 2) each.
-
-    The area is uniform in [1 - crop, 1]. The aspect ratio is log-uniform in [3/4, 4/3], narrowed
-    so that the window fits into the image (Szegedy et al. 2015 draw again until it does).
-    """
-    area = 1 - crop * draws["crop_area"]
-    log_ratio = (2 * draws["crop_ratio"] - 1) * (-area.log()).clamp(max=_MAX_LOG_RATIO)
-    root, half = area.sqrt(), (log_ratio / 2).exp()
-    sides = torch.stack([root * half, root / half], dim=1).clamp(max=1)
-    positions = torch.stack([draws["crop_x"], draws["crop_y"]], dim=1)
-    return sides, (2 * positions - 1) * (1 - sides)
 
 
 def _randaugment(images: Tensor, draws: NDArray[np.float64], config: Augment) -> Tensor:

@@ -165,7 +165,9 @@ class MappedFiles:
             OSError, ValueError: the file is missing or empty.
         """
         number = self._number(offset)
-        path, start = self.file(offset)
         if number not in self._maps:
-            self._maps[number] = np.memmap(path, dtype=np.uint8, mode="r")
-        return self._maps[number][offset - start : offset - start + length]
+            path, _ = self.file(offset)
+            # A plain view: np.memmap takes several times as long for a part of it.
+            self._maps[number] = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+        start = offset if self._starts is None else offset - int(self._starts[number])
+        return self._maps[number][start : start + length]

@@ -180,11 +180,12 @@ class ImageSource:
     def _finish(
         self, inputs: Tensor, indices: NDArray[np.int64], epoch: int | None, *, in_batches: bool
     ) -> Tensor:
-        images = inputs.float().div_(255)
+        # In one pass of a GPU's memory instead of two.
+        images = inputs * (1 / 255) if in_batches else inputs.float().div_(255)
         if epoch is not None and self._augmentation is not None:
             ids, seed = self.ids[indices], self._seed
             images = augment(images, ids, epoch, seed, self._augmentation, in_batches=in_batches)
-        images = self.preprocessing.normalize(images)
+        images = self.preprocessing.normalize(images, in_batches=in_batches)
         return images.contiguous(memory_format=torch.channels_last)
 
 

@@ -119,14 +119,23 @@ def _fill(
     ids: NDArray[np.int64],
     threads: Executor | None,
 ) -> None:
-    """Read the images of ``groups`` into ``buffer``, one after the other."""
-    places = [int(place) for group in groups for place in group.places]
+    """Read the images of ``groups`` into ``buffer``, one after the other.
+
+    Each task of ``threads`` reads several images: tasks of one image, and more threads than copy at
+    full speed, would keep the interpreter from the thread that starts the work of the device.
+    """
+    places = np.concatenate([group.places for group in groups]) if groups else np.empty(0, int)
     lengths = [group.height * group.width * 3 for group in groups for _ in group.places]
-    ends = np.cumsum(lengths, dtype=np.int64)
+    starts = np.cumsum([0, *lengths], dtype=np.int64)
+    tasks = min(len(places), store.reading_tasks) if threads else 1
 
-    def read(number: int) -> None:
-        end = int(ends[number])
-        store.read_into(int(ids[places[number]]), buffer[end - lengths[number] : end])
+    def read(numbers: NDArray[np.int64]) -> None:
+        if len(numbers):
+            first, last = int(numbers[0]), int(numbers[-1]) + 1
+            part = buffer[starts[first] : starts[last]]
+            store.read_into(ids[places[first:last]], part, lengths[first:last])
 
-    for _ in (threads.map if threads else map)(read, range(len(places))):
+    for _ in (threads.map if threads else map)(
+        read, np.array_split(np.arange(len(places)), max(1, tasks))
+    ):
         pass

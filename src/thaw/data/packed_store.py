@@ -25,6 +25,7 @@ from thaw.data.integrity import DamagedError, damage, read_settings
 from thaw.system.checksums import checksum
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,6 +35,9 @@ INDEX = "index.npy"
 SETTINGS = "pack.json"
 COLUMNS = 5
 _LONGEST_THUMBNAIL = 1024  # pixels on a side
+# In which threads read a batch. Four copy 14,000 images of 320 x 256 pixels a second; more wait for
+# each other.
+_RAW_TASKS, _JPEG_TASKS = 4, 64
 
 
 class PackedStore:
@@ -118,27 +122,38 @@ class PackedStore:
             raise DamagedError(damage(self._folder / INDEX, f"the size of image {image_id}"))
         return pixels
 
-    def read_into(self, image_id: int, buffer: NDArray[np.uint8]) -> None:
-        """Write the image into ``buffer`` (H x W x 3,); the GIL is released where it takes long.
+    @property
+    def reading_tasks(self) -> int:
+        """The number of tasks in which threads read a batch; decoding JPEGs needs all of them."""
+        return _RAW_TASKS if self._is_raw else _JPEG_TASKS
+
+    def read_into(
+        self, ids: NDArray[np.int64], buffer: NDArray[np.uint8], lengths: Sequence[int]
+    ) -> None:
+        """Write the images ``ids`` (N,) into ``buffer``, one after the other.
+
+        ``lengths`` (N,) are their bytes, H x W x 3 each. The GIL is released where it takes long.
 
         Raises:
-            DamagedError: the file is damaged at this image.
+            DamagedError: the file is damaged at one of the images.
         """
-        if not self._is_raw:
-            buffer[:] = self.read(image_id).reshape(-1)
-            return
-        buffer[:] = self._content(image_id)
+        end = 0
+        for image_id, length in zip(ids.tolist(), lengths, strict=True):
+            start, end = end, end + length
+            content = self._content(image_id) if self._is_raw else self.read(image_id).reshape(-1)
+            buffer[start:end] = content
 
     def _content(self, image_id: int) -> NDArray[np.uint8]:
         """Return the packed bytes of an image, after a comparison with its checksum."""
-        offset, length, height, width, *known = (int(value) for value in self._index[image_id])
-        path, start = self._files.file(offset)
+        offset, length, height, width, *known = self._index[image_id].tolist()
         try:
             content = self._files.content(offset, length)
         except (OSError, ValueError):
+            path, _ = self._files.file(offset)
             raise DamagedError(damage(path, "it is missing or empty")) from None
         is_short = len(content) != length or (self._is_raw and length != height * width * 3)
         if is_short or (known and checksum(content.data) != known[0]):
+            path, start = self._files.file(offset)
             first = offset - start
             reason = f"image {image_id}, bytes {first} to {first + length - 1}"
             raise DamagedError(damage(path, reason))

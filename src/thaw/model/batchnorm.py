@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from thaw.model import affine_on_gpu
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -37,10 +39,15 @@ class ChannelAffine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mapped tensor (N, C, ...)."""
+        if affine_on_gpu.is_faster(x):
+            return self._activated(affine_on_gpu.apply(x, self.weight, self.bias))
         shape = (1, -1) + (1,) * (x.ndim - 2)
         mapped = torch.addcmul(
             self.bias.view(shape).to(x.dtype), x, self.weight.view(shape).to(x.dtype)
         )
+        return self._activated(mapped)
+
+    def _activated(self, mapped: Tensor) -> Tensor:
         activated: Tensor = self.activation(mapped)
         return activated
 

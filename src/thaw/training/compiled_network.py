@@ -21,5 +21,8 @@ def compiled(network: nn.Module) -> Any:
     # Compiled code has its own setting, which :func:`runtime.start` leaves to this place.
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
 
-    options: Any = {"deterministic": True} if hasattr(config, "deterministic") else None
+    # Dropout draws what it draws without the compiler.
+    options: dict[str, Any] = {"fallback_random": True}
+    if hasattr(config, "deterministic"):
+        options["deterministic"] = True
     return torch.compile(network, dynamic=False, options=options)
