@@ -16,7 +16,7 @@ from tests.golden import cases, stages
 from tests.test_device_path import killed_at
 from tests.training import phase
 from tests.training.test_learner import batch
-from thaw.training import loop
+from thaw.training import graph_trial, loop, step_choices
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.learner import Learner
 from thaw.training.observer import Observer
@@ -137,6 +137,29 @@ def test_a_compiled_training_on_a_gpu_repeats_its_bits_near_the_eager_one(tmp_pa
     assert not phase.differing(first, second)
     for name, value in eager.items():
         torch.testing.assert_close(first[name], value, rtol=0.01, atol=0.01, msg=name)
+
+
+@pytest.mark.parametrize("compiler", ["off", "on"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_training_by_graphs_has_the_bits_of_one_without_them(
+    tmp_path: Path, precision: str, compiler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_choices, "_WORTH_GRAPHS", 1)
+    train = phase.images(tmp_path / "train", augmented=True)
+    sources = train, phase.images(tmp_path / "val", phase.VAL)
+    reasons: list[str] = []
+    use = graph_trial.use_graphs
+
+    def noted(*given: Any) -> str:
+        reasons.append(use(*given))
+        return reasons[-1]
+
+    monkeypatch.setattr(graph_trial, "use_graphs", noted)
+    plain = trained(tmp_path / "plain", sources, precision, compile=compiler)
+    assert not reasons
+    graphed = trained(tmp_path / "graphs", sources, precision, graphs=True, compile=compiler)
+    assert reasons == [""]
+    assert not phase.differing(plain, graphed)
 
 
 def test_the_error_of_a_full_gpu_is_known() -> None:

@@ -105,6 +105,7 @@ class Context:
             keeps_last=phase.keeps_last,
             keeps_start=phase.keeps_start,
             calibrated=phase.calibrated,
+            graphs=self.params.resources.cuda_graphs == "auto",
         )
 
     def train(self, classifier: Classifier, phase: Phase, observer: Observer) -> Progress:

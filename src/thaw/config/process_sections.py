@@ -69,7 +69,7 @@ class Launch(Section):
 
 
 class Resources(Section):
-    """Memory, disk and loader processes; no value here changes a result."""
+    """Memory, disk, loader processes and CUDA graphs; no value here changes a result."""
 
     workers: Annotated[int, Field(ge=0, le=256)] = parameter(
         0, "Loader processes per training process; 0 loads in the training process."
@@ -84,4 +84,9 @@ class Resources(Section):
         "Disk space for cached activations (.thaw/activations); the least recently used are "
         "deleted first.",
         unit="GB",
+    )
+    cuda_graphs: Literal["auto", "off"] = parameter(
+        "auto",
+        "Run the steps of a training in one process on a GPU as CUDA graphs, if a trial gives the "
+        "same bits.",
     )

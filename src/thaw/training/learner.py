@@ -14,8 +14,10 @@ from thaw.model.frozen_part import ROUNDING_MULTIPLE, FrozenPart
 from thaw.training import optimizers, regularization
 from thaw.training.batch_pieces import kept_momentum, pieces, size_of_pieces
 from thaw.training.compiled_network import compiled
+from thaw.training.determinism import only_deterministic
 from thaw.training.optimizer_step import OptimizerStep
 from thaw.training.parameter_groups import parameter_groups
+from thaw.training.step_graph import captured
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -70,6 +72,7 @@ class Learner:
         self._start = [(p, p.detach().clone()) for p in blocks] if settings.l2_sp else []
         self._groups, self._setup = groups, setup
         self._compiled: Any = None
+        self._full: Any = None  # what computes full pieces, if not the network itself
         self._frozen = self._first_trained()
         self._split()
 
@@ -107,7 +110,7 @@ class Learner:
 
     def release(self) -> None:
         """Drop the wrapped network and all gradients; :meth:`rewrap` makes it again."""
-        self._compiled = None
+        self._compiled = self._full = None
         if not self._runtime.shards:  # which has no hooks that depend on the plan
             self.__dict__.pop("network", None)  # the old one's hooks on the weights end with it
         for group in self._groups:
@@ -131,7 +134,21 @@ class Learner:
 
     def compile(self) -> None:
         """Compile the network for pieces of full size; others are computed as they are."""
-        self._compiled = compiled(self.network)
+        self._compiled = self._full = compiled(self.network)
+
+    def capture(self, inputs: Tensor) -> None:
+        """Compute full batches, such as ``inputs``, by CUDA graphs; see :func:`captured`."""
+        self.network.train()
+        if self._below:
+            with torch.no_grad(), self._runtime.autocast():
+                inputs = self._below(inputs)
+        network = self.network if self._compiled is None else self._compiled
+        with only_deterministic() if self.step.is_strict else contextlib.nullcontext():
+            self._full = captured(network, inputs, self._runtime.precision)
+
+    def drop_graphs(self) -> None:
+        """Compute full batches without graphs again."""
+        self._full = self._compiled
 
     def _split(self) -> None:
         """Separate the frozen blocks above the cut from the network that trains.
@@ -208,9 +225,10 @@ class Learner:
                 inputs = self._below(inputs)
         if network is None:
             is_full = len(inputs) == self.piece_size
-            network = self._compiled if self._compiled is not None and is_full else self.network
+            network = self._full if self._full is not None and is_full else self.network
         with runtime.one_thread(when=self._is_small):
-            with runtime.autocast():
+            # As in a capture: for another setting, a compiled network would be compiled again.
+            with runtime.precision.autocast(runtime.device, keeps_weights=self._compiled is None):
                 outputs = network(inputs)
             losses = self._loss(outputs.float(), piece.targets)
             loss_sum = (losses * piece.weights).sum()

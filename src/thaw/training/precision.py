@@ -99,11 +99,16 @@ class Precision:
         """True if blocks pass float32 on, so that stored float32 activations lose nothing."""
         return is_strict() or self.name not in _HALF
 
-    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Compute in 16 bits if the precision has so many; inside ``strict_float32`` do nothing."""
+    def autocast(
+        self, device: torch.device, *, keeps_weights: bool = True
+    ) -> AbstractContextManager[Any]:
+        """Compute in 16 bits if the precision has so many; inside ``strict_float32`` do nothing.
+
+        With ``keeps_weights``, a weight that is used twice is converted once.
+        """
         if is_strict() or self.name not in _HALF:
             return nullcontext()
-        return torch.autocast(device.type, _HALF[self.name])
+        return torch.autocast(device.type, _HALF[self.name], cache_enabled=keeps_weights)
 
     def loss_scaler(self, device: torch.device) -> torch.amp.GradScaler:
         """Return a scaler of the loss, which does nothing unless the precision is fp16."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -70,7 +70,7 @@ class Rehearsal:
                 raise
             return False
         finally:
-            self._restore()
+            self.restore()
             if self.runtime.device.type == "cuda":
                 torch.cuda.set_per_process_memory_fraction(1.0, self.runtime.device)
                 torch.cuda.empty_cache()
@@ -95,7 +95,7 @@ class Rehearsal:
             return False
         finally:
             self.learner.step.is_strict = False
-            self._restore()
+            self.restore()
         return True
 
     def seconds(self) -> float:
@@ -107,15 +107,31 @@ class Rehearsal:
             start = self._now()
             self.learner.accumulate(pieces(self.batch, size)[0], self.batch.total)
             times.append(self._now() - start)
-        self._restore()
+        self.restore()
         return statistics.median(times[_WARM_UP:])
+
+    def with_flipped_images(self) -> Rehearsal:
+        """Return a rehearsal on the same batch with its images in the reverse order."""
+        return replace(self, batch=replace(self.batch, inputs=self.batch.inputs.flip(0)))
+
+    def outcome(self) -> list[Tensor]:
+        """Return the gradients of one pass and the buffers after it, such as running statistics."""
+        self.runtime.seed(0)
+        self.learner.network.train()
+        piece = pieces(self.batch, self.learner.piece_size)[0]
+        loss = self.learner.accumulate(piece, self.batch.total)
+        gradients = [p.grad for p in self.learner.step.parameters if p.grad is not None]
+        found = [tensor.clone() for tensor in (loss, *gradients, *self.classifier.buffers())]
+        self.restore()
+        return found
 
     def _now(self) -> float:
         if self.runtime.device.type == "cuda":
             torch.cuda.synchronize(self.runtime.device)
         return time.perf_counter()
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
+        """Drop all gradients, and restore what the passes have changed."""
         for parameter in self.learner.step.parameters:
             parameter.grad = None
         trainable_state.load(self.classifier, self.state)

@@ -20,7 +20,8 @@ class TrainingSetup:
     ``accumulate`` and ``compile`` are as in the section ``launch``. With ``keeps_last`` the weights
     of the last epoch are kept instead of those with the lowest validation loss. Without
     ``keeps_start``, the weights at the start are never kept after an epoch. With ``calibrated``,
-    validation losses are those of cross-fitted temperatures.
+    validation losses are those of cross-fitted temperatures. With ``graphs``, steps on a GPU may be
+    CUDA graphs (``resources.cuda_graphs``).
     """
 
     settings: Training
@@ -33,3 +34,4 @@ class TrainingSetup:
     keeps_last: bool = False
     keeps_start: bool = True
     calibrated: bool = False
+    graphs: bool = False

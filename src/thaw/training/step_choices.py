@@ -14,7 +14,7 @@ import torch
 
 from thaw.system.console import say
 from thaw.system.files import write_whole
-from thaw.training import compilation, memory_fit
+from thaw.training import compilation, graph_trial, memory_fit
 from thaw.training.determinism import avoid_cudnn_attention, use_plain_attention
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from thaw.training.rehearsal import Rehearsal
     from thaw.training.runtime import Runtime
     from thaw.training.setup import TrainingSetup
+
+
+_WORTH_GRAPHS = 50  # steps; a capture takes as long as about ten
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,20 @@ class StepChooser:
             learner.rewrap(compiled=choices.compiled)
         if self.runtime.asynchronous:
             self._make_deterministic(learner)
+        if self._is_graphed(learner, steps):
+            reason = graph_trial.use_graphs(learner, self.rehearse())
+            if reason:
+                say(f"resources.cuda_graphs: off ({reason})")
         return choices
+
+    def _is_graphed(self, learner: Learner, steps: int) -> bool:
+        """Return whether CUDA graphs are tried: in one process, not for what changes between steps.
+
+        DistributedDataParallel exchanges gradients in the backward pass, which is not captured.
+        """
+        is_single = self.runtime.device.type == "cuda" and self.runtime.world == 1
+        changes = learner.parts > 1 or self.setup.gradual_epochs > 0
+        return self.setup.graphs and is_single and not changes and steps >= _WORTH_GRAPHS
 
     def _make_deterministic(self, learner: Learner) -> None:
         """Let a GPU take deterministic kernels in every backward pass, if the network has them."""
