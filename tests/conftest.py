@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
@@ -148,8 +149,10 @@ def _unsynced_databases() -> Iterator[None]:
     from sqlalchemy import Engine, event
 
     def configure(connection: object, _: object) -> None:
+        # MLflow tries again for minutes where this fails, as it does for a file of another kind.
         if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA synchronous = OFF").close()
+            with contextlib.suppress(sqlite3.DatabaseError):
+                connection.execute("PRAGMA synchronous = OFF").close()
 
     event.listen(Engine, "connect", configure)
     yield

@@ -146,7 +146,7 @@ def test_a_killed_copy_leaves_no_incomplete_version(
 @pytest.mark.parametrize(
     ("source", "name", "reason"),
     [
-        ("models:/a@missing", "b", "alias missing not found"),
+        ("models:/a@missing", "b", "there is no such version or alias; a has "),
         ("models:/a/1", "b/c", "a model's name is of letters"),
         ("models:/a/1", "a", "copy it to another model"),
         ("a", "b", "must be models:/NAME@ALIAS"),
