@@ -139,7 +139,7 @@ def epoch_seconds(given: Options, runtime: Runtime, model: Any, inputs: PhaseInp
 
 def _setup(given: Options, epochs: int) -> TrainingSetup:
     training = settings.training(epochs=epochs, batch_size=given.batch, lr=1e-4, patience=epochs)
-    return TrainingSetup(training, settings.regularize(), 0)
+    return TrainingSetup(training, settings.regularize(), 0, graphs=True)  # as in a project
 
 
 def _range(event: Any) -> tuple[float, float]:
