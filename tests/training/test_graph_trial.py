@@ -117,3 +117,11 @@ def test_graphs_that_leave_no_memory_for_the_optimiser_are_dropped(
     fake_capture(monkeypatch, lambda network, _: network)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**10, 2**30))
     assert use_graphs(rehearsal.learner, rehearsal) == "there is too little memory for them"
+
+
+def test_without_a_full_batch_nothing_is_captured(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_capture(monkeypatch, failing)
+    rehearsal.learner.piece_size += 1
+    assert use_graphs(rehearsal.learner, rehearsal) == "there is no full batch"

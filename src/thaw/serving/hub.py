@@ -63,7 +63,7 @@ def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = Non
 def _check_name(repo: str) -> None:
     """Raise if ``repo`` is not OWNER/NAME as the hub allows it."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public
 
     try:
         validate_repo_id(repo)

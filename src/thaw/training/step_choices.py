@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
     from thaw.training.setup import TrainingSetup
 
-
 _WORTH_GRAPHS = 50  # steps; a capture takes as long as about ten
 
 
