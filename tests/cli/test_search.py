@@ -18,7 +18,3 @@ def test_a_search_needs_prepared_data(option: str, project: Path) -> None:
 def test_a_device_that_is_not_there_is_refused(project: Path, tuned: None) -> None:
     assert error("search", "--device", "cuda").startswith("--device cuda: ")
     assert error("search", "--device", "gpu").startswith("--device gpu: choose auto, cpu, ")
-
-
-def test_the_written_values_are_no_json(project: Path) -> None:
-    assert "give one of them" in error("search", "--apply", "--json")

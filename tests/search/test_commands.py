@@ -9,16 +9,13 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import text
 
 from tests.search import project
-from thaw.config.editing import write_values
-from thaw.config.loading import load
-from thaw.config.parameter_values import value_of
-from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.search import attempt, commands, storage
-from thaw.search.study import ranked_trials
+from thaw.search import commands, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from thaw.config.params import Params
 
 
 class PoolWithBrokenStorage:
@@ -59,36 +56,6 @@ def test_show_prints_the_best_trials_and_what_to_do_next(
     assert "2 trials: 2 complete" in shown
     assert "best so far: trial 0 with log_loss 0.5000 on one seed, not confirmed" in shown
     assert "`thaw search --apply` writes them into params.yaml" in shown
-
-
-def test_apply_writes_the_values_of_the_winner_and_nothing_else(params: Params) -> None:
-    search = project.Search(params)
-    search.run_all(3)
-    best = attempt.values_of(ranked_trials(search.study)[0], search.definition.dimensions)
-    before = Path("params.yaml").read_text().splitlines()
-    commands.apply(project.PREPARED, "", None)
-    after = Path("params.yaml").read_text().splitlines()
-    changed = set(before) - set(after)
-    assert len(changed) <= len(best)
-    written = load(Params)
-    for key, value in best.items():
-        expected = pytest.approx(value) if key == "unfreeze.lr" else value
-        assert value_of(written, key) == expected
-
-
-def test_a_trial_that_does_not_exist_cannot_be_applied(params: Params) -> None:
-    project.Search(params).run_all(2)
-    with pytest.raises(ThawError, match="has no complete trial 7"):
-        commands.apply(project.PREPARED, "", 7)
-
-
-def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -> None:
-    write_values({"search.latency": True})
-    search = project.Search(load(Params))
-    search.run(1, lambda trial: [search.draw(trial)["unfreeze.lr"], 0.1])
-    with pytest.raises(ThawError, match="--trial NUMBER"):
-        commands.apply(project.PREPARED, "", None)
-    commands.apply(project.PREPARED, "", 0)
 
 
 @pytest.mark.parametrize(

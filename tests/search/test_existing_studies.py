@@ -10,7 +10,7 @@ from tests.formats.clone import unpack_clone
 from tests.search import project
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.search import commands, confirmation
+from thaw.search import applying, commands, confirmation
 from thaw.search.study import find_study, ranked_trials
 from thaw.search.study_log import record_of
 
@@ -38,5 +38,5 @@ def test_a_study_of_thaw_0_1_is_shown_and_continued(
     assert "winner: trial" in capsys.readouterr().out
     assert search.run(2) is None  # it has two trials
     assert search.run(3) == 2
-    commands.apply(project.PREPARED, "", None)
+    applying.apply(project.PREPARED, "", None)
     assert search.definition.key == project.Search(load(Params)).definition.key

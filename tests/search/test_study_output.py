@@ -33,14 +33,12 @@ def test_the_study_is_printed_with_its_winner_its_values_and_equal_trials(
 
 
 def test_the_study_is_printed_as_json_with_all_trials_and_the_winner(
-    params: Params, monkeypatch: pytest.MonkeyPatch
+    params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
     search = project.Search(params)
     search.run_all(2)
-    stream = io.StringIO()
-    monkeypatch.setattr(study_output, "_console", Console(width=40, file=stream))
     study_output.print_json(search.study, search.definition, search.storage)
-    content = json.loads(stream.getvalue())
+    content = json.loads(capsys.readouterr().out)
     metric = search.definition.metrics[0]
     scores = [trial["metrics"][metric] for trial in content["trials"]]
     assert sorted(scores) in (scores, scores[::-1])

@@ -93,7 +93,7 @@ def test_files_that_cannot_be_read_are_listed_and_all_others_predicted(
     (folder / ".hidden.png").write_bytes(image())
     out = tmp_path / "out.csv"
     with pytest.raises(ProblemsError) as caught:
-        predict_folder(str(model), folder, out)
+        predict_folder(str(model), folder, out).raise_problems()
     problems = dict(line.split(": ", 1) for line in caught.value.problems)
     assert list(problems) == [
         f"'{name}.png'" if name != "page" else "'page.jpg'"
@@ -124,7 +124,7 @@ def test_an_image_with_a_probability_that_is_not_finite_has_no_row(
 
     monkeypatch.setattr(Predictor, "forward", broken)
     with pytest.raises(ProblemsError) as caught:
-        predict_folder(str(model), folder, tmp_path / "out.csv")
+        predict_folder(str(model), folder, tmp_path / "out.csv").raise_problems()
     assert caught.value.problems == [f"{second!r}: the model gave a probability that is not finite"]
     assert second not in {row["path"] for row in rows(tmp_path / "out.csv")}
     assert len(rows(tmp_path / "out.csv")) == COUNT - 1

@@ -34,7 +34,7 @@ def test_an_export_is_one_file_that_computes_the_model_and_describes_it(
     for package in export_formats.PACKAGES[kind]:
         pytest.importorskip(package)
     out = tmp_path / "exported"
-    export_model(str(model), kind, out, images, tmp_path)
+    export_model(str(model), kind, out, images, tmp_path).show()
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]
     printed = capsys.readouterr()
     assert kind in printed.out

@@ -35,8 +35,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_plain_model_is_uploaded_with_its_card_and_is_read_back_by_timm(tmp_path: Path) -> None:
     with hub() as state:
-        address = push(str(MODEL), "owner/name", private=True, endpoint=state.address)
-    assert address.startswith(state.address)
+        pushed = push(str(MODEL), "owner/name", private=True, endpoint=state.address)
+    assert pushed.has_timm_weights
+    assert pushed.address.startswith(state.address)
     assert state.created[0]["name"] == "name"
     assert {"README.md", "config.json", "model.safetensors"} <= state.files.keys()
     assert {"thaw/model.json", "thaw/model.safetensors"} <= state.files.keys()

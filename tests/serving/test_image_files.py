@@ -102,7 +102,7 @@ def test_thin_images_and_links_to_themselves_have_their_own_reasons(
     (folder / "loop.png").symlink_to("loop.png")
     out = tmp_path / "out.csv"
     with pytest.raises(ProblemsError) as caught:
-        predict_folder(str(model), folder, out)
+        predict_folder(str(model), folder, out).raise_problems()
     reasons = dict(line.split(": ", 1) for line in caught.value.problems)
     assert list(reasons) == ["'loop.png'", "'thin.png'", "'wide.png'"]
     assert "1 x 200000 pixels: one side is more than 100 times" in reasons["'thin.png'"]
@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(
 
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(ProblemsError) as caught:
-        predict_folder(str(model), folder, out)
+        predict_folder(str(model), folder, out).raise_problems()
     monkeypatch.undo()
     assert sorted(caught.value.problems) == [
         "'linked': a link to a folder is not followed",
@@ -157,6 +157,6 @@ def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(
 def test_a_name_that_is_not_utf_8_is_listed(model: Path, folder: Path, tmp_path: Path) -> None:
     (Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png"))).write_bytes(image())
     with pytest.raises(ProblemsError, match="the file's name is not valid UTF-8"):
-        predict_folder(str(model), folder, tmp_path / "out.csv")
+        predict_folder(str(model), folder, tmp_path / "out.csv").raise_problems()
     about = json.loads((tmp_path / "out.csv.json").read_text())
     assert about["unreadable"] == {"\udcff.png": "the file's name is not valid UTF-8"}

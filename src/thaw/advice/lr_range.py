@@ -19,6 +19,7 @@ from thaw.model.freeze_plan import last_blocks
 from thaw.model.sealed_files import SPEC
 from thaw.registry.starting_model import starting_model
 from thaw.system.console import print_line
+from thaw.system.json_output import print_json
 from thaw.training.lr_range_test import find
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def find_rates(
 def show_rates(found: FoundRates, *, as_json: bool = False) -> None:
     """Print the suggestions, as lines or as JSON."""
     if as_json:
-        _console.print_json(data=asdict(found) | {"picture": str(found.picture)})
+        print_json(asdict(found))
         return
     print_line(f"{found.phase}.lr is {found.present:g}")
     print_line(f"  rate at which the loss falls fastest: {found.steepest:.1e}")

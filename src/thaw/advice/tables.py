@@ -19,6 +19,7 @@ from thaw.config.params import Params
 from thaw.config.section import AUTO
 from thaw.evaluation.probe_plot import draw
 from thaw.system.console import say
+from thaw.system.json_output import print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ def show_probe(
     measured = measured_project(prepared, device)
     draw(measured.block_probes, measured.joint_probes, picture)
     if as_json:
-        _console.print_json(data=asdict(measured) | {"picture": str(picture)})
+        print_json(asdict(measured) | {"picture": picture})
         return
     _console.print(_table(measured))
     _console.print(f"drawn: {picture}", highlight=False)
@@ -61,20 +62,19 @@ def show_advice(
     """
     advice = measured_advice(prepared, device, Deadline(minutes))
     values = _recommended(prepared, device, as_json=as_json) if advice is None else advice.values
+    changed = write_values(values) if apply else []
     if as_json:
         content = {"values": values} if advice is None else advice.as_json()
-        _console.print_json(data=content)
-    else:
-        if advice is not None:
-            _print_advice(advice)
-        _console.print()
-        _print_values(values)
-    if not apply:
-        if not as_json:
-            _console.print(f"\n`thaw advise --apply` writes these values into {PARAMS_FILE}")
+        print_json({**content, "changed": changed})
         return
-    changed = write_values(values)
-    say(written(changed))
+    if advice is not None:
+        _print_advice(advice)
+    _console.print()
+    _print_values(values)
+    if apply:
+        say(written(changed))
+    else:
+        _console.print(f"\n`thaw advise --apply` writes these values into {PARAMS_FILE}")
 
 
 def _print_advice(advice: MeasuredAdvice) -> None:

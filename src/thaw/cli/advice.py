@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, PREPARED, require_project
+from thaw.cli.project_folder import DEVICE_HELP, PREPARED, AsJson, require_project
 from thaw.config import overlaps
 from thaw.system import launching
 from thaw.system.devices import choose_device
@@ -26,7 +26,7 @@ def probe(
         "reports/probe.png"
     ),
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
     device: _Device = "auto",
 ) -> None:
     """Probe every block of the backbone with a linear classifier: which features are general?"""
@@ -47,7 +47,7 @@ def advise(
             help="Rank these backbones by their best head instead; --apply writes the best one.",
         ),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print values and leaderboards.")] = False,
+    as_json: AsJson = False,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.0, help="Begin no comparison after that time; default: compare all."),
@@ -60,7 +60,7 @@ def advise(
     if backbones:
         from thaw.advice.tournament.backbone_table import show_backbones
 
-        show_backbones(backbones, PREPARED, choose_device(device), apply=apply)
+        show_backbones(backbones, PREPARED, choose_device(device), apply=apply, as_json=as_json)
         return
     from thaw.advice.tables import show_advice
 
@@ -75,7 +75,7 @@ def find_lr(
         "reports/rates.png"
     ),
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
     device: _Device = "auto",
 ) -> None:
     """Find a learning rate: train some hundred steps while it rises, keep nothing."""

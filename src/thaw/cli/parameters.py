@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import load_params
+from thaw.cli.project_folder import AsJson, load_params
+from thaw.system.json_output import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def params(
         ),
     ] = "",
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of params.yaml for editors.")
     ] = False,
@@ -49,7 +49,7 @@ def params(
         return
     found = reference.describe(load_params(), key)
     if as_json:
-        typer.echo(json.dumps([asdict(parameter) for parameter in found], indent=2))
+        print_json([asdict(parameter) for parameter in found])
     elif key:
         typer.echo("\n\n".join(reference.details(parameter) for parameter in found))
     else:

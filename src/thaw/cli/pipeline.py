@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.cli.early_checks import refuse_unusable_parameters, try_changed_model, try_model
-from thaw.cli.project_folder import PREPARED, load_params
+from thaw.cli.project_folder import PREPARED, AsJson, load_params
 from thaw.config.loading import PARAMS_FILE
 from thaw.config.output_folders import refuse_listed_folders
 from thaw.errors import ThawError, grouped
 from thaw.system import launching, tool_lock
+from thaw.system.json_output import print_json
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
+    from thaw.training.dry_run import DryRun
 
 
 _MOST_WITH_SIZES = 60  # networks that `thaw backbones` builds, a tenth of a second each
@@ -50,7 +51,7 @@ def stage(
     launching.replace_process(name, params.launch)
 
 
-def check() -> None:
+def check(as_json: AsJson = False) -> None:
     """Check params.yaml and try it: data, paths, addresses, and the model without its weights."""
     from thaw.ingest.dvc_ignore import FILE, name_obstacles
     from thaw.ingest.removal import refuse_unusable
@@ -72,20 +73,32 @@ def check() -> None:
         raise ThawError(message)
     refuse_unusable(PREPARED)
     refuse_listed_folders()
-    typer.echo(f"{PARAMS_FILE} is valid{_described(params)}")
-    if obstacles := name_obstacles(data):
+    tried = _tried(params)
+    obstacles = name_obstacles(data)
+    if as_json:
+        model = None if tried is None else {"backbone": params.backbone.name, **asdict(tried)}
+        unreadable = [each._asdict() for each in obstacles]
+        print_json({"file": PARAMS_FILE, "model": model, "unreadable_entries": unreadable})
+        return
+    typer.echo(f"{PARAMS_FILE} is valid{_described(params, tried)}")
+    if obstacles:
         typer.echo(f"{FILE} names {len(obstacles)} entries of the data that DVC cannot read:")
         for line in grouped(each.line for each in obstacles):
             typer.echo(f"  - {line}")
 
 
-def _described(params: Params) -> str:
-    """Return the size of the model that was tried, as the end of a sentence."""
+def _tried(params: Params) -> DryRun | None:
+    """Return the size of the model of ``params``, None if it comes from the registry."""
     tried = try_model(params)
     if params.search.space:
         from thaw.search import search_space
 
         search_space.read(params)
+    return tried
+
+
+def _described(params: Params, tried: DryRun | None) -> str:
+    """Return the size of the model that was tried, as the end of a sentence."""
     if tried is None:
         return ""
     return (
@@ -100,7 +113,7 @@ def backbones(
     ] = "",
     *,
     names: Annotated[bool, typer.Option("--names", help="Print only the names.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List backbones, image sizes and where the weights are; with parameters for 60 or fewer."""
     from thaw.model import catalogue
@@ -109,11 +122,14 @@ def backbones(
     if not found:
         raise ThawError(f"no backbone matches {text!r}: `thaw backbones --names` lists all names")
     if names:
-        typer.echo("\n".join(found))
+        if as_json:
+            print_json(found)
+        else:
+            typer.echo("\n".join(found))
         return
     entries = catalogue.describe(found, with_sizes=len(found) <= _MOST_WITH_SIZES)
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        print_json([asdict(entry) for entry in entries])
         return
     width = max(len(name) for name in found)
     typer.echo(f"{'name':{width}}  params  blocks  image  weights")
@@ -134,7 +150,7 @@ def report(
             help="Two results: versions, runs, project folders or git revisions.", metavar="A B"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the result of the last `dvc repro` and its report page; or compare two results."""
     params = load_params()
@@ -144,13 +160,13 @@ def report(
 
         content = comparing.compare_results(*compare, params.tracking)
         if as_json:
-            typer.echo(json.dumps(render.without_images(content), indent=2))
+            print_json(render.without_images(content))
         else:
             comparing.show(content)
         return
     from thaw.evaluation import summary
 
     if as_json:
-        typer.echo(json.dumps(summary.as_json(Path("reports")), indent=2))
+        print_json(summary.as_json(Path("reports")))
     else:
         summary.show(params, Path("reports"))

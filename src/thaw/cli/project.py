@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import load_params, require_project
-from thaw.errors import grouped
+from thaw.cli.project_folder import AsJson, load_params, require_project
+from thaw.system.json_output import print_json
 from thaw.system.project_paths import SPOOL
-
-if TYPE_CHECKING:
-    from thaw.projects.image_survey import Survey
-    from thaw.projects.upgrade import Upgrade
-
-_MOST_SHOWN = 12  # classes that are printed
 
 
 def register(app: typer.Typer) -> None:
@@ -41,28 +34,37 @@ def init(
     existing: Annotated[
         bool, typer.Option("--existing", help="Create the project beside other files in DIR.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create a project: parameters and pipeline for a set of images."""
+    from thaw.cli.project_output import print_survey, survey_content
     from thaw.projects.creation import IMAGES, create_project, is_public_set
     from thaw.projects.first_commit import has_commit
 
     found = create_project(folder, images, existing=existing)
+    with contextlib.chdir(folder):
+        is_committed = has_commit()
+    place = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    commit = "" if is_committed else "git add --all && git commit -m 'New project' && "
+    command = f"{place}{commit}dvc repro"
+    is_public = is_public_set(images)
+    if as_json:
+        about = {"project": folder.resolve(), "is_committed": is_committed, "next": command}
+        survey = survey_content(found) if found else None
+        print_json({**about, "public_set": images if is_public else None, "images": survey})
+        return
     typer.echo(f"new project: {folder.resolve()}")
-    if is_public_set(images):
+    if is_public:
         typer.echo(f"{images} is read from {IMAGES}; the first `dvc repro` downloads it")
     elif found is None:
         typer.echo(
             "put the images into its folder data/raw, one folder per class; then run `thaw check`"
         )
     else:
-        _print_survey(found, folder)
-    with contextlib.chdir(folder):
-        is_committed = has_commit()
-    commit = "" if is_committed else "git add --all && git commit -m 'New project' && "
+        print_survey(found, folder)
     if not is_committed:
         typer.echo("Nothing is committed yet; `dvc exp run` and `thaw promote` need a commit")
-    place = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
-    typer.echo(f"Next:  {place}{commit}dvc repro")
+    typer.echo(f"Next:  {command}")
 
 
 def upgrade(
@@ -77,26 +79,34 @@ def upgrade(
             "record that in thaw.lock.",
         ),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Adapt the project to the installed thaw; `dvc repro` then runs what has changed."""
     require_project()
+    from thaw.cli.project_output import print_upgrade, upgrade_content
     from thaw.projects.upgrade import apply_upgrade, plan_upgrade
 
     plan = plan_upgrade(keep=keep)
     if not dry_run:
         apply_upgrade(plan)
-    _print_upgrade(plan)
+    if as_json:
+        print_json({"is_written": not dry_run, **upgrade_content(plan)})
+        return
+    print_upgrade(plan)
     if dry_run:
         typer.echo("(--dry-run: nothing was written)")
 
 
-def repair() -> None:
+def repair(as_json: AsJson = False) -> None:
     """Restore damaged prepared data and models; deliver to MLflow what waits for it."""
     require_project()
     from thaw.projects.repair import DAMAGED
     from thaw.projects.repair import repair as run
 
     found = run()
+    if as_json:
+        print_json({**asdict(found), "delivered_stages": _deliver_waiting()})
+        return
     for paths, what in (
         (found.restored, "was damaged or missing: taken from DVC's cache"),
         (found.cached, "the copy in DVC's cache was damaged or missing: replaced"),
@@ -107,18 +117,19 @@ def repair() -> None:
     typer.echo(f"{len(found.intact)} files are intact")
     if found.moved:
         typer.echo(f"damaged files were moved to {DAMAGED}: delete it when you do not need them")
-    _deliver_waiting()
+    if delivered := _deliver_waiting():
+        typer.echo(f"the epochs of {delivered} stages were delivered to MLflow")
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Examine machine, packages and project, and say what to do; exit code 1 on an error."""
     from thaw.projects.doctor import State, examine
 
     found = examine()
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+        print_json([asdict(finding) for finding in found])
     else:
         for finding in found:
             mark = {State.OK: "   ", State.WARNING: " ! ", State.ERROR: " X "}[finding.state]
@@ -129,64 +140,10 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _deliver_waiting() -> None:
-    """Deliver the epochs of stages that ended while the MLflow store was away."""
+def _deliver_waiting() -> int:
+    """Deliver the epochs of stages that ended while the MLflow store was away; return how many."""
     if not any(SPOOL.glob("*.jsonl")):  # importing MLflow takes more than a second
-        return
+        return 0
     from thaw.tracking.delivery import deliver_waiting
 
-    params = load_params()
-    if delivered := deliver_waiting(params.tracking):
-        typer.echo(f"the epochs of {delivered} stages were delivered to MLflow")
-
-
-def _print_upgrade(plan: Upgrade) -> None:
-    files = [str(path) for path in (*plan.texts, *plan.outputs)]
-    if files:
-        typer.echo(f"converted: {', '.join(files)}")
-    for old, new in plan.renames:
-        typer.echo(f"renamed in params.yaml: {old} -> {new}")
-    again = [stage for stage in plan.changed if stage not in plan.kept]
-    if plan.kept:
-        typer.echo(f"outputs kept, made by other code: {', '.join(plan.kept)}")
-    for stage, reason in plan.not_kept.items():
-        typer.echo(f"not kept: {stage}, in which more than the code has changed: {reason}")
-    if again:
-        typer.echo(f"`dvc repro` runs again, because the code is another: {', '.join(again)}")
-    else:
-        typer.echo("no stage runs again because of its code")
-    if plan.removable:
-        typer.echo(f"not needed any more, you can remove: {', '.join(plan.removable)}")
-
-
-def _print_survey(found: Survey, folder: Path) -> None:
-    counts = found.counts
-    typer.echo(
-        f"{sum(counts.values())} images in {len(counts)} classes: {_shortened(_pairs(counts))}"
-    )
-    if found.splits:
-        typer.echo(f"splits of the source: {', '.join(_pairs(found.splits))}")
-    if found.short_sides:
-        low, high = min(found.short_sides), max(found.short_sides)
-        typer.echo(f"short sides: {low} to {high} pixels, median {found.median_side}")
-    for note in found.notes:
-        typer.echo(note)
-    if found.problems:
-        count = f"{len(found.problems)} problem{'s' * (len(found.problems) != 1)}"
-        typer.echo(f"`dvc repro` will refuse these images ({count}):")
-        for problem in grouped(found.problems):
-            typer.echo(f"  - {problem}")
-    root = Path(found.data.root)
-    if not root.is_absolute() and not (folder / root).is_symlink():
-        typer.echo(f"Keep track of the images: dvc add {shlex.quote(str(root))}")
-
-
-def _pairs(counts: dict[str, int]) -> list[str]:
-    from thaw.ingest.listing import shown_path
-
-    return [f"{shown_path(name)} {count}" for name, count in counts.items()]
-
-
-def _shortened(texts: list[str]) -> str:
-    more = len(texts) - _MOST_SHOWN
-    return ", ".join(texts[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return deliver_waiting(load_params().tracking)

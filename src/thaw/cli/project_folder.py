@@ -1,8 +1,11 @@
-"""The check that a verb runs in a project's folder, and the paths that several verbs share."""
+"""The check that a verb runs in a project's folder, and the paths and options that verbs share."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.params import Params
@@ -11,6 +14,9 @@ from thaw.errors import ThawError
 PREPARED = Path("data/prepared")
 MODEL_HELP = "The registered model; by default the one in params.yaml."
 DEVICE_HELP = "auto (a GPU if there is one), cpu, cuda or cuda:N with N from 0."
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, for programs, and nothing else.")
+]
 
 
 def load_params() -> Params:

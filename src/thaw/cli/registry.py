@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, MODEL_HELP, PREPARED, load_params
+from thaw.cli.project_folder import DEVICE_HELP, MODEL_HELP, PREPARED, AsJson, load_params
 from thaw.system import launching
 from thaw.system.devices import choose_device
 
@@ -34,9 +34,7 @@ def promote(
         bool, typer.Option("--dry-run", help="Run the gate only; record and move nothing.")
     ] = False,
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the gate's report as JSON.")
-    ] = False,
+    as_json: AsJson = False,
     device: _Device = "auto",
 ) -> None:
     """Compare a version with the champion; promote it if the gate passes (else exit code 1)."""
@@ -56,13 +54,15 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Text for the history.")] = "",
     alias: Annotated[str, typer.Option(help="The alias to set back.")] = "champion",
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Make the previous champion the champion again."""
     params = load_params()
     from thaw.promotion import commands
 
     name = model or params.tracking.registered_model
-    commands.rollback(params.tracking, name, alias, reason, params.promote.public_keys)
+    keys = params.promote.public_keys
+    commands.rollback(params.tracking, name, alias, reason, keys, as_json=as_json)
 
 
 def history(
@@ -74,7 +74,7 @@ def history(
     sign: Annotated[
         bool, typer.Option("--sign", help="Sign rows that were written before there was a key.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List every promotion, refusal and rollback; with --verify, exit code 1 if one is forged."""
     params = load_params()
@@ -93,7 +93,7 @@ def history(
 
 def status(
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show every alias of the model: version, scores, run, age, gate result."""
     params = load_params()
@@ -107,12 +107,13 @@ def copy(
     source: Annotated[str, typer.Argument(help="models:/A@champion or models:/A/3")],
     name: Annotated[str, typer.Argument(help="The registered model to copy to.")],
     to_uri: Annotated[str, typer.Option(help="Another MLflow store or server.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Copy a version to another registered model, with its scores, report and lineage."""
     tracking = load_params().tracking
     from thaw.promotion import commands
 
-    commands.copy(tracking, source, name, to_uri)
+    commands.copy(tracking, source, name, to_uri, as_json=as_json)
 
 
 def ui(
@@ -129,8 +130,9 @@ def ui(
 
 def signing_key(
     path: Annotated[Path, typer.Argument(help="The file of the private key, outside the project.")],
+    as_json: AsJson = False,
 ) -> None:
     """Make a key that signs the decisions in the history of a model."""
     from thaw.promotion import commands
 
-    commands.make_key(path)
+    commands.make_key(path, as_json=as_json)

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, PREPARED, require_project
-from thaw.errors import ThawError
+from thaw.cli.project_folder import DEVICE_HELP, PREPARED, AsJson, require_project
 
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
@@ -44,18 +43,14 @@ def search(
         int | None, typer.Option(help="With --apply: this trial instead of the best.")
     ] = None,
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the study as JSON; not with --apply.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Search for better parameters; continue where the last search ended."""
     require_project()
-    from thaw.search import commands
+    from thaw.search import applying, commands
 
     if apply:
-        if as_json:
-            raise ThawError("--json prints a study, --apply writes one: give one of them")
-        commands.apply(PREPARED, study, trial)
+        applying.apply(PREPARED, study, trial, as_json=as_json)
     elif show:
         commands.show(PREPARED, study, as_json=as_json)
     else:

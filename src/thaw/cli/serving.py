@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, PREPARED, require_project
+from thaw.cli.project_folder import DEVICE_HELP, PREPARED, AsJson, require_project
 from thaw.registry.names import PREFIX
 from thaw.system import launching
 from thaw.system.console import print_line
 from thaw.system.devices import choose_device
+from thaw.system.json_output import print_json
 
 _MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder."
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
@@ -44,6 +45,7 @@ def predict(
     runtime: _Runtime = "torch",
     device: _Device = "auto",
     precision: _Precision = "fp32",
+    as_json: AsJson = False,
 ) -> None:
     """Classify every image of a folder; the same command continues after an interruption."""
     _require_registry(model)
@@ -52,7 +54,12 @@ def predict(
     from thaw.serving.compute_device import choose_computing
 
     computing = choose_computing(device, precision, runtime)
-    predict_folder(model, folder, out, batch_size, runtime, computing)
+    summary = predict_folder(model, folder, out, batch_size, runtime, computing)
+    if as_json:
+        print_json(summary.content())
+    else:
+        summary.show()
+    summary.raise_problems()
 
 
 def serve(
@@ -105,13 +112,18 @@ def export(
         typer.Option(help="Images for the comparison; by default the test split."),
     ] = None,
     device: _Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Write a model for other runtimes, and prove that it computes the same."""
     _require_registry(model)
     launching.set_environment()
     from thaw.serving.export import export_model
 
-    export_model(model, format, out, images, PREPARED, choose_device(device))
+    exported = export_model(model, format, out, images, PREPARED, choose_device(device))
+    if as_json:
+        print_json(exported.content())
+    else:
+        exported.show()
 
 
 def push_to_hub(
@@ -120,12 +132,17 @@ def push_to_hub(
     private: Annotated[
         bool, typer.Option("--private", help="Create the repository as a private one.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Upload a model with its card to the Hugging Face hub; plain networks also as timm's."""
     _require_registry(model)
     from thaw.serving.hub import push
 
-    print_line(push(model, repo, private=private))
+    pushed = push(model, repo, private=private)
+    if as_json:
+        print_json({"repository": repo, **pushed._asdict()})
+    else:
+        print_line(pushed.address)
 
 
 def _require_registry(model: str) -> None:

@@ -5,6 +5,7 @@ An error of the MLflow store becomes one line. Imports of torch stay in the comm
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,9 @@ from thaw.errors import ThawError
 from thaw.promotion import tables, verification
 from thaw.registry.alias_names import check_alias
 from thaw.registry.ledger import Ledger
-from thaw.registry.names import REFUSED
+from thaw.registry.names import CHALLENGER, REFUSED
+from thaw.system.console import say
+from thaw.system.json_output import print_json
 from thaw.tracking.store import command_errors, connect
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def promote(
         check_alias(request.alias)
         report = promotion.promote(params, prepared, request)
     if as_json:
-        _console.print_json(gate_report.as_json(report))
+        print_json(gate_report.content_of(report))
         return report.verdict != REFUSED
     gate_table.show(report, _console)
     _print(f"{report.verdict}: {report.summary}")
@@ -68,7 +71,13 @@ def _next_steps(report: Report) -> str:
 
 
 def rollback(
-    tracking: Tracking, name: str, alias: str, reason: str, trusted: Sequence[str] = ()
+    tracking: Tracking,
+    name: str,
+    alias: str,
+    reason: str,
+    trusted: Sequence[str] = (),
+    *,
+    as_json: bool = False,
 ) -> None:
     """Roll the alias back and print both versions. ``trusted`` are the keys that sign decisions."""
     from thaw.promotion.rollback import rollback as roll_back
@@ -77,6 +86,10 @@ def rollback(
         ledger = _ledger(tracking, name, alias, trusted)
         verification.warn_of_problems(ledger)
         decision = roll_back(ledger, reason)
+    if as_json:
+        moved = {"from": decision.origin, "to": decision.to, "reason": reason}
+        print_json({"model": name, "alias": alias, **moved})
+        return
     _print(f"{name} version {decision.to} is the {alias} again (it was version {decision.origin})")
 
 
@@ -105,7 +118,7 @@ def verify_history(
     with command_errors(tracking):
         found = verification.verify(_ledger(tracking, name, alias, trusted))
     if as_json:
-        _console.out(verification.as_json(found, trusted), end="", highlight=False)
+        print_json(verification.as_json(found, trusted))
         return found.is_verified
     for row in found.rows:
         decision = row.decision
@@ -121,10 +134,10 @@ def verify_history(
 
 
 def sign_history(tracking: Tracking, name: str, alias: str, trusted: Sequence[str]) -> None:
-    """Append a signed row that takes over the unsigned ones, and print it."""
+    """Append a signed row that takes over the unsigned ones, and say so."""
     with command_errors(tracking):
         row = verification.sign(_ledger(tracking, name, alias, trusted))
-    _print(f"{name} @{alias}: row {row.number} {row.decision.why}")
+    say(f"{name} @{alias}: row {row.number} {row.decision.why}")
 
 
 def status(
@@ -141,7 +154,7 @@ def status(
         verification.warn_of_problems(ledger)
         explanation = explain_lost_champion(ledger, ledger.rows())
     if as_json:
-        _console.out(tables.status_json(statuses, explanation), end="", highlight=False)
+        print_json(tables.status_content(statuses, explanation))
         return
     _console.print(tables.status_table(name, statuses, datetime.now(UTC)))
     for line in tables.gate_lines(statuses):
@@ -150,16 +163,19 @@ def status(
         _print(f"{name} has no champion: {explanation}")
 
 
-def copy(tracking: Tracking, source: str, name: str, to_uri: str) -> None:
+def copy(tracking: Tracking, source: str, name: str, to_uri: str, *, as_json: bool = False) -> None:
     """Copy a version and print the new one."""
     from thaw.registry.copying import copy_version
 
     with command_errors(tracking):
         copied = copy_version(source, name, tracking, to_uri)
+    if as_json:
+        print_json({"source": source, **asdict(copied), "alias": CHALLENGER})
+        return
     _print(f"{source} is {copied.name} version {copied.version}, @challenger there")
 
 
-def make_key(path: Path) -> None:
+def make_key(path: Path, *, as_json: bool = False) -> None:
     """Write a new private key to ``path`` and print how it is used.
 
     Raises:
@@ -169,6 +185,9 @@ def make_key(path: Path) -> None:
 
     _refuse_in_project(path)
     public = create_key(path).public
+    if as_json:
+        print_json({"private_key": path.resolve(), "public_key": public, "variable": KEY_FILE})
+        return
     _print(f"wrote the private key {path}: keep it out of the project and its repository")
     _print(f"who promotes sets {KEY_FILE}={path.resolve()}")
     _print("params.yaml gets the public key:")

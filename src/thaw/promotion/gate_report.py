@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment
 
@@ -103,10 +103,14 @@ def recalls(
     return [(label, recall, other.get(label)) for label, recall in challenger.recalls.items()]
 
 
+def content_of(report: Report) -> dict[str, Any]:
+    """Return the report for JSON."""
+    return {"verdict": report.verdict, "summary": report.summary, **asdict(report)}
+
+
 def as_json(report: Report) -> str:
-    """Return the report as JSON."""
-    content = {"verdict": report.verdict, "summary": report.summary, **asdict(report)}
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+    """Return the report as the text whose digest the history holds."""
+    return json.dumps(content_of(report), indent=2, allow_nan=False) + "\n"
 
 
 def as_html(report: Report) -> str:

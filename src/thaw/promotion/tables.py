@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -47,18 +46,10 @@ def gate_lines(statuses: Sequence[AliasStatus]) -> list[str]:
     return [f"* @{each.alias}: {each.gate}" for each in statuses if ": " in each.gate]
 
 
-def status_json(statuses: Sequence[AliasStatus], explanation: str) -> str:
-    """Return the aliases as JSON; ``explanation`` says why there is no champion, if it was lost."""
-    aliases = [
-        {
-            **asdict(each),
-            "created": each.created.isoformat(),
-            "since": each.since.isoformat() if each.since else None,
-        }
-        for each in statuses
-    ]
-    content = {"aliases": aliases, "no_champion": explanation or None}
-    return f"{json.dumps(content, indent=2)}\n"
+def status_content(statuses: Sequence[AliasStatus], explanation: str) -> dict[str, Any]:
+    """Return the aliases for JSON; ``explanation`` says why the champion was lost, if it was."""
+    aliases = [asdict(each) for each in statuses]
+    return {"aliases": aliases, "no_champion": explanation or None}
 
 
 def history_table(name: str, alias: str, rows: Sequence[Row], model_created: int) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +93,9 @@ def how_verified(row: Row, trusted: Collection[str]) -> str:
     return "in the chain, taken over" if trusted else "in the chain"
 
 
-def as_json(found: Verification, trusted: Collection[str]) -> str:
-    """Return the result as JSON."""
-    content = {
+def as_json(found: Verification, trusted: Collection[str]) -> dict[str, Any]:
+    """Return the result for JSON."""
+    return {
         "ledger": found.ledger,
         "verified": found.is_verified,
         "head": found.head,
@@ -104,7 +103,6 @@ def as_json(found: Verification, trusted: Collection[str]) -> str:
         "unsigned": [_row_content(row, "not signed") for row in found.unsigned],
         "problems": [asdict(problem) for problem in found.problems],
     }
-    return json.dumps(content, indent=2) + "\n"
 
 
 def warn_of_problems(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""The verb `thaw search`: run or continue a study, show it, write the winner's values."""
+"""The verb `thaw search`: run or continue a study, and show it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from rich.console import Console
 from rich.live import Live
 
 from thaw.config import backbone_weights
-from thaw.config.editing import write_values, written
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.context import open_context
 from thaw.data.prepared import Prepared
-from thaw.errors import ThawError
 from thaw.registry.starting_model import parent_of, starting_model
-from thaw.search import attempt, confirmation, search_space, storage, tables
+from thaw.search import confirmation, search_space, storage, tables
 from thaw.search.first_trials import enqueue_first_trials
 from thaw.search.outages import repeated_after_outage, wait_until_it_answers
-from thaw.search.study import find_study, open_study, ranked_trials
+from thaw.search.study import find_study, open_study
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
-from thaw.search.study_output import print_json, print_study, print_winner
+from thaw.search.study_output import print_json, print_study
 from thaw.search.worker_pool import WorkerPool
-from thaw.system.console import print_line, say
+from thaw.system.console import say
 from thaw.system.devices import AUTO, choose_device, gpu_count, visible_name
 from thaw.system.locks import only_process
 from thaw.system.process_group import process_group
@@ -122,30 +120,6 @@ def show(prepared: Path, name: str, *, as_json: bool = False) -> None:
     _output(as_json)(find_study(definition, connected, name), definition, connected)
 
 
-def apply(prepared: Path, name: str, number: int | None) -> None:
-    """Write the values of the winner, or of trial ``number``, into ``params.yaml``.
-
-    Raises:
-        ThawError: there is no such study or complete trial, or the study has two objectives and
-            ``number`` is None.
-    """
-    params = load(Params)
-    definition = _definition(params, prepared)
-    connected = storage.connect(params.search.storage)
-    study = find_study(definition, connected, name)
-    complete = {trial.number: trial for trial in ranked_trials(study)}
-    if number is None:
-        number = _winner(study, definition, connected)
-    if number not in complete:
-        raise ThawError(
-            f"the study {study.study_name} has no complete trial {number}: "
-            "`thaw search --show` lists the trials"
-        )
-    values = attempt.values_of(complete[number], definition.dimensions)
-    changed = write_values(backbone_weights.complete(params, values))
-    print_line(written(changed))
-
-
 def _output(as_json: bool) -> Callable[[optuna.Study, StudyDefinition, RDBStorage], None]:  # noqa: FBT001
     return print_json if as_json else print_study
 
@@ -219,20 +193,3 @@ def _look(
             live.update(tables.best_trials(study, definition), refresh=True)
 
     repeated_after_outage(connected, look)
-
-
-def _winner(study: optuna.Study, definition: StudyDefinition, connected: RDBStorage) -> int:
-    """Print who won and return the number of that trial."""
-    if len(study.directions) > 1:
-        raise ThawError(
-            "with two objectives there is no single winner: choose a trial of `thaw search --show` "
-            "and give --trial NUMBER"
-        )
-    found = confirmation.candidates(study, definition, connected)
-    if not found:
-        raise ThawError(
-            f"the study {study.study_name} has no complete trial yet: "
-            "`thaw search --show` prints its state, `thaw search` continues it"
-        )
-    print_winner(found, definition)
-    return found[0].trial.number

@@ -12,6 +12,7 @@ from thaw.config import backbone_weights
 from thaw.config.loading import PARAMS_FILE
 from thaw.search import attempt, confirmation, equal_trials, tables
 from thaw.search.study import ranked_trials
+from thaw.system import json_output
 
 if TYPE_CHECKING:
     import optuna
@@ -50,7 +51,7 @@ def print_study(study: optuna.Study, definition: StudyDefinition, connected: RDB
 
 def print_json(study: optuna.Study, definition: StudyDefinition, connected: RDBStorage) -> None:
     """Print the study as JSON: all complete trials, the winner, and its values."""
-    _console.print_json(data=as_json(study, definition, connected))
+    json_output.print_json(as_json(study, definition, connected))
 
 
 def as_json(

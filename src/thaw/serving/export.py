@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from thaw.config import overlaps
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.export_formats import WholeGraph, check_packages, export, load_exported
+from thaw.serving.export_result import Exported, Latency
 from thaw.serving.image_files import find_images, read_image, refuse_output
 from thaw.serving.model_uri import local_model
 from thaw.serving.parity import compare, compare_from_files
 from thaw.system.bounded_pool import map_in_order
-from thaw.system.console import progress, say
+from thaw.system.console import progress
 from thaw.system.files import write_whole
 from thaw.system.timing import median_milliseconds
 
@@ -52,7 +51,7 @@ def export_model(
     folder: Path | None,
     prepared: Path,
     device: torch.device = _CPU,
-) -> None:
+) -> Exported:
     """Write a model to ``out``, after a comparison on real images.
 
     The images are those of ``folder``, by default those of the test split in ``prepared``. The
@@ -88,17 +87,11 @@ def export_model(
     )
     found.check("nothing was written")
     write_whole(out, content)
-    _show_latency(model.name, compared.forward, kind, compute, pairs[0])
-    changed = (
-        f"{found.ties} labels changed between nearly equal classes"
-        if found.ties
-        else ("no label changed")
-    )
-    say(
-        f"{out}: {len(content) / 1e6:.1f} MB; equal on {found.images} images: {changed}, no "
-        f"probability differs by more than {found.largest_difference:.1g} "
-        f"({exact.largest_difference:.1g} without the rounding of resized pixels)"
-    )
+    latencies = {
+        model.name: _latency(compared.forward, pairs[0][0]),
+        kind: _latency(compute, pairs[0][1]),
+    }
+    return Exported(out, model.name, kind, len(content), found, exact, latencies)
 
 
 def _real_images(
@@ -145,14 +138,9 @@ def _evenly_spaced(count: int) -> np.typing.NDArray[np.int64]:
     return np.linspace(0, count - 1, min(_MAX_IMAGES, count)).astype(np.int64)
 
 
-def _show_latency(
-    name: str, model: Compute, kind: Format, exported: Compute, pair: tuple[Tensor, Tensor]
-) -> None:
-    """Print milliseconds per image of ``model``, without its preprocessing, and of the file."""
-    table = Table("", "1 image, ms", f"{_BATCH_SIZE} images, ms per image")
-    for label, compute, images in ((f"{name}, resized", model, pair[0]), (kind, exported, pair[1])):
-        one = median_milliseconds(partial(compute, images), _ROUNDS, _WARM_UP)
-        several = images.expand(_BATCH_SIZE, -1, -1, -1).contiguous()
-        batch = median_milliseconds(partial(compute, several), _ROUNDS, _WARM_UP)
-        table.add_row(label, f"{one:.2f}", f"{batch / _BATCH_SIZE:.2f}")
-    Console().print(table)
+def _latency(compute: Compute, images: Tensor) -> Latency:
+    """Return the latency of ``compute`` for the image ``images`` (1, 3, H, W)."""
+    several = images.expand(_BATCH_SIZE, -1, -1, -1).contiguous()
+    one = median_milliseconds(partial(compute, images), _ROUNDS, _WARM_UP)
+    batch = median_milliseconds(partial(compute, several), _ROUNDS, _WARM_UP)
+    return Latency(one, batch / _BATCH_SIZE, _BATCH_SIZE)

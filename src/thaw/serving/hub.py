@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from thaw.errors import ThawError
 from thaw.model import directory
@@ -26,8 +26,15 @@ _TIMM = (
 )
 
 
-def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = None) -> str:
-    """Upload a model with its card to the repository ``repo``; return the address of the commit.
+class Pushed(NamedTuple):
+    """The address of the commit on the hub, and whether it has weights as timm reads them."""
+
+    address: str
+    has_timm_weights: bool
+
+
+def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = None) -> Pushed:
+    """Upload a model with its card to the repository ``repo``.
 
     The repository gets ``README.md`` (the model card), the model directory in ``thaw/``, and, where
     the architecture is plain, the weights as timm reads them. It is created if it does not exist.
@@ -57,7 +64,7 @@ def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = Non
             raise ThawError(_failure(repo, error)) from None
     forms = "with timm's weights" if is_plain else "without timm's weights: it is no plain network"
     say(f"uploaded {model.name} to {repo}, {forms}")
-    return str(done.commit_url)
+    return Pushed(str(done.commit_url), is_plain)
 
 
 def _check_name(repo: str) -> None:

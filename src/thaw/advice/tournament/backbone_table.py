@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +12,7 @@ from thaw.config.editing import write_values, written
 from thaw.config.loading import PARAMS_FILE, load
 from thaw.config.params import Params
 from thaw.system.console import print_line, warn
+from thaw.system.json_output import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +26,16 @@ _console = Console()
 
 
 def show_backbones(
-    text: str, prepared: Path, device: torch.device | None = None, *, apply: bool
+    text: str,
+    prepared: Path,
+    device: torch.device | None = None,
+    *,
+    apply: bool,
+    as_json: bool = False,
 ) -> None:
     """Rank the backbones of ``text``; with ``apply``, write the best one into ``params.yaml``.
+
+    The ranking is printed as a table, or as JSON.
 
     Raises:
         ThawError: a name is unknown, or no backbone can be compared.
@@ -36,6 +44,12 @@ def show_backbones(
     ranked, failed = rank(params, read_backbones(text, params), prepared, device)
     for backbone, reason in failed.items():
         warn(f"not compared: {backbone.name}: {reason}")
+    if as_json:
+        changed = write_values(ranked[0].backbone.values) if apply else []
+        reasons = {backbone.name: reason for backbone, reason in failed.items()}
+        rows = [_content(each, ranked[0]) for each in ranked]
+        print_json({"backbones": rows, "not_compared": reasons, "changed": changed})
+        return
     _console.print(ranking_table(ranked))
     best = ranked[0]
     _console.print(_verdict(ranked), highlight=False, soft_wrap=True)
@@ -73,6 +87,22 @@ def ranking_table(ranked: Sequence[Ranked]) -> Table:
             f"{each.seconds:.0f}",
         )
     return table
+
+
+def _content(each: Ranked, best: Ranked) -> dict[str, Any]:
+    """Return a row of the ranking for JSON; losses in nats."""
+    candidate, behind = each.entry.candidate, each.behind(best)
+    return {
+        **each.backbone._asdict(),
+        "head": {
+            "fit": candidate.fit, "input": candidate.input.name, "blocks": candidate.blocks_name
+        },
+        "log_loss": each.log_loss,
+        "accuracy": float(each.entry.accuracy.mean()),
+        "behind": {"mean": float(behind.mean), "standard_error": float(behind.error)},
+        "milliseconds": each.latency,
+        "seconds": each.seconds,
+    }  # fmt: skip
 
 
 def _verdict(ranked: Sequence[Ranked]) -> str:

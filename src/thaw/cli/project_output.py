@@ -1,0 +1,98 @@
+"""Lines that `thaw init` and `thaw upgrade` print, and their content for JSON."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from thaw.errors import grouped
+from thaw.ingest.listing import shown_path
+
+if TYPE_CHECKING:
+    from thaw.projects.image_survey import Survey
+    from thaw.projects.upgrade import Upgrade
+
+_MOST_SHOWN = 12  # classes that are printed
+
+
+def print_survey(found: Survey, folder: Path) -> None:
+    """Print what was found about the images of a new project in ``folder``."""
+    counts = found.counts
+    typer.echo(
+        f"{sum(counts.values())} images in {len(counts)} classes: {_shortened(_pairs(counts))}"
+    )
+    if found.splits:
+        typer.echo(f"splits of the source: {', '.join(_pairs(found.splits))}")
+    if found.short_sides:
+        low, high = min(found.short_sides), max(found.short_sides)
+        typer.echo(f"short sides: {low} to {high} pixels, median {found.median_side}")
+    for note in found.notes:
+        typer.echo(note)
+    if found.problems:
+        count = f"{len(found.problems)} problem{'s' * (len(found.problems) != 1)}"
+        typer.echo(f"`dvc repro` will refuse these images ({count}):")
+        for problem in grouped(found.problems):
+            typer.echo(f"  - {problem}")
+    root = Path(found.data.root)
+    if not root.is_absolute() and not (folder / root).is_symlink():
+        typer.echo(f"Keep track of the images: dvc add {shlex.quote(str(root))}")
+
+
+def survey_content(found: Survey) -> dict[str, Any]:
+    """Return what was found about the images of a new project."""
+    sides = found.short_sides
+    return {
+        "source": found.data.source,
+        "path": found.data.path,
+        "classes": found.counts,
+        "splits": found.splits,
+        "short_side": {"min": min(sides), "median": found.median_side, "max": max(sides)}
+        if sides
+        else None,
+        "notes": found.notes,
+        "problems": found.problems,
+    }
+
+
+def print_upgrade(plan: Upgrade) -> None:
+    """Print the changes of an upgrade."""
+    content = upgrade_content(plan)
+    if content["converted"]:
+        typer.echo(f"converted: {', '.join(map(str, content['converted']))}")
+    for old, new in plan.renames:
+        typer.echo(f"renamed in params.yaml: {old} -> {new}")
+    if plan.kept:
+        typer.echo(f"outputs kept, made by other code: {', '.join(plan.kept)}")
+    for stage, reason in plan.not_kept.items():
+        typer.echo(f"not kept: {stage}, in which more than the code has changed: {reason}")
+    if again := content["runs_again"]:
+        typer.echo(f"`dvc repro` runs again, because the code is another: {', '.join(again)}")
+    else:
+        typer.echo("no stage runs again because of its code")
+    if plan.removable:
+        typer.echo(f"not needed any more, you can remove: {', '.join(plan.removable)}")
+
+
+def upgrade_content(plan: Upgrade) -> dict[str, Any]:
+    """Return the changes of an upgrade."""
+    return {
+        "versions": plan.lock.versions,
+        "converted": [*plan.texts, *plan.outputs],
+        "renamed": {each.old: each.new for each in plan.renames},
+        "runs_again": [stage for stage in plan.changed if stage not in plan.kept],
+        "kept": plan.kept,
+        "not_kept": plan.not_kept,
+        "removable": plan.removable,
+    }
+
+
+def _pairs(counts: dict[str, int]) -> list[str]:
+    return [f"{shown_path(name)} {count}" for name, count in counts.items()]
+
+
+def _shortened(texts: list[str]) -> str:
+    more = len(texts) - _MOST_SHOWN
+    return ", ".join(texts[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")

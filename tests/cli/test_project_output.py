@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests import tiny
+from thaw.cli.project_output import print_survey, print_upgrade, survey_content, upgrade_content
+from thaw.config.renames import Rename
+from thaw.projects.image_survey import survey
+from thaw.projects.upgrade import Upgrade
+from thaw.system import tool_lock
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_the_content_of_a_survey_has_counts_sizes_and_problems(tmp_path: Path) -> None:
+    images = tiny.images(tmp_path / "photos", each=30, size=24)
+    (images / "empty").mkdir()
+    found = survey(images)
+    content = survey_content(found)
+    assert content["classes"] == {"blue": 30, "empty": 0, "green": 30, "red": 30}
+    assert content["short_side"] == {"min": 24, "median": 24, "max": 24}
+    assert content["problems"] == found.problems
+    assert any("the class has no image" in problem for problem in content["problems"])
+
+
+def test_images_without_a_readable_header_have_no_sizes(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.png").write_text("no image")
+    assert survey_content(survey(tmp_path))["short_side"] is None
+
+
+def test_many_classes_are_printed_shortened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tiny.images(tmp_path / "photos", tuple(f"kind {n:02d}" for n in range(15)), each=1)
+    print_survey(survey(images), tmp_path)
+    printed = capsys.readouterr().out
+    assert "15 images in 15 classes: kind 00 1, " in printed
+    assert "and 3 more" in printed
+
+
+def test_an_upgrade_is_printed_and_has_the_same_content(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = Upgrade(
+        lock=tool_lock.installed(),
+        texts={Path("dvc.yaml"): "text"},
+        changed=["unfreeze", "evaluate"],
+        renames=[Rename("a.b", "a.c")],
+        outputs=[Path("reports/x.json")],
+        accepted=[],
+        removable=["tests"],
+        kept=["evaluate"],
+        not_kept={"fold_bn": "its parameters"},
+    )
+    content = upgrade_content(plan)
+    assert content["converted"] == [Path("dvc.yaml"), Path("reports/x.json")]
+    assert content["renamed"] == {"a.b": "a.c"}
+    assert content["runs_again"] == ["unfreeze"]
+    print_upgrade(plan)
+    assert capsys.readouterr().out.splitlines() == [
+        "converted: dvc.yaml, reports/x.json",
+        "renamed in params.yaml: a.b -> a.c",
+        "outputs kept, made by other code: evaluate",
+        "not kept: fold_bn, in which more than the code has changed: its parameters",
+        "`dvc repro` runs again, because the code is another: unfreeze",
+        "not needed any more, you can remove: tests",
+    ]

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.search import project
+from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.parameter_values import value_of
+from thaw.config.params import Params
+from thaw.errors import ThawError
+from thaw.search import applying, attempt
+from thaw.search.study import ranked_trials
+
+
+def test_apply_writes_the_values_of_the_winner_and_nothing_else(params: Params) -> None:
+    search = project.Search(params)
+    search.run_all(3)
+    best = attempt.values_of(ranked_trials(search.study)[0], search.definition.dimensions)
+    before = Path("params.yaml").read_text().splitlines()
+    applying.apply(project.PREPARED, "", None)
+    after = Path("params.yaml").read_text().splitlines()
+    changed = set(before) - set(after)
+    assert len(changed) <= len(best)
+    written = load(Params)
+    for key, value in best.items():
+        expected = pytest.approx(value) if key == "unfreeze.lr" else value
+        assert value_of(written, key) == expected
+
+
+def test_a_trial_that_does_not_exist_cannot_be_applied(params: Params) -> None:
+    project.Search(params).run_all(2)
+    with pytest.raises(ThawError, match="has no complete trial 7"):
+        applying.apply(project.PREPARED, "", 7)
+
+
+def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -> None:
+    write_values({"search.latency": True})
+    search = project.Search(load(Params))
+    search.run(1, lambda trial: [search.draw(trial)["unfreeze.lr"], 0.1])
+    with pytest.raises(ThawError, match="--trial NUMBER"):
+        applying.apply(project.PREPARED, "", None)
+    applying.apply(project.PREPARED, "", 0)
+
+
+def test_written_values_are_printed_as_json(
+    params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = project.Search(params)
+    search.run_all(2)
+    applying.apply(project.PREPARED, "", 1, as_json=True)
+    printed = json.loads(capsys.readouterr().out)
+    trial = next(each for each in ranked_trials(search.study) if each.number == 1)
+    assert (printed["study"], printed["trial"]) == (search.study.study_name, 1)
+    assert printed["values"] == attempt.values_of(trial, search.definition.dimensions)
+    assert set(printed["changed"]) <= set(printed["values"])
+    applying.apply(project.PREPARED, "", None, as_json=True)
+    assert set(json.loads(capsys.readouterr().out)) == set(printed)
