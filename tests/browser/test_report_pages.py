@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import chdir
 from dataclasses import replace
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.evaluation.page import example
 from tests.evaluation.page.test_comparison import result
+from tests.serving.barriers import needs_axe, serious_barriers
 from thaw.evaluation.page.comparison import compare
 from thaw.evaluation.page.content import complete, measure
 from thaw.evaluation.page.render import write_comparison, write_page
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.browser.conftest import Shoot
     from tests.serving.browser import Page
 
@@ -74,22 +74,12 @@ def test_a_page_shows_all_diagrams_without_errors_or_requests(
 
 @pytest.mark.parametrize("kind", ["report", "comparison"])
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.skipif(
-    find_spec("axe_playwright_python") is None,
-    reason="axe-core is not installed: pip install 'thaw-vision[browser]'",
-)
+@needs_axe
 def test_a_page_has_no_serious_barrier(
     page: Page, request: pytest.FixtureRequest, kind: str, *, dark: bool
 ) -> None:
-    found = find_spec("axe_playwright_python")
-    assert found is not None
-    assert found.origin is not None
     opened(page, request.getfixturevalue(kind), 1280, dark=dark)
-    page.evaluate((Path(found.origin).parent / "axe.min.js").read_text() + ";0")
-    page.evaluate("axe.run(document).then(r => window.found = JSON.stringify(r.violations)); 0")
-    violations: list[dict[str, Any]] = json.loads(page.wait("window.found", seconds=60))
-    serious = [each for each in violations if each["impact"] in {"serious", "critical"}]
-    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in serious] == []
+    assert serious_barriers(page) == []
 
 
 def test_a_table_is_sorted_by_a_column_and_filtered_by_a_text(page: Page, comparison: Path) -> None:

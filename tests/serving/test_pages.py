@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from tests.registry.served import CLASSES, image, model_directory
+from tests.serving.barriers import needs_axe, serious_barriers
 from tests.serving.browser import NAMES, browser, executable
 from tests.serving.service import running
 from thaw.model.predictor import Predictor
@@ -163,6 +164,19 @@ def test_the_page_works_by_keyboard_and_has_names_for_screen_readers(page: Page,
     assert any(name.startswith("Choose images") for _, name in found)
     assert ("status", "") in found
     assert any(role == "heading" for role, _ in found)
+
+
+@needs_browser
+@needs_axe
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_has_no_serious_barrier_before_and_after_an_image(
+    page: Page, url: str, picture: Path, *, dark: bool
+) -> None:
+    page.open(url, 1000, 900, dark=dark)
+    assert serious_barriers(page) == []
+    page.choose("input[type=file]", picture)
+    page.wait(f"{ROWS}.length")
+    assert serious_barriers(page) == []
 
 
 @needs_browser

@@ -1,0 +1,67 @@
+"""Tests of the documentation site, as a browser shows it from the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.project import ROOT
+from tests.serving.barriers import needs_axe, serious_barriers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.browser.conftest import Shoot
+    from tests.serving.browser import Page
+
+_OUTSIDE = (
+    "performance.getEntriesByType('resource')"
+    ".map(e => e.name).filter(name => !/^(data|file|blob):/.test(name))"
+)
+_TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, check=True)
+    return folder
+
+
+def pages(site: Path) -> list[Path]:
+    found = sorted(path for path in site.rglob("*.html") if path.name != "404.html")
+    assert len(found) > 25
+    return found
+
+
+@needs_axe
+@pytest.mark.parametrize("dark", [False, True])
+def test_no_page_has_a_serious_barrier(page: Page, site: Path, *, dark: bool) -> None:
+    barriers = {}
+    for path in pages(site):
+        page.open(path.as_uri(), 1280, 900, dark=dark)
+        if found := serious_barriers(page):
+            barriers[path.relative_to(site).as_posix()] = found
+    assert not barriers, json.dumps(barriers, indent=1)
+
+
+def test_every_page_fits_a_telephone_and_loads_nothing_from_the_network(
+    page: Page, site: Path, shoot: Shoot
+) -> None:
+    too_wide, outside = [], {}
+    for path in pages(site):
+        page.open(path.as_uri(), 375, 800)
+        name = path.relative_to(site).as_posix()
+        if page.evaluate(_TOO_WIDE):
+            too_wide.append(name)
+        if found := page.evaluate(_OUTSIDE):
+            outside[name] = found
+        shoot(f"site-{path.stem}-375")
+    assert (too_wide, outside) == ([], {})

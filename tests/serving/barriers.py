@@ -1,0 +1,33 @@
+"""The check of a page by axe-core: what a person with a handicap cannot see or use."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.serving.browser import Page
+
+needs_axe = pytest.mark.skipif(
+    find_spec("axe_playwright_python") is None,
+    reason="axe-core is not installed: pip install 'thaw-vision[browser]'",
+)
+
+
+def serious_barriers(page: Page) -> list[tuple[str, str]]:
+    """Return the rule and the element of each serious or critical finding on the open page."""
+    found = find_spec("axe_playwright_python")
+    assert found is not None
+    assert found.origin is not None
+    page.evaluate((Path(found.origin).parent / "axe.min.js").read_text() + ";0")
+    page.evaluate(
+        "window.found = ''; "
+        "axe.run(document).then(r => window.found = JSON.stringify(r.violations)); 0"
+    )
+    violations: list[dict[str, Any]] = json.loads(page.wait("window.found", seconds=60))
+    serious = [each for each in violations if each["impact"] in {"serious", "critical"}]
+    return [(each["id"], each["nodes"][0]["html"][:200]) for each in serious]
