@@ -81,7 +81,7 @@ check: $(VENV)/.installed-dev  ## Lint, types, import rules, structure, language
 	python -m tools.check_structure
 	python -m tools.check_language
 
-docs: $(VENV)/.installed-dev  ## Build the documentation into site/: open site/index.html
+docs: $(VENV)/.installed-dev  ## Build the documentation into site/: open site/index.html, or `mkdocs serve` for its search
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 check-deploy: $(VENV)/.installed-deploy  ## Check the files in deploy/ with the validators of their formats

@@ -45,8 +45,12 @@ def pages(site: Path) -> list[Path]:
 @pytest.mark.parametrize("dark", [False, True])
 def test_no_page_has_a_serious_barrier(page: Page, site: Path, *, dark: bool) -> None:
     barriers = {}
+    page.open(pages(site)[0].as_uri(), 1280, 900)
+    page.evaluate("localStorage.clear()")  # the scheme of the visit before
     for path in pages(site):
         page.open(path.as_uri(), 1280, 900, dark=dark)
+        scheme = page.evaluate("document.body.dataset.mdColorScheme")
+        assert scheme == ("slate" if dark else "default")
         if found := serious_barriers(page):
             barriers[path.relative_to(site).as_posix()] = found
     assert not barriers, json.dumps(barriers, indent=1)
