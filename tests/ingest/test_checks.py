@@ -19,7 +19,9 @@ from thaw.ingest.folder_source import list_folder
 
 
 def test_a_source_without_images_is_one_problem(tmp_path: Path) -> None:
-    assert class_problems(list_folder(tmp_path)) == [f"{tmp_path}: contains no images"]
+    assert class_problems(list_folder(tmp_path)) == [
+        f"{tmp_path}: contains no images: put a folder of images for each class there"
+    ]
 
 
 def test_an_empty_class_and_a_single_class_are_both_reported(tmp_path: Path) -> None:
@@ -29,7 +31,7 @@ def test_an_empty_class_and_a_single_class_are_both_reported(tmp_path: Path) -> 
     empty, other, single = class_problems(list_folder(tmp_path))
     assert empty.startswith(f"{tmp_path / 'dog'}: the class has no image")
     assert other.startswith(f"{tmp_path / 'fox'}: the class has no image")
-    assert "only one class (cat); a classifier needs two" in single
+    assert "only one class (cat), and a classifier needs two: add" in single
 
 
 def test_two_classes_with_images_are_no_problem(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def test_every_bad_row_is_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "right"),
     [
-        ("file,label", "no column path; it has file, label"),
-        ("path,class", "no column label; it has path, class"),
+        ("file,label", "no column path; it has file, label: call its columns path,label[,split]"),
+        ("path,class", "no column label; it has path, class: call its columns path,label[,split]"),
         ("path;label", "no column label and no column path; it has path;label"),
         ("", "it has nothing"),
     ],
@@ -122,7 +122,7 @@ def test_a_row_with_more_fields_than_the_header_is_a_problem(tmp_path: Path) -> 
 
 
 def test_a_quote_that_is_not_closed_does_not_take_the_rest_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match="is not CSV in UTF-8"):
+    with pytest.raises(ThawError, match=r"is not CSV in UTF-8: .*; save it as CSV in UTF-8"):
         table(tmp_path, 'path,label\n1.png,"fox\n2.png,owl\n3.png,cat\n')
 
 
@@ -159,7 +159,7 @@ def test_splits_that_contradict_each_other_are_a_problem(tmp_path: Path) -> None
 
 
 def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match="the column label is there twice"):
+    with pytest.raises(ThawError, match="the column label is there twice: rename"):
         table(tmp_path, "path,label,label\n1.png,a,b\n")
 
 
@@ -173,7 +173,7 @@ def test_case_and_spaces_of_the_columns_do_not_count(tmp_path: Path, header: str
 
 
 def test_a_column_in_two_spellings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match="the column label is there twice"):
+    with pytest.raises(ThawError, match="the column label is there twice: rename"):
         table(tmp_path, "path,label,Label\n1.png,a,b\n")
 
 

@@ -142,7 +142,7 @@ def test_three_distinct_images_are_enough() -> None:
 def test_a_class_that_is_missing_in_a_given_split_is_reported() -> None:
     labels = ["a", "a", "a", "b", "b"]
     assert given_split_problems(labels, ["train", "val", "test", "train", "test"]) == [
-        "class 'b' has no image in the val split"
+        "class 'b' has no image in the val split: move some there, or remove the class"
     ]
 
 

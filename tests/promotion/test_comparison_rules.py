@@ -14,7 +14,7 @@ from tests.promotion.scored_versions import (
     rules,
     scored,
 )
-from thaw.promotion.comparison_rules import comparison_rules
+from thaw.promotion.comparison_rules import comparison_rules, difference_text
 from thaw.promotion.scoring import ScoredVersion
 
 
@@ -81,7 +81,7 @@ def test_equal_outputs_on_few_images_are_told_how_many_would_do() -> None:
     compared = comparison_rules(settings, own, other, TARGETS[few], 15)
     found = {rule.name: rule for rule in compared}
     assert found["accuracy: not worse"].sentence == (
-        "difference +0.0000: 27 test images are too few to be 95% sure that it is not worse by "
+        "no difference: 27 test images are too few to be 95% sure that it is not worse by "
         "0.02 or more; about 149 would be enough if the difference stayed the same"
     )
 
@@ -96,3 +96,10 @@ def test_the_same_model_is_not_worse_on_any_number_of_images_but_not_better() ->
     assert found["accuracy: better"].sentence == (
         "it is the same model as version 1: every weight is equal"
     )
+
+
+def test_a_difference_is_told_in_words_whichever_direction_is_better() -> None:
+    assert difference_text(0.0659) == "0.0659 better"
+    assert difference_text(-0.05) == "0.0500 worse"
+    assert difference_text(-1e-6) == "less than 0.0001 worse"
+    assert difference_text(0.0) == "no difference"

@@ -63,15 +63,18 @@ def test_a_worse_model_is_refused_and_the_refusal_is_recorded(shop: Shop) -> Non
     name = "worse"
     shop.register(name)
     shop.register(name, "bad")
-    found = offer(shop, name)
+    shop.client.update_model_version(name, "2", "the model card")
+    offer(shop, name)
+    found = offer(shop, name)  # the note of the second refusal replaces that of the first
     assert found.verdict == "refused"
     assert {rule.name for rule in found.failed} >= {"accuracy: not worse", "classes"}
     assert shop.aliases(name) == {"champion": 1, "challenger": 2}
     assert shop.tags(name, 2)["gate"] == "refused"
-    _, row = shop.ledger(name).rows()
-    assert row.decision.kind == "refusal"
+    _, first, row = shop.ledger(name).rows()
+    assert first.decision.kind == row.decision.kind == "refusal"
     entry = shop.client.get_model_version(name, "2")
-    assert str(entry.description).startswith("**Gate: refused**")
+    assert str(entry.description).startswith("**Gate: refused** for @champion")
+    assert str(entry.description).endswith("\n\n---\n\nthe model card")
     assert "✗ fail" in mlflow.artifacts.load_text(row.decision.report)
     content = json.loads(mlflow.artifacts.load_text(row.decision.report.replace(".html", ".json")))
     assert content["verdict"] == "refused"

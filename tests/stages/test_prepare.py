@@ -262,8 +262,8 @@ def test_a_given_split_that_leaves_a_class_out_is_refused(tmp_path: Path) -> Non
     shutil.rmtree(root / "val" / "green")
     shutil.rmtree(root / "test" / "red")
     assert complaint(root, out(tmp_path)) == [
-        "class 'green' has no image in the val split",
-        "class 'red' has no image in the test split",
+        "class 'green' has no image in the val split: move some there, or remove the class",
+        "class 'red' has no image in the test split: move some there, or remove the class",
     ]
 
 
@@ -366,7 +366,9 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
-    assert complaint(tmp_path / "raw", out(tmp_path)) == [f"{tmp_path / 'raw'}: contains no images"]
+    assert complaint(tmp_path / "raw", out(tmp_path)) == [
+        f"{tmp_path / 'raw'}: contains no images: put a folder of images for each class there"
+    ]
 
 
 # The stage
@@ -396,7 +398,7 @@ def test_the_stage_writes_the_data_and_the_report(tmp_path: Path) -> None:
     tiny.images(tmp_path / "data" / "raw")
     result = stage(tmp_path, source="folder")
     assert result.returncode == 0, result.stderr
-    assert "prepared 36 images in 3 classes" in result.stderr
+    assert "prepared 36 images in 3 classes: " in result.stderr
     report = json.loads((tmp_path / "reports/prepare/report.json").read_text(encoding="utf-8"))
     assert report["digest"] == manifest.read(tmp_path / "data/prepared").digest
     assert Image.open(tmp_path / "reports/prepare/samples.png").width > 100
@@ -426,7 +428,10 @@ def test_the_stage_ends_a_mistake_with_its_lines_and_no_traceback(tmp_path: Path
 def test_the_stage_refuses_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
     result = stage(tmp_path, source="folder", path="data/nowhere")
     assert result.returncode == 2
-    assert result.stderr == "error: data.path: data/nowhere is not a folder\n"
+    assert result.stderr == (
+        "error: data.path: data/nowhere is not a folder: set it to the folder that has one folder "
+        "per class\n"
+    )
 
 
 def test_nothing_stays_of_a_run_with_other_settings(tmp_path: Path) -> None:

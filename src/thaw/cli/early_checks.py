@@ -80,5 +80,6 @@ def _refuse_unreadable(key: str, path: str) -> None:
         resolved(Path(path)).exists()
     except OSError as error:
         raise ThawError(
-            f"{PARAMS_FILE}: {key}: {shortened(path)} cannot be read: {error.strerror}"
+            f"{PARAMS_FILE}: {key}: {shortened(path)} cannot be read: {error.strerror}; set it to "
+            "another path"
         ) from None

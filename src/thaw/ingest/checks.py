@@ -21,7 +21,7 @@ _MOST_NAMED = 6  # images of one group
 def class_problems(listing: Listing) -> list[str]:
     """Return a line for each class without images, and one if there are fewer than two classes."""
     if not listing.samples and not listing.problems and not listing.bad_files:
-        return [f"{listing.root}: contains no images"]
+        return [f"{listing.root}: contains no images: put a folder of images for each class there"]
     filled = {sample.label for sample in listing.samples}
     problems = [
         f"{next(listing.root.rglob(glob.escape(label)))}: "
@@ -31,7 +31,8 @@ def class_problems(listing: Listing) -> list[str]:
     ]
     if len(filled) == 1:
         problems.append(
-            f"{listing.root}: there is only one class ({filled.pop()}); a classifier needs two"
+            f"{listing.root}: there is only one class ({filled.pop()}), and a classifier needs "
+            "two: add a folder of other images"
         )
     return problems
 

@@ -31,13 +31,20 @@ def list_csv(path: Path, root: Path) -> Listing:
         ThawError: the file or ``root`` is missing, or the file is not CSV in UTF-8.
     """
     if not path.is_file():
-        raise ThawError(f"data.path: {path} is not a file")
+        raise ThawError(
+            f"data.path: {path} is not a file: set it to the CSV file, or data.source to folder"
+        )
     if not root.is_dir():
-        raise ThawError(f"data.root: {root} is not a folder")
+        raise ThawError(
+            f"data.root: {root} is not a folder: set it to the folder at which the paths in "
+            f"{path} start"
+        )
     try:
         return _list_rows(path, root)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ThawError(f"{path} is not CSV in UTF-8: {error}") from None
+        raise ThawError(
+            f"{path} is not CSV in UTF-8: {error}; save it as CSV in UTF-8 with commas"
+        ) from None
 
 
 def _list_rows(path: Path, root: Path) -> Listing:
@@ -81,17 +88,21 @@ def _columns(path: Path, header: Sequence[str]) -> Sequence[str]:
     if missing:
         raise ThawError(
             f"{path}: no column {' and no column '.join(sorted(missing))}; "
-            f"it has {', '.join(header or ['nothing'])}{_separator_remedy(header)}"
+            f"it has {', '.join(header or ['nothing'])}: {_header_remedy(header)}"
         )
     if repeated := [name for name in _COLUMNS if header.count(name) > 1]:
-        raise ThawError(f"{path}: the column {repeated[0]} is there twice")
+        raise ThawError(
+            f"{path}: the column {repeated[0]} is there twice: rename or remove one of them"
+        )
     return header
 
 
-def _separator_remedy(header: Sequence[str]) -> str:
-    """Return what to do where another sign than a comma separates the fields; else nothing."""
+def _header_remedy(header: Sequence[str]) -> str:
+    """Return what to do about a header without the columns that are read."""
     found = [sign for sign in ";\t|" if len(header) == 1 and sign in header[0]]
-    return f": {found[0]!r} separates its fields: separate them by commas" if found else ""
+    if found:
+        return f"{found[0]!r} separates its fields: separate them by commas"
+    return "call its columns path,label[,split] in the first line"
 
 
 def _row_problem(row: Mapping[str | None, Any], columns: Sequence[str]) -> str | None:

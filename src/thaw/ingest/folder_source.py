@@ -34,7 +34,9 @@ def list_folder(
         ThawError: ``root`` is not a folder, or a folder cannot be read.
     """
     if not root.is_dir():
-        raise ThawError(f"data.path: {root} is not a folder")
+        raise ThawError(
+            f"data.path: {root} is not a folder: set it to the folder that has one folder per class"
+        )
     folders = top_folders(root)
     layout = layout_of(root, folders) if kind == "auto" else required_layout(root, folders, kind)
     samples = SampleTable()

@@ -79,4 +79,7 @@ def _entries(parent: Path) -> Iterator[os.DirEntry[str]]:
         with os.scandir(parent) as entries:
             yield from (entry for entry in entries if not entry.name.startswith("."))
     except OSError as error:
-        raise ThawError(f"{error.filename} cannot be read: {error.strerror}") from None
+        raise ThawError(
+            f"{error.filename} cannot be read: {error.strerror}; make it readable for this user, "
+            "or move it out of the data"
+        ) from None

@@ -199,7 +199,10 @@ def _loaded(address: Address, root: Path) -> dict[str, Any]:
         return dict(load_dataset(str(root.resolve()), address.config, streaming=True))
     except Exception as error:  # whatever the package raises for files that it cannot read
         reason = str(error).partition("\n")[0]
-        raise ThawError(f"{root}: is no data set that `datasets` can read: {reason}") from error
+        raise ThawError(
+            f"{root}: is no data set that `datasets` can read: {reason}; remove what is in it, and "
+            "the next `dvc repro` downloads it again"
+        ) from error
 
 
 def _split_of(name: str, others: dict[str, Any]) -> str | None:
@@ -219,7 +222,10 @@ def _split_of(name: str, others: dict[str, Any]) -> str | None:
     try:
         return resolve_splits(kinds.values())[kinds[name]]
     except ValueError as error:
-        raise ThawError(f"data.source: the splits {', '.join(others)}: {error}") from error
+        raise ThawError(
+            f"data.source: the splits {', '.join(others)}: {error}: export the splits that you "
+            "need into folders, and use data.source folder"
+        ) from error
 
 
 def _content(value: Any) -> bytes:

@@ -31,7 +31,10 @@ def clear(folder: Path) -> None:
             if path.name in NAMES or _PART.fullmatch(path.name):
                 image_files.remove(path)
     except OSError as error:
-        raise ThawError(f"{folder} cannot be emptied: {error.filename}: {error.strerror}") from None
+        raise ThawError(
+            f"{folder} cannot be emptied: {error.filename}: {error.strerror}; give this user the "
+            "right to write there, then `dvc repro`"
+        ) from None
 
 
 def refuse_unusable(folder: Path) -> None:

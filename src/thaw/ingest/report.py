@@ -110,8 +110,9 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
         )
     if count := report["images_in_two_splits"]:
         lines.append(
-            f"{count} validation or test images are also in another of the given splits: the "
-            "scores will be too high"
+            f"{count} validation or test images are also in another of the given splits, so that "
+            "the scores are too high: remove them there, or remove the splits and let prepare draw "
+            "them"
         )
     if report["near_duplicates"]:
         lines += _near_warnings(report["near_duplicates"], report["images"])
@@ -129,13 +130,14 @@ def _near_warnings(near: Mapping[str, Any], images: int) -> list[str]:
     if count := near["label_conflict_groups"]:
         examples = "; ".join(", ".join(names[:4]) for names in near["label_conflicts"][:3])
         lines.append(
-            f"{count} sets of near-duplicate images have different labels, which may be wrong: "
-            f"for example {examples}"
+            f"{count} sets of near-duplicate images have different labels, of which some may be "
+            f"wrong: look at them, for example {examples}"
         )
     if count := near["images_in_two_splits"]:
         lines.append(
             f"{count} validation or test images have a near-duplicate in another of the given "
-            "splits: the scores will be too high"
+            "splits, so that the scores are too high: remove them there, or remove the splits and "
+            "let prepare draw them"
         )
     if near["largest_images"] > max(_MOST_NAMED, _LARGE * images):
         lines.append(

@@ -53,11 +53,14 @@ def shard_names(path: Path) -> list[str]:
             names = [name for pattern in patterns for name in braceexpand(pattern)]
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ThawError(f"data.path: {path} is no list of shards: {reason}") from None
+            raise ThawError(
+                f"data.path: {path} is no list of shards: {reason}; write one file or address to a "
+                "line, or give a folder of .tar files"
+            ) from None
     if not names:
-        raise ThawError(f"data.path: {path} names no shards: a .tar file, or a line with its name")
+        raise ThawError(f"data.path: {path} names no shards: put a .tar file there, or its name")
     if repeated := [name for name in names if names.count(name) > 1]:
-        raise ThawError(f"data.path: {path} names {repeated[0]} twice")
+        raise ThawError(f"data.path: {path} names {repeated[0]} twice: remove one of them")
     return names
 
 
@@ -80,7 +83,10 @@ def _local(number: int, name: str, root: Path, folder: Path) -> LocalShard:
     if _REMOTE in name:
         return LocalShard(number, name, _copied(name, folder / f"{number}.tar"), is_copy=True)
     if not (root / name).is_file():
-        raise ThawError(f"the shard {root / name} is not a file")
+        raise ThawError(
+            f"the shard {root / name} is not a file: correct the list that data.path names, or "
+            "restore the file"
+        )
     return LocalShard(number, name, root / name, is_copy=False)
 
 

@@ -30,7 +30,10 @@ def list_shards(data: Data) -> Listing:
     """
     path = Path(data.path)
     if not path.exists():
-        raise ThawError(f"data.path: there is no {path}")
+        raise ThawError(
+            f"data.path: there is no {path}: set it to a folder of .tar files, or to a text file "
+            "that lists them"
+        )
     names = shard_names(path)
     splits: Sequence[SplitName | None] = [None] * len(names)
     if not data.split_field:
@@ -58,5 +61,8 @@ def _splits(path: Path, names: Sequence[str]) -> list[SplitName | None]:
     try:
         splits = resolve_splits(stated)
     except ValueError as error:
-        raise ThawError(f"data.path: {path}: the names of the shards mean {error}") from None
+        raise ThawError(
+            f"data.path: {path}: the names of the shards mean {error}: rename the shards, or set "
+            "data.split_field"
+        ) from None
     return [splits[kind] for kind in stated]

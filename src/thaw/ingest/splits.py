@@ -25,7 +25,7 @@ def split_problems(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
     return [
         f"class {label!r} has {len(members)} distinct image{'s' * (len(members) != 1)} "
         f"(without copies of images of other classes), but needs {MIN_GROUPS}: one each for "
-        "training, validation and test"
+        "training, validation and test; add images, or remove the class"
         for label, members in sorted(_groups_by_class(labels, groups).items())
         if len(members) < MIN_GROUPS
     ]
@@ -37,7 +37,7 @@ def given_split_problems(labels: Sequence[str], splits: Sequence[str]) -> list[s
     for label, split in zip(labels, splits, strict=True):
         splits_of[label].add(split)
     return [
-        f"class {label!r} has no image in the {split} split"
+        f"class {label!r} has no image in the {split} split: move some there, or remove the class"
         for label, present in sorted(splits_of.items())
         for split in SPLITS
         if split not in present

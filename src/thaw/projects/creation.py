@@ -72,7 +72,10 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
                 commit_new_files()
             return found
     except OSError as error:
-        raise ThawError(f"{folder}: cannot create a project here: {reason(error)}") from None
+        raise ThawError(
+            f"{folder}: cannot create a project here: {reason(error)}; remove the cause, or choose "
+            "another folder"
+        ) from None
 
 
 def is_public_set(images: Path | None) -> bool:

@@ -77,7 +77,9 @@ def convert() -> None:
             with suppress(OSError):  # it contains other files, or does not exist
                 folder.rmdir()
     except OSError as error:
-        raise ThawError(f"{error.filename}: {error.strerror}") from None
+        raise ThawError(
+            f"{error.filename}: {error.strerror}; remove the cause, then run `thaw upgrade` again"
+        ) from None
     if _lacks_statistics():
         directory.write_no_statistics(_MERGED)
     if _lacks_choice():

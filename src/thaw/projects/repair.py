@@ -76,9 +76,12 @@ def repair() -> Repair:
                 for file, md5 in _files(path, outputs[path], cache, found):
                     _repair_file(file, Path(cache.oid_to_path(md5)), md5, found)
     except OSError as error:
-        raise ThawError(f"{error.filename}: cannot be repaired: {reason(error)}") from None
+        raise ThawError(
+            f"{error.filename}: cannot be repaired: {reason(error)}; remove the cause, then run "
+            "`thaw repair` again"
+        ) from None
     except DvcException as error:
-        raise ThawError(f"DVC cannot open this project: {error}") from None
+        raise ThawError(f"DVC cannot open this project: {error}; run `thaw doctor`") from None
     if found.restored:
         run_dvc("checkout", "--force", *map(str, found.restored))
     return found

@@ -66,7 +66,10 @@ def find_candidate(ledger: Ledger, version: int | None = None) -> Candidate:
         raise ThawError(f"{ledger.name} has no @{CHALLENGER}: name a version (`thaw status`)")
     against = current.get(ledger.alias)
     if version == against:
-        raise ThawError(f"{ledger.name} version {version} is the {ledger.alias} already")
+        raise ThawError(
+            f"{ledger.name} version {version} is the {ledger.alias} already: name another version "
+            "(`thaw status`)"
+        )
     first = ledger.first_by_tag()
     is_unknown = against is None and last_known_version(rows, first) is None
     doubtful = doubtful_rows(ledger) if is_unknown else ()

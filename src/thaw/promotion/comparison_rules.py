@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from thaw.config.promotion_sections import Promote
     from thaw.promotion.scoring import ScoredVersion
 
+_SMALLEST_SHOWN = 0.0001  # difference of a metric
 _SAME = "it is the same model as version {}: every weight is equal"
 
 
@@ -91,7 +92,7 @@ def _no_comparison(unscored: ScoredVersion | None, metric: str) -> str:
 
 def _sentence(found: Comparison, metric: str, margin: float, confidence: float) -> str:
     claim = f"not worse by {format_number(margin)} or more" if margin else "better"
-    difference = f"difference {found.advantage:+.4f}"
+    difference = difference_text(found.advantage)
     if found.confidence >= confidence:
         return f"{difference}: {_percent(found.confidence)} sure that it is {claim}"
     if found.confidence_worse >= confidence:
@@ -109,6 +110,15 @@ def _sentence(found: Comparison, metric: str, margin: float, confidence: float) 
         f"{difference}: {images} are too few to be {confidence:.0%} sure that it is {claim}; about "
         f"{found.needed:,} would be enough if the difference stayed the same"
     )
+
+
+def difference_text(advantage: float) -> str:
+    """Return the difference in words, since a larger value of some metrics is worse."""
+    if advantage == 0.0:
+        return "no difference"
+    size = abs(advantage)
+    text = f"{size:.4f}" if size >= _SMALLEST_SHOWN else f"less than {_SMALLEST_SHOWN}"
+    return f"{text} {'better' if advantage > 0 else 'worse'}"
 
 
 def _percent(share: float) -> str:

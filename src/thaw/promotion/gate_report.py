@@ -13,6 +13,7 @@ from jinja2 import Environment
 from thaw.metrics.registry import COSTS, METRICS
 from thaw.promotion.gate import ARTIFACT
 from thaw.promotion.rule_result import RuleResult, format_number
+from thaw.registry.descriptions import GATE_MARK
 from thaw.registry.names import FORCED, PASSED, REFUSED, UNPROTECTED
 
 if TYPE_CHECKING:
@@ -120,14 +121,14 @@ def as_html(report: Report) -> str:
 
 
 def as_note(report: Report) -> str:
-    """Return the report as the description of the version (Markdown)."""
+    """Return the report as a note in the description of the version (Markdown)."""
     rows = "\n".join(
         f"| {_cell(rule.name)} | {'pass' if rule.passed else '**FAIL**'} | {_cell(rule.sentence)} |"
         for rule in report.rules
     )
     header = f"{report.when}, by {report.who}: {report.summary}"
     return (
-        f"**Gate: {report.verdict}** for @{report.alias}, {header}\n\n"
+        f"{GATE_MARK}{report.verdict}** for @{report.alias}, {header}\n\n"
         f"| rule | | |\n|---|---|---|\n{rows}\n"
     )
 

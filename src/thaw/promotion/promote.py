@@ -76,9 +76,7 @@ class PromotionRequest:
         if self.force and not self.reason.strip():
             raise ThawError('--force needs a reason: --force --reason "..."')
         if self.alias in {CHALLENGER, PREVIOUS}:
-            raise ThawError(
-                f"--to {self.alias}: thaw moves that alias itself; promote to another one"
-            )
+            raise ThawError(f"--to {self.alias}: thaw moves that alias itself: give another one")
 
 
 def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report:

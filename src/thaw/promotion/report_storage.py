@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from thaw.promotion import gate_report
 from thaw.registry import names
+from thaw.registry.descriptions import with_note
 from thaw.registry.ledger import ConflictError
 from thaw.registry.names import gate_tag
 
@@ -36,6 +37,8 @@ def tagged_version(
 ) -> Iterator[None]:
     """Write description and tags of the version; correct the verdict if the body has a conflict.
 
+    The description has the gate's result above the model card.
+
     A version that was approved before keeps the tags of that: a later refusal is only in the
     history.
 
@@ -47,7 +50,8 @@ def tagged_version(
         return
     name, version = report.name, str(report.version)
     verdict_tag = gate_tag(names.GATE, report.alias)
-    earlier = client.get_model_version(name, version).tags.get(verdict_tag, "")
+    entry = client.get_model_version(name, version)
+    earlier = entry.tags.get(verdict_tag, "")
     tags = {
         names.GATE_WHEN: report.when,
         names.GATE_REPORT: address,
@@ -55,13 +59,14 @@ def tagged_version(
         names.GATE_REASON: report.reason,
         names.GATE: report.verdict,  # the last one: without it the version has no verdict yet
     }
-    client.update_model_version(name, version, gate_report.as_note(report))
+    note = gate_report.as_note(report)
+    client.update_model_version(name, version, with_note(note, entry.description))
     for tag, value in tags.items():
         client.set_model_version_tag(name, version, gate_tag(tag, report.alias), value)
     try:
         yield
     except ConflictError as error:
-        client.update_model_version(name, version, f"{gate_report.as_note(report)}\n{error}\n")
+        client.update_model_version(name, version, with_note(f"{note}\n{error}", entry.description))
         verdict = earlier if was_approved else names.CONFLICT
         client.set_model_version_tag(name, version, verdict_tag, verdict)
         raise

@@ -78,7 +78,7 @@ def sign(ledger: Ledger) -> Row:
         )
     view = ledger.view()
     if not view.own.unsigned:
-        raise ThawError(f"{ledger.key}: there is no row to sign")
+        raise ThawError(f"{ledger.key}: there is no row to sign: leave --sign out")
     taken = ", ".join(str(row.number) for row in view.own.unsigned)
     why = f"takes over the rows {taken}, which were not signed"
     return ledger.record(Decision("signing", None, 0, None, why=why), view.rows)

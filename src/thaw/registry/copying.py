@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry import names
+from thaw.registry.descriptions import OF_MODEL
 from thaw.registry.fetch import fetch, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
 from thaw.tracking.batches import log_in_batches
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from thaw.config.result_sections import Tracking
-    from thaw.registry.fetch import Version
+from thaw.registry.fetch import Version
 
 _NAME = re.compile(r"[\w .-]+")
 _COPIED_RUN = "thaw.copied_run"
@@ -121,7 +122,7 @@ def _model_id(source: str) -> str | None:
 
 def _create_model(client: MlflowClient, name: str) -> None:
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=OF_MODEL)
 
 
 def _tags(entry: ModelVersion, found: Version) -> dict[str, str]:

@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from thaw import __version__
 from thaw.errors import ThawError
 from thaw.registry import pyfunc
+from thaw.registry.descriptions import OF_MODEL
 from thaw.registry.doubtful_rows import damage, doubtful_rows
 from thaw.registry.ledger import ConflictError, Ledger
 from thaw.registry.ledger_rows import Decision
@@ -171,7 +172,7 @@ def _create(
     client: MlflowClient, name: str, model: LoggedModel, tags: dict[str, str]
 ) -> ModelVersion:
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=OF_MODEL)
     return client.create_model_version(
         name,
         source=_source(model),

@@ -95,11 +95,12 @@ def _dimension(params: Params, key: str, entry: Range | list[Any]) -> Dimension:
     if key not in known:
         if section in Params.model_fields and section not in SECTIONS:
             raise ThawError(
-                f"a search is over {', '.join(SECTIONS)} and {backbone_weights.NAME} only"
+                f"a search is over {', '.join(SECTIONS)} and {backbone_weights.NAME} only: remove "
+                "this key"
             )
         near = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ThawError(f"there is no such parameter{hint}")
+        hint = f"did you mean {near[0]}?" if near else "`thaw params` lists all"
+        raise ThawError(f"there is no such parameter; {hint}")
     if isinstance(entry, Range):
         return Dimension(key, _range(params, key, entry))
     return Dimension(key, _choices(params, key, entry))
@@ -107,20 +108,25 @@ def _dimension(params: Params, key: str, entry: Range | list[Any]) -> Dimension:
 
 def _choices(params: Params, key: str, entry: list[Any]) -> CategoricalDistribution:
     if not entry:
-        raise ThawError("there are no choices")
+        raise ThawError("there are no choices: give a list of two or more values")
     for choice in entry:
         with_values(params, {key: choice})  # raises if the parameter does not take it
     encoded = [json.dumps(choice) if isinstance(choice, list) else choice for choice in entry]
     if len(set(encoded)) < len(encoded):
-        raise ThawError("a choice is there twice")
+        raise ThawError("a choice is there twice: remove one of them")
     return CategoricalDistribution(encoded)
 
 
 def _range(params: Params, key: str, entry: Range) -> BaseDistribution:
     if entry.low >= entry.high:
-        raise ThawError(f"the range is empty: low {entry.low:g} is not below high {entry.high:g}")
+        raise ThawError(
+            f"the range is empty: low {entry.low:g} is not below high {entry.high:g}: raise high"
+        )
     if entry.log and entry.low <= 0:
-        raise ThawError(f"low is {entry.low:g}: a logarithmic range starts above 0")
+        raise ThawError(
+            f"low is {entry.low:g}: a logarithmic range starts above 0: raise low, or set log to "
+            "false"
+        )
     takes_fractions = _accepts(params, key, (entry.low + entry.high) / 2 + 1e-9)
     ends: list[float] = [entry.low, entry.high]
     if not takes_fractions:

@@ -145,7 +145,10 @@ def _opened(address: str) -> Any:
             f"search.artifacts: {address} needs a package: pip install '{package}'"
         ) from error
     except Exception as error:  # whatever the client of the store raises: no region, no credentials
-        raise ThawError(f"search.artifacts: {address} cannot be opened: {error}") from error
+        raise ThawError(
+            f"search.artifacts: {address} cannot be opened: {error}; set the credentials of the "
+            "store in the environment, or another address"
+        ) from error
     folder = Path(address)
     folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(base_path=folder)

@@ -40,6 +40,7 @@ _MAX_IMAGES = 1000  # in the comparison
 _MOST_MEGAPIXELS = 16.0  # of an image in the comparison
 _ROUNDS = 15
 _WARM_UP = 2
+_UNWRITTEN = "nothing was written: choose the other --format, and report this"
 # Parts of the JSON that export_formats.export writes into every file.
 _MARKS = (b'"digest": "', b'"preprocessing": {')
 
@@ -81,11 +82,11 @@ def export_model(
     graph = WholeGraph(predictor).eval()
     with torch.inference_mode():
         exact = compare(graph, compute, progress(originals, "comparing the graph", len(originals)))
-    exact.check("nothing was written")
+    exact.check(_UNWRITTEN)
     found = compare_from_files(
         compared.forward, compute, progress(pairs, "comparing the model", len(pairs))
     )
-    found.check("nothing was written")
+    found.check(_UNWRITTEN)
     write_whole(out, content)
     latencies = {
         model.name: _latency(compared.forward, pairs[0][0]),

@@ -35,7 +35,7 @@ def encode(image: Any) -> bytes:
         try:
             return Path(image).read_bytes()
         except OSError as error:
-            raise ThawError(f"{image}: {error.strerror}") from None
+            raise ThawError(f"{image}: {error.strerror}: give the path of an image file") from None
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if isinstance(image, Image.Image):

@@ -20,7 +20,10 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:  # UnicodeError: a part of the name is too long
-        raise ThawError(f"--host {host}: this is no address of this machine ({error})") from None
+        raise ThawError(
+            f"--host {host}: this is no address of this machine ({error}): give 127.0.0.1, or "
+            "0.0.0.0 for all"
+        ) from None
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -15,7 +15,7 @@ from thaw.data.framing import resized_size
 from thaw.data.manifest import LeftOut, Row
 from thaw.data.pack_resolution import find_enlarged
 from thaw.data.packed_store import INDEX, SETTINGS, PackedStore
-from thaw.data.split_names import TRAIN
+from thaw.data.split_names import SPLITS, TRAIN
 from thaw.errors import ProblemsError
 from thaw.ingest import dvc_ignore, file_states, pack_size, quarantine, report, value_ranges
 from thaw.ingest.checks import class_problems
@@ -182,7 +182,16 @@ def _prepare(params: Params) -> None:
         warn(line)
     if dvc_ignore.outdated(params.data):
         warn(f"{dvc_ignore.FILE} is out of date: run `thaw check`, so that DVC sees all images")
-    say(f"prepared {content['images']} images in {content['classes']} classes: {content['splits']}")
+    say(_summary(content))
+
+
+def _summary(content: dict[str, Any]) -> str:
+    """Return the line that ends the stage."""
+    train, val, test = (content["splits"][name] for name in SPLITS)
+    return (
+        f"prepared {content['images']} images in {content['classes']} classes: {train} for "
+        f"training, {val} for validation, {test} for the test"
+    )
 
 
 def _lost_detail(params: Params) -> list[str]:
