@@ -81,7 +81,8 @@ def test_metrics_count_the_requests(url: str, model: Path) -> None:
 def test_another_address_or_method_is_refused(url: str, method: str, path: str) -> None:
     answer = requests.request(method, f"{url}{path}", timeout=10)
     assert answer.status_code in {404, 405}
-    assert list(answer.json()) == ["error"]
+    error = answer.json()["error"]
+    assert error.startswith(f"there is no {method} {path}: POST /predict classifies images; ")
 
 
 def test_more_images_than_the_queue_takes_are_refused_until_others_are_answered(

@@ -43,8 +43,12 @@ GOOD = image()
         ({"data": "x", "headers": {"Content-Type": "multipart/form-data"}}, 400, ""),
         ({"data": "x", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, 400, ""),
         ({"files": {"image": ("", "")}, "data": {"a": "b"}}, 400, ""),
-        ({"data": "a,b\n1,2,3", "headers": {"Content-Type": "text/csv"}}, 415, "send a form"),
-        ({"data": GOOD}, 415, "send a form"),
+        (
+            {"data": "a,b\n1,2,3", "headers": {"Content-Type": "text/csv"}},
+            415,
+            "Type is text/csv: send",
+        ),
+        ({"data": GOOD}, 415, "the Content-Type is missing: send a form"),
     ],
 )
 def test_malformed_requests_are_refused_with_a_reason(

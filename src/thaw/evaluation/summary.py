@@ -82,7 +82,8 @@ def show(params: Params, reports: Path) -> None:
     if (page := reports / PAGE).is_file():
         console.print(f"Report page: {page.resolve().as_uri()}", soft_wrap=True)
     console.print(
-        "Next:  thaw ui                           runs and models in the browser\n"
+        "Next:  git add --all && git commit       keep it: `thaw promote` needs a commit\n"
+        "       thaw ui                           runs and models in the browser\n"
         "       dvc plots show                    curves, confusion matrix, mistakes\n"
         "       dvc exp run -S unfreeze.depth=3   another value; the rest is reused\n"
         "       dvc metrics diff                  compare with the last commit"
@@ -113,7 +114,7 @@ def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
 
 def _phase(report: dict[str, Any]) -> str:
     if not report["epochs"]:
-        return f"no epoch trained, validation loss {report['val_loss']:.4f}"
+        return "no epoch trained"
     return (
         f"best epoch {report['best_epoch']} of {report['epochs']}, "
         f"validation loss {report['start_val_loss']:.4f} to {report['val_loss']:.4f}"

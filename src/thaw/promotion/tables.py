@@ -34,7 +34,7 @@ def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime) -> T
         if more:
             gate.append(" *")
         if status.since:
-            gate.append(f"\nthere for {age(status.since, now)}")
+            gate.append(f"\n{status.alias} for {age(status.since, now)}")
         run, created = status.run_id[:8], age(status.created, now)
         row = (f"@{status.alias}", str(status.version), *shown, run, created)
         table.add_row(*map(Text, row), gate)

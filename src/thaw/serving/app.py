@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from thaw.serving.served_model import ServedModel
     from thaw.serving.settings import Settings
 
+_ENDPOINTS = (
+    "POST /predict classifies images; GET /healthz, /metrics, and /docs, which explains all"
+)
 API_VERSION = "1"  # of the requests and responses
 
 
@@ -69,6 +72,9 @@ def create_app(model_uri: str, model: ServedModel, settings: Settings) -> FastAP
     return app
 
 
-async def _error_response(_: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    detail = str(error.detail)
+    if error.status_code in {404, 405}:  # Starlette does not name the endpoints
+        detail = f"there is no {request.method} {request.url.path[:200]}: {_ENDPOINTS}"
+    return JSONResponse({"error": detail}, error.status_code, error.headers)

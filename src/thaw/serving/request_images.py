@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from thaw.serving.budget import Reservation
     from thaw.serving.settings import Settings
 
-_ACCEPTED = "a form with files, JSON ({'images': [base64, ...]}) or an image as the body"
+_ACCEPTED = (
+    "a form with files (multipart/form-data), JSON {'images': [base64, ...]} (application/json), "
+    "or an image as the body (image/jpeg, image/png, ...)"
+)
 
 
 async def read_images(request: Request, settings: Settings, held_bytes: Reservation) -> list[bytes]:
@@ -41,7 +44,8 @@ async def read_images(request: Request, settings: Settings, held_bytes: Reservat
     elif content_type.startswith("image/") or content_type == "application/octet-stream":
         images = [body]
     else:
-        raise HTTPException(415, f"send {_ACCEPTED}")
+        sent = content_type or "missing"
+        raise HTTPException(415, f"the Content-Type is {sent}: send {_ACCEPTED}")
     try:
         check_count(len(images))
     except ValueError as error:

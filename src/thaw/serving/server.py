@@ -32,7 +32,11 @@ def serve(model_uri: str, host: str, port: int, settings: Settings) -> None:
     """
     listening = listen(host, port)
     model = load_served_model(model_uri, settings)
-    say(f"{model.name} ({model.digest[:12]}) on {url_of(listening)}, by {settings.computing}")
+    address = url_of(listening)
+    say(
+        f"{model.name} ({model.digest[:12]}) on {address}, by {settings.computing}. Open it in a "
+        f"browser to try the model; {address}/docs describes the API; Ctrl-C ends the service"
+    )
     sys.setswitchinterval(_SWITCH_INTERVAL)
     config = uvicorn.Config(
         create_app(model_uri, model, settings),

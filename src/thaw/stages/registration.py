@@ -60,15 +60,24 @@ def record(
         "is_new": registered.is_new,
     }
     write_json(project_paths.REPORTS / "evaluate" / "registered.json", content)
-    if result.tta:
-        views = params.evaluate.tta_views
-        plain, tta = result.scores.summary["accuracy"], result.tta.summary["accuracy"]
-        say(f"test accuracy {plain:.4f}, with {views} augmented views averaged in {tta:.4f}")
+    say(_accuracy_line(result, params.evaluate.tta_views))
     version = f"{registered.name} version {registered.version}"
     if registered.is_new:
-        say(f"registered {version} as @{registered.alias}")
+        say(f"registered {version} as @{registered.alias}; `thaw report` shows the result")
     else:
         say(f"not registered again: this is the model of {version}, @{registered.alias}")
+
+
+def _accuracy_line(result: Result, views: int) -> str:
+    """Return the test accuracy as a line of the console."""
+    scores = result.scores.summary
+    tta = ""
+    if result.tta:
+        tta = f"; with {views} augmented views averaged in {result.tta.summary['accuracy']:.4f}"
+    return (
+        f"test accuracy {scores['accuracy']:.4f} (95 % interval {scores['accuracy_low']:.3f} to "
+        f"{scores['accuracy_high']:.3f}, {scores['images']:.0f} images){tta}"
+    )
 
 
 @contextlib.contextmanager

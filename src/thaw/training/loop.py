@@ -211,7 +211,7 @@ class _Phase:
                 state.best_epoch = row.epoch
             if is_best or self.setup.keeps_last:
                 self.best = trainable_state.copy(self._trained())
-        if self.runtime.is_main:
+        if self.runtime.is_main and self.setup.settings.epochs:
             say(row.line(self.setup.settings.epochs, is_best=state.best_epoch == row.epoch))
         self.observer.on_epoch(row)
 
