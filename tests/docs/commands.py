@@ -19,6 +19,14 @@ _BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SERVERS = ("thaw ui", "thaw serve")
 
 
+_PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def python_of(page: Path) -> list[str]:
+    """Return the fenced ``python`` blocks of a page."""
+    return _PYTHON.findall(page.read_text(encoding="utf-8"))
+
+
 def commands_of(page: Path) -> list[str]:
     """Return the commands in the fenced ``bash`` blocks of a page, without comments, in order."""
     found = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tests.docs.commands import Shell, commands_of
+from tests.docs.commands import Shell, commands_of, python_of
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
 ELSEWHERE = {
     "pip install": "tools/check_wheel.py installs the package into a fresh environment",
     "make ": "the targets of the Makefile: .ci/run",
-    "export MLFLOW": "tests/registry/test_pyfunc.py starts MLflow's server of a model",
-    "mlflow models serve": "as before",
-    "printf": "as before",
-    "curl": "as before",
 }
 # A gate may refuse, and without an earlier champion there is nothing to go back to.
 CODES = {"thaw promote": (0, 1), "thaw rollback": (0, 2)}
@@ -59,6 +57,10 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     for command in commands_of(ROOT / "README.md"):
         if not command.startswith(tuple(ELSEWHERE)):
             run(shell, command, {"launch": {"threads": 1}})
+    (code,) = python_of(ROOT / "README.md")
+    shutil.copy(images / "rose/0.png", shell.folder / "photo.jpg")
+    (shell.folder / "example.py").write_text(code)
+    run(shell, f"{sys.executable} example.py", {})
 
 
 def run(shell: Shell, command: str, values: dict[str, dict[str, object]]) -> None:
@@ -66,7 +68,8 @@ def run(shell: Shell, command: str, values: dict[str, dict[str, object]]) -> Non
     started = time.monotonic()
     codes = next((codes for start, codes in CODES.items() if command.startswith(start)), (0,))
     output = shell.run(command, codes)
-    assert "Traceback" not in output, f"{command}\n{output}"
+    for noise in ("Traceback", "Warning:"):
+        assert noise not in output, f"{command}\n{output}"
     if command.startswith("cd "):
         write(shell.folder / "params.yaml", {**CHEAP, **values})
     print(f"{time.monotonic() - started:6.1f} s  {command}")

@@ -12,7 +12,8 @@ from thaw.system import environment
 from thaw.system.processes import run_main
 
 app = typer.Typer(
-    help="Transfer learning for images: reproducible, tracked, gated. Start with `dvc repro`.",
+    help="Transfer learning for images: reproducible, tracked, gated. Start with "
+    "`thaw init DIR --images FOLDER`, then `dvc repro` in DIR.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -49,9 +49,11 @@ def replace_by_ui(tracking: Tracking, port: int) -> None:
 
 def _replace(uri: str, port: int) -> None:
     # Its default of 4 workers and 7 job processes takes 18 s to start and 1.9 GB.
-    environment = {**ENVIRONMENT, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    options = ["--host", _HOST, "--port", str(port), "--workers", "1"]
-    # Without a line for each request: they would move the address out of the window.
+    # Warnings of MLflow about its own packages would move the address out of the window.
+    defaults = {**ENVIRONMENT, "PYTHONWARNINGS": "ignore"}
+    environment = {**defaults, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    options = ["--host", _HOST, "--port", str(port), "--workers", "1", "--registry-store-uri", uri]
+    # Without a line for each request.
     options += ["--uvicorn-opts", "--log-level warning"]
     command = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", uri, *options]
     # The server imports modules from the working directory, whatever -P says.
