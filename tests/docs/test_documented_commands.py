@@ -39,9 +39,8 @@ CHEAP: dict[str, dict[str, object]] = {
 def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
     images = photographs(tmp_path / "images")
     shell = Shell(tmp_path, {"FOLDER": str(images)})
-    for command in commands_of(ROOT / "docs/tutorial.md"):
-        if not command.startswith(tuple(ELSEWHERE)):
-            run(shell, command, {"data": {"path": str(images), "root": str(images)}})
+    for command in commands_to_run(ROOT / "docs/tutorial.md"):
+        run(shell, command, {"data": {"path": str(images), "root": str(images)}})
 
 
 @pytest.mark.commands
@@ -54,13 +53,18 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
         "--trials 50 --workers 2": "--trials 2",
     }
     shell = Shell(tmp_path, replaced)
-    for command in commands_of(ROOT / "README.md"):
-        if not command.startswith(tuple(ELSEWHERE)):
-            run(shell, command, {"launch": {"threads": 1}})
+    for command in commands_to_run(ROOT / "README.md"):
+        run(shell, command, {"launch": {"threads": 1}})
     (code,) = python_of(ROOT / "README.md")
     shutil.copy(images / "rose/0.png", shell.folder / "photo.jpg")
     (shell.folder / "example.py").write_text(code)
     run(shell, f"{sys.executable} example.py", {})
+
+
+def commands_to_run(page: Path) -> list[str]:
+    """Return the commands of a page that no other test runs, each once."""
+    found = dict.fromkeys(commands_of(page))
+    return [command for command in found if not command.startswith(tuple(ELSEWHERE))]
 
 
 def run(shell: Shell, command: str, values: dict[str, dict[str, object]]) -> None:
