@@ -71,12 +71,14 @@ class Registered:
     """A version in the registry and the alias that it got.
 
     ``is_new`` is False if the version is that of an earlier run, which made the same model.
+    ``verdict`` is the gate's last answer for the champion, "" if there is none.
     """
 
     name: str
     version: int
     alias: str
     is_new: bool = True
+    verdict: str = ""
 
 
 def register(
@@ -117,7 +119,8 @@ def register(
     }
     found = _version(client, name, model) or _create(client, name, model, tags)
     alias = _give_alias(client, found, record.digest, trusted)
-    return Registered(name, int(found.version), alias)
+    verdict = "" if alias == CHAMPION else found.tags.get(GATE, "")
+    return Registered(name, int(found.version), alias, verdict=verdict)
 
 
 def _logged(run: Run, digest: str) -> LoggedModel | None:

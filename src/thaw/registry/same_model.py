@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from thaw.registry.aliases import aliases, is_missing
-from thaw.registry.names import CHALLENGER, CHAMPION, CONTENT, DIGEST, TEST_DIGEST
+from thaw.registry.names import CHALLENGER, CHAMPION, CONTENT, DIGEST, GATE, TEST_DIGEST
 from thaw.registry.register import Registered
 from thaw.tracking.run_identity import DIRTY
 
@@ -57,7 +57,8 @@ def find_same(name: str, record: ModelRecord) -> Registered | None:
     if number == champion:
         return Registered(name, number, CHAMPION, is_new=False)
     client.set_registered_model_alias(name, CHALLENGER, str(number))
-    return Registered(name, number, CHALLENGER, is_new=False)
+    verdict = best.tags.get(GATE, "")
+    return Registered(name, number, CHALLENGER, is_new=False, verdict=verdict)
 
 
 def _is_same(version: ModelVersion, record: ModelRecord) -> bool:

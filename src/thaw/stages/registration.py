@@ -10,6 +10,7 @@ from PIL import Image
 
 from thaw.errors import ThawError
 from thaw.evaluation.page.subject import Registration
+from thaw.evaluation.trained_blocks import count_trained
 from thaw.model import directory
 from thaw.system import project_paths
 from thaw.system.console import say
@@ -130,12 +131,14 @@ def _register(
         tracked.key,
         found.is_new,
         report_address(tracked.experiment_id, tracked.run_id),
+        found.verdict,
     )
 
 
 def _note(result: Result, spec: ModelSpec, views: int) -> str:
     scores = result.scores.summary
     tta = calibrated = ""
+    trained = count_trained(spec, project_paths.REPORTS)
     if result.uncalibrated:
         before = result.uncalibrated.summary
         calibrated = f"; calibration changed ECE from {before['ece']:.3f} to {scores['ece']:.3f}"
@@ -145,7 +148,7 @@ def _note(result: Result, spec: ModelSpec, views: int) -> str:
         f"**{scores['accuracy']:.4f}** test accuracy (95 % interval "
         f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}) "
         f"on {scores['images']:.0f} images of {len(spec.classes)} classes; "
-        f"{spec.backbone}, {len(spec.trained)} of {spec.blocks} blocks trained{calibrated}{tta}"
+        f"{spec.backbone}, {trained} of {spec.blocks} blocks trained{calibrated}{tta}"
     )
 
 

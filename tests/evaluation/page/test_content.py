@@ -26,6 +26,11 @@ def test_the_release_says_what_the_next_step_is() -> None:
     later = release(replace(example.REGISTRATION, version=3, alias="challenger"))
     assert not later["released"]
     assert "thaw promote 3" in later["reason"]
+    refused = release(
+        replace(example.REGISTRATION, version=3, alias="challenger", verdict="refused")
+    )
+    assert "The gate's last answer was: refused." in refused["reason"]
+    assert "has not compared" not in refused["reason"]
     same = release(replace(example.REGISTRATION, is_new=False))
     assert same["released"]
     assert "the model of that version again" in same["reason"]

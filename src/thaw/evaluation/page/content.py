@@ -68,8 +68,15 @@ def release(registration: Registration) -> dict[str, Any]:
             else f"{again}It is the champion of this model."
         )
         return {"released": True, "label": "Released as champion", "reason": reason}
-    reason = (
-        f"{again}The gate has not compared this version with the champion yet: "
-        f"`thaw promote {registration.version}` does, and releases it if it passes."
-    )
+    command = f"`thaw promote {registration.version}`"
+    if registration.verdict:
+        reason = (
+            f"{again}The gate's last answer was: {registration.verdict}. Its reasons are in the "
+            f"description of the version; {command} compares again."
+        )
+    else:
+        reason = (
+            f"{again}The gate has not compared this version with the champion yet: "
+            f"{command} does, and releases it if it passes."
+        )
     return {"released": False, "label": "Not released", "reason": reason}

@@ -9,6 +9,7 @@ from torch import nn
 
 from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.page.thumbnails import data_address
+from thaw.evaluation.trained_blocks import count_trained
 from thaw.model import directory
 from thaw.model.sealed_files import SPEC
 
@@ -30,7 +31,7 @@ def network_section(subject: Subject) -> dict[str, Any]:
     spec, classifier, folder = subject.spec, subject.classifier, subject.folder
     source = subject.data.images("test", spec.preprocessing)
     files = [folder / SPEC, *(folder / name for name in spec.files)]
-    trained = len(spec.trained)
+    trained = count_trained(spec, subject.reports)
     return {
         "backbone": spec.backbone,
         "device": str(subject.runtime.device),

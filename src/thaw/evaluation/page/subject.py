@@ -56,7 +56,8 @@ class Registration:
     """The registered version of a result, the alias that it has, and the result's run and key.
 
     Unless ``is_new``, the version was registered before: it is the same model. ``report`` is the
-    address of the report page in MLflow, relative to its start page.
+    address of the report page in MLflow, relative to its start page. ``verdict`` is the gate's last
+    answer for the champion, "" if it did not compare the version yet.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Registration:
     key: str
     is_new: bool = True
     report: str = ""
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
