@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def rehearsal(monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
+def rehearsal() -> Rehearsal:
     runtime, model = tiny.runtime(), phase.model(3, "train", dropout=0.5)
     given = batch()
     config = phase.config(batch_size=len(given.inputs))
@@ -31,12 +33,12 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
     learner = Learner(runtime, model, np.arange(6) % 3, setup, 0)
     assert model.plan is not None
     state = trainable_state.copy(trainable_state.state(model, model.plan))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**30, 2**30))
     return Rehearsal(runtime, model, learner, given, state)
 
 
 def fake_capture(monkeypatch: pytest.MonkeyPatch, make: Callable[[Any, Any], Any]) -> None:
-    def captured(network: Any, example: tuple[torch.Tensor]) -> Any:
+    def captured(network: Any, example: tuple[torch.Tensor], pool: Any = None) -> Any:
+        assert pool is None  # of a GPU
         network(*example)  # as torch does: running statistics move
         return make(network, example)
 
@@ -88,6 +90,16 @@ def rounded(network: Any, _: Any) -> Any:
     return lambda inputs: network(inputs) * (1 + 1e-6)
 
 
+def draws_again(network: Any, _: Any) -> Any:
+    """Return a graph that holds the random numbers of its capture."""
+
+    def replay(inputs: torch.Tensor) -> Any:
+        torch.manual_seed(0)
+        return network(inputs)
+
+    return replay
+
+
 def failing(_: Any, __: Any) -> Any:
     raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
@@ -97,6 +109,7 @@ def failing(_: Any, __: Any) -> Any:
     [
         (stale, "their results differ"),
         (rounded, "their results differ"),
+        (draws_again, "their results differ"),
         (failing, "operation not permitted when stream is capturing"),
     ],
 )
@@ -111,12 +124,73 @@ def test_other_graphs_are_dropped_and_leave_nothing_behind(
     rehearsal.learner.learn(rehearsal.batch, 1, 0, 0)  # by the network itself
 
 
-def test_graphs_that_leave_no_memory_for_the_optimiser_are_dropped(
+def test_graphs_that_leave_no_memory_for_a_step_without_them_are_dropped(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_capture(monkeypatch, lambda network, _: network)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**10, 2**30))
+    """Show it for the last batch of an epoch, which no graph computes if it is smaller."""
+
+    def make(network: Any, _: Any) -> Any:
+        head, within_graph = rehearsal.classifier.head, False
+
+        def exhausted(*_: Any) -> None:
+            if not within_graph:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+        def replay(inputs: torch.Tensor) -> Any:
+            nonlocal within_graph
+            within_graph = True
+            outputs = network(inputs)
+            within_graph = False
+            return outputs
+
+        head.register_forward_pre_hook(exhausted)
+        return replay
+
+    fake_capture(monkeypatch, make)
     assert use_graphs(rehearsal.learner, rehearsal) == "there is too little memory for them"
+
+
+def test_dropped_graphs_free_their_memory(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory: list[weakref.ref[torch.Tensor]] = []
+
+    def make(network: Any, _: Any) -> Any:
+        static = torch.ones(3)
+        memory.append(weakref.ref(static))
+
+        def replay(inputs: torch.Tensor) -> Any:
+            return network(inputs) * (1 + 1e-6 * static)
+
+        network.forward_of_graphs = replay  # torch's function and module refer to each other, too
+        return network.forward_of_graphs
+
+    fake_capture(monkeypatch, make)
+    gc.collect()
+    gc.disable()
+    try:
+        assert use_graphs(rehearsal.learner, rehearsal) == "their results differ"
+        assert memory[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_gradients_are_compared_where_scaled_ones_overflow(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsal.learner.step.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    fake_capture(monkeypatch, lambda network, _: network)
+    assert use_graphs(rehearsal.learner, rehearsal) == ""
+    fake_capture(monkeypatch, _wrong_gradients)
+    assert use_graphs(rehearsal.learner, rehearsal) == "their results differ"
+
+
+def _wrong_gradients(network: Any, _: Any) -> Any:
+    def replay(inputs: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = network(inputs)
+        return outputs.detach() + (outputs - outputs.detach()) * 2
+
+    return replay
 
 
 def test_without_a_full_batch_nothing_is_captured(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WORD = "deterministic"  # in the errors of torch
+_ERROR = 2  # torch's debug mode in which an operation without a deterministic kernel is an error
 
 
 @contextmanager
@@ -26,8 +27,15 @@ def only_deterministic() -> Iterator[None]:
     Raises:
         RuntimeError: :func:`is_refusal` is true for it.
     """
+    with debug_mode(_ERROR):
+        yield
+
+
+@contextmanager
+def debug_mode(mode: int) -> Iterator[None]:
+    """Use torch's debug mode ``mode`` of determinism in the block: 0 off, 1 warn, 2 error."""
     before = torch.get_deterministic_debug_mode()
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode(mode)
     try:
         yield
     finally:

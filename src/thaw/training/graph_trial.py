@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from thaw.training.learner import Learner
     from thaw.training.rehearsal import Rehearsal
 
-_MOMENTS = 2  # of the optimiser for each weight
-_SPARE = 0.05  # of the memory of a GPU
-
 
 def use_graphs(learner: Learner, rehearsal: Rehearsal) -> str:
     """Let ``learner`` compute full batches by graphs, if the bits are the same.
@@ -22,28 +19,29 @@ def use_graphs(learner: Learner, rehearsal: Rehearsal) -> str:
     """
     if len(rehearsal.batch.inputs) != learner.piece_size:
         return "there is no full batch"
-    flipped = rehearsal.with_flipped_images()
-    expected = [each.outcome() for each in (rehearsal, flipped)]
+    reason = _problem(learner, rehearsal)
+    if reason:  # and the error that says so, which keeps the memory of the pass, is gone
+        learner.drop_graphs()
+        rehearsal.restore()
+    return reason
+
+
+def _problem(learner: Learner, rehearsal: Rehearsal) -> str:
+    """Capture the graphs, and return why they cannot be used, or an empty text."""
+    passes = [(rehearsal, 0), (rehearsal.with_flipped_images(), 1)]
+    expected = [each.outcome(seed) for each, seed in passes]
     try:
         learner.capture(rehearsal.batch.inputs)
         rehearsal.restore()
-        found = [each.outcome() for each in (rehearsal, flipped)]
+        found = [each.outcome(seed) for each, seed in passes]
     except Exception as error:  # torch raises errors of many kinds
-        learner.drop_graphs()
-        rehearsal.restore()
-        return str(error).strip().split("\n")[0]
+        return str(error).strip().split("\n")[0] or type(error).__name__
     is_same = all(
         len(one) == len(other) and all(map(torch.equal, one, other))
         for one, other in zip(expected, found, strict=True)
     )
-    if is_same and _leaves_memory(learner):
-        return ""
-    learner.drop_graphs()
-    return "there is too little memory for them" if is_same else "their results differ"
-
-
-def _leaves_memory(learner: Learner) -> bool:
-    """Return whether the optimiser's moments still fit."""
-    needed = _MOMENTS * sum(p.nbytes for p in learner.step.parameters)
-    free, total = torch.cuda.mem_get_info()
-    return bool(free >= needed + _SPARE * total)
+    if not is_same:
+        return "their results differ"
+    del expected, found
+    # A last batch that is smaller is computed without the graphs, which keep their own memory.
+    return "" if rehearsal.fits(1) else "there is too little memory for them"

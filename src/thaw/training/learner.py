@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from thaw.model.frozen_part import ROUNDING_MULTIPLE, FrozenPart
 from thaw.training import optimizers, regularization
 from thaw.training.batch_pieces import kept_momentum, pieces, size_of_pieces
 from thaw.training.compiled_network import compiled
-from thaw.training.determinism import only_deterministic
 from thaw.training.optimizer_step import OptimizerStep
 from thaw.training.parameter_groups import parameter_groups
 from thaw.training.step_graph import captured
@@ -143,12 +143,15 @@ class Learner:
             with torch.no_grad(), self._runtime.autocast():
                 inputs = self._below(inputs)
         network = self.network if self._compiled is None else self._compiled
-        with only_deterministic() if self.step.is_strict else contextlib.nullcontext():
-            self._full = captured(network, inputs, self._runtime.precision)
+        runtime, is_strict = self._runtime, self.step.is_strict
+        with runtime.one_thread(when=self._is_small):
+            self._full = captured(network, inputs, runtime.precision, is_strict=is_strict)
 
     def drop_graphs(self) -> None:
-        """Compute full batches without graphs again."""
+        """Compute full batches without graphs again, and free the memory of the graphs."""
         self._full = self._compiled
+        gc.collect()  # the graphs and the function that replays them refer to each other
+        torch.cuda.empty_cache()
 
     def _split(self) -> None:
         """Separate the frozen blocks above the cut from the network that trains.
@@ -213,7 +216,7 @@ class Learner:
             self.step.take(epoch, step, number)
         return runtime.sum(losses[0] if len(losses) == 1 else torch.stack(losses).sum())
 
-    def accumulate(self, piece: Piece, total: int, network: nn.Module | None = None) -> Tensor:
+    def accumulate(self, piece: Piece, total: float, network: nn.Module | None = None) -> Tensor:
         """Add the gradient of a piece of a batch of ``total`` images; return its sum of losses.
 
         ``network`` is computed instead of the wrapped or compiled one.

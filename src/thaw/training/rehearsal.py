@@ -114,12 +114,17 @@ class Rehearsal:
         """Return a rehearsal on the same batch with its images in the reverse order."""
         return replace(self, batch=replace(self.batch, inputs=self.batch.inputs.flip(0)))
 
-    def outcome(self) -> list[Tensor]:
-        """Return the gradients of one pass and the buffers after it, such as running statistics."""
-        self.runtime.seed(0)
+    def outcome(self, seed: int) -> list[Tensor]:
+        """Return the gradients of one pass and the buffers after it, such as running statistics.
+
+        ``seed`` is that of random draws, such as dropout. The loss is not scaled: in fp16, the
+        gradients of the first steps would overflow, and all overflows are alike.
+        """
+        self.runtime.seed(seed)
         self.learner.network.train()
         piece = pieces(self.batch, self.learner.piece_size)[0]
-        loss = self.learner.accumulate(piece, self.batch.total)
+        scale = self.learner.step.scaler.get_scale()
+        loss = self.learner.accumulate(piece, self.batch.total * scale)
         gradients = [p.grad for p in self.learner.step.parameters if p.grad is not None]
         found = [tensor.clone() for tensor in (loss, *gradients, *self.classifier.buffers())]
         self.restore()
