@@ -113,6 +113,12 @@ def test_only_evaluate_depends_on_the_code_of_the_metrics() -> None:
     assert depending == ["evaluate"]
 
 
+def test_only_stages_that_train_depend_on_the_code_of_the_optimisers() -> None:
+    registry = "optimizers/registry.py"
+    depending = [stage for stage in STAGES if registry in counted_modules(PACKAGE, stage)]
+    assert depending == ["warmup_head", "unfreeze", "fold_bn"]
+
+
 def test_imports_of_a_module_that_is_left_out_are_followed(tmp_path: Path) -> None:
     package = small_package(
         tmp_path,

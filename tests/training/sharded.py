@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
@@ -15,9 +15,9 @@ from tests import settings
 from tests.training import phase
 from tests.training.phase import Dying, Killed, Variant
 from thaw.config.process_sections import Launch
-from thaw.config.training_sections import OptimizerName
 from thaw.errors import ThawError
 from thaw.model.freeze_plan import Plan
+from thaw.optimizers.registry import OPTIMIZERS
 from thaw.training import divided_tensors, phase_checkpoints, sharding
 from thaw.training.learner import Learner
 from thaw.training.precision import Precision
@@ -78,7 +78,7 @@ class Rank:
         bf16 = replace(self.runtime, precision=Precision("bf16"))
         self.fit("bf16", phase.model(), data, runtime=bf16)
         deferred = replace(self.runtime, asynchronous=True)  # as on a GPU
-        for name in get_args(OptimizerName):
+        for name in list(OPTIMIZERS):
             variant = Variant(phase.config(optimizer=name))
             self.fit(f"deferred-{name}", phase.model(3, "affine"), data, variant, deferred)
         scaled = replace(deferred, precision=Precision("fp16"))

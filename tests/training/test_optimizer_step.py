@@ -20,11 +20,10 @@ from thaw.training.setup import TrainingSetup
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from thaw.config.training_sections import OptimizerName
     from thaw.data.batches import Batch
     from thaw.model.classifier import Classifier
 
-DEFERRED: tuple[OptimizerName, ...] = ("adamw", "sgd", "lamb")
+DEFERRED: tuple[str, ...] = ("adamw", "sgd", "lamb")
 EVERYTHING: dict[str, Any] = {
     "l1": 0.01,
     "l2_sp": 0.1,
@@ -35,7 +34,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 def learner(
-    optimizer: OptimizerName,
+    optimizer: str,
     precision: str = "fp32",
     *,
     asynchronous: bool = True,
@@ -68,7 +67,7 @@ def spoiled() -> Batch:
 
 @pytest.mark.parametrize("optimizer", DEFERRED)
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
-def test_a_step_on_a_device_reads_no_value(optimizer: OptimizerName, precision: str) -> None:
+def test_a_step_on_a_device_reads_no_value(optimizer: str, precision: str) -> None:
     made = learner(optimizer, precision, **EVERYTHING)
     made.learn(batch(), 1, 0, 0)  # makes the state of the optimiser
     with no_reading():
@@ -87,7 +86,7 @@ def test_the_test_of_reading_finds_a_step_that_reads() -> None:
 
 @pytest.mark.parametrize("optimizer", DEFERRED)
 def test_a_deferred_step_moves_the_weights_like_an_immediate_one(
-    optimizer: OptimizerName,
+    optimizer: str,
 ) -> None:
     both = [learner(optimizer, asynchronous=way, **EVERYTHING) for way in (True, False)]
     for made in both:
@@ -103,7 +102,7 @@ def test_a_deferred_step_moves_the_weights_like_an_immediate_one(
 @pytest.mark.parametrize("optimizer", DEFERRED)
 @pytest.mark.parametrize("first", [True, False])
 def test_a_step_that_is_not_finite_is_skipped_and_reported_at_the_next_reading(
-    optimizer: OptimizerName, first: bool
+    optimizer: str, first: bool
 ) -> None:
     made = learner(optimizer)
     if not first:
@@ -121,7 +120,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_reported_at_the_next_reading(
 
 @pytest.mark.parametrize("optimizer", DEFERRED)
 def test_after_a_skipped_first_step_training_goes_on_as_if_it_had_not_been(
-    optimizer: OptimizerName,
+    optimizer: str,
 ) -> None:
     # torch's fused SGD would read uninitialised momentum.
     ends = []
@@ -140,7 +139,7 @@ def test_after_a_skipped_first_step_training_goes_on_as_if_it_had_not_been(
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_an_overflow_in_fp16_changes_no_weight_and_halves_the_scale(
-    optimizer: OptimizerName, asynchronous: bool
+    optimizer: str, asynchronous: bool
 ) -> None:
     made = learner(optimizer, "fp16", asynchronous=asynchronous)
     made.learn(batch(), 1, 0, 0)

@@ -16,7 +16,6 @@ from thaw.system.launching import accelerate_command
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from thaw.config.training_sections import OptimizerName
     from thaw.data.loading import ImageSource
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import BatchNormPolicy
@@ -91,7 +90,7 @@ def test_sharded_training_gives_the_weights_of_one_process_in_every_variant(
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
 def test_deferred_steps_of_sharded_training_give_the_weights_of_one_process(
-    optimizer: OptimizerName,
+    optimizer: str,
     out: Path,
     data: tuple[ImageSource, ImageSource],
     tmp_path: Path,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from thaw.config.parameter import parameter
 from thaw.config.section import AUTO, Block, Fraction, Section
+from thaw.optimizers.registry import OPTIMIZERS
 
-OptimizerName = Literal["adamw", "sgd", "lamb"]
+if TYPE_CHECKING:
+    OptimizerName = str  # a type checker cannot read names that are computed
+else:
+    OptimizerName = Literal[*OPTIMIZERS]
 ScheduleName = Literal["cosine", "constant"]
 _Epochs = Annotated[int, Field(ge=0, le=100_000)]
 _BatchSize = Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"]
@@ -24,6 +28,7 @@ _BATCH = (
     "as fit into the memory of the devices."
 )
 _LR_DECAY = "The learning rate of a block is lr * lr_decay ** (its distance from the head)."
+_SETTINGS = [f"{name} has {kind.settings}" for name, kind in OPTIMIZERS.items() if kind.settings]
 _HOWARD = "Howard & Ruder 2018"
 
 
@@ -34,8 +39,8 @@ class Training(Section):
     batch_size: _BatchSize = parameter(64, _BATCH, unit="images")
     optimizer: OptimizerName = parameter(
         "adamw",
-        "Optimiser; sgd has Nesterov momentum 0.9.",
-        source="Loshchilov & Hutter 2019; Sutskever et al. 2013; You et al. 2020",
+        f"{'; '.join(['Optimiser', *_SETTINGS])}.",
+        source="; ".join(kind.source for kind in OPTIMIZERS.values()),
     )
     lr: _Rate = parameter(0.002, "Peak learning rate of the head.")
     schedule: ScheduleName = parameter(

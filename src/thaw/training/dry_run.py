@@ -23,10 +23,10 @@ from thaw.model.outline_build import (
     meta_classifier,
     output_sizes,
 )
+from thaw.optimizers.registry import OPTIMIZERS
 from thaw.system.devices import gpu_count
 from thaw.system.memory import total_memory
 from thaw.system.process_group import process_group
-from thaw.training.optimizers import OPTIMIZERS
 from thaw.training.runtime import SCORE_BATCH
 from thaw.training.single_image_steps import fewest_images, too_few_images, trained_norms
 

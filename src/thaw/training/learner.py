@@ -12,7 +12,8 @@ from torch import nn
 
 from thaw.data.random_draws import derived_seed
 from thaw.model.frozen_part import ROUNDING_MULTIPLE, FrozenPart
-from thaw.training import optimizers, regularization
+from thaw.optimizers import registry as optimizers
+from thaw.training import regularization
 from thaw.training.batch_pieces import kept_momentum, pieces, size_of_pieces
 from thaw.training.compiled_network import compiled
 from thaw.training.optimizer_step import OptimizerStep
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from thaw.training.batch_pieces import Piece
     from thaw.training.runtime import Runtime
     from thaw.training.setup import TrainingSetup
-
 
 # Weights of a head times images, up to which a step of it takes longer on two threads than on one.
 _SMALL = 4e6

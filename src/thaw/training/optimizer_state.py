@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from thaw.training.deferred_lamb import DeferredLamb
+from thaw.optimizers.deferred_lamb import DeferredLamb
 from thaw.training.divided_tensors import share
 from thaw.training.parameter_groups import parameters_of
 

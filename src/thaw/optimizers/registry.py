@@ -1,7 +1,8 @@
-"""Build an optimiser by its name.
+"""The registry of optimisers: one entry has the name and the function that builds the optimiser.
 
-To add one, add its name to ``OptimizerName`` in ``config/training_sections.py`` and its row to
-``OPTIMIZERS``.
+Training, the estimate of memory and the checks of ``params.yaml`` read it. To add an optimiser, add
+an entry to ``OPTIMIZERS``; nothing else changes. The registry lies below the configuration, which
+takes the valid names from it. Commands that only read names do not import torch.
 """
 
 from __future__ import annotations
@@ -9,23 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from thaw.training.deferred_lamb import DeferredLamb
-from thaw.training.divided_tensors import is_divided
-from thaw.training.parameter_groups import parameters_of
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch.optim import Optimizer
 
-    from thaw.config.training_sections import OptimizerName
-
 Groups = list[dict[str, Any]]
 
 
-def build(name: OptimizerName, groups: Groups, *, fused: bool = False) -> Optimizer:
+def build(name: str, groups: Groups, *, fused: bool = False) -> Optimizer:
     """Return the optimiser ``name`` for ``groups``; its weight decay is decoupled (AdamW, SGDW).
 
     With ``fused``, the optimiser skips the update where its attribute ``found_inf`` is 1, without
@@ -39,6 +32,8 @@ def _adamw(groups: Groups, fused: bool) -> Optimizer:  # noqa: ARG001, FBT001
 
     Source: Loshchilov & Hutter 2019.
     """
+    import torch
+
     return torch.optim.AdamW(groups, fused=True)
 
 
@@ -49,17 +44,20 @@ def _sgd(groups: Groups, fused: bool) -> Optimizer:  # noqa: FBT001
 
     Source: Loshchilov & Hutter 2019.
     """
+    import torch
+
     decoupled = [_with_decoupled_decay(group) for group in groups]
-    # torch has no fused SGD for the divided parameters of sharded training.
-    fused = fused and not any(is_divided(p) for group in groups for p in group["params"])
+    # torch has no fused SGD for the divided parameters of sharded training (DTensor).
+    weights = [weight for group in groups for weight in group["params"]]
+    fused = fused and not any(hasattr(weight, "to_local") for weight in weights)
     optimizer = torch.optim.SGD(
         decoupled, momentum=0.9, nesterov=True, foreach=not fused, fused=fused
     )
     if fused:
         # Without them, torch allocates uninitialised buffers in the first step, and where that
         # step is skipped, the second one reads them. From zeros it computes the same values.
-        for parameter in parameters_of(optimizer):
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        for weight in weights:
+            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
     optimizer.register_step_pre_hook(_decay)
     return optimizer
 
@@ -78,9 +76,15 @@ def _lamb(groups: Groups, fused: bool) -> Optimizer:  # noqa: FBT001
         else _with_decoupled_decay(group)
         for group in groups
     ]
-    optimizer = DeferredLamb(settled) if fused else _timm_lamb(settled)
+    optimizer = _deferred_lamb(settled) if fused else _timm_lamb(settled)
     optimizer.register_step_pre_hook(_decay)
     return optimizer
+
+
+def _deferred_lamb(groups: Groups) -> Optimizer:
+    from thaw.optimizers.deferred_lamb import DeferredLamb
+
+    return DeferredLamb(groups)
 
 
 def _timm_lamb(groups: Groups) -> Optimizer:
@@ -92,16 +96,22 @@ def _timm_lamb(groups: Groups) -> Optimizer:
 
 @dataclass(frozen=True)
 class Kind:
-    """An optimiser: the function that builds it, and the numbers that it keeps for each weight."""
+    """An optimiser, and what the configuration and the estimate of memory say about it.
+
+    ``build`` takes the groups of parameters and ``fused`` of :func:`build`. ``moments`` are the
+    numbers that it keeps for each weight. ``settings`` are fixed values that a user should know.
+    """
 
     build: Callable[[Groups, bool], Optimizer]
     moments: int
+    source: str
+    settings: str = ""
 
 
-OPTIMIZERS: dict[OptimizerName, Kind] = {
-    "adamw": Kind(_adamw, moments=2),
-    "sgd": Kind(_sgd, moments=1),
-    "lamb": Kind(_lamb, moments=2),
+OPTIMIZERS = {
+    "adamw": Kind(_adamw, moments=2, source="Loshchilov & Hutter 2019"),
+    "sgd": Kind(_sgd, moments=1, source="Sutskever et al. 2013", settings="Nesterov momentum 0.9"),
+    "lamb": Kind(_lamb, moments=2, source="You et al. 2020"),
 }
 
 
@@ -113,9 +123,10 @@ def _with_decoupled_decay(group: dict[str, Any]) -> dict[str, Any]:
     return {**group, "weight_decay": 0.0, "decoupled_decay": group["weight_decay"]}
 
 
-@torch.no_grad()
 def _decay(optimizer: Optimizer, *_: Any) -> None:
     """Shrink the weights of every group with a decoupled weight decay, unless it is skipped."""
+    import torch
+
     found_inf = getattr(optimizer, "found_inf", None)
     for group in optimizer.param_groups:
         # parameters of a frozen block do not decay
@@ -123,4 +134,5 @@ def _decay(optimizer: Optimizer, *_: Any) -> None:
         if group["decoupled_decay"] and weights:
             share = group["lr"] * group["decoupled_decay"]
             factor = 1 - share if found_inf is None else 1 - (1 - found_inf) * share
-            torch._foreach_mul_(weights, factor)
+            with torch.no_grad():
+                torch._foreach_mul_(weights, factor)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from tests.optimizers.test_registry import groups, step
 from tests.training import phase
 from tests.training.no_reading import no_reading
-from tests.training.test_optimizers import groups, step
-from thaw.training import optimizer_state, optimizers
-from thaw.training.deferred_lamb import DeferredLamb
+from thaw.optimizers import registry as optimizers
+from thaw.optimizers.deferred_lamb import DeferredLamb
+from thaw.training import optimizer_state
 from thaw.training.parameter_groups import parameters_of
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Optimisers: their names and what builds them, defined once."""
