@@ -33,6 +33,8 @@ _OUT = Path(__file__).parent.parent / "docs/images"
 _WIDTH, _HEIGHT = 1280, 800
 _TEXT = "document.body.innerText"
 _TRAINING = "workflowType=machine_learning"
+# The tools of a diagram lie over its curve, because a headless browser has no pointer beside it.
+_HIDE_TOOLS = "document.querySelectorAll('.modebar').forEach(e => { e.style.display = 'none'; })"
 _CLOSE_ASSISTANT = '[data-component-id="mlflow.assistant.chat_panel.close"]'
 
 
@@ -52,9 +54,10 @@ def main() -> None:
             _open(page, f"{address}/#/models/{name}?{_TRAINING}", "champion")
             _save(page, "registered_model")
             experiment = runs[1].partition("/experiments/")[2].partition("/")[0]
-            run_id = _last_run(experiment)
+            run_id = _champion_run(name)
             run = f"{address}/#/experiments/{experiment}/runs/{run_id}/model-metrics?{_TRAINING}"
             _open(page, run, "val_loss")
+            page.evaluate(_HIDE_TOOLS)
             _save(page, "run")
         with _server("serve", f"models:/{name}@champion") as (address, _):
             folders = sorted(Path(".thaw/digits").iterdir())[4:9]
@@ -72,9 +75,9 @@ def _open(page: Page, address: str, text: str) -> None:
     time.sleep(2)
 
 
-def _last_run(experiment: str) -> str:
+def _champion_run(name: str) -> str:
     client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
-    return str(client.search_runs([experiment], max_results=1)[0].info.run_id)
+    return str(client.get_model_version_by_alias(name, "champion").run_id)
 
 
 @contextmanager

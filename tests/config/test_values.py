@@ -130,10 +130,13 @@ def test_the_changed_text_is_one_line_without_what_changes_no_result() -> None:
 
 
 def test_the_changed_text_ends_with_what_is_the_same_in_most_runs() -> None:
-    data = Params().data.model_copy(update={"path": "/a", "root": "/a"})
+    data = Params().data.model_copy(update={"source": "csv", "path": "/a", "root": "/a"})
     backbone = Params().backbone.model_copy(update={"image_size": "auto"})
     text = changed_text(Params(seed=3, data=data, backbone=backbone, head=Head(taps=[1])))
-    assert text == "seed=3, head.taps=[1], data.path=/a, data.root=/a, backbone.image_size=auto"
+    assert text == (
+        "seed=3, head.taps=[1], data.source=csv, data.path=/a, data.root=/a, "
+        "backbone.image_size=auto"
+    )
 
 
 def test_parameters_of_a_result_are_those_that_can_change_it() -> None:

@@ -180,6 +180,18 @@ def test_the_page_has_no_serious_barrier_before_and_after_an_image(
 
 
 @needs_browser
+def test_a_probability_stands_on_one_line(page: Page, url: str, picture: Path) -> None:
+    page.open(url, 360, 900)
+    page.choose("input[type=file]", picture)
+    page.wait(f"{ROWS}.length")
+    cells = "[...document.querySelectorAll('#classes .share')]"
+    page.evaluate(f"{cells}.forEach(e => {{ e.textContent = '100.0 %' }})")
+    height = page.evaluate("parseFloat(getComputedStyle(document.body).lineHeight)")
+    assert page.evaluate(f"{cells}.every(e => e.offsetHeight < 1.5 * {height})")
+    assert page.evaluate(f"{cells}.every(e => e.scrollWidth <= e.offsetWidth)")
+
+
+@needs_browser
 def test_a_class_name_is_shown_as_text_and_not_as_markup(
     page: Page, tmp_path: Path, picture: Path
 ) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WITHOUT_EFFECT = frozenset({"promote", "search", "tracking", "resources"})
 KEYS_WITHOUT_EFFECT = frozenset({"prepare.shard_mb"})  # in other sections
 
-_PLACES = ("data.path", "data.root")
+_PLACES = ("data.source", "data.path", "data.root")
 _LONGEST = 100  # characters of a value in changed_text
 
 
