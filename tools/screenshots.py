@@ -42,7 +42,10 @@ def main() -> None:
     """Write one PNG for each page into ``docs/images``."""
     name = load(Params).tracking.registered_model
     report = Path(project_paths.REPORTS, "index.html").resolve()
-    with tempfile.TemporaryDirectory() as folder, browser(Path(folder)) as page:
+    profile = tempfile.TemporaryDirectory(
+        ignore_cleanup_errors=True
+    )  # the browser ends a bit later
+    with profile as folder, browser(Path(folder)) as page:
         page.open(report.as_uri(), _WIDTH, _HEIGHT)
         _save(page, "report")
         with _server("ui") as (address, log):
