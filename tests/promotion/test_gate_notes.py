@@ -13,8 +13,8 @@ from thaw.promotion.gate_notes import rule_notes
         (
             ("c" * 40, True),
             [
-                "params.yaml, dvc.yaml or src differs from commit cccccccccccc: "
-                "the rules may differ, too"
+                "params.yaml, dvc.yaml, thaw.lock or src differs from commit cccccccccccc: "
+                "the rules may differ, too; commit the change"
             ],
         ),
     ],

@@ -164,8 +164,8 @@ def test_notes_say_whether_the_rules_are_committed(
     monkeypatch.setattr(provenance, "git_state", lambda: ("c" * 40, True))
     found = offer(local, name, 3)
     assert (
-        "params.yaml, dvc.yaml or src differs from commit cccccccccccc: the rules may differ, too"
-        in (found.notes)
+        "params.yaml, dvc.yaml, thaw.lock or src differs from commit cccccccccccc: the rules may "
+        "differ, too; commit the change" in found.notes
     )
     assert local.ledger(name).rows()[-1].decision.why.endswith("(the rules were not committed)")
 

@@ -91,5 +91,5 @@ def rule_notes(git_state: tuple[str, bool] | None, reason: str = "") -> list[str
     if git_state is None:
         return [f"{reason}: it is not known whether the rules are committed"]
     commit, is_dirty = git_state
-    changed = f"params.yaml, dvc.yaml or src differs from commit {commit[:12]}"
-    return [f"{changed}: the rules may differ, too"] if is_dirty else []
+    changed = f"params.yaml, dvc.yaml, thaw.lock or src differs from commit {commit[:12]}"
+    return [f"{changed}: the rules may differ, too; commit the change"] if is_dirty else []
