@@ -43,6 +43,15 @@ def test_init_prints_what_it_found_and_the_next_command(
     assert "cd flowers && " in output
 
 
+def test_init_asks_for_other_images_where_prepare_will_refuse_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.images(tmp_path / "photos", each=1)
+    output = run("init", "flowers", "--images", "photos")
+    assert "Next:  correct the images, then cd flowers && " in output
+
+
 def test_init_quotes_the_folder_and_names_it_in_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

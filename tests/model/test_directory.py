@@ -189,6 +189,11 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         directory.load(tmp_path / "gone")
 
 
+def test_a_model_inside_of_a_folder_is_proposed(folder: Path) -> None:
+    with pytest.raises(ThawError, match=rf"has no model\.json: give {folder}$"):
+        directory.load(folder.parent)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}'])
 def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
     path = folder / SPEC

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests import tiny
 from thaw.errors import ThawError
@@ -41,6 +42,14 @@ def test_problems_that_prepare_will_refuse_are_listed(tmp_path: Path) -> None:
     problems = "\n".join(survey(images).problems)
     assert "there is only one class" in problems
     assert "empty: the class has no image" in problems
+
+
+def test_shapes_that_prepare_will_refuse_are_listed(tmp_path: Path) -> None:
+    images = tiny.images(tmp_path / "photos", each=3)
+    Image.new("RGB", (301, 3)).save(images / "red/line.png")
+    Image.new("RGB", (300, 3)).save(images / "red/band.png")
+    (problem,) = survey(images).problems
+    assert problem.startswith(f"{images}/red/line.png: 301 x 3 pixels: one side is more than 100")
 
 
 def test_notes_say_how_the_folders_were_understood(tmp_path: Path) -> None:

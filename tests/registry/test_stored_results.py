@@ -73,8 +73,9 @@ def test_a_git_revision_is_read_through_dvc(tracking: Tracking, tmp_path: Path) 
         subprocess.run(command, check=True, env={**os.environ, **names})
     (tmp_path / "params.yaml").write_text("seed: 8\n")
     assert read_result("HEAD", tracking).params == {"seed": "7"}
-    with pytest.raises(ThawError, match=r"HEAD~9 has no reports.*give a version"):
-        read_result("HEAD~9", tracking)
+    for name in ("HEAD~9", "nope"):
+        with pytest.raises(ThawError, match=rf"^there is no result '{name}' .*give a version"):
+            read_result(name, tracking)
 
 
 def test_a_folder_without_predictions_is_refused(tracking: Tracking, tmp_path: Path) -> None:

@@ -76,6 +76,11 @@ def test_an_output_that_cannot_be_a_file_is_refused_without_reading_it(
         refuse_output("models:/x/1", folder, folder.parent / name)
 
 
+def test_the_standard_output_is_no_file(folder: Path) -> None:
+    with pytest.raises(ThawError, match="no file to the standard output"):
+        refuse_output("models:/x/1", folder, Path("-"))
+
+
 def test_thumbnails_of_a_file_server_are_not_predicted(folder: Path) -> None:
     before = find_images(folder).paths
     for place in ("@eaDir", "sub, ü/@eaDir"):

@@ -64,7 +64,8 @@ def init(
         print_survey(found, folder)
     if not is_committed:
         typer.echo("Nothing is committed yet; `dvc exp run` and `thaw promote` need a commit")
-    typer.echo(f"Next:  {command}")
+    first = "correct the images, then " if found is not None and found.problems else ""
+    typer.echo(f"Next:  {first}{command}")
 
 
 def upgrade(

@@ -153,9 +153,13 @@ def refuse_output(out: Path, option: str, inputs: Iterable[tuple[str, Path]] = (
 def refuse_no_file(out: Path, option: str) -> None:
     """Raise if the output file of a verb exists and is no file: a folder, a device, a pipe.
 
+    ``-`` is refused, too: for many programs it is the standard output.
+
     Raises:
         ThawError: names the path; or the system refuses the path, for example as too long.
     """
+    if out == Path("-"):
+        raise ThawError(f"{option}: - is no file: thaw writes no file to the standard output")
     try:
         mode = out.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

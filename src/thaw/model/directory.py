@@ -84,7 +84,9 @@ def read_spec(folder: Path) -> ModelSpec:
     try:
         return parse(read_bounded(path, LARGEST_SPEC).decode())
     except FileNotFoundError:
-        raise ThawError(f"{folder} is no model directory: it has no {SPEC}") from None
+        raise ThawError(
+            f"{folder} is no model directory: it has no {SPEC}{_model_inside(folder)}"
+        ) from None
     except ChangedError:
         raise ThawError(
             f"{path} was changed or damaged: its content does not have the digest in it"
@@ -166,6 +168,12 @@ def only_files_of(folder: Path, spec: ModelSpec) -> Iterator[Path]:
         for name in (SPEC, *spec.files):
             (links / name).symlink_to((folder / name).resolve())
         yield links
+
+
+def _model_inside(folder: Path) -> str:
+    """Return what to give instead of ``folder``, if a folder in it is a model."""
+    inside = sorted(path.parent for path in folder.glob(f"*/{SPEC}"))
+    return f": give {inside[0]}" if inside else ""
 
 
 def _has_no_statistics(folder: Path) -> bool:

@@ -16,9 +16,11 @@ from thaw.config.data_sections import Data
 from thaw.config.prepare_section import Prepare
 from thaw.data.decoding import EXTENSIONS
 from thaw.data.header_sizes import size_of_file
+from thaw.data.limits import shape_problem
 from thaw.errors import ProblemsError, ThawError
 from thaw.ingest.checks import class_problems
 from thaw.ingest.label_checks import similarity_problems
+from thaw.ingest.listing import BadFile
 from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import split_problems
@@ -89,17 +91,19 @@ def survey(path: Path) -> Survey:
     if not is_csv and has_shards_only and any(path.rglob("*.tar")):
         data, found = list_local_shards(path)
     counts = Counter(sample.label for sample in found.samples)
+    sizes = _sizes(found)
     return Survey(
         data,
         {label: counts[label] for label in found.classes},
         dict(Counter(sample.split for sample in found.samples if sample.split)),
-        _short_sides(found),
+        [min(size) for size in sizes.values()],
         [
             *found.problems,
             *(bad.line(found.root) for bad in found.bad_files),
             *class_problems(found),
             *similarity_problems(found),
             *_too_few(found),
+            *_shape_problems(found, sizes),
         ],
         source_notes(found, Prepare()),
     )
@@ -114,6 +118,12 @@ def _too_few(found: Listing) -> list[str]:
         return []
     samples = list(found.samples)
     return split_problems([each.label for each in samples], [each.path for each in samples])
+
+
+def _shape_problems(found: Listing, sizes: dict[str, tuple[int, int]]) -> list[str]:
+    """Return a line for each image of a shape that ``prepare`` refuses."""
+    named = ((path, shape_problem(*size)) for path, size in sizes.items())
+    return [BadFile(path, reason).line(found.root) for path, reason in named if reason]
 
 
 def _remedy(path: Path) -> str:
@@ -147,15 +157,15 @@ def _refuse_other_file(path: Path) -> None:
     )
 
 
-def _short_sides(found: Listing) -> list[int]:
-    """Return the short sides of a sample of the images, in pixels, read from their headers."""
+def _sizes(found: Listing) -> dict[str, tuple[int, int]]:
+    """Return (width, height) of a sample of the images by path, read from their headers."""
     step = max(1, len(found.samples) // _MOST_HEADERS)
-    sides = []
+    sizes = {}
     for sample in found.samples[::step]:
         path = found.root / sample.path
         try:
             if path.is_file():  # opening a named pipe would wait for ever
-                sides.append(min(size_of_file(path)))
+                sizes[sample.path] = size_of_file(path)
         except (OSError, ValueError, Image.DecompressionBombError):
             continue  # `prepare` names every image that cannot be read
-    return sides
+    return sizes

@@ -79,6 +79,7 @@ def _of_run(name: str, run_id: str, tracking: Tracking) -> StoredResult:
 
 def _of_revision(name: str) -> StoredResult:
     from dvc.api import DVCFileSystem
+    from dvc.scm import RevError
 
     try:
         files = DVCFileSystem(rev=name)
@@ -89,6 +90,8 @@ def _of_revision(name: str) -> StoredResult:
     def read(path: str) -> bytes:
         try:
             content: bytes = files.read_bytes(path)
+        except RevError as error:
+            raise ThawError(f"there is no result {name!r} ({error}): {_FORMS}") from None
         except Exception as error:  # it is not in the cache, or not in this revision
             raise FileNotFoundError(str(error)) from error
         return content

@@ -9,10 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thaw.serving import output_names
 from thaw.serving.batch_results import in_batches, on_cores, on_device
 from thaw.serving.compute_device import Computing
 from thaw.serving.image_files import find_images, refuse_output
 from thaw.serving.model_uri import local_model
+from thaw.serving.output_names import refuse_other_format
 from thaw.serving.prediction_file import DRIFT, PRECISION, PredictionFile
 from thaw.serving.prediction_summary import Summary
 from thaw.serving.runtimes import use_runtime
@@ -47,10 +49,11 @@ def predict_folder(
     default 32 on a CPU and 128 on a GPU.
 
     Raises:
-        ThawError: the model or the folder does not exist, ``out`` must not be written, or another
-            process writes it.
+        ThawError: the model or the folder does not exist, ``out`` must not be written or names
+            another format, or another process writes it.
     """
     refuse_output(model_uri, folder, out)
+    refuse_other_format(out, output_names.CSV)
     found = find_images(folder)
     with local_model(model_uri) as model:
         predictor = computing.predictor(model.folder)

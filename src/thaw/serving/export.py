@@ -13,10 +13,17 @@ from thaw.config import overlaps
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.export_formats import WholeGraph, check_packages, export, load_exported
+from thaw.serving.export_formats import (
+    ENDINGS,
+    WholeGraph,
+    check_packages,
+    export,
+    load_exported,
+)
 from thaw.serving.export_result import Exported, Latency
 from thaw.serving.image_files import find_images, read_image, refuse_output
 from thaw.serving.model_uri import local_model
+from thaw.serving.output_names import refuse_other_format
 from thaw.serving.parity import compare, compare_from_files
 from thaw.system.bounded_pool import map_in_order
 from thaw.system.console import progress
@@ -62,8 +69,9 @@ def export_model(
         ThawError: there is no such model or no image, a package is missing, ``out`` must not be
             replaced, or the exported model differs. Then nothing is written.
     """
-    check_packages(kind, f"--format {kind}")
     refuse_output(model_uri, folder, out)
+    refuse_other_format(out, ENDINGS[kind])
+    check_packages(kind, f"--format {kind}")
     overlaps.refuse_to_replace(out, "--out", _MARKS, "an exported model")
     with local_model(model_uri) as model:
         predictor = Predictor(model.folder)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from thaw.errors import ThawError
 from thaw.model.calibration import CalibratedSoftmax
 from thaw.serving.input_graph import InputGraph
+from thaw.serving.output_names import ONNX, TORCH_EXPORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from thaw.model.predictor import Predictor
 
 Format = Literal["onnx", "torch-export"]
+ENDINGS: dict[Format, str] = {"onnx": ONNX, "torch-export": TORCH_EXPORT}
 PACKAGES: dict[Format, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "torch-export": (),
