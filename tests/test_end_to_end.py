@@ -1,4 +1,7 @@
-"""`dvc repro` with the default parameters: the digits, the MLflow run, the registered model."""
+"""`dvc repro` with the default parameters: the digits, the MLflow run, the registered model.
+
+One thread computes: beside other processes, two wait for each other for most of the time.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ print(json.dumps(model.predict(images)))
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project(tmp_path_factory.mktemp("project"))
+    made.set(launch__threads=1)
     made.run("dvc", "repro")
     return made
 
