@@ -93,7 +93,8 @@ def predicted(file: Path, folder: Path) -> str:
         images = Path(place) / "images"
         images.mkdir()
         (images / f"file{file.suffix}").write_bytes(file.read_bytes())
-        return said(lambda: predict_folder(str(folder / "model"), images, Path(place) / "out.csv"))
+        out = Path(place) / "out.csv"
+        return said(lambda: predict_folder(str(folder / "model"), images, out).raise_problems())
 
 
 def prepared(file: Path, folder: Path) -> str:

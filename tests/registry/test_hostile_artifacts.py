@@ -65,7 +65,7 @@ def ways(shop: Shop, folder: Path) -> dict[str, Callable[[], object]]:
     (images / "a.png").write_bytes(image())
     return {
         "load_model": lambda: loaded_model.load(URI, tracking),
-        "predict": lambda: predict_folder(URI, images, folder / "out.csv"),
+        "predict": lambda: predict_folder(URI, images, folder / "out.csv").raise_problems(),
         "serve": lambda: load_served_model(URI, Settings()),
         "promote": lambda: offer(shop, NAME, 2, force=True, reason="x"),
         "copy": lambda: copy_version(URI, "hostile-copy", tracking),

@@ -118,7 +118,7 @@ def verify_history(
     with command_errors(tracking):
         found = verification.verify(_ledger(tracking, name, alias, trusted))
     if as_json:
-        print_json(verification.as_json(found, trusted))
+        print_json(verification.content_of(found, trusted))
         return found.is_verified
     for row in found.rows:
         decision = row.decision

@@ -93,7 +93,7 @@ def how_verified(row: Row, trusted: Collection[str]) -> str:
     return "in the chain, taken over" if trusted else "in the chain"
 
 
-def as_json(found: Verification, trusted: Collection[str]) -> dict[str, Any]:
+def content_of(found: Verification, trusted: Collection[str]) -> dict[str, Any]:
     """Return the result for JSON."""
     return {
         "ledger": found.ledger,
