@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -18,6 +20,21 @@ def test_an_image_becomes_the_input_of_a_model_in_any_process() -> None:
     assert found.shape == (1, 3, 16, 16)
     assert found.dtype == torch.uint8
     assert torch.equal(found, reader.read(content))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG"])
+def test_an_original_is_read_without_a_warning_of_torch(kind: str) -> None:
+    """Run it in a process of its own: torch warns once."""
+    program = (
+        "import sys, warnings; warnings.simplefilter('error');"
+        "from tests.data.pictures import plain; from tests.data.preprocessing import SMALL;"
+        "from thaw.data.image_reader import ImageReader;"
+        "found = ImageReader(SMALL, 1.0).read_original(plain(sys.argv[1], 'RGB', 40, 30));"
+        "print(tuple(found.shape))"
+    )
+    command = [sys.executable, "-c", program, kind]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "(1, 3, 30, 40)\n"), result.stderr
 
 
 def test_an_image_above_the_limit_is_refused() -> None:

@@ -119,3 +119,12 @@ def test_an_artifact_with_anything_else_is_refused_in_one_line_at_once(
     assert time.process_time() - begun < 1
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 500
+
+
+def test_a_version_whose_files_were_moved_is_answered_with_their_place(
+    local: Shop, artifact: Path, tmp_path: Path
+) -> None:
+    artifact.rename(tmp_path / "elsewhere")
+    artifact.mkdir()
+    with pytest.raises(ThawError, match=rf"its files are not at .*{artifact.parent.name}.*moved"):
+        download_artifact(local.client, NAME, 1, tmp_path / "to")

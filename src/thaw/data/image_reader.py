@@ -53,4 +53,5 @@ class ImageReader:
             max_megapixels=self.max_megapixels,
             pixel_range=self.preprocessing.pixel_range,
         )
-        return torch.from_numpy(decoded.pixels).permute(2, 0, 1).unsqueeze(0)
+        # A copy: Pillow's own pixels are read-only, about which torch warns.
+        return torch.from_numpy(decoded.pixels.copy()).permute(2, 0, 1).unsqueeze(0)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LOADER = "thaw.registry.pyfunc"  # the only loader that an artifact may name
 _MLMODEL = "MLmodel"
 _DATA = "data"
+_LOCAL = ("/", "file:")  # other locations may contain passwords
 _LARGEST_TEXT = 16 * 1024  # bytes; an MLmodel of thaw has about 1 KB
 _LARGEST_EXAMPLE = 256 * 1024**2  # bytes; an image as base64
 _NESTING = ("[", "{", "- ", "? ")  # what begins a level of YAML within a line
@@ -64,6 +65,13 @@ def download_artifact(client: MlflowClient, name: str, number: int, folder: Path
 def _check_files(uri: str, repository: ArtifactRepository) -> str:
     """Return the path of the model directory; raise if there are other files."""
     root = _listed(repository, "")
+    if not root:
+        place = repository.artifact_uri
+        where = f" at {place}" if place.startswith(_LOCAL) else ""
+        raise ThawError(
+            f"{uri}: its files are not{where} where they were registered: if the project or the "
+            "store was moved, move it back"
+        )
     if _MLMODEL not in root:
         raise ThawError(f"{uri} is not a model of thaw: it has no {_MLMODEL}")
     others = [
