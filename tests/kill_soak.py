@@ -93,8 +93,8 @@ def template(folder: Path, processes: int) -> Project:
     tiny.set_up(project)
     project.set(
         warmup_head__epochs=2,
-        unfreeze__epochs=3,
-        fold_bn__epochs=2,
+        unfreeze__epochs=2,
+        fold_bn__epochs=1,
         launch__processes=processes,
         resources__checkpoint_minutes=1e-6,  # a checkpoint in every step
     )
@@ -135,7 +135,7 @@ def _copied(start: Project, folder: Path) -> Path:
 def _play(project: Project, generator: random.Random, killer: Path, kills: Counter[str]) -> None:
     for stage in STAGES:
         command = ["dvc", "repro", stage]
-        for _ in range(generator.randint(1, 2)):
+        for _ in range(generator.randint(2, 4)):
             if _killed(project, command, stage, generator, killer):
                 kills[stage] += 1
     project.run("dvc", "repro")

@@ -12,7 +12,7 @@ from tests import tiny
 from tests.project import Project
 from tests.serving.hub_stub import hub
 from tests.stage_runs import run_in_one_process
-from thaw.cli.main import app
+from thaw.cli.app import app
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import typer
 from mkdocs.structure.files import File
 from typer.cli import get_docs_for_click
 
-from thaw.cli.main import app
+from thaw.cli.app import app
 from thaw.config import reference
 from thaw.config.params import Params
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thaw.cli.main import app
+from thaw.cli.app import app
 from thaw.config.loading import load
 from thaw.config.params import Params
 

@@ -1,90 +1,40 @@
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import pytest
-from typer.testing import CliRunner
 
-from tests.cli.verbs import error, run
-from thaw import __version__
-from thaw.cli.main import app
-
-VERBS = {
-    "init", "upgrade", "repair", "stage", "check",
-    "backbones", "report", "probe", "advise", "find-lr",
-    "search", "promote", "rollback", "history", "status", "copy", "ui", "predict", "serve",
-    "export",
-}  # fmt: skip
-OUTSIDE = [
-    ("upgrade",), ("repair",), ("stage", "prepare"),
-    ("check",), ("report",), ("probe",), ("advise",),
-    ("find-lr",), ("search",), ("promote",), ("rollback",), ("history",), ("status",),
-    ("copy", "models:/a/1", "b"), ("ui",), ("predict", "models:/a@champion", "."),
-    ("serve", "models:/a@champion"), ("export", "models:/a@champion", "--out", "a.onnx"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("option", ["--help", "-h"])
-def test_help_lists_every_verb(option: str) -> None:
-    output = run(option)
-    assert all(f" {verb} " in output for verb in VERBS)
-
-
-def test_version_is_printed() -> None:
-    assert run("--version") == f"thaw {__version__}\n"
-
-
-@pytest.mark.parametrize("verb", OUTSIDE, ids=lambda verb: verb[0])
-def test_a_verb_outside_of_a_project_names_thaw_init_in_one_line(
-    verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuned: None
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    message = error(*verb)
-    assert message.startswith(f"{tmp_path} is not a project of thaw")
-    assert "`thaw init DIR`" in message
-    assert "\n" not in message
-
-
-def test_an_unknown_verb_is_refused() -> None:
-    result = CliRunner().invoke(app, ["trane"])
-    assert result.exit_code == 2
-    assert "No such command 'trane'" in result.output
-
-
-def test_an_error_of_the_installed_command_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    thaw = Path(sys.executable).parent / "thaw"
-    done = subprocess.run([thaw, "check"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert not done.stdout
-
-
-@pytest.mark.parametrize(
-    ("typed", "completed"),
-    [
-        ("thaw se", {"search", "serve"}),
-        ("thaw params unfreeze.e", {"unfreeze.epochs"}),
-        ("thaw params promote.fl", {"promote.floors"}),
-        ("thaw stage w", {"warmup_head"}),
-        ("thaw find-lr u", {"unfreeze"}),
-        ("thaw promote --dry", {"--dry-run"}),
-    ],
+# The signal waits for the first instruction of the command if it comes before.
+PROGRAM = (
+    "from thaw.system.interrupts import hold_signals; hold_signals(); print('started', flush=True);"
+    "from thaw.cli.main import main; main()"
 )
-def test_a_shell_completes_verbs_options_and_values(
-    typed: str, completed: set[str], tmp_path: Path
+QUICK = [0.0, 0.1, 0.3, 0.6]
+SOAK = [round(0.15 * step, 2) for step in range(5, 21)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "seconds", [*QUICK, *(pytest.param(each, marks=pytest.mark.soak) for each in SOAK)]
+)
+def test_a_verb_that_is_interrupted_at_any_moment_prints_one_line(
+    number: signal.Signals, seconds: float
 ) -> None:
-    thaw = Path(sys.executable).parent / "thaw"
-    variables = {
-        "_THAW_COMPLETE": "complete_bash",
-        "COMP_WORDS": typed,
-        "COMP_CWORD": str(typed.count(" ")),
-    }
-    done = subprocess.run(
-        [thaw], env=os.environ | variables, cwd=tmp_path, capture_output=True, text=True
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "backbones", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts background jobs with SIGINT ignored, and a test run may be one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert set(done.stdout.split()) == completed, done.stderr
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 or (process.returncode == 0 and seconds > 1)
+    assert err == "interrupted: run the same command again\n" or process.returncode == 0

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from tests import tiny
 from tests.cli.verbs import error, run
-from thaw.cli.main import app
+from thaw.cli.app import app
 from thaw.system import tool_lock
 
 if TYPE_CHECKING:

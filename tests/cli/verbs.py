@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typer.testing import CliRunner
 
-from thaw.cli.main import app
+from thaw.cli.app import app
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:

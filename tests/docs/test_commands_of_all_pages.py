@@ -15,7 +15,7 @@ import typer
 
 from tests.docs.commands import commands_of
 from tests.project import ROOT
-from thaw.cli.main import app
+from thaw.cli.app import app
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:

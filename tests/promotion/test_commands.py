@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from tests.promotion.interrupted import died_before_the_alias
 from tests.promotion.moves import moved, seen, versions
 from tests.promotion.offering import kinds, offer
-from thaw.cli import main as cli
+from thaw.cli import app as cli
 from thaw.errors import ThawError
 from thaw.promotion import commands
 from thaw.promotion.rollback import rollback

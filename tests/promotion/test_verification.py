@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from tests.promotion.moves import moved, versions
 from tests.registry.forged import written
-from thaw.cli import main as cli
+from thaw.cli import app as cli
 from thaw.errors import ThawError
 from thaw.promotion.rollback import rollback
 from thaw.promotion.verification import how_verified, sign, verify

@@ -76,7 +76,7 @@ def test_a_stage_that_trains_imports_no_compiler(imported: dict[str, set[str]]) 
 
 def test_the_command_line_imports_no_library_that_computes() -> None:
     program = (
-        "import sys, thaw.cli.main; "
+        "import sys, thaw.cli.app; "
         "print({'torch', 'mlflow', 'pandas', 'timm', 'accelerate', 'dvc'} & sys.modules.keys())"
     )
     command = [sys.executable, "-c", program]

@@ -41,11 +41,14 @@ def code_of(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> int
     return accelerate_launcher.main(TWO)
 
 
-def failed(code: int) -> ChildFailedError:
-    """Return the error for a process of rank 1 that ended with ``code``."""
-    failure: Any = SimpleNamespace(exitcode=code, timestamp=0, local_rank=1)
+def failed(*codes: int) -> ChildFailedError:
+    """Return the error for processes that ended with ``codes``, in this order, rank 1 first."""
+    failures: Any = {
+        rank: SimpleNamespace(exitcode=code, timestamp=rank, local_rank=rank)
+        for rank, code in enumerate(codes, start=1)
+    }
     error = ChildFailedError.__new__(ChildFailedError)
-    error.get_first_failure = lambda: (1, failure)  # type: ignore[method-assign]
+    error.failures = failures
     return error
 
 
@@ -81,6 +84,15 @@ def test_a_mistake_of_the_user_is_not_reported_a_second_time(
 ) -> None:
     assert code_of(monkeypatch, failed(2)) == 2
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("codes", [(2, -9), (130, -9), (-9, 2), (-9, 1)])
+def test_a_process_that_lost_another_one_is_not_the_cause(
+    codes: tuple[int, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(monkeypatch, failed(*codes)) == 137
+    rank = 1 + codes.index(-9)
+    assert capsys.readouterr().err == f"process {rank} failed: exit code -9\n"
 
 
 def test_an_interrupt_gives_the_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:

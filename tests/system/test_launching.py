@@ -23,6 +23,7 @@ from thaw.config.params import Params
 from thaw.config.process_sections import Launch
 from thaw.system import launching, tool_lock
 from thaw.system.code_digests import PACKAGE, compute
+from thaw.system.interrupts import FIRST_MODULE
 from thaw.system.processes import LAUNCHER
 from thaw.system.stage_names import STAGES
 
@@ -120,7 +121,7 @@ def test_prepare_is_one_process_and_imports_no_module_from_the_folder_of_the_pro
     pid, _ = start("prepare")
     (process,) = said("prepare")
     assert process["pid"] == pid
-    assert process["argv"][1:] == ["-P", "-m", "thaw.stages.prepare"]
+    assert process["argv"][1:] == ["-P", "-m", FIRST_MODULE, "thaw.stages.prepare"]
     # the environment that makes it fast and repeatable
     environment = process["environment"]
     assert environment.items() >= launching.ENVIRONMENT.items()

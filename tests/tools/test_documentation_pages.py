@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thaw.cli.main import app
+from thaw.cli.app import app
 from thaw.config.parameter import parameters
 from thaw.config.params import Params
 from tools.documentation_pages import generated_pages

@@ -1,50 +1,11 @@
-"""The command line: the application, its global options and the registration of all verbs."""
+"""The command ``thaw``: an interrupt is one line from here on, also while modules are imported."""
 
-from __future__ import annotations
-
-from typing import Annotated
-
-import typer
-
-from thaw import __version__
-from thaw.cli import advice, parameters, pipeline, project, registry, search, serving
-from thaw.system import environment
-from thaw.system.processes import run_main
-
-app = typer.Typer(
-    help="Transfer learning for images: reproducible, tracked, gated. Start with "
-    "`thaw init DIR --images FOLDER`, then `dvc repro` in DIR.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for group in (project, pipeline, parameters, advice, search, registry, serving):
-    group.register(app)
-
-
-@app.callback()
-def global_options(
-    *,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            help="Print the version.",
-            is_eager=True,
-            callback=lambda value: _print_version(is_wanted=value),
-        ),
-    ] = False,
-) -> None:
-    """Accept the options that stand before a verb."""
+from thaw.system.interrupts import end_at_signals
 
 
 def main() -> None:
     """Run the command line."""
-    environment.clean()
-    run_main(app)
+    end_at_signals()
+    from thaw.cli.app import run  # after the line above: it imports for about a second
 
-
-def _print_version(*, is_wanted: bool) -> None:
-    if is_wanted:
-        typer.echo(f"thaw {__version__}")
-        raise typer.Exit
+    run()

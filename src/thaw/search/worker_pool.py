@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from thaw.errors import EXIT_CODE, ThawError
 from thaw.search import outages
 from thaw.system.environment import clean
+from thaw.system.interrupts import FIRST_MODULE
 from thaw.system.launching import ENVIRONMENT, accelerate_command
 from thaw.system.process_group import process_group
 from thaw.system.processes import cores, die_with_parent
@@ -88,7 +89,7 @@ class WorkerPool:
         environment = {**ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
         clean(environment)
         environment["CUDA_VISIBLE_DEVICES"] = self._visible_devices(number)
-        command = [sys.executable, "-P", "-m", _MODULE]
+        command = [sys.executable, "-P", "-m", FIRST_MODULE, _MODULE]
         if each > 1:
             command = accelerate_command(_MODULE, self.launch, threads)
         command += ["--number", str(number), *self.arguments]

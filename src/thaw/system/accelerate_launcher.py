@@ -17,9 +17,12 @@ from accelerate.commands.launch import launch_command, launch_command_parser
 from accelerate.utils import prepare_simple_launcher_cmd_env
 
 from thaw.errors import EXIT_CODE
+from thaw.system.interrupts import FIRST_MODULE, INTERRUPTED
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 
 def main(arguments: list[str]) -> int:
@@ -50,16 +53,31 @@ def start_all(options: Namespace) -> int:
     # ctrl-C reaches the stage too, which ends by itself: wait for it. (A signal that is ignored
     # would stay ignored in the stage; a handler is reset there.)
     signal.signal(signal.SIGINT, lambda *_: None)
+    options.training_script_args.insert(0, options.training_script)
+    options.training_script = FIRST_MODULE
     try:
         launch_command(options)
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        rank, failure = _cause(error)
         if failure.exitcode != EXIT_CODE:
             print(f"process {rank} failed: exit code {failure.exitcode}", file=sys.stderr)  # noqa: T201
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     except SignalException:  # torchrun has ended the processes
-        return 130
+        return INTERRUPTED
     return 0
+
+
+def _cause(error: ChildFailedError) -> tuple[int, ProcessFailure]:
+    """Return the process that failed first, with its failure.
+
+    A process that loses the connection to another one ends with ``EXIT_CODE``; where both have
+    ended, the other one is the cause.
+    """
+    rank, failure = error.get_first_failure()
+    others = {r: f for r, f in error.failures.items() if f.exitcode not in {EXIT_CODE, INTERRUPTED}}
+    if rank in others or not others:
+        return rank, failure
+    return min(others.items(), key=lambda item: item[1].timestamp)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.system.environment import clean
+from thaw.system.interrupts import FIRST_MODULE, hold_signals
 from thaw.system.process_group import ProcessGroup, process_group
 from thaw.system.processes import LAUNCHER, cores, die_with_starter
 
@@ -45,9 +46,10 @@ def replace_process(stage: str, settings: ProcessSettings) -> None:
     clean(environment)
     module = f"thaw.stages.{stage}"
     if stage == "prepare":
-        command = [sys.executable, "-P", "-m", module]
+        command = [sys.executable, "-P", "-m", FIRST_MODULE, module]
     else:
         command = accelerate_command(module, settings, threads, group)
+    hold_signals()
     os.execvpe(command[0], command, environment)  # noqa: S606
 
 
@@ -56,6 +58,7 @@ def set_environment() -> None:
     if ENVIRONMENT.keys() <= os.environ.keys():
         return
     environment = {"OMP_NUM_THREADS": str(cores()), **ENVIRONMENT, **os.environ}
+    hold_signals()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
 
 
@@ -68,7 +71,7 @@ def accelerate_command(
     """
     group = group or process_group(settings)
     return [
-        *[sys.executable, "-P", "-m", "thaw.system.accelerate_launcher", "--module"],
+        *[sys.executable, "-P", "-m", FIRST_MODULE, "thaw.system.accelerate_launcher", "--module"],
         *_group_options(settings.config, group),
         *["--num_processes", str(group.processes)],
         *["--num_cpu_threads_per_process", str(threads)],

@@ -9,6 +9,8 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from thaw.errors import EXIT_CODE, ThawError, printable
+from thaw.system.interrupts import INTERRUPTED, SIGNALS, end_silently_at_signals
+from thaw.system.lost_connections import lost_connection
 from thaw.system.storage_errors import uncaught_failure
 
 if TYPE_CHECKING:
@@ -59,23 +61,44 @@ def run_main(main: Callable[[], None]) -> NoReturn:
     """Run a stage or a verb and exit.
 
     A ThawError is printed as a line and gives exit code 2, and so does an error of a full or broken
-    disk, wherever it comes from; an interrupt gives 130.
+    disk or of a lost process, wherever it comes from; an interrupt gives 130.
+
+    Raises:
+        SystemExit: always, unless an unexpected error is raised.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         main()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("interrupted: the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
+        _end_interrupted("the same command continues from the last checkpoint")
+    except SystemExit as ended:  # Typer hides the interrupt of a verb
+        if ended.code == INTERRUPTED:
+            _end_interrupted("run the same command again")
+        raise
     except Exception as error:
-        message = str(error) if isinstance(error, ThawError) else uncaught_failure(error)
+        message = str(error) if isinstance(error, ThawError) else _known_failure(error)
         if message is None:
             raise
+        end_silently_at_signals(
+            EXIT_CODE
+        )  # the launcher ends the processes of a stage that has failed
         # One write: several processes may report the same error at the same time.
         sys.stderr.write(f"error: {_without_long_lines(printable(message))}\n")
         sys.exit(EXIT_CODE)
     sys.exit(0)
+
+
+def _end_interrupted(remedy: str) -> NoReturn:
+    end_silently_at_signals(INTERRUPTED)
+    sys.stderr.write(f"interrupted: {remedy}\n")
+    sys.exit(INTERRUPTED)
+
+
+def _known_failure(error: Exception) -> str | None:
+    return uncaught_failure(error) or lost_connection(error)
 
 
 def _without_long_lines(text: str) -> str:

@@ -1,0 +1,50 @@
+"""The command line: the application, its global options and the registration of all verbs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from thaw import __version__
+from thaw.cli import advice, parameters, pipeline, project, registry, search, serving
+from thaw.system import environment
+from thaw.system.processes import run_main
+
+app = typer.Typer(
+    help="Transfer learning for images: reproducible, tracked, gated. Start with "
+    "`thaw init DIR --images FOLDER`, then `dvc repro` in DIR.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (project, pipeline, parameters, advice, search, registry, serving):
+    group.register(app)
+
+
+@app.callback()
+def global_options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version.",
+            is_eager=True,
+            callback=lambda value: _print_version(is_wanted=value),
+        ),
+    ] = False,
+) -> None:
+    """Accept the options that stand before a verb."""
+
+
+def run() -> None:
+    """Run the command line."""
+    environment.clean()
+    run_main(app)
+
+
+def _print_version(*, is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"thaw {__version__}")
+        raise typer.Exit

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thaw.system.interrupts import FIRST_MODULE, INTERRUPTED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINE = "interrupted: run the same command again\n"
+SLOW = (  # an import that turns an interrupt into another error, as those of C extensions do
+    "import time\nprint('up', flush=True)\n"
+    "try:\n    time.sleep(60)\nexcept BaseException:\n    raise ImportError('part of a package')\n"
+)
+HELD = (
+    "import os, signal, sys; from thaw.system.interrupts import hold_signals; hold_signals();"
+    "os.kill(os.getpid(), signal.{name});"
+    f"os.execv(sys.executable, [sys.executable, '-P', '-m', '{FIRST_MODULE}', 'this'])"
+)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+def start(*command: str, handler: signal.Handlers = signal.SIG_DFL) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts background jobs with SIGINT ignored, and a test run may be one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
+    )
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_in_an_import_is_one_line_and_exit_code_130(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_import.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    process = start("-m", FIRST_MODULE, "slow_import")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=60) == ("", LINE)
+    assert process.returncode == INTERRUPTED
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_the_process_becomes_another_program_arrives_in_it(
+    number: signal.Signals,
+) -> None:
+    process = start("-c", HELD.format(name=number.name))
+    assert process.communicate(timeout=60) == ("", LINE)
+    assert process.returncode == INTERRUPTED
+
+
+def test_an_interrupt_that_the_parent_ignores_stays_ignored() -> None:
+    program = (
+        "import os, signal; from thaw.system.interrupts import end_at_signals; end_at_signals();"
+        "os.kill(os.getpid(), signal.SIGINT); print('alive')"
+    )
+    process = start("-c", program, handler=signal.SIG_IGN)
+    assert process.communicate(timeout=60) == ("alive\n", "")
+
+
+def test_a_module_runs_with_its_own_arguments() -> None:
+    process = start("-m", FIRST_MODULE, "json.tool", "--help")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.startswith("usage: ")
