@@ -72,8 +72,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_stage(runtime: Runtime) -> dict[str, Any]:
-    """Run the stage in this process and return its report."""
-    changes = {"epochs": 2, "recalibrate": True}
+    """Run the stage with two epochs in this process and return its report."""
+    return result_of_stage(runtime, epochs=2, recalibrate=True).report
+
+
+def result_of_stage(runtime: Runtime, **changes: object) -> fold_bn.Result:
     params = settings.PARAMS.model_copy(
         update={
             "regularize": settings.regularize(),
@@ -83,7 +86,7 @@ def run_stage(runtime: Runtime) -> dict[str, Any]:
     )
     context = Context(params, Prepared(project_paths.PREPARED), runtime)
     classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
-    return fold_bn.run(context, classifier, spec, Observer()).report
+    return fold_bn.run(context, classifier, spec, Observer())
 
 
 def changes_no_logit(report: dict[str, Any]) -> bool:
@@ -127,3 +130,28 @@ def test_the_recalibrated_loss_under_bf16_is_the_one_without_it() -> None:
         found = run_stage(runtime)
     for key in ("recalibration_kept", "recalibrated_val_loss"):
         assert found[key] == expected[key]
+
+
+@pytest.mark.usefixtures("project")
+def test_without_epochs_the_validation_images_are_not_computed_again_before_the_merge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes, checked = [], []
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        passes.append(arguments[3])
+        return logits(*arguments)
+
+    def noted(before: torch.Tensor, *arguments: Any) -> dict[str, float]:
+        checked.append(before)
+        return check_logits(before, *arguments)
+
+    monkeypatch.setattr(fold_bn, "logits", counted)
+    monkeypatch.setattr(fold_bn, "check_logits", noted)
+    result = result_of_stage(tiny.runtime(), epochs=0)
+    assert passes == [
+        "logits before the fold", "logits after the fold", "logits after the merge",
+    ]  # fmt: skip
+    classifier, spec = result.affine
+    val = Prepared(project_paths.PREPARED).images("val", spec.preprocessing)
+    assert torch.equal(checked[1], logits(tiny.runtime(), classifier.eval(), val, ""))

@@ -72,11 +72,13 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec, observer: Obs
     val = context.data.images("val", spec.preprocessing)
     report = recalibrate_if_better(context, classifier, spec, val)
     statistics = expected(classifier)
-    report |= fold(context, classifier, val)
+    outputs, found = fold(context, classifier, val)
+    report |= found
     progress = train(context, classifier, spec, observer)
     is_unchanged = progress.best_epoch == 0 and not report.get("recalibration_kept")
     merged, parent = copy.deepcopy(classifier), spec
-    outputs = val_logits(context, merged, val)
+    if context.params.fold_bn.epochs:
+        outputs = val_logits(context, merged, val)
     outputs, found = mirror_if_better(context, merged, val, outputs)
     report |= found
     classifier.mirrored = merged.mirrored
@@ -95,8 +97,13 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec, observer: Obs
 
 
 @strict_float32()
-def fold(context: Context, classifier: Classifier, val: ImageSource) -> dict[str, Any]:
+def fold(
+    context: Context, classifier: Classifier, val: ImageSource
+) -> tuple[Tensor, dict[str, Any]]:
     """Replace every BatchNorm by its affine map, in place, and check that the logits stay.
+
+    Returns:
+        The validation logits (N, C) of the affine form, the report.
 
     Raises:
         ThawError: a logit moves by more than ``fold_bn.tolerance``.
@@ -105,7 +112,7 @@ def fold(context: Context, classifier: Classifier, val: ImageSource) -> dict[str
     count = batchnorm.fold_all(classifier)
     after = logits(context.runtime, classifier, val, "logits after the fold")
     tolerance = context.params.fold_bn.tolerance
-    return {"folded": count, **check_logits(before, after, tolerance, "fold")}
+    return after, {"folded": count, **check_logits(before, after, tolerance, "fold")}
 
 
 def train(
