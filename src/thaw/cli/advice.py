@@ -9,9 +9,12 @@ import typer
 
 from thaw.cli.project_folder import DEVICE_HELP, PREPARED, AsJson, require_project
 from thaw.config import overlaps
+from thaw.errors import ThawError
 from thaw.system import launching
 from thaw.system.devices import choose_device
 
+# Formats in which matplotlib names itself, so that the next picture may replace the file.
+_PICTURES = (".pdf", ".png", ".svg")
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 
@@ -89,7 +92,10 @@ def find_lr(
 
 
 def _refuse_picture(picture: Path) -> None:
-    """Raise if drawing ``picture`` would replace a file that is not an earlier picture."""
+    """Raise if ``picture`` is no name of a picture, or a file that is not an earlier picture."""
     overlaps.refuse_no_file(picture, "--picture")
     overlaps.refuse_output(picture, "--picture")
     overlaps.refuse_to_replace(picture, "--picture", (b"atplotlib",), "a picture of thaw's")
+    if picture.suffix not in {"", *_PICTURES}:
+        endings = ", ".join(_PICTURES)
+        raise ThawError(f"--picture: {picture}: give a name that ends in one of {endings}")
