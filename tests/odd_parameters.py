@@ -21,7 +21,7 @@ from thaw.cli import pipeline
 from thaw.config.loading import load
 from thaw.config.parameter import parameters
 from thaw.config.params import Params
-from thaw.config.values import flatten, value_of
+from thaw.config.result_values import flatten, value_of
 from thaw.errors import ThawError
 from thaw.stages import prepare
 from thaw.system.stage_names import STAGES

@@ -14,7 +14,7 @@ from tests.project import ROOT
 from thaw.config.editing import read_text, renamed_text, write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.config.values import flatten
+from thaw.config.result_values import flatten
 from thaw.errors import ThawError
 
 SHORT = """\

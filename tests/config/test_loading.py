@@ -13,8 +13,8 @@ from tests.config.any_params import any_content
 from thaw.config.loading import load, validate
 from thaw.config.model_sections import Backbone
 from thaw.config.params import Params
+from thaw.config.result_values import flatten, result_digest
 from thaw.config.section import Section
-from thaw.config.values import flatten, result_digest
 from thaw.errors import ProblemsError, ThawError
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"

@@ -7,7 +7,7 @@ import pytest
 from tests.config.bounds import check_bounds
 from thaw.config.params import Params
 from thaw.config.process_sections import Launch
-from thaw.config.values import result_values
+from thaw.config.result_values import result_values
 
 
 @pytest.mark.parametrize(

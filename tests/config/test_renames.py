@@ -12,7 +12,7 @@ from thaw.config.parameter import parameters
 from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.config.renames import RENAMED, Rename, apply_renames, find_renames
-from thaw.config.values import result_values
+from thaw.config.result_values import result_values
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.config.values import flatten
+from thaw.config.result_values import flatten
 from thaw.errors import ThawError
 from thaw.system import code_digests, console, provenance
 from thaw.tracking import result_run, run_identity, untracked_results
@@ -48,7 +48,7 @@ STAGE = """
 import os, sys, time
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.config.values import flatten
+from thaw.config.result_values import flatten
 from thaw.system.processes import run_main
 from thaw.tracking.result_run import ResultRun
 

@@ -14,7 +14,7 @@ from thaw.advice.measuring import measure
 from thaw.config.loading import load
 from thaw.config.parameter_values import assumed
 from thaw.config.params import Params
-from thaw.config.values import result_values
+from thaw.config.result_values import result_values
 from thaw.context import open_context
 from thaw.registry.starting_model import starting_model
 from thaw.system import provenance

@@ -13,7 +13,7 @@ from thaw.config.loading import PARAMS_FILE, content_of, load, validate
 from thaw.config.parameter import parameters, section_type
 from thaw.config.params import Params
 from thaw.config.renames import Rename, apply_renames, has_key, renamed_value
-from thaw.config.values import value_of
+from thaw.config.result_values import value_of
 from thaw.config.yaml_edits import loaded, remove_value, set_value
 from thaw.config.yaml_entries import fragment, insert, put_raw, raw_fragment
 from thaw.config.yaml_tree import parse

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from thaw.config.explanations import nearest_keys
 from thaw.config.parameter import parameters
 from thaw.config.params import Params
+from thaw.config.result_values import value_of
 from thaw.config.schema import parameter_schema, range_text
-from thaw.config.values import value_of
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:

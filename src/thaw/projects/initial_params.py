@@ -12,9 +12,9 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from thaw.config.parameter_values import CHOSEN_KEYS, with_values
 from thaw.config.params import Params
+from thaw.config.result_values import differing
 from thaw.config.schema import SCHEMA_FILE
 from thaw.config.section import AUTO
-from thaw.config.values import differing
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Data

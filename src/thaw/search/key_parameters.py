@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter import parameters
 from thaw.config.params import Params
-from thaw.config.values import value_of
+from thaw.config.result_values import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

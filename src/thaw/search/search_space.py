@@ -16,9 +16,9 @@ from optuna.distributions import (
 from thaw.config import backbone_weights
 from thaw.config.parameter_values import CHOSEN_KEYS, auto_keys, value_of, with_values
 from thaw.config.params import Params
+from thaw.config.result_values import flatten
 from thaw.config.search_sections import Range
 from thaw.config.section import AUTO
-from thaw.config.values import flatten
 from thaw.errors import ProblemsError, ThawError
 from thaw.search.dimension import Dimension
 

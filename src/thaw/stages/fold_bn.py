@@ -25,7 +25,7 @@ from thaw.model.freeze_plan import chosen_blocks
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrated
 from thaw.stages.mirroring import mirror_if_better
-from thaw.stages.recalibrating import recalibrate_if_better
+from thaw.stages.recalibrating_bn import recalibrate_if_better
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say

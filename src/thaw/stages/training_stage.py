@@ -10,7 +10,7 @@ import torch
 
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.config.values import result_values
+from thaw.config.result_values import result_values
 from thaw.context import Context, open_context
 from thaw.model import directory
 from thaw.system import project_paths, provenance

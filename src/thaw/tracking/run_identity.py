@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thaw.config.values import changed_text, result_digest, result_parameters
+from thaw.config.result_values import changed_text, result_digest, result_parameters
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.tracking.run_owner import PROCESS, this_process, user

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from thaw.config.values import flatten
+from thaw.config.result_values import flatten
 from thaw.errors import ThawError
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest

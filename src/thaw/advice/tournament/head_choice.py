@@ -16,8 +16,8 @@ from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.head_tournament import HeadTournament, Space
 from thaw.advice.tournament.leaderboard import Row, rows
 from thaw.config.parameter_values import assumed, auto_keys, with_values
+from thaw.config.result_values import result_values
 from thaw.config.section import AUTO
-from thaw.config.values import result_values
 from thaw.model.outline_build import meta_backbone
 from thaw.registry.starting_model import begin
 from thaw.system import provenance

@@ -23,8 +23,8 @@ from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
 from thaw.advice.tournament.training_rounds import KEPT, affordable, expected_loss, more_epochs
+from thaw.config.result_values import result_values
 from thaw.config.section import AUTO
-from thaw.config.values import result_values
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.console import say

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from thaw import __version__
-from thaw.config.values import differing
+from thaw.config.result_values import differing
 from thaw.system import provenance
 
 if TYPE_CHECKING:

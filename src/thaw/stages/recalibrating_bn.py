@@ -1,4 +1,4 @@
-"""Estimate the running statistics again, where the validation loss falls."""
+"""Estimate the running statistics of BatchNorm again, where the validation loss falls."""
 
 from __future__ import annotations
 

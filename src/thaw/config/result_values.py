@@ -1,4 +1,4 @@
-"""Values of the parameters by dotted key, and the digest of those that can change a result."""
+"""Which values of the parameters can change a result, as dictionary, text and digest."""
 
 from __future__ import annotations
 

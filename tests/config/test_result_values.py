@@ -11,7 +11,7 @@ from thaw.config.data_sections import AugmentSection
 from thaw.config.model_sections import Head
 from thaw.config.parameter import parameter, parameters
 from thaw.config.params import Params
-from thaw.config.values import (
+from thaw.config.result_values import (
     KEYS_WITHOUT_EFFECT,
     WITHOUT_EFFECT,
     changed_text,

@@ -10,7 +10,7 @@ from tests.stages import small
 from thaw.context import Context
 from thaw.data.prepared import Prepared
 from thaw.model import directory
-from thaw.stages.recalibrating import recalibrate_if_better
+from thaw.stages.recalibrating_bn import recalibrate_if_better
 from thaw.system import project_paths
 
 if TYPE_CHECKING:
