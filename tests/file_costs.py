@@ -23,6 +23,7 @@ SECONDS = {
     "test_full_disk.py": 25,
     "training/test_compilation.py": 25,
     "registry/test_ledger_store.py": 24,
+    "serving/test_export.py": 24,
     "promotion/test_promote.py": 22,
     "projects/test_upgrade.py": 22,
     "projects/test_repair.py": 21,
@@ -32,6 +33,8 @@ SECONDS = {
     "benchmarks/gpu/test_main.py": 17,
     "registry/test_register.py": 17,
     "registry/test_ledger.py": 16,
+    "promotion/test_references.py": 16,
+    "stages/test_prepare.py": 28,
     "tracking/test_live_run.py": 15,
     "data/test_limits.py": 15,
 }
