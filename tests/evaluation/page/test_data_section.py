@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -60,3 +61,13 @@ def test_notes_name_the_special_cases_of_the_data(project: Subject) -> None:
         assert part in notes
     assert "4 CMYK to RGB" in notes
     assert section["duplicates"][0] == ["a.png", "b.png"]
+
+
+def test_a_report_of_an_earlier_version_is_read(project: Subject) -> None:
+    path = project.reports / "prepare/report.json"
+    report = json.loads(path.read_text())
+    del report["dropped_conflicts"]
+    path.write_text(json.dumps(report))
+    section = data_section(project)
+    example.write_reports()
+    assert section["images"] == report["images"]

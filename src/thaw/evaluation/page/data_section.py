@@ -60,14 +60,15 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     """Return what is special about the data, one sentence each."""
     near = report.get("near_duplicates") or {}
     left_out = (report.get("left_out") or {}).get("files", 0)
+    # Reports of earlier versions, which `thaw upgrade --keep` keeps, do not have it.
+    dropped = len(report.get("dropped_conflicts", ()))
     conversions = ", ".join(f"{count} {name}" for name, count in report["conversions"].items())
     known = (
         (report["duplicate_groups"], "groups of identical images; each is in one split."),
         (near.get("groups", 0), "groups of near-duplicates; each is in one split."),
         (near.get("label_conflict_groups", 0), "groups of near-duplicates have several labels."),
         (report["images_in_two_splits"], "images are also in another of the given splits."),
-        (len(report["dropped_conflicts"]), "groups of identical images with different labels were "
-         "left out."),
+        (dropped, "groups of identical images with different labels were left out."),
         (left_out, "files were left out because they could not be read."),
     )  # fmt: skip
     lines = [f"{count} {text}" for count, text in known if count]
