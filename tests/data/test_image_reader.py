@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
 import pickle
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.data.pictures import plain
 from tests.data.preprocessing import SMALL
@@ -40,3 +44,25 @@ def test_an_original_is_read_without_a_warning_of_torch(kind: str) -> None:
 def test_an_image_above_the_limit_is_refused() -> None:
     with pytest.raises(DecodeError, match="megapixels"):
         ImageReader(SMALL, 0.001).read(plain("PNG", "RGB", 40, 30))
+
+
+@pytest.mark.parametrize(
+    ("values", "pixel_range", "reason"),
+    [
+        ([[-5, 9]], "type", "from -5 to 9, but the model takes samples of 16 and 32 bits as 0 to"),
+        ([[0, 5000]], (0, 4095), "values from 0 to 5000, but the model takes 0 to 4095"),
+        ([[0.5, 9]], "type", "no defined range: save the image with 8 or 16 bits"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_no_parameter_that_a_finished_model_ignores(
+    values: list[Any], pixel_range: Any, reason: str
+) -> None:
+    kind = "f4" if isinstance(values[0][0], float) else "i4"
+    stream = io.BytesIO()
+    Image.fromarray(np.array(values, kind)).save(stream, "TIFF")
+    reader = ImageReader(SMALL.model_copy(update={"pixel_range": pixel_range}), 1.0)
+    for read in (reader.read, reader.read_original):
+        with pytest.raises(DecodeError) as raised:
+            read(stream.getvalue())
+        assert reason in str(raised.value)
+        assert "prepare" not in str(raised.value)

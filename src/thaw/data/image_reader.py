@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.data.decoding import decode
+from thaw.data.decoding import DecodeError, decode
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from thaw.data.decoding import Decoded
     from thaw.data.preprocessing import Preprocessing
 
 _NEVER_DOWNSIZED = 2**30  # pixels
+# Reasons that name a parameter of `prepare`, which has no effect on a finished model -> its text.
+_FOR_MODELS = {
+    r"prepare\.range: type takes (.*): set prepare\.range .*": r"the model takes \1",
+    r"prepare\.range is \[(.*), (.*)\]: .*": r"the model takes \1 to \2",
+    r"set prepare\.range to image or to \[low, high\], or save": "save",
+    r" of 16 bits, and set prepare\.range": " of 16 bits",
+}
 
 
 @dataclass(frozen=True)
@@ -33,12 +42,7 @@ class ImageReader:
         Raises:
             DecodeError: it cannot be decoded, or its header says that it is too large.
         """
-        decoded = decode(
-            content,
-            short_side=self.preprocessing.short_side,
-            max_megapixels=self.max_megapixels,
-            pixel_range=self.preprocessing.pixel_range,
-        )
+        decoded = self._decode(content, self.preprocessing.short_side)
         return self.preprocessing.resize([decoded.pixels])
 
     def read_original(self, content: bytes) -> Tensor:
@@ -47,11 +51,24 @@ class ImageReader:
         Raises:
             DecodeError: it cannot be decoded, or its header says that it is too large.
         """
-        decoded = decode(
-            content,
-            short_side=_NEVER_DOWNSIZED,
-            max_megapixels=self.max_megapixels,
-            pixel_range=self.preprocessing.pixel_range,
-        )
+        decoded = self._decode(content, _NEVER_DOWNSIZED)
         # A copy: Pillow's own pixels are read-only, about which torch warns.
         return torch.from_numpy(decoded.pixels.copy()).permute(2, 0, 1).unsqueeze(0)
+
+    def _decode(self, content: bytes, short_side: int) -> Decoded:
+        try:
+            return decode(
+                content,
+                short_side=short_side,
+                max_megapixels=self.max_megapixels,
+                pixel_range=self.preprocessing.pixel_range,
+            )
+        except DecodeError as error:
+            raise type(error)(_for_models(str(error))) from None
+
+
+def _for_models(reason: str) -> str:
+    """Replace the names of parameters that were set before the model was trained."""
+    for pattern, text in _FOR_MODELS.items():
+        reason = re.sub(pattern, text, reason)
+    return reason

@@ -130,15 +130,7 @@ def _admit_all(images: int, held: Reservation) -> None:
     held.grow(images - held.amount)
 
 
-# Reasons that name a parameter -> the text for a client.
-_FOR_CLIENTS = {
-    r"max_megapixels = (\S+): shrink the image": (
-        r"the \1 megapixels that are accepted: shrink the image"
-    ),
-    r"prepare\.range: type takes (.*): set prepare\.range .*": r"the model takes \1",
-    r"prepare\.range is \[(.*), (.*)\]: .*": r"the model takes \1 to \2",
-    r"set prepare\.range to image or to \[low, high\], or save": "save",
-}
+_LIMIT = re.compile(r"max_megapixels = (\S+): shrink the image")
 
 
 @contextmanager
@@ -158,10 +150,8 @@ def _http_errors(settings: Settings) -> Iterator[None]:
 
 
 def _for_clients(reason: str) -> str:
-    """Replace the names of the project's parameters, which a client cannot change."""
-    for pattern, text in _FOR_CLIENTS.items():
-        reason = re.sub(pattern, text, reason)
-    return reason
+    """Replace the name of an option of the service, which a client cannot change."""
+    return _LIMIT.sub(r"the \1 megapixels that are accepted: shrink the image", reason)
 
 
 def _response(found: list[ImageProbabilities]) -> PredictResponse:
