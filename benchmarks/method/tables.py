@@ -10,7 +10,7 @@ from benchmarks.method.rows import ARMS, REFERENCE
 from benchmarks.result_tables import markdown, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -22,7 +22,10 @@ _BASELINES = ("logistic", "plain", "fastai", "autogluon")
 
 
 def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
-    """Print one line per set and arm, then one per set with thaw against the best of all arms."""
+    """Print one line per set and arm, then one per set with thaw against the best of all arms.
+
+    Last come the pairs of rows that are left out, or whose data nothing compares.
+    """
     pairs = [(name, arm.name) for name in names for arm in ARMS]
     head = ["set", "arm", "splits", "accuracy", "log-loss", "ECE", "ECE by chance"]
     head += [f"{REFERENCE} - arm", "processor seconds"]
@@ -36,6 +39,12 @@ def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
         )
         gap = np.mean([missed for _, missed in compared])
         console.print(f"{REFERENCE} misses the best arm in hindsight by {100 * gap:.1f} points")
+    for told, is_listed in (
+        ("not paired, because the digests of the data differ", lambda same: same is False),
+        ("paired by the seed alone, because a row has no digest", lambda same: same is None),
+    ):
+        if listed := _pairs(rows, names, is_listed):
+            console.print(f"{told}: {', '.join(listed)}", soft_wrap=True, highlight=False)
 
 
 def _line(rows: Sequence[Row], name: str, arm: str) -> list[str]:
@@ -70,11 +79,36 @@ def _against_best(rows: Sequence[Row], name: str) -> tuple[list[str], float] | N
 
 
 def gains(rows: Sequence[Row], name: str, arm: str) -> list[float]:
-    """Return the accuracy of thaw less that of an arm, for each split that both have."""
+    """Return the accuracy of thaw less that of an arm, for each split that both have.
+
+    Rows of a seed whose digests of the data differ are no pair.
+    """
     ours, theirs = _of(rows, name, REFERENCE), _of(rows, name, arm)
     return [
         ours[seed]["test_accuracy"] - theirs[seed]["test_accuracy"]
         for seed in sorted(ours.keys() & theirs.keys())
+        if _is_same_data(ours[seed], theirs[seed]) is not False
+    ]
+
+
+def _is_same_data(one: Row, other: Row) -> bool | None:
+    """Return whether two rows have the same digest of the data, None if one has no digest."""
+    if "content" not in one or "content" not in other:
+        return None
+    return bool(one["content"] == other["content"])
+
+
+def _pairs(
+    rows: Sequence[Row], names: Sequence[str], is_listed: Callable[[bool | None], bool]
+) -> list[str]:
+    """Return set, split and arm of thaw's pairs that ``is_listed`` selects by their data."""
+    return [
+        f"{name} {seed} {arm.name}"
+        for name in names
+        for seed, ours in sorted(_of(rows, name, REFERENCE).items())
+        for arm in ARMS
+        if arm.name != REFERENCE and (theirs := _of(rows, name, arm.name).get(seed))
+        if is_listed(_is_same_data(ours, theirs))
     ]
 
 
