@@ -6,6 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.fernet import Fernet
 from ruamel.yaml import YAML
 
 from tests.settings import PARAMS
@@ -30,6 +31,25 @@ def test_the_example_names_each_variable_of_the_compose_file() -> None:
     used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
     lines = (DEPLOY / "compose/example.env").read_text().splitlines()
     assert used == {line.split("=")[0] for line in lines if "=" in line and line[0] != "#"}
+
+
+@pytest.mark.parametrize(
+    "name", ["MLFLOW_FLASK_SERVER_SECRET_KEY", "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"]
+)
+def test_a_key_that_each_start_of_mlflow_would_make_comes_from_the_environment(name: str) -> None:
+    services = YAML(typ="safe").load((DEPLOY / "compose/compose.yaml").read_text())["services"]
+    value = services["mlflow"]["environment"][name]
+    assert re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", value), "without it, nothing starts"
+
+
+def test_the_command_of_the_example_makes_a_key_that_mlflow_takes() -> None:
+    lines = (DEPLOY / "compose/example.env").read_text().splitlines()
+    comment = lines[lines.index("MLFLOW_WEBHOOK_KEY=replace-me") - 1]
+    command = comment.rsplit(": ", 1)[1]
+    for _ in range(20):  # most keys have a character that `tr` replaces
+        made = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+        cipher = Fernet(made.stdout.strip())
+        assert cipher.decrypt(cipher.encrypt(b"secret")) == b"secret"
 
 
 def test_no_container_may_write_to_its_root_or_gain_rights() -> None:
