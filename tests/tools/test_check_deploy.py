@@ -42,6 +42,18 @@ def test_a_key_that_each_start_of_mlflow_would_make_comes_from_the_environment(n
     assert re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", value), "without it, nothing starts"
 
 
+def test_mlflow_and_the_proxy_alone_reach_other_hosts() -> None:
+    compose = YAML(typ="safe").load((DEPLOY / "compose/compose.yaml").read_text())
+    networks = compose["networks"]
+    assert networks["inside"]["internal"] is True
+    reaching = {
+        name
+        for name, service in compose["services"].items()
+        if any(not networks[network].get("internal") for network in service["networks"])
+    }
+    assert reaching == {"mlflow", "proxy"}, "mlflow calls webhooks"
+
+
 def test_the_command_of_the_example_makes_a_key_that_mlflow_takes() -> None:
     lines = (DEPLOY / "compose/example.env").read_text().splitlines()
     comment = lines[lines.index("MLFLOW_WEBHOOK_KEY=replace-me") - 1]
