@@ -48,7 +48,7 @@ def find_images(folder: Path) -> FoundImages:
     """
     if not folder.is_dir():
         problem = "is a file" if folder.exists() else "does not exist"
-        raise ThawError(f"{folder} {problem}: give a folder; all images in it are predicted")
+        raise ThawError(f"{folder} {problem}: give a folder, whose images are all read")
     images: list[str] = []
     other_files = 0
     skipped: list[tuple[str, str]] = []
