@@ -9,7 +9,8 @@ import pytest
 
 # The signal waits for the first instruction of the command if it comes before.
 PROGRAM = (
-    "from thaw.system.interrupts import hold_signals; hold_signals(); print('started', flush=True);"
+    "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM});"
+    "print('started', flush=True);"
     "from thaw.cli.main import main; main()"
 )
 QUICK = [0.0, 0.1, 0.3, 0.6]

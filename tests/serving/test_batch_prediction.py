@@ -168,7 +168,7 @@ def test_the_drift_score_of_an_earlier_run_stays_until_there_is_a_new_one(
         ("images", "images", r"is no model directory: it has no model\.json"),
         ("models:/x", "images", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
         (None, "nothing", "nothing does not exist: give a folder"),
-        (None, "images/000.png", r"000\.png is a file: give a folder; all images in it"),
+        (None, "images/000.png", r"000\.png is a file: give a folder, whose images are all read"),
         (None, "empty", "empty holds no image"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thaw.system.interrupts import FIRST_MODULE, INTERRUPTED
+from thaw.system.interrupts import FIRST_MODULE, INTERRUPTED, become, release_signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +17,12 @@ SLOW = (  # an import that turns an interrupt into another error, as those of C 
     "import time\nprint('up', flush=True)\n"
     "try:\n    time.sleep(60)\nexcept BaseException:\n    raise ImportError('part of a package')\n"
 )
-HELD = (
-    "import os, signal, sys; from thaw.system.interrupts import hold_signals; hold_signals();"
-    "os.kill(os.getpid(), signal.{name});"
-    f"os.execv(sys.executable, [sys.executable, '-P', '-m', '{FIRST_MODULE}', 'this'])"
+HELD = (  # the signal comes just before the other program begins
+    "import os, signal, sys; from thaw.system.interrupts import become; execute = os.execvpe\n"
+    "def interrupted(*given):\n"
+    "    os.kill(os.getpid(), signal.{name})\n    execute(*given)\n"
+    "os.execvpe = interrupted\n"
+    f"become([sys.executable, '-P', '-m', '{FIRST_MODULE}', 'this'], dict(os.environ))"
 )
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -73,3 +75,15 @@ def test_a_module_runs_with_its_own_arguments() -> None:
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out.startswith("usage: ")
+
+
+def test_signals_arrive_again_if_the_other_program_cannot_be_started() -> None:
+    with pytest.raises(FileNotFoundError):
+        become(["/nothing/here"], {})
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(SIGNALS)
+
+
+def test_signals_that_were_kept_back_are_released() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    release_signals()
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(SIGNALS)

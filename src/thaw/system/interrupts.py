@@ -21,23 +21,37 @@ def end_at_signals() -> None:
     """Make SIGINT and SIGTERM end this process with a line, until other handlers are set.
 
     A signal that the parent ignores stays ignored, as for background jobs of a shell. Signals that
-    :func:`hold_signals` kept back arrive now.
+    :func:`become` kept back arrive now.
     """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    release_signals()
 
 
-def hold_signals() -> None:
-    """Keep SIGINT and SIGTERM back while this process becomes another Python program.
+def become(command: list[str], environment: dict[str, str]) -> None:
+    """Become the Python program ``command``; SIGINT and SIGTERM are kept back while it starts.
 
     Python itself would print a traceback for a signal that arrives before the first module runs.
-    The program calls :func:`end_at_signals` first.
+    The program calls :func:`end_at_signals` first, or :func:`release_signals`. If it cannot be
+    started, the signals arrive here again.
+
+    Raises:
+        OSError: the program cannot be started.
     """
+    has_mask = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if has_mask else set()
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606
+    finally:
+        if has_mask:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def release_signals() -> None:
+    """Let the signals arrive that the program before this one kept back."""
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def end_silently_at_signals(code: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.system.environment import clean
-from thaw.system.interrupts import FIRST_MODULE, hold_signals
+from thaw.system.interrupts import FIRST_MODULE, become, release_signals
 from thaw.system.process_group import ProcessGroup, process_group
 from thaw.system.processes import LAUNCHER, cores, die_with_starter
 
@@ -49,17 +49,16 @@ def replace_process(stage: str, settings: ProcessSettings) -> None:
         command = [sys.executable, "-P", "-m", FIRST_MODULE, module]
     else:
         command = accelerate_command(module, settings, threads, group)
-    hold_signals()
-    os.execvpe(command[0], command, environment)  # noqa: S606
+    become(command, environment)
 
 
 def set_environment() -> None:
     """Start this command once more with ``ENVIRONMENT``, unless it has that already."""
     if ENVIRONMENT.keys() <= os.environ.keys():
+        release_signals()  # which this function has held before this program began
         return
     environment = {"OMP_NUM_THREADS": str(cores()), **ENVIRONMENT, **os.environ}
-    hold_signals()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+    become([sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def accelerate_command(
