@@ -82,9 +82,8 @@ def run_main(main: Callable[[], None]) -> NoReturn:
         message = str(error) if isinstance(error, ThawError) else _known_failure(error)
         if message is None:
             raise
-        end_silently_at_signals(
-            EXIT_CODE
-        )  # the launcher ends the processes of a stage that has failed
+        # The launcher ends the processes of a stage that has failed.
+        end_silently_at_signals(EXIT_CODE)
         # One write: several processes may report the same error at the same time.
         sys.stderr.write(f"error: {_without_long_lines(printable(message))}\n")
         sys.exit(EXIT_CODE)
