@@ -46,7 +46,7 @@ def end_to_end(servers: Servers, folder: Path, arguments: argparse.Namespace) ->
             project = colleague.Colleague(place, variables)
             if arguments.small:
                 project.small()
-            project.set(seed=repetition)  # MLflow knows no earlier run of it
+            project.set(seed=repetition + 1)  # not the default: there must be something to commit
             project.commit("start")
             start = time.monotonic()
             project.run("dvc", "repro")
