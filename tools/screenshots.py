@@ -42,9 +42,8 @@ def main() -> None:
     """Write one PNG for each page into ``docs/images``."""
     name = load(Params).tracking.registered_model
     report = Path(project_paths.REPORTS, "index.html").resolve()
-    profile = tempfile.TemporaryDirectory(
-        ignore_cleanup_errors=True
-    )  # the browser ends a bit later
+    # The browser ends a bit later than this program leaves the folder.
+    profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with profile as folder, browser(Path(folder)) as page:
         page.open(report.as_uri(), _WIDTH, _HEIGHT)
         _save(page, "report")

@@ -3,38 +3,19 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 
+from tests.optimizers.random_steps import groups, step
 from tests.training import phase
 from thaw.config import training_sections
 from thaw.optimizers import registry as optimizers
 from thaw.optimizers.registry import OPTIMIZERS, Kind
-from thaw.training.parameter_groups import parameter_groups, parameters_of
-
-if TYPE_CHECKING:
-    from thaw.model.classifier import Classifier
-
-
-def groups(model: Classifier, **changes: float) -> list[dict[str, Any]]:
-    values = {"lr": 0.1, "lr_decay": 0.5, "weight_decay": 0.01, **changes}
-    return parameter_groups(model, **values)
-
+from thaw.training.parameter_groups import parameters_of
 
 NAMES = list(OPTIMIZERS)
-
-
-def step(optimizer: torch.optim.Optimizer, seed: int = 0, scale: float = 1.0) -> None:
-    """Make one step with a random gradient for every trainable parameter."""
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in parameters_of(optimizer):
-        if parameter.requires_grad:
-            noise = torch.randn(parameter.shape, generator=generator) * scale
-            parameter.grad = torch.zeros_like(parameter).copy_(noise)
-    optimizer.step()
-    optimizer.zero_grad()
 
 
 def test_an_optimiser_added_to_the_registry_is_a_value_that_trains(
