@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from tests.optimizers.test_registry import groups, step
+from tests.optimizers.random_steps import groups, step
 from tests.training import phase
 from tests.training.no_reading import no_reading
 from thaw.optimizers import registry as optimizers
