@@ -28,7 +28,8 @@ from rich.table import Table
 
 from benchmarks.datasets import clipart
 from tests.project import Project, environment
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,7 +30,8 @@ from benchmarks.datasets.division import (
     rank,
 )
 from benchmarks.datasets.packages import Package, unpacked
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.ingest.duplicates import difference_hash, near_groups
 
 if TYPE_CHECKING:

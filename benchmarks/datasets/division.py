@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.datasets.packages import CACHE, empty
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.ingest.duplicates import difference_hash, near_groups
 
 if TYPE_CHECKING:

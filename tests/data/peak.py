@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.data.pictures import plain
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from PIL import Image
 from tests.data.corpus import save
 from tests.data.deep_pictures import chunk
 from tests.data.pictures import noise
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.data.decoding_errors import reason_of
 
 
@@ -28,7 +29,7 @@ def test_a_gif_whose_frame_is_huge_has_too_many_pixels() -> None:
     content = save(Image.new("P", (30, 20)), "GIF")
     place = content.index(b",\0\0\0\0") + 5
     large = content[:place] + b"\xff\xff\xff\xff" + content[place + 4 :]
-    expected = "65535 x 65535 pixels, more than max_megapixels = 100: shrink the image"
+    expected = "65535 x 65535 pixels, more than the limit of 100 megapixels: shrink the image"
     assert reason(large) == expected
 
 

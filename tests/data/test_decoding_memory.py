@@ -13,7 +13,8 @@ from PIL import Image
 from tests.data.corpus import bombs, large_tile
 from tests.data.peak import PREPROCESSING, environment, read, resident, rise
 from tests.data.pictures import plain
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.data.decoding_memory import (
     memory_needed,
     memory_problem,

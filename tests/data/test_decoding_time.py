@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.data.corpus import pixels, save
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.data.decoding_time import time_problem
 
 MOST_SECONDS = 10  # of processor time; a refusal takes none

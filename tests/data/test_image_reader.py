@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.data.pictures import plain
 from tests.data.preprocessing import SMALL
-from thaw.data.decoding import DecodeError
+from thaw.data.decode_error import DecodeError
 from thaw.data.image_reader import ImageReader
 
 
@@ -49,8 +49,8 @@ def test_an_image_above_the_limit_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "pixel_range", "reason"),
     [
-        ([[-5, 9]], "type", "from -5 to 9, but the model takes samples of 16 and 32 bits as 0 to"),
-        ([[0, 5000]], (0, 4095), "values from 0 to 5000, but the model takes 0 to 4095"),
+        ([[-5, 9]], "type", "from -5 to 9, but samples of 16 and 32 bits are taken as 0 to 6"),
+        ([[0, 5000]], (0, 4095), "0 to 5000, but 0 to 4095 are taken: correct the image"),
         ([[0.5, 9]], "type", "no defined range: save the image with 8 or 16 bits"),
     ],
 )  # fmt: skip

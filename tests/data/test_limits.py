@@ -17,7 +17,8 @@ from tests.data.peak import PREPROCESSING, environment, rise
 from tests.data.pictures import ORIENTATION, encoded, noise, plain
 from tests.project import ROOT
 from thaw.data import decoding, downsizing
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.data.limits import MOST_PIXELS, STRIP_PIXELS
 
 MOST_MEGABYTES = 300

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thaw.data.pixel_range import RangeError, UsedRange, used_range, value_text
+from thaw.data.decode_error import DecodeError
+from thaw.data.pixel_range import UsedRange, used_range, value_text
 
 
 def test_16_bits_are_divided_by_257_so_that_white_stays_white() -> None:
@@ -30,17 +31,28 @@ def test_a_given_range_is_the_same_for_all_images() -> None:
 @pytest.mark.parametrize(
     ("pixel_range", "low", "high", "reason"),
     [
-        ("type", -1000, 3000, "values from -1000 to 3000, but prepare.range: type takes samples"),
+        (
+            "type",
+            -1000,
+            3000,
+            "from -1000 to 3000, but samples of 16 and 32 bits are taken as",
+        ),
         ("type", 0, 65536, "values from 0 to 65536"),
-        ((0, 4095), 0, 4096, r"from 0 to 4096, but prepare.range is \[0, 4095\]: widen the range"),
+        (
+            (0, 4095),
+            0,
+            4096,
+            "0 to 4095 are taken: correct the image, or widen prepare.range",
+        ),
         ((0.0, 1.0), -0.25, 1.0, "values from -0.25 to 1"),
     ],
 )
 def test_values_outside_of_the_range_are_refused(
     pixel_range: Any, low: float, high: float, reason: str
 ) -> None:
-    with pytest.raises(RangeError, match=reason):
+    with pytest.raises(DecodeError) as raised:
         used_range(pixel_range, low, high)
+    assert reason in raised.value.text_for_training
 
 
 def test_models_of_earlier_versions_cut_values_off() -> None:

@@ -8,7 +8,8 @@ from PIL import Image
 
 from tests.data.corpus import large_tile, save
 from tests.data.pictures import plain
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.data.tiff_blocks import Block, block_of
 
 SIZE = (60, 40)

@@ -12,7 +12,8 @@ from PIL import Image
 from tests import settings, tiny
 from tests.data.deep_pictures import png_16, tiff
 from tests.model.test_directory import BACKBONE, CLASSES, made
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.data.loading import ImageSource
 from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_store import PackedStore
@@ -149,7 +150,7 @@ def test_no_images_give_no_rows(folder: Path) -> None:
         (b"", "empty"),
         (b"<html>", "not an image"),
         (IMAGES[1][:400], "cannot be decoded"),
-        (encoded((300, 200), "PNG"), "max_megapixels"),
+        (encoded((300, 200), "PNG"), "megapixels"),
     ],
     ids=["empty", "html", "truncated", "huge"],
 )

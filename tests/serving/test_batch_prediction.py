@@ -102,7 +102,7 @@ def test_files_that_cannot_be_read_are_listed_and_all_others_predicted(
     assert "cannot be decoded" in problems["'cut.png'"]
     assert problems["'link.png'"] == "leads out of the folder"
     assert problems["'gone.png'"] == "not a file"
-    assert "more than max_megapixels = " in problems["'huge.png'"]
+    assert "more than the limit of " in problems["'huge.png'"]
     assert "prepare." not in problems["'huge.png'"]
     assert len(rows(out)) == COUNT
     assert set(json.loads((tmp_path / "out.csv.json").read_text())["unreadable"]) == {

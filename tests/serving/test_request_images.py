@@ -61,7 +61,7 @@ def test_malformed_requests_are_refused_with_a_reason(
 def test_an_image_of_many_pixels_is_refused_by_its_header(url: str) -> None:
     buffer = io.BytesIO()
     Image.new("1", (10_000, 10_000)).save(buffer, "PNG")  # 100 megapixels in 12 kB
-    reason = "10000 x 10000 pixels, more than the 0.5 megapixels that are accepted: shrink"
+    reason = "10000 x 10000 pixels, more than the limit of 0.5 megapixels: shrink"
     answer = post(url, data=buffer.getvalue(), headers=PNG)
     assert_refused(answer, 400, reason)
     assert "prepare" not in answer.text  # a client cannot change this parameter

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.registry.served import image
-from thaw.data.decoding import DecodeError
+from thaw.data.decode_error import DecodeError
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.served_model import load_served_model

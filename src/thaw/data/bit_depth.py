@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from thaw.data.colours import ColourError
+from thaw.data.decode_error import DecodeError
 from thaw.data.limits import strips
-from thaw.data.pixel_range import WHITE, RangeError, UsedRange, used_range
+from thaw.data.pixel_range import WHITE, UsedRange, used_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,13 +46,13 @@ def refuse_signed_bytes(image: Image.Image) -> None:
     """Refuse signed samples of 8 bits: Pillow takes -1 as 255.
 
     Raises:
-        ColourError: ``image`` has such samples.
+        DecodeError: ``image`` has such samples.
     """
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     if not _is_grey(image) and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
-        raise ColourError(
-            "it has signed samples of 8 bits, whose negative values would be read as 128 to 255: "
-            "save the image with signed samples of 16 bits, and set prepare.range"
+        raise DecodeError(
+            "it has signed samples of 8 bits, whose negative values would be read as 128 to 255",
+            remedy="save the image with signed samples of 16 bits",
         )
 
 
@@ -84,17 +84,14 @@ def to_8_bits(
     ``raw`` is its raw mode, ``content`` the file. Grey becomes mode L; colours keep their mode.
 
     Raises:
-        ColourError: no rule converts the samples, or they are outside of ``pixel_range``.
+        DecodeError: no rule converts the samples, or they are outside of ``pixel_range``.
     """
-    try:
-        if _is_grey(image):
-            return _grey_to_8_bits(image, raw, pixel_range)
-        kind = raw.partition(";")[0]
-        if pixel_range in {"type", "clip"} or kind in {"CMYK", "RGBa"}:
-            return image, _range_of_high_bytes(image)
-        return _colours_to_8_bits(image, kind, _with_low_bytes(content, raw), pixel_range)
-    except RangeError as error:
-        raise ColourError(str(error)) from None
+    if _is_grey(image):
+        return _grey_to_8_bits(image, raw, pixel_range)
+    kind = raw.partition(";")[0]
+    if pixel_range in {"type", "clip"} or kind in {"CMYK", "RGBa"}:
+        return image, _range_of_high_bytes(image)
+    return _colours_to_8_bits(image, kind, _with_low_bytes(content, raw), pixel_range)
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -105,13 +102,14 @@ def _grey_to_8_bits(
     image: Image.Image, raw: str, pixel_range: PixelRange
 ) -> tuple[Image.Image, UsedRange]:
     if image.mode == "F" and pixel_range in {"type", "clip"}:
-        raise ColourError(
-            "floating-point pixels have no defined range: set prepare.range to image or to "
-            "[low, high], or save the image with 8 or 16 bits"
+        raise DecodeError(
+            "floating-point pixels have no defined range",
+            remedy="save the image with 8 or 16 bits",
+            setting="set prepare.range to image or to [low, high]",
         )
     extrema = [(v.min(), v.max()) for _, v in _grey_strips(image, raw, pixel_range)]
     if not np.isfinite(extrema).all():
-        raise ColourError("it has pixels that are not finite numbers: replace them")
+        raise DecodeError("it has pixels that are not finite numbers", remedy="replace them")
     low, high = float(np.min(extrema)), float(np.max(extrema))
     used = used_range(pixel_range, low, high, _TWELVE_BITS if raw == "I;12" else WHITE)
     result = np.empty(image.size[::-1], dtype=np.uint8)

@@ -8,10 +8,6 @@ GREY = "grey to RGB"
 _TRANSPARENCY = "transparency composited on white"
 
 
-class ColourError(Exception):
-    """No rule converts these pixels to 8-bit RGB; the message states what to do."""
-
-
 def conversion_of(image: Image.Image) -> str | None:
     """Return the name of the conversion that :func:`to_rgb` makes; None if ``image`` is RGB."""
     if image.mode == "RGB" and not image.has_transparency_data:

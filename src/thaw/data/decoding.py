@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from PIL import Image, UnidentifiedImageError
 
 from thaw.data import bit_depth
-from thaw.data.colours import GREY, ColourError, conversion_of
+from thaw.data.colours import GREY, conversion_of
+from thaw.data.decode_error import DecodeError
 from thaw.data.decoding_budget import MemoryShare
 from thaw.data.decoding_errors import incomplete_reason, reason_of
 from thaw.data.decoding_memory import (
@@ -41,14 +42,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-
-
-class DecodeError(Exception):
-    """The bytes are not a usable image; the message states the reason."""
-
-
-class TooManyPixelsError(DecodeError):
-    """The image is larger than the caller's ``max_megapixels``."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +81,13 @@ def decode(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _decoded(without_texts(content), short_side, max_megapixels, pixel_range, memory)
-    except DecodeError:
+    except DecodeError as error:
+        traceback.clear_frames(error.__traceback__)  # they refer to the image
         raise
     except MemoryError:  # this error has no text
         raise DecodeError("cannot be decoded: there is not enough memory") from None
     except Exception as error:
-        traceback.clear_frames(error.__traceback__)  # they refer to the image
-        if isinstance(error, ColourError):
-            raise DecodeError(str(error)) from None
+        traceback.clear_frames(error.__traceback__)
         raise DecodeError(f"cannot be decoded: {reason_of(error)}") from None
     finally:
         memory.release()
@@ -202,7 +194,8 @@ def _check_size(width: int, height: int, max_megapixels: float) -> None:
     if problem := shape_problem(width, height):
         raise DecodeError(problem)
     if width * height > max_megapixels * 1e6:
-        raise TooManyPixelsError(
-            f"{width} x {height} pixels, more than max_megapixels = {max_megapixels:g}: "
-            "shrink the image"
+        raise DecodeError(
+            f"{width} x {height} pixels, more than the limit of {max_megapixels:g} megapixels",
+            remedy="shrink the image",
+            setting="raise prepare.max_megapixels",
         )

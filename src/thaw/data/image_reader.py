@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.data.decoding import DecodeError, decode
+from thaw.data.decoding import decode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     from thaw.data.preprocessing import Preprocessing
 
 _NEVER_DOWNSIZED = 2**30  # pixels
-# Reasons that name a parameter of `prepare`, which has no effect on a finished model -> its text.
-_FOR_MODELS = {
-    r"prepare\.range: type takes (.*): set prepare\.range .*": r"the model takes \1",
-    r"prepare\.range is \[(.*), (.*)\]: .*": r"the model takes \1 to \2",
-    r"set prepare\.range to image or to \[low, high\], or save": "save",
-    r" of 16 bits, and set prepare\.range": " of 16 bits",
-}
 
 
 @dataclass(frozen=True)
@@ -56,19 +48,9 @@ class ImageReader:
         return torch.from_numpy(decoded.pixels.copy()).permute(2, 0, 1).unsqueeze(0)
 
     def _decode(self, content: bytes, short_side: int) -> Decoded:
-        try:
-            return decode(
-                content,
-                short_side=short_side,
-                max_megapixels=self.max_megapixels,
-                pixel_range=self.preprocessing.pixel_range,
-            )
-        except DecodeError as error:
-            raise type(error)(_for_models(str(error))) from None
-
-
-def _for_models(reason: str) -> str:
-    """Replace the names of parameters that were set before the model was trained."""
-    for pattern, text in _FOR_MODELS.items():
-        reason = re.sub(pattern, text, reason)
-    return reason
+        return decode(
+            content,
+            short_side=short_side,
+            max_megapixels=self.max_megapixels,
+            pixel_range=self.preprocessing.pixel_range,
+        )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from thaw.data.decode_error import DecodeError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,10 +21,6 @@ PixelRange = Literal["type", "image", "clip"] | tuple[float, float]
 
 WHITE = 65535
 _SLIVER = 0.25  # share of the range; an image that uses less keeps at most 64 of 256 levels
-
-
-class RangeError(Exception):
-    """Values of an image are outside of the range; the message states both."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def used_range(
     ``largest`` is the largest value of the sample type.
 
     Raises:
-        RangeError: the image has values outside of the range.
+        DecodeError: the image has values outside of the range.
     """
     if pixel_range == "clip":
         return UsedRange(low, high, 0, WHITE)
@@ -67,16 +65,15 @@ def used_range(
         return UsedRange(low, high, low, high)
     if pixel_range == "type":
         start, end = 0.0, largest
-        reason = "prepare.range: type takes samples of 16 and 32 bits as 0 to 65535"
-        remedy = "set prepare.range to image, or to the [low, high] of the data"
+        taken = "samples of 16 and 32 bits are taken as 0 to 65535"
+        remedy, setting = "", "set prepare.range to image or to the [low, high] of the data"
     else:
         start, end = pixel_range
-        reason = f"prepare.range is [{value_text(start)}, {value_text(end)}]"
-        remedy = "widen the range, or correct the image"
+        taken = f"{value_text(start)} to {value_text(end)} are taken"
+        remedy, setting = "correct the image", "widen prepare.range"
     if low < start or high > end:
-        raise RangeError(
-            f"values from {value_text(low)} to {value_text(high)}, but {reason}: {remedy}"
-        )
+        values = f"values from {value_text(low)} to {value_text(high)}"
+        raise DecodeError(f"{values}, but {taken}", remedy, setting)
     return UsedRange(low, high, start, end)
 
 

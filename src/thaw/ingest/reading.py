@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.data.decoding import DecodeError, TooManyPixelsError, decode
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import decode
 from thaw.data.pack_writer import pack_problem
 from thaw.ingest.duplicates import difference_hash
 from thaw.ingest.file_states import FileState
@@ -118,9 +119,9 @@ def read_image(
             return ReadImage(_record(sample, state, image, config), image.pixels)
     except OSError as error:
         reason = error.strerror or str(error)
-    except TooManyPixelsError as error:
-        reason = f"{error}, or raise prepare.max_megapixels"
-    except (ValueError, DecodeError) as error:  # ValueError: a name with a zero byte
+    except DecodeError as error:
+        reason = error.text_for_training
+    except ValueError as error:  # a name with a zero byte
         reason = str(error)
     return BadFile(sample.path, reason, sample.label, state)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from thaw.data.decoding import DecodeError
+from thaw.data.decode_error import DecodeError
 from thaw.data.device_stream import SideStream, fetched_later
 from thaw.data.image_reader import ImageReader
 from thaw.model import directory
@@ -156,7 +156,7 @@ class Predictor:
         try:
             return self.read(content)
         except DecodeError as error:
-            raise DecodeError(f"image {place}: {error}") from None
+            raise error.of_image(place) from None
 
 
 def _with_shared_tensors(classifier: Classifier) -> Classifier:

@@ -18,7 +18,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
 
 from thaw.data.base64_images import decode_base64
-from thaw.data.decoding import DecodeError
+from thaw.data.decode_error import DecodeError
 from thaw.system.devices import AUTO
 from thaw.training.strict_predictor import strict_predictor
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.data.decoding import DecodeError
+from thaw.data.decode_error import DecodeError
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class BatchingEngine:
                 self._ready.put(item)
         except Exception as error:
             if isinstance(error, DecodeError):
-                error = DecodeError(f"image {place}: {error}")
+                error = error.of_image(place)
             self._answer([(item, error)])
         finally:
             with self._lock:

@@ -2,7 +2,6 @@
 
 # FastAPI reads the annotations of endpoints, so this module has no postponed annotations.
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from starlette.requests import ClientDisconnect
 
-from thaw.data.decoding import DecodeError
+from thaw.data.decode_error import DecodeError
 from thaw.serving.batching import BatchingEngine, ImageProbabilities
 from thaw.serving.budget import Budget, BudgetExceededError, Reservation
 from thaw.serving.request_images import read_images
@@ -130,9 +129,6 @@ def _admit_all(images: int, held: Reservation) -> None:
     held.grow(images - held.amount)
 
 
-_LIMIT = re.compile(r"max_megapixels = (\S+): shrink the image")
-
-
 @contextmanager
 def _http_errors(settings: Settings) -> Iterator[None]:
     """Turn errors that are not faults of the service into HTTP errors."""
@@ -142,16 +138,11 @@ def _http_errors(settings: Settings) -> Iterator[None]:
         reason = "too many images are waiting: try again in a second"
         raise HTTPException(429, reason, {"Retry-After": "1"}) from None
     except DecodeError as error:
-        raise HTTPException(400, _for_clients(str(error))) from None
+        raise HTTPException(400, str(error)) from None
     except TimeoutError:
         raise HTTPException(503, f"no answer within {settings.timeout:g} s") from None
     except ClientDisconnect:
         raise HTTPException(400, "the client closed the connection") from None
-
-
-def _for_clients(reason: str) -> str:
-    """Replace the name of an option of the service, which a client cannot change."""
-    return _LIMIT.sub(r"the \1 megapixels that are accepted: shrink the image", reason)
 
 
 def _response(found: list[ImageProbabilities]) -> PredictResponse:

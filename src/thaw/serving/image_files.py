@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.config import overlaps
-from thaw.data.decoding import EXTENSIONS, DecodeError
+from thaw.data.decode_error import DecodeError
+from thaw.data.decoding import EXTENSIONS
 from thaw.data.ignored_names import ignored_folder
 from thaw.errors import ProblemsError, ThawError
 from thaw.registry.names import PREFIX

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from thaw.data.decoding import DecodeError
+from thaw.data.decode_error import DecodeError
 from thaw.data.prefetching import delayed
 from thaw.errors import ThawError
 from thaw.registry.names import PREFIX
