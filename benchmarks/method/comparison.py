@@ -7,8 +7,6 @@ split and training):
                (crop, all of a crop, squish) are chosen on the validation split
     plain      one phase, all layers at one rate, random head (AdamW, the better of 1e-3 and 1e-4)
     fastai     fastai's fine_tune with its own defaults
-    default    recorded: thaw's defaults before they were measured on the data
-    advised    recorded: `thaw advise --apply` with fixed thresholds, then dvc repro
     auto       thaw init, the seed, dvc repro
 
 plain and fastai train for ``--epochs`` and two more. Each result is appended to
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from benchmarks.method.rows import Arm, Job, Row
 
 _PICTURE = ROOT / "docs/images/method.png"
-_MORE_EPOCHS = 2  # those of fold_bn in the recorded arms
+_MORE_EPOCHS = 2  # those of thaw's stage fold_bn
 
 
 def main(

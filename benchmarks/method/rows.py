@@ -25,22 +25,18 @@ class Arm:
     """A way to get a model.
 
     ``version`` is raised whenever the arm computes something else. The result of an arm that
-    ``follows_thaw`` holds for the code of thaw's stages that made it. Arms that are only
-    ``recorded`` are earlier versions of thaw: they have rows, and nothing runs them again.
+    ``follows_thaw`` holds for the code of thaw's stages that made it.
     """
 
     name: str
     version: int = 1
     follows_thaw: bool = False
-    recorded: bool = False
 
 
 ARMS = (
     Arm("logistic", version=2),
     Arm("plain"),
     Arm("fastai"),
-    Arm("default", recorded=True),
-    Arm("advised", recorded=True),
     Arm("auto", follows_thaw=True),
 )
 REFERENCE = "auto"
@@ -91,8 +87,7 @@ def missing(
             left = [
                 arm
                 for arm in arms
-                if not arm.recorded
-                and not _is_current(
+                if not _is_current(
                     found.get((data.name, seed, arm.name, epochs)), _identity(arm, data, seed)
                 )
             ]
@@ -125,11 +120,7 @@ def selected(words: Sequence[str], *, held_out: bool) -> tuple[list[Data], list[
 
 
 def _is_current(row: Row | None, identity: Row) -> bool:
-    """Return whether a row holds; one of before identities were written has version 1."""
-    if row is None:
-        return False
-    return all(row.get(key, 1 if key == "version" else value) == value
-               for key, value in identity.items())  # fmt: skip
+    return row is not None and identity.items() <= row.items()
 
 
 def _identity(arm: Arm, data: Data, seed: int) -> Row:

@@ -10,7 +10,7 @@ from benchmarks.method.rows import ARMS, REFERENCE
 from benchmarks.result_tables import markdown, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from benchmarks.method.rows import Row
 
 _MEASURES = {"test_accuracy": 3, "test_loss": 3, "test_ece": 3}  # and their decimals
-_BASELINES = ("logistic", "plain", "fastai", "autogluon")
 
 
 def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
     """Print one line per set and arm, then one per set with thaw against the best of all arms.
 
-    Last come the pairs of rows that are left out, or whose data nothing compares.
+    Last come the pairs of rows that are left out, because their data differ.
     """
     pairs = [(name, arm.name) for name in names for arm in ARMS]
     head = ["set", "arm", "splits", "accuracy", "log-loss", "ECE", "ECE by chance"]
@@ -33,18 +32,18 @@ def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
     compared = [line for name in names if (line := _against_best(rows, name))]
     if compared:
         markdown(
-            ["set", f"{REFERENCE} - best baseline", f"{REFERENCE} - best arm", "best arm"],
+            ["set", f"{REFERENCE} - best other arm", "that arm", "best arm"],
             [cells for cells, _ in compared],
             console,
         )
         gap = np.mean([missed for _, missed in compared])
         console.print(f"{REFERENCE} misses the best arm in hindsight by {100 * gap:.1f} points")
-    for told, is_listed in (
-        ("not paired, because the digests of the data differ", lambda same: same is False),
-        ("paired by the seed alone, because a row has no digest", lambda same: same is None),
-    ):
-        if listed := _pairs(rows, names, is_listed):
-            console.print(f"{told}: {', '.join(listed)}", soft_wrap=True, highlight=False)
+    if unequal := _unequal_pairs(rows, names):
+        console.print(
+            f"not paired, because the digests of the data differ: {', '.join(unequal)}",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _line(rows: Sequence[Row], name: str, arm: str) -> list[str]:
@@ -70,12 +69,9 @@ def _against_best(rows: Sequence[Row], name: str) -> tuple[list[str], float] | N
     means = {arm: float(np.mean(found)) for arm in others if (found := gains(rows, name, arm))}
     if not means:
         return None
-    baselines = {arm: gain for arm, gain in means.items() if arm in _BASELINES}
     best = min(means, key=lambda arm: means[arm])
-    weakest = min(baselines, key=lambda arm: baselines[arm]) if baselines else best
-    cells = [name, spread(gains(rows, name, weakest), 3), spread(gains(rows, name, best), 3)]
     leader = best if means[best] < 0 else REFERENCE
-    return [*cells, leader], max(0.0, -means[best])
+    return [name, spread(gains(rows, name, best), 3), best, leader], max(0.0, -means[best])
 
 
 def gains(rows: Sequence[Row], name: str, arm: str) -> list[float]:
@@ -87,28 +83,23 @@ def gains(rows: Sequence[Row], name: str, arm: str) -> list[float]:
     return [
         ours[seed]["test_accuracy"] - theirs[seed]["test_accuracy"]
         for seed in sorted(ours.keys() & theirs.keys())
-        if _is_same_data(ours[seed], theirs[seed]) is not False
+        if _is_same_data(ours[seed], theirs[seed])
     ]
 
 
-def _is_same_data(one: Row, other: Row) -> bool | None:
-    """Return whether two rows have the same digest of the data, None if one has no digest."""
-    if "content" not in one or "content" not in other:
-        return None
+def _is_same_data(one: Row, other: Row) -> bool:
     return bool(one["content"] == other["content"])
 
 
-def _pairs(
-    rows: Sequence[Row], names: Sequence[str], is_listed: Callable[[bool | None], bool]
-) -> list[str]:
-    """Return set, split and arm of thaw's pairs that ``is_listed`` selects by their data."""
+def _unequal_pairs(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Return set, split and arm of the rows whose data differ from thaw's of the same seed."""
     return [
         f"{name} {seed} {arm.name}"
         for name in names
         for seed, ours in sorted(_of(rows, name, REFERENCE).items())
         for arm in ARMS
         if arm.name != REFERENCE and (theirs := _of(rows, name, arm.name).get(seed))
-        if is_listed(_is_same_data(ours, theirs))
+        if not _is_same_data(ours, theirs)
     ]
 
 

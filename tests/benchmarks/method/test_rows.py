@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.datasets.registry import Data
-from benchmarks.method.rows import ARMS, Arm, append, missing, read, selected
+from benchmarks.method.rows import ARMS, REFERENCE, Arm, append, missing, read, selected
 from thaw.system import tool_lock
 
 if TYPE_CHECKING:
@@ -57,10 +57,17 @@ def test_a_row_of_other_code_of_thaw_is_out_of_date(
     assert _left(data, (arm,), read(path)) == ["auto"]
 
 
-def test_recorded_arms_are_never_run(tmp_path: Path) -> None:
-    recorded = tuple(arm for arm in ARMS if arm.recorded)
-    assert {arm.name for arm in recorded} == {"default", "advised"}
-    assert _left(_data(tmp_path), recorded, []) == []
+def test_a_row_without_a_digest_of_its_data_is_out_of_date(tmp_path: Path) -> None:
+    data, arm = _data(tmp_path / "images"), Arm("plain")
+    row = {"data": "set", "seed": 0, "arm": "plain", "epochs": 5, "version": 1, "size": 64}
+    assert _left(data, (arm,), [row]) == ["plain"]
+
+
+def test_the_published_rows_have_a_digest_and_those_of_thaw_are_of_one_code() -> None:
+    rows = read()
+    assert all("content" in row for row in rows)
+    assert {row["arm"] for row in rows} <= {arm.name for arm in ARMS}
+    assert len({row["code"] for row in rows if row["arm"] == REFERENCE}) == 1
 
 
 def test_the_held_out_set_is_selected_only_on_demand() -> None:
