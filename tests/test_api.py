@@ -113,6 +113,7 @@ def test_run_calls_dvc_in_the_folder_of_the_project(
     assert commands.calls == [("dvc", arguments, project.folder)]
 
 
+@pytest.mark.slow
 def test_create_writes_a_project_for_the_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,7 @@ def test_the_python_api_and_mlflow_apply_the_calibration(folder: Path, kind: str
     np.testing.assert_allclose(rows, wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnx", "torch-export"])
 def test_an_exported_file_has_the_calibration_in_its_graph(
     folder: Path, kind: str, runtime: export_formats.Format
@@ -83,6 +84,7 @@ def test_an_exported_file_has_the_calibration_in_its_graph(
     torch.testing.assert_close(found, expected(folder, kind), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_onnx_runtime_serves_calibrated_probabilities(folder: Path, kind: str) -> None:
     predictor = Predictor(folder)
     use_runtime("onnx", predictor, folder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import os
 from types import SimpleNamespace
 
@@ -12,6 +13,17 @@ from tests.file_costs import SECONDS
 pytest_plugins = ["pytester"]
 
 ROOT = TESTS.parent
+
+# Files without a quick test: nothing of their subject can be shown without a pipeline or a server.
+WHOLLY_SLOW = {
+    "browser/test_mlflow_pages.py",
+    "projects/test_repair.py",
+    "registry/test_killed_registration.py",
+    "search/test_search.py",
+    "stages/test_output_links.py",
+    "training/test_compiled_network.py",
+    "training/test_sharding.py",
+}
 
 MARKED = """
 import pytest
@@ -55,6 +67,34 @@ def test_gpus_are_visible_to_tests_that_ask_for_them_alone(
 
 def test_exhaustive_tests_run_on_request(suite: pytest.Pytester) -> None:
     suite.runpytest("-m", "soak").assert_outcomes(passed=1, deselected=2)
+
+
+def test_without_slow_tests_each_module_has_a_test() -> None:
+    found = set()
+    for path in TESTS.glob("*/**/test_*.py"):
+        content = ast.parse(path.read_text(encoding="utf-8"))
+        if "services" not in path.parts and all(_is_deselected(test) for test in _tests(content)):
+            found.add(path.relative_to(TESTS).as_posix())
+    assert found == WHOLLY_SLOW
+
+
+def _tests(content: ast.Module) -> list[list[str]]:
+    """Return the markers of each test of a file; those of single parameters are not among them."""
+    of_file = [
+        ast.unparse(node.value)
+        for node in content.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+    ]
+    return [
+        [*of_file, *map(ast.unparse, node.decorator_list)]
+        for node in ast.walk(content)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+
+
+def _is_deselected(markers: list[str]) -> bool:
+    names = {f"pytest.mark.{name}" for name in ("slow", "soak", "commands")}
+    return not names.isdisjoint(markers)
 
 
 def test_every_file_with_a_known_cost_exists() -> None:

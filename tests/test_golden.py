@@ -32,6 +32,7 @@ def golden(name: str) -> dict[str, Any]:
 TRAININGS = golden("trainings.json")
 TWO_PROCESSES = golden("two_processes.json")
 PIPELINE = golden("pipeline.json")
+QUICK = {"auto-cached", "affine-augmented", "surgical-blocks"}  # also run without slow tests
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,10 @@ def _without_text(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in rule.items() if k not in {"sentence", "needed"}} for rule in rules]
 
 
-@pytest.mark.parametrize("name", cases.CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in cases.CASES],
+)
 def test_a_short_training_ends_at_the_same_bits(name: str, project: None) -> None:
     found = stages.run_in_process(cases.CASES[name])
     compare(found, TRAININGS["cases"][name], TRAININGS["machine"])

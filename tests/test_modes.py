@@ -131,6 +131,7 @@ def test_a_mode_ends_with_a_registered_model(project: Path, mode: str) -> None:
         assert spec.blocks == 3
 
 
+@pytest.mark.slow
 def test_only_the_blocks_of_a_surgical_mode_change(project: Path) -> None:
     write_values({**MODES["surgical"], "fold_bn.epochs": 0, "regularize.clip_norm": 100.0})
     repro()
@@ -149,6 +150,7 @@ def test_only_the_blocks_of_a_surgical_mode_change(project: Path) -> None:
     assert spec.trained == [1, 3]
 
 
+@pytest.mark.slow
 def test_a_model_trained_from_a_registered_model_names_all_its_parents(
     project: Path, store: str
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_model_trained_from_a_registered_model_names_all_its_parents(
     assert first["run_id"] != second["run_id"]
 
 
+@pytest.mark.slow
 def test_an_automatic_depth_unfreezes_only_blocks_below_the_last_tap(project: Path) -> None:
     write_values({"head.taps": [2, 4], "warmup_head.fit": "logistic", "unfreeze.depth": "auto"})
     repro()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.advice.project import PREPARED
 from thaw.advice.measured_advice import MeasuredAdvice, measured_advice
 from thaw.advice.tournament.deadline import Deadline
@@ -52,6 +54,7 @@ def test_the_values_of_a_section_are_together() -> None:
     assert sections == sorted(sections, key=sections.index)
 
 
+@pytest.mark.slow
 def test_all_values_are_compared_also_where_params_yaml_gives_them(project: Path) -> None:
     found = measured_advice(PREPARED)
     assert found is not None

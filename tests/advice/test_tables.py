@@ -35,6 +35,7 @@ def test_probe_prints_json(project: Path, capsys: pytest.CaptureFixture[str]) ->
     assert 0.8 < max(probe["accuracy"] for probe in found["joint_probes"]) <= 1
 
 
+@pytest.mark.slow
 def test_advice_is_written_into_params_yaml_only_with_apply(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,6 +53,7 @@ def test_advice_is_written_into_params_yaml_only_with_apply(
     assert changed <= {"backbone", "head", "augment", "warmup_head", "unfreeze", "fold_bn"}
 
 
+@pytest.mark.slow
 def test_a_second_advice_compares_nothing_and_is_the_same(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_second_advice_compares_nothing_and_is_the_same(
     assert sum(row["chosen"] for row in first["trainings"]) == 1
 
 
+@pytest.mark.slow
 def test_an_advice_that_time_has_shortened_says_so(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from benchmarks.label_agreement import compared, odd_file
 
 
+@pytest.mark.slow
 def test_files_have_odd_sizes_in_many_formats_and_are_the_same_every_time() -> None:
     image = Image.new("RGB", (60, 40), "red")
     files = [odd_file(image, number) for number in range(48)]

@@ -56,6 +56,7 @@ def test_no_page_has_a_serious_barrier(page: Page, site: Path, *, dark: bool) ->
     assert not barriers, json.dumps(barriers, indent=1)
 
 
+@pytest.mark.slow
 def test_every_page_fits_a_telephone_and_loads_nothing_from_the_network(
     page: Page, site: Path, shoot: Shoot
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_project_that_cannot_be_written_is_tried_each_time(project: Path) -> N
     assert not tried_model.is_known(small())
 
 
+@pytest.mark.slow
 def test_prepare_does_not_import_torch_to_try_the_same_model_again(project: Path) -> None:
     for old, new in (
         ("name: timm/tf_efficientnet_lite0", "name: lenet5"),

@@ -244,6 +244,7 @@ def test_problems_are_listed_a_line_each_under_their_summary() -> None:
 # For all valid files
 
 
+@pytest.mark.slow
 @pytest.mark.property
 @given(any_content())
 def test_valid_values_are_loaded_as_they_are_and_written_and_loaded_again(

@@ -93,6 +93,7 @@ def assert_lost_nothing(folder: Path, *named: str) -> None:
 # Paths that overlap, in any spelling
 
 
+@pytest.mark.slow
 def test_images_in_the_prepared_data_are_refused_by_every_verb_and_kept(project: Path) -> None:
     tiny.images(project / "data/prepared/mine")
     edit(data__source="folder", data__path="data/prepared/mine")
@@ -319,6 +320,7 @@ def test_images_next_to_the_prepared_data_stay(project: Path) -> None:
     assert len(manifest.splitlines()) == 37  # none of them became part of the data
 
 
+@pytest.mark.slow
 def test_make_clean_removes_the_outputs_and_none_of_the_users_files(project: Path) -> None:
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, project)
@@ -370,6 +372,7 @@ def test_images_on_another_disk_are_valid(project: Path) -> None:
     prepare.main()
 
 
+@pytest.mark.slow
 def test_a_second_prepare_replaces_the_digits_of_the_first(project: Path) -> None:
     for _ in range(2):
         prepare.main()

@@ -158,6 +158,7 @@ LARGEST: list[tuple[str, str, int, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, pytest.param(len(LARGEST), marks=pytest.mark.soak)])
 def test_files_just_below_the_limit_stay_within_the_memory_that_is_promised(count: int) -> None:
     command = [sys.executable, "-m", "tests.data.test_decoding_memory", str(count)]
@@ -171,6 +172,7 @@ def test_files_just_below_the_limit_stay_within_the_memory_that_is_promised(coun
         assert float(megabytes) < MOST_MEGABYTES
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory through /proc")
 def test_images_decoded_at_once_do_not_add_up_and_their_memory_is_given_back() -> None:
     command = [sys.executable, "-m", "tests.data.test_decoding_memory", "at once"]

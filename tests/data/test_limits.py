@@ -141,6 +141,7 @@ def test_a_lack_of_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="measures memory through /proc")
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ("width", "height"),
@@ -169,6 +170,7 @@ def test_a_thin_image_takes_little_memory(width: int, height: int) -> None:
     assert refused or said == "(1, 3, 224, 224)"
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ("kind", "mode", "orientation"),

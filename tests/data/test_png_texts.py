@@ -77,6 +77,7 @@ def test_a_text_named_like_a_property_of_the_image_does_not_change_its_pixels() 
     np.testing.assert_array_equal(found.pixels, plain.pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory through /proc")
 def test_texts_that_decompress_to_256_mb_take_little_memory() -> None:
     texts = [text(b"iTXt", b"k%d" % number, ONE_MEGABYTE) for number in range(63)]

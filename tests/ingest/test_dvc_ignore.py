@@ -46,6 +46,7 @@ def pipeline() -> None:
     Path("dvc.yaml").write_text(STAGE)
 
 
+@pytest.mark.slow
 def test_dvc_skips_entries_of_every_kind_that_it_cannot_read(project: Path) -> None:
     pipeline()
     make_obstacles(RAW / "cat")

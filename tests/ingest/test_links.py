@@ -68,6 +68,7 @@ def test_links_that_lead_in_a_circle_or_nowhere_are_named(linked: Path, tmp_path
 
 
 # DVC copies by default, which the tests of pipelines show.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["symlink", "hardlink", pytest.param("reflink,copy", marks=pytest.mark.soak)]
 )

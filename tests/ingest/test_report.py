@@ -177,6 +177,7 @@ def test_the_figure_has_a_row_per_class(tmp_path: Path) -> None:
     assert heights[6] > 2 * heights[2]
 
 
+@pytest.mark.slow
 def test_the_figure_of_many_classes_has_a_limited_height(tmp_path: Path) -> None:
     assert drawn(tmp_path, [f"{number:03d}" for number in range(40)], each=1).height < 2500
 

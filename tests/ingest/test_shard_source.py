@@ -189,6 +189,7 @@ def test_images_of_a_shard_that_changed_are_packed_again(tmp_path: Path, raw: Pa
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_every_number_of_workers_and_ranks_trains_on_the_same_images_of_shards(
     tmp_path: Path, raw: Path
 ) -> None:

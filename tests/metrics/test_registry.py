@@ -126,6 +126,7 @@ assert "mean" in out.getvalue()
 """
 
 
+@pytest.mark.slow
 def test_a_metric_added_to_the_registry_is_known_to_evaluation_gate_search_and_tables() -> None:
     done = subprocess.run(
         [sys.executable, "-c", NEW_METRIC], capture_output=True, text=True, check=False

@@ -41,6 +41,7 @@ def dvc(project: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_new_project_has_all_that_dvc_repro_needs(photos: Path) -> None:
     create_project(Path("flowers"), Path("photos"))
     project = Path("flowers")
@@ -173,6 +174,7 @@ def test_a_folder_that_cannot_be_written_is_one_line() -> None:
         create_project(Path("locked/flowers"), None)
 
 
+@pytest.mark.slow
 def test_images_outside_that_dvc_cannot_read_are_linked_and_prepared_without_the_bad_ones(
     photos: Path,
 ) -> None:

@@ -74,6 +74,7 @@ def assert_all_is_well(before: dict[str, str]) -> None:
     assert not repair().moved
 
 
+@pytest.mark.slow
 def test_intact_outputs_are_left_alone(project: Path) -> None:
     before = digests()
     assert run("repair").splitlines() == ["4 files are intact"]
@@ -81,6 +82,7 @@ def test_intact_outputs_are_left_alone(project: Path) -> None:
     assert not DAMAGED.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SAMPLE[3], SAMPLE[6], SAMPLE[7]])
 def test_a_damaged_output_is_taken_from_the_cache(project: Path, kind: str) -> None:
     before = digests()
@@ -94,6 +96,7 @@ def test_a_damaged_output_is_taken_from_the_cache(project: Path, kind: str) -> N
     assert len([path for path in DAMAGED.rglob("*") if path.is_file()]) == 4
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_in_the_cache_is_replaced_and_a_missing_output_restored(
     project: Path,
 ) -> None:
@@ -106,6 +109,7 @@ def test_a_damaged_copy_in_the_cache_is_replaced_and_a_missing_output_restored(
     assert_all_is_well(before)
 
 
+@pytest.mark.slow
 def test_an_output_that_is_damaged_here_and_in_the_cache_is_computed_again(project: Path) -> None:
     before = digests()
     for path in (PREPARED / "images.bin", cached(PREPARED / "images.bin")):
@@ -118,6 +122,7 @@ def test_an_output_that_is_damaged_here_and_in_the_cache_is_computed_again(proje
     assert_all_is_well(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", ["symlink", pytest.param("hardlink", marks=pytest.mark.soak)])
 def test_an_output_that_is_a_link_into_the_cache_is_computed_again(
     project: Path, link: str
@@ -133,6 +138,7 @@ def test_an_output_that_is_a_link_into_the_cache_is_computed_again(
     assert_all_is_well(before)
 
 
+@pytest.mark.slow
 def test_no_output_is_touched_while_a_stage_runs(project: Path) -> None:
     rot(PREPARED / "images.bin")
     before = digests()
@@ -141,6 +147,7 @@ def test_no_output_is_touched_while_a_stage_runs(project: Path) -> None:
     assert digests() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "md5"),
     [
@@ -165,6 +172,7 @@ def test_a_foreign_file_that_the_lock_names_is_not_moved(
     assert not (project / DAMAGED).exists()
 
 
+@pytest.mark.slow
 def test_a_project_without_dvc_is_one_line(project: Path) -> None:
     shutil.rmtree(project / ".dvc")
     assert "DVC cannot open this project" in error("repair")
@@ -211,12 +219,14 @@ def assert_shards_are_well(before: dict[Path, bytes]) -> None:
     assert not repair().moved
 
 
+@pytest.mark.slow
 def test_intact_shards_are_left_alone(shards: dict[Path, bytes]) -> None:
     assert len(shards) == 3
     assert run("repair").splitlines() == ["6 files are intact"]
     assert_shards_are_well(shards)
 
 
+@pytest.mark.slow
 def test_a_damaged_and_a_missing_shard_are_taken_from_the_cache(shards: dict[Path, bytes]) -> None:
     first, second, _ = shards
     rot(first)
@@ -227,6 +237,7 @@ def test_a_damaged_and_a_missing_shard_are_taken_from_the_cache(shards: dict[Pat
     assert_shards_are_well(shards)
 
 
+@pytest.mark.slow
 def test_a_damaged_list_of_shards_and_a_damaged_copy_are_replaced(
     shards: dict[Path, bytes],
 ) -> None:
@@ -237,6 +248,7 @@ def test_a_damaged_list_of_shards_and_a_damaged_copy_are_replaced(
     assert_shards_are_well(shards)
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_damaged_here_and_in_the_cache_is_computed_again(
     shards: dict[Path, bytes],
 ) -> None:

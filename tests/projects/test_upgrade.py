@@ -63,6 +63,7 @@ def files(folder: Path) -> dict[Path, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing_and_names_every_change(clone: Path) -> None:
     before = files(clone)
     output = run("upgrade", "--dry-run")
@@ -73,6 +74,7 @@ def test_a_dry_run_writes_nothing_and_names_every_change(clone: Path) -> None:
     assert "you can remove: src/thaw" in output
 
 
+@pytest.mark.slow
 def test_a_clone_gets_the_pipeline_of_all_projects_and_keeps_its_parameters(kept: Path) -> None:
     assert (kept / "dvc.yaml").read_text() == template("dvc.yaml.template")
     old = load(Params, unpack_clone(kept.parent / "old") / "params.yaml")
@@ -81,6 +83,7 @@ def test_a_clone_gets_the_pipeline_of_all_projects_and_keeps_its_parameters(kept
     assert (kept / "src/thaw/__init__.py").exists()
 
 
+@pytest.mark.slow
 def test_after_keep_no_stage_runs_again(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(kept)
     before = files(kept)
@@ -89,6 +92,7 @@ def test_after_keep_no_stage_runs_again(kept: Path, monkeypatch: pytest.MonkeyPa
     assert files(kept) == before
 
 
+@pytest.mark.slow
 def test_a_new_form_of_dvc_yaml_alone_runs_no_stage(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +109,7 @@ def test_a_new_form_of_dvc_yaml_alone_runs_no_stage(
     assert "Running stage" not in run_dvc("repro")
 
 
+@pytest.mark.slow
 def test_reports_that_git_kept_as_metrics_are_accepted_by_dvc(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +189,7 @@ def test_after_keep_status_history_and_the_study_are_as_before(
     assert "2 trials: 2 complete" in run("search", "--show")
 
 
+@pytest.mark.slow
 def test_without_keep_the_outputs_are_made_again(clone: Path) -> None:
     run("upgrade")
     status = json.loads(run_dvc("status", "--json"))
@@ -193,6 +199,7 @@ def test_without_keep_the_outputs_are_made_again(clone: Path) -> None:
     assert not lock.kept
 
 
+@pytest.mark.slow
 def test_a_stage_whose_parameters_have_changed_is_not_kept(clone: Path) -> None:
     path = clone / "params.yaml"
     content = path.read_text()
@@ -202,6 +209,7 @@ def test_a_stage_whose_parameters_have_changed_is_not_kept(clone: Path) -> None:
     assert plan.not_kept["unfreeze"] == "params.yaml: unfreeze (modified)"
 
 
+@pytest.mark.slow
 def test_files_of_the_user_in_outputs_survive_the_upgrade_and_the_next_run(clone: Path) -> None:
     mine = [clone / name for name in ("models/unfreeze/my.pth", "data/prepared/mine/a.png")]
     for path in mine:
@@ -213,6 +221,7 @@ def test_files_of_the_user_in_outputs_survive_the_upgrade_and_the_next_run(clone
     assert [path.read_text() for path in mine] == ["of the user"] * 2
 
 
+@pytest.mark.slow
 def test_a_stage_whose_outputs_have_changed_is_not_kept(clone: Path) -> None:
     (clone / "models/unfreeze/model.json").write_text("{}")
     plan = plan_upgrade(keep=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.promotion.offered import Shop
 
 
+@pytest.mark.slow
 def test_a_copied_model_never_had_a_champion(local: Shop) -> None:
     name = "copied-anew"
     local.register("source-anew")

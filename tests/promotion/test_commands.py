@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.promotion.offered import Shop
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tuned")
 def test_the_exit_code_of_promote_is_one_after_a_refusal(local: Shop) -> None:
     name = "codes"
@@ -40,6 +41,7 @@ def test_the_exit_code_of_promote_is_one_after_a_refusal(local: Shop) -> None:
     assert local.aliases("codes2") == {"challenger": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tuned")
 def test_a_dry_run_tells_what_the_gate_says_and_changes_nothing(local: Shop) -> None:
     name = "dry"
@@ -65,6 +67,7 @@ def test_a_dry_run_tells_what_the_gate_says_and_changes_nothing(local: Shop) -> 
     assert local.client.get_model_version(name, "3").tags == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -94,6 +97,7 @@ def test_the_next_command_completes_an_interrupted_promotion(
     assert local.aliases(name) == expected
 
 
+@pytest.mark.slow
 def test_the_history_shows_deleted_champions_and_new_models(
     local: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.promotion.offered import Shop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by", "promoted"),
     [
@@ -68,6 +69,7 @@ def test_no_version_is_promoted_without_a_comparison_after_the_champion_was_remo
             rollback(shop.ledger(name), "")
 
 
+@pytest.mark.slow
 def test_a_model_whose_versions_were_all_deleted_had_a_champion(local: Shop) -> None:
     name = "emptied"
     for version in (1, 2):
@@ -82,6 +84,7 @@ def test_a_model_whose_versions_were_all_deleted_had_a_champion(local: Shop) -> 
     assert local.aliases(name) == {"champion": 3}
 
 
+@pytest.mark.slow
 def test_a_champion_put_there_by_hand_is_known_once_it_was_compared_with(local: Shop) -> None:
     name = "copied-by-hand"
     local.register("source-by-hand")
@@ -95,6 +98,7 @@ def test_a_champion_put_there_by_hand_is_known_once_it_was_compared_with(local: 
         offer(local, name, 2)
 
 
+@pytest.mark.slow
 def test_after_a_removed_champion_only_force_promotes_and_is_recorded(local: Shop) -> None:
     name = "robbed-forced"
     local.register(name)
@@ -107,6 +111,7 @@ def test_after_a_removed_champion_only_force_promotes_and_is_recorded(local: Sho
     assert rollback(local.ledger(name), "").to == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["renamed", "another-model", "another-ledger"])
 def test_only_force_promotes_if_a_damaged_row_may_name_a_champion(case: str, local: Shop) -> None:
     name = f"damaged-{case}"
@@ -148,6 +153,7 @@ def test_a_damaged_row_does_not_stop_a_comparison_and_is_named_in_a_note(local: 
     assert note.endswith("(`thaw history --verify`)")
 
 
+@pytest.mark.slow
 def test_damaged_rows_of_another_model_do_not_stop_the_first_promotion(local: Shop) -> None:
     local.register("damaged-neighbour")
     local.register("damaged-neighbour")

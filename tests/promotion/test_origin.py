@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.promotion.offered import Shop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tags", "rule"),
     [
@@ -49,6 +50,7 @@ def changed(path: Path, content: bytes) -> Iterator[None]:
         path.write_bytes(before)
 
 
+@pytest.mark.slow
 def test_damaged_test_images_end_the_gate_with_the_command_that_repairs_them(local: Shop) -> None:
     local.register("rotten")
     local.register("rotten", "same")

@@ -86,6 +86,7 @@ def test_with_no_image_that_differs_the_margin_test_is_the_rule_of_three() -> No
     assert not_worse(0, 0, 50, 0.05) == pytest.approx(0.95**50, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "margin"), [(40, 0.1), (150, 0.03)])
 def test_the_margin_test_errs_at_most_as_often_as_it_says(images: int, margin: float) -> None:
     generator = np.random.default_rng(0)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from thaw.config.process_sections import Launch, Resources
 
 
+@pytest.mark.slow
 def test_an_equal_model_is_promoted_and_a_rollback_returns_to_the_first_one(any_shop: Shop) -> None:
     shop = any_shop
     name = "equal"
@@ -112,6 +113,7 @@ def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> N
     assert local.aliases(name) == {"champion": 1, "challenger": 2, "staging": 2}
 
 
+@pytest.mark.slow
 def test_a_model_that_was_deleted_and_created_again_is_a_new_one(shop: Shop) -> None:
     name = "recreated"
     for quality in ("good", "same"):
@@ -154,6 +156,7 @@ def test_after_a_change_of_the_test_split_the_champion_is_scored_again_with_a_no
     assert found.metrics["accuracy"] == ("0.95", "0.95")
 
 
+@pytest.mark.slow
 def test_notes_say_whether_the_rules_are_committed(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +227,7 @@ def test_a_promotion_that_is_not_possible_is_refused_with_one_line(local: Shop) 
             commands.history(local.params.tracking, name, alias)
 
 
+@pytest.mark.slow
 def test_a_refusal_in_between_is_no_conflict(shop: Shop) -> None:
     name = "between"
     for quality in ("good", "same", "bad"):
@@ -235,6 +239,7 @@ def test_a_refusal_in_between_is_no_conflict(shop: Shop) -> None:
     assert kinds(shop, name) == ["first", "refusal", "promotion"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_promotion_killed_between_two_steps_is_completed_or_has_no_effect(
     shop: Shop, stride: int, monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,7 @@ def attacked(case: Case, attack: Callable[[Case], object]) -> None:
             assert case.digest_of_files(holder) in digests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", cases(ATTACKS, SAMPLE))
 def test_no_worse_model_passes_the_gate_after_an_attack(attack: str, shop: Shop) -> None:
     case = Case(shop, f"bypass {list(ATTACKS).index(attack)}")
@@ -70,6 +71,7 @@ def test_no_worse_model_passes_the_gate_after_an_attack(attack: str, shop: Shop)
     attacked(case, ATTACKS[attack])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", cases(LATER, SAMPLE_LATER))
 def test_a_later_champion_counts_after_an_attack(attack: str, shop: Shop) -> None:
     case = Case(shop, f"later {list(LATER).index(attack)}")
@@ -83,6 +85,7 @@ def test_a_later_champion_counts_after_an_attack(attack: str, shop: Shop) -> Non
     assert shop.aliases(case.name).get("champion") != 3
 
 
+@pytest.mark.slow
 def test_after_a_move_by_hand_the_gate_compares_with_both_versions(shop: Shop) -> None:
     case = Case(shop, "both")
     for quality in ("good", WORSE, WORSE):
@@ -102,6 +105,7 @@ def test_after_a_move_by_hand_the_gate_compares_with_both_versions(shop: Shop) -
     )
 
 
+@pytest.mark.slow
 def test_without_a_trace_of_another_champion_there_is_one_version_to_compare_with(
     shop: Shop,
 ) -> None:
@@ -130,6 +134,7 @@ def test_a_champion_with_other_files_than_those_decided_on_is_not_compared_with(
     assert References([4]).as_decided(scored) is scored
 
 
+@pytest.mark.slow
 def test_a_rollback_to_replaced_files_is_refused(shop: Shop) -> None:
     case = Case(shop, "replaced before")
     case.add("good")
@@ -141,6 +146,7 @@ def test_a_rollback_to_replaced_files_is_refused(shop: Shop) -> None:
     assert shop.aliases(case.name)["champion"] == 2
 
 
+@pytest.mark.slow
 def test_a_tag_makes_no_first_champion_where_the_history_says_otherwise(shop: Shop) -> None:
     for quality in (WORSE, "good"):
         shop.register("tag source", quality)
@@ -172,6 +178,7 @@ def locked_model(shop: Shop, quality: str) -> Iterator[str]:
         shutil.rmtree(shop.folder / "models")
 
 
+@pytest.mark.slow
 def test_a_model_that_the_locked_pipeline_did_not_make_is_refused_whatever_its_run_says(
     shop: Shop,
 ) -> None:
@@ -184,6 +191,7 @@ def test_a_model_that_the_locked_pipeline_did_not_make_is_refused_whatever_its_r
         assert offer(shop, case.name, 3).verdict == "passed"
 
 
+@pytest.mark.slow
 def test_the_records_of_a_deleted_run_do_not_count_until_it_is_restored(shop: Shop) -> None:
     case = Case(shop, "deleted run")
     case.add("good")

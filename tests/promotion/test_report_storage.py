@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.promotion.offered import Shop
 
 
+@pytest.mark.slow
 def test_a_change_of_the_champion_while_the_gate_runs_is_a_conflict(any_shop: Shop) -> None:
     shop = any_shop
     name = "changed-while-examined"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.promotion.offered import Shop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_rollback_killed_between_two_steps_is_completed_or_has_no_effect(
     local: Shop, stride: int, monkeypatch: pytest.MonkeyPatch
@@ -47,6 +48,7 @@ def test_a_rollback_killed_between_two_steps_is_completed_or_has_no_effect(
     assert local.aliases(name) == {"champion": 1}
 
 
+@pytest.mark.slow
 def test_a_version_that_got_the_alias_by_hand_is_reported_and_no_rollback_returns_to_it(
     local: Shop,
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_version_that_got_the_alias_by_hand_is_reported_and_no_rollback_return
     assert rollback(local.ledger(name), "").to == 1
 
 
+@pytest.mark.slow
 def test_a_rollback_undoes_a_move_by_hand(local: Shop) -> None:
     ledger = versions(local, "undone", 3)
     moved(ledger, 2)
@@ -73,6 +76,7 @@ def test_a_rollback_undoes_a_move_by_hand(local: Shop) -> None:
     assert not any(one.wrong for one in seen(local, "undone").values())
 
 
+@pytest.mark.slow
 def test_a_rollback_to_a_version_does_not_approve_it(local: Shop) -> None:
     ledger = versions(local, "landed", 4)
     moved(ledger, 2)
@@ -84,6 +88,7 @@ def test_a_rollback_to_a_version_does_not_approve_it(local: Shop) -> None:
     assert rollback(ledger, "").to == 2
 
 
+@pytest.mark.slow
 def test_repeated_rollbacks_skip_deleted_versions(local: Shop) -> None:
     ledger = versions(local, "back", 4)
     for version in (2, 3, 4):
@@ -109,6 +114,7 @@ def test_each_alias_has_its_own_history(local: Shop) -> None:
     assert local.aliases("aliases") == {"champion": 1, "challenger": 2, "staging": 2}
 
 
+@pytest.mark.slow
 def test_a_rollback_imports_no_torch(local: Shop) -> None:
     code = (
         "import sys, thaw.promotion.tables, thaw.promotion.rollback; print('torch' in sys.modules)"

@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.promotion.moves import moved, seen, versions
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def test_the_first_champion_has_no_gate_result(local: Shop) -> None:
     assert datetime.now(UTC) - found["champion"].created < timedelta(minutes=10)
 
 
+@pytest.mark.slow
 def test_an_alias_that_was_moved_by_hand_is_marked(local: Shop) -> None:
     ledger = versions(local, "hand", 3)
     local.client.set_registered_model_alias("hand", "champion", "3")
@@ -38,6 +41,7 @@ def test_an_alias_that_was_moved_by_hand_is_marked(local: Shop) -> None:
     assert production.wrong
 
 
+@pytest.mark.slow
 def test_the_status_has_the_time_when_a_version_got_the_alias(local: Shop) -> None:
     ledger = versions(local, "since", 3)
     found = seen(local, "since")

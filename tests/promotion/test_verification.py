@@ -39,6 +39,7 @@ def test_a_history_of_the_tool_verifies_and_nothing_is_written(local: Shop) -> N
     assert f"verified/champion: 2 rows, verified; head {found.head}" in done.output
 
 
+@pytest.mark.slow
 def test_a_forged_row_fails_the_verification_and_is_named(local: Shop) -> None:
     versions(local, "tampered", 2)
     written(local.client, "promotion/tampered/champion/2", {})
@@ -58,6 +59,7 @@ def test_a_forged_row_fails_the_verification_and_is_named(local: Shop) -> None:
     assert "history of tampered/champion: promotion/tampered/champion/2" in status.stderr
 
 
+@pytest.mark.slow
 def test_signed_decisions_count_and_others_do_not(
     local: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def test_without_keys_there_is_nothing_to_sign(local: Shop) -> None:
         sign(versions(local, "keyless", 1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tuned")
 def test_the_public_keys_of_the_project_reach_every_verb(
     local: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -43,6 +43,7 @@ def test_the_artifact_is_that_of_one_digest(local: Shop) -> None:
         check_artifact(local.client, "checked", 1, digest)
 
 
+@pytest.mark.slow
 def test_an_artifact_that_changes_after_the_gate_does_not_get_the_alias(local: Shop) -> None:
     name = "swapped-late"
     for quality in ("good", "same"):
@@ -54,6 +55,7 @@ def test_an_artifact_that_changes_after_the_gate_does_not_get_the_alias(local: S
     assert local.aliases(name)["champion"] == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_move_to_an_artifact_that_was_changed_is_void(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +74,7 @@ def test_an_interrupted_move_to_an_artifact_that_was_changed_is_void(
     assert offer(local, name, 3, force=True, reason="files of 2 damaged").verdict == "forced"
 
 
+@pytest.mark.slow
 def test_a_rollback_to_an_artifact_that_was_changed_is_refused(local: Shop) -> None:
     name = "old-one-changed"
     for quality in ("good", "same"):

@@ -62,6 +62,7 @@ def test_a_copy_within_a_store_keeps_scores_report_and_lineage(shop: Shop, tmp_p
     assert copy_version("models:/a@champion", "prod", shop.params.tracking) == made
 
 
+@pytest.mark.slow
 def test_a_copy_on_a_server_brings_the_run_and_its_files(
     shop: Shop, server: str, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_copy_on_a_server_brings_the_run_and_its_files(
     assert fetch(Version("again", again.version), tmp_path / "again").is_dir()
 
 
+@pytest.mark.slow
 def test_a_registered_model_is_copied_within_a_server(server: str, tmp_path: Path) -> None:
     there = Shop(tmp_path, server)
     there.register("served")

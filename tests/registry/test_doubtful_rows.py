@@ -31,6 +31,7 @@ def of_bystander(shop: Shop, name: str) -> list[Problem]:
     return doubtful_rows(shop.ledger(name))
 
 
+@pytest.mark.slow
 def test_a_history_in_order_has_no_doubtful_row(local: Shop) -> None:
     ledger = versions(local, "in-order", 3)
     moved(ledger, 2)
@@ -53,6 +54,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_row_is_found_by_its_name_its_tags_or_its_content(
     change: str, local: Shop

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from thaw.registry.ledger_rows import Decision
 
 
+@pytest.mark.slow
 def test_the_champion_stays_if_the_promoted_version_is_deleted_before_the_move(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,6 +35,7 @@ def test_the_champion_stays_if_the_promoted_version_is_deleted_before_the_move(
     assert local.aliases(name) == {"champion": 3, "previous": 1}
 
 
+@pytest.mark.slow
 def test_a_slow_process_does_not_undo_a_later_promotion(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +86,7 @@ def raced(shop: Shop, name: str, start: Any, barrier: Any, results: Any) -> None
     assert shop.aliases(name)["champion"] == rows[-1].decision.to
 
 
+@pytest.mark.slow
 def test_one_of_several_racing_threads_wins_and_the_others_get_a_conflict(any_shop: Shop) -> None:
     shop = any_shop
     shop.client.create_registered_model("threads")

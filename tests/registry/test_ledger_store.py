@@ -74,6 +74,7 @@ def test_a_forged_row_moves_no_alias_and_stops_no_command(kind: str, shop: Shop)
     check_forged(shop, kind)
 
 
+@pytest.mark.slow
 def test_a_forged_row_on_a_server_moves_no_alias_and_stops_no_command(remote: Shop) -> None:
     check_forged(remote, SAMPLE[1])
 

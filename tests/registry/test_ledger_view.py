@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.promotion.moves import moved, seen, versions
 from tests.promotion.offering import offer
 from tests.registry.forged import KEY, row_after, rows
@@ -29,6 +31,7 @@ def test_the_next_number_is_the_first_free_one() -> None:
     assert View(KEY, 400, check_chain(rows(2), ()), {}, taken).next_number == 5
 
 
+@pytest.mark.slow
 def test_a_renamed_model_keeps_its_history(local: Shop) -> None:
     ledger = versions(local, "before-renaming", 3)
     moved(ledger, 2)

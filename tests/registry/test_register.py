@@ -204,6 +204,7 @@ def test_the_version_leads_back_to_its_run(store: Store) -> None:
     assert store.client.get_model_version("traced", "1").run_id == run_id
 
 
+@pytest.mark.slow
 def test_a_new_process_elsewhere_predicts_what_was_evaluated(store: Store, tmp_path: Path) -> None:
     store.register("served")
     images = [image(seed) for seed in range(3)]

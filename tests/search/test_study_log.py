@@ -22,6 +22,7 @@ def runs() -> list[Run]:
     return list(MlflowClient(f"sqlite:///{Path.cwd()}/mlruns/mlflow.db").search_runs(["1"]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_finished_trials_become_child_runs_and_are_printed_once(
     params: Params, capsys: pytest.CaptureFixture[str]

@@ -142,6 +142,7 @@ def test_an_interruption_outside_of_the_objective_puts_the_trial_back(params: Pa
     assert search.states() == ["FAIL", "WAITING"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "is_written", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["before", "after"]
 )
@@ -230,6 +231,7 @@ while (number := trial_queue.run_next(study, connected, 12, objective)) is not N
 """
 
 
+@pytest.mark.slow
 def test_workers_that_start_together_share_the_trials_of_a_new_database(params: Params) -> None:
     url = storage.url_of("")
     (storage.FOLDER).mkdir()

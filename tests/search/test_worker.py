@@ -43,6 +43,7 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_worker_runs_the_study_to_its_end_and_confirms_the_best(params: Params) -> None:
     search = work(with_values(params, {"regularize.calibration": "off"}), 5)
     assert len(search.states()) == 5

@@ -130,6 +130,7 @@ def test_an_image_with_a_probability_that_is_not_finite_has_no_row(
     assert len(rows(tmp_path / "out.csv")) == COUNT - 1
 
 
+@pytest.mark.slow
 def test_the_drift_score_of_an_earlier_run_stays_until_there_is_a_new_one(
     watched: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_missing_model_or_image_is_an_error(
         predict_folder(asked or str(model), Path(below), tmp_path / "out.csv")
 
 
+@pytest.mark.slow
 def test_a_killed_command_continues(model: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "images", tmp_path / "out.csv"
     folder.mkdir()

@@ -23,6 +23,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "torch-export"])
 def test_an_export_is_one_file_that_computes_the_model_and_describes_it(
     kind: export_formats.Format,
@@ -56,6 +57,7 @@ def exported(torch_graph: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "export", lambda *_: content)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exported")
 def test_the_comparison_computes_in_float32_on_a_device_that_rounds_to_tf32(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -80,6 +82,7 @@ def test_without_images_for_the_comparison_no_file_is_written(model: Path, tmp_p
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exported")
 def test_an_export_replaces_an_export_and_no_other_file(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_a_file_for_resized_images_gives_the_probabilities_of_the_model_for_any_batch(
     model: Path, onnx_graph: bytes
 ) -> None:
@@ -26,6 +27,7 @@ def test_a_file_for_resized_images_gives_the_probabilities_of_the_model_for_any_
         torch.testing.assert_close(compute(inputs), predictor.forward(inputs), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_file_for_any_size_gives_the_probabilities_of_the_whole_graph(
     model: Path, torch_graph: bytes
 ) -> None:

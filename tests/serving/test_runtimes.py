@@ -41,6 +41,7 @@ def test_the_graph_is_exported_in_a_process_of_its_own(model: Path) -> None:
     assert predictor.other_runtime is not None
 
 
+@pytest.mark.slow
 def test_onnx_runtime_computes_the_model_and_torch_the_images_of_the_drift_score(
     watched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_without_views_there_are_plain_scores_alone() -> None:
     np.testing.assert_allclose(result.probabilities, by_hand(None), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(calibrated.BOTH))
 def test_the_test_split_is_scored_with_and_without_the_calibration_of_the_model(kind: str) -> None:
     plain = scored(1, SOME)
@@ -149,6 +150,7 @@ def test_views_are_never_mixed_with_other_images() -> None:
     assert mixed.summary == plain.summary
 
 
+@pytest.mark.slow
 def test_both_scores_are_written_beside_each_other() -> None:
     data, spec = Prepared(project_paths.PREPARED), directory.read_spec(evaluate.MODEL)
     result = scored(2, SOME)

@@ -115,6 +115,7 @@ def unfreeze_report(**values: Any) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_the_stage_tries_it_unless_it_is_off() -> None:
     frozen = {"batch_norm": "frozen", "lr": 0.0001, "interpolate": "auto"}
     assert unfreeze_report(**frozen)["interpolation"]["share"] in {0.25, 0.5, 0.75, 1.0}

@@ -394,6 +394,7 @@ def stage(folder: Path, **data: str) -> subprocess.CompletedProcess[str]:
     return run_stage(folder)
 
 
+@pytest.mark.slow
 def test_the_stage_writes_the_data_and_the_report(tmp_path: Path) -> None:
     tiny.images(tmp_path / "data" / "raw")
     result = stage(tmp_path, source="folder")
@@ -404,6 +405,7 @@ def test_the_stage_writes_the_data_and_the_report(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "reports/prepare/samples.png").width > 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are always Unicode")
 def test_a_name_that_is_not_utf_8_is_passed_over_without_a_traceback(tmp_path: Path) -> None:
     root = tiny.images(tmp_path / "data" / "raw")
@@ -434,6 +436,7 @@ def test_the_stage_refuses_a_data_folder_that_is_not_there(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.slow
 def test_nothing_stays_of_a_run_with_other_settings(tmp_path: Path) -> None:
     tiny.images(tmp_path / "data" / "raw")
     assert stage(tmp_path).returncode == 0

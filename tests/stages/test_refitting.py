@@ -90,6 +90,7 @@ def test_the_scores_are_those_of_images_that_the_head_was_not_fitted_to() -> Non
     assert report["calibration"]["log_loss"]["none"] > 0.5
 
 
+@pytest.mark.slow
 def test_the_pipeline_keeps_the_refitted_head_and_its_calibration() -> None:
     write_values(
         {

@@ -75,6 +75,7 @@ def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
     assert client.get_model_version("classifier", "1").description == f"[report]({address})"
 
 
+@pytest.mark.slow
 def test_a_run_that_makes_the_same_model_again_adds_no_version(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     return dict(zip((*ORDER, "an epoch"), found, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["unfreeze", "fold_bn"])
 def test_a_stage_that_trains_nothing_imports_no_tracking_no_plots_and_no_compiler(
     stage: str, imported: dict[str, set[str]]
@@ -59,10 +60,12 @@ def test_a_stage_that_trains_nothing_imports_no_tracking_no_plots_and_no_compile
     assert imported[stage] == set()
 
 
+@pytest.mark.slow
 def test_a_fitted_head_needs_scikit_learn_alone(imported: dict[str, set[str]]) -> None:
     assert imported["warmup_head"] == NEEDED_TO_FIT
 
 
+@pytest.mark.slow
 def test_evaluate_imports_neither_the_compiler_nor_a_search(
     imported: dict[str, set[str]],
 ) -> None:
@@ -70,6 +73,7 @@ def test_evaluate_imports_neither_the_compiler_nor_a_search(
     assert not imported["evaluate"] & NEVER_NEEDED
 
 
+@pytest.mark.slow
 def test_a_stage_that_trains_imports_no_compiler(imported: dict[str, set[str]]) -> None:
     assert not imported["an epoch"] & NEVER_NEEDED
 

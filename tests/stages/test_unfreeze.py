@@ -55,6 +55,7 @@ def run(**values: Any) -> tuple[Progress, set[str]]:
     }
 
 
+@pytest.mark.slow
 def test_exhausted_memory_ends_the_stage_with_what_would_fit_and_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,6 +75,7 @@ def test_the_model_of_the_warm_up_has_a_new_head_for_the_classes_of_the_data() -
         assert classifier.eval()(images).shape == (2, small.CLASSES)
 
 
+@pytest.mark.slow
 def test_the_stage_chooses_what_is_auto_and_writes_the_choice(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_the_stage_writes_an_empty_choice_where_nothing_is_auto() -> None:
         assert min(picture.size) > 300
 
 
+@pytest.mark.slow
 def test_a_pack_of_smaller_images_than_the_input_is_named_with_the_size_that_it_needs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

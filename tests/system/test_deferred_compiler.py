@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+
+import pytest
 
 from thaw.system.deferred_compiler import COMPILER, compiler_deferred
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def output(code: str) -> str:
@@ -17,6 +15,7 @@ def output(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_networks_are_imported_without_the_compiler_which_works_when_it_is_used_later() -> None:
     found = output(
         """
@@ -45,6 +44,7 @@ print(marked(torch.zeros(1)), torch.compile(lambda x: marked(x), backend="eager"
     assert found.splitlines() == ["[]", "1.0", "1.0 True", f"{marked_result} {marked_result}"]
 
 
+@pytest.mark.slow
 def test_a_library_that_uses_the_compiler_at_once_gets_the_real_one() -> None:
     found = output(
         """

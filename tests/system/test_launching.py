@@ -147,6 +147,7 @@ def test_variables_of_the_user_are_kept_but_the_threads_are_those_of_params_yaml
     assert environment[LAUNCHER] == str(process["pid"])
 
 
+@pytest.mark.slow
 def test_a_single_process_takes_the_place_of_the_command_and_ignores_the_users_files(
     project: Path, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_single_process_takes_the_place_of_the_command_and_ignores_the_users_f
     assert environment.get("CUDA_VISIBLE_DEVICES") != "3"
 
 
+@pytest.mark.slow
 def test_accelerate_starts_as_many_processes_as_asked_for_and_ignores_the_users_files(
     project: Path,
 ) -> None:
@@ -221,6 +223,7 @@ def test_two_machines_meet_at_the_address_of_accelerates_configuration(
         torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 def test_a_stage_starts_the_processes_of_accelerates_configuration(project: Path) -> None:
     Path("cluster.yaml").write_text(
         "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nnum_machines: 1\n"
@@ -235,6 +238,7 @@ def test_a_stage_starts_the_processes_of_accelerates_configuration(project: Path
     assert len(said("prepare")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_PDEATHSIG")
 def test_a_stage_whose_dvc_was_killed_before_it_could_notice_does_not_start(project: Path) -> None:
     start("prepare", code=-9, THAW_STARTER="1")
@@ -245,6 +249,7 @@ def test_a_stage_whose_dvc_was_killed_before_it_could_notice_does_not_start(proj
     assert "THAW_STARTER" not in process["environment"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_users_mistake_in_a_stage_comes_through_the_launcher(
     processes: int, project: Path
@@ -254,6 +259,7 @@ def test_a_users_mistake_in_a_stage_comes_through_the_launcher(
     assert set(output.splitlines()) == {"error: there is no data"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "code", "processes"),
     [

@@ -151,6 +151,7 @@ def test_a_deleted_experiment_is_refused_at_the_start() -> None:
         LiveRun(params(), DIGEST)
 
 
+@pytest.mark.slow
 def test_epochs_of_a_killed_stage_without_a_store_are_delivered_before_those_of_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

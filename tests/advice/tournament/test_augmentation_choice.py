@@ -118,6 +118,7 @@ def test_crops_are_smaller_or_off_where_the_ends_of_an_image_matter(
     assert choose(borders)["augment.crop"] < 0.45
 
 
+@pytest.mark.slow
 def test_given_values_stay_and_are_not_measured(
     choose: Callable[..., dict[str, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +135,7 @@ def test_light_colour_and_noise_change_where_validation_images_look_different(
     assert "augment.tint" not in found
 
 
+@pytest.mark.slow
 def test_no_image_of_another_split_is_read(
     choose: Callable[..., dict[str, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_backbones_that_cannot_be_compared_are_refused(text: str, expected: str)
         read_backbones(text, Params())
 
 
+@pytest.mark.slow
 def test_the_backbone_with_the_lowest_loss_is_first_and_failures_have_reasons(
     project: Path,
 ) -> None:
@@ -74,6 +75,7 @@ def test_the_backbone_with_the_lowest_loss_is_first_and_failures_have_reasons(
     assert "missing.safetensors" in failed[missing]
 
 
+@pytest.mark.slow
 def test_equal_weights_are_computed_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_values({"head.taps": "auto", "warmup_head.fit": "logistic"})
     params = load(Params)

@@ -81,6 +81,7 @@ def test_a_choice_is_stored_and_found_again_for_the_same_inputs_alone(
     assert len(runs) == 2
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_choice(project: Path) -> None:
     context = automatic(backbone__image_size=32)
     first = choose_head(context, "")

@@ -80,6 +80,7 @@ def test_the_framing_with_the_best_features_is_chosen() -> None:
     assert found.candidate.input == Input("squish", 64, 1.0)
 
 
+@pytest.mark.slow
 def test_a_larger_size_is_chosen_where_it_helps_and_only_if_the_network_accepts_it() -> None:
     wins = tournament(lambda chosen, _: 0.5 + chosen.image_size / 64).run()
     assert wins.candidate.input.image_size == 96
@@ -87,6 +88,7 @@ def test_a_larger_size_is_chosen_where_it_helps_and_only_if_the_network_accepts_
     assert same.candidate.input.image_size == 64
 
 
+@pytest.mark.slow
 def test_the_blocks_with_a_signal_are_read() -> None:
     early = tournament(lambda _, block: 2.0 if block == 1 else 0.0).run()
     assert 1 in early.candidate.blocks
@@ -120,6 +122,7 @@ def test_each_fit_is_compared_once(screening: Any) -> None:
     assert kinds == {"logistic", "svm", "lda"}
 
 
+@pytest.mark.slow
 def test_the_same_features_give_the_same_choice() -> None:
     first, second = (tournament(lambda _, __: 1.0) for _ in range(2))
     assert first.run().candidate == second.run().candidate
