@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thaw.advice import linear_probes
+from thaw.advice.folds import Fold
 from thaw.advice.linear_probes import SplitTest, probe_blocks, split_test
 from thaw.advice.measurements import MIN_SPLIT_ACCURACY, MIN_SPLIT_ERRORS
 
@@ -45,6 +46,18 @@ def test_joint_probes_use_the_features_of_the_last_blocks_together() -> None:
 def probe_inputs() -> tuple[NDArray[np.float32], list[int], NDArray[np.int64], NDArray[np.str_]]:
     columns, targets = features()
     return columns, WIDTHS, targets, single_groups(len(targets))
+
+
+def test_a_channel_that_one_image_hardly_activates_is_no_reason_for_another_answer() -> None:
+    columns, targets = features()
+    rare = np.zeros((len(columns), 1), dtype=np.float32)
+    rare[0], rare[100:] = 1e-5, 0.3  # as a channel behind a rectifier
+    fold = Fold(np.arange(100), np.arange(100, 150))
+    without, found = (
+        linear_probes._predictions(each, targets, [fold])
+        for each in (columns, np.hstack([columns, rare]))
+    )
+    assert found[100:].tolist() == without[100:].tolist()
 
 
 def single_groups(count: int) -> NDArray[np.str_]:

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from thaw.training.linear_paths import Kind, discriminants, path
+from thaw.training.linear_paths import Kind, discriminants, path, scaling_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +68,33 @@ def test_discriminants_are_those_of_scikit_learn_at_each_shrinkage(width: int) -
         wanted = expected.decision_function(scaled)
         difference = logits - wanted
         assert difference - difference.mean(axis=1, keepdims=True) == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "strength"), [("logistic", 0.01), ("svm", 1e-4), ("lda", 0.1)])
+def test_a_channel_that_one_training_image_hardly_activates_decides_about_no_other_image(
+    kind: Kind, strength: float
+) -> None:
+    features, targets = data(90, 200)
+    known, wanted = features[:60].copy(), features[60:].copy()
+    known[:, 7], wanted[:, 7] = 0.0, 0.0
+    (without,) = path(kind, (known, targets[:60]), [strength])
+    known[0, 7], wanted[:, 7] = 1e-5, 0.3  # as a channel behind a rectifier
+    (found,) = path(kind, (known, targets[:60]), [strength])
+    expected = without.logits(wanted.astype(np.float64))
+    assert found.logits(wanted.astype(np.float64)) == pytest.approx(
+        expected, abs=0.05 * np.abs(expected).max()
+    )
+
+
+def test_only_small_deviations_of_rare_features_are_raised() -> None:
+    features = np.random.default_rng(0).normal(size=(50, 5)) * [1e-6, 0.01, 1.0, 2.0, 0.0]
+    rare, constant = np.zeros((50, 1)), np.full((50, 1), 5.0)
+    rare[3] = 1e-5
+    features = np.hstack([features, rare, constant])
+    deviation = features.std(axis=0)
+    least = 1e-3 * np.median(deviation[[0, 1, 2, 3, 5]])
+    expected = [*deviation[:4], np.inf, least, np.inf]
+    assert scaling_of(features).deviation.tolist() == expected
 
 
 def test_shrinkage_1_finds_the_nearest_class_mean() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from thaw.advice.folds import stratified_folds, subsample
 from thaw.system.blas_threads import threads_for
 from thaw.system.console import progress
+from thaw.training.linear_paths import raised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +138,6 @@ def _predictions(
     """
     # Imported here: the stage unfreeze imports this module and needs scikit-learn for `auto` only.
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     weights = "balanced" if balanced else None
@@ -147,14 +147,14 @@ def _predictions(
         if len(classes) < 2:  # all images of a rare class are to be predicted
             predicted[fold.predict] = classes[0] if len(classes) else -1
             continue
-        model = make_pipeline(
-            StandardScaler(),
-            LogisticRegression(
-                C=_INVERSE_REGULARIZATION, max_iter=_ITERATIONS, tol=1e-3, class_weight=weights
-            ),
+        scaler = StandardScaler().fit(features[fold.fit])
+        deviation = np.where(scaler.var_ > 0, scaler.scale_, np.inf)
+        scaler.scale_ = raised(deviation, features[fold.fit])
+        model = LogisticRegression(
+            C=_INVERSE_REGULARIZATION, max_iter=_ITERATIONS, tol=1e-3, class_weight=weights
         )
         with threads_for(features.size * len(classes)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of incomplete convergence, which suffices
-            model.fit(features[fold.fit], targets[fold.fit])
-            predicted[fold.predict] = model.predict(features[fold.predict])
+            model.fit(scaler.transform(features[fold.fit]), targets[fold.fit])
+            predicted[fold.predict] = model.predict(scaler.transform(features[fold.predict]))
     return predicted

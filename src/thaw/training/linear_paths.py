@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Kind = Literal["logistic", "svm", "lda"]
 _ITERATIONS, _TOLERANCE = 300, 1e-3  # comparisons need no more digits
 _EXACT_ITERATIONS, _EXACT_TOLERANCE = 2000, 1e-4
+_LEAST_DEVIATION = 1e-3  # share of the median deviation
 _LEAST_VARIANCE = 1e-10  # share of the largest variance below which a direction is rounding
 
 
@@ -39,17 +40,42 @@ class LinearMap:
 
 
 class Scaling(NamedTuple):
-    """The mean (F,) and the deviation (F,) of features; infinite for constant ones."""
+    """The mean (F,) and the deviation (F,) of features; infinite for constant ones.
+
+    Those of rare features are not below a small share of the median, see `raised`.
+    """
 
     mean: Floats
     deviation: Floats
 
 
 def scaling_of(features: Floats) -> Scaling:
-    """Return the scaling that gives ``features`` (N, F) mean 0 and variance 1."""
+    """Return the scaling that gives ``features`` (N, F) mean 0 and variance 1.
+
+    The variance of a feature is less than 1 where `raised` gives it a larger deviation.
+    """
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature has no information
-    return Scaling(mean, deviation)
+    return Scaling(mean, raised(deviation, features))
+
+
+def raised(deviation: Floats, features: NDArray[Any]) -> Floats:
+    """Return ``deviation`` (F,), with a least value for features that few images activate.
+
+    ``deviation`` is that of ``features`` (N, F), infinite for constants. A feature is rare if few
+    images activate it: the quartiles are closer than half of the deviation, as behind a rectifier.
+    Divided by a tiny deviation, its value in another image would outweigh all other features. The
+    least value is a thousandth of the median.
+    """
+    varying = np.isfinite(deviation)
+    if not varying.any():
+        return deviation
+    least = _LEAST_DEVIATION * float(np.median(deviation[varying]))
+    small = np.flatnonzero(deviation < least)
+    low, high = np.quantile(features[:, small], (0.25, 0.75), axis=0)
+    found = deviation.copy()
+    found[small[high - low < 0.5 * deviation[small]]] = least
+    return found
 
 
 def path(
