@@ -1,8 +1,9 @@
-"""The stage prepare on many images: speed against Pillow alone, growth, and memory.
+"""Many images: the speed of prepare against Pillow alone; growth and memory of the stages.
 
 Speed: JPEGs of several sizes, alternately by `prepare` and by Pillow alone in one process per core.
-Growth and memory: the whole stage on 1,000, 10,000 and 100,000 small JPEGs. ``--quick`` leaves the
-last number out.
+Growth and memory: all stages on 1,000, 10,000 and 100,000 small JPEGs, with a tiny network that is
+trained for one epoch in `warmup_head`, and in `unfreeze` as a whole. ``--quick`` leaves the last
+number out, ``--growth`` the comparison with Pillow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -35,11 +37,48 @@ _ROUNDS = 3
 _CLASSES = 10
 _NUMBERS = (1_000, 10_000, 100_000)
 _SMALL = 8  # pixels on a side
-_PARAMS = "data: {source: folder, path: raw}\n"
+_STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
+_PARAMS = """
+data: {source: folder, path: raw}
+backbone: {name: timm/test_efficientnet, weights: none, image_size: 16, framing: crop}
+head: {taps: []}
+warmup_head: {epochs: 1, fit: gradient}
+unfreeze: {epochs: 1, depth: 7}
+fold_bn: {epochs: 0}
+"""
+
+
+class Cost(NamedTuple):
+    """Seconds of wall and of processor time of a stage, and its peak memory in bytes."""
+
+    seconds: float
+    processor: float
+    peak: int
 
 
 def main(arguments: list[str]) -> None:
-    """Print two tables."""
+    """Print two tables; the milliseconds of the second one are of processor time."""
+    if "--growth" not in arguments:
+        _print_speeds()
+    print(f"\n{'stage':12} {'images':>8} {'seconds':>8} {'ms an added image':>18} {'peak MB':>8}")
+    before: dict[str, tuple[int, float]] = {}
+    for number in _NUMBERS[:-1] if "--quick" in arguments else _NUMBERS:
+        with tempfile.TemporaryDirectory() as folder:
+            _write_small(Path(folder) / "raw", number)
+            (Path(folder) / "params.yaml").write_text(_PARAMS)
+            for stage in _STAGES:
+                cost = _stage(Path(folder), stage)
+                fewer, seconds = before.get(stage, (0, cost.processor))
+                added = 1000 * (cost.processor - seconds) / (number - fewer)
+                before[stage] = (number, cost.processor)
+                print(
+                    f"{stage:12} {number:8} {cost.seconds:8.1f} {added:18.3f} "
+                    f"{cost.peak / 1e6:8.1f}",
+                    flush=True,
+                )
+
+
+def _print_speeds() -> None:
     print(f"{cores()} cores. Images a second, median of {_ROUNDS}:")
     print(f"{'size':12} {'Pillow':>8} {'prepare':>8} {'ratio':>6}")
     for width, height, count in _SIZES:
@@ -47,13 +86,6 @@ def main(arguments: list[str]) -> None:
             _write_photos(Path(folder) / "raw", width, height, count)
             pillow, prepared = _speeds(Path(folder), count)
         print(f"{f'{width} x {height}':12} {pillow:8.0f} {prepared:8.0f} {prepared / pillow:6.2f}")
-    numbers = _NUMBERS[:-1] if "--quick" in arguments else _NUMBERS
-    print(f"\n{'images':>8} {'seconds':>8} {'per 1,000':>10} {'peak MB':>8}")
-    for number in numbers:
-        with tempfile.TemporaryDirectory() as folder:
-            _write_small(Path(folder) / "raw", number)
-            seconds, peak = _stage(Path(folder))
-        print(f"{number:8} {seconds:8.1f} {1000 * seconds / number:10.2f} {peak / 1e6:8.1f}")
 
 
 def _write_photos(root: Path, width: int, height: int, count: int) -> None:
@@ -130,23 +162,29 @@ def _prepare(folder: Path) -> None:
     _timed(lambda: pack(config, list_folder(folder / "raw"), out, scratch))
 
 
-def _stage(folder: Path) -> tuple[float, int]:
-    """Return seconds of the whole stage, and the peak of its process in bytes."""
-    (folder / "params.yaml").write_text(_PARAMS)
-    start, peak = time.perf_counter(), 0
+def _stage(folder: Path, stage: str) -> Cost:
+    """Run a whole stage; its peak is that of its process, without those of its workers."""
+    start, before, peak = time.perf_counter(), _processor_seconds(), 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "thaw.stages.prepare"],
+        [sys.executable, "-m", f"thaw.stages.{stage}"],
         cwd=folder,
         env={**os.environ, **ENVIRONMENT},
         stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
     # The peak that the kernel reports at the end contains that of this process before `exec`.
     while process.poll() is None:
         peak = max(peak, _peak_so_far(process.pid))
         time.sleep(0.02)
     if process.returncode:
-        raise SystemExit(f"the stage prepare failed: {process.returncode}")
-    return time.perf_counter() - start, peak
+        raise SystemExit(f"the stage {stage} failed: {process.returncode}")
+    return Cost(time.perf_counter() - start, _processor_seconds() - before, peak)
+
+
+def _processor_seconds() -> float:
+    """Return the processor seconds of ended processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _peak_so_far(process: int) -> int:
