@@ -106,7 +106,10 @@ def test_folders_that_all_contain_the_same_folders_are_refused_with_the_remedy(
         ("train/cat val/cat test/cat eval/cat", "one of the three is too many"),
         ("trainval/cat val/cat", "validation again"),
         ("cat/train cat/test dog", "others do not, for example dog"),
-        ("flowers/train/rose flowers/test/rose", "set data.path to one data set"),
+        (
+            "flowers/train/rose flowers/test/rose",
+            "flowers contains splits, as data sets do: set data.path to one data set",
+        ),
         ("a/train/rose a/test/rose b/train/rose b/test/rose", "set data.path to one data set"),
     ],
 )

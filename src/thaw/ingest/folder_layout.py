@@ -132,7 +132,9 @@ def _splits_in_classes(root: Path, folders: Sequence[Folder]) -> Layout:
             return Layout("class", problems=[f"{example}: {_AS_SPLITS}; {_AS_CLASSES}"])
     deeper = [folder.path / name for folder in folders for name in folder.subfolders]
     if len(folders) == 1 or any(folder_names(path, in_class=True) for path in deeper):
-        reason = f"{_listed([folder.name for folder in folders])} contain splits, as data sets do"
+        verb = "contains" if len(folders) == 1 else "contain"
+        names = _listed([folder.name for folder in folders])
+        reason = f"{names} {verb} splits, as data sets do"
         place = f"set data.path to one data set, for example {folders[0].path}"
         return Layout("class", problems=[f"{root}: {reason}: {place}; {_AS_CLASSES}"])
     return _with_splits(root, "class/split", named)
