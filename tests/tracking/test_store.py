@@ -83,7 +83,7 @@ def test_an_experiment_of_another_folder_or_tool_or_a_deleted_one_is_refused(
     client.restore_experiment(experiment)
     (project / "mlruns").rename(project / "moved")
     moved = tracking(f"sqlite:///{project}/moved/mlflow.db")
-    with pytest.raises(ThawError, match="the project was moved"):
+    with pytest.raises(ThawError, match=r"/mlruns and is in .*/moved now.*`thaw repair`"):
         store.connect(moved)
 
 

@@ -6,13 +6,16 @@ import contextlib
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thaw.cli.project_folder import AsJson, load_params, require_project
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import SPOOL
+
+if TYPE_CHECKING:
+    from thaw.tracking.moved_store import Relocation
 
 
 def register(app: typer.Typer) -> None:
@@ -99,14 +102,20 @@ def upgrade(
 
 
 def repair(as_json: AsJson = False) -> None:
-    """Restore damaged prepared data and models; deliver to MLflow what waits for it."""
+    """Restore damaged data and models; correct MLflow's store of a project that was moved.
+
+    Epochs of stages that ended while the store did not answer are delivered to it.
+    """
     require_project()
+    from thaw.cli.project_output import print_relocation
     from thaw.projects.repair import DAMAGED
     from thaw.projects.repair import repair as run
 
     found = run()
     if as_json:
-        print_json({**asdict(found), "delivered_stages": _deliver_waiting()})
+        moved = _relocate_store()
+        store = asdict(moved) if moved else None
+        print_json({**asdict(found), "store": store, "delivered_stages": _deliver_waiting()})
         return
     for paths, what in (
         (found.restored, "was damaged or missing: taken from DVC's cache"),
@@ -118,6 +127,8 @@ def repair(as_json: AsJson = False) -> None:
     typer.echo(f"{len(found.intact)} files are intact")
     if found.moved:
         typer.echo(f"damaged files were moved to {DAMAGED}: delete it when you do not need them")
+    if moved := _relocate_store():
+        print_relocation(moved)
     if delivered := _deliver_waiting():
         typer.echo(f"the epochs of {delivered} stages were delivered to MLflow")
 
@@ -139,6 +150,13 @@ def doctor(
                 typer.echo(f"     -> {finding.remedy}")
     if any(finding.state is State.ERROR for finding in found):
         raise typer.Exit(1)
+
+
+def _relocate_store() -> Relocation | None:
+    """Correct the places in the project's MLflow store, if it was moved."""
+    from thaw.tracking.moved_store import relocate
+
+    return relocate(load_params().tracking)
 
 
 def _deliver_waiting() -> int:

@@ -1,4 +1,4 @@
-"""Lines that `thaw init` and `thaw upgrade` print, and their content for JSON."""
+"""Lines that `thaw init`, `thaw upgrade` and `thaw repair` print, and their content for JSON."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from thaw.ingest.listing import shown_path
 if TYPE_CHECKING:
     from thaw.projects.image_survey import Survey
     from thaw.projects.upgrade import Upgrade
+    from thaw.tracking.moved_store import Relocation
 
 _MOST_SHOWN = 12  # classes that are printed
 
@@ -55,6 +56,17 @@ def survey_content(found: Survey) -> dict[str, Any]:
         "notes": found.notes,
         "problems": found.problems,
     }
+
+
+def print_relocation(found: Relocation) -> None:
+    """Print what was corrected in the MLflow store of a project that was moved."""
+    counts = ", ".join(f"{name} {count}" for name, count in found.changed.items() if count)
+    typer.echo(f"MLflow's store was in {', '.join(map(str, found.origins))}")
+    typer.echo(f"  and is in {found.folder}; corrected rows: {counts}")
+    typer.echo(f"  the database as it was before: {found.backup}")
+    if found.missing:
+        typer.echo(f"{len(found.missing)} models have no files, at neither place; the first:")
+        typer.echo(f"  {found.missing[0]}")
 
 
 def print_upgrade(plan: Upgrade) -> None:

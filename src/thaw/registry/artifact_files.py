@@ -70,7 +70,7 @@ def _check_files(uri: str, repository: ArtifactRepository) -> str:
         where = f" at {place}" if place.startswith(_LOCAL) else ""
         raise ThawError(
             f"{uri}: its files are not{where} where they were registered: if the project or the "
-            "store was moved, move it back"
+            "store was moved, run `thaw repair` in the project"
         )
     if _MLMODEL not in root:
         raise ThawError(f"{uri} is not a model of thaw: it has no {_MLMODEL}")

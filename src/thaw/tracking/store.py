@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import mlflow
 from filelock import FileLock
@@ -20,16 +20,19 @@ from thaw.errors import ThawError
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 from thaw.system.storage_errors import uncaught_failure
+from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
 from thaw.tracking.outages import StoreAwayError, is_outage
 from thaw.tracking.runs_page import VIEW, VIEW_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlflow.entities import Experiment
+
     from thaw.config.result_sections import Tracking
 
 STORE = Path("mlruns")
-_CREATED_BY_THAW = "thaw.made"  # tag of an experiment
+CREATED_BY_THAW = "thaw.made"  # tag of an experiment
 
 
 def store_uri(tracking: Tracking) -> str:
@@ -71,7 +74,7 @@ def connect_read_only(tracking: Tracking) -> MlflowClient:
     """Return a client of an existing store. Unlike ``connect``, create and write nothing.
 
     Raises:
-        ThawError: there is no such store, or it does not answer.
+        ThawError: there is no such store, it does not answer, or it belongs to another folder.
     """
     configure_mlflow()
     uri = store_uri(tracking)
@@ -79,7 +82,11 @@ def connect_read_only(tracking: Tracking) -> MlflowClient:
         raise ThawError(f"tracking: there is no MLflow store {uri}: run `dvc repro` first")
     mlflow.set_tracking_uri(uri)
     with store_errors(uri):
-        return MlflowClient(uri)
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(tracking.experiment) if is_sqlite(uri) else None
+    if found and CREATED_BY_THAW in found.tags:
+        _require_place(found, path_of(uri).parent)
+    return client
 
 
 def configure_mlflow() -> None:
@@ -163,10 +170,10 @@ def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:
     """Return the id of the experiment ``name``; ``folder`` is the one of a local store."""
     found = client.get_experiment_by_name(name)
     if found is None:
-        location = _artifacts_uri(folder, name) if folder else None
+        location = place_of_experiment(folder, name) if folder else None
         # Without the first tag, MLflow's pages open on the view for generative AI.
         kind = {"mlflow.experimentKind": "custom_model_development"}
-        tags = {**kind, _CREATED_BY_THAW: "true", VIEW_TAG: VIEW}
+        tags = {**kind, CREATED_BY_THAW: "true", VIEW_TAG: VIEW}
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
     if found.lifecycle_stage != "active":
         raise ThawError(
@@ -174,19 +181,29 @@ def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:
             f"(`mlflow experiments restore --experiment-id {found.experiment_id}`), or set "
             "another name"
         )
-    # MLflow stores absolute paths of artifacts: a moved project would write to its old folder.
-    if folder and found.artifact_location != _artifacts_uri(folder, name):
-        if _CREATED_BY_THAW not in found.tags:
-            raise ThawError(
-                f"tracking.experiment: {name!r} was not made by thaw and keeps its artifacts in "
-                f"{found.artifact_location}: choose another name"
-            )
-        raise ThawError(
-            f"tracking.experiment: {name!r} keeps its artifacts in {found.artifact_location}, "
-            f"not in {folder}: the project was moved; move it back, or choose another experiment"
-        )
+    if folder:
+        _require_place(found, folder)
     return str(found.experiment_id)
 
 
-def _artifacts_uri(folder: Path, name: str) -> str:
-    return (folder / "artifacts" / quote(name, safe="")).resolve().as_uri()
+def _require_place(experiment: Experiment, folder: Path) -> None:
+    """Raise unless a local store in ``folder`` keeps the artifacts of ``experiment`` there.
+
+    MLflow stores absolute paths: a moved project would write to its old folder, and would not find
+    its files.
+
+    Raises:
+        ThawError: names the command that helps.
+    """
+    name, place = experiment.name, experiment.artifact_location
+    origin = folder_of_experiment(name, place, is_made_by_thaw=CREATED_BY_THAW in experiment.tags)
+    if origin is None:
+        raise ThawError(
+            f"tracking.experiment: {name!r} was not made by thaw and keeps its artifacts in "
+            f"{place}: choose another name"
+        )
+    if origin != folder.resolve():
+        raise ThawError(
+            f"tracking: the MLflow store was in {origin} and is in {folder} now, so the places of "
+            "its files are wrong: run `thaw repair`, which corrects them"
+        )
