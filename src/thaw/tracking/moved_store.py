@@ -50,7 +50,7 @@ class _Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Relocation:
-    """What was corrected in the database of a moved store.
+    """The corrections in the database of a moved store.
 
     Attributes:
         origins: The folders in which the store was before.
