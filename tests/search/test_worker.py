@@ -6,9 +6,12 @@ import optuna
 import pytest
 
 from tests.search import project
+from thaw.config.editing import write_values
+from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
+from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.search import attempt, confirmation, tables, trial_queue
+from thaw.search import applying, attempt, confirmation, tables, trial, trial_queue
 from thaw.search.dimension import Dimension
 from thaw.search.study import ranked_trials
 from thaw.search.study_log import record_of
@@ -17,8 +20,6 @@ from thaw.search.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from thaw.config.params import Params
 
 RESULT = Result({"log_loss": 0.5, "accuracy": 0.8}, None, 1, [], 0.1)
 
@@ -89,6 +90,32 @@ def test_trials_with_given_values_are_never_pruned(params: Params) -> None:
 
     search = work(without_confirmation(params, pruner="successive_halving"), 2, enqueue)
     assert search.states() == ["COMPLETE"] * 2
+
+
+def test_a_search_over_two_backbones_ends_with_the_values_of_the_better_one(
+    params: Params,
+) -> None:
+    names = ["lenet5", "timm/test_resnet"]
+    rates = {"low": 0.0001, "high": 0.01, "log": True}
+    write_values({
+        "search.space": {"backbone.name": names, "unfreeze.lr": rates},
+        "search.pruner": "none", "search.confirm_seeds": 0,
+    })  # fmt: skip
+
+    def enqueue(search: project.Search) -> None:
+        for name in names:
+            search.study.enqueue_trial({"backbone.name": name})
+
+    search = work(load(Params), 4, enqueue)
+    ranked = ranked_trials(search.study)
+    found = [attempt.values_of(trial, search.definition.dimensions) for trial in ranked]
+    assert len(found) == 4
+    assert {values["backbone.name"] for values in found} == set(names)
+    applying.apply(project.PREPARED, "", None)
+    applied = load(Params)
+    assert applied.backbone.name == found[0]["backbone.name"]
+    result, _ = trial.run(project.opened(applied), applied, lambda _: None)
+    assert result.objective("log_loss") == ranked[0].values[0]
 
 
 @pytest.mark.parametrize(("latency", "state"), [(False, "PRUNED"), (True, "FAIL")])
