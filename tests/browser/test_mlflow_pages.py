@@ -115,6 +115,16 @@ def test_the_runs_table_begins_with_scores_and_changed_values(
     assert page.evaluate("location.hash").startswith("#/experiments/")
 
 
+def test_the_page_of_experiments_lists_no_rows_of_the_history_of_promotions(
+    page: Page, pages: Pages, shoot: Shoot
+) -> None:
+    page.open(f"{pages.server}/#/experiments", 1500, 800)
+    page.wait(f"{TEXT}.includes('Default')", 60)
+    shoot("experiments")
+    rows = page.evaluate("[...document.querySelectorAll('[role=row] a')].map(a => a.innerText)")
+    assert sorted(rows) == ["Default", "thaw"]
+
+
 def test_a_run_has_one_curve_over_all_phases(page: Page, pages: Pages, shoot: Shoot) -> None:
     page.open(f"{pages.runs.split('/runs?')[0]}/runs/{pages.run_id}/model-metrics", 1500, 1000)
     page.wait(f"{TEXT}.includes('all_phases')", 60)

@@ -75,3 +75,6 @@ def test_an_existing_ledger_can_be_continued(client: MlflowClient) -> None:
     assert rollback(ledger, "a test").to == 1
     assert [row.decision.kind for row in ledger.rows()] == ["promotion", "rollback"]
     assert ledger.current_version() == 1
+    # The condition of MLflow's page of experiments: the row of thaw 0.1 is hidden as well.
+    listed = client.search_experiments(filter_string="tags.`mlflow.experiment.isGateway` IS NULL")
+    assert {one.name for one in listed} == {"Default", "thaw"}

@@ -10,7 +10,7 @@ from tests.registry.forged import stored_tags, written
 from thaw.promotion.rollback import rollback
 from thaw.registry.ledger_rows import Decision, chained, new_row
 from thaw.registry.ledger_store import aliases_with_open_rows, ledgers_of_model, read_rows
-from thaw.registry.ledger_tags import row_tags
+from thaw.registry.ledger_tags import HIDDEN, row_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +139,22 @@ def test_an_open_row_of_something_that_is_no_alias_is_ignored(local: Shop) -> No
         written(local.client, f"elsewhere-{name}-{place}", tags)
     assert aliases_with_open_rows(local.client, name) == set()
     assert set(seen(local, name)) == {"champion"}
+
+
+def test_rows_are_hidden_from_the_page_of_experiments_and_a_deleted_row_stops_no_promotion(
+    local: Shop,
+) -> None:
+    ledger = versions(local, "hidden", 3)
+    (first,) = ledger.rows()
+    local.client.delete_experiment_tag(first.experiment_id, HIDDEN)
+    moved(ledger, 2)
+    tags = stored_tags(local.client, ledger.key, 1)
+    assert tags[HIDDEN] == stored_tags(local.client, ledger.key, 2)[HIDDEN] == "true"
+    local.client.delete_experiment_tag(first.experiment_id, HIDDEN)
+    local.client.delete_experiment(first.experiment_id)
+    moved(ledger, 3)
+    assert [row.number for row in ledger.rows()] == [1, 2, 3]
+    assert not ledger.view().problems
 
 
 def test_the_ledgers_of_a_model_are_found_by_its_creation_time(local: Shop) -> None:

@@ -9,6 +9,7 @@ from mlflow.entities import Experiment, ExperimentTag
 from thaw.registry.ledger_rows import Decision, Row, chained, new_row
 from thaw.registry.ledger_tags import (
     DIGEST,
+    HIDDEN,
     LEDGER,
     MODEL,
     STATE,
@@ -73,7 +74,7 @@ def test_the_state_is_the_only_tag_of_a_row_that_may_change() -> None:
     tags = tags_of(PROMOTION)
     assert read({**tags, STATE: "done", "mlflow.note.content": "?"}).state == "done"
     signed = {"thaw.signer", "thaw.signature"}  # they sign the digest, and are checked by the chain
-    for name in {*tags} - {STATE, "mlflow.note.content", "mlflow.experimentKind", *signed}:
+    for name in {*tags} - {STATE, HIDDEN, "mlflow.note.content", "mlflow.experimentKind", *signed}:
         with pytest.raises(BadRowError):
             read({**tags, name: f"{tags[name]}9"})
 

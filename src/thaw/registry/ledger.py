@@ -130,6 +130,7 @@ class Ledger:
             ConflictError: the alias was moved since.
             ThawError: there is no key to sign the row, or the artifact of the version was changed.
         """
+        ledger_store.hide_rows(self.client, self.key)
         row = self._append(decision, seen)
         if row.moves_alias:
             self._apply(row)

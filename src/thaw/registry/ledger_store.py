@@ -53,6 +53,18 @@ def read_rows(client: MlflowClient, ledger: str, model_created: int) -> StoredRo
     return StoredRows(rows, problems, frozenset(one.name for one in found.values()))
 
 
+def hide_rows(client: MlflowClient, ledger: str) -> None:
+    """Hide the rows of ``ledger`` that earlier versions wrote from MLflow's page of experiments.
+
+    Raises:
+        MlflowException: the store failed.
+    """
+    shown = f"tags.`{ledger_tags.LEDGER}` = '{ledger}' AND tags.`{ledger_tags.HIDDEN}` IS NULL"
+    for one in list(experiments(client, shown)):
+        if one.lifecycle_stage == "active":  # MLflow refuses to tag deleted ones
+            client.set_experiment_tag(one.experiment_id, ledger_tags.HIDDEN, "true")
+
+
 def ledgers_of_model(client: MlflowClient, model_created: int, alias: str) -> set[str]:
     """Return the ledgers of ``alias`` that have rows of the model with this creation timestamp.
 

@@ -34,6 +34,9 @@ PARENT = "thaw.parent_row"
 DIGEST = "thaw.row_digest"
 SIGNER = "thaw.signer"
 SIGNATURE = "thaw.signature"
+# MLflow's page of experiments leaves out those with this tag, which it sets itself on experiments
+# that only its gateway uses. It has no other effect. A row counts with and without it.
+HIDDEN = "mlflow.experiment.isGateway"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -55,6 +58,7 @@ def row_tags(row: Row) -> dict[str, str]:
         DIGEST: row.digest,
         SIGNER: row.signer,
         SIGNATURE: row.signature,
+        HIDDEN: "true",
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.note.content": note[:MAX_LENGTH],
         **{f"thaw.{name}": value for name, value in values_of(row).items()},

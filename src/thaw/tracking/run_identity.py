@@ -42,7 +42,10 @@ def identify(params: Params, data_digest: str) -> RunIdentity:
     """Return the identity of the run of these parameters, data and code."""
     key = provenance.key(result_digest(params), data_digest, result_code_digest())
     backbone = params.backbone.name.rsplit("/", 1)[-1]
+    # MLflow shows tags in this order: first those that people read.
     tags = {
+        CHANGED: changed_text(params),
+        **experiment_tags(),
         KEY: key,
         PROCESS: this_process(),
         "mlflow.source.name": "dvc.yaml",
@@ -50,12 +53,10 @@ def identify(params: Params, data_digest: str) -> RunIdentity:
         "mlflow.user": user(),
         "thaw.data_digest": data_digest,
         "thaw.code_digest": result_code_digest(),
-        CHANGED: changed_text(params),
     }
     if state := provenance.git_state():
         tags[COMMIT] = state[0]
         tags[DIRTY] = str(state[1]).lower()
-    tags |= experiment_tags()
     return RunIdentity(
         key=key,
         experiment=params.tracking.experiment,
