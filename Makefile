@@ -72,6 +72,8 @@ ROUNDS ?= 150  # with one process, and as many with two
 soak-kills: $(VENV)/.installed-dev  ## Kill the pipeline at random and compare: make soak-kills ROUNDS=5
 	python -m tests.kill_soak --rounds $(ROUNDS) --processes 1
 	python -m tests.kill_soak --rounds $(ROUNDS) --processes 2
+	python -m tests.forked_kills --rounds $(ROUNDS) --processes 1
+	python -m tests.forked_kills --rounds $(ROUNDS) --processes 2
 
 check: $(VENV)/.installed-dev  ## Lint, types, import rules, structure, language
 	ruff format --check .

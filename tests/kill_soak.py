@@ -23,7 +23,7 @@ from pathlib import Path
 from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
-from tests import tiny
+from tests import kill_at_write, tiny
 from tests.project import Project, environment
 from thaw.promotion.verification import verify
 from thaw.registry.ledger import Ledger
@@ -31,45 +31,6 @@ from thaw.registry.ledger import Ledger
 STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
 ALIAS = "staging"
 _LONGEST = 900.0  # seconds of a command
-
-# Python imports this module when it starts. It kills the process, or its whole group, at the write
-# that the variable names.
-_KILLER = """
-import os, signal, sys
-
-stage, number, when, group = os.environ.get("KILL_AT_WRITE", "- 0 - -").split()
-if any(part in (f"thaw.stages.{stage}", stage) for part in sys.orig_argv):
-    count = 0
-
-    def dying(write):
-        def call(*args, **kwargs):
-            global count
-            count += 1
-            if count == int(number) and when == "before":
-                kill()
-            done = write(*args, **kwargs)
-            if count == int(number) and when == "after":
-                kill()
-            return done
-        return call
-
-    def kill():
-        if group == "group":
-            os.killpg(os.getpgid(0), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    for name in ("replace", "rename", "fsync", "link"):
-        setattr(os, name, dying(getattr(os, name)))
-    if stage in ("evaluate", "promote"):
-        import sqlite3
-        class Connection(sqlite3.Connection):
-            def commit(self):
-                return dying(super().commit)()
-        connect = sqlite3.connect
-        sqlite3.dbapi2.connect = sqlite3.connect = (
-            lambda *a, **k: connect(*a, **{"factory": Connection, **k})
-        )
-"""
 
 
 @dataclass
@@ -105,7 +66,7 @@ def rounds(count: int, processes: int, seed: int, folder: Path, seconds: float) 
     """Play ``count`` rounds, or as many as begin within ``seconds``."""
     begun, result = time.monotonic(), Result()
     (folder / "killer").mkdir()
-    (folder / "killer/sitecustomize.py").write_text(_KILLER)
+    shutil.copy(kill_at_write.__file__, folder / "killer/sitecustomize.py")
     start = template(folder / "template", processes)
     reference = Project(_copied(start, folder / "reference"))
     reference.run("dvc", "repro")
@@ -117,7 +78,7 @@ def rounds(count: int, processes: int, seed: int, folder: Path, seconds: float) 
         generator = random.Random(number)
         try:
             _play(project, generator, folder / "killer", result.kills)
-            found = [*_differences(project.digests(), expected), *_store_faults(project)]
+            found = [*differences(project.digests(), expected), *store_faults(project)]
         except (AssertionError, subprocess.SubprocessError) as error:
             found = [str(error)[-2000:]]
         result.faults += [f"round {number}: {fault}" for fault in found]
@@ -158,7 +119,7 @@ def _killed(
         path = os.pathsep.join(filter(None, [str(killer), os.environ.get("PYTHONPATH")]))
         when = generator.choice(["before", "after"])
         place = f"{stage} {generator.randint(1, 25)} {when} {group}"
-        variables |= {"PYTHONPATH": path, "KILL_AT_WRITE": place}
+        variables |= {"PYTHONPATH": path, kill_at_write.VARIABLE: place}
     process = subprocess.Popen(
         command,
         cwd=project.folder,
@@ -215,11 +176,12 @@ def _ledger(project: Project, alias: str) -> Ledger:
     return Ledger(_client(project), "classifier", alias)
 
 
-def _differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """Return the files of a result that are not as expected."""
     return [f"{name} differs" for name in expected if found.get(name) != expected[name]]
 
 
-def _store_faults(project: Project) -> list[str]:
+def store_faults(project: Project) -> list[str]:
     """Return what is wrong with runs, versions, models and the history."""
     client, faults = _client(project), []
     versions = client.search_model_versions("name = 'classifier'")

@@ -1,0 +1,111 @@
+"""Kill many stages with SIGKILL in little time: each one is a fork of a process that has imported.
+
+`python -m tests.kill_soak` starts `dvc repro` for each kill, which imports for seconds and trains
+for one. Here the imports are done once, so that most of the time is between the kills. What is
+compared after a round is the same; DVC and the launcher take no part. Rounds of two processes kill
+one of the ranks, or both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+
+from tests.forks import Forks, Kill
+from tests.kill_soak import ALIAS, STAGES, Result, differences, store_faults, template
+from tests.project import Project
+from thaw.system.launching import set_environment
+
+_PROMOTE = ("promote", "1", "--to", ALIAS, "--force", "--reason", "soak")
+
+
+def _import_all() -> None:
+    stages = [f"thaw.stages.{stage}" for stage in STAGES]
+    others = ("dvc.cli", "dvc.repo", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
+    for name in (*stages, "thaw.cli.app", *others):
+        import_module(name)
+
+
+def rounds(count: int, processes: int, seed: int, folder: Path, seconds: float) -> Result:
+    """Play ``count`` rounds, or as many as begin within ``seconds``."""
+    begun, result = time.monotonic(), Result()
+    _import_all()
+    start = template(folder / "template", processes)
+    reference = _copy(start, folder / "reference")
+    forks = Forks(reference, processes)
+    for stage in STAGES:
+        forks.stage(stage)
+    expected = reference.digests()
+    for number in range(seed, seed + count):
+        if time.monotonic() - begun > seconds:
+            break
+        project = _copy(start, folder / f"round {number}")
+        kills = Result()
+        try:
+            _play(Forks(project, processes), random.Random(number), kills)
+            found = [*differences(project.digests(), expected), *_faults_of_store(project)]
+        except AssertionError as error:
+            found = [str(error)[-2000:]]
+        result.faults += [f"round {number}: {fault}" for fault in found]
+        result.kills += kills.kills
+        result.rounds += 1
+        print(f"round {number}: {kills.kills.total()} kills, {found or 'ok'}", flush=True)
+        if not found:
+            shutil.rmtree(project.folder)
+    return result
+
+
+def _copy(start: Project, folder: Path) -> Project:
+    return Project(Path(shutil.copytree(start.folder, folder, symlinks=True)))
+
+
+def _play(forks: Forks, generator: random.Random, result: Result) -> None:
+    for stage in STAGES:
+        for _ in range(generator.randint(4, 8)):
+            result.kills[stage] += forks.stage(stage, Kill.drawn(generator, forks.processes))
+        forks.stage(stage)
+    forks.dvc_commit()
+    result.kills["promote"] += forks.verb(*_PROMOTE, kill=Kill.drawn(generator, 1))
+    forks.verb("status")  # completes what was decided
+    forks.verb(*_PROMOTE)
+
+
+def _faults_of_store(project: Project) -> list[str]:
+    """Return the faults as a child finds them: MLflow keeps the store of a process for ever."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writing, "\n".join(store_faults(project)).encode()[:60_000])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        found = stream.read()
+    assert os.waitpid(pid, 0)[1] == 0, "the store could not be read"
+    return found.splitlines()
+
+
+def main() -> None:
+    """Print a table of kills and faults; exit with 1 if there are faults."""
+    set_environment()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=150)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=24 * 60.0)
+    chosen = parser.parse_args()
+    # A TemporaryDirectory would be removed by each child that ends.
+    folder = Path(tempfile.mkdtemp())
+    found = rounds(chosen.rounds, chosen.processes, chosen.seed, folder, chosen.minutes * 60)
+    shutil.rmtree(folder)
+    print(found.table(chosen.processes))
+    raise SystemExit(bool(found.faults))
+
+
+if __name__ == "__main__":
+    main()

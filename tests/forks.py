@@ -1,0 +1,188 @@
+"""Run stages and verbs in forks of a process that has imported all, and kill them with SIGKILL."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+from tests.kill_at_write import Killer
+from tests.stage_runs import outputs
+from thaw.system.processes import run_main
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.project import Project
+
+_LONGEST = 300.0  # seconds of a stage
+_LATEST = 2.5  # seconds within which a kill comes
+_MOST_WRITES = 30
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A moment of a kill: a number of seconds, or a write; and who is killed."""
+
+    rank: int  # who is killed alone
+    target: str  # "group" or "process"
+    seconds: float | None
+    write: int
+    when: str
+
+    @classmethod
+    def drawn(cls, generator: random.Random, processes: int) -> Kill:
+        """Return a kill at random."""
+        by_write = generator.random() < 0.5
+        return cls(
+            rank=generator.randrange(processes),
+            target=generator.choice(["group", "process"]),
+            seconds=None if by_write else generator.uniform(0, _LATEST),
+            write=generator.randint(1, _MOST_WRITES),
+            when=generator.choice(["before", "after"]),
+        )
+
+
+class Forks:
+    """Runs stages and verbs of a project in forks of this process."""
+
+    def __init__(self, project: Project, processes: int) -> None:
+        """Run in ``project``; a training stage has ``processes`` processes."""
+        self.project = project
+        self.processes = processes
+
+    def stage(self, stage: str, kill: Kill | None = None) -> bool:
+        """Run ``stage`` after its outputs were removed, as DVC does; return whether it was killed.
+
+        Raises:
+            AssertionError: the stage fails without a kill, or prints a traceback.
+        """
+        for path in outputs(stage):
+            (self.project.folder / path).unlink(missing_ok=True)
+        module = import_module(f"thaw.stages.{stage}")
+        count = 1 if stage == "prepare" else self.processes
+        return self.run([lambda: run_main(module.main)] * count, stage, kill)
+
+    def verb(self, *arguments: str, kill: Kill | None = None) -> bool:
+        """Run ``thaw`` with ``arguments``."""
+        from thaw.cli.app import run
+
+        return self.run([lambda: _with_arguments(["thaw", *arguments], run)], arguments[0], kill)
+
+    def dvc_commit(self) -> None:
+        """Write ``dvc.lock``."""
+        from dvc.cli import main
+
+        self.run([lambda: sys.exit(main(["commit", "--force", "--quiet"]))], "commit", None)
+
+    def run(self, ranks: list[Callable[[], object]], name: str, kill: Kill | None) -> bool:
+        """Run a function in each of several children; return whether one of them was killed.
+
+        Raises:
+            AssertionError: one fails without a kill, prints a traceback, or does not end.
+        """
+        log = self.project.folder.parent / f"{self.project.folder.name}.log"
+        log.write_text("")
+        port = _free_port()
+        pids: list[int] = []
+        for rank, function in enumerate(ranks):
+            pid = os.fork()
+            if pid == 0:
+                _become_child(self.project.folder, log, pids[0] if pids else 0)
+                if len(ranks) > 1:
+                    os.environ |= _of_group(rank, len(ranks), port)
+                if kill and kill.seconds is None and rank == kill.rank % len(ranks):
+                    killer = Killer(kill.write, kill.when, kill.target)
+                    killer.install(with_database=name in {"evaluate", "promote"})
+                _end_with(function)
+            pids.append(pid)
+        if kill and kill.seconds is not None:
+            time.sleep(kill.seconds)
+            with contextlib.suppress(ProcessLookupError):
+                if kill.target == "group":
+                    os.killpg(pids[0], signal.SIGKILL)
+                else:
+                    os.kill(pids[kill.rank % len(pids)], signal.SIGKILL)
+        codes = _codes(pids)
+        output = log.read_text()
+        assert "Traceback" not in output, f"{name}: {output}"
+        killed = -signal.SIGKILL in codes
+        assert killed or codes == [0] * len(codes), f"{name} {kill}: {codes}\n{output}"
+        return killed
+
+
+def _become_child(folder: Path, log: Path, group: int) -> None:
+    os.setpgid(0, group)
+    os.chdir(folder)
+    file = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for number in (1, 2):
+        os.dup2(file, number)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+
+
+def _of_group(rank: int, size: int, port: int) -> dict[str, str]:
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    return {
+        **{name: str(number) for name, number in ranks.items()},
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+def _end_with(function: Callable[[], object]) -> NoReturn:
+    """End this child as Python ends: with its threads and what was registered for the end."""
+    code = 1
+    try:
+        try:
+            function()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _codes(pids: list[int]) -> list[int]:
+    """Wait for the children; return their exit codes, negative for a signal."""
+    deadline = time.monotonic() + _LONGEST
+    found: dict[int, int] = {}
+    while len(found) < len(pids):
+        for pid in set(pids) - set(found):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                found[pid] = os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.killpg(pids[0], signal.SIGKILL)
+            raise AssertionError(f"a process still runs {_LONGEST} s after its start: {found}")
+        time.sleep(0.005)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pids[0], 0)  # processes that the stage has started end with it
+        time.sleep(1.0)
+    return [found[pid] for pid in pids]
+
+
+def _with_arguments(arguments: list[str], function: Callable[[], object]) -> None:
+    sys.argv = arguments
+    function()
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
