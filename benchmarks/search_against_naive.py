@@ -17,7 +17,7 @@ from benchmarks.subprocesses import read_result, run_script, start_script
 from tests.project import Project
 from tests.search import killing
 from thaw.search.trained_heads import FOLDER as HEADS
-from thaw.training.activation_cache import FOLDER
+from thaw.system.project_paths import ACTIVATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -107,7 +107,7 @@ def _workers(
     project: Project, workers: int, trials: int, naive: int, depth: int
 ) -> list[dict[str, Any]]:
     """Return the results of all workers of one study, which share the cores."""
-    for kept in (FOLDER, HEADS):
+    for kept in (ACTIVATIONS, HEADS):
         shutil.rmtree(project.folder / kept, ignore_errors=True)
     name = f"speed-{depth}-{workers}"
     threads = max(1, (os.cpu_count() or 1) // workers)

@@ -30,7 +30,7 @@ from thaw.search import attempt, storage, study, study_log, trial
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial_context import TrialContext, open_trial_context
 from thaw.search.worker import Worker
-from thaw.training.activation_cache import FOLDER
+from thaw.system.project_paths import ACTIVATIONS
 from thaw.training.history import Row
 from thaw.training.phase_inputs import PhaseInputs
 
@@ -120,7 +120,7 @@ WARM_UP = trial.warm_up
 
 
 def _files() -> set[Path]:
-    return set(FOLDER.glob("*.npy"))
+    return set(ACTIVATIONS.glob("*.npy"))
 
 
 def parameters(depth: int, **changes: Any) -> Params:

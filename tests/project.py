@@ -13,6 +13,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from thaw.system import tool_lock
+from thaw.system.project_paths import TOOL_LOCK
 
 ROOT = Path(__file__).parent.parent
 _COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "data/raw", "mlruns")
@@ -39,7 +40,7 @@ class Project:
                 shutil.copy(source, target)
         (folder / ".dvc").mkdir()
         shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
-        tool_lock.write(tool_lock.installed(), folder / tool_lock.LOCK)
+        tool_lock.write(tool_lock.installed(), folder / TOOL_LOCK)
         self.run("git", "init", "--quiet")
         self.run("git", "add", "--all")
         identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")

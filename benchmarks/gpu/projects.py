@@ -19,6 +19,7 @@ from PIL import Image
 from thaw.config.editing import write_values
 from thaw.system import tool_lock
 from thaw.system.processes import cores
+from thaw.system.project_paths import TOOL_LOCK
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def make_project(folder: Path, values: Mapping[str, Any]) -> Path:
     (folder / "data" / "raw").mkdir(parents=True)
     shutil.copy(_ROOT / "params.yaml", folder)
     write_values(values, folder / "params.yaml")
-    tool_lock.write(tool_lock.installed(), folder / tool_lock.LOCK)
+    tool_lock.write(tool_lock.installed(), folder / TOOL_LOCK)
     return folder
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from thaw.config.editing import write_values
-from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.evaluation.last_result import read_last_result
 from thaw.registry.names import CHAMPION, PREFIX
 from thaw.serving import loaded_model
-from thaw.system import project_paths
 from thaw.system.commands import run_module
 from thaw.system.devices import AUTO
+from thaw.system.project_paths import PARAMS_FILE, PREPARED, REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -139,7 +139,7 @@ class Project:
         Raises:
             ThawError: the stage ``prepare`` has not run.
         """
-        rows = Prepared(self.folder / project_paths.PREPARED).manifest.rows
+        rows = Prepared(self.folder / PREPARED).manifest.rows
         return pd.DataFrame(map(asdict, rows)).set_index("id")
 
     def images(self, split: SplitName = "test") -> Iterator[NDArray[np.uint8]]:
@@ -151,7 +151,7 @@ class Project:
         Raises:
             ThawError: the stage ``prepare`` has not run.
         """
-        data = Prepared(self.folder / project_paths.PREPARED)
+        data = Prepared(self.folder / PREPARED)
         for image_id in data.manifest.ids(split):
             yield data.store.read(int(image_id))
 
@@ -178,7 +178,7 @@ class Project:
     @property
     def last_result(self) -> Result | None:
         """Return the result of the last complete run, None if there is none."""
-        return read_last_result(self.folder / project_paths.REPORTS / "evaluate")
+        return read_last_result(self.folder / REPORTS / "evaluate")
 
     def load_model(self, version: str | int = CHAMPION, device: str = AUTO) -> LoadedModel:
         """Load a version of the project's registered model.

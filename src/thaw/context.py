@@ -13,7 +13,8 @@ from thaw.config.section import AUTO
 from thaw.data.prepared import Prepared
 from thaw.model.batchnorm import fold_blocks
 from thaw.model.freezing import apply_plan
-from thaw.training.activation_cache import FOLDER, cache_of
+from thaw.system.project_paths import ACTIVATIONS
+from thaw.training.activation_cache import cache_of
 from thaw.training.loop import fit
 from thaw.training.phase_inputs import phase_inputs, validation_inputs
 from thaw.training.runtime import start
@@ -74,7 +75,7 @@ class Context:
 
     def cache(self, preprocessing: Preprocessing) -> Cache:
         """Return the activation cache for the prepared data under ``preprocessing``."""
-        return cache_of(FOLDER, self.data, preprocessing, self.params.resources.cache_gb)
+        return cache_of(ACTIVATIONS, self.data, preprocessing, self.params.resources.cache_gb)
 
     def inputs(self, classifier: Classifier, phase: Phase) -> PhaseInputs:
         """Apply the plan of ``phase`` to ``classifier`` and return the inputs to train on.

@@ -18,6 +18,7 @@ from thaw.config.editing import write_values
 from thaw.errors import ThawError
 from thaw.stages import prepare
 from thaw.system import tool_lock
+from thaw.system.project_paths import TOOL_LOCK
 from thaw.system.stage_names import STAGES
 
 FOLDERS_AND_THOSE_AROUND = (
@@ -36,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, folder)
-    tool_lock.write(tool_lock.installed(), folder / tool_lock.LOCK)
+    tool_lock.write(tool_lock.installed(), folder / TOOL_LOCK)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     images = tiny.images(tmp_path / "photos")

@@ -22,6 +22,7 @@ from thaw.errors import ThawError
 from thaw.evaluation.probe_plot import draw
 from thaw.stages import prepare
 from thaw.system import project_paths, tool_lock
+from thaw.system.project_paths import TOOL_LOCK
 from thaw.system.stage_names import STAGES
 
 THAW = Path(sys.executable).parent / "thaw"
@@ -34,7 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     (folder / "data/raw").mkdir(parents=True)
     shutil.copy(ROOT / "params.yaml", folder)
-    tool_lock.write(tool_lock.installed(), folder / tool_lock.LOCK)
+    tool_lock.write(tool_lock.installed(), folder / TOOL_LOCK)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return folder

@@ -16,6 +16,7 @@ from thaw.cli.project_folder import load_params
 from thaw.errors import ThawError
 from thaw.stages import prepare
 from thaw.system import tool_lock
+from thaw.system.project_paths import TOOL_LOCK
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny.images(folder / "pics", each=12)
     (folder / "data").mkdir()
     shutil.copy(ROOT / "params.yaml", folder)
-    tool_lock.write(tool_lock.installed(), folder / tool_lock.LOCK)
+    tool_lock.write(tool_lock.installed(), folder / TOOL_LOCK)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     source("folder", "pics")

@@ -10,7 +10,7 @@ from tests import settings
 from tests.search import project
 from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
-from thaw.training.activation_cache import FOLDER
+from thaw.system.project_paths import ACTIVATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def open_at(shared: TrialContext, params: Params, cut: int) -> PhaseInputs:
 
 
 def files() -> set[Path]:
-    return set(FOLDER.glob("*.npy"))
+    return set(ACTIVATIONS.glob("*.npy"))
 
 
 def test_the_least_recently_used_inputs_are_closed(augmented: Params, params: Params) -> None:

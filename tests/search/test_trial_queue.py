@@ -15,6 +15,7 @@ from tests.project import ROOT, environment
 from tests.search import project
 from thaw.errors import ThawError
 from thaw.search import attempt, storage, trial_queue
+from thaw.system.project_paths import STORE
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
@@ -234,7 +235,7 @@ while (number := trial_queue.run_next(study, connected, 12, objective)) is not N
 @pytest.mark.slow
 def test_workers_that_start_together_share_the_trials_of_a_new_database(params: Params) -> None:
     url = storage.url_of("")
-    (storage.FOLDER).mkdir()
+    STORE.mkdir()
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", _WORKER, url],

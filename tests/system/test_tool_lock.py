@@ -2,14 +2,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from thaw import __version__
 from thaw.errors import ThawError
 from thaw.system import tool_lock
+from thaw.system.project_paths import TOOL_LOCK
 from thaw.system.stage_names import STAGES
-from thaw.system.tool_lock import LOCK, ToolLock
+
+if TYPE_CHECKING:
+    from thaw.system.tool_lock import ToolLock
 
 ROOT = Path(__file__).parents[2]
 OTHER = "0" * 64
@@ -49,7 +53,7 @@ def test_an_empty_folder_has_no_lock() -> None:
 
 @pytest.mark.parametrize("text", ["", "stages: {", "stages: [a]", "versions: 3\nstages: {}"])
 def test_a_damaged_lock_names_the_command_that_writes_it(text: str) -> None:
-    LOCK.write_text(text)
+    TOOL_LOCK.write_text(text)
     with pytest.raises(ThawError, match=r"thaw.lock is damaged .* run `thaw upgrade`"):
         tool_lock.read()
 

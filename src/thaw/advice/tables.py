@@ -14,12 +14,13 @@ from thaw.advice.recommendation import recommend
 from thaw.advice.stored_measurements import measured_project
 from thaw.advice.tournament.deadline import Deadline
 from thaw.config.editing import write_values, written
-from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.section import AUTO
 from thaw.evaluation.probe_plot import draw
 from thaw.system.console import say
 from thaw.system.json_output import print_json
+from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path

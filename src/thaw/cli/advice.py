@@ -7,14 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, PREPARED, AsJson, require_project
+from thaw.cli.project_folder import DEVICE_HELP, AsJson, require_project
 from thaw.config import overlaps
 from thaw.errors import ThawError
 from thaw.system import launching
 from thaw.system.devices import choose_device
+from thaw.system.project_paths import MODELS, PREPARED, REPORTS
 
 # Formats in which matplotlib names itself, so that the next picture may replace the file.
 _PICTURES = (".pdf", ".png", ".svg")
+_Picture = Annotated[Path, typer.Option(help="The picture of the result.")]
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 
@@ -25,9 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def probe(
-    picture: Annotated[Path, typer.Option(help="The picture of the result.")] = Path(
-        "reports/probe.png"
-    ),
+    picture: _Picture = REPORTS / "probe.png",
     *,
     as_json: AsJson = False,
     device: _Device = "auto",
@@ -74,9 +74,7 @@ def find_lr(
     phase: Annotated[
         Literal["warmup_head", "unfreeze"], typer.Argument(help="The stage.")
     ] = "unfreeze",
-    picture: Annotated[Path, typer.Option(help="The picture of the result.")] = Path(
-        "reports/rates.png"
-    ),
+    picture: _Picture = REPORTS / "rates.png",
     *,
     as_json: AsJson = False,
     device: _Device = "auto",
@@ -87,7 +85,7 @@ def find_lr(
     launching.set_environment()
     from thaw.advice.lr_range import find_rates, show_rates
 
-    found = find_rates(phase, PREPARED, Path("models"), picture, choose_device(device))
+    found = find_rates(phase, PREPARED, MODELS, picture, choose_device(device))
     show_rates(found, as_json=as_json)
 
 

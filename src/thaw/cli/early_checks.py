@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from thaw.cli import tried_model
 from thaw.config import output_folders, overlaps
 from thaw.config.explanations import shortened
-from thaw.config.loading import PARAMS_FILE
 from thaw.config.machine_limits import refuse_too_many_processes
 from thaw.config.store_addresses import refuse_unusable_stores
 from thaw.errors import ThawError
 from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.system.files import resolved
+from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
     from thaw.config.params import Params

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.cli.early_checks import refuse_unusable_parameters, try_changed_model, try_model
-from thaw.cli.project_folder import PREPARED, AsJson, load_params
-from thaw.config.loading import PARAMS_FILE
+from thaw.cli.project_folder import AsJson, load_params
 from thaw.config.output_folders import refuse_listed_folders
 from thaw.errors import ThawError, grouped
 from thaw.system import launching, tool_lock
 from thaw.system.json_output import print_json
+from thaw.system.project_paths import PARAMS_FILE, PREPARED, REPORTS
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -167,6 +167,6 @@ def report(
     from thaw.evaluation import summary
 
     if as_json:
-        print_json(summary.as_json(Path("reports")))
+        print_json(summary.as_json(REPORTS))
     else:
-        summary.show(params, Path("reports"))
+        summary.show(params, REPORTS)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.system.project_paths import PARAMS_FILE
 
-PREPARED = Path("data/prepared")
 MODEL_HELP = "The registered model; by default the one in params.yaml."
 DEVICE_HELP = "auto (a GPU if there is one), cpu, cuda or cuda:N with N from 0."
 AsJson = Annotated[

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, MODEL_HELP, PREPARED, AsJson, load_params
+from thaw.cli.project_folder import DEVICE_HELP, MODEL_HELP, AsJson, load_params
 from thaw.system import launching
 from thaw.system.devices import choose_device
+from thaw.system.project_paths import PREPARED
 
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 

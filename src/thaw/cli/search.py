@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, PREPARED, AsJson, require_project
+from thaw.cli.project_folder import DEVICE_HELP, AsJson, require_project
+from thaw.system.project_paths import PREPARED
 
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, PREPARED, AsJson, require_project
+from thaw.cli.project_folder import DEVICE_HELP, AsJson, require_project
 from thaw.registry.names import PREFIX
 from thaw.system import launching
 from thaw.system.console import print_line
 from thaw.system.devices import choose_device
 from thaw.system.json_output import print_json
+from thaw.system.project_paths import PREPARED
 
 _MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder."
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml.error import YAMLError
 
 from thaw.config.explanations import nearest_keys
-from thaw.config.loading import PARAMS_FILE, content_of, load, validate
+from thaw.config.loading import content_of, load, validate
 from thaw.config.parameter import parameters, section_type
 from thaw.config.params import Params
 from thaw.config.renames import Rename, apply_renames, has_key, renamed_value
@@ -19,6 +19,7 @@ from thaw.config.yaml_entries import fragment, insert, put_raw, raw_fragment
 from thaw.config.yaml_tree import parse
 from thaw.errors import ThawError
 from thaw.system.files import resolved, write_whole
+from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,8 +18,8 @@ from thaw.config.section import Section
 from thaw.config.yaml_limits import MOST_CHARACTERS, excess
 from thaw.errors import ThawError
 from thaw.system.console import warn
+from thaw.system.project_paths import PARAMS_FILE
 
-PARAMS_FILE = Path("params.yaml")
 _LONGEST = 500  # characters of a message of the YAML parser
 
 S = TypeVar("S", bound=Section)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
 from thaw.system.process_group import process_group
 from thaw.system.processes import cores
+from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
     from thaw.config.params import Params

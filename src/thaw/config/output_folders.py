@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
-from thaw.system.project_paths import MODELS, PREPARED, REPORTS
+from thaw.system.project_paths import MODELS, PIPELINE, PREPARED, REPORTS
 from thaw.system.stage_names import STAGES, TRAINING_STAGES
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ FOLDERS = (
     *(REPORTS / stage for stage in STAGES),
     REPORTS / "evaluate/plots",
 )
-_PIPELINE = Path("dvc.yaml")
 _OUTPUTS = ("outs", "metrics", "plots")
 
 
@@ -49,7 +48,7 @@ def refuse_links() -> None:
         raise ThawError("\n".join(lines))
 
 
-def refuse_listed_folders(pipeline: Path = _PIPELINE) -> None:
+def refuse_listed_folders(pipeline: Path = PIPELINE) -> None:
     """Raise if a stage of thaw in ``dvc.yaml`` lists a folder as output, as in thaw 0.1.
 
     A file that DVC cannot read either is not refused here: DVC names the mistake.

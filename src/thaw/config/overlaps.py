@@ -14,14 +14,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from thaw.config.data_sections import Data
-from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.loading import load
 from thaw.config.model_sections import Backbone
 from thaw.config.section import Section
 from thaw.errors import ThawError
 from thaw.system.dvc_cache import is_link_into_cache, written_folders
 from thaw.system.mounts import mounts_below
 from thaw.system.path_relations import described, folders_around, relation_of
-from thaw.system.project_paths import MODELS, PREPARED, REPORTS, SCRATCH
+from thaw.system.project_paths import (
+    DVC_LOCK,
+    MODELS,
+    PARAMS_FILE,
+    PIPELINE,
+    PREPARED,
+    REPORTS,
+    SCRATCH,
+    STORE,
+)
 from thaw.system.sqlite_addresses import is_sqlite, path_of
 from thaw.system.stage_names import STAGES, TRAINING_STAGES
 
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
 
     from thaw.config.params import Params
 
-_PROJECT_FILES = (PARAMS_FILE, "dvc.yaml")
+_PROJECT_FILES = (PARAMS_FILE, PIPELINE)
 
 
 @dataclass(frozen=True)
@@ -50,10 +59,10 @@ STAGE_OUTPUTS = (
 OUTPUTS = (
     Output(PREPARED, "the stage prepare"),
     *STAGE_OUTPUTS,
-    Output(Path("mlruns"), "MLflow"),
+    Output(STORE, "MLflow"),
     Output(Path(".dvc"), "DVC"),
-    Output(Path("dvc.lock"), "DVC"),
-    Output(Path("dvc.yaml"), "DVC"),
+    Output(DVC_LOCK, "DVC"),
+    Output(PIPELINE, "DVC"),
     Output(Path(".git"), "git"),
     Output(PARAMS_FILE, "`thaw search --apply`"),
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
+from thaw.system.project_paths import PARAMS_FILE
 from thaw.system.sqlite_addresses import is_sqlite, path_of
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
+from thaw.system.project_paths import METRICS, REGISTERED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def read_last_result(folder: Path) -> Result | None:
     Raises:
         ThawError: a report is damaged.
     """
-    paths = (folder / "metrics.json", folder / "registered.json")
+    paths = (folder / METRICS, folder / REGISTERED)
     if not all(path.is_file() for path in paths):
         return None
     try:

@@ -12,7 +12,7 @@ from rich.table import Table
 from thaw.errors import ThawError
 from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
-from thaw.system.project_paths import REPORT
+from thaw.system.project_paths import REGISTERED, REPORT
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def show(params: Params, reports: Path) -> None:
     Raises:
         ThawError: some stage has not run yet.
     """
-    data = _read(reports / "prepare" / "report.json")
+    data = _read(reports / "prepare" / REPORT)
     warmup, unfreeze, fold = (
-        _read(reports / stage / "report.json") for stage in ("warmup_head", "unfreeze", "fold_bn")
+        _read(reports / stage / REPORT) for stage in ("warmup_head", "unfreeze", "fold_bn")
     )
-    metrics = _read(reports / "evaluate" / "report.json")
+    metrics = _read(reports / "evaluate" / REPORT)
     scores = metrics["test"]
-    registered = _read(reports / "evaluate" / "registered.json")
+    registered = _read(reports / "evaluate" / REGISTERED)
     splits = data["splits"]
     table = Table(title="thaw", show_header=False, title_style="bold", min_width=60)
     table.add_column(style="cyan", no_wrap=True)
@@ -100,7 +100,7 @@ def as_json(reports: Path) -> dict[str, Any]:
     page = reports / PAGE
     return {
         **found,
-        "registered": _read(reports / "evaluate" / "registered.json"),
+        "registered": _read(reports / "evaluate" / REGISTERED),
         "page": str(page) if page.is_file() else None,
     }
 

@@ -16,7 +16,6 @@ from jinja2 import Template
 
 from thaw import __version__
 from thaw.config.data_sections import Data
-from thaw.config.loading import PARAMS_FILE
 from thaw.config.overlaps import overlap_of
 from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.config.source_names import PUBLIC_SETS
@@ -34,6 +33,7 @@ from thaw.projects.project_folder import (
 )
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
+from thaw.system.project_paths import PARAMS_FILE, PIPELINE, STORE, TOOL_LOCK
 from thaw.system.storage_errors import reason
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _create(name: str, images: Path | None, source: str) -> Survey | None:
             f"{Path.cwd()} has {', '.join(conflicts)} already, and nothing is overwritten: choose "
             "another folder, or rename it"
         )
-    made = (Path(".git"), Path(".dvc"), tool_lock.LOCK, IMAGES, *texts)
+    made = (Path(".git"), Path(".dvc"), TOOL_LOCK, IMAGES, *texts)
     with removed_on_failure(made):
         _initialize_repositories()
         for path, text in texts.items():
@@ -132,11 +132,11 @@ def _texts(name: str, root: Path, params: str) -> dict[Path, str]:
     texts = {
         PARAMS_FILE: params,
         Path(SCHEMA_FILE): schema_text(),
-        Path("dvc.yaml"): template("dvc.yaml.template"),
+        PIPELINE: template("dvc.yaml.template"),
         Path(".gitignore"): template("gitignore", images=ignored),
         Path(".dvcignore"): template("dvcignore"),
         Path("README.md"): template("README.md.jinja", name=name, version=__version__),
-        Path("mlruns/README.md"): template("mlruns_readme.md"),
+        STORE / "README.md": template("mlruns_readme.md"),
     }
     if root == IMAGES and not IMAGES.exists():
         texts[IMAGES / "README.md"] = template("images_readme.md")

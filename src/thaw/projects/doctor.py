@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 from thaw import __version__
-from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.system import tool_lock
 from thaw.system.memory import total_memory
-from thaw.system.project_paths import SCRATCH, SPOOL
+from thaw.system.project_paths import PARAMS_FILE, SCRATCH, SPOOL
 from thaw.system.stage_names import STAGES
 from thaw.tracking import store_state
 

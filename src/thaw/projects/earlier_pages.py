@@ -9,7 +9,7 @@ from thaw.evaluation.last_result import read_last_result
 from thaw.evaluation.page.card import CARD
 from thaw.evaluation.page.render import PAGE, write_note
 from thaw.system.files import write_whole
-from thaw.system.project_paths import REPORTS
+from thaw.system.project_paths import REGISTERED, REPORTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ _TEXT = (
 
 def missing_pages() -> list[Path]:
     """Return the paths of page and card, as far as a result has none."""
-    if not (REPORTS / "evaluate" / "registered.json").is_file():
+    if not (REPORTS / "evaluate" / REGISTERED).is_file():
         return []
     return [path for path in (_PAGE, _CARD) if not path.exists()]
 

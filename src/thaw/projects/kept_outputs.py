@@ -8,14 +8,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from thaw.errors import ThawError
-from thaw.system import locked_stages
+from thaw.system.project_paths import DVC_LOCK, TOOL_LOCK
 from thaw.system.stage_names import STAGES
-from thaw.system.tool_lock import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_CODE = ("src/thaw/", str(LOCK))
+_CODE = ("src/thaw/", str(TOOL_LOCK))
 
 
 def stages_to_keep() -> tuple[list[str], dict[str, str]]:
@@ -26,7 +25,7 @@ def stages_to_keep() -> tuple[list[str], dict[str, str]]:
     Raises:
         ThawError: DVC fails.
     """
-    if not locked_stages.LOCK.exists():
+    if not DVC_LOCK.exists():
         return [], dict.fromkeys(STAGES, "DVC has recorded no output")
     status: dict[str, Any] = json.loads(run_dvc("status", "--json"))
     reasons = {stage: _reason(status.get(stage, [])) for stage in STAGES}

@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
-from thaw.system import tool_lock
+from thaw.system.project_paths import PARAMS_FILE, PIPELINE, TOOL_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_MARKS = (PARAMS_FILE, Path("dvc.yaml"), tool_lock.LOCK, Path(".dvc"))
+_MARKS = (PARAMS_FILE, PIPELINE, TOOL_LOCK, Path(".dvc"))
 # Entries beside which a project is expected: of a fresh repository, and the folders of a project.
 _EXPECTED = {
     "readme", "license", "licence", "copying", "data", "mlruns", "models", "reports", "venv", "env",

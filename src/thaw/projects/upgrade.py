@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.config.loading import PARAMS_FILE
 from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.projects import earlier_metrics, file_layout
 from thaw.projects.ignored_outputs import ignore_outputs
@@ -20,13 +19,13 @@ from thaw.projects.parameter_file import converted_parameters
 from thaw.projects.pipeline_file import converted_pipeline
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
+from thaw.system.project_paths import PARAMS_FILE, PIPELINE
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     from thaw.config.renames import Rename
     from thaw.system.tool_lock import ToolLock
 
-_PIPELINE = Path("dvc.yaml")
 _SOURCES = Path("src/thaw")
 # Files of the tool's repository that a clone does not need when the tool is installed.
 _OF_THE_TOOL = ("src/thaw", "tests", "benchmarks", "tools", "hatch_build.py", "pyproject.toml",
@@ -87,7 +86,7 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
     if Path(SCHEMA_FILE).exists():
         texts[Path(SCHEMA_FILE)] = schema_text()
     if pipeline:
-        texts[_PIPELINE] = pipeline
+        texts[PIPELINE] = pipeline
     texts = {path: text for path, text in texts.items() if _plain_lines(text) != _read(path)}
     return Upgrade(
         lock=replace(lock, kept=made),
@@ -114,7 +113,7 @@ def apply_upgrade(upgrade: Upgrade) -> None:
         tool_lock.write(upgrade.lock)
     file_layout.convert()
     ignore_outputs(upgrade.outputs)
-    if _PIPELINE in upgrade.texts:
+    if PIPELINE in upgrade.texts:
         earlier_metrics.remove_reports_from_git()
     accept_outputs(upgrade.accepted)
 
@@ -123,8 +122,8 @@ def _new_pipeline() -> str:
     """Return the new text of ``dvc.yaml``, "" if it does not change."""
     if tool_lock.is_tool_checkout(Path.cwd()):
         return ""
-    text = converted_pipeline(_PIPELINE)
-    return "" if _plain_lines(text) == _read(_PIPELINE) else text
+    text = converted_pipeline(PIPELINE)
+    return "" if _plain_lines(text) == _read(PIPELINE) else text
 
 
 def _removable() -> list[str]:

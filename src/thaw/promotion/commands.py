@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from thaw.config.loading import PARAMS_FILE
 from thaw.errors import ThawError
 from thaw.promotion import tables, verification
 from thaw.registry.alias_names import check_alias
@@ -21,6 +20,7 @@ from thaw.registry.ledger import Ledger
 from thaw.registry.names import CHALLENGER, REFUSED
 from thaw.system.console import say
 from thaw.system.json_output import print_json
+from thaw.system.project_paths import PARAMS_FILE
 from thaw.tracking.store import command_errors, connect
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from thaw.errors import ThawError
 from thaw.evaluation.page.comparison import StoredResult
 from thaw.registry.fetch import resolve
 from thaw.registry.names import PREFIX
-from thaw.system.project_paths import REPORTS
+from thaw.system.project_paths import PARAMS_FILE, REPORTS
 from thaw.system.stage_names import TRAINING_STAGES
 from thaw.tracking.store import command_errors, connect_read_only
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _RUN = re.compile(r"[0-9a-f]{32}")
 _PREDICTIONS = f"{REPORTS}/evaluate/predictions.csv"
 _HISTORIES = [f"{REPORTS}/{stage}/history.csv" for stage in TRAINING_STAGES]
-_PARAMS = "params.yaml"
+_PARAMS = str(PARAMS_FILE)
 _FORMS = (
     "give a version (3 or models:/NAME/3), a run id, the folder of a project, or a git revision"
 )

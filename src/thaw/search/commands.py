@@ -6,7 +6,6 @@ import contextlib
 import time
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import StorageInternalError
@@ -31,15 +30,16 @@ from thaw.system.console import say
 from thaw.system.devices import AUTO, choose_device, gpu_count, visible_name
 from thaw.system.locks import only_process
 from thaw.system.process_group import process_group
+from thaw.system.project_paths import SEARCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import optuna
     import torch
     from optuna.storages import RDBStorage
 
-FOLDER = Path(".thaw/search")
 _POLL_INTERVAL = 1.0  # seconds between two looks at the study
 _console = Console()
 
@@ -92,7 +92,7 @@ def run(prepared: Path, trials: int, workers: Workers, name: str, *, as_json: bo
     connected = storage.connect(params.search.storage)
     with storage.explain_failures(params.search.storage):
         study = open_study(definition, connected, name)
-        folder = FOLDER / study.study_name.replace("/", "_")
+        folder = SEARCH / study.study_name.replace("/", "_")
         with only_process(folder / "search.lock", f"the search {study.study_name}"):
             enqueue_first_trials(study, connected, definition, prepared, trials, device)
             log = StudyLog(study, definition, folder / "plots")

@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import threading
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -19,14 +18,15 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from thaw.errors import ThawError
 from thaw.search.outages import StorageAwayError, is_outage
+from thaw.system.project_paths import STORE
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy.engine import Engine
 
-FOLDER = Path("mlruns")
 HEARTBEAT_INTERVAL = 5  # seconds between two heartbeats of a running trial
 GRACE_PERIOD = 20  # seconds without a heartbeat after which a trial counts as stale
 MAX_RETRIES = 1  # of a trial whose worker was killed
@@ -74,7 +74,7 @@ class HeartbeatStorage(RDBStorage):
 
 def url_of(storage: str) -> str:
     """Return ``search.storage``, or the URL of the project's own database if it is empty."""
-    return storage or address_of((FOLDER / "search.db").resolve())
+    return storage or address_of((STORE / "search.db").resolve())
 
 
 def connect(storage: str) -> HeartbeatStorage:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from thaw.config import backbone_weights
-from thaw.config.loading import PARAMS_FILE
 from thaw.search import attempt, confirmation, equal_trials, tables
 from thaw.search.study import ranked_trials
 from thaw.system import json_output
+from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
     import optuna

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
@@ -13,14 +12,17 @@ from thaw.system import provenance
 from thaw.system.checksums import sealed, unsealed
 from thaw.system.code_digests import code_digests
 from thaw.system.files import write_whole
+from thaw.system.project_paths import SEARCH
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import nn
 
     from thaw.config.params import Params
 
-FOLDER = Path(".thaw/search/heads")
+FOLDER = SEARCH / "heads"
 
 
 def head_path(params: Params, data_key: str, backbone_digest: str) -> Path:

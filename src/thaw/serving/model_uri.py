@@ -9,12 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.loading import load
 from thaw.config.result_sections import Tracking
 from thaw.config.section import Section
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry.names import PREFIX
+from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -60,7 +60,7 @@ def record(
         "alias": registered.alias,
         "is_new": registered.is_new,
     }
-    write_json(project_paths.REPORTS / "evaluate" / "registered.json", content)
+    write_json(project_paths.REPORTS / "evaluate" / project_paths.REGISTERED, content)
     say(_accuracy_line(result, params.evaluate.tta_views))
     version = f"{registered.name} version {registered.version}"
     if registered.is_new:

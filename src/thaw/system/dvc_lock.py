@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.system.locked_stages import LOCK, read_stages
+from thaw.system.locked_stages import read_stages
+from thaw.system.project_paths import DVC_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from dvc_data.hashfile.tree import Tree
 
 
-def recorded_md5(folder: Path, lock: Path = LOCK) -> str:
+def recorded_md5(folder: Path, lock: Path = DVC_LOCK) -> str:
     """Return the digest of ``folder`` in ``dvc.lock``, "" if it has none.
 
     It is that of the output ``folder``, or of all outputs inside of it.
@@ -28,12 +29,12 @@ def recorded_md5(folder: Path, lock: Path = LOCK) -> str:
     return _tree_md5(inside) if inside else ""
 
 
-def recorded_files(folder: Path, lock: Path = LOCK) -> dict[str, str]:
+def recorded_files(folder: Path, lock: Path = DVC_LOCK) -> dict[str, str]:
     """Return the digests of the files in ``folder`` that ``dvc.lock`` lists one by one, by name."""
     return {parts[-1]: md5 for parts, md5 in _inside(folder, lock).items() if len(parts) == 1}
 
 
-def folder_md5(folder: Path, lock: Path = LOCK) -> str:
+def folder_md5(folder: Path, lock: Path = DVC_LOCK) -> str:
     """Return the digest of the files of ``folder`` as DVC computes it; every file is read.
 
     If outputs in ``dvc.lock`` are inside of ``folder``, only those count, which may be folders.
@@ -68,7 +69,7 @@ def file_md5(path: Path) -> str:
     return str(md5_of(str(path), LocalFileSystem()))  # type: ignore[no-untyped-call]
 
 
-def recorded_outputs(lock: Path = LOCK) -> dict[Path, str]:
+def recorded_outputs(lock: Path = DVC_LOCK) -> dict[Path, str]:
     """Return the digest of each output in the file ``lock``, by its path there."""
     stages = read_stages(lock)
     outs = [out for stage in stages.values() for out in stage.get("outs", [])]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
+from thaw.system.project_paths import DVC_LOCK
 
-LOCK = Path("dvc.lock")
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 _REMEDY = ": restore it (`git checkout dvc.lock`), or delete it and `dvc repro`"
 
 
-def read_stages(lock: Path = LOCK) -> dict[str, Any]:
+def read_stages(lock: Path = DVC_LOCK) -> dict[str, Any]:
     """Return the locked stages by name, none if there is no ``dvc.lock``.
 
     Raises:

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 
 from thaw.system.locked_stages import read_stages
+from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, TOOL_LOCK
 
-_SOURCES = ("src", "params.yaml", "dvc.yaml", "thaw.lock")
+_SOURCES = ("src", str(PARAMS_FILE), str(PIPELINE), str(TOOL_LOCK))
 
 
 def key(*parts: object) -> str:
@@ -28,7 +29,7 @@ def git_state() -> tuple[str, bool] | None:
     return None if commit is None or changes is None else (commit, bool(changes))
 
 
-def lock_digest(path: Path = Path("dvc.lock"), last_stage: str = "evaluate") -> str | None:
+def lock_digest(path: Path = DVC_LOCK, last_stage: str = "evaluate") -> str | None:
     """SHA-256 over the locked stages before ``last_stage``, which DVC locks after it has run."""
     if not path.exists():
         return None

@@ -19,9 +19,9 @@ from thaw import __version__
 from thaw.errors import ThawError
 from thaw.system.code_digests import PACKAGE, code_digests
 from thaw.system.files import write_whole
+from thaw.system.project_paths import TOOL_LOCK
 from thaw.system.stage_names import STAGES
 
-LOCK = Path("thaw.lock")
 _LIBRARIES = ("torch", "torchvision", "timm")
 _HEADER = "# Written by `thaw upgrade`. Commit it. A stage runs again when its digest changes.\n"
 
@@ -49,7 +49,7 @@ def installed() -> ToolLock:
     return ToolLock(versions, {stage: digests[stage] for stage in STAGES})
 
 
-def read(path: Path = LOCK) -> ToolLock | None:
+def read(path: Path = TOOL_LOCK) -> ToolLock | None:
     """Return the lock in the file ``path``; None if there is no such file.
 
     Raises:
@@ -69,7 +69,7 @@ def read(path: Path = LOCK) -> ToolLock | None:
         raise ThawError(f"{path} is damaged ({reason}): run `{fix()}`") from None
 
 
-def write(lock: ToolLock, path: Path = LOCK) -> None:
+def write(lock: ToolLock, path: Path = TOOL_LOCK) -> None:
     """Write ``lock`` to the file ``path``.
 
     Raises:
@@ -91,10 +91,10 @@ def refuse_other_code(stage: str) -> None:
     """
     lock = read()
     if lock is None:
-        raise ThawError(f"{LOCK} is not in {Path.cwd()}: run `{fix()}`")
+        raise ThawError(f"{TOOL_LOCK} is not in {Path.cwd()}: run `{fix()}`")
     if lock.stages.get(stage) != code_digests()[stage]:
         raise ThawError(
-            f"{LOCK}: the stage {stage} is locked to the code of thaw "
+            f"{TOOL_LOCK}: the stage {stage} is locked to the code of thaw "
             f"{lock.versions.get('thaw', '?')}, and the installed thaw {__version__} has other "
             f"code for it: run `{fix()}`"
         )

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from thaw.system import provenance
 from thaw.system.console import say
+from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, REPORTS
 from thaw.tracking import spool, untracked_results
 from thaw.tracking.batches import log_in_batches
 from thaw.tracking.delivery import Delivery, deliver_waiting
@@ -163,10 +164,10 @@ class ResultRun:
             digest=data_digest[:36],
         )
         mlflow.log_input(dataset, context="training")
-        for name in ("params.yaml", "dvc.yaml", "dvc.lock"):
-            if Path(name).exists():
-                self._client.log_artifact(self.run_id, name, "pipeline")
-        self._client.log_artifacts(self.run_id, "reports", "reports")
+        for path in (PARAMS_FILE, PIPELINE, DVC_LOCK):
+            if path.exists():
+                self._client.log_artifact(self.run_id, str(path), "pipeline")
+        self._client.log_artifacts(self.run_id, str(REPORTS), "reports")
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:

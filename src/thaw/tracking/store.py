@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from thaw.errors import ThawError
 from thaw.system.launching import ENVIRONMENT
+from thaw.system.project_paths import STORE
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 from thaw.system.storage_errors import uncaught_failure
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from thaw.config.result_sections import Tracking
 
-STORE = Path("mlruns")
 CREATED_BY_THAW = "thaw.made"  # tag of an experiment
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
 
+from thaw.system.project_paths import STORE
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from thaw.config.result_sections import Tracking
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
-_DEFAULT_STORE = Path("mlruns/mlflow.db")
+_DEFAULT_STORE = STORE / "mlflow.db"
 
 
 def with_absolute_uri(tracking: Tracking, folder: Path) -> Tracking:

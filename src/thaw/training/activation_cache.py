@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +22,7 @@ from thaw.system.code_digests import code_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from thaw.data.preprocessing import Preprocessing
     from thaw.training.runtime import Runtime
 
-FOLDER = Path(".thaw/activations")
 BlockDigests = dict[nn.Module, str]
 
 

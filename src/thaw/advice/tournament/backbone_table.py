@@ -9,10 +9,11 @@ from rich.table import Table
 
 from thaw.advice.tournament.backbone_ranking import rank, read_backbones
 from thaw.config.editing import write_values, written
-from thaw.config.loading import PARAMS_FILE, load
+from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.system.console import print_line, warn
 from thaw.system.json_output import print_json
+from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,6 +10,7 @@ import numpy as np
 from thaw.data.split_names import SPLITS, TRAIN
 from thaw.evaluation.page.likely_wrong import likely_wrong
 from thaw.evaluation.page.thumbnails import data_address
+from thaw.system.project_paths import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ _MOST_GROUPS = 8  # groups of duplicates that are listed
 
 def data_section(subject: Subject) -> dict[str, Any]:
     """Return counts, sizes, notes, samples and suspect labels."""
-    report = json.loads((subject.reports / "prepare" / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((subject.reports / "prepare" / REPORT).read_text(encoding="utf-8"))
     counts = report["images_per_class"]
     return {
         "images": report["images"],

@@ -30,7 +30,7 @@ def training_section(subject: Subject) -> dict[str, Any]:
     start = 0
     for stage in TRAINING_STAGES:
         rows = history.read(subject.reports / stage / project_paths.HISTORY)
-        report = _report(subject.reports / stage / "report.json")
+        report = _report(subject.reports / stage / project_paths.REPORT)
         kept = _kept(rows, report)
         title = _TITLES[stage]
         for row in rows:
