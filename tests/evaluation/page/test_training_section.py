@@ -17,6 +17,7 @@ HEADS = (
 TRAININGS = (
     "candidate,epochs,log_loss,accuracy,difference,difference_error,seconds,chosen\n"
     "head alone,0,0.5,0.9,0.0,0.0,2.0,True\n"
+    '"all blocks, lr 0.01",1,0.9,0.6,0.4,0.05,3.0,False\n'
     '"all blocks, lr 0.001",3,0.6,0.8,0.1,0.04,9.0,False\n'
 )
 
@@ -65,3 +66,4 @@ def test_leaderboards_have_a_row_for_each_candidate(project: Subject) -> None:
     assert section["heads"][0]["name"] == "crop 64 px, blocks 1 to 9, lda 0.01"
     assert section["trainings"][1]["name"] == "all blocks, lr 0.001, 3 epochs"
     assert section["trainings"][1]["error"] == 0.04
+    assert [row["log_loss"] for row in section["trainings"]] == [0.5, 0.6, 0.9]

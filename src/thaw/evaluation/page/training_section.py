@@ -70,7 +70,7 @@ def choices_section(subject: Subject) -> dict[str, Any] | None:
         "folds": chosen.get("folds", 0),
         "note": chosen.get("note", ""),
         "heads": [_head(row) for row in heads],
-        "trainings": [_training(row) for row in trainings],
+        "trainings": sorted(map(_training, trainings), key=lambda row: row["log_loss"]),
     }
 
 
