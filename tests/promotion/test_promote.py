@@ -92,6 +92,7 @@ def test_force_needs_a_reason_and_is_recorded(local: Shop) -> None:
     assert local.aliases(name) == {"champion": 2, "previous": 1}
     _, row = local.ledger(name).rows()
     assert row.decision.forced
+    assert row.decision.why.count("the customer insists") == 1
     assert row.decision.why.startswith("the customer insists (")
     assert local.tags(name, 2)["gate.reason"] == "the customer insists"
     (champion, *_) = alias_statuses(local.client, name)

@@ -13,6 +13,7 @@ from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import applying, attempt
 from thaw.search.study import ranked_trials
+from thaw.search.trial_queue import enqueue
 
 
 def test_apply_writes_the_values_of_the_winner_and_nothing_else(params: Params) -> None:
@@ -43,6 +44,29 @@ def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -
     with pytest.raises(ThawError, match="--trial NUMBER"):
         applying.apply(project.PREPARED, "", None)
     applying.apply(project.PREPARED, "", 0)
+
+
+def test_values_outside_of_the_space_begin_a_new_study_and_the_name_of_this_one_is_said(
+    params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = project.Search(params)
+    current = {d.key: value_of(params, d.key) for d in search.definition.dimensions}
+    advised = {**current, "regularize.label_smoothing": 0.2}
+    enqueue(search.study, search.definition.dimensions, "advice", advised)
+    search.run_all(1)
+    applying.apply(project.PREPARED, "", 0)
+    assert f"--show --study {search.study.study_name}`" in capsys.readouterr().err
+    assert project.definition_of(load(Params)).key != search.definition.key
+
+
+def test_values_of_the_space_continue_the_study(
+    params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = project.Search(params)
+    search.run_all(3)
+    applying.apply(project.PREPARED, "", 2)
+    assert "--study" not in capsys.readouterr().err
+    assert project.definition_of(load(Params)).key == search.definition.key
 
 
 def test_written_values_are_printed_as_json(

@@ -58,6 +58,15 @@ def test_equal_trials_are_named_whatever_the_reason() -> None:
     assert notes(study(0.25), "accuracy") == notes(study(), "accuracy") == []
 
 
+def test_trials_that_differ_by_rounding_are_equal_and_those_that_differ_more_are_not() -> None:
+    rounded = study(0.0026, 0.02645352, 0.02645379, 0.02645379, 0.0264539, 0.02645397)
+    assert "5 of 6 trials have the same log_loss, 0.0265" in notes(rounded, "log_loss")[0]
+    assert not has_importances(rounded)
+    assert notes(study(0.02645, 0.02646, 0.02649), "log_loss") == []
+    assert notes(study(1e-6, 2e-6), "log_loss") == []
+    assert "all 2 complete" in notes(study(-0.3, -0.3000001), "log_likelihood")[0]
+
+
 @pytest.mark.parametrize("values", [(0.5, 0.5, 0.5, 0.4), (0.3, 0.3)])
 def test_no_importance_is_drawn_of_equal_trials(values: tuple[float, ...], tmp_path: Path) -> None:
     (tmp_path / "importances.png").write_bytes(b"of an earlier state of the study")

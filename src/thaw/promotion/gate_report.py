@@ -72,6 +72,11 @@ class Report:
 
     @property
     def summary(self) -> str:
+        """The outcome with the reason for forcing, if it was forced."""
+        return self.outcome + (f"; forced: {self.reason}" if self.verdict == FORCED else "")
+
+    @property
+    def outcome(self) -> str:
         """The verdict and the failed rules, as one sentence."""
         against = f"against version {self.against}" if self.against else f"without a {self.alias}"
         against += f" (protections off: {', '.join(self.off)})" if self.off else ""
@@ -79,8 +84,7 @@ class Report:
         if self.passed:
             return f"passed all {len(self.rules)} rules {against}"
         names = ", ".join(rule.name for rule in self.failed)
-        reason = f"; forced: {self.reason}" if self.verdict == FORCED else ""
-        return f"{len(self.failed)} of {len(self.rules)} rules failed {against}: {names}{reason}"
+        return f"{len(self.failed)} of {len(self.rules)} rules failed {against}: {names}"
 
 
 def metric_values(

@@ -187,7 +187,7 @@ def record_result(candidate: Candidate, report: Report) -> None:
         origin=candidate.against,
         to=candidate.version,
         previous=rollback_version(rows, first, candidate.against, candidate.version),
-        why=f"{report.reason} ({report.summary})" if report.reason else report.summary,
+        why=f"{report.reason} ({report.outcome})" if report.reason else report.outcome,
         report=address,
         forced=report.verdict == names.FORCED,
         model=report.model,

@@ -15,7 +15,7 @@ from thaw.search import attempt, confirmation, storage
 from thaw.search.study import find_study, ranked_trials
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_output import print_winner
-from thaw.system.console import print_line
+from thaw.system.console import print_line, say
 from thaw.system.json_output import print_json
 
 if TYPE_CHECKING:
@@ -58,6 +58,13 @@ def apply(prepared: Path, name: str, number: int | None, *, as_json: bool = Fals
         print_json({**about, "values": values, "changed": changed})
     else:
         print_line(written(changed))
+    changed_params = load(Params)
+    later = StudyDefinition.from_params(changed_params, digest, parent_of(changed_params))
+    if later.key != definition.key:
+        say(
+            "these values change what a search starts from: the next `thaw search` begins a new "
+            f"study; `thaw search --show --study {study.study_name}` shows this one"
+        )
 
 
 def _candidates(

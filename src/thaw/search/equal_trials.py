@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 from optuna.trial import TrialState
 
 from thaw.search import attempt
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-_DIGITS = 9  # trials whose objectives agree to so many decimals are equal
+# Trials are equal if their objectives differ by no more: they are printed alike, and activations
+# that are cached at other blocks differ by rounding.
+_RELATIVE, _ABSOLUTE = 1e-4, 1e-9
 
 
 def notes(study: optuna.Study, metric: str) -> list[str]:
@@ -52,9 +54,12 @@ def _complete(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _largest_group(trials: list[FrozenTrial]) -> tuple[float, int]:
-    """Return the first objective that most trials have, and their number."""
-    values = Counter(round(trial.values[0], _DIGITS) for trial in trials)
-    return values.most_common(1)[0]
+    """Return the first objective of the largest group of equal trials, and their number."""
+    values = np.sort([trial.values[0] for trial in trials])
+    ends = np.searchsorted(values, values + _RELATIVE * np.abs(values) + _ABSOLUTE, side="right")
+    counts = ends - np.arange(len(values))
+    first = int(counts.argmax())
+    return float(values[first]), int(counts[first])
 
 
 def _kept_start(trial: FrozenTrial) -> bool:
