@@ -54,7 +54,7 @@ test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 test-browser: $(VENV)/.installed-browser  ## Run the tests of the pages in a headless Chromium (apt-get install chromium)
 	pytest tests/browser tests/serving/test_pages.py
 
-test-docs: $(VENV)/.installed-dev  ## Run every command of README and tutorial (minutes)
+test-docs: $(VENV)/.installed-dev  ## Run every command of README and tutorial, and `make run` (minutes)
 	pytest -m commands tests/docs
 
 test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment (two minutes)

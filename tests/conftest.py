@@ -19,9 +19,7 @@ from hypothesis import settings
 
 from tests.file_costs import cost
 from tests.project import Project
-from tests.stage_runs import run_in_one_process
 from thaw.system import launching
-from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,17 +112,13 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def short_pipeline(shared_folder: Path) -> Project:
-    """A project with the parameters of ``Project.small``, all stages done, to read only.
-
-    One process runs the stages, and DVC takes over the outputs: it does not run them again.
-    """
+    """A project with the parameters of ``Project.small``, after `dvc repro`, to read only."""
     done = shared_folder / "short-pipeline-done"
     with FileLock(shared_folder / "short-pipeline.lock"):
         project = Project(shared_folder / "short-pipeline")
         if not done.exists():
             project.small()
-            run_in_one_process(project, *STAGES)
-            project.run("dvc", "commit", "--force")
+            project.run("dvc", "repro")
             done.touch()
     return project
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 SECONDS = {
-    "test_end_to_end.py": 125,
-    "test_golden.py": 100,
+    "test_golden.py": 110,
     "test_kill.py": 90,
     "search/test_search.py": 52,
     "test_modes.py": 40,

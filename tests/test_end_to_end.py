@@ -1,6 +1,6 @@
-"""`dvc repro` with the default parameters: the digits, the MLflow run, the registered model.
+"""`dvc repro` on the digits: scores, the MLflow run, the registered model.
 
-One thread computes: beside other processes, two wait for each other for most of the time.
+The golden results hold all its files to the bit; `make test-docs` trains the default.
 """
 
 from __future__ import annotations
@@ -34,11 +34,8 @@ print(json.dumps(model.predict(images)))
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = Project(tmp_path_factory.mktemp("project"))
-    made.set(launch__threads=1)
-    made.run("dvc", "repro")
-    return made
+def project(short_pipeline: Project) -> Project:
+    return short_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +50,9 @@ def _runs(client: MlflowClient) -> list[Run]:
     return list(runs)
 
 
-def test_the_default_learns_the_digits(project: Project) -> None:
+def test_a_few_epochs_learn_the_digits(project: Project) -> None:
     scores = json.loads((project.folder / "reports/evaluate/metrics.json").read_text())["test"]
-    assert scores["accuracy"] >= 0.97  # measured: 0.985; the margin covers the chance of 269 images
+    assert scores["accuracy"] >= 0.94  # measured: 0.970; the margin covers the chance of 269 images
 
 
 def test_the_report_names_the_registered_version_and_the_next_command(project: Project) -> None:
@@ -68,7 +65,7 @@ def test_the_report_names_the_registered_version_and_the_next_command(project: P
 def test_the_result_is_one_complete_mlflow_run(project: Project, client: MlflowClient) -> None:
     (run,) = _runs(client)
     assert run.info.status == "FINISHED"
-    assert run.data.params["unfreeze.depth"] == "9"
+    assert run.data.params["unfreeze.depth"] == "3"
     for tag in ("thaw.data_digest", "thaw.dvc_lock", "mlflow.source.git.commit"):
         assert run.data.tags[tag]
     assert run.inputs is not None
@@ -100,14 +97,14 @@ def test_the_registered_model_predicts_in_a_new_process(project: Project, tmp_pa
     assert all(abs(sum(p["probabilities"].values()) - 1) < 1e-5 for p in predictions)
 
 
-def test_dvc_shows_metrics_and_plots(project: Project) -> None:
+def test_dvc_shows_metrics_and_plots(project: Project, tmp_path: Path) -> None:
     shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
     (path, metrics), *others = shown[""]["data"].items()
     assert (path, others) == ("reports/evaluate/metrics.json", [])
     assert metrics["data"]["test"]["accuracy"] > 0.9
     assert len(metrics["data"]["test"]) <= 10
-    project.run("dvc", "plots", "show")
-    page = (project.folder / "dvc_plots/index.html").read_text()
+    project.run("dvc", "plots", "show", "--out", str(tmp_path))
+    page = (tmp_path / "index.html").read_text()
     assert "confusion.png" in page
     assert "val_loss" in page
 

@@ -11,7 +11,7 @@ import typer
 from tests import tiny
 from tests.project import Project
 from tests.serving.hub_stub import hub
-from tests.stage_runs import run_in_one_process
+from tests.stage_runs import run_stages
 from thaw.cli.app import app
 from thaw.system.stage_names import STAGES
 
@@ -78,9 +78,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         search__space={"warmup_head.lr": [0.002, 0.01]},
         search__confirm_seeds=1,
     )
-    run_in_one_process(made, *STAGES)
-    made.set(warmup_head__epochs=2)
-    run_in_one_process(made, *STAGES[1:])
+    run_stages(made.folder, *STAGES)
+    made.set(unfreeze__epochs=2)
+    run_stages(made.folder, *STAGES[2:])
     return made
 
 

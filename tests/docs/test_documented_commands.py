@@ -1,7 +1,8 @@
-"""Run every command of README and tutorial, on projects with 40 images of 40 pixels."""
+"""Run every command of README and tutorial, on projects with 40 images of 40 pixels; `make run`."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -14,7 +15,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tests.docs.commands import Shell, commands_of, python_of
-from tests.project import ROOT
+from tests.project import ROOT, Project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 # Commands that other tests run, by their start.
 ELSEWHERE = {
     "pip install": "tools/check_wheel.py installs the package into a fresh environment",
-    "make ": "the targets of the Makefile: .ci/run",
+    "make ": "the targets of the Makefile: .ci/run, and the test of `make run` below",
 }
 # A gate may refuse, and without an earlier champion there is nothing to go back to.
 CODES = {"thaw promote": (0, 1), "thaw rollback": (0, 2)}
@@ -59,6 +60,26 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     shutil.copy(images / "rose/0.png", shell.folder / "photo.jpg")
     (shell.folder / "example.py").write_text(code)
     run(shell, f"{sys.executable} example.py", {})
+
+
+@pytest.mark.commands
+@pytest.mark.timeout(1800)
+def test_make_run_learns_the_digits_with_the_default_parameters(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.set(launch__threads=1)  # beside other processes, two threads wait for each other
+    for command in recipe("run"):
+        output = project.run(*command.split())
+    assert "classifier version 1 as @champion" in output
+    scores = json.loads((tmp_path / "reports/evaluate/metrics.json").read_text())["test"]
+    assert scores["accuracy"] >= 0.97  # measured: 0.993; the margin covers the chance of 269 images
+
+
+def recipe(target: str) -> list[str]:
+    """Return the commands of a target of the Makefile."""
+    content = (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = re.search(rf"^{target}:.*\n((?:\t.+\n)+)", content, re.MULTILINE)
+    assert found is not None
+    return [line.strip().lstrip("@") for line in found[1].splitlines()]
 
 
 def commands_to_run(page: Path) -> list[str]:
