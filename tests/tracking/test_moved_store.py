@@ -221,6 +221,24 @@ def test_models_whose_files_are_lost_are_named(
     assert found.missing == [target / "mlruns/artifacts/lost"]
 
 
+def test_an_old_place_that_cannot_be_read_counts_as_left(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill()
+    target = move(project, monkeypatch)
+    exists = Path.exists
+
+    def denied(path: Path) -> bool:
+        if path.is_relative_to(project):
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", denied)
+    found = relocate(TRACKING)
+    assert found is not None
+    assert found.folder == target / "mlruns"
+
+
 def test_a_database_that_another_process_writes_is_not_changed(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,7 +145,7 @@ def _refuse_unclear(changes: Sequence[_Change], folder: Path) -> None:
     """
     for change in changes:
         old, new = path_of(change.old), path_of(change.new)
-        if old and new and old.exists() and not new.exists():
+        if old and new and _is_there(old) and not new.exists():
             raise ThawError(
                 f"tracking: the database is in {folder}, but {old} is still at its old place: "
                 f"move it to {new}, then run `thaw repair` again"
@@ -156,6 +156,14 @@ def _refuse_unclear(changes: Sequence[_Change], folder: Path) -> None:
             f"tracking: the database is in {folder}, but none of its {len(models)} models is (the "
             f"first: {min(models)}): bring their files there, then run `thaw repair` again"
         )
+
+
+def _is_there(old: Path) -> bool:
+    """Return whether an old place exists, as far as it can be read: it may be in another home."""
+    try:
+        return old.exists()
+    except OSError:
+        return False
 
 
 def _missing_models(changes: Sequence[_Change]) -> list[Path]:
