@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.project import Project
 
 _LONGEST = 300.0  # seconds of a stage
+_GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _LATEST = 2.5  # seconds within which a kill comes
 _MOST_WRITES = 30
 
@@ -159,22 +160,35 @@ def _end_with(function: Callable[[], object]) -> NoReturn:
 
 
 def _codes(pids: list[int]) -> list[int]:
-    """Wait for the children; return their exit codes, negative for a signal."""
-    deadline = time.monotonic() + _LONGEST
+    """Wait for the children; return their exit codes, negative for a signal.
+
+    As torchrun does, the others get SIGTERM when one has failed, and SIGKILL some time later.
+    """
+    deadline, sent = time.monotonic() + _LONGEST, 0
     found: dict[int, int] = {}
     while len(found) < len(pids):
         for pid in set(pids) - set(found):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 found[pid] = os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
-            os.killpg(pids[0], signal.SIGKILL)
-            raise AssertionError(f"a process still runs {_LONGEST} s after its start: {found}")
+        now = time.monotonic()
+        if any(found.values()) and sent == 0:
+            deadline, sent = now + _GRACE, signal.SIGTERM
+            _send(set(pids) - set(found), signal.SIGTERM)
+        elif now > deadline:
+            assert sent, f"a process still runs {_LONGEST} s after its start: {found}"
+            _send(set(pids) - set(found), signal.SIGKILL)
         time.sleep(0.005)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pids[0], 0)  # processes that the stage has started end with it
         time.sleep(1.0)
     return [found[pid] for pid in pids]
+
+
+def _send(pids: set[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _with_arguments(arguments: list[str], function: Callable[[], object]) -> None:

@@ -54,3 +54,8 @@ def test_the_kill_comes_at_a_write(tmp_path: Path) -> None:
     kill = Kill(rank=0, target="process", seconds=None, write=2, when="after")
     assert _forks(tmp_path).run([write], "stage", kill)
     assert sorted(path.name for path in (tmp_path / "project").iterdir()) == ["a", "b"]
+
+
+def test_the_others_end_when_one_is_killed(tmp_path: Path) -> None:
+    kill = Kill(rank=0, target="process", seconds=0.2, write=0, when="")
+    assert _forks(tmp_path, 2).run([signal.pause, signal.pause], "stage", kill)

@@ -56,6 +56,11 @@ def test_a_file_with_another_content_and_the_same_time_is_found() -> None:
     assert changed_without_time(table(), STATES) == set()
 
 
+@pytest.mark.parametrize("path", ["./red/a.png", "red//a.png", "red/./a.png", "blue/../red/a.png"])
+def test_all_spellings_of_a_path_in_a_csv_file_are_one_file(path: str) -> None:
+    assert path_hash(path) == path_hash("red/a.png") != path_hash("red/b.png")
+
+
 def test_the_warning_names_some_of_the_files() -> None:
     assert file_states.warnings([]) == []
     (line,) = file_states.warnings(["a.png"])

@@ -67,6 +67,19 @@ def test_links_that_lead_in_a_circle_or_nowhere_are_named(linked: Path, tmp_path
     ]
 
 
+def test_a_link_to_a_file_that_is_missing_in_the_cache_of_dvc_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = tiny.images(tmp_path / "raw")
+    (root / "red/gone.png").symlink_to("../../.dvc/cache/files/md5/ab/cdef")
+    images, (problem,) = read(root, follow_links=False)
+    assert images == 36
+    assert problem.endswith(
+        "cdef, which does not exist: `dvc pull` fetches files that are missing in DVC's cache"
+    )
+
+
 # DVC copies by default, which the tests of pipelines show.
 @pytest.mark.slow
 @pytest.mark.parametrize(

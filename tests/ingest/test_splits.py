@@ -14,6 +14,7 @@ from thaw.ingest.splits import (
     MIN_GROUPS,
     fill_splits,
     given_split_problems,
+    lost_split_problems,
     missing_split_notes,
     split,
     split_problems,
@@ -144,6 +145,13 @@ def test_a_class_that_is_missing_in_a_given_split_is_reported() -> None:
     assert given_split_problems(labels, ["train", "val", "test", "train", "test"]) == [
         "class 'b' has no image in the val split: move some there, or remove the class"
     ]
+
+
+def test_a_given_split_of_which_nothing_is_left_is_reported() -> None:
+    (line,) = lost_split_problems({"train", "test", None}, {"train", None})
+    assert line.startswith("split test: none of its images is left")
+    assert lost_split_problems({None}, {None}) == lost_split_problems({"val"}, {"val"}) == []
+    assert len(lost_split_problems({"train", "val", "test"}, set())) == 3
 
 
 # Splits that the source does not give

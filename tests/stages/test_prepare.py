@@ -509,6 +509,33 @@ def test_too_many_bad_files_are_refused_also_with_quarantine(tmp_path: Path) -> 
         prepare.run(quarantine(0.1), list_folder(root), out(tmp_path))
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("kind", ["damaged", "links to nowhere", "dropped"])
+def test_a_given_split_that_is_lost_is_not_drawn_from_others(
+    split: str, kind: str, tmp_path: Path
+) -> None:
+    root = given_split(tmp_path / "raw")
+    other = root / ("train" if split != "train" else "test")
+    for path in (root / split).rglob("*.png"):
+        label = "red" if path.parent.name == "blue" else "blue"
+        if kind == "dropped":  # identical images in two classes
+            shutil.copy(path, other / label / f"{split}-{path.parent.name}-{path.name}")
+            continue
+        path.unlink()
+        if kind == "damaged":
+            path.write_bytes(b"nothing")
+        else:
+            path.symlink_to("nowhere.png")
+    chosen = quarantine(1.0)
+    section = chosen.prepare.model_copy(update={"on_conflict": "drop"})
+    with pytest.raises(ProblemsError) as caught:
+        prepare.run(
+            chosen.model_copy(update={"prepare": section}), list_folder(root), out(tmp_path)
+        )
+    (line,) = caught.value.problems
+    assert line.startswith(f"split {split}: none of its images is left")
+
+
 def test_good_images_are_prepared_alike_with_and_without_quarantine(tmp_path: Path) -> None:
     root = tiny.images(tmp_path / "raw")
     prepare.run(params(), list_folder(root), out(tmp_path, "plain"))

@@ -7,6 +7,7 @@ the time is the same, the disk or a copy has damaged the file, perhaps in a way 
 from __future__ import annotations
 
 import io
+import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,7 +36,9 @@ class FileState(NamedTuple):
 
 
 def path_hash(path: str) -> int:
-    """Return 64 bits that stand for a path."""
+    """Return 64 bits that stand for a path, in whichever way a CSV file spells it."""
+    if "./" in path or "//" in path:
+        path = posixpath.normpath(path)
     return xxhash.xxh3_64_intdigest(path.encode("utf-8", "surrogatepass"))
 
 

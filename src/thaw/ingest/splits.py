@@ -31,6 +31,20 @@ def split_problems(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
     ]
 
 
+def lost_split_problems(given: Collection[str | None], left: Collection[str | None]) -> list[str]:
+    """Return a line for each split of the source of whose images none is left.
+
+    ``given`` has the splits of all listed files, ``left`` those of the images to use. Drawing such
+    a split from the training images would replace the images that the user has chosen for it.
+    """
+    return [
+        f"split {name}: none of its images is left, because all are bad or identical to images of "
+        "other classes, and a split that is given is not drawn: repair them, or remove the split"
+        for name in SPLITS
+        if name in given and name not in left
+    ]
+
+
 def given_split_problems(labels: Sequence[str], splits: Sequence[str]) -> list[str]:
     """Return a line for each class that is missing in a split given by the source."""
     splits_of = defaultdict(set)

@@ -27,7 +27,13 @@ from thaw.ingest.packing import keep_for_next_run, pack, remove_scratch
 from thaw.ingest.removal import clear
 from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
-from thaw.ingest.splits import fill_splits, given_split_problems, split, split_problems
+from thaw.ingest.splits import (
+    fill_splits,
+    given_split_problems,
+    lost_split_problems,
+    split,
+    split_problems,
+)
 from thaw.system import project_paths
 from thaw.system.console import say, warn
 from thaw.system.files import write_json, write_whole
@@ -76,8 +82,9 @@ def _run(
         problems += similarity_problems(found)
     near = _near(params.prepare, records, groups)
     given = [record.sample.split for record in records]
+    lost = lost_split_problems({sample.split for sample in found.samples}, set(given))
     splits, split_faults = _split(params, labels, given, near or groups)
-    problems += split_faults
+    problems += lost or split_faults
     if problems:
         keep_for_next_run(folder, packing)
         remedy = quarantine.remedy(params.data) if bad else ""
