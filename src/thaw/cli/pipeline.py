@@ -164,9 +164,9 @@ def report(
         else:
             comparing.show(content)
         return
-    from thaw.evaluation import summary
+    from thaw.cli import result_summary
 
     if as_json:
-        print_json(summary.as_json(REPORTS))
+        print_json(result_summary.as_json(REPORTS))
     else:
-        summary.show(params, REPORTS)
+        result_summary.show(params, REPORTS)

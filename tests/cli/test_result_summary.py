@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from thaw.cli.result_summary import as_json, show
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.evaluation.summary import as_json, show
 
 PARAMS = load(Params, Path(__file__).parents[2] / "params.yaml")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,9 +17,17 @@ from thaw.system.project_paths import REGISTERED, REPORT
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from thaw.config.params import Params
+
+
+_NEXT_STEPS = """\
+Next:  git add --all && git commit       keep it: `thaw promote` needs a commit
+       thaw ui                           runs and models in the browser
+       dvc plots show                    curves, confusion matrix, mistakes
+       dvc exp run -S unfreeze.depth=3   another value; the rest is reused
+       dvc metrics diff                  compare with the last commit"""
 
 
 def show(params: Params, reports: Path) -> None:
@@ -27,67 +36,22 @@ def show(params: Params, reports: Path) -> None:
     Raises:
         ThawError: some stage has not run yet.
     """
-    data = _read(reports / "prepare" / REPORT)
-    warmup, unfreeze, fold = (
-        _read(reports / stage / REPORT) for stage in ("warmup_head", "unfreeze", "fold_bn")
-    )
-    metrics = _read(reports / "evaluate" / REPORT)
-    scores = metrics["test"]
-    registered = _read(reports / "evaluate" / REGISTERED)
-    splits = data["splits"]
+    content = as_json(reports)
     table = Table(title="thaw", show_header=False, title_style="bold", min_width=60)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
-    table.add_row(
-        "data",
-        f"{data['images']} images, {data['classes']} classes "
-        f"({splits['train']} train, {splits['val']} validation, {splits['test']} test)",
-    )
-    table.add_row("backbone", escape(f"{params.backbone.name}, weights {params.backbone.weights}"))
-    table.add_row("warmup_head", _phase(warmup))
-    note = "; the head warm-up's model is kept" if unfreeze["warmup_head_stands"] else ""
-    trained = f"{len(unfreeze['blocks'])} blocks"
-    table.add_row(f"unfreeze ({trained})", _phase(unfreeze) + note)
-    moved = max(fold["fold_relative_move"], fold["merge_relative_move"])
-    table.add_row(
-        "fold_bn",
-        f"{_phase(fold)}; {fold['folded']} folded, {fold['merged']} merged, "
-        f"logits moved by {moved:.0e} of their scale",
-    )
-    table.add_section()
-    table.add_row(
-        "test accuracy",
-        f"[bold]{scores['accuracy']:.4f}[/bold]  "
-        f"(95 % interval {scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}, "
-        f"{scores['images']:.0f} images)",
-    )
-    if "uncalibrated" in metrics:
-        table.add_row("calibration", _calibration(metrics["uncalibrated"], scores))
-    if "tta" in metrics:
-        views = f"{params.evaluate.tta_views} augmented views averaged in"
-        table.add_row("with augmentation", f"{metrics['tta']['accuracy']:.4f}  ({views})")
-    # A result that `thaw upgrade --keep` accepted has no value of a newer metric.
-    known = [metric for metric in METRICS.values() if metric.name in scores]
-    others = [metric for metric in known if metric.name != "accuracy"]
-    for pair in (others[start : start + 2] for start in range(0, len(others), 2)):
-        values = ", ".join(f"{scores[metric.name]:.4f}" for metric in pair)
-        table.add_row(", ".join(metric.label for metric in pair), values)
-    table.add_section()
-    name = escape(f"{registered['name']} version {registered['version']}")
-    note = "" if registered.get("is_new", True) else "; this run made the same model again"
-    table.add_row("registered", f"[bold]{name}[/bold] as @{registered['alias']}{note}")
+    for section in (_stage_rows(params, content), _score_rows(params, content["evaluate"])):
+        for row in section:
+            table.add_row(*row)
+        table.add_section()
+    registered = content["registered"]
+    table.add_row("registered", _version(registered))
     table.add_row("MLflow run", registered["run_id"])
     console = Console(highlight=False)
     console.print(table)
-    if (page := reports / PAGE).is_file():
-        console.print(f"Report page: {page.resolve().as_uri()}", soft_wrap=True)
-    console.print(
-        "Next:  git add --all && git commit       keep it: `thaw promote` needs a commit\n"
-        "       thaw ui                           runs and models in the browser\n"
-        "       dvc plots show                    curves, confusion matrix, mistakes\n"
-        "       dvc exp run -S unfreeze.depth=3   another value; the rest is reused\n"
-        "       dvc metrics diff                  compare with the last commit"
-    )
+    if content["page"] is not None:
+        console.print(f"Report page: {Path(content['page']).resolve().as_uri()}", soft_wrap=True)
+    console.print(_NEXT_STEPS)
 
 
 def as_json(reports: Path) -> dict[str, Any]:
@@ -103,6 +67,54 @@ def as_json(reports: Path) -> dict[str, Any]:
         "registered": _read(reports / "evaluate" / REGISTERED),
         "page": str(page) if page.is_file() else None,
     }
+
+
+def _stage_rows(params: Params, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the rows (name, text) of the data, the backbone and the training stages."""
+    data, unfreeze, fold = content["prepare"], content["unfreeze"], content["fold_bn"]
+    splits = data["splits"]
+    yield (
+        "data",
+        f"{data['images']} images, {data['classes']} classes "
+        f"({splits['train']} train, {splits['val']} validation, {splits['test']} test)",
+    )
+    yield "backbone", escape(f"{params.backbone.name}, weights {params.backbone.weights}")
+    yield "warmup_head", _phase(content["warmup_head"])
+    note = "; the head warm-up's model is kept" if unfreeze["warmup_head_stands"] else ""
+    yield f"unfreeze ({len(unfreeze['blocks'])} blocks)", _phase(unfreeze) + note
+    moved = max(fold["fold_relative_move"], fold["merge_relative_move"])
+    yield (
+        "fold_bn",
+        f"{_phase(fold)}; {fold['folded']} folded, {fold['merged']} merged, "
+        f"logits moved by {moved:.0e} of their scale",
+    )
+
+
+def _score_rows(params: Params, metrics: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the rows (name, text) of the scores on the test split."""
+    scores = metrics["test"]
+    yield (
+        "test accuracy",
+        f"[bold]{scores['accuracy']:.4f}[/bold]  "
+        f"(95 % interval {scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}, "
+        f"{scores['images']:.0f} images)",
+    )
+    if "uncalibrated" in metrics:
+        yield "calibration", _calibration(metrics["uncalibrated"], scores)
+    if "tta" in metrics:
+        views = f"{params.evaluate.tta_views} augmented views averaged in"
+        yield "with augmentation", f"{metrics['tta']['accuracy']:.4f}  ({views})"
+    # A result that `thaw upgrade --keep` accepted has no value of a newer metric.
+    others = [one for one in METRICS.values() if one.name in scores and one.name != "accuracy"]
+    for pair in (others[start : start + 2] for start in range(0, len(others), 2)):
+        values = ", ".join(f"{scores[metric.name]:.4f}" for metric in pair)
+        yield ", ".join(metric.label for metric in pair), values
+
+
+def _version(registered: dict[str, Any]) -> str:
+    name = escape(f"{registered['name']} version {registered['version']}")
+    note = "" if registered.get("is_new", True) else "; this run made the same model again"
+    return f"[bold]{name}[/bold] as @{registered['alias']}{note}"
 
 
 def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
