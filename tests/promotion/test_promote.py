@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
-import torch
 
 from tests.promotion.interrupted import Killed, killed_at
 from tests.promotion.offering import examined, kinds, offer
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.promotion.offered import Shop
-    from thaw.config.process_sections import Launch, Resources
 
 
 @pytest.mark.slow
@@ -172,27 +169,6 @@ def test_notes_say_whether_the_rules_are_committed(
         "differ, too; commit the change" in found.notes
     )
     assert local.ledger(name).rows()[-1].decision.why.endswith("(the rules were not committed)")
-
-
-def test_versions_are_scored_in_one_process_in_float32(
-    local: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = "precise"
-    local.register(name)
-    local.register(name, "same")
-    begun = []
-
-    def start(launch: Launch, resources: Resources, device: torch.device | None) -> Any:
-        begun.append((launch.precision, launch.processes, device))
-        raise ThawError("seen")
-
-    monkeypatch.setattr(promotion, "start", start)
-    half = local.params.launch.model_copy(update={"precision": "bf16", "processes": 2})
-    params = local.params.model_copy(update={"launch": half})
-    request = PromotionRequest(name, "champion", device=torch.device("cpu"))
-    with contextlib.chdir(local.folder), pytest.raises(ThawError, match="seen"):
-        promotion.promote(params, local.prepared, request)
-    assert begun == [("fp32", 1, torch.device("cpu"))]
 
 
 def test_a_version_with_other_weights_than_registered_cannot_be_forced(local: Shop) -> None:

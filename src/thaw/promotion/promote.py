@@ -21,28 +21,32 @@ from thaw.promotion.origin import read_origin
 from thaw.promotion.protections import minimum_rule, off_note, protections_off
 from thaw.promotion.references import find_references
 from thaw.promotion.rule_result import RuleResult
-from thaw.promotion.scoring import score_version
+from thaw.promotion.scored_versions import score_versions
 from thaw.registry import names
 from thaw.registry.alias_names import refuse_similar_alias
 from thaw.registry.aliases import aliases
 from thaw.registry.champion_history import approved_versions, rollback_version
-from thaw.registry.fetch import Version, resolve
+from thaw.registry.fetch import resolve
 from thaw.registry.ledger import Ledger
 from thaw.registry.ledger_rows import Decision
 from thaw.registry.names import CHALLENGER, PREVIOUS
 from thaw.system import provenance
 from thaw.tracking.run_owner import user
 from thaw.tracking.store import connect
-from thaw.training.runtime import start
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
     from mlflow.entities.model_registry import ModelVersion
 
     from thaw.config.params import Params
+    from thaw.config.promotion_sections import Promote, Protection
     from thaw.promotion.candidate import Candidate
+    from thaw.promotion.origin import Origin
+    from thaw.promotion.references import References
+    from thaw.promotion.scored_versions import ScoredVersions
 
 
 @dataclass(frozen=True)
@@ -115,37 +119,15 @@ def run_gate(
     ``request`` names the device, and whether and why the alias moves anyway.
     """
     data = open_test_split(prepared)
-    ledger, bins = candidate.ledger, params.evaluate.calibration_bins
-    references = find_references(candidate)
+    ledger, references = candidate.ledger, find_references(candidate)
     versions = [candidate.version, *references.versions]
     entries = [_registry_entry(params, ledger, number) for number in versions]
     read_files = params.promote.provenance.dvc_lock
     with damage_as_error(prepared):
         origin = read_origin(ledger.client, entries[0], data, prepared, read_files=read_files)
-    # The models are scored as they are served: in one process, in float32.
-    launch = params.launch.of_verb().model_copy(update={"precision": "fp32"})
-    runtime = start(launch, params.resources, request.device)
-    scored = [
-        score_version(
-            Version(ledger.name, number),
-            data,
-            runtime,
-            bins,
-            must_load=number == candidate.version,
-        )
-        for number in versions
-    ]
-    challenger, others = scored[0], [references.as_decided(one) for one in scored[1:]]
-    champion = others[0] if others else None
-    targets = data.manifest.targets[data.manifest.ids("test")]
+    scored = score_versions(params, candidate, references, data, request.device)
+    challenger, champion = scored.challenger, scored.champion
     off = protections_off(params.promote, len(data.manifest.classes))
-    rules = [
-        *check_rules(params.promote, challenger, champion, targets, origin, bins),
-        *filter(None, [minimum_rule(params.promote, off)]),
-        *further_comparisons(params.promote, challenger, others[1:], targets, bins),
-        *references.missing(ledger.alias, candidate.against),
-        *_missing_comparison(candidate),
-    ]
     git_state = provenance.git_state()
     return Report(
         name=ledger.name,
@@ -154,8 +136,8 @@ def run_gate(
         against=candidate.against,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         who=f"{user()}@{socket.gethostname()}",
-        images=len(targets),
-        rules=rules,
+        images=len(scored.targets),
+        rules=_check_rules(params.promote, candidate, references, scored, origin, off),
         metrics=gate_report.metric_values(challenger, champion),
         recalls=gate_report.recalls(challenger, champion),
         notes=[
@@ -171,6 +153,25 @@ def run_gate(
         model=challenger.digest,
         off=[*off],
     )
+
+
+def _check_rules(
+    settings: Promote,
+    candidate: Candidate,
+    references: References,
+    scored: ScoredVersions,
+    origin: Origin,
+    off: Mapping[Protection, str],
+) -> list[RuleResult]:
+    """Return the results of the rules of ``settings`` and of those that always apply."""
+    challenger, targets, bins = scored.challenger, scored.targets, scored.bins
+    return [
+        *check_rules(settings, challenger, scored.champion, targets, origin, bins),
+        *filter(None, [minimum_rule(settings, off)]),
+        *further_comparisons(settings, challenger, scored.others[1:], targets, bins),
+        *references.missing(candidate.ledger.alias, candidate.against),
+        *_missing_comparison(candidate),
+    ]
 
 
 def record_result(candidate: Candidate, report: Report) -> None:
