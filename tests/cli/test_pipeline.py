@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.test_result_summary import write
 from tests.cli.verbs import edit, error, run
-from tests.evaluation.test_summary import write
 from tests.registry.test_stored_results import write_reports
 
 if TYPE_CHECKING:

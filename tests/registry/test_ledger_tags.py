@@ -93,7 +93,7 @@ def test_the_state_is_the_only_tag_of_a_row_that_may_change() -> None:
         ({"thaw.when": "2026-01-01"}, "without a time zone"),
         ({"thaw.forced": "maybe"}, "its tag thaw.forced is 'maybe', not one of true, false"),
         ({MODEL: "x"}, "is not a number"),
-        ({"thaw.why": "another"}, "its content does not have its digest"),
+        ({"thaw.why": "another"}, "its content does not match its digest"),
     ],
 )
 def test_a_malformed_tag_is_named(changes: dict[str, Any], reason: str) -> None:
@@ -105,7 +105,7 @@ def test_a_malformed_tag_is_named(changes: dict[str, Any], reason: str) -> None:
     ("name", "reason"),
     [
         ("renamed", "it was renamed"),
-        ("promotion/m/champion/13", "its content does not have its digest"),
+        ("promotion/m/champion/13", "its content does not match its digest"),
         ("promotion/m/champion/012", "not the number of a row"),
         ("promotion/m/champion/0", "not the number of a row"),
         ("promotion/m/champion/", "not the number of a row"),

@@ -22,8 +22,8 @@ def places_of_secrets(
 ) -> list[str]:
     """Return where a password of ``servers`` is stored in clear text or as base64.
 
-    Searched are the files, commits and outputs of ``projects``, the databases of MLflow and
-    ``databases``, all objects in S3, and the logs of the servers.
+    The files, commits and outputs of ``projects``, the databases of MLflow, ``databases``, all
+    objects in S3, and the logs of the servers are searched.
     """
     searched = _forms([*servers.secrets, f"{servers.account}:{servers.password}"])
     return [

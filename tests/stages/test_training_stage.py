@@ -117,7 +117,7 @@ def test_a_stage_without_epochs_opens_no_mlflow_store_but_notes_its_model(
     with training_stage(NAME, SECTIONS) as stage:
         stage.finish(spec, PROGRESS, {})
     assert stage.tracked is None
-    assert untracked_results.noted(NAME) == spec.digest
+    assert untracked_results.read(NAME) == spec.digest
 
 
 @pytest.mark.usefixtures("own")

@@ -97,7 +97,7 @@ def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
         if key not in launching.ENVIRONMENT and not key.startswith("OMP_")
     }
     if stage == "prepare":  # which would import torch and try the model; test_tried_model.py
-        tried_model.note(load(Params))
+        tried_model.record(load(Params))
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", "from thaw.cli.main import main; main()", "stage", stage],
         env={**clean, **environment},

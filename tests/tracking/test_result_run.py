@@ -595,7 +595,7 @@ def test_a_stage_that_the_run_computed_itself_is_not_called_copied(project: Path
 
 
 def test_a_stage_that_wrote_to_no_run_belongs_to_the_run_that_completes_it(project: Path) -> None:
-    untracked_results.note("unfreeze", "abc")
+    untracked_results.write("unfreeze", "abc")
     run = ResultRun(parameters(), DIGEST)
     run.copied("unfreeze", "abc")
     assert tags(run)["unfreeze.model"] == "abc"
@@ -606,7 +606,7 @@ def test_a_stage_that_wrote_to_no_run_belongs_to_the_run_that_completes_it(proje
 
 
 def test_the_note_of_another_model_is_not_taken_for_this_one(project: Path) -> None:
-    untracked_results.note("unfreeze", "of another training")
+    untracked_results.write("unfreeze", "of another training")
     run = ResultRun(parameters(), DIGEST)
     run.copied("unfreeze", "abc")
     assert "unfreeze.model" not in tags(run)

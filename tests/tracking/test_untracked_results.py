@@ -16,20 +16,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_last_note_of_each_stage_is_kept() -> None:
-    untracked_results.note("unfreeze", "first")
-    untracked_results.note("unfreeze", "second")
-    untracked_results.note("fold_bn", "other")
-    assert untracked_results.noted("unfreeze") == "second"
-    assert untracked_results.noted("fold_bn") == "other"
+def test_the_last_record_of_each_stage_is_kept() -> None:
+    untracked_results.write("unfreeze", "first")
+    untracked_results.write("unfreeze", "second")
+    untracked_results.write("fold_bn", "other")
+    assert untracked_results.read("unfreeze") == "second"
+    assert untracked_results.read("fold_bn") == "other"
 
 
-def test_a_stage_without_a_note_has_none_to_forget() -> None:
-    assert untracked_results.noted("unfreeze") is None
-    untracked_results.forget("unfreeze")
+def test_removing_the_record_of_a_stage_without_one_is_no_error() -> None:
+    assert untracked_results.read("unfreeze") is None
+    untracked_results.remove("unfreeze")
 
 
-def test_a_forgotten_note_is_gone() -> None:
-    untracked_results.note("unfreeze", "first")
-    untracked_results.forget("unfreeze")
-    assert untracked_results.noted("unfreeze") is None
+def test_a_removed_record_is_gone() -> None:
+    untracked_results.write("unfreeze", "first")
+    untracked_results.remove("unfreeze")
+    assert untracked_results.read("unfreeze") is None

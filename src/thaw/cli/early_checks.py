@@ -60,7 +60,7 @@ def try_model(params: Params) -> DryRun | None:
     if not is_name and weights.is_file(chosen):
         weights.require_file(chosen)
     found = dry_run(params)
-    tried_model.note(params)
+    tried_model.record(params)
     return found
 
 

@@ -1,7 +1,7 @@
-"""A note of the parameters whose model was tried last, so that it is not tried twice.
+"""A record of the parameters whose model was tried last, so that it is not tried twice.
 
 To try a model means to import torch and to build a network, which takes longer than a small
-``prepare``. The note names everything that the result depends on.
+``prepare``. The record names everything that the result depends on.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from thaw.system.memory import total_memory
 if TYPE_CHECKING:
     from thaw.config.params import Params
 
-_NOTE = project_paths.SCRATCH / "tried_model"
+_RECORD = project_paths.SCRATCH / "tried_model"
 
 
 def is_known(params: Params) -> bool:
     """Return whether the model of ``params`` was tried last, on this machine as it is now."""
     try:
-        return _NOTE.read_text(encoding="utf-8") == _key(params)
+        return _RECORD.read_text(encoding="utf-8") == _key(params)
     except (OSError, ValueError):
         return False
 
 
-def note(params: Params) -> None:
-    """Note that the model of ``params`` was tried and can be used."""
+def record(params: Params) -> None:
+    """Record that the model of ``params`` was tried and can be used."""
     with suppress(ThawError):  # a project that is read-only is tried again
-        write_whole(_NOTE, _key(params).encode())
+        write_whole(_RECORD, _key(params).encode())
 
 
 def _key(params: Params) -> str:

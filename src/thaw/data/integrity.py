@@ -45,7 +45,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Return the settings of a pack; those of earlier versions have no digest to check.
 
     Raises:
-        DamagedError: the file is missing, damaged or not of thaw.
+        DamagedError: the file is missing or damaged, or thaw did not write it.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
@@ -55,12 +55,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise DamagedError(damage(path, f"it cannot be read ({type(error).__name__})")) from None
     if not is_intact or (_FILES in content and _DIGEST not in content):
-        raise DamagedError(damage(path, "its content does not have the digest in it"))
+        raise DamagedError(damage(path, "its content does not match the digest in it"))
     return content
 
 
 def check_files(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise if a file of ``folder`` does not have its digest in the settings of the pack.
+    """Raise if a file of ``folder`` does not match its digest in the settings of the pack.
 
     Raises:
         DamagedError: names the file.

@@ -89,7 +89,7 @@ def read_spec(folder: Path) -> ModelSpec:
         ) from None
     except ChangedError:
         raise ThawError(
-            f"{path} was changed or damaged: its content does not have the digest in it"
+            f"{path} was changed or damaged: its content does not match the digest in it"
         ) from None
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:400]

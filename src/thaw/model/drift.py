@@ -40,7 +40,7 @@ _DEAD = 1e-3  # of a layer's median spread: smaller spreads are no unit of measu
 class FoldedPlaces:
     """The places of the folded BatchNorms: merged convolutions, and affine maps that remain.
 
-    Measured are the outputs of the convolutions and the inputs of the affine maps.
+    The outputs of the convolutions and the inputs of the affine maps are measured.
     """
 
     convolutions: Sequence[str]

@@ -19,7 +19,7 @@ _MOST_KEYS = 20_000
 
 
 class ChangedError(ValueError):
-    """The content of ``model.json`` does not have the digest that it contains."""
+    """The content of ``model.json`` does not match the digest that it contains."""
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
@@ -47,7 +47,7 @@ def read_object(text: str) -> dict[str, Any]:
 
 
 def check_digest(content: Mapping[str, Any]) -> None:
-    """Raise if the content of a ``model.json`` does not have the digest that it contains.
+    """Raise if the content of a ``model.json`` does not match the digest that it contains.
 
     Raises:
         ChangedError: it has another digest.

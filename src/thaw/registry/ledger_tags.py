@@ -85,7 +85,7 @@ def row_of(experiment: Experiment, ledger: str, model_created: int) -> Row:
     known = {**tags, MODEL: tags.get(MODEL) or unknown_model}
     row = row_of_tags(known, experiment.experiment_id, ledger, number)
     if row.is_chained and row.digest != row.content_digest():
-        raise BadRowError("it was changed: its content does not have its digest")
+        raise BadRowError("it was changed: its content does not match its digest")
     return row
 
 

@@ -91,7 +91,7 @@ class TrainingStage:
             if self.tracked is not None:
                 self.tracked.computed(self.name, spec.digest)
             else:
-                untracked_results.note(self.name, spec.digest)
+                untracked_results.write(self.name, spec.digest)
         runtime.wait()
         if runtime.is_main and self.observer.checkpoints is not None:
             self.observer.checkpoints.clear()

@@ -109,7 +109,7 @@ def _score(runtime: Runtime, classifier: Classifier, inputs: PhaseInputs, epoch:
 
 
 def main() -> None:
-    """Choose what is auto, build the model, run, and write the model directory and the reports."""
+    """Choose the values ``auto``, build the model, run, and write its directory and the reports."""
     parent = parent_of(load(Params))
     with training_stage("warmup_head", SECTIONS, parent) as stage:
         context = _decided(stage, parent)

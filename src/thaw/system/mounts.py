@@ -1,4 +1,4 @@
-"""Mounted folders: a bind mount gives one folder a second path, in which no link is seen."""
+"""Mounted folders: a bind mount gives one folder a second path that contains no link."""
 
 from __future__ import annotations
 

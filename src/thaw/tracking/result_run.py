@@ -134,9 +134,9 @@ class ResultRun:
 
     def copied(self, stage: str, digest: str) -> None:
         """Record the run that computed the result of ``stage``, if DVC took it from its cache."""
-        if untracked_results.noted(stage) == digest:
+        if untracked_results.read(stage) == digest:
             self.tag({f"{stage}.model": digest})
-            untracked_results.forget(stage)
+            untracked_results.remove(stage)
             return
         if self._client.get_run(self.run_id).data.tags.get(f"{stage}.model") == digest:
             return
