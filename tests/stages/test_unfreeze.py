@@ -12,6 +12,7 @@ from tests.training.greedy import greedy
 from tests.training.phase import differing, state
 from thaw.advice.auto_values import Resolved, Trial, resolve
 from thaw.config.editing import write_values
+from thaw.config.training_sections import Unfreeze
 from thaw.model.classifier import Classifier
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import unfreeze
@@ -102,6 +103,23 @@ def test_the_model_of_the_warm_up_is_kept_if_no_epoch_is_better() -> None:
     progress, changed = run(lr=10.0)
     assert progress.best_epoch == 0
     assert changed == set()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "depth", "reason"),
+    [
+        (3, 2, "no epoch has a lower validation loss than the head warm-up: its model is kept"),
+        (0, 0, "no epoch is trained: the model of the head warm-up is kept"),
+        (0, 2, "unfreeze.epochs is 0: none of the 2 chosen blocks is trained, and the model of "),
+    ],
+)
+def test_the_reason_why_the_model_of_the_warm_up_is_kept_names_missing_epochs(
+    epochs: int, depth: int, reason: str
+) -> None:
+    settings = Unfreeze(epochs=epochs, depth=depth)
+    said = unfreeze._why_kept(Resolved(settings, last_blocks(depth, 7), {}))
+    assert said.startswith(reason)
+    assert said.endswith("`-S unfreeze.epochs=5`") == (epochs == 0 and depth > 0)
 
 
 def test_without_epochs_the_validation_images_alone_go_through_the_network() -> None:

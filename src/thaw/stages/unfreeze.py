@@ -112,6 +112,19 @@ def _compared(
     return not kept, report | found
 
 
+def _why_kept(resolved: Resolved) -> str:
+    """Return why the model of the head warm-up is kept, and what to set if that was not meant."""
+    if resolved.settings.epochs:
+        return "no epoch has a lower validation loss than the head warm-up: its model is kept"
+    count = len(resolved.plan.trainable)
+    if not count:
+        return "no epoch is trained: the model of the head warm-up is kept"
+    return (
+        f"unfreeze.epochs is 0: none of the {count} chosen blocks is trained, and the model of the "
+        "head warm-up is kept; to train them, set it, for example `-S unfreeze.epochs=5`"
+    )
+
+
 def main() -> None:
     """Load the model of the head warm-up, run, and write the model directory and the history."""
     parent = earlier_models.read_spec(project_paths.MODELS / "warmup_head")
@@ -145,7 +158,7 @@ def main() -> None:
             if is_dropped:
                 classifier, progress = warm, replace(progress, best_epoch=0)
         elif context.runtime.is_main:
-            say("no epoch has a lower validation loss than the head warm-up: its model is kept")
+            say(_why_kept(resolved))
         is_unchanged = progress.best_epoch == 0
         trained = [] if is_dropped else sorted(index + 1 for index in resolved.plan.trainable)
         report = {"warmup_head_stands": is_unchanged, "blocks": trained, **report}
