@@ -111,6 +111,15 @@ def test_the_report_says_when_unfreezing_did_not_help(
     assert ("the head warm-up's model is kept" in shown(capsys)) is stands
 
 
+@pytest.mark.parametrize(("epochs", "more"), [(5, ""), (0, " -S unfreeze.epochs=5")])
+def test_the_experiment_that_is_proposed_trains_epochs(
+    epochs: int, more: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unfreeze = PARAMS.unfreeze.model_copy(update={"epochs": epochs})
+    show(PARAMS.model_copy(update={"unfreeze": unfreeze}), write(tmp_path))
+    assert f"dvc exp run -S unfreeze.depth=3{more} another value" in shown(capsys)
+
+
 def test_a_phase_without_epochs_has_no_best_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

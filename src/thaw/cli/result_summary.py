@@ -26,8 +26,9 @@ _NEXT_STEPS = """\
 Next:  git add --all && git commit       keep it: `thaw promote` needs a commit
        thaw ui                           runs and models in the browser
        dvc plots show                    curves, confusion matrix, mistakes
-       dvc exp run -S unfreeze.depth=3   another value; the rest is reused
+       {experiment:32}  another value; the rest is reused
        dvc metrics diff                  compare with the last commit"""
+_EXPERIMENT = "dvc exp run -S unfreeze.depth=3"
 
 
 def show(params: Params, reports: Path) -> None:
@@ -51,7 +52,9 @@ def show(params: Params, reports: Path) -> None:
     console.print(table)
     if content["page"] is not None:
         console.print(f"Report page: {Path(content['page']).resolve().as_uri()}", soft_wrap=True)
-    console.print(_NEXT_STEPS)
+    # Without epochs, another depth alone would train nothing.
+    experiment = _EXPERIMENT if params.unfreeze.epochs else f"{_EXPERIMENT} -S unfreeze.epochs=5"
+    console.print(_NEXT_STEPS.format(experiment=experiment), soft_wrap=True)
 
 
 def as_json(reports: Path) -> dict[str, Any]:
