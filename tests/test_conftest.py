@@ -16,6 +16,7 @@ ROOT = TESTS.parent
 
 # Files without a quick test: nothing of their subject can be shown without a pipeline or a server.
 WHOLLY_SLOW = {
+    "browser/test_documentation_site.py",
     "browser/test_mlflow_pages.py",
     "projects/test_repair.py",
     "registry/test_killed_registration.py",

@@ -41,6 +41,7 @@ def pages(site: Path) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 @needs_axe
 @pytest.mark.parametrize("dark", [False, True])
 def test_no_page_has_a_serious_barrier(page: Page, site: Path, *, dark: bool) -> None:

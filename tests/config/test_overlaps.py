@@ -308,6 +308,7 @@ def test_all_overlaps_are_reported_at_once(project: Path) -> None:
 # Files that thaw did not write
 
 
+@pytest.mark.slow
 def test_images_next_to_the_prepared_data_stay(project: Path) -> None:
     mine = tiny.images(project / "data/prepared/mine")
     before = contents(mine)

@@ -168,6 +168,7 @@ def folder_of(path: str) -> str:
     return "/".join(path.split("/")[:2]) if path.startswith("models/") else path
 
 
+@pytest.mark.slow
 def test_after_keep_the_lock_names_what_made_the_outputs(kept: Path) -> None:
     lock = tool_lock.read(kept / "thaw.lock")
     assert lock is not None
@@ -177,6 +178,7 @@ def test_after_keep_the_lock_names_what_made_the_outputs(kept: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_after_keep_status_history_and_the_study_are_as_before(
     kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

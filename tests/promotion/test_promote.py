@@ -57,6 +57,7 @@ def test_an_equal_model_is_promoted_and_a_rollback_returns_to_the_first_one(any_
         rollback(shop.ledger(name), "")
 
 
+@pytest.mark.slow
 def test_a_worse_model_is_refused_and_the_refusal_is_recorded(shop: Shop) -> None:
     name = "worse"
     shop.register(name)
