@@ -139,6 +139,22 @@ def test_an_output_that_is_a_link_into_the_cache_is_computed_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_lock_that_a_killed_dvc_has_begun_is_written_again(share: float, project: Path) -> None:
+    lock, before = project / "dvc.lock", digests()
+    whole = lock.read_bytes()
+    lock.write_bytes(whole[: int(share * len(whole))].rstrip(b"\n"))
+    if share == 0:
+        assert "`thaw repair`" in error("check")
+    run("repair")
+    assert not lock.exists()
+    assert [path.name for path in DAMAGED.rglob("dvc.lock")] == ["dvc.lock"]
+    output = run_dvc("repro", "prepare")
+    assert "Stage 'prepare' is cached - skipping run" in output
+    assert lock.read_bytes() == whole
+    assert_all_is_well(before)
+
+
 def test_no_output_is_touched_while_a_stage_runs(project: Path) -> None:
     rot(PREPARED / "images.bin")
     before = digests()

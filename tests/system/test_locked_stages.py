@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thaw.errors import ThawError
-from thaw.system.locked_stages import read_stages
+from thaw.system.locked_stages import is_cut, read_stages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +50,20 @@ def test_a_file_that_dvc_did_not_write_is_one_line(content: str | bytes, tmp_pat
     with pytest.raises(ThawError, match=r"dvc\.lock .*`git checkout dvc\.lock`") as refused:
         read_stages(lock(tmp_path, content))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.35, 0.7, 1.0])
+def test_a_lock_that_a_killed_dvc_has_begun_is_cut(share: float, tmp_path: Path) -> None:
+    text = "schema: '2.0'\nstages:\n  a:\n    cmd: x\n    outs:\n    - path: y\n      md5: z\n"
+    path = lock(tmp_path, text[: int(share * len(text))])
+    assert is_cut(path) is (share < 1)
+    if share == 0:
+        with pytest.raises(ThawError, match="run `thaw repair`, then `dvc repro`"):
+            read_stages(path)
+
+
+def test_a_missing_lock_is_not_cut(tmp_path: Path) -> None:
+    assert not is_cut(tmp_path / "dvc.lock")
 
 
 def test_a_folder_in_its_place_is_one_line(tmp_path: Path) -> None:

@@ -56,8 +56,10 @@ def check(as_json: AsJson = False) -> None:
     from thaw.ingest.dvc_ignore import FILE, name_obstacles
     from thaw.ingest.removal import refuse_unusable
     from thaw.ingest.sources import source_of
+    from thaw.system.locked_stages import read_stages
 
     params = load_params()
+    read_stages()  # DVC refuses a damaged dvc.lock, too, but names no remedy
     data = params.data
     source = source_of(data)
     refuse_unusable_parameters(params)

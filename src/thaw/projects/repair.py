@@ -23,8 +23,9 @@ from thaw.errors import ThawError
 from thaw.projects.kept_outputs import run_dvc
 from thaw.system import dvc_lock
 from thaw.system.files import write_whole
+from thaw.system.locked_stages import is_cut
 from thaw.system.locks import only_process
-from thaw.system.project_paths import MODELS, PREPARED, SCRATCH
+from thaw.system.project_paths import DVC_LOCK, MODELS, PREPARED, SCRATCH
 from thaw.system.stage_names import STAGES
 from thaw.system.storage_errors import reason
 
@@ -47,7 +48,9 @@ class Repair:
         restored: Outputs that were damaged or missing here, and were taken from the cache.
         cached: Outputs whose copy in the cache was damaged and is replaced by the one here.
         lost: Outputs that are damaged or missing here and in the cache; `dvc repro` makes them.
-        moved: The places below ``DAMAGED`` of files that were damaged.
+        moved: The places below ``DAMAGED`` of files that were damaged. A ``dvc.lock`` that DVC has
+            not written to its end is one of them; `dvc repro` writes it again, with what DVC's
+            cache knows of finished stages.
     """
 
     intact: list[Path] = field(default_factory=list)
@@ -65,6 +68,9 @@ def repair() -> Repair:
             outputs, or what is no output.
     """
     found = Repair()
+    if is_cut():
+        with _no_stage_runs():
+            found.moved.append(_moved(DVC_LOCK))
     outputs = dvc_lock.recorded_outputs()
     chosen = [path for path in outputs if {PREPARED, MODELS} & {path, *path.parents}]
     for path in chosen:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 _REMEDY = ": restore it (`git checkout dvc.lock`), or delete it and `dvc repro`"
+_CUT_REMEDY = (
+    ": DVC has ended before it had written it: run `thaw repair`, then `dvc repro`, which writes "
+    "it again; or restore it (`git checkout dvc.lock`)"
+)
 
 
 def read_stages(lock: Path = DVC_LOCK) -> dict[str, Any]:
@@ -31,11 +35,29 @@ def read_stages(lock: Path = DVC_LOCK) -> dict[str, Any]:
         content = YAML(typ="safe").load(text)
     except (OSError, ValueError, YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:150]
-        raise ThawError(f"{lock} cannot be read{_conflict(text)}: {reason}{_REMEDY}") from None
+        raise ThawError(
+            f"{lock} cannot be read{_conflict(text)}: {reason}{_remedy(lock)}"
+        ) from None
     stages = content.get("stages", {}) if isinstance(content, dict) else None
     if not isinstance(stages, dict) or not all(map(_is_stage, stages.values())):
-        raise ThawError(f"{lock} is not a lock that DVC wrote{_conflict(text)}{_REMEDY}")
+        raise ThawError(f"{lock} is not a lock that DVC wrote{_conflict(text)}{_remedy(lock)}")
     return stages
+
+
+def is_cut(lock: Path = DVC_LOCK) -> bool:
+    """Return whether ``lock`` is a file that DVC has not written to its end.
+
+    DVC empties the file and writes it in place, so that a DVC that is killed leaves no content, or
+    its beginning. A whole file ends with a line end. One that others write as JSON need not.
+    """
+    if not lock.is_file():
+        return False
+    content = lock.read_bytes()
+    return not content.strip() or (content.startswith(b"schema:") and content[-1:] != b"\n")
+
+
+def _remedy(lock: Path) -> str:
+    return _CUT_REMEDY if is_cut(lock) else _REMEDY
 
 
 def _is_stage(stage: object) -> bool:
