@@ -127,7 +127,7 @@ def test_the_commands_print_their_results(local: Shop, capsys: pytest.CaptureFix
     tracking = local.params.tracking
     versions(local, "printed", 2)
     commands.history(tracking, "printed", "staging")
-    assert "no version was promoted or refused yet" in capsys.readouterr().out
+    assert "printed @staging: no version was promoted or refused yet" in capsys.readouterr().out
     commands.history(tracking, "printed", "champion")
     printed = capsys.readouterr().out
     assert "no version was promoted" not in printed

@@ -37,3 +37,14 @@ def test_without_a_registry_the_message_names_the_variable(
 def test_a_folder_that_does_not_exist_is_not_a_model() -> None:
     with pytest.raises(ThawError, match="nothing is not a model: give models:/NAME@ALIAS"):
         local_model("nothing").__enter__()
+
+
+def test_a_folder_that_does_not_exist_is_answered_alike_by_each_verb(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    with pytest.raises(ThawError, match="is not a model: give models:/NAME@ALIAS"):
+        resolve_version(missing)
+    with (
+        pytest.raises(ThawError, match="is not a model: give models:/NAME@ALIAS"),
+        local_model(missing),
+    ):
+        pass

@@ -101,7 +101,9 @@ def history(tracking: Tracking, name: str, alias: str, trusted: Sequence[str] = 
         verification.warn_of_problems(ledger)
         rows, model_created = ledger.all_rows(), ledger.model_created
     if not rows:
-        _print(f"{name}: no version was promoted or refused yet (`thaw promote`)")
+        _print(
+            f"{name} @{alias}: no version was promoted or refused yet (`thaw promote --to {alias}`)"
+        )
         return
     _console.print(tables.history_table(name, alias, rows, model_created))
     for line in tables.report_lines(rows):

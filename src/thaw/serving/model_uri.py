@@ -55,7 +55,7 @@ def local_model(model_uri: str, tracking: Tracking | None = None) -> Iterator[Lo
 def resolve_version(model_uri: str) -> str:
     """Return what ``model_uri`` names now: a registered version, or the digest of a directory."""
     if not model_uri.startswith(PREFIX):
-        return directory.read_spec(Path(model_uri)).digest
+        return directory.read_spec(_existing_folder(model_uri)).digest
     from thaw.registry.fetch import resolve
 
     return resolve(model_uri, registry_settings()).uri
