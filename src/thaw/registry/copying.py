@@ -17,7 +17,7 @@ from thaw.registry import names
 from thaw.registry.descriptions import OF_MODEL
 from thaw.registry.fetch import fetch, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
-from thaw.tracking.batches import log_in_batches
+from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.store import connect, store_uri
 
 if TYPE_CHECKING:

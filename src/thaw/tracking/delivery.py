@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 from thaw.errors import ThawError
 from thaw.system.console import warn
 from thaw.tracking import spool
-from thaw.tracking.batches import log_in_batches
 from thaw.tracking.outages import StoreAwayError, is_outage
+from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_lookup import create, find
 from thaw.tracking.store import connect, store_errors, store_uri
 

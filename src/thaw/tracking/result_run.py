@@ -22,10 +22,10 @@ from thaw.system import provenance
 from thaw.system.console import say
 from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, REPORTS
 from thaw.tracking import spool, untracked_results
-from thaw.tracking.batches import log_in_batches
 from thaw.tracking.delivery import Delivery, deliver_waiting
 from thaw.tracking.outages import StoreAwayError
 from thaw.tracking.run_identity import identify
+from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_lookup import open_run
 from thaw.tracking.run_owner import noting_failure
 from thaw.tracking.store import connect, store_errors, store_uri

@@ -8,9 +8,9 @@ from mlflow.entities import Run, ViewType
 
 from thaw.system import provenance
 from thaw.system.console import warn
-from thaw.tracking.batches import log_in_batches
 from thaw.tracking.pending_models import remove_pending_models
 from thaw.tracking.run_identity import COMMIT, DIRTY, KEY, experiment_tags
+from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_owner import PROCESS, is_dead, this_process
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from thaw.errors import ThawError
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
-from thaw.tracking.batches import log_in_batches
 from thaw.tracking.outages import StoreAwayError, is_outage
 from thaw.tracking.run_identity import COMMIT
+from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_owner import PROCESS, this_process, user
 from thaw.tracking.store import connect, reason_of, store_errors, store_uri
 

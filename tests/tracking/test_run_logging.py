@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mlflow.entities import Metric
 
-from thaw.tracking.batches import MAX_METRICS, MAX_PARAMS_OR_TAGS, log_in_batches
+from thaw.tracking.run_logging import MAX_METRICS, MAX_PARAMS_OR_TAGS, log_in_batches
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
