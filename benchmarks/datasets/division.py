@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Images of a class, in splits by their order: a share of the class, or a number.
-Room = "Mapping[str, float]"
 NEAR = 5  # bits, as `prepare.near_duplicates`
 _MOST_MEGAPIXELS = 50.0
 _SHORT_SIDE = 256

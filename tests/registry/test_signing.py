@@ -5,14 +5,15 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from thaw.config.promotion_sections import PublicKey
 from thaw.errors import ThawError
 from thaw.registry.signing import (
     KEY_FILE,
     KEY_TEXT,
     configured_signer,
     create_key,
-    is_public_key,
     is_signature,
 )
 
@@ -34,14 +35,15 @@ def test_a_signature_is_that_of_one_key_and_one_digest(tmp_path: Path) -> None:
 )
 def test_text_that_is_no_key_or_signature_is_no_signature(public: str, signature: str) -> None:
     assert not is_signature(public, "d", signature)
-    assert not is_public_key(public)
+    with pytest.raises(ValidationError):
+        TypeAdapter(PublicKey).validate_python(public)
 
 
 def test_a_new_key_is_readable_by_its_owner_only_and_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "key"
     made = create_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert is_public_key(made.public)
+    assert TypeAdapter(PublicKey).validate_python(made.public) == made.public
     with pytest.raises(ThawError, match="a key is never overwritten"):
         create_key(path)
     with pytest.raises(ThawError, match="cannot be written: No such file"):

@@ -10,7 +10,6 @@ Source: RFC 8032 (Ed25519), through the package ``cryptography``.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,6 @@ KEY_FILE = "THAW_LEDGER_KEY_FILE"  # variable: the path of a private key
 KEY_TEXT = "THAW_LEDGER_KEY"  # variable: the private key itself
 PREFIX = "ed25519:"
 _CONTEXT = b"thaw ledger row\n"  # a signature of anything else is no signature of a row
-_RAW_LENGTH = 32  # bytes of an Ed25519 public key
 
 
 @dataclass(frozen=True)
@@ -59,15 +57,6 @@ def is_signature(public: str, digest: str, signature: str) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return public.startswith(PREFIX)
-
-
-def is_public_key(text: str) -> bool:
-    """Return whether ``text`` is a public key as ``promote.public_keys`` holds it."""
-    try:
-        raw = base64.b64decode(text.removeprefix(PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return text.startswith(PREFIX) and len(raw) == _RAW_LENGTH
 
 
 def configured_signer(environment: Mapping[str, str] = os.environ) -> Signer | None:

@@ -114,17 +114,12 @@ def cross_fitted(
 def calibrated_losses(
     logits: Floats, targets: Ints, kind: Kind = "temperature", folds: int = _FOLDS
 ) -> Floats:
-    """Return the log-loss (N,) in nats of each image after calibration, see ``cross_fitted``."""
-    return uncalibrated_losses(cross_fitted(logits, targets, kind, folds), targets)
+    """Return the log-loss (N,) in nats of each image after calibration, see ``cross_fitted``.
 
-
-def calibrated_log_loss(logits: Floats, targets: Ints, folds: int = 2) -> float:
-    """Return the mean log-loss (nats) with a temperature that is fitted to one half at a time.
-
-    For the choice between models whose confidence differs, such as with and without label
-    smoothing: a temperature would remove the difference.
+    Their means compare models whose confidence differs, such as with and without label smoothing:
+    a temperature would remove the difference.
     """
-    return float(calibrated_losses(logits, targets, folds=folds).mean())
+    return uncalibrated_losses(cross_fitted(logits, targets, kind, folds), targets)
 
 
 def is_lower(losses: Floats, than: Floats, significance: float = SIGNIFICANCE) -> bool:
