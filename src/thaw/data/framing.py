@@ -28,6 +28,14 @@ def resized_size(
     return max(least, round(height * scale)), max(least, round(width * scale))
 
 
+def margin_of(side: int, crop_pct: float) -> int:
+    """Return the pixels to which an image is resized, if the network gets ``side`` of them.
+
+    ``crop_pct`` is the share of them that the network gets, in (0, 1].
+    """
+    return round(side / crop_pct)
+
+
 def center(images: Tensor, height: int, width: int, fill: Sequence[int]) -> Tensor:
     """Return the centre (height, width) of images (N, C, H, W) of type uint8.
 

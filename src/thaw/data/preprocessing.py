@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from torch import Tensor
 
 from thaw.data.device_stream import sent
-from thaw.data.framing import Framing, center, resized_size
+from thaw.data.framing import Framing, center, margin_of, resized_size
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
 from thaw.data.pixel_range import PixelRange
 from thaw.data.resizing import Interpolation, resize_images, resize_in_float32
@@ -116,7 +116,7 @@ class Preprocessing(BaseModel):
             height,
             width,
             side=self.image_size,
-            margin=round(self.image_size / self.crop_pct),
+            margin=margin_of(self.image_size, self.crop_pct),
             framing=self.framing,
         )
 

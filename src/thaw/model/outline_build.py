@@ -65,11 +65,7 @@ def meta_classifier(
     except (ThawError, NotImplementedError):
         raise
     except Exception as error:  # each network raises another error for an image size
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ThawError(
-            f"params.yaml: backbone.image_size: {backbone.name} does not accept images of "
-            f"{image_size} pixels ({reason[:200]})"
-        ) from None
+        raise ThawError(zoo.size_refusal(backbone, image_size, error)) from None
     return classifier
 
 

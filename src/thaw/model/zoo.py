@@ -187,12 +187,16 @@ def _check_cut(config: BackboneSettings, built: _Network, backbone: Backbone) ->
     except CutError as error:
         raise _uncut(config.name, built.network, error) from error
     except Exception as error:  # each network raises another error for an image size
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        usual = built.input_settings.image_size
-        raise ThawError(
-            f"params.yaml: backbone.image_size: {config.name} does not accept images of "
-            f"{config.image_size} pixels ({reason}); it was made for {usual}"
-        ) from error
+        raise ThawError(size_refusal(backbone, config.image_size, error)) from error
+
+
+def size_refusal(backbone: Backbone, image_size: int, error: Exception) -> str:
+    """Return the message about images of a size at which ``backbone`` raised ``error``."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (
+        f"params.yaml: backbone.image_size: {backbone.name} does not accept images of "
+        f"{image_size} pixels ({reason[:200]}); it was made for {backbone.image_size}"
+    )
 
 
 def _uncut(name: str, network: nn.Module, error: CutError) -> ThawError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from thaw.data.framing import margin_of
 from thaw.serving.graph_resizing import (
     EXACT,
     pillow_weights,
@@ -40,7 +41,7 @@ class InputGraph(nn.Module):
         super().__init__()
         self.short_side = preprocessing.short_side
         self.side = preprocessing.image_size
-        self.margin = round(preprocessing.image_size / preprocessing.crop_pct)
+        self.margin = margin_of(preprocessing.image_size, preprocessing.crop_pct)
         self.framing: Framing = preprocessing.framing
         self.interpolation: Interpolation = preprocessing.interpolation
         border = torch.tensor(preprocessing.border, dtype=torch.float32)
