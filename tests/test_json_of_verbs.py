@@ -55,7 +55,7 @@ COMMANDS = (
     (f"predict {MODEL} data/raw", "file model computed done_before unreadable drift"),
     (f"export {MODEL} --format torch-export --out ../x.pt2", "file format bytes milliseconds"),
     (f"push-to-hub {MODEL} owner/name", "repository address has_timm_weights"),
-    ("repair", "intact restored cached lost moved delivered_stages"),
+    ("repair", "intact restored cached lost moved store delivered_stages"),
     ("advise --apply", "values changed"),
 )  # fmt: skip
 WITHOUT = {
