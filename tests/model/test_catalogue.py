@@ -19,6 +19,11 @@ def test_a_text_matches_a_part_of_the_name_and_a_pattern_the_whole_name() -> Non
     assert catalogue.find("torchvision/resnet?8") == ["torchvision/resnet18"]
 
 
+def test_upper_and_lower_case_do_not_differ() -> None:
+    assert catalogue.find("ResNet50") == catalogue.find("resnet50")
+    assert catalogue.find("TorchVision/ResNet?8") == ["torchvision/resnet18"]
+
+
 def test_sizes_are_those_of_the_blocks_without_the_classifier() -> None:
     (entry,) = catalogue.describe(["torchvision/resnet18"], with_sizes=True)
     assert (entry.parameters, entry.blocks) == (11_689_512 - 513_000, 5)

@@ -36,9 +36,12 @@ class Entry:
 
 
 def find(text: str) -> list[str]:
-    """Return the names that contain ``text`` or match it as a pattern with ``*`` and ``?``."""
-    pattern = text if any(mark in text for mark in "*?[") else f"*{text}*"
-    return [name for name in zoo.names() if fnmatch.fnmatch(name, pattern)]
+    """Return the names that contain ``text`` or match it as a pattern with ``*`` and ``?``.
+
+    Upper and lower case do not differ.
+    """
+    pattern = (text if any(mark in text for mark in "*?[") else f"*{text}*").lower()
+    return [name for name in zoo.names() if fnmatch.fnmatchcase(name.lower(), pattern)]
 
 
 def describe(names: Sequence[str], *, with_sizes: bool) -> list[Entry]:
