@@ -117,7 +117,8 @@ def away(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
     found = train_through_outage(project, servers.mlflow, arguments.seconds)
     measured = (
         f"{found.missing} of {found.points} missing, {found.wrong} wrong in {found.seconds:.0f} s; "
-        f"longest epoch {found.longest_pause:.2f} s (with the server {found.usual_pause:.2f} s)"
+        f"longest epoch {found.longest_pause:.2f} s (with the server {found.usual_pause:.2f} s), "
+        f"of it waiting {found.longest_stall:.2f} s ({found.usual_stall:.2f} s)"
     )
     return ("MLflow server killed for a minute", "0 points, stalls of 1 s", measured)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import statistics
@@ -9,8 +10,10 @@ import threading
 import time
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 from mlflow.tracking import MlflowClient
 
 from thaw.training import history
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from tools.services.mlflow_server import MlflowServer
 
 _STAGE = "unfreeze"
+_MODULE = f"thaw.stages.{_STAGE}"
 _EPOCH = re.compile(r"epoch (\d+)/\d+ ")
 _REHEARSED = 40  # epochs of a training that shows how many take a second
 _KILLED_AT = 5  # epoch
@@ -33,6 +37,8 @@ class Outage:
 
     ``seconds`` of it passed while the stage trained. ``usual_pause`` is the median of the seconds
     between two epochs with the server, ``longest_pause`` the longest of them without it.
+    ``usual_stall`` and ``longest_stall`` are the same for the seconds in which the thread that
+    trains waits for something other than a processor. Other work on the machine does not count.
     ``missing`` and ``wrong`` count the points that MLflow does not have afterwards, and those that
     it has twice or with another value.
     """
@@ -40,6 +46,8 @@ class Outage:
     seconds: float
     usual_pause: float
     longest_pause: float
+    usual_stall: float
+    longest_stall: float
     points: int
     missing: int
     wrong: int
@@ -52,24 +60,30 @@ def train_through_outage(project: Colleague, server: MlflowServer, seconds: floa
     """
     project.set(unfreeze__epochs=_REHEARSED, unfreeze__patience=_REHEARSED)
     project.run("dvc", "repro", "warmup_head")
-    rehearsal = list(_epochs(project))
-    pauses = [second - first for first, second in pairwise(rehearsal)]
-    usual = statistics.median(pauses)
+    rehearsal = list(pairwise(_epochs(project)))
+    usual = statistics.median(second.time - first.time for first, second in rehearsal)
+    usual_stall = statistics.median(second.waited - first.waited for first, second in rehearsal)
     epochs = _REHEARSED + int(2 * seconds / usual)
     project.set(unfreeze__epochs=epochs, unfreeze__patience=epochs)
 
     away = threading.Thread(target=_away, args=(server, seconds))
-    times: list[float] = []
-    for ended in _epochs(project):
-        times.append(ended)
-        if len(times) == _KILLED_AT:
-            killed = ended
+    ends: list[_EpochEnd] = []
+    for end in _epochs(project):
+        ends.append(end)
+        if len(ends) == _KILLED_AT:
+            killed = end.time
             away.start()
     away.join()
-    within = [b - a for a, b in pairwise(times) if killed <= a < killed + seconds]
+    within = [(a, b) for a, b in pairwise(ends) if killed <= a.time < killed + seconds]
     project.run("dvc", "repro")
-    passed = min(seconds, times[-1] - killed)
-    return Outage(passed, usual, max(within), *_compared(project))
+    return Outage(
+        min(seconds, ends[-1].time - killed),
+        usual,
+        max(b.time - a.time for a, b in within),
+        usual_stall,
+        max(b.waited - a.waited for a, b in within),
+        *_compared(project),
+    )
 
 
 def _away(server: MlflowServer, seconds: float) -> None:
@@ -78,15 +92,39 @@ def _away(server: MlflowServer, seconds: float) -> None:
     server.start()
 
 
-def _epochs(project: Colleague) -> Iterator[float]:
-    """Run the stage; yield the time at the end of each epoch."""
+@dataclass(frozen=True)
+class _EpochEnd:
+    """The ``time`` of the end of an epoch, and the seconds the stage has ``waited`` until then."""
+
+    time: float
+    waited: float
+
+
+def _epochs(project: Colleague) -> Iterator[_EpochEnd]:
+    """Run the stage; yield the end of each epoch."""
     process = project.start("dvc", "repro", _STAGE)
     assert process.stdout is not None
+    stage = None
     for line in process.stdout:
         project.output += line
         if _EPOCH.search(line):
-            yield time.monotonic()
+            stage = stage or _stage_process(process.pid)
+            with contextlib.suppress(OSError):  # the stage has ended before its line was read
+                now = time.monotonic()
+                yield _EpochEnd(now, now - _busy_seconds(stage))
     assert process.wait() == 0, project.output[-3000:]
+
+
+def _stage_process(pipeline: int) -> int:
+    """Return the process below ``pipeline`` that trains."""
+    children = psutil.Process(pipeline).children(recursive=True)
+    return next(child.pid for child in children if _MODULE in child.cmdline())
+
+
+def _busy_seconds(process: int) -> float:
+    """Return the seconds in which the main thread of ``process`` ran or waited for a processor."""
+    ran, queued, _ = Path(f"/proc/{process}/schedstat").read_text().split()
+    return (int(ran) + int(queued)) / 1e9
 
 
 def _compared(project: Colleague) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.services
 
 _SECONDS = 60.0
-_STALL = 5.0  # seconds; `make bench TARGETS=services` measures it on a machine without other work
+_STALL = 1.0  # seconds in which the thread that trains waits for something but a processor
 
 
 def test_a_server_that_is_killed_for_a_minute_loses_no_point_and_stops_no_training(
@@ -31,5 +31,5 @@ def test_a_server_that_is_killed_for_a_minute_loses_no_point_and_stops_no_traini
     print(outage)
     assert outage.seconds > _SECONDS / 2
     assert (outage.missing, outage.wrong) == (0, 0)
-    assert outage.longest_pause < outage.usual_pause + _STALL
+    assert outage.longest_stall < outage.usual_stall + _STALL
     assert places_of_secrets(servers, [project]) == []
