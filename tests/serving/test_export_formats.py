@@ -57,5 +57,6 @@ def test_exporters_are_silent_and_logs_work_again_afterwards(
         warnings.warn("handled", stacklevel=1)
         assert not logging.getLogger("exporter").isEnabledFor(logging.WARNING)
     assert capsys.readouterr().out == ""
-    assert not recwarn.list
+    # Objects of other tests may warn when they are collected just now.
+    assert "handled" not in [str(warning.message) for warning in recwarn.list]
     assert logging.root.manager.disable == disabled
