@@ -68,7 +68,7 @@ def end_to_end(servers: Servers, folder: Path, arguments: argparse.Namespace) ->
 def two_ranks(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
     """Return the images a second of two ranks with one thread over one rank with two threads."""
     project = colleague.digits_project(folder / "ranks", servers.variables)
-    project.set(backbone__image_size=64, unfreeze__depth=9)
+    project.set(backbone__image_size=arguments.image_size, unfreeze__depth=9)
     project.set(unfreeze__epochs=3, unfreeze__patience=3, warmup_head__epochs=1)
     project.run("dvc", "repro", "warmup_head")
     rates: dict[int, list[float]] = {1: [], 2: []}
@@ -78,7 +78,8 @@ def two_ranks(servers: Servers, folder: Path, arguments: argparse.Namespace) -> 
             project.run("dvc", "repro", "warmup_head")
             rates[ranks].append(1 / statistics.median(_epoch_seconds(project)))
     ratio = statistics.median(rates[2]) / statistics.median(rates[1])
-    return ("two ranks over one rank with the same threads, images a second", "0.9", f"{ratio:.2f}")
+    label = f"two ranks over one with the same threads, {arguments.image_size} px, images a second"
+    return (label, "0.9", f"{ratio:.2f}")
 
 
 def search(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument("--registrations", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--image-size", type=int, default=64, help="of the ranks, in pixels")
     parser.add_argument("--small", action="store_true", help="a short training of the digits")
     arguments = parser.parse_args()
     chosen = [arguments.only] if arguments.only else list(FIGURES)

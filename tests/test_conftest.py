@@ -18,7 +18,6 @@ ROOT = TESTS.parent
 WHOLLY_SLOW = {
     "browser/test_documentation_site.py",
     "browser/test_mlflow_pages.py",
-    "projects/test_repair.py",
     "registry/test_killed_registration.py",
     "search/test_search.py",
     "stages/test_output_links.py",

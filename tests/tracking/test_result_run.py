@@ -244,9 +244,11 @@ def test_a_moved_project_is_refused(project: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ThawError) as caught:
         ResultRun(parameters(), DIGEST)
     message = str(caught.value)
-    assert f"'thaw' keeps its artifacts in {(project / 'mlruns').as_uri()}" in message
-    assert f"not in {project / 'moved/mlruns'}" in message
-    assert "the project was moved; move it back, or choose another experiment" in message
+    assert (
+        f"the MLflow store was in {project / 'mlruns'} and is in {project / 'moved/mlruns'} now"
+        in message
+    )
+    assert "run `thaw repair`, which corrects them" in message
 
 
 def test_an_experiment_that_thaw_did_not_make_is_not_called_moved(project: Path) -> None:

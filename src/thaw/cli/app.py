@@ -41,7 +41,7 @@ def global_options(
 def run() -> None:
     """Run the command line."""
     environment.clean()
-    run_main(app)
+    run_main(app, after_interrupt="run the same command again")
 
 
 def _print_version(*, is_wanted: bool) -> None:

@@ -59,7 +59,6 @@ def check(as_json: AsJson = False) -> None:
     from thaw.system.locked_stages import read_stages
 
     params = load_params()
-    read_stages()  # DVC refuses a damaged dvc.lock, too, but names no remedy
     data = params.data
     source = source_of(data)
     refuse_unusable_parameters(params)
@@ -75,6 +74,7 @@ def check(as_json: AsJson = False) -> None:
         raise ThawError(message)
     refuse_unusable(PREPARED)
     refuse_listed_folders()
+    read_stages()  # DVC refuses a damaged dvc.lock, too, but names no remedy
     tried = _tried(params)
     obstacles = name_obstacles(data)
     if as_json:

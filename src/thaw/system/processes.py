@@ -20,6 +20,7 @@ LAUNCHER = "THAW_LAUNCHER"  # variable: pid of the launcher of a stage
 STARTER = "THAW_STARTER"  # variable: pid of the process that started the stage, set by dvc.yaml
 _PR_SET_PDEATHSIG = 1
 _LONGEST_LINE = 2000  # characters of a message
+_CONTINUES = "the same command continues from the last checkpoint"
 
 
 def cores() -> int:
@@ -57,11 +58,12 @@ def die_with_starter() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_main(main: Callable[[], None]) -> NoReturn:
+def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> NoReturn:
     """Run a stage or a verb and exit.
 
     A ThawError is printed as a line and gives exit code 2, and so does an error of a full or broken
-    disk or of a lost process, wherever it comes from; an interrupt gives 130.
+    disk or of a lost process, wherever it comes from. An interrupt gives 130, and its line says
+    what to do with ``after_interrupt``.
 
     Raises:
         SystemExit: always, unless an unexpected error is raised.
@@ -73,10 +75,10 @@ def run_main(main: Callable[[], None]) -> NoReturn:
         main()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        _end_interrupted("the same command continues from the last checkpoint")
+        _end_interrupted(after_interrupt)
     except SystemExit as ended:  # Typer hides the interrupt of a verb
         if ended.code == INTERRUPTED:
-            _end_interrupted("run the same command again")
+            _end_interrupted(after_interrupt)
         raise
     except Exception as error:
         message = str(error) if isinstance(error, ThawError) else _known_failure(error)
