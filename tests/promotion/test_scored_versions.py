@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_the_champion_is_the_first_version_to_compare_with(local: Shop) -> None:
-    name = "both"
+    name = "scored-first"
     local.register(name)
     local.register(name, "same")
     candidate = find_candidate(local.ledger(name), 2)
@@ -42,7 +42,7 @@ def test_the_champion_is_the_first_version_to_compare_with(local: Shop) -> None:
 def test_versions_are_scored_in_one_process_in_float32(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "precise"
+    name = "scored-precisely"
     local.register(name)
     local.register(name, "same")
     begun = []
