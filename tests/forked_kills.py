@@ -10,17 +10,29 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import shutil
 import tempfile
-import time
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.forks import Forks, Kill
-from tests.kill_soak import ALIAS, STAGES, Result, differences, store_faults, template
+from tests.kill_soak import (
+    ALIAS,
+    STAGES,
+    Result,
+    copied,
+    differences,
+    repeat,
+    store_faults,
+    template,
+)
 from tests.project import Project
 from thaw.system.launching import set_environment
+
+if TYPE_CHECKING:
+    import random
+    from collections import Counter
 
 _PROMOTE = ("promote", "1", "--to", ALIAS, "--force", "--reason", "soak")
 
@@ -34,44 +46,29 @@ def _import_all() -> None:
 
 def rounds(count: int, processes: int, seed: int, folder: Path, seconds: float) -> Result:
     """Play ``count`` rounds, or as many as begin within ``seconds``."""
-    begun, result = time.monotonic(), Result()
     _import_all()
     start = template(folder / "template", processes)
-    reference = _copy(start, folder / "reference")
+    reference = Project(copied(start, folder / "reference"))
     forks = Forks(reference, processes)
     for stage in STAGES:
         forks.stage(stage)
     expected = reference.digests()
-    for number in range(seed, seed + count):
-        if time.monotonic() - begun > seconds:
-            break
-        project = _copy(start, folder / f"round {number}")
-        kills = Result()
-        try:
-            _play(Forks(project, processes), random.Random(number), kills)
-            found = [*differences(project.digests(), expected), *_faults_of_store(project)]
-        except AssertionError as error:
-            found = [str(error)[-2000:]]
-        result.faults += [f"round {number}: {fault}" for fault in found]
-        result.kills += kills.kills
-        result.rounds += 1
-        print(f"round {number}: {kills.kills.total()} kills, {found or 'ok'}", flush=True)
-        if not found:
-            shutil.rmtree(project.folder)
-    return result
+
+    def play(place: Path, generator: random.Random, kills: Counter[str]) -> list[str]:
+        project = Project(copied(start, place))
+        _play(Forks(project, processes), generator, kills)
+        return [*differences(project.digests(), expected), *_faults_of_store(project)]
+
+    return repeat(range(seed, seed + count), seconds, folder, play)
 
 
-def _copy(start: Project, folder: Path) -> Project:
-    return Project(Path(shutil.copytree(start.folder, folder, symlinks=True)))
-
-
-def _play(forks: Forks, generator: random.Random, result: Result) -> None:
+def _play(forks: Forks, generator: random.Random, kills: Counter[str]) -> None:
     for stage in STAGES:
         for _ in range(generator.randint(4, 8)):
-            result.kills[stage] += forks.stage(stage, Kill.drawn(generator, forks.processes))
+            kills[stage] += forks.stage(stage, Kill.drawn(generator, forks.processes))
         forks.stage(stage)
     forks.dvc_commit()
-    result.kills["promote"] += forks.verb(*_PROMOTE, kill=Kill.drawn(generator, 1))
+    kills["promote"] += forks.verb(*_PROMOTE, kill=Kill.drawn(generator, 1))
     forks.verb("status")  # completes what was decided
     forks.verb(*_PROMOTE)
 

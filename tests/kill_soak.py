@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from thaw.registry.ledger import Ledger
 STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
 ALIAS = "staging"
 _LONGEST = 900.0  # seconds of a command
+# Play a round in a new folder, count its kills, and return its faults.
+Round = Callable[[Path, random.Random, Counter[str]], list[str]]
 
 
 @dataclass
@@ -62,34 +65,48 @@ def template(folder: Path, processes: int) -> Project:
     return project
 
 
-def rounds(count: int, processes: int, seed: int, folder: Path, seconds: float) -> Result:
-    """Play ``count`` rounds, or as many as begin within ``seconds``."""
+def repeat(numbers: range, seconds: float, folder: Path, play: Round) -> Result:
+    """Play the rounds ``numbers``, or as many as begin within ``seconds``, in places in ``folder``.
+
+    A place remains if its round had faults.
+    """
     begun, result = time.monotonic(), Result()
-    (folder / "killer").mkdir()
-    shutil.copy(kill_at_write.__file__, folder / "killer/sitecustomize.py")
-    start = template(folder / "template", processes)
-    reference = Project(_copied(start, folder / "reference"))
-    reference.run("dvc", "repro")
-    expected = reference.digests()
-    for number in range(seed, seed + count):
+    for number in numbers:
         if time.monotonic() - begun > seconds:
             break
-        project = Project(_copied(start, folder / f"round {number}"))
-        generator = random.Random(number)
+        place, kills = folder / f"round {number}", Counter[str]()
         try:
-            _play(project, generator, folder / "killer", result.kills)
-            found = [*differences(project.digests(), expected), *store_faults(project)]
+            found = play(place, random.Random(number), kills)
         except (AssertionError, subprocess.SubprocessError) as error:
             found = [str(error)[-2000:]]
         result.faults += [f"round {number}: {fault}" for fault in found]
+        result.kills += kills
         result.rounds += 1
-        print(f"round {number}: {found or 'ok'}", flush=True)
+        print(f"round {number}: {kills.total()} kills, {found or 'ok'}", flush=True)
         if not found:
-            shutil.rmtree(project.folder)
+            shutil.rmtree(place)
     return result
 
 
-def _copied(start: Project, folder: Path) -> Path:
+def rounds(count: int, processes: int, seed: int, folder: Path, seconds: float) -> Result:
+    """Play ``count`` rounds, or as many as begin within ``seconds``."""
+    (folder / "killer").mkdir()
+    shutil.copy(kill_at_write.__file__, folder / "killer/sitecustomize.py")
+    start = template(folder / "template", processes)
+    reference = Project(copied(start, folder / "reference"))
+    reference.run("dvc", "repro")
+    expected = reference.digests()
+
+    def play(place: Path, generator: random.Random, kills: Counter[str]) -> list[str]:
+        project = Project(copied(start, place))
+        _play(project, generator, folder / "killer", kills)
+        return [*differences(project.digests(), expected), *store_faults(project)]
+
+    return repeat(range(seed, seed + count), seconds, folder, play)
+
+
+def copied(start: Project, folder: Path) -> Path:
+    """Copy a project and return its folder."""
     return Path(shutil.copytree(start.folder, folder, symlinks=True))
 
 

@@ -49,8 +49,8 @@ def test_an_image_above_the_limit_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "pixel_range", "reason"),
     [
-        ([[-5, 9]], "type", "from -5 to 9, but samples of 16 and 32 bits are taken as 0 to 6"),
-        ([[0, 5000]], (0, 4095), "0 to 5000, but 0 to 4095 are taken: correct the image"),
+        ([[-5, 9]], "type", "values from -5 to 9 are outside of 0 to 65535, the range for samples"),
+        ([[0, 5000]], (0, 4095), "0 to 5000 are outside of the range 0 to 4095: correct the image"),
         ([[0.5, 9]], "type", "no defined range: save the image with 8 or 16 bits"),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from tests.promotion.moves import moved, seen, versions
 from tests.promotion.offering import offer
@@ -91,7 +92,7 @@ def check_forged(shop: Shop, kind: str) -> None:
         ["row 2"], [f"promotion/{name}/champion/2"]
     )  # fmt: skip
     moved(ledger, 2)
-    assert shop.aliases(name)["champion"] == 2
+    assert shop.aliases(name)["champion"].version == 2
     assert [row.number for row in ledger.rows()] == [1, 3]
     assert rollback(ledger, "").to == 1
 
@@ -155,6 +156,25 @@ def test_rows_are_hidden_from_the_page_of_experiments_and_a_deleted_row_stops_no
     moved(ledger, 3)
     assert [row.number for row in ledger.rows()] == [1, 2, 3]
     assert not ledger.view().problems
+
+
+def test_a_row_that_the_user_may_not_change_stops_no_promotion(
+    local: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = versions(local, "of-another-user", 2)
+    (first,) = ledger.rows()
+    ledger.client.delete_experiment_tag(first.experiment_id, HIDDEN)
+    set_tag = ledger.client.set_experiment_tag
+
+    def refuse(experiment_id: str, key: str, value: str) -> None:
+        if key == HIDDEN:
+            raise MlflowException("Permission denied")
+        set_tag(experiment_id, key, value)
+
+    monkeypatch.setattr(ledger.client, "set_experiment_tag", refuse)
+    moved(ledger, 2)
+    assert seen(local, "of-another-user")["champion"].version == 2
+    assert HIDDEN not in stored_tags(local.client, ledger.key, 1)
 
 
 def test_the_ledgers_of_a_model_are_found_by_its_creation_time(local: Shop) -> None:

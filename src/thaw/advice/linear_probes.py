@@ -14,7 +14,7 @@ import numpy as np
 from thaw.advice.folds import stratified_folds, subsample
 from thaw.system.blas_threads import threads_for
 from thaw.system.console import progress
-from thaw.training.linear_paths import raised
+from thaw.training.linear_paths import without_tiny_deviations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,7 +149,7 @@ def _predictions(
             continue
         scaler = StandardScaler().fit(features[fold.fit])
         deviation = np.where(scaler.var_ > 0, scaler.scale_, np.inf)
-        scaler.scale_ = raised(deviation, features[fold.fit])
+        scaler.scale_ = without_tiny_deviations(deviation, features[fold.fit])
         model = LogisticRegression(
             C=_INVERSE_REGULARIZATION, max_iter=_ITERATIONS, tol=1e-3, class_weight=weights
         )

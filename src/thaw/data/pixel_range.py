@@ -65,15 +65,15 @@ def used_range(
         return UsedRange(low, high, low, high)
     if pixel_range == "type":
         start, end = 0.0, largest
-        taken = "samples of 16 and 32 bits are taken as 0 to 65535"
+        allowed = "0 to 65535, the range for samples of 16 and 32 bits"
         remedy, setting = "", "set prepare.range to image or to the [low, high] of the data"
     else:
         start, end = pixel_range
-        taken = f"{value_text(start)} to {value_text(end)} are taken"
+        allowed = f"the range {value_text(start)} to {value_text(end)}"
         remedy, setting = "correct the image", "widen prepare.range"
     if low < start or high > end:
         values = f"values from {value_text(low)} to {value_text(high)}"
-        raise DecodeError(f"{values}, but {taken}", remedy, setting)
+        raise DecodeError(f"{values} are outside of {allowed}", remedy, setting)
     return UsedRange(low, high, start, end)
 
 

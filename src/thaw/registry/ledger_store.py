@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
 
 from thaw.registry import ledger_tags
 from thaw.registry.alias_names import is_alias
@@ -56,13 +58,13 @@ def read_rows(client: MlflowClient, ledger: str, model_created: int) -> StoredRo
 def hide_rows(client: MlflowClient, ledger: str) -> None:
     """Hide the rows of ``ledger`` that earlier versions wrote from MLflow's page of experiments.
 
-    Raises:
-        MlflowException: the store failed.
+    Rows that this user may not change stay as they are: a decision must not fail because of a page.
     """
     shown = f"tags.`{ledger_tags.LEDGER}` = '{ledger}' AND tags.`{ledger_tags.HIDDEN}` IS NULL"
-    for one in list(experiments(client, shown)):
-        if one.lifecycle_stage == "active":  # MLflow refuses to tag deleted ones
-            client.set_experiment_tag(one.experiment_id, ledger_tags.HIDDEN, "true")
+    with suppress(MlflowException):
+        for one in list(experiments(client, shown)):
+            if one.lifecycle_stage == "active":  # MLflow refuses to tag deleted ones
+                client.set_experiment_tag(one.experiment_id, ledger_tags.HIDDEN, "true")
 
 
 def ledgers_of_model(client: MlflowClient, model_created: int, alias: str) -> set[str]:

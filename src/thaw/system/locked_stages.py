@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 _REMEDY = ": restore it (`git checkout dvc.lock`), or delete it and `dvc repro`"
 _CUT_REMEDY = (
-    ": DVC has ended before it had written it: run `thaw repair`, then `dvc repro`, which writes "
-    "it again; or restore it (`git checkout dvc.lock`)"
+    ": DVC ended before it had written this file: run `thaw repair`, then `dvc repro`, which "
+    "writes it again; or restore it (`git checkout dvc.lock`)"
 )
 
 

@@ -42,7 +42,7 @@ class LinearMap:
 class Scaling(NamedTuple):
     """The mean (F,) and the deviation (F,) of features; infinite for constant ones.
 
-    Those of rare features are not below a small share of the median, see `raised`.
+    Those of rare features are not below a small share of the median, see `without_tiny_deviations`.
     """
 
     mean: Floats
@@ -52,14 +52,14 @@ class Scaling(NamedTuple):
 def scaling_of(features: Floats) -> Scaling:
     """Return the scaling that gives ``features`` (N, F) mean 0 and variance 1.
 
-    The variance of a feature is less than 1 where `raised` gives it a larger deviation.
+    The variance is less than 1 where `without_tiny_deviations` gives a larger deviation.
     """
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature has no information
-    return Scaling(mean, raised(deviation, features))
+    return Scaling(mean, without_tiny_deviations(deviation, features))
 
 
-def raised(deviation: Floats, features: NDArray[Any]) -> Floats:
+def without_tiny_deviations(deviation: Floats, features: NDArray[Any]) -> Floats:
     """Return ``deviation`` (F,), with a least value for features that few images activate.
 
     ``deviation`` is that of ``features`` (N, F), infinite for constants. A feature is rare if few
