@@ -92,7 +92,7 @@ def check_forged(shop: Shop, kind: str) -> None:
         ["row 2"], [f"promotion/{name}/champion/2"]
     )  # fmt: skip
     moved(ledger, 2)
-    assert shop.aliases(name)["champion"].version == 2
+    assert shop.aliases(name)["champion"] == 2
     assert [row.number for row in ledger.rows()] == [1, 3]
     assert rollback(ledger, "").to == 1
 
