@@ -23,29 +23,33 @@ STATES = table(a=(10, "aa" * 32), b=(20, "bb" * 32), c=(-5, "cc" * 32))
 
 
 def test_states_are_read_as_they_were_written(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "states.npy"
-    file_states.write(STATES, path, tmp_path)
-    np.testing.assert_array_equal(file_states.read(path, tmp_path), STATES)
+    file_states.write(STATES, tmp_path / "new", tmp_path)
+    np.testing.assert_array_equal(file_states.read(tmp_path / "new", tmp_path), STATES)
 
 
-def test_the_states_of_another_folder_are_not_used(tmp_path: Path) -> None:
-    file_states.write(STATES, tmp_path / "states.npy", tmp_path)
-    assert len(file_states.read(tmp_path / "states.npy", tmp_path / "other")) == 0
+def test_the_states_of_another_folder_are_not_used_and_not_replaced(tmp_path: Path) -> None:
+    file_states.write(STATES, tmp_path, tmp_path / "one")
+    assert len(file_states.read(tmp_path, tmp_path / "other")) == 0
+    file_states.write(STATES[:1], tmp_path, tmp_path / "other")
+    np.testing.assert_array_equal(file_states.read(tmp_path, tmp_path / "one"), STATES)
 
 
 @pytest.mark.parametrize("length", [0, 1, 60, 140, 150])
 def test_a_damaged_record_counts_as_none(tmp_path: Path, length: int) -> None:
-    path = tmp_path / "states.npy"
-    assert len(file_states.read(path, tmp_path)) == 0
-    file_states.write(STATES, path, tmp_path)
+    folder = tmp_path / "states"
+    assert len(file_states.read(folder, tmp_path)) == 0
+    file_states.write(STATES, folder, tmp_path)
+    (path,) = folder.iterdir()
     path.write_bytes(path.read_bytes()[:length])
-    assert len(file_states.read(path, tmp_path)) == 0
+    assert len(file_states.read(folder, tmp_path)) == 0
 
 
-@pytest.mark.parametrize("other", [np.zeros(3), np.zeros((0, 3), dtype=np.uint64), np.array(1)])
+@pytest.mark.parametrize("other", [np.zeros(3), np.zeros((0, 2), dtype=np.uint64), np.array(1)])
 def test_another_array_counts_as_none(tmp_path: Path, other: NDArray[Any]) -> None:
-    np.save(tmp_path / "states.npy", other)
-    assert len(file_states.read(tmp_path / "states.npy", tmp_path)) == 0
+    file_states.write(STATES, tmp_path / "states", tmp_path)
+    (path,) = (tmp_path / "states").iterdir()
+    np.save(path, other)
+    assert len(file_states.read(tmp_path / "states", tmp_path)) == 0
 
 
 def test_a_file_with_another_content_and_the_same_time_is_found() -> None:

@@ -50,7 +50,7 @@ def test_identical_images_with_different_labels_are_problems_or_left_out(tmp_pat
 def test_files_that_changed_without_a_change_of_their_time_are_named(tmp_path: Path) -> None:
     root = tmp_path / "raw"
     paths = [save(root / "a" / f"{number}.png", number) for number in range(4)]
-    states = tmp_path / "states.npy"
+    states = tmp_path / "states"
     assert packed(root, states).changed == []
     for number in (1, 2, 3):
         times = paths[number].stat()
@@ -64,3 +64,17 @@ def test_files_that_changed_without_a_change_of_their_time_are_named(tmp_path: P
     (bad,) = result.bad_files
     assert bad.reason.startswith("the file is empty; the content has changed since the last run")
     assert packed(root, states).changed == []
+
+
+def test_the_states_of_two_folders_of_sources_are_kept_beside_each_other(tmp_path: Path) -> None:
+    states, roots = tmp_path / "states", [tmp_path / name / "raw" for name in ("one", "two")]
+    for number, root in enumerate(roots):
+        save(root / "a" / "0.png", number)  # the same name in both folders
+        save(root / "a" / "1.png", number + 2)
+        assert packed(root, states).changed == []
+    damaged = roots[0] / "a" / "0.png"
+    times = damaged.stat()
+    damaged.write_bytes(save(tmp_path / "new.png", 100).read_bytes())
+    os.utime(damaged, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert packed(roots[1], states).changed == []
+    assert packed(roots[0], states).changed == ["a/0.png"]

@@ -93,7 +93,7 @@ def test_copied_shards_give_the_same_bytes_and_leave_no_copy(tmp_path: Path, raw
     assert remote["index.npy"] == here["index.npy"]
     assert manifest.read(tmp_path / "remote").rows[0].path == f"file://{raw}/0.tar/0000.png"
     assert report["notes"][0] == "3 shards"
-    assert [path.name for path in scratch.iterdir()] == ["source_states.npy"]
+    assert [path.name for path in scratch.iterdir()] == ["source_states"]
 
 
 @pytest.mark.parametrize("remote", [False, True])

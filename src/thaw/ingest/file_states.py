@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     States = NDArray[np.uint64]
 
-FILE = "source_states.npy"
+FOLDER = "source_states"  # one file for each folder of sources
 _MOST_NAMED = 5
 _ROW = 3  # hash of the path, time, start of the SHA-256
 
@@ -47,33 +47,34 @@ def state_row(path: str, state: FileState) -> tuple[int, int, int]:
     return path_hash(path), state.modified % 2**64, int(state.digest[:16], 16)
 
 
-def read(path: Path, root: Path) -> States:
+def read(folder: Path, root: Path) -> States:
     """Return the states (N, 3) of the files below ``root`` at the last run; N = 0 if unknown.
 
-    The file ``path`` is a record of this machine. If it is damaged, nothing is compared.
+    ``folder`` has the records of this machine. If that of ``root`` is damaged, nothing is compared.
     """
     nothing = np.empty((0, _ROW), dtype=np.uint64)
     try:
-        table = np.load(path, allow_pickle=False)
+        table = np.load(_record(folder, root), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return nothing
     is_table = isinstance(table, np.ndarray) and table.dtype == np.uint64 and table.ndim == 2
-    if not is_table or table.shape[1] != _ROW or not len(table) or table[0, 0] != _root_hash(root):
-        return nothing
-    states: States = table[1:]
+    states: States = table if is_table and table.shape[1] == _ROW else nothing
     return states
 
 
-def write(states: States, path: Path, root: Path) -> None:
-    """Write the states of the files below ``root``.
+def write(states: States, folder: Path, root: Path) -> None:
+    """Write the states of the files below ``root``; those of other folders of sources stay.
 
     Raises:
         ThawError: the file cannot be written.
     """
-    first = np.array([[_root_hash(root), 0, 0]], dtype=np.uint64)
     buffer = io.BytesIO()
-    np.save(buffer, np.concatenate([first, states.reshape(-1, _ROW)]))
-    write_parts(path, [buffer.getvalue()])
+    np.save(buffer, states.reshape(-1, _ROW))
+    write_parts(_record(folder, root), [buffer.getvalue()])
+
+
+def _record(folder: Path, root: Path) -> Path:
+    return folder / f"{path_hash(str(root.resolve())):016x}.npy"
 
 
 def changed_without_time(before: States, now: States) -> set[int]:
@@ -82,10 +83,6 @@ def changed_without_time(before: States, now: States) -> set[int]:
     old, new = before[in_before], now[in_now]
     is_changed = (old[:, 1] == new[:, 1]) & (old[:, 2] != new[:, 2])
     return set(new[is_changed, 0].tolist())
-
-
-def _root_hash(root: Path) -> int:
-    return path_hash(str(root.resolve()))
 
 
 def warnings(changed: Sequence[str]) -> list[str]:

@@ -64,9 +64,9 @@ def pack(
 ) -> Packed:
     """Pack the readable images of ``found`` into ``folder``.
 
-    ``states`` is the file with the states of the files at the last run. ``scratch`` is a folder in
-    which a stopped run leaves what it has packed; the next one continues there. It contains the
-    records: the caller uses them, and ends by :func:`remove_scratch` or :func:`keep_for_next_run`.
+    ``states`` has the states of the files at the last runs. ``scratch`` is a folder in which a
+    stopped run leaves what it has packed; the next one continues there. It contains the records:
+    the caller uses them, and ends by :func:`remove_scratch` or :func:`keep_for_next_run`.
 
     Raises:
         ThawError: a file cannot be written, or a process was killed.

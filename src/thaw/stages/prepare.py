@@ -66,7 +66,7 @@ def run(
     if scratch is None:
         with TemporaryDirectory(prefix=".packing-", dir=folder) as temporary:
             return _run(params, found, folder, Path(temporary), None)
-    return _run(params, found, folder, scratch / PACKING, scratch / file_states.FILE)
+    return _run(params, found, folder, scratch / PACKING, scratch / file_states.FOLDER)
 
 
 def _run(
