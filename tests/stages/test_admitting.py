@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,24 @@ def test_a_training_is_kept_where_it_is_clearly_better_and_dropped_where_it_is_w
     assert found["difference"] == pytest.approx(found["log_loss"] - found["head_log_loss"])
     for is_better in (False, True):
         assert not is_admitted(context, good, bad, phase, is_better=is_better)[0]
+
+
+def test_a_head_that_is_worse_than_guessing_needs_no_difference_above_the_noise() -> None:
+    write_values({"regularize.calibration": "off"})
+    context, good, phase = opened()
+    targets = context.data.manifest.targets
+    ids = context.data.manifest.ids("val")
+    targets[ids] = (targets[ids] + 1) % small.CLASSES  # the surer, the worse
+    better = copy.deepcopy(good)
+    with torch.no_grad():
+        for parameter in better.head.parameters():
+            parameter.mul_(0.95)
+        parameter[0] += 2.0  # of the bias: a third of the images gains it, another third loses it
+    kept, report = is_admitted(context, good, better, phase, is_better=False)
+    found = report["fine_tuning"]
+    assert found["head_log_loss"] > math.log(small.CLASSES)
+    assert -found["difference_error"] < found["difference"] < 0
+    assert kept
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,38 @@ def test_the_warm_up_trains_the_head_and_leaves_the_backbone_unchanged(
     assert rows == progress.history
     assert [row.epoch for row in rows] == list(range(epochs + 1))
     assert rows[progress.best_epoch].val_loss < rows[0].val_loss
+
+
+def fitted(capsys: pytest.CaptureFixture[str], *, wrong: bool) -> tuple[float, str]:
+    """Fit a head, perhaps where all validation labels are wrong; return its loss and messages."""
+    context = opened(fit="logistic", strength=10.0)
+    if wrong:
+        manifest = context.data.manifest
+        ids = manifest.ids("val")
+        manifest.targets[ids] = (manifest.targets[ids] + 1) % small.CLASSES
+    classifier, spec = warmup_head.build(context, "")
+    progress = warmup_head.run(context, classifier, spec.preprocessing, Observer())
+    return progress.history[-1].val_loss, capsys.readouterr().err
+
+
+def test_a_fitted_head_that_is_worse_than_guessing_is_named_with_its_loss_and_what_to_try(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loss, told = fitted(capsys, wrong=True)
+    assert loss > math.log(3)
+    assert (
+        f"warning: the fitted head (logistic, strength 10) has a validation log-loss of {loss:.3f},"
+        " and a head that guesses has 1.099: set warmup_head.strength to auto, or warmup_head.fit "
+        "to gradient, and look for wrong labels in the validation split"
+    ) in told.replace("\n", " ")
+
+
+def test_nothing_is_said_of_a_fitted_head_that_is_better_than_guessing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loss, told = fitted(capsys, wrong=False)
+    assert loss < math.log(3)
+    assert "guesses" not in told
 
 
 def test_the_model_of_the_warm_up_has_a_new_head_for_the_classes_of_the_data() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,14 +34,16 @@ def is_admitted(
 
     ``warm`` is the model of the head warm-up. The calibrated validation loss of ``classifier`` must
     be lower by more than one standard error of the paired difference. If a comparison on other
-    images has said so already (``is_better``), a hundredth is enough: less than that is not worth
-    a head that is not fitted to the validation images.
+    images has said so already (``is_better``), or the head alone is worse than guessing, a
+    hundredth is enough: less than that is not worth a head that is not fitted to the validation
+    images.
     """
     plan = last_blocks(0, len(warm.blocks), "frozen")
     start = Phase(plan, context.params.unfreeze, phase.preprocessing)
     before, _ = _scores(context, warm, start)
     after, accuracy = _scores(context, classifier, phase)
     difference = paired(after, before)
+    is_better |= float(before.mean()) > math.log(len(context.data.manifest.classes))
     admitted = suffices(difference, float(before.mean()), is_better=is_better)
     if context.runtime.is_main:
         say(

@@ -6,6 +6,7 @@ pretrained weights.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def run(
     inputs = context.inputs(classifier, phase)
     rows = [_score(context.runtime, classifier, inputs, 0)]
     assert fit != AUTO
-    linear_heads.fit_head(
+    found = linear_heads.fit_head(
         classifier.head,
         fit,
         inputs.pair,
@@ -84,6 +85,14 @@ def run(
         show=context.runtime.is_main,
     )
     rows.append(_score(context.runtime, classifier, inputs, 1))
+    guessing = math.log(len(context.data.manifest.classes))
+    if context.runtime.is_main and rows[-1].val_loss > guessing:
+        warn(
+            f"the fitted head ({fit}, strength {found.strength:g}) has a validation log-loss of "
+            f"{rows[-1].val_loss:.3f}, and a head that guesses has {guessing:.3f}: set "
+            "warmup_head.strength to auto, or warmup_head.fit to gradient, and look for wrong "
+            "labels in the validation split"
+        )
     for row in rows:
         observer.on_epoch(row)
     return Progress(epoch=1, best_epoch=1, history=rows)

@@ -54,5 +54,14 @@ def test_candidates_with_equal_losses_are_equal_to_the_rule() -> None:
     assert choose([Entry(HARD, price=2.0), other := Entry(HARD.copy(), price=1.0)]) is other
 
 
+def test_a_candidate_that_is_worse_than_guessing_loses_to_one_that_is_better() -> None:
+    cheap = Entry(HARD + 0.002 + NOISE[0] - NOISE[0].mean(), price=1.0)
+    better = Entry(HARD, price=2.0)
+    between = float(HARD.mean()) + 0.001
+    assert choose([cheap, better]) is cheap
+    assert choose([cheap, better], guessing=between) is better
+    assert choose([cheap, better], guessing=between - 0.1) is cheap  # neither is better
+
+
 def test_one_image_tells_nothing() -> None:
     assert paired(np.array([1.0]), np.array([0.5])).error == np.inf

@@ -35,10 +35,11 @@ def choice(
     monkeypatch: pytest.MonkeyPatch,
     losses: dict[str, tuple[float, float]],
     deadline: Deadline | None = None,
+    head: float = 1.0,
 ) -> TrainingChoice:
     """Return the choice where trainings have ``losses`` after 1 and 3 epochs, by a part of a name.
 
-    Others have 3 nats. The head alone has 1.
+    Others have 3 nats. The head alone has the loss ``head``.
     """
 
     def result(
@@ -46,7 +47,7 @@ def choice(
     ) -> FoldResult:
         done = epochs + (after.epochs if after else 0)
         after_1, after_3 = next((v for k, v in losses.items() if k in candidate.name), (3.0, 3.0))
-        mean = {0: 1.0, 1: after_1, 3: after_3}[done]
+        mean = {0: head, 1: after_1, 3: after_3}[done]
         return FoldResult(candidate, done, mean + NOISE[int(done > 0)], np.ones(100), 0.1)
 
     write_values({"unfreeze.depth": "auto", "unfreeze.lr": 1e-4, "unfreeze.batch_norm": "auto"})
@@ -87,6 +88,15 @@ def test_a_training_that_stays_behind_the_head_is_not_tried(
     assert (found.values["depth"], found.values["epochs"]) == (0, 0)
     assert found.rows[0].chosen
     assert not found.is_better
+
+
+@pytest.mark.parametrize(("head", "is_tried"), [(1.05, False), (1.15, True)])
+def test_a_head_that_is_worse_than_guessing_loses_to_any_better_training(
+    project: Path, monkeypatch: pytest.MonkeyPatch, head: float, is_tried: bool
+) -> None:
+    # Guessing one of three classes is worth 1.099 nats. The training gets worse from 1 epoch to 3.
+    found = choice(monkeypatch, {"0.001, train": (0.1, head - 0.004)}, head=head)
+    assert (found.name != "head alone") == is_tried
 
 
 def test_the_best_two_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -44,19 +45,22 @@ def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> Differenc
     )
 
 
-def choose(candidates: Sequence[S]) -> S:
+def choose(candidates: Sequence[S], guessing: float = math.inf) -> S:
     """Return the cheapest candidate whose mean loss is within one standard error of the lowest.
 
     The standard error is that of the paired difference to the candidate with the lowest loss:
-    images that are hard for both do not count. Of equal prices, the lower loss counts.
+    images that are hard for both do not count. Of equal prices, the lower loss counts. A candidate
+    with a higher mean loss than ``guessing`` is chosen only if all have one.
 
     Source: the one-standard-error rule of Breiman et al. 1984, with paired errors.
     """
     best = min(candidates, key=lambda candidate: float(candidate.losses.mean()))
+    most = guessing if float(best.losses.mean()) <= guessing else math.inf
 
     def is_as_good(candidate: S) -> bool:
         mean, error = paired(candidate.losses, best.losses)
-        return candidate is best or (candidate.price < best.price and mean <= error)
+        is_as_low = mean <= error and float(candidate.losses.mean()) <= most
+        return candidate is best or (candidate.price < best.price and is_as_low)
 
     good = [candidate for candidate in candidates if is_as_good(candidate)]
     return min(good, key=lambda candidate: (candidate.price, float(candidate.losses.mean())))

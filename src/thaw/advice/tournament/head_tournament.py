@@ -6,6 +6,7 @@ so that a costlier input or head must lead by more than noise.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -152,7 +153,7 @@ class HeadTournament:
             if self.deadline.is_over():
                 break
             found.append(self._score(name, candidate))
-        return choose(found)
+        return choose(found, guessing=math.log(self._classes))
 
     def _score(self, step: str, candidate: Candidate) -> Entry:
         begun = time.perf_counter()
@@ -185,12 +186,16 @@ class HeadTournament:
             )
         if runtime.world == 1:
             return found
-        count, classes = len(images.predicted), int(images.targets.max()) + 1
+        count, classes = len(images.predicted), self._classes
         packed = np.zeros((count, classes + 2))
         if runtime.is_main:
             packed = np.column_stack([found.logits, found.losses, np.full(count, found.strength)])
         packed = runtime.sum(torch.from_numpy(packed)).cpu().numpy()
         return OutOfFold(packed[:, :classes], packed[:, classes], float(packed[0, -1]))
+
+    @property
+    def _classes(self) -> int:
+        return int(self.reader.development.targets.max()) + 1
 
     def _price(self, candidate: Candidate) -> float:
         """Return the pixels of an image times the share of the blocks that it passes."""

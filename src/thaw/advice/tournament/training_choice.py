@@ -11,6 +11,7 @@ Source: successive halving, Jamieson & Talwalkar 2016.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +151,10 @@ def _compare(
         before = next(each for each in first if each.candidate == best.candidate)
         difference = paired(best.losses, base.losses)
         is_better = difference.mean < -difference.error
-        if is_better or expected_loss(before, best, settings.epochs) < _loss(base):
+        expected = expected_loss(before, best, settings.epochs)
+        if _loss(base) > math.log(len(context.data.manifest.classes)):  # worse than guessing
+            expected = min(expected, _loss(best))
+        if is_better or expected < _loss(base):
             winner = best
     epochs = settings.epochs if winner is not base else 0
     rows = [_row(result, base, winner) for result in (base, *last, *first)]
