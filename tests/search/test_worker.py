@@ -135,6 +135,26 @@ def test_a_trial_that_diverges_has_a_reason_and_the_search_continues(
     assert "is not finite" in reason or "loss is" in reason
 
 
+def test_a_trial_whose_steps_batchnorm_cannot_normalise_has_a_reason_and_the_search_continues(
+    params: Params,
+) -> None:
+    values = {
+        "backbone.name": "timm/test_resnet",  # its last maps have one pixel
+        "backbone.image_size": 32,
+        "unfreeze.batch_norm": "train",
+    }
+    params = with_values(without_confirmation(params), values)
+
+    def enqueue(search: project.Search) -> None:
+        trial_queue.enqueue(search.study, search.definition.dimensions, "single images", {
+            "head.hidden": [], "unfreeze.depth": 2, "unfreeze.lr": 0.001, "unfreeze.batch_size": 1,
+        })  # fmt: skip
+
+    search = work(params, 2, enqueue)
+    assert search.states() == ["PRUNED", "COMPLETE"]
+    assert "a step has one image per process" in search.study.trials[0].user_attrs[attempt.REASON]
+
+
 def test_an_interruption_before_the_training_costs_no_retry(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ from thaw.system.console import say
 from thaw.system.processes import die_with_parent, run_main
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.out_of_memory import MemoryShortageError
+from thaw.training.single_image_steps import FewImagesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,9 +115,9 @@ class Worker:
         """Train trial ``number`` and return its objectives; ``taken`` is None in other ranks.
 
         Raises:
-            TrialPruned: the trial is poor, or the study has one objective and the trial diverged
-                or does not fit into memory. With two objectives Optuna cannot prune: NaN is
-                returned, which Optuna counts as failed.
+            TrialPruned: the trial is poor, or the study has one objective and the trial diverged,
+                does not fit into memory, or has steps that BatchNorm cannot normalise. With two
+                objectives Optuna cannot prune: NaN is returned, which Optuna counts as failed.
         """
         # All ranks read the values from the storage, so that they are the same.
         stored = trial_queue.trial_of(current, number)
@@ -125,7 +126,7 @@ class Worker:
         with _recorded_failures(taken):
             try:
                 result, _ = trial.run(self.shared, params, self._reporter(current, taken))
-            except (NotFiniteError, MemoryShortageError) as error:
+            except (NotFiniteError, MemoryShortageError, FewImagesError) as error:
                 if len(current.directions) == 1:
                     raise optuna.TrialPruned(str(error)) from error
                 _record(taken, attempt.REASON, str(error))

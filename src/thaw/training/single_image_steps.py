@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
 
 
+class FewImagesError(ThawError):
+    """BatchNorm cannot normalise a step: a process has one image, and its map one pixel."""
+
+
 def batch_norms(modules: Iterable[nn.Module]) -> list[_BatchNorm]:
     """Return every BatchNorm in ``modules``."""
     return [
@@ -77,20 +81,20 @@ def fewest_of_phase(
     ``classifier`` is in evaluation mode afterwards.
 
     Raises:
-        ThawError: a step has too few images even where a small last batch joins the one before it.
+        FewImagesError: even where a small last batch joins the one before it.
     """
     norms = trained_norms(classifier)
     place = np.zeros(1, dtype=np.int64)
     # Pieces of a smaller batch may have half of the size.
     has_small_pieces = parts > 1 and size_of_pieces(batch_size, runtime.world, parts) <= 2
-    has_single = has_small_pieces or _has_single_images(runtime, len(inputs.train), batch_size)
+    has_single = has_small_pieces or has_single_images(runtime, len(inputs.train), batch_size)
     if not norms or not has_single:
         return 1
     example = inputs.train.read(place).to(runtime.device)
     example = inputs.train.finish(example, place, epoch=None)
     fewest = fewest_images(classifier.part(inputs.cut).to(runtime.device), norms, example)
-    if fewest > 1 and _has_single_images(runtime, len(inputs.train), batch_size, fewest):
-        raise ThawError(f"params.yaml: unfreeze.batch_size: {too_few_images(runtime.world)}")
+    if fewest > 1 and has_single_images(runtime, len(inputs.train), batch_size, fewest):
+        raise FewImagesError(f"params.yaml: unfreeze.batch_size: {too_few_images(runtime.world)}")
     return fewest
 
 
@@ -103,6 +107,7 @@ def too_few_images(world: int) -> str:
     )
 
 
-def _has_single_images(runtime: Runtime, images: int, batch_size: int, fewest: int = 1) -> bool:
+def has_single_images(runtime: Runtime, images: int, batch_size: int, fewest: int = 1) -> bool:
+    """Return whether a step of ``images`` images has one in this process."""
     parts = runtime.batch_parts(np.arange(images), batch_size, fewest)
     return any(len(part.indices) == 1 for part in parts)

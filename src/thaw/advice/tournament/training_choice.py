@@ -34,6 +34,7 @@ from thaw.system.files import write_json, write_whole
 from thaw.system.project_paths import SCRATCH
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.out_of_memory import MemoryShortageError
+from thaw.training.single_image_steps import FewImagesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,14 +173,14 @@ def _trained(
 ) -> list[FoldResult]:
     """Return the result of a training, which goes on from the result ``after``.
 
-    There is none if it diverges or does not fit into memory.
+    There is none if it diverges, does not fit into memory, or has too few images in a step.
     """
     is_main = trainer.context.runtime.is_main
     if is_main:
         say(f"comparing: {way.name}, epochs: {epochs + (after.epochs if after else 0)}")
     try:
         return [trainer.result(way, epochs, after)]
-    except (NotFiniteError, MemoryShortageError) as error:
+    except (NotFiniteError, MemoryShortageError, FewImagesError) as error:
         if is_main:
             say(f"left out: {way.name}: {error}")
         return []
