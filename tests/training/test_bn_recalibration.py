@@ -5,15 +5,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests import tiny
 from tests.training import phase
 from thaw.data.loading import ActivationSource
 from thaw.model.batchnorm import fold_all, has_statistics
 from thaw.training.bn_recalibration import recalibrate
+from thaw.training.runtime import Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
     from thaw.data.loading import ImageSource
 
@@ -72,6 +76,31 @@ def test_the_variance_between_classes_that_stand_in_order_counts(
     norm = model.blocks[0][1]  # type: ignore[index]
     torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(norm.running_var, first.var((0, 2, 3)), rtol=0.15, atol=0.0)
+
+
+class Ranks(Runtime):
+    """One of two processes; the other one computes the same."""
+
+    @property
+    def world(self) -> int:
+        return 2
+
+    def sum(self, value: Tensor) -> Tensor:
+        return 2 * value
+
+
+def test_two_processes_estimate_the_variance_between_two_images(tmp_path: Path) -> None:
+    images = phase.images(tmp_path / "two", 2)
+    found = []
+    for kind in (Runtime, Ranks):
+        runtime = tiny.runtime()
+        one = kind(runtime.accelerator, 0, 1e9, runtime.precision, asynchronous=False)
+        torch.manual_seed(0)
+        model = nn.Sequential(tiny.block(3, 8, 4), tiny.block(8, 16, 4))  # the last map: one pixel
+        recalibrate(one, model, images, seed=0)  # type: ignore[arg-type]
+        found.append(model[1][1].running_var)  # type: ignore[index]
+    assert torch.equal(found[0], found[1])
+    assert float(found[0].max()) > 0.0
 
 
 def test_a_folded_model_has_nothing_to_recalibrate(source: ImageSource) -> None:

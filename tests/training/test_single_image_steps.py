@@ -138,3 +138,11 @@ def test_layerwise_pretraining_takes_every_image_where_one_is_left_over(tmp_path
     assert all(np.isfinite(errors))
     sizes = [len(places) for places in seen.seen if len(places) > 1]
     assert sizes == [64, 65]  # the first block has maps of 4 x 4 pixels
+
+
+def test_layerwise_pretraining_of_one_image_per_process_is_refused(tmp_path: Path) -> None:
+    images = phase.images(tmp_path / "two", 2)
+    runtime = tiny.runtime()
+    ranks = Ranks(runtime.accelerator, 0, 1e9, runtime.precision, asynchronous=False)
+    with pytest.raises(ThawError, match=r"backbone\.layerwise_epochs: there is one training image"):
+        pretrain(ranks, one_pixel_model(2).blocks, images, 1, phase.SEED)

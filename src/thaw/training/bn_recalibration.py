@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from thaw.data.loading import batch_parts
 from thaw.data.random_draws import shuffled
 from thaw.system.console import progress
 
@@ -41,7 +42,10 @@ def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: 
     # Shuffled: ids ascend by class, and the variance within batches of one class each would leave
     # out that between the classes.
     order = shuffled(len(source), seed, 0)
-    parts = runtime.batch_parts(order, -(-len(source) // count))
+    size = -(-len(source) // count)
+    # One image of a process has no variance: where there are so few, each process reads all.
+    is_shared = len(source) >= 2 * runtime.world
+    parts = runtime.batch_parts(order, size) if is_shared else batch_parts(order, size)
     batches = runtime.load(source, parts)
     with torch.no_grad():
         for batch in progress(batches, "statistics", len(parts), show=runtime.is_main):

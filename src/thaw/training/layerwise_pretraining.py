@@ -19,7 +19,12 @@ from thaw.errors import ThawError
 from thaw.model.initialization import seeded
 from thaw.system.console import progress, say
 from thaw.training.optimizer_step import OptimizerStep
-from thaw.training.single_image_steps import batch_norms, fewest_images
+from thaw.training.single_image_steps import (
+    FewImagesError,
+    batch_norms,
+    fewest_images,
+    has_single_images,
+)
 
 if TYPE_CHECKING:
     from thaw.data.loading import Source
@@ -28,6 +33,10 @@ if TYPE_CHECKING:
 _BATCH = 64
 _RATE = 3e-3
 _UNCHANGED = Regularize(clip_norm=1e6)  # of the gradient
+_TOO_FEW = (
+    "params.yaml: backbone.layerwise_epochs: there is one training image per process, but "
+    "BatchNorm needs two where its maps have one pixel: set launch.processes to 1, or this to 0"
+)
 
 
 class Autoencoder(nn.Module):
@@ -62,6 +71,7 @@ def pretrain(
 
     Raises:
         ThawError: the outputs of a block are tokens, or maps without channels first.
+        FewImagesError: each process has one image, which BatchNorm cannot normalise.
     """
     backbone_blocks.to(runtime.device).eval()
     shapes = _shapes(runtime, backbone_blocks, source)
@@ -71,6 +81,8 @@ def pretrain(
             network = Autoencoder(block, *shapes[place : place + 2]).to(runtime.device)
         example = torch.zeros(1, *shapes[place], device=runtime.device)
         fewest = fewest_images(block, batch_norms([block]), example)
+        if fewest > 1 and has_single_images(runtime, len(source), _BATCH, fewest):
+            raise FewImagesError(_TOO_FEW)
         phase = _Phase(runtime, backbone_blocks[:place], network, source, seed, place, fewest)
         title = f"autoencoder of block {place + 1} of {len(backbone_blocks)}"
         errors.append(phase.train(epochs, title))

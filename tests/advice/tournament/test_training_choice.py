@@ -22,9 +22,12 @@ from thaw.advice.tournament.training_choice import (
 from thaw.config.editing import write_values
 from thaw.config.params import Params
 from thaw.training.optimizer_step import NotFiniteError
+from thaw.training.out_of_memory import MemoryShortageError
+from thaw.training.single_image_steps import FewImagesError
 
 if TYPE_CHECKING:
     from thaw.advice.tournament.training_candidates import TrainingCandidate
+    from thaw.errors import ThawError
 
 HEAD = FittedHead("logistic", 0.01, is_compared=True)
 NOISE = np.random.default_rng(0).normal(0, 0.05, (2, 100))
@@ -109,14 +112,18 @@ def test_the_best_two_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ]
 
 
-def test_a_training_that_diverges_is_left_out(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("error", [NotFiniteError, MemoryShortageError, FewImagesError])
+def test_a_way_that_cannot_be_trained_is_left_out(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[ThawError],
 ) -> None:
     def raise_error(
         self: object, candidate: TrainingCandidate, epochs: int, after: object = None
     ) -> FoldResult:
         if candidate.depth:
-            raise NotFiniteError("the loss is not finite")
+            raise error("the reason")
         return FoldResult(candidate, epochs, 1.0 + NOISE[0], np.ones(100), 0.1)
 
     write_values({"unfreeze.depth": "auto", "unfreeze.lr": 1e-4, "unfreeze.batch_norm": "auto"})
@@ -125,7 +132,7 @@ def test_a_training_that_diverges_is_left_out(
     found = choose_training(opened.context, opened.classifier, opened.spec, HEAD)
     assert found.name == "head alone"
     assert len(found.rows) == 1
-    assert "left out: all blocks, lr 0.001, train" in capsys.readouterr().err
+    assert "left out: all blocks, lr 0.001, train: the reason" in capsys.readouterr().err
 
 
 def test_the_choice_is_stored_and_found_again(
