@@ -75,6 +75,11 @@ def test_parameters_of_another_folder_are_read_and_changed(project: thaw.Project
     assert (project.folder / "params.yaml").read_bytes() == before
 
 
+def test_images_of_a_split_that_does_not_exist_are_refused(project: thaw.Project) -> None:
+    with pytest.raises(thaw.ThawError, match=r"^tst is no split: choose train, val, test$"):
+        project.images("tst")  # type: ignore[arg-type]
+
+
 class Commands:
     """A replacement of ``run_module`` that records the calls and gives prepared results."""
 
@@ -166,6 +171,7 @@ def test_status_and_models_come_from_the_store_of_the_project(
     assert status.loc["champion", "accuracy"] == 0.5
     assert project.load_model().digest == spec.digest
     assert project.load_model(1).name == f"models:/{name}/1"
+    assert project.load_model("1").name == f"models:/{name}/1"
     with pytest.raises(thaw.ThawError, match="unknown"):
         project.load_model("unknown")
     assert mlflow.get_tracking_uri() == "http://127.0.0.1:1"

@@ -12,6 +12,7 @@ from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
+from thaw.data.split_names import SPLITS
 from thaw.errors import ThawError
 from thaw.evaluation.last_result import read_last_result
 from thaw.registry.names import CHAMPION, PREFIX
@@ -38,7 +39,7 @@ _PROMOTED, _REFUSED = 0, 1  # exit codes of `thaw promote`
 def load_model(model: str | Path, device: str = AUTO) -> LoadedModel:
     """Load a registered model, or a model directory.
 
-    The files are verified against their digests before anything is loaded. Nothing is unpickled.
+    The files are verified against their digests before they are loaded. Nothing is unpickled.
 
     Args:
         model: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, or a folder such as
@@ -76,12 +77,10 @@ class Project:
         >>> project = thaw.Project("flowers")
         >>> project.set({"unfreeze.depth": 2})
         ['unfreeze.depth']
-        >>> result = project.run()
-        >>> result.metrics["accuracy"]
+        >>> project.run().metrics["accuracy"]
         0.94
         >>> project.load_model("champion").predict(["photo.jpg"])
         >>> project.promote().promoted
-        True
     """
 
     def __init__(self, path: str | Path = ".") -> None:
@@ -143,17 +142,18 @@ class Project:
         return pd.DataFrame(map(asdict, rows)).set_index("id")
 
     def images(self, split: SplitName = "test") -> Iterator[NDArray[np.uint8]]:
-        """Yield the prepared images of a split as RGB arrays (H, W, 3), in the order of their ids.
+        """Read the prepared images of a split as RGB arrays (H, W, 3), in the order of their ids.
 
-        Yields:
-            One array per image of ``train``, ``val`` or ``test``.
+        Returns:
+            One array per image, read when it is asked for.
 
         Raises:
-            ThawError: the stage ``prepare`` has not run.
+            ThawError: there is no such split, or the stage ``prepare`` has not run.
         """
+        if split not in SPLITS:
+            raise ThawError(f"{split} is no split: choose {', '.join(SPLITS)}")
         data = Prepared(self.folder / PREPARED)
-        for image_id in data.manifest.ids(split):
-            yield data.store.read(int(image_id))
+        return (data.store.read(int(place)) for place in data.manifest.ids(split))
 
     def run(
         self, stage: str | None = None, *, force: bool = False, show: bool = True
@@ -188,14 +188,14 @@ class Project:
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
         Returns:
-            A model with ``classes``, ``predict(images)`` and ``predict_proba(images)``.
+            What :func:`load_model` returns.
 
         Raises:
             ThawError: there is no such version, or it differs from what was registered.
         """
-        tracking = self._tracking
-        name = f"{tracking.registered_model}{'/' if isinstance(version, int) else '@'}{version}"
-        return loaded_model.load(f"{PREFIX}{name}", tracking, device)
+        by = "/" if str(version).isdigit() else "@"
+        name = f"{PREFIX}{self._tracking.registered_model}{by}{version}"
+        return loaded_model.load(name, self._tracking, device)
 
     def promote(
         self,

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from thaw.data.decoding import decode
 from thaw.errors import ThawError
-from thaw.serving.image_inputs import encode
+from thaw.serving.image_inputs import encode, is_list_of_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def decoded(content: bytes) -> np.typing.NDArray[np.uint8]:
@@ -67,3 +71,45 @@ def test_pil_images_of_more_than_8_bits_keep_their_values_and_their_orientation(
 def test_values_that_are_not_images_are_refused(image: Any, reason: str) -> None:
     with pytest.raises(ThawError, match=reason):
         encode(image)
+
+
+def closed_image() -> Image.Image:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(4, 4, 3)).save(buffer, "PNG")
+    opened = Image.open(buffer)
+    opened.close()
+    return opened
+
+
+@pytest.mark.parametrize("make", [closed_image, lambda: Image.new("La", (4, 4))])
+def test_pil_images_without_readable_pixels_are_refused(make: Callable[[], Image.Image]) -> None:
+    with pytest.raises(ThawError, match=r"^a PIL image of mode (RGB|La): "):
+        encode(make())
+
+
+@pytest.mark.parametrize(
+    "images",
+    [[], ("a.png",), iter(["a.png"]), pixels(2, 5, 7), pixels(2, 5, 7, 3), pd.Series(["a.png"])],
+)
+def test_what_holds_several_images_is_a_list(images: Any) -> None:
+    assert is_list_of_images(images)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        "a.png",
+        b"x",
+        bytearray(b"x"),
+        7,
+        None,
+        pixels(5, 7),
+        pixels(5, 7, 3),
+        pixels(5, 7, 4),
+        Image.fromarray(pixels(5, 7, 3)),
+        {"image": "a.png"},
+        pd.DataFrame({"image": ["a.png"]}),
+    ],
+)
+def test_one_image_or_a_table_is_not_a_list(images: Any) -> None:
+    assert not is_list_of_images(images)

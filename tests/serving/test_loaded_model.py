@@ -77,7 +77,7 @@ def test_an_image_that_cannot_be_read_is_named_by_its_position(
         loaded.predict([missing])
 
 
-@pytest.mark.parametrize("one", ["a.png", b"x", 7])
+@pytest.mark.parametrize("one", ["a.png", b"x", 7, np.zeros((48, 48, 3), np.uint8)])
 def test_one_image_instead_of_a_list_is_refused(loaded: LoadedModel, one: Any) -> None:
     with pytest.raises(TypeError, match=r"predict\(\[image\]\)"):
         loaded.predict_proba(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 _PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 _TIFF_MODES = ("I", "F", "I;16B")
 _CHANNELS = (3, 4)
+
+
+def is_list_of_images(images: Any) -> bool:
+    """Return whether images can be taken one by one: not one image, its array, or a table.
+
+    An array (N, H, W) or (N, H, W, 3) is a list. One of shape (H, W, 3) is an image: its rows would
+    be read as grey images.
+    """
+    if isinstance(images, str | bytes | bytearray | memoryview | Mapping):
+        return False
+    dimensions = getattr(images, "ndim", 1)
+    is_one = dimensions == 2 or (dimensions == 3 and images.shape[2] in _CHANNELS)
+    return hasattr(images, "__iter__") and not is_one
 
 
 def encode(image: Any) -> bytes:
@@ -39,7 +53,10 @@ def encode(image: Any) -> bytes:
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if isinstance(image, Image.Image):
-        return _as_file(image)
+        try:
+            return _as_file(image)
+        except ValueError as error:  # closed, or of a mode that Pillow does not convert
+            raise ThawError(f"a PIL image of mode {image.mode}: {error}") from None
     raise ThawError(
         f"an image of type {type(image).__name__}: give a path, bytes, a PIL image or an array"
     )

@@ -12,7 +12,7 @@ from thaw.data.decode_error import DecodeError
 from thaw.data.prefetching import delayed
 from thaw.errors import ThawError
 from thaw.registry.names import PREFIX
-from thaw.serving.image_inputs import encode
+from thaw.serving.image_inputs import encode, is_list_of_images
 from thaw.serving.model_uri import local_model
 from thaw.system.bounded_pool import map_in_order
 from thaw.system.devices import AUTO, CPU
@@ -85,13 +85,13 @@ class LoadedModel:
 
         Raises:
             ThawError: an image cannot be read; the message gives its position, from 0.
-            TypeError: ``images`` is one image and not a list of images.
+            TypeError: ``images`` is one image, or a table, and not a list of images.
 
         Examples:
             >>> model.predict_proba(["kitten.jpg"]).round(2)   # doctest: +SKIP
             array([[0.97, 0.03]], dtype=float32)
         """
-        if isinstance(images, str | bytes) or not hasattr(images, "__iter__"):
+        if not is_list_of_images(images):
             raise TypeError("give a list of images: predict([image])")
         started = (self._predictor.start(batch) for batch in self._batches(images))
         # A GPU computes one batch while the next one is decoded.
@@ -106,7 +106,7 @@ class LoadedModel:
 
         Raises:
             ThawError: an image cannot be read; the message gives its position, from 0.
-            TypeError: ``images`` is one image and not a list of images.
+            TypeError: ``images`` is one image, or a table, and not a list of images.
 
         Examples:
             >>> model.predict(["kitten.jpg"])                  # doctest: +SKIP
