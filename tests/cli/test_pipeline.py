@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.cli.test_result_summary import write
 from tests.cli.verbs import edit, error, run
 from tests.registry.test_stored_results import write_reports
+from thaw.system import tool_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +61,18 @@ def test_an_unknown_stage_is_refused(project: Path) -> None:
 def test_a_report_before_the_first_run_names_the_command(project: Path) -> None:
     message = error("report")
     assert message == "there is no reports/prepare/report.json yet: run `dvc repro` first"
+    tool_lock.write(tool_lock.installed())
+    assert error("report") == message
+
+
+def test_a_report_that_an_earlier_version_did_not_write_names_the_upgrade(project: Path) -> None:
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, stages=lock.stages | {"evaluate": "0" * 64}))
+    write(project / "reports")
+    (project / "reports/evaluate/report.json").unlink()
+    message = error("report")
+    assert message.startswith("thaw.lock: the stage evaluate is locked to the code of thaw")
+    assert message.endswith("run `thaw upgrade`")
 
 
 def test_names_of_backbones_are_listed_one_per_line() -> None:

@@ -91,7 +91,7 @@ def test_pil_images_without_readable_pixels_are_refused(make: Callable[[], Image
     "images",
     [[], ("a.png",), iter(["a.png"]), pixels(2, 5, 7), pixels(2, 5, 7, 3), pd.Series(["a.png"])],
 )
-def test_what_holds_several_images_is_a_list(images: Any) -> None:
+def test_several_images_in_any_container_are_a_list(images: Any) -> None:
     assert is_list_of_images(images)
 
 

@@ -13,8 +13,9 @@ from rich.table import Table
 from thaw.errors import ThawError
 from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
-from thaw.system.project_paths import REGISTERED, REPORT
+from thaw.system.project_paths import REGISTERED, REPORT, TOOL_LOCK
 from thaw.system.stage_names import STAGES
+from thaw.system.tool_lock import refuse_other_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +141,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (
+            path.parents[2] / TOOL_LOCK
+        ).is_file():  # an earlier version of thaw does not write all of these files
+            refuse_other_code(path.parent.name)
         raise ThawError(f"there is no {path} yet: run `dvc repro` first") from None
     except ValueError as error:
         raise ThawError(
