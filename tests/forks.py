@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
+
 from tests.kill_at_write import Killer
-from tests.stage_runs import outputs
+from tests.stage_runs import remove_outputs
 from thaw.system.processes import run_main
 
 if TYPE_CHECKING:
@@ -61,6 +64,27 @@ class Forks:
         """Run in ``project``; a training stage has ``processes`` processes."""
         self.project = project
         self.processes = processes
+        self._log = project.folder.parent / f"{project.folder.name}.log"
+
+    @property
+    def output(self) -> str:
+        """What the children of the last run printed."""
+        return self._log.read_text()
+
+    def stages(self, *stages: str) -> None:
+        """Run ``stages`` in the same children, one after the other; all of them have ended then.
+
+        Raises:
+            AssertionError: a stage fails.
+        """
+        modules = [import_module(f"thaw.stages.{stage}") for stage in stages]
+
+        def run_all() -> None:
+            for module in modules:
+                module.main()
+                PartialState().wait_for_everyone()  # until the first one has written the outputs
+
+        self.run([run_all] * self.processes, "stages", None)
 
     def stage(self, stage: str, kill: Kill | None = None) -> bool:
         """Run ``stage`` after its outputs were removed, as DVC does; return whether it was killed.
@@ -68,8 +92,8 @@ class Forks:
         Raises:
             AssertionError: the stage fails without a kill, or prints a traceback.
         """
-        for path in outputs(stage):
-            (self.project.folder / path).unlink(missing_ok=True)
+        with contextlib.chdir(self.project.folder):
+            remove_outputs(stage)
         module = import_module(f"thaw.stages.{stage}")
         count = 1 if stage == "prepare" else self.processes
         return self.run([lambda: run_main(module.main)] * count, stage, kill)
@@ -92,14 +116,13 @@ class Forks:
         Raises:
             AssertionError: one fails without a kill, prints a traceback, or does not end.
         """
-        log = self.project.folder.parent / f"{self.project.folder.name}.log"
-        log.write_text("")
+        self._log.write_text("")
         port = _free_port()
         pids: list[int] = []
         for rank, function in enumerate(ranks):
             pid = os.fork()
             if pid == 0:
-                _become_child(self.project.folder, log, pids[0] if pids else 0)
+                _become_child(self.project.folder, self._log, pids[0] if pids else 0)
                 if len(ranks) > 1:
                     os.environ |= _of_group(rank, len(ranks), port)
                 if kill and kill.seconds is None and rank == kill.rank % len(ranks):
@@ -115,7 +138,7 @@ class Forks:
                 else:
                     os.kill(pids[kill.rank % len(pids)], signal.SIGKILL)
         codes = _codes(pids)
-        output = log.read_text()
+        output = self.output
         assert "Traceback" not in output, f"{name}: {output}"
         killed = -signal.SIGKILL in codes
         assert killed or codes == [0] * len(codes), f"{name} {kill}: {codes}\n{output}"
@@ -129,6 +152,7 @@ def _become_child(folder: Path, log: Path, group: int) -> None:
     for number in (1, 2):
         os.dup2(file, number)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+    AcceleratorState._reset_state(reset_partial_state=True)  # of what ran before the fork
 
 
 def _of_group(rank: int, size: int, port: int) -> dict[str, str]:

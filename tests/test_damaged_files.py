@@ -15,8 +15,9 @@ import pytest
 
 from tests import tiny
 from tests.damage import damaged
+from tests.forks import Forks
 from tests.project import Project
-from tests.stage_runs import outputs, run_in_one_process, run_stages
+from tests.stage_runs import outputs, run_stages
 from thaw.errors import ThawError
 from thaw.projects.repair import repair
 from thaw.system import dvc_lock
@@ -107,7 +108,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Project:
         fold_bn__epochs=1,
         resources__checkpoint_minutes=1e-6,  # a checkpoint in every step
     )
-    run_in_one_process(project, *STAGES)
+    Forks(project, processes=1).stages(*STAGES)
     project.run("dvc", "commit", "--force")
     return project
 

@@ -59,3 +59,10 @@ def test_the_kill_comes_at_a_write(tmp_path: Path) -> None:
 def test_the_others_end_when_one_is_killed(tmp_path: Path) -> None:
     kill = Kill(rank=0, target="process", seconds=0.2, write=0, when="")
     assert _forks(tmp_path, 2).run([signal.pause, signal.pause], "stage", kill)
+
+
+def test_what_the_children_of_the_last_run_print_is_its_output(tmp_path: Path) -> None:
+    forks = _forks(tmp_path)
+    for text in ("first", "second"):
+        forks.run([lambda text=text: print(text)], "stage", None)
+    assert forks.output == "second\n"

@@ -13,8 +13,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests import tiny
+from tests.forks import Forks
 from tests.project import Project
-from tests.stage_runs import run_in_one_process, run_in_two_processes
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     orphans += _orphans(project)
     outputs.append(project.run("dvc", "repro"))
     undisturbed = _tiny_project(tmp_path_factory.mktemp("undisturbed"))
-    run_in_one_process(undisturbed, *STAGES)
+    Forks(undisturbed, processes=1).stages(*STAGES)
     return Interrupted(
         project=project,
         undisturbed=undisturbed,
@@ -225,16 +225,17 @@ def test_kills_at_all_points_leave_the_same_bits(
 @pytest.fixture
 def of_two(tmp_path: Path) -> Project:
     """A tiny project whose stages run in two processes."""
-    project = Project(tmp_path)
+    project = Project(tmp_path / "project")
     tiny.set_up(project)
     project.set(launch__processes=2)
     return project
 
 
 def test_two_processes_run_all_stages(of_two: Project) -> None:
-    run_in_one_process(of_two, "prepare")  # always one process
-    output = run_in_two_processes(of_two, *STAGES[1:])
-    assert "registered classifier version 1" in output
+    forks = Forks(of_two, processes=2)
+    forks.stage("prepare")  # always one process
+    forks.stages(*STAGES[1:])
+    assert "registered classifier version 1" in forks.output
 
 
 @pytest.mark.soak

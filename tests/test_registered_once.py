@@ -10,8 +10,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests import tiny
+from tests.forks import Forks
 from tests.project import Project, environment
-from tests.stage_runs import run_in_one_process, run_stages
+from tests.stage_runs import run_stages
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ SAMPLE = ("before finalize_logged_model", "after set_terminated")  # the others 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with all stages but the last one done."""
-    project = Project(tmp_path_factory.mktemp("trained"))
+    project = Project(tmp_path_factory.mktemp("trained") / "project")
     tiny.set_up(project)
-    run_in_one_process(project, *STAGES[:-1])
+    Forks(project, processes=1).stages(*STAGES[:-1])
     return project
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,12 +14,6 @@ if TYPE_CHECKING:
     from tests.serving.browser import Page
 
 
-class Shoot(Protocol):
-    """Saves a screenshot of the page for a person."""
-
-    def __call__(self, name: str) -> None: ...
-
-
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A tab of a browser."""
@@ -29,14 +21,3 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         pytest.skip(f"there is no browser ({', '.join(NAMES)})")
     with browser(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
-
-
-@pytest.fixture
-def shoot(page: Page, tmp_path: Path) -> Shoot:
-    """Save screenshots in the folder THAW_SCREENSHOTS, if that is set."""
-    folder = Path(os.environ.get("THAW_SCREENSHOTS", tmp_path))
-
-    def save(name: str) -> None:
-        page.screenshot(folder / f"{name}.png")
-
-    return save

@@ -28,7 +28,6 @@ from tools.services.server_process import HOST, ServerProcess, answers, free_por
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.browser.conftest import Shoot
     from tests.serving.browser import Page
 
 pytestmark = pytest.mark.slow  # MLflow's server takes seconds to start
@@ -96,12 +95,10 @@ def add_result(model: Path, digest: str, seed: int) -> str:
     return run.run_id
 
 
-def test_the_runs_table_begins_with_scores_and_changed_values(
-    page: Page, pages: Pages, shoot: Shoot
-) -> None:
+def test_the_runs_table_begins_with_scores_and_changed_values(page: Page, pages: Pages) -> None:
     page.open(pages.runs, 1500, 800)
     page.wait(f"{TEXT}.includes('test/log_loss') && {TEXT}.includes('0.8125')", 60)
-    shoot("runs")
+    page.screenshot("runs")
     heads = page.evaluate(
         "[...document.querySelectorAll('[role=columnheader]')].map(head => head.innerText.trim())"
     )
@@ -116,43 +113,43 @@ def test_the_runs_table_begins_with_scores_and_changed_values(
 
 
 def test_the_page_of_experiments_lists_no_rows_of_the_history_of_promotions(
-    page: Page, pages: Pages, shoot: Shoot
+    page: Page, pages: Pages
 ) -> None:
     page.open(f"{pages.server}/#/experiments", 1500, 800)
     page.wait(f"{TEXT}.includes('Default')", 60)
-    shoot("experiments")
+    page.screenshot("experiments")
     rows = page.evaluate("[...document.querySelectorAll('[role=row] a')].map(a => a.innerText)")
     assert sorted(rows) == ["Default", "thaw"]
 
 
-def test_a_run_has_one_curve_over_all_phases(page: Page, pages: Pages, shoot: Shoot) -> None:
+def test_a_run_has_one_curve_over_all_phases(page: Page, pages: Pages) -> None:
     page.open(f"{pages.runs.split('/runs?')[0]}/runs/{pages.run_id}/model-metrics", 1500, 1000)
     page.wait(f"{TEXT}.includes('all_phases')", 60)
     line = page.wait("document.querySelector('path.js-line')?.getAttribute('d')", 60)
-    shoot("curves")
+    page.screenshot("curves")
     assert len(re.findall("[MLHV]", line)) >= 3  # a curve, not a point
 
 
 def test_the_registered_model_shows_its_aliases_and_a_moved_one_is_noticed(
-    page: Page, pages: Pages, shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+    page: Page, pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     page.open(f"{pages.server}/#/models/classifier", 1500, 800)
     page.wait(f"/@.champion/.test({TEXT}) && /@.challenger/.test({TEXT})", 60)
-    shoot("model")
+    page.screenshot("model")
     # A click on the pencil beside the aliases of version 2, the name, Enter, "Save aliases".
     page.click(f"{_row_of(2)}?.querySelector('{_EDIT}')")
     page.click("document.querySelector('[role=dialog] input')")
     page.wait("document.activeElement?.matches('[role=dialog] input')")
     page.type("champion")
-    shoot("aliases")
+    page.screenshot("aliases")
     page.wait(f"/@.champion/.test({_DIALOG}.innerText)")
     page.click(_button("Save aliases"))
     page.wait(f"!{_DIALOG}")
     # The dialog closes when the server has answered; the table may keep the old aliases.
     page.call("Page.reload")
     page.wait(f"/@.champion/.test({_row_of(2)}?.innerText)")
-    shoot("moved")
+    page.screenshot("moved")
     with chdir(pages.project), unchanged_store():
         output = run_verb("status")
     assert "moved by hand: no gate let it through" in " ".join(output.split())

@@ -18,7 +18,6 @@ from thaw.evaluation.page.render import write_comparison, write_page
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.browser.conftest import Shoot
     from tests.serving.browser import Page
 
 WIDTHS = [(1280, False), (1280, True), (375, False)]
@@ -63,10 +62,10 @@ def opened(page: Page, path: Path, width: int, *, dark: bool) -> None:
 @pytest.mark.parametrize("kind", ["report", "comparison"])
 @pytest.mark.parametrize(("width", "dark"), WIDTHS)
 def test_a_page_shows_all_diagrams_without_errors_or_requests(
-    page: Page, shoot: Shoot, request: pytest.FixtureRequest, kind: str, width: int, *, dark: bool
+    page: Page, request: pytest.FixtureRequest, kind: str, width: int, *, dark: bool
 ) -> None:
     opened(page, request.getfixturevalue(kind), width, dark=dark)
-    shoot(f"{kind}-{width}-{'dark' if dark else 'light'}")
+    page.screenshot(f"{kind}-{width}-{'dark' if dark else 'light'}")
     assert page.problems == []
     assert page.evaluate(_OUTSIDE) == 0
     assert not page.evaluate(_TOO_WIDE)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from thaw.config.yaml_edits import loaded, remove_value, set_value
+from thaw.config.yaml_edits import loaded, remove_value, set_scalars, set_value
 
 ORDERS = [["a", "b", "m"], ["x", "y", "z"]]
 
@@ -35,6 +35,17 @@ def test_a_value_is_replaced_and_all_else_stays(
     found = set_value(text, names, value, ORDERS)
     assert found == after
     assert loaded(found, names) == value
+
+
+def test_scalars_are_set_together_as_one_after_the_other_and_the_rest_is_left() -> None:
+    text = "a: 1  # c\nm: {x: 1, y: &n 2}   # d\nz: *n\nl: [1]\nk:\n  x: 'q'\n"
+    values = {"m.y": 33, "a": 22, "m.x": True, "k.x": "r", "l": [2], "z": 5, "m.w": 1, "a.b": 1}
+    found, done = set_scalars(text, values)
+    assert set(done) == {"m.y", "a", "m.x", "k.x"}
+    assert found == "a: 22 # c\nm: {x: true, y: &n 33}   # d\nz: *n\nl: [1]\nk:\n  x: 'r'\n"
+    for key in done:
+        text = set_value(text, key.split("."), values[key], [[], []])
+    assert text == found
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,12 @@ def test_a_key_that_comes_by_an_alias_is_not_there_itself() -> None:
     node = parse("a: &x {b: 1}\nc:\n  <<: *x\n").find("c")
     assert node is not None
     assert node[1].find("b") is None
+
+
+def test_a_path_leads_from_mapping_to_mapping() -> None:
+    root = parse("a: {b: {c: 1}}\nd: 2\n")
+    found = root.find_path(["a", "b", "c"])
+    assert found is not None
+    assert [node.text for node in found] == ["c", "1"]
+    assert root.find_path(["a", "x", "c"]) is None
+    assert root.find_path(["d", "x"]) is None

@@ -13,9 +13,9 @@ import pytest
 from optuna.trial import TrialState
 
 from tests import tiny
+from tests.forks import Forks
 from tests.project import Project
 from tests.search import killing
-from tests.stage_runs import run_in_one_process
 from thaw.search.attempt import WORKER
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = Project(tmp_path_factory.mktemp("search"))
+    made = Project(tmp_path_factory.mktemp("search") / "project")
     tiny.set_up(made)
     killing.search_heads_only(made)
     made.set(warmup_head__epochs=30, search__confirm_seeds=1)
-    run_in_one_process(made, "prepare")
+    Forks(made, processes=1).stage("prepare")
     return made
 
 

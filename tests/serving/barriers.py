@@ -18,15 +18,19 @@ needs_axe = pytest.mark.skipif(
 )
 
 
-def serious_barriers(page: Page) -> list[tuple[str, str]]:
-    """Return the rule and the element of each serious or critical finding on the open page."""
+def serious_barriers(page: Page, *rules: str) -> list[tuple[str, str]]:
+    """Return the rule and the element of each serious or critical finding on the open page.
+
+    Only ``rules`` are checked, if there are any.
+    """
     found = find_spec("axe_playwright_python")
     assert found is not None
     assert found.origin is not None
     page.evaluate((Path(found.origin).parent / "axe.min.js").read_text() + ";0")
+    options = json.dumps({"runOnly": rules} if rules else {})
     page.evaluate(
-        "window.found = ''; "
-        "axe.run(document).then(r => window.found = JSON.stringify(r.violations)); 0"
+        "window.found = ''; axe.run(document, " + options + ")"
+        ".then(r => window.found = JSON.stringify(r.violations)); 0"
     )
     violations: list[dict[str, Any]] = json.loads(page.wait("window.found", seconds=60))
     serious = [each for each in violations if each["impact"] in {"serious", "critical"}]

@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -129,10 +129,11 @@ class Page:
                 type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r",
             )  # fmt: skip
 
-    def screenshot(self, path: Path) -> None:
-        """Save the whole page as PNG."""
-        found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(found["data"]))
+    def screenshot(self, name: str) -> None:
+        """Save the whole page as PNG for a person, if THAW_SCREENSHOTS names a folder for it."""
+        if folder := os.environ.get("THAW_SCREENSHOTS"):
+            found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+            Path(folder, f"{name}.png").write_bytes(base64.b64decode(found["data"]))
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:

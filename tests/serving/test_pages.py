@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +16,7 @@ from thaw.model.predictor import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.serving.browser import Page
 
@@ -46,12 +45,6 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def shot(page: Page, tmp_path: Path, name: str) -> None:
-    """Save a screenshot for a person, in the folder THAW_SCREENSHOTS if that is set."""
-    folder = Path(os.environ.get("THAW_SCREENSHOTS", tmp_path))
-    page.screenshot(folder / f"{name}.png")
-
-
 def expected(model: Path, picture: Path) -> list[str]:
     """Return labels with probabilities, the most probable first, as the page shows them."""
     (row,) = Predictor(model).probabilities([picture.read_bytes()]).tolist()
@@ -72,10 +65,9 @@ def test_a_person_gives_an_image_and_sees_the_classes(
     url: str,
     model: Path,
     picture: Path,
-    tmp_path: Path,
 ) -> None:
     page.open(url, width, 780, dark=dark)
-    shot(page, tmp_path, f"empty-{width}")
+    page.screenshot(f"empty-{width}")
     if way == "choose":
         page.choose("#file", picture)
     else:
@@ -92,7 +84,7 @@ def test_a_person_gives_an_image_and_sees_the_classes(
     bars = page.evaluate(widths)
     assert bars == sorted(bars, reverse=True)
     assert bars[0] > 20
-    shot(page, tmp_path, f"answer-{width}")
+    page.screenshot(f"answer-{width}")
     assert page.problems == []
 
 
@@ -121,7 +113,7 @@ def test_several_files_are_all_classified_and_each_can_be_shown(
     names = page.evaluate("[...document.querySelectorAll('#files .file')].map(x => x.innerText)")
     assert names == ["picture 3.png", "picture 4.png", "broken.png", "picture 5.png"]
     assert [" ".join(row.split()) for row in page.evaluate(ROWS)] == rows[0]
-    shot(page, tmp_path, f"several-{width}")
+    page.screenshot(f"several-{width}")
     page.evaluate("document.querySelectorAll('#files button')[3].focus()")
     for kind in ("keyDown", "keyUp"):
         enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
@@ -143,7 +135,7 @@ def test_a_file_that_is_not_an_image_shows_an_error_until_the_next_image(
     message = page.wait("document.querySelector('#message.error')?.innerText")
     assert message.startswith("not an image")
     assert page.evaluate("document.querySelector('#preview').hidden")
-    shot(page, tmp_path, "error")
+    page.screenshot("error")
     page.choose("#file", picture)
     page.wait("document.querySelectorAll('#classes li').length === 3")
     assert not page.evaluate("document.querySelector('#message').classList.contains('error')")
@@ -212,13 +204,11 @@ def test_a_class_name_is_shown_as_text_and_not_as_markup(
 
 
 @needs_browser
-def test_the_documentation_shows_the_endpoints_without_an_error(
-    page: Page, url: str, tmp_path: Path
-) -> None:
+def test_the_documentation_shows_the_endpoints_without_an_error(page: Page, url: str) -> None:
     page.problems.clear()
     page.open(f"{url}/docs", 1200, 780)
     page.wait("document.querySelectorAll('.opblock').length === 3")
-    shot(page, tmp_path, "docs")
+    page.screenshot("docs")
     assert page.problems == []
 
 

@@ -14,7 +14,7 @@ from thaw.config.parameter import parameters, section_type
 from thaw.config.params import Params
 from thaw.config.renames import Rename, apply_renames, has_key, renamed_value
 from thaw.config.result_values import value_of
-from thaw.config.yaml_edits import loaded, remove_value, set_value
+from thaw.config.yaml_edits import loaded, remove_value, set_scalars, set_value
 from thaw.config.yaml_entries import fragment, insert, put_raw, raw_fragment
 from thaw.config.yaml_tree import parse
 from thaw.errors import ThawError
@@ -53,8 +53,9 @@ def write_values(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> list[st
     for key, value in changed.items():
         _put(wanted, key.split("."), value)
     try:
-        for key, value in changed.items():
-            text = _set(text, key, value)
+        text, done = set_scalars(text, changed)
+        for key in (key for key in changed if key not in done):
+            text = _set(text, key, changed[key])
         text = _repaired(text, wanted)
     except (YAMLError, LookupError, ValueError):  # a form that the edits do not know
         raise ThawError(_not_in_place(", ".join(changed))) from None

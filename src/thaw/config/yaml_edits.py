@@ -6,6 +6,7 @@ edits can follow each other.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -21,9 +22,24 @@ from thaw.config.yaml_text import flow_text, line_start, next_line, replaced, sk
 from thaw.config.yaml_tree import Node, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _ABSENT = object()
+
+
+def set_scalars(text: str, values: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Set those of ``values`` (by dotted key) that replace a scalar by a scalar.
+
+    Return the text and the keys that were set. The text is parsed once for all of them.
+    """
+    root, found = parse(text), {}
+    for key, value in values.items():
+        pair = root.find_path(key.split("."))
+        if pair and pair[1].kind == "scalar" and not isinstance(value, dict | list):
+            found[key] = pair
+    for key in sorted(found, key=lambda key: found[key][1].outer, reverse=True):
+        text = _replace(text, *found[key], values[key])  # the places before it stay valid
+    return text, list(found)
 
 
 def set_value(text: str, names: Sequence[str], value: Any, orders: Sequence[Sequence[str]]) -> str:
@@ -33,9 +49,10 @@ def set_value(text: str, names: Sequence[str], value: Any, orders: Sequence[Sequ
     mapping in their usual order. A mapping that is an alias gets keys of its own beside those of
     the alias.
     """
-    if loaded(text, names) == value and not isinstance(value, bool):
-        return text
     node = parse(text)
+    may_have_value = node.find_path(names) or "*" in text  # an alias, whose keys are not nodes
+    if may_have_value and loaded(text, names) == value and not isinstance(value, bool):
+        return text
     for depth, name in enumerate(names):
         found = node.find(name)
         rest = names[depth + 1 :]
@@ -84,12 +101,17 @@ def loaded(text: str, names: Sequence[str] = ()) -> Any:
     Raises:
         YAMLError: the text is not valid.
     """
-    value: Any = YAML(typ="safe").load(text)
+    value = _loaded(text)
     for name in names:
         if not isinstance(value, dict) or name not in value:
             return _ABSENT
         value = value[name]
     return value
+
+
+@lru_cache(maxsize=1)  # several steps of an edit read the same text
+def _loaded(text: str) -> Any:
+    return YAML(typ="safe").load(text)
 
 
 def _nested(names: Sequence[str], value: Any) -> Any:

@@ -56,11 +56,9 @@ def raw_fragment(text: str, names: Sequence[str], name: str) -> Fragment | None:
 
 def put_raw(text: str, names: Sequence[str], content: Fragment) -> str:
     """Return ``text`` with the entry at ``names``, which is there on one line, as ``content``."""
-    node = parse(text)
-    for name in names:
-        found = node.find(name)
-        assert found is not None
-        key, node = found
+    found = parse(text).find_path(names)
+    assert found is not None
+    key, node = found
     if key.is_flow:
         return text[: node.outer] + content.flow + text[node.end :]
     return text[: key.outer] + content.lines[0] + text[line_end(text, node.end) :]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from ruamel.yaml import YAML
@@ -26,7 +27,7 @@ from ruamel.yaml.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Kind = Literal["scalar", "list", "mapping", "alias"]
 
@@ -66,9 +67,23 @@ class Node:
         """
         return next((pair for pair in self.pairs if pair[0].text == name), None)
 
+    def find_path(self, names: Sequence[str]) -> tuple[Node, Node] | None:
+        """Return what :meth:`find` returns for the last of ``names``, from mapping to mapping."""
+        node, found = self, None
+        for name in names:
+            found = node.find(name)
+            if found is None:
+                return None
+            node = found[1]
+        return found
 
+
+@lru_cache(maxsize=1)  # several steps of an edit read the same text
 def parse(text: str) -> Node:
-    """Return the root node of ``text``, which must be one valid YAML document."""
+    """Return the root node of ``text``, which must be one valid YAML document.
+
+    Do not change the nodes: the next call for the same text returns them again.
+    """
     events = YAML(typ="safe", pure=True).parse(text)
     wanted = (event for event in events if not isinstance(event, _MARKERS))
     return _node(text, next(wanted), wanted, in_flow=False)
