@@ -50,7 +50,7 @@ def _project(stage: str) -> Callable[[], None]:
     from thaw.system.processes import run_main
 
     with contextlib.redirect_stderr(io.StringIO()):
-        project.make(Path.cwd())
+        project.make_new(Path.cwd())
     if stage == "init":
         return _init
     if stage == "prepare":

@@ -98,6 +98,7 @@ def assert_only_later_stages_run_after_a_change_of_unfreeze(project: Project) ->
         assert client.get_model_version_by_alias("classifier", alias).run_id == made.info.run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "key", "path"),
     [

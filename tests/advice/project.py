@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,11 +45,25 @@ SMALL: dict[str, Any] = {
 }
 
 
+_made: list[Path] = []  # an untouched copy of the project that this process has made
+
+
 def make(folder: Path) -> None:
     """Make the project in ``folder``, the working directory.
 
-    The BatchNorm statistics of the model are those of the data.
+    The BatchNorm statistics of the model are those of the data. A process makes it once, and
+    copies it for every other folder.
     """
+    if not _made:
+        make_new(folder)
+        _made.append(folder.with_name(f"copy-of-{folder.name}"))
+        shutil.copytree(folder, _made[0])
+        return
+    shutil.copytree(_made[0], folder, dirs_exist_ok=True)
+
+
+def make_new(folder: Path) -> None:
+    """Make the project in ``folder``, the working directory, in every step."""
     tiny.images(folder / "images", size=32)
     (folder / "data" / "raw").mkdir(parents=True)
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())

@@ -5,24 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from tests import tiny
+from tests.model.networks import batch_norms, images, state
 from thaw.model.classifier import Classifier
 from thaw.model.freeze_plan import last_blocks
 from thaw.model.freezing import apply_plan
 from thaw.model.frozen_part import FrozenPart, compute_padded, merged_part
 
 CUTS = range(4)  # tiny.classifier has three blocks
-
-
-def images(count: int = 4) -> Tensor:
-    return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-
-
-def state(module: nn.Module) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in module.state_dict().items()}
-
-
-def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    return [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
 
 
 @pytest.mark.parametrize("cut", CUTS)

@@ -10,8 +10,8 @@ import pytest
 
 from tests.promotion.interrupted import Killed, killed_at
 from tests.promotion.offering import examined, kinds, offer
+from thaw.cli import registry_commands as commands
 from thaw.errors import ThawError
-from thaw.promotion import commands
 from thaw.promotion import promote as promotion
 from thaw.promotion.candidate import find_candidate
 from thaw.promotion.promote import PromotionRequest

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.formats.clone import unpack_clone
+from thaw.cli import registry_commands as commands
 from thaw.config.result_sections import Tracking
-from thaw.promotion import commands
 from thaw.promotion.rollback import rollback
 from thaw.promotion.status import alias_statuses
 from thaw.registry.champion_history import champion_stack

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -46,39 +45,33 @@ def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -
     applying.apply(project.PREPARED, "", 0)
 
 
-def test_values_outside_of_the_space_begin_a_new_study_and_the_name_of_this_one_is_said(
-    params: Params, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_values_outside_of_the_space_begin_a_new_study(params: Params) -> None:
     search = project.Search(params)
     current = {d.key: value_of(params, d.key) for d in search.definition.dimensions}
     advised = {**current, "regularize.label_smoothing": 0.2}
     enqueue(search.study, search.definition.dimensions, "advice", advised)
     search.run_all(1)
-    applying.apply(project.PREPARED, "", 0)
-    assert f"--show --study {search.study.study_name}`" in capsys.readouterr().err
+    applied = applying.apply(project.PREPARED, "", 0)
+    assert applied.begins_new_study
+    assert applied.study == search.study.study_name
     assert project.definition_of(load(Params)).key != search.definition.key
 
 
-def test_values_of_the_space_continue_the_study(
-    params: Params, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_values_of_the_space_continue_the_study(params: Params) -> None:
     search = project.Search(params)
     search.run_all(3)
-    applying.apply(project.PREPARED, "", 2)
-    assert "--study" not in capsys.readouterr().err
+    applied = applying.apply(project.PREPARED, "", 2)
+    assert not applied.begins_new_study
     assert project.definition_of(load(Params)).key == search.definition.key
 
 
-def test_written_values_are_printed_as_json(
-    params: Params, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_result_names_the_trial_its_values_and_what_changed(params: Params) -> None:
     search = project.Search(params)
     search.run_all(2)
-    applying.apply(project.PREPARED, "", 1, as_json=True)
-    printed = json.loads(capsys.readouterr().out)
+    applied = applying.apply(project.PREPARED, "", 1)
     trial = next(each for each in ranked_trials(search.study) if each.number == 1)
-    assert (printed["study"], printed["trial"]) == (search.study.study_name, 1)
-    assert printed["values"] == attempt.values_of(trial, search.definition.dimensions)
-    assert set(printed["changed"]) <= set(printed["values"])
-    applying.apply(project.PREPARED, "", None, as_json=True)
-    assert set(json.loads(capsys.readouterr().out)) == set(printed)
+    assert (applied.study, applied.trial) == (search.study.study_name, 1)
+    assert applied.values == attempt.values_of(trial, search.definition.dimensions)
+    assert set(applied.changed) <= set(applied.values)
+    assert applied.winner == ""
+    assert applying.apply(project.PREPARED, "", None).winner.startswith("best so far: trial ")

@@ -47,15 +47,14 @@ def test_a_storage_that_stops_answering_ends_the_run_with_one_line(
     assert run.info.status == "FAILED"
 
 
-def test_show_prints_the_best_trials_and_what_to_do_next(
-    params: Params, capsys: pytest.CaptureFixture[str]
-) -> None:
-    project.Search(params).run_all(2)
-    commands.show(project.PREPARED, "")
-    shown = capsys.readouterr().out
-    assert "2 trials: 2 complete" in shown
-    assert "best so far: trial 0 with log_loss 0.5000 on one seed, not confirmed" in shown
-    assert "`thaw search --apply` writes them into params.yaml" in shown
+def test_a_study_is_found_by_the_parameters_or_by_its_name(params: Params) -> None:
+    search = project.Search(params)
+    search.run_all(2)
+    for name in ("", search.study.study_name):
+        found = commands.find(project.PREPARED, name)
+        assert found.study.study_name == search.study.study_name
+        assert [trial["number"] for trial in found.content()["trials"]] == [0, 1]
+        assert not found.is_interrupted
 
 
 @pytest.mark.parametrize(

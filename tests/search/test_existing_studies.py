@@ -24,7 +24,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_study_of_thaw_0_1_is_shown_and_continued(
-    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(clone)
     search = project.Search(load(Params))
@@ -34,8 +34,8 @@ def test_a_study_of_thaw_0_1_is_shown_and_continued(
     assert record_of(best, search.definition).metrics["log_loss"] == best.values[0]
     found = confirmation.candidates(study, search.definition, search.storage)
     assert confirmation.is_confirmed(found, search.definition)
-    commands.show(project.PREPARED, "")
-    assert "winner: trial" in capsys.readouterr().out
+    shown = commands.find(project.PREPARED, "")
+    assert shown.winner_line(shown.candidates()).startswith("winner: trial")
     assert search.run(2) is None  # it has two trials
     assert search.run(3) == 2
     applying.apply(project.PREPARED, "", None)

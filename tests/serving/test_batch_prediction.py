@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from tests.registry.served import CLASSES, image, uniform
+from tests.serving.image_folder import image_folder, rows
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving import batch_prediction
@@ -25,18 +25,7 @@ COUNT = 20
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Images in two folders, with names that need quotes."""
-    folder = tmp_path / "images"
-    (folder / "sub, ü").mkdir(parents=True)
-    for number in range(COUNT):
-        below = folder / "sub, ü" if number % 2 else folder
-        (below / f"{number:03d}.png").write_bytes(image(number))
-    return folder
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return image_folder(tmp_path / "images", COUNT)
 
 
 def test_every_image_has_a_row_with_the_probabilities_of_the_model(

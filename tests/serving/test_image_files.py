@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sys
@@ -10,6 +9,7 @@ import pytest
 
 from tests.data.pictures import plain
 from tests.registry.served import image
+from tests.serving.image_folder import image_folder, rows
 from thaw.data.image_reader import ImageReader
 from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
@@ -21,18 +21,7 @@ COUNT = 4
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Images in two folders, with names that need quotes."""
-    folder = tmp_path / "images"
-    (folder / "sub, ü").mkdir(parents=True)
-    for number in range(COUNT):
-        below = folder / "sub, ü" if number % 2 else folder
-        (below / f"{number:03d}.png").write_bytes(image(number))
-    return folder
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return image_folder(tmp_path / "images", COUNT)
 
 
 def test_images_are_found_by_name_in_all_visible_folders(folder: Path) -> None:

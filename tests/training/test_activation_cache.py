@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -11,45 +11,18 @@ from torch import nn
 
 from tests import settings, tiny
 from tests.training import phase
+from tests.training.lower_activations import files, lower
 from thaw.data import manifest
 from thaw.data.manifest import Row
 from thaw.data.pack_writer import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model.frozen_part import FrozenPart
 from thaw.training.activation_cache import Cache, cache_of
-from thaw.training.cached_activations import CachedActivations
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.data.loading import ActivationSource, ImageSource
-    from thaw.model.classifier import Classifier
-
-
-@pytest.fixture
-def train(tmp_path: Path) -> ImageSource:
-    return phase.images(tmp_path / "train")
-
-
-@pytest.fixture
-def val(tmp_path: Path) -> ImageSource:
-    return phase.images(tmp_path / "val", phase.VAL)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", 1e9, "data")
-
-
-def lower(
-    train: Any, cache: Cache, cut: int = 2, model: Classifier | None = None
-) -> ActivationSource:
-    frozen = FrozenPart((model or tiny.classifier()).part(0, cut))
-    return CachedActivations(tiny.runtime(), cache).of(frozen, train, "train")
-
-
-def files(cache: Cache) -> list[Path]:
-    return sorted(cache.folder.glob("*.npy"))
+    from thaw.data.loading import ImageSource
 
 
 @pytest.mark.parametrize("change", ["a weight", "a statistic", "the cut", "the data", "the split"])

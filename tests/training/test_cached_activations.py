@@ -11,7 +11,8 @@ import torch
 from tests import tiny
 from tests.damage import KINDS, damaged
 from tests.training import phase
-from thaw.data.loading import ActivationSource, ImageSource
+from tests.training.lower_activations import files, lower
+from thaw.data.loading import ImageSource
 from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
 from thaw.system.checksums import is_sealed
@@ -23,30 +24,8 @@ from thaw.training.precision import Precision
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.model.classifier import Classifier
 
 SHAPES = {1: (8, 8, 8), 2: (8, 8, 8), 3: (16,)}
-
-
-@pytest.fixture
-def train(tmp_path: Path) -> ImageSource:
-    return phase.images(tmp_path / "train")
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", 1e9, "data")
-
-
-def lower(
-    train: Any, cache: Cache, cut: int = 2, model: Classifier | None = None
-) -> ActivationSource:
-    frozen = FrozenPart((model or tiny.classifier()).part(0, cut))
-    return CachedActivations(tiny.runtime(), cache).of(frozen, train, "train")
-
-
-def files(cache: Cache) -> list[Path]:
-    return sorted(cache.folder.glob("*.npy"))
 
 
 @pytest.mark.parametrize("cut", SHAPES)

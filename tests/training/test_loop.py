@@ -37,16 +37,6 @@ POLICIES = pytest.mark.parametrize("policy", phase.POLICIES)
 
 
 @pytest.fixture
-def train(tmp_path: Path) -> ImageSource:
-    return phase.images(tmp_path / "train")
-
-
-@pytest.fixture
-def val(tmp_path: Path) -> ImageSource:
-    return phase.images(tmp_path / "val", phase.VAL)
-
-
-@pytest.fixture
 def mislabelled(val: ImageSource) -> ImageSource:
     """Return images with wrong labels: their loss falls first and rises as the model overfits."""
     val.targets[:5] = (val.targets[:5] + 1) % 3

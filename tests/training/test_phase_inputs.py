@@ -10,28 +10,13 @@ import torch
 from tests import tiny
 from tests.training import phase
 from thaw.data.loading import ActivationSource, ImageSource
-from thaw.training.activation_cache import Cache
 from thaw.training.phase_inputs import PhaseInputs, phase_inputs, validation_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.model.freeze_plan import BatchNormPolicy
-
-
-@pytest.fixture
-def train(tmp_path: Path) -> ImageSource:
-    return phase.images(tmp_path / "train")
-
-
-@pytest.fixture
-def val(tmp_path: Path) -> ImageSource:
-    return phase.images(tmp_path / "val", phase.VAL)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", 1e9, "data")
+    from thaw.training.activation_cache import Cache
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])

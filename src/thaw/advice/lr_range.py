@@ -1,11 +1,9 @@
-"""The verb `thaw find-lr`: run a learning-rate range test of a training stage."""
+"""Run a learning-rate range test of a training stage, for `thaw find-lr`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
-
-from rich.console import Console
 
 from thaw.advice.auto_values import resolve
 from thaw.config.loading import load
@@ -18,8 +16,6 @@ from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
 from thaw.model.sealed_files import SPEC
 from thaw.registry.starting_model import starting_model
-from thaw.system.console import print_line
-from thaw.system.json_output import print_json
 from thaw.training.lr_range_test import find
 
 if TYPE_CHECKING:
@@ -37,7 +33,6 @@ _NO_EPOCHS = (
     "`unfreeze.depth: 3` and `unfreeze.epochs: 5`"
 )
 PhaseName = Literal["warmup_head", "unfreeze"]
-_console = Console()
 
 
 @dataclass(frozen=True)
@@ -85,21 +80,6 @@ def find_rates(
     picture.parent.mkdir(parents=True, exist_ok=True)
     draw(found, picture)
     return FoundRates(phase, tested.settings.lr, found.steepest, found.tenth, picture)
-
-
-def show_rates(found: FoundRates, *, as_json: bool = False) -> None:
-    """Print the suggestions, as lines or as JSON."""
-    if as_json:
-        print_json(asdict(found))
-        return
-    print_line(f"{found.phase}.lr is {found.present:g}")
-    print_line(f"  rate at which the loss falls fastest: {found.steepest:.1e}")
-    print_line(f"  a tenth of the rate with the lowest loss: {found.tenth:.1e}")
-    print_line(f"drawn: {found.picture}")
-    print_line(
-        "A good rate is usually between the two. Set one in params.yaml, for example "
-        f"`{found.phase}: {{lr: {found.steepest:.1g}}}`, then run `dvc repro`"
-    )
 
 
 def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:

@@ -36,7 +36,7 @@ def probe(
     require_project()
     _refuse_picture(picture)
     launching.set_environment()
-    from thaw.advice.tables import show_probe
+    from thaw.cli.advice_output import show_probe
 
     show_probe(PREPARED, picture, choose_device(device), as_json=as_json)
 
@@ -61,11 +61,11 @@ def advise(
     require_project()
     launching.set_environment()
     if backbones:
-        from thaw.advice.tournament.backbone_table import show_backbones
+        from thaw.cli.backbone_output import show_backbones
 
         show_backbones(backbones, PREPARED, choose_device(device), apply=apply, as_json=as_json)
         return
-    from thaw.advice.tables import show_advice
+    from thaw.cli.advice_output import show_advice
 
     show_advice(PREPARED, choose_device(device), apply=apply, as_json=as_json, minutes=minutes)
 
@@ -83,7 +83,8 @@ def find_lr(
     require_project()
     _refuse_picture(picture)
     launching.set_environment()
-    from thaw.advice.lr_range import find_rates, show_rates
+    from thaw.advice.lr_range import find_rates
+    from thaw.cli.advice_output import show_rates
 
     found = find_rates(phase, PREPARED, MODELS, picture, choose_device(device))
     show_rates(found, as_json=as_json)

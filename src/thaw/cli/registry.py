@@ -41,7 +41,7 @@ def promote(
     """Compare a version with the champion; promote it if the gate passes (else exit code 1)."""
     params = load_params()
     launching.set_environment()
-    from thaw.promotion import commands
+    from thaw.cli import registry_commands as commands
     from thaw.promotion.promote import PromotionRequest
 
     name = model or params.tracking.registered_model
@@ -59,7 +59,7 @@ def rollback(
 ) -> None:
     """Make the previous champion the champion again."""
     params = load_params()
-    from thaw.promotion import commands
+    from thaw.cli import registry_commands as commands
 
     name = model or params.tracking.registered_model
     keys = params.promote.public_keys
@@ -79,7 +79,7 @@ def history(
 ) -> None:
     """List every promotion, refusal and rollback; with --verify, exit code 1 if one is forged."""
     params = load_params()
-    from thaw.promotion import commands
+    from thaw.cli import registry_commands as commands
 
     tracking, keys = params.tracking, params.promote.public_keys
     name = model or tracking.registered_model
@@ -98,7 +98,7 @@ def status(
 ) -> None:
     """Show every alias of the model: version, scores, run, age, gate result."""
     params = load_params()
-    from thaw.promotion import commands
+    from thaw.cli import registry_commands as commands
 
     name = model or params.tracking.registered_model
     commands.status(params.tracking, name, params.promote.public_keys, as_json=as_json)
@@ -112,7 +112,7 @@ def copy(
 ) -> None:
     """Copy a version to another registered model, with its scores, report and lineage."""
     tracking = load_params().tracking
-    from thaw.promotion import commands
+    from thaw.cli import registry_commands as commands
 
     commands.copy(tracking, source, name, to_uri, as_json=as_json)
 
@@ -134,6 +134,6 @@ def signing_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key that signs the decisions in the history of a model."""
-    from thaw.promotion import commands
+    from thaw.cli import registry_commands as commands
 
     commands.make_key(path, as_json=as_json)

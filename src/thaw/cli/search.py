@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, AsJson, require_project
+from thaw.cli.project_folder import DEVICE_HELP, AsJson, load_params
 from thaw.system.project_paths import PREPARED
 
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
@@ -47,13 +47,20 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Search for better parameters; continue where the last search ended."""
-    require_project()
+    params = load_params()
+    from thaw.cli.search_output import print_applied, print_study
     from thaw.search import applying, commands
+    from thaw.search.storage import explain_failures
 
     if apply:
-        applying.apply(PREPARED, study, trial, as_json=as_json)
-    elif show:
-        commands.show(PREPARED, study, as_json=as_json)
+        print_applied(applying.apply(PREPARED, study, trial), as_json=as_json)
+        return
+    if show:
+        found = commands.find(PREPARED, study)
     else:
         chosen = commands.Workers(workers, device, per_device)
-        commands.run(PREPARED, trials, chosen, study, as_json=as_json)
+        found = commands.run(PREPARED, trials, chosen, study)
+    with explain_failures(params.search.storage):
+        print_study(found, as_json=as_json)
+    if found.is_interrupted:
+        raise KeyboardInterrupt

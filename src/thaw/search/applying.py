@@ -1,34 +1,45 @@
-"""`thaw search --apply`: write the values of a study's winner into ``params.yaml``."""
+"""Write the values of a study's winner into ``params.yaml``, for `thaw search --apply`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from thaw.config import backbone_weights
-from thaw.config.editing import write_values, written
+from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.registry.starting_model import parent_of
-from thaw.search import attempt, confirmation, storage
+from thaw.search import storage
+from thaw.search.opened_study import OpenedStudy
 from thaw.search.study import find_study, ranked_trials
 from thaw.search.study_definition import StudyDefinition
-from thaw.search.study_output import print_winner
-from thaw.system.console import print_line, say
-from thaw.system.json_output import print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import optuna
-    from optuna.storages import RDBStorage
-
     from thaw.search.confirmation import Candidate
 
 
-def apply(prepared: Path, name: str, number: int | None, *, as_json: bool = False) -> None:
-    """Write the values of the winner, or of trial ``number``, into ``params.yaml``; print them.
+@dataclass(frozen=True)
+class Applied:
+    """The values of a trial that were written, by dotted key.
+
+    ``winner`` is the sentence about the winner, "" where a trial was named. ``begins_new_study``
+    says that a search with these values is another study.
+    """
+
+    study: str
+    trial: int
+    values: dict[str, Any]
+    changed: list[str]
+    winner: str
+    begins_new_study: bool
+
+
+def apply(prepared: Path, name: str, number: int | None) -> Applied:
+    """Write the values of the winner, or of trial ``number``, into ``params.yaml``.
 
     Raises:
         ThawError: there is no such study or complete trial, or the study has two objectives and
@@ -38,52 +49,40 @@ def apply(prepared: Path, name: str, number: int | None, *, as_json: bool = Fals
     digest = Prepared(prepared).manifest.digest
     definition = StudyDefinition.from_params(params, digest, parent_of(params))
     connected = storage.connect(params.search.storage)
-    study = find_study(definition, connected, name)
-    complete = {trial.number: trial for trial in ranked_trials(study)}
+    opened = OpenedStudy(find_study(definition, connected, name), definition, connected)
+    complete = {trial.number: trial for trial in ranked_trials(opened.study)}
+    winner = ""
     if number is None:
-        found = _candidates(study, definition, connected)
-        number = found[0].trial.number
-        if not as_json:
-            print_winner(found, definition)
+        found = _candidates(opened)
+        number, winner = found[0].trial.number, opened.winner_line(found)
     if number not in complete:
         raise ThawError(
-            f"the study {study.study_name} has no complete trial {number}: "
+            f"the study {opened.study.study_name} has no complete trial {number}: "
             "`thaw search --show` lists the trials"
         )
-    chosen = attempt.values_of(complete[number], definition.dimensions)
-    values = backbone_weights.complete(params, chosen)
+    values = opened.values_of(complete[number])
     changed = write_values(values)
-    if as_json:
-        about = {"study": study.study_name, "trial": number}
-        print_json({**about, "values": values, "changed": changed})
-    else:
-        print_line(written(changed))
     changed_params = load(Params)
     later = StudyDefinition.from_params(changed_params, digest, parent_of(changed_params))
-    if later.key != definition.key:
-        say(
-            "these values change what a search starts from: the next `thaw search` begins a new "
-            f"study; `thaw search --show --study {study.study_name}` shows this one"
-        )
+    is_new = later.key != definition.key
+    return Applied(opened.study.study_name, number, values, changed, winner, is_new)
 
 
-def _candidates(
-    study: optuna.Study, definition: StudyDefinition, connected: RDBStorage
-) -> list[Candidate]:
+def _candidates(opened: OpenedStudy) -> list[Candidate]:
     """Return the candidates, the winner first.
 
     Raises:
         ThawError: there is none, or there are two objectives.
     """
-    if len(study.directions) > 1:
+    if opened.has_two_objectives:
         raise ThawError(
             "with two objectives there is no single winner: choose a trial of `thaw search --show` "
             "and give --trial NUMBER"
         )
-    found = confirmation.candidates(study, definition, connected)
+    found = opened.candidates()
     if not found:
         raise ThawError(
-            f"the study {study.study_name} has no complete trial yet: "
+            f"the study {opened.study.study_name} has no complete trial yet: "
             "`thaw search --show` prints its state, `thaw search` continues it"
         )
     return found

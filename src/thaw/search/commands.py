@@ -1,4 +1,4 @@
-"""The verb `thaw search`: run or continue a study, and show it."""
+"""Run or continue a study, and find it again, for `thaw search`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from thaw.data.prepared import Prepared
 from thaw.registry.starting_model import parent_of, starting_model
 from thaw.search import confirmation, search_space, storage, tables
 from thaw.search.first_trials import enqueue_first_trials
+from thaw.search.opened_study import OpenedStudy
 from thaw.search.outages import repeated_after_outage, wait_until_it_answers
 from thaw.search.study import find_study, open_study
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
-from thaw.search.study_output import print_json, print_study
 from thaw.search.worker_pool import WorkerPool
 from thaw.system.console import say
 from thaw.system.devices import AUTO, choose_device, gpu_count, visible_name
@@ -79,12 +79,11 @@ class Workers:
         return max(1, devices // processes) * (self.per_device if devices else 1)
 
 
-def run(prepared: Path, trials: int, workers: Workers, name: str, *, as_json: bool = False) -> None:
-    """Run trials until the study has ``trials`` of them, confirm the best, and print the study.
+def run(prepared: Path, trials: int, workers: Workers, name: str) -> OpenedStudy:
+    """Run trials until the study has ``trials`` of them, and confirm the best.
 
     Raises:
         ThawError: the space, the storage or the data cannot be used, or a worker failed.
-        KeyboardInterrupt: the search was interrupted; its state is stored and printed.
     """
     params = load(Params)
     device, devices = choose_device(workers.device), workers.devices()
@@ -103,13 +102,11 @@ def run(prepared: Path, trials: int, workers: Workers, name: str, *, as_json: bo
             count = workers.number(len(devices), process_group(launch).processes)
             pool = WorkerPool(count, launch, folder, arguments, devices, wait)
             status = _run_workers(pool, study, definition, connected, log)
-        _output(as_json)(study, definition, connected)
-    if status == "KILLED":
-        raise KeyboardInterrupt
+    return OpenedStudy(study, definition, connected, is_interrupted=status == "KILLED")
 
 
-def show(prepared: Path, name: str, *, as_json: bool = False) -> None:
-    """Print the study ``name`` in its present state, running or not.
+def find(prepared: Path, name: str) -> OpenedStudy:
+    """Return the study ``name`` in its present state, running or not.
 
     Raises:
         ThawError: there is no such study.
@@ -117,11 +114,7 @@ def show(prepared: Path, name: str, *, as_json: bool = False) -> None:
     params = load(Params)
     definition = _definition(params, prepared)
     connected = storage.connect(params.search.storage)
-    _output(as_json)(find_study(definition, connected, name), definition, connected)
-
-
-def _output(as_json: bool) -> Callable[[optuna.Study, StudyDefinition, RDBStorage], None]:  # noqa: FBT001
-    return print_json if as_json else print_study
+    return OpenedStudy(find_study(definition, connected, name), definition, connected)
 
 
 def _definition(params: Params, prepared: Path) -> StudyDefinition:

@@ -1,4 +1,4 @@
-"""The commands of the registry: each runs one operation and prints its result.
+"""Run each operation of the registry for its verb, and print the result.
 
 An error of the MLflow store becomes one line. Imports of torch stay in the command that needs it.
 """

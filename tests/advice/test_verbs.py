@@ -1,4 +1,4 @@
-"""`thaw probe` and `thaw advise` on a tiny project."""
+"""`thaw probe` and `thaw advise`, also of backbones, on a tiny project."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.advice.project import PREPARED
+from tests.advice.tournament.test_backbone_ranking import LITE0, SMALL, saved
 from tests.advice.verbs import params, thaw
 from thaw.advice.tournament import training_choice
 from thaw.advice.tournament.head_tournament import HeadTournament
+from thaw.cli.backbone_output import show_backbones
 from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +88,21 @@ def test_training_is_recommended_for_a_backbone_without_pretrained_weights(
     assert "No pretrained weights: train all blocks." in shown
     assert "backbone.weights is none" in shown
     assert params()["unfreeze"]["depth"] == 7
+
+
+def test_the_best_backbone_and_its_weights_are_written(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thaw.cli.backbone_output._console.width", 160)
+    write_values({"head.taps": "auto", "warmup_head.fit": "auto"})
+    saved(SMALL, "small.safetensors")
+    text = f"{SMALL}=small.safetensors,{LITE0},{SMALL}=missing.safetensors"
+    show_backbones(text, PREPARED, apply=False)
+    before = load(Params)
+    shown = capsys.readouterr()
+    assert f"not compared: {SMALL}: " in shown.out + shown.err
+    assert "has the lowest log-loss" in shown.out
+    show_backbones(f"{SMALL}=small.safetensors", PREPARED, apply=True)
+    after = load(Params)
+    assert before.backbone.name not in {SMALL, LITE0}
+    assert (after.backbone.name, after.backbone.weights) == (SMALL, "small.safetensors")

@@ -1,4 +1,4 @@
-"""Print and draw the results of `thaw probe` and `thaw advise`."""
+"""Print the results of `thaw probe`, `thaw advise` and `thaw find-lr`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.section import AUTO
 from thaw.evaluation.probe_plot import draw
-from thaw.system.console import say
+from thaw.system.console import print_line, say
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from thaw.advice.lr_range import FoundRates
     from thaw.advice.measured_advice import MeasuredAdvice
     from thaw.advice.measurements import Measurements
 
@@ -76,6 +77,21 @@ def show_advice(
         say(written(changed))
     else:
         _console.print(f"\n`thaw advise --apply` writes these values into {PARAMS_FILE}")
+
+
+def show_rates(found: FoundRates, *, as_json: bool = False) -> None:
+    """Print the suggestions, as lines or as JSON."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    print_line(f"{found.phase}.lr is {found.present:g}")
+    print_line(f"  rate at which the loss falls fastest: {found.steepest:.1e}")
+    print_line(f"  a tenth of the rate with the lowest loss: {found.tenth:.1e}")
+    print_line(f"drawn: {found.picture}")
+    print_line(
+        "A good rate is usually between the two. Set one in params.yaml, for example "
+        f"`{found.phase}: {{lr: {found.steepest:.1g}}}`, then run `dvc repro`"
+    )
 
 
 def _print_advice(advice: MeasuredAdvice) -> None:

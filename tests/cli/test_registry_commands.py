@@ -11,13 +11,17 @@ from typer.testing import CliRunner
 from tests.promotion.interrupted import died_before_the_alias
 from tests.promotion.moves import moved, seen, versions
 from tests.promotion.offering import kinds, offer
+from tests.promotion.shop_fixtures import local
+from tests.store_fixtures import _mlflow_as_it_was
 from thaw.cli import app as cli
+from thaw.cli import registry_commands as commands
 from thaw.errors import ThawError
-from thaw.promotion import commands
 from thaw.promotion.rollback import rollback
 
 if TYPE_CHECKING:
     from tests.promotion.offered import Shop
+
+__all__ = ["_mlflow_as_it_was", "local"]  # fixtures
 
 
 @pytest.mark.slow

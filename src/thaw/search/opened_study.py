@@ -1,0 +1,95 @@
+"""A study of the storage, with what `thaw search` shows of it: trials, winner, values, notes."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thaw.config import backbone_weights
+from thaw.search import attempt, confirmation, equal_trials, tables
+from thaw.search.study import ranked_trials
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
+
+    from thaw.search.confirmation import Candidate
+    from thaw.search.study_definition import StudyDefinition
+
+
+@dataclass(frozen=True)
+class OpenedStudy:
+    """A study with its definition and its storage.
+
+    ``is_interrupted`` says that ctrl-C ended the search before it had all its trials.
+    """
+
+    study: optuna.Study
+    definition: StudyDefinition
+    storage: RDBStorage
+    is_interrupted: bool = False
+
+    @property
+    def has_two_objectives(self) -> bool:
+        """Return whether trials are compared by two metrics, so that none of them wins."""
+        return len(self.study.directions) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """The sentences about trials whose parameters had no effect."""
+        return equal_trials.notes(self.study, self.definition.metrics[0])
+
+    def candidates(self) -> list[Candidate]:
+        """Return the candidates, the winner first; none for two objectives."""
+        if self.has_two_objectives:
+            return []
+        return confirmation.candidates(self.study, self.definition, self.storage)
+
+    def winner_line(self, found: list[Candidate]) -> str:
+        """Return which of the candidates ``found`` won, or is the best so far."""
+        is_confirmed = confirmation.is_confirmed(found, self.definition)
+        return tables.winner_line(found, self.definition.metrics[0], confirmed=is_confirmed)
+
+    def values_of(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Return the values of a trial by dotted key, those that its backbone needs included."""
+        chosen = attempt.values_of(trial, self.definition.dimensions)
+        return backbone_weights.complete(self.definition.params, chosen)
+
+    def content(self) -> dict[str, Any]:
+        """Return the complete trials, the best first, and the winner; None for two objectives."""
+        several = self.has_two_objectives
+        trials = tables.pareto_front(self.study) if several else ranked_trials(self.study)
+        found = self.candidates()
+        return {
+            "study": self.study.study_name,
+            "metrics": list(self.definition.metrics),
+            "counts": tables.counts(self.study),
+            "trials": [_trial(trial, self.definition) for trial in trials],
+            "winner": self._winner(found) if found else None,
+            "notes": self.notes,
+        }
+
+    def _winner(self, found: list[Candidate]) -> dict[str, Any]:
+        """Return the first candidate; without new seeds, its mean and spread over them are None."""
+        best, is_confirmed = found[0], confirmation.is_confirmed(found, self.definition)
+        finite = is_confirmed and math.isfinite(best.mean)
+        return {
+            "number": best.trial.number,
+            "is_confirmed": is_confirmed,
+            "mean": best.mean if finite else None,
+            "spread": best.spread if finite else None,
+            "values": self.values_of(best.trial),
+        }
+
+
+def _trial(trial: FrozenTrial, definition: StudyDefinition) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "metrics": dict(zip(definition.metrics, trial.values, strict=True)),
+        "best_epoch": json.loads(trial.user_attrs[attempt.RESULT])["best_epoch"],
+        "values": attempt.values_of(trial, definition.dimensions),
+        "name": trial.user_attrs.get(attempt.NAME, ""),
+    }

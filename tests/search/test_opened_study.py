@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.search import project
+from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
+from thaw.search.opened_study import OpenedStudy
+
+if TYPE_CHECKING:
+    from tests.search.project import Search
+
+
+def opened(search: Search) -> OpenedStudy:
+    return OpenedStudy(search.study, search.definition, search.storage)
+
+
+def test_the_content_of_a_study_has_all_trials_and_the_winner(params: Params) -> None:
+    search = project.Search(params)
+    search.run_all(2)
+    content = opened(search).content()
+    metric = search.definition.metrics[0]
+    scores = [trial["metrics"][metric] for trial in content["trials"]]
+    assert sorted(scores) in (scores, scores[::-1])
+    assert [trial["number"] for trial in content["trials"]].count(content["winner"]["number"]) == 1
+    assert (content["winner"]["is_confirmed"], content["winner"]["mean"]) == (False, None)
+    assert content["winner"]["values"].keys() >= content["trials"][0]["values"].keys()
+
+
+def test_the_line_about_the_winner_says_that_it_is_not_confirmed(params: Params) -> None:
+    search = project.Search(params)
+    search.run_all(2)
+    study = opened(search)
+    line = study.winner_line(study.candidates())
+    assert line == "best so far: trial 0 with log_loss 0.5000 on one seed, not confirmed"
+
+
+def test_a_study_of_two_objectives_has_no_winner(params: Params) -> None:
+    write_values({"search.latency": True})
+    search = project.Search(load(Params))
+    search.run(1, lambda trial: [search.draw(trial)["unfreeze.lr"], 0.1])
+    study = opened(search)
+    assert study.has_two_objectives
+    assert study.candidates() == []
+    content = study.content()
+    assert content["winner"] is None
+    assert [trial["number"] for trial in content["trials"]] == [0]
