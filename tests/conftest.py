@@ -22,7 +22,7 @@ from tests.project import Project
 from thaw.system import launching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Tests compute on tiny tensors: more threads cost time, most of all beside other test processes.
 torch.set_num_threads(1)
@@ -113,12 +113,25 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def short_pipeline(shared_folder: Path) -> Project:
     """A project with the parameters of ``Project.small``, after `dvc repro`, to read only."""
-    done = shared_folder / "short-pipeline-done"
-    with FileLock(shared_folder / "short-pipeline.lock"):
-        project = Project(shared_folder / "short-pipeline")
+    return _made_once(shared_folder / "short-pipeline", Project.small, "dvc", "repro")
+
+
+@pytest.fixture(scope="session")
+def prepared_project(shared_folder: Path) -> Project:
+    """A project of 36 images in which DVC has run the stage prepare, to read and to copy only."""
+    from tests import tiny
+
+    return _made_once(shared_folder / "prepared-project", tiny.set_up, "dvc", "repro", "prepare")
+
+
+def _made_once(folder: Path, set_up: Callable[[Project], None], *command: str) -> Project:
+    """Return the project in ``folder``, which the first of all processes sets up."""
+    done = folder.with_name(f"{folder.name}-done")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        project = Project(folder)
         if not done.exists():
-            project.small()
-            project.run("dvc", "repro")
+            set_up(project)
+            project.run(*command)
             done.touch()
     return project
 

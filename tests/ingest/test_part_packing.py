@@ -12,8 +12,8 @@ from thaw.ingest.folder_source import list_folder
 from thaw.ingest.listed_parts import ListedPart, Place
 from thaw.ingest.listing import BadFile, Listing, Sample
 from thaw.ingest.part_packing import PackedPart, Part, checked_part, pack_part
-from thaw.ingest.part_slots import Slots
 from thaw.ingest.reading import ReadImage, allowed_of
+from thaw.ingest.shared_memory import Slots
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,19 +26,10 @@ from thaw.system.project_paths import PREPARED, SCRATCH
 FILES = ("manifest.csv", "images.bin", "index.npy", "pack.json")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a project whose stage prepare has run."""
-    project = Project(tmp_path_factory.mktemp("made"))
-    tiny.set_up(project)
-    project.run("dvc", "repro", "prepare")
-    return project.folder
-
-
 @pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of the project, which is entered."""
-    folder = shutil.copytree(made, tmp_path / "project", symlinks=True)
+def project(prepared_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of a project whose stage prepare has run, which is entered."""
+    folder = shutil.copytree(prepared_project.folder, tmp_path / "project", symlinks=True)
     monkeypatch.chdir(folder)
     return folder
 

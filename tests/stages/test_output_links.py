@@ -66,21 +66,12 @@ def test_every_stage_replaces_links_and_leaves_their_targets(project: Path) -> N
     assert all((project / name).stat().st_nlink == 1 for name in names)
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project in which DVC has run the stage prepare."""
-    project = Project(tmp_path_factory.mktemp("prepared"))
-    tiny.set_up(project)
-    project.run("dvc", "repro", "prepare")
-    return project
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
 def test_a_stage_that_runs_without_dvc_leaves_the_cache_as_it_is(
-    prepared: Project, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    prepared_project: Project, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(prepared.folder, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(prepared_project.folder, tmp_path, dirs_exist_ok=True)
     project = Project(tmp_path)
     with (tmp_path / ".dvc/config.local").open("a") as stream:
         stream.write(f"[cache]\n    type = {kind}\n")

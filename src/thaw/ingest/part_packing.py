@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from thaw.data.pack_writer import PackedSize, encode
 from thaw.errors import ThawError
 from thaw.ingest.listing import BadFile
-from thaw.ingest.part_slots import part_writer
 from thaw.ingest.reading import ImageRecord, read_image, read_state
+from thaw.ingest.shared_memory import part_writer
 from thaw.system.process_map import raise_if_stopped
 from thaw.system.storage_errors import write_failure
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive samples of a listing, and where their encoded images go: ``part_slots.py``."""
+    """Consecutive samples of a listing, and where their encoded images go: ``shared_memory.py``."""
 
     samples: ListedPart
     slot: int

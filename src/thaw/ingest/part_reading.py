@@ -15,8 +15,8 @@ import PIL
 from thaw.data.decoding_budget import share_budget, state_of_processes
 from thaw.ingest.listed_parts import IMAGES_PER_PART, Place, listed_parts
 from thaw.ingest.part_packing import Part, checked_part, pack_part
-from thaw.ingest.part_slots import Slots, written_part
 from thaw.ingest.reading import allowed_of
+from thaw.ingest.shared_memory import Slots, written_part
 from thaw.system.bounded_pool import map_in_order
 from thaw.system.code_digests import code_digests
 from thaw.system.console import say

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.model import lenet, timm_backbones, torchvision_backbones, zoo
-from thaw.model.outline_build import count_weights, meta_backbone
+from thaw.model.meta_classifier import count_weights, meta_backbone
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:

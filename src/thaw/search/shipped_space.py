@@ -8,7 +8,7 @@ from thaw.config.params import Params
 from thaw.config.search_sections import Range
 from thaw.config.section import AUTO
 from thaw.errors import ThawError
-from thaw.model.outline_build import meta_backbone
+from thaw.model.meta_classifier import meta_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

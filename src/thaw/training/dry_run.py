@@ -17,7 +17,7 @@ from thaw.errors import ThawError
 from thaw.model.freeze_plan import chosen_blocks, last_blocks
 from thaw.model.freezing import apply_plan
 from thaw.model.head import HeadSpec
-from thaw.model.outline_build import (
+from thaw.model.meta_classifier import (
     count_weights,
     meta_backbone,
     meta_classifier,

@@ -17,7 +17,7 @@ from thaw.config.parameter_values import assumed, with_values
 from thaw.context import open_context
 from thaw.errors import ThawError
 from thaw.evaluation.latency import latency_ms
-from thaw.model.outline_build import meta_backbone
+from thaw.model.meta_classifier import meta_backbone
 from thaw.registry.starting_model import begin, parent_of
 from thaw.system.console import say
 

@@ -18,7 +18,7 @@ from thaw.advice.tournament.leaderboard import Row, rows
 from thaw.config.parameter_values import assumed, auto_keys, with_values
 from thaw.config.result_values import result_values
 from thaw.config.section import AUTO
-from thaw.model.outline_build import meta_backbone
+from thaw.model.meta_classifier import meta_backbone
 from thaw.registry.starting_model import begin
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
-from thaw.evaluation.page.intervals import bootstrap_difference
+from thaw.evaluation.page.score_intervals import bootstrap_difference
 from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
 

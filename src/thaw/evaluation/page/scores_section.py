@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thaw.evaluation.page.heat_maps import heat_maps, overlaid
-from thaw.evaluation.page.intervals import bootstrap
+from thaw.evaluation.page.score_intervals import bootstrap
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS

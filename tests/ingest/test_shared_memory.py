@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thaw.ingest.part_slots import Slots, part_writer, written_part
+from thaw.ingest.shared_memory import Slots, part_writer, written_part
 
 if TYPE_CHECKING:
     from pathlib import Path

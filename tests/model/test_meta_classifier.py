@@ -7,7 +7,7 @@ from tests import settings
 from thaw.errors import ThawError
 from thaw.model import zoo
 from thaw.model.assembly import assemble
-from thaw.model.outline_build import count_weights, meta_backbone, meta_classifier, output_sizes
+from thaw.model.meta_classifier import count_weights, meta_backbone, meta_classifier, output_sizes
 
 NAMES = ("lenet5", "timm/test_efficientnet", "timm/test_vit", "torchvision/resnet18")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thaw.evaluation.page import intervals
+from thaw.evaluation.page import score_intervals
 from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
 
@@ -19,7 +19,7 @@ def predictions(images: int, right: float) -> Predictions:
 
 def test_intervals_hold_the_value_and_shrink_with_the_number_of_images() -> None:
     few, many = predictions(80, 0.8), predictions(8000, 0.8)
-    of_few, of_many = intervals.bootstrap(few), intervals.bootstrap(many)
+    of_few, of_many = score_intervals.bootstrap(few), score_intervals.bootstrap(many)
     for name, metric in METRICS.items():
         if name == "worst_class_recall":  # the smallest of several is biased
             continue
@@ -30,18 +30,20 @@ def test_intervals_hold_the_value_and_shrink_with_the_number_of_images() -> None
 
 def test_the_interval_of_the_accuracy_agrees_with_the_normal_distribution() -> None:
     found = predictions(4000, 0.9)
-    low, high = intervals.bootstrap(found)["accuracy"]
+    low, high = score_intervals.bootstrap(found)["accuracy"]
     assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(0.9 * 0.1 / 4000), rel=0.15)
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
-    assert intervals.bootstrap(predictions(50, 0.5)) == intervals.bootstrap(predictions(50, 0.5))
+    assert score_intervals.bootstrap(predictions(50, 0.5)) == score_intervals.bootstrap(
+        predictions(50, 0.5)
+    )
 
 
 def test_a_metric_of_very_many_numbers_has_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intervals, "_MOST_NUMBERS", 60)
-    assert set(intervals.bootstrap(predictions(50, 0.5))) == {"accuracy", "log_loss"}
+    monkeypatch.setattr(score_intervals, "_MOST_NUMBERS", 60)
+    assert set(score_intervals.bootstrap(predictions(50, 0.5))) == {"accuracy", "log_loss"}
 
 
 def test_scores_without_a_mistake_have_no_interval_of_zero_width() -> None:
-    assert set(intervals.bootstrap(predictions(60, 1.1))) <= {"log_loss", "ece"}
+    assert set(score_intervals.bootstrap(predictions(60, 1.1))) <= {"log_loss", "ece"}
