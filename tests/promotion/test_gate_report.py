@@ -16,7 +16,8 @@ from tests.promotion.scored_versions import (
     rules,
     scored,
 )
-from thaw.promotion import gate_report, gate_table
+from thaw.cli import gate_table
+from thaw.promotion import gate_report
 from thaw.promotion.gate import ARTIFACT
 from thaw.promotion.gate_report import Report
 from thaw.promotion.rule_result import RuleResult

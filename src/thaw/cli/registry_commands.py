@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from thaw.cli import registry_tables as tables
 from thaw.errors import ThawError
-from thaw.promotion import tables, verification
+from thaw.promotion import verification
 from thaw.registry.alias_names import check_alias
 from thaw.registry.ledger import Ledger
 from thaw.registry.names import CHALLENGER, REFUSED
@@ -38,7 +39,8 @@ def promote(
     params: Params, prepared: Path, request: PromotionRequest, *, as_json: bool = False
 ) -> bool:
     """Promote a version and print the gate's table, or JSON; return whether it may pass."""
-    from thaw.promotion import gate_report, gate_table
+    from thaw.cli import gate_table
+    from thaw.promotion import gate_report
     from thaw.promotion import promote as promotion
 
     with command_errors(params.tracking):

@@ -126,7 +126,7 @@ def read_image(
     return BadFile(sample.path, reason, sample.label, state)
 
 
-def read_state(allowed: Allowed, sample: Sample, span: Span | None = None) -> FileState | None:
+def read_state(allowed: Allowed, sample: Sample, span: Span | None) -> FileState | None:
     """Return the state of the file of ``sample``; None if it must not or cannot be read."""
     path = allowed.root / sample.path
     try:

@@ -42,8 +42,8 @@ class _Set:
     files: str = "loader"
 
 
-def _by_name(val: str | None = None, train: str = "train", test: str = "test") -> Any:
-    names = {TRAIN: train, VAL: val, TEST: test}
+def _by_name(val: str | None = None, train: str = "train") -> Any:
+    names = {TRAIN: train, VAL: val, TEST: "test"}
     return {split: {"split": name} for split, name in names.items() if name}
 
 

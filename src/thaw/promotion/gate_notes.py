@@ -83,7 +83,7 @@ def _new_model(ledger: Ledger) -> list[str]:
     return [_NEW_MODEL.format(happened=happened)]
 
 
-def rule_notes(git_state: tuple[str, bool] | None, reason: str = "") -> list[str]:
+def rule_notes(git_state: tuple[str, bool] | None, reason: str) -> list[str]:
     """Return a note if the rules of the gate may not be committed.
 
     ``reason`` says why there is no ``git_state``.

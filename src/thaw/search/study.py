@@ -29,7 +29,7 @@ _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 def open_study(
-    definition: StudyDefinition, storage: RDBStorage, name: str = "", worker: int = 0
+    definition: StudyDefinition, storage: RDBStorage, name: str, worker: int = 0
 ) -> optuna.Study:
     """Return the study of ``definition`` for worker number ``worker``; create it if needed.
 

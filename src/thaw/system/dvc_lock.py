@@ -29,17 +29,17 @@ def recorded_md5(folder: Path, lock: Path = DVC_LOCK) -> str:
     return _tree_md5(inside) if inside else ""
 
 
-def recorded_files(folder: Path, lock: Path = DVC_LOCK) -> dict[str, str]:
+def recorded_files(folder: Path) -> dict[str, str]:
     """Return the digests of the files in ``folder`` that ``dvc.lock`` lists one by one, by name."""
-    return {parts[-1]: md5 for parts, md5 in _inside(folder, lock).items() if len(parts) == 1}
+    return {parts[-1]: md5 for parts, md5 in _inside(folder, DVC_LOCK).items() if len(parts) == 1}
 
 
-def folder_md5(folder: Path, lock: Path = DVC_LOCK) -> str:
+def folder_md5(folder: Path) -> str:
     """Return the digest of the files of ``folder`` as DVC computes it; every file is read.
 
     If outputs in ``dvc.lock`` are inside of ``folder``, only those count, which may be folders.
     """
-    if inside := _inside(folder, lock):
+    if inside := _inside(folder, DVC_LOCK):
         present = {parts: folder.joinpath(*parts) for parts in inside}
         return _tree_md5({parts: _md5(path) for parts, path in present.items() if path.exists()})
     return _md5(folder)

@@ -29,12 +29,12 @@ def git_state() -> tuple[str, bool] | None:
     return None if commit is None or changes is None else (commit, bool(changes))
 
 
-def lock_digest(path: Path = DVC_LOCK, last_stage: str = "evaluate") -> str | None:
-    """SHA-256 over the locked stages before ``last_stage``, which DVC locks after it has run."""
+def lock_digest(path: Path = DVC_LOCK) -> str | None:
+    """SHA-256 over the locked stages before evaluate, which DVC locks after it has run."""
     if not path.exists():
         return None
     stages = read_stages(path)
-    return key({name: locked for name, locked in stages.items() if name != last_stage})
+    return key({name: locked for name, locked in stages.items() if name != "evaluate"})
 
 
 def why_no_commit() -> str:

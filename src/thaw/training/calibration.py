@@ -111,15 +111,13 @@ def cross_fitted(
     return mapped
 
 
-def calibrated_losses(
-    logits: Floats, targets: Ints, kind: Kind = "temperature", folds: int = _FOLDS
-) -> Floats:
+def calibrated_losses(logits: Floats, targets: Ints, kind: Kind = "temperature") -> Floats:
     """Return the log-loss (N,) in nats of each image after calibration, see ``cross_fitted``.
 
     Their means compare models whose confidence differs, such as with and without label smoothing:
     a temperature would remove the difference.
     """
-    return uncalibrated_losses(cross_fitted(logits, targets, kind, folds), targets)
+    return uncalibrated_losses(cross_fitted(logits, targets, kind), targets)
 
 
 def is_lower(losses: Floats, than: Floats, significance: float = SIGNIFICANCE) -> bool:

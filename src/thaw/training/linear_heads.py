@@ -162,9 +162,7 @@ def _judged(
     return Linear(fitted.weight * scale, fitted.bias * scale, strength, loss)
 
 
-def estimator_of(
-    kind: Literal["logistic", "svm"], strength: float, *, balanced: bool = False
-) -> Any:
+def estimator_of(kind: Literal["logistic", "svm"], strength: float, *, balanced: bool) -> Any:
     """scikit-learn's own estimator, for features of unit variance; a function of its data alone."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC

@@ -6,14 +6,14 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from thaw.model.predictor import Predictor
-from thaw.system.devices import AUTO, CPU, choose_device
+from thaw.system.devices import CPU, choose_device
 from thaw.training.precision import strict_float32
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def strict_predictor(folder: Path, device: str = AUTO, setting: str = "device") -> Predictor:
+def strict_predictor(folder: Path, device: str, setting: str = "device") -> Predictor:
     """Return the model in ``folder``, which computes on ``device``: auto, cpu, cuda or cuda:N.
 
     On a GPU each forward pass runs inside ``strict_float32``. The precision that the program has

@@ -36,7 +36,7 @@ def bootstrap(predictions: Predictions, seed: int = 0) -> dict[str, tuple[float,
 
 
 def bootstrap_difference(
-    first: Predictions, second: Predictions, seed: int = 0
+    first: Predictions, second: Predictions, seed: int
 ) -> dict[str, tuple[float, float]]:
     """Return the interval of each metric's difference, ``second`` minus ``first``.
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.promotion.test_gate_report import reported
-from thaw.promotion.gate_table import show
+from thaw.cli.gate_table import show
 from thaw.promotion.rule_result import RuleResult
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from thaw.promotion.tables import age, history_table, report_lines
+from thaw.cli.registry_tables import age, history_table, report_lines
 from thaw.registry.ledger_rows import Decision, Row
 
 
