@@ -68,7 +68,7 @@ class Forks:
 
     @property
     def output(self) -> str:
-        """What the children of the last run printed."""
+        """The lines that the children of the last run printed."""
         return self._log.read_text()
 
     def stages(self, *stages: str) -> None:

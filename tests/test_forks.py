@@ -61,7 +61,7 @@ def test_the_others_end_when_one_is_killed(tmp_path: Path) -> None:
     assert _forks(tmp_path, 2).run([signal.pause, signal.pause], "stage", kill)
 
 
-def test_what_the_children_of_the_last_run_print_is_its_output(tmp_path: Path) -> None:
+def test_the_output_has_the_lines_of_the_last_run_alone(tmp_path: Path) -> None:
     forks = _forks(tmp_path)
     for text in ("first", "second"):
         forks.run([lambda text=text: print(text)], "stage", None)

@@ -16,7 +16,7 @@ WORSE = Ranked(Named("timm/c", "packaged"), entry(0.6), 0.1, 9.0)
 
 @pytest.fixture
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
-    """What is printed about a ranking of three backbones."""
+    """Return the printed table of three backbones."""
     Console(width=200).print(backbone_output.ranking_table([BEST, EQUAL, WORSE]))
     return capsys.readouterr().out
 
