@@ -48,7 +48,7 @@ def refuse_links() -> None:
         raise ThawError("\n".join(lines))
 
 
-def refuse_listed_folders() -> None:
+def refuse_listed_folders(pipeline: Path = PIPELINE) -> None:
     """Raise if a stage of thaw in ``dvc.yaml`` lists a folder as output, as in thaw 0.1.
 
     A file that DVC cannot read either is not refused here: DVC names the mistake.
@@ -57,18 +57,18 @@ def refuse_listed_folders() -> None:
         ThawError: names the folders and the command that converts the file.
     """
     around = {part for folder in FOLDERS for part in (folder, *folder.parents)}
-    listed = [path for path in _listed() if Path(path) in around]
+    listed = [path for path in _listed(pipeline) if Path(path) in around]
     if listed:
         raise ThawError(
-            f"{PIPELINE} lists folders as outputs ({', '.join(listed)}), and DVC removes all files "
+            f"{pipeline} lists folders as outputs ({', '.join(listed)}), and DVC removes all files "
             "in them before a stage runs: run `thaw upgrade` first"
         )
 
 
-def _listed() -> Iterator[str]:
-    """Yield the outputs of thaw's stages in ``dvc.yaml``."""
+def _listed(pipeline: Path) -> Iterator[str]:
+    """Yield the outputs of thaw's stages in the file ``pipeline``."""
     try:
-        content: Any = YAML(typ="safe").load(PIPELINE.read_text(encoding="utf-8"))
+        content: Any = YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))
     except (OSError, ValueError, YAMLError, RecursionError):
         return
     stages = content.get("stages") if isinstance(content, dict) else None

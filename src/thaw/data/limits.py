@@ -27,7 +27,7 @@ def shape_problem(width: int, height: int) -> str | None:
     )
 
 
-def strips(width: int, height: int, pixels: int) -> Iterator[tuple[int, int]]:
+def strips(width: int, height: int, pixels: int = STRIP_PIXELS) -> Iterator[tuple[int, int]]:
     """Yield the first row and the last row (exclusive) of strips of at most ``pixels``."""
     step = max(1, pixels // width)
     for top in range(0, height, step):
