@@ -31,12 +31,12 @@ def write_shard(path: Path, samples: list[dict[str, Any]]) -> Path:
     return path
 
 
-def numbered(first: int, count: int) -> list[dict[str, Any]]:
-    """Return samples whose labels are the texts "cat" and "dog" in turn."""
+def numbered(first: int, count: int, size: int = 10) -> list[dict[str, Any]]:
+    """Return samples with square images whose labels are the texts "cat" and "dog" in turn."""
     return [
         {
             "__key__": f"{number:04d}",
-            "png": png(number),
+            "png": png(number, size),
             "cls": number % 2,
             "txt": ("cat", "dog")[number % 2],
             "json": {"label": {"name": number % 2}, "split": ("train", "val")[number % 3 == 0]},

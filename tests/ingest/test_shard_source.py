@@ -3,7 +3,8 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -14,18 +15,20 @@ from tests.data.preprocessing import SMALL
 from tests.ingest.shards import numbered, png, write_shard
 from thaw.config.data_sections import Data
 from thaw.data import manifest
-from thaw.data.batches import batches
-from thaw.data.loading import batch_parts
 from thaw.data.prepared import Prepared
 from thaw.errors import ProblemsError, ThawError
 from thaw.ingest import part_reading
 from thaw.ingest.folder_source import list_folder
 from thaw.ingest.shard_source import list_shards
 from thaw.stages import prepare
+from thaw.training.runtime import Runtime
+from thaw.training.step_order import StepOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from thaw.data.loading import ImageSource
 
 PREPARE = settings.prepare(val_fraction=0.25, test_fraction=0.25)
 PARAMS = settings.PARAMS.model_copy(update={"prepare": PREPARE})
@@ -46,9 +49,10 @@ def data(path: Path, **changes: Any) -> Data:
     return Data(source="webdataset", path=str(path), **changes)
 
 
-def run(config: Data, folder: Path, scratch: Path | None = None) -> dict[str, Any]:
+def run(config: Data, folder: Path, scratch: Path | None = None, **packing: int) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    params = PARAMS.model_copy(update={"data": config})
+    changed = PREPARE.model_copy(update=packing)
+    params = PARAMS.model_copy(update={"data": config, "prepare": changed})
     return prepare.run(params, list_shards(config), folder, scratch)
 
 
@@ -189,35 +193,64 @@ def test_images_of_a_shard_that_changed_are_packed_again(tmp_path: Path, raw: Pa
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
-@pytest.mark.slow
-def test_every_number_of_workers_and_ranks_trains_on_the_same_images_of_shards(
-    tmp_path: Path, raw: Path
-) -> None:
-    run(data(raw), tmp_path / "out")
-    prepared = Prepared(tmp_path / "out")
-    source = prepared.images("train", SMALL, 0, settings.augment(flip=0.5, rotate=20.0))
-    order, cpu = np.random.default_rng(0).permutation(len(source)), torch.device("cpu")
+@dataclass(frozen=True)
+class Rank:
+    """The number of a process of a training, and how it loads: the part of ``Runtime`` for that."""
 
-    def digest(workers: int, ranks: int) -> str:
-        """Return a digest over number and pixels of the images of an epoch, batch by batch."""
-        loaded = [
-            batches(source, batch_parts(order, 6, rank, ranks), cpu, workers=workers, epoch=0)
-            for rank in range(ranks)
-        ]
+    rank: int
+    world: int
+    workers: int
+    device = torch.device("cpu")
+    batch_parts = Runtime.batch_parts
+    load = Runtime.load
+
+
+def step_order(source: ImageSource, rank: Rank) -> StepOrder:
+    """Return the steps of a training with six images a step."""
+    return StepOrder(cast("Runtime", rank), source, images=6, seed=0, fewest=1)
+
+
+def epoch_digests(source: ImageSource, workers: int, ranks: int) -> tuple[str, ...]:
+    """Return a digest of two epochs: number, pixels and target of the images of each step."""
+    orders = [step_order(source, Rank(rank, ranks, workers)) for rank in range(ranks)]
+    digests = []
+    for epoch in (1, 2):
         found = hashlib.sha256()
+        loaded = [order.runtime.load(source, order.parts(epoch), epoch) for order in orders]
         for parts in zip(*loaded, strict=True):
             images = [
-                (int(index), image.numpy().tobytes())
+                (int(index), int(target), image.numpy().tobytes())
                 for batch in parts
-                for index, image, weight in zip(
-                    batch.indices, batch.inputs, batch.weights, strict=True
+                for index, target, image, weight in zip(
+                    batch.indices, batch.targets, batch.inputs, batch.weights, strict=True
                 )
                 if weight
             ]
             found.update(repr(sorted(images)).encode())
-        return found.hexdigest()
+        digests.append(found.hexdigest())
+    return tuple(digests)
 
-    digests = {digest(workers, ranks) for workers in (0, 1, 2, 4) for ranks in (1, 2)}
+
+@pytest.mark.slow
+def test_every_number_of_workers_and_ranks_trains_on_the_same_images_of_shards(
+    tmp_path: Path,
+) -> None:
+    write_shard(tmp_path / "raw" / "0.tar", numbered(0, 40, size=100))
+    write_shard(tmp_path / "raw" / "1.tar", numbered(40, 25, size=100))
+    digests = set()
+    for shard_mb, files_of_images in ((0, 1), (1, 2)):
+        folder = tmp_path / f"packed{shard_mb}"
+        run(data(tmp_path / "raw"), folder, short_side=100, shard_mb=shard_mb)
+        prepared = Prepared(folder)
+        assert len([path for path in folder.rglob("*.bin") if path.is_file()]) == files_of_images
+        source = prepared.images("train", SMALL, 0, settings.augment(flip=0.5, rotate=20.0))
+        digests |= {
+            epoch_digests(source, workers, ranks) for workers in (0, 1, 2, 4) for ranks in (1, 2)
+        }
+        for epoch in (1, 2):
+            order = step_order(source, Rank(0, 1, 0))
+            numbers = np.concatenate([part.indices for part in order.parts(epoch)])
+            assert sorted(numbers.tolist()) == list(range(len(source)))
     assert len(digests) == 1
-    numbers = [part.indices[part.weights > 0] for part in batch_parts(order, 6)]
-    assert sorted(np.concatenate(numbers).tolist()) == list(range(len(source)))
+    first, second = digests.pop()
+    assert first != second, "each epoch has its own order"

@@ -92,7 +92,8 @@ class ReadImage:
 
 def allowed_of(listing: Listing) -> Allowed:
     """Return the folders that files of ``listing`` may be in."""
-    _resolved_folder.cache_clear()  # an earlier listing may have found other links
+    for function in (_resolved_folder, _is_within):  # an earlier listing may have found other links
+        function.cache_clear()
     return Allowed(listing.root, listing.root.resolve(), cache_folder(), listing.follow_links)
 
 
@@ -139,8 +140,9 @@ def read_state(allowed: Allowed, sample: Sample, span: Span | None) -> FileState
 
 def _read(path: Path) -> tuple[FileState, bytes]:
     """Return state and content of a file."""
-    modified = path.stat().st_mtime_ns
-    content = path.read_bytes()
+    with path.open("rb", buffering=0) as stream:
+        modified = os.fstat(stream.fileno()).st_mtime_ns
+        content = stream.readall()
     return FileState(modified, hashlib.sha256(content).hexdigest()), content
 
 
@@ -161,6 +163,8 @@ def _path_problem(path: Path, allowed: Allowed) -> str | None:
     """
     if not is_utf8(str(path)):
         return "the file's name is not valid UTF-8"
+    if _is_within(path.parent, allowed.resolved_root) and stat.S_ISREG(path.lstat().st_mode):
+        return None
     target = _resolved(path)
     if problem := allowed.problem(path, target):
         return problem
@@ -188,6 +192,12 @@ def _resolved(path: Path) -> Path:
 @lru_cache(maxsize=256)
 def _resolved_folder(folder: Path) -> Path:
     return resolved(folder)
+
+
+@lru_cache(maxsize=256)
+def _is_within(folder: Path, resolved_root: Path) -> bool:
+    """Return whether ``folder``, with its links followed, is in ``resolved_root``."""
+    return _resolved_folder(folder).is_relative_to(resolved_root)
 
 
 def _record(sample: Sample, state: FileState, image: Decoded, config: Prepare) -> ImageRecord:
