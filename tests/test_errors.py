@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from thaw.errors import ProblemsError, ThawError, grouped, printable
+import pytest
+
+from thaw.errors import ProblemsError, ThawError, grouped, printable, without_passwords
 
 
 def test_several_problems_are_listed_one_per_line_below_their_number() -> None:
@@ -21,6 +23,40 @@ def test_control_characters_are_escaped_for_a_terminal_and_line_ends_stay() -> N
     assert printable("é \U0001f9ca\nb") == "é \U0001f9ca\nb"
     assert str(ThawError("no \x1b[31m")) == r"no \x1b[31m"
     assert printable("a\x1b[31m\t\r\u202e\x85") == r"a\x1b[31m\t\r\u202e\x85"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://ada:open-sesame@host:5000/x", "http://ada:***@host:5000/x"),
+        ("https://:open-sesame@host", "https://:***@host"),
+        ("http://ada:open@sesame@host", "http://ada:***@host"),
+        ("postgresql+psycopg://ada:open/sesame@host/db", "postgresql+psycopg://ada:***@host/db"),
+        ("htpps:/x, postgresql://ada:open-sesame@host:port/db", None),
+        ("postgresql://host/db?user=ada&password=open-sesame", None),
+        ("https://host/0.tar?X-Amz-Credential=sesame&X-Amz-Signature=sesame", None),
+    ],
+)
+def test_messages_do_not_contain_the_passwords_of_addresses(
+    address: str, shown: str | None
+) -> None:
+    message = str(ThawError(f"the store '{address}' and {address} do not answer"))
+    assert "sesame" not in message
+    assert message.endswith(" do not answer")
+    assert shown is None or message == f"the store '{shown}' and {shown} do not answer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://host:5000/#/models/x@champion",
+        "models:/x@champion",
+        "http://ada@host/x?page=2",
+        "12:30, me@host",
+    ],
+)
+def test_addresses_without_a_password_stay_as_they_are(text: str) -> None:
+    assert without_passwords(text) == text
 
 
 def test_listed_problems_are_handled_like_any_mistake_of_the_user() -> None:

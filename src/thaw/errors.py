@@ -14,13 +14,19 @@ REPAIR = "run `thaw repair`, then `dvc repro`"  # for messages about damaged out
 _SMALL_GROUP = 5  # problems of one kind that are all listed
 _OF_LARGE_GROUP = 3  # that are listed of a kind with more
 _MOST_KINDS = 30
+# The password of an address; one for SQLAlchemy may contain a slash, a port and a path are none
+_OF_USER = re.compile(r"(://[^\s:/@]*):(?:[^\s/]*|(?!\d+/)[^\s@]*)@")
+_OF_QUERY = re.compile(
+    r"([?&](?:ssl)?(?:password|passwd|token|sig|signature|x-amz-[a-z-]+)=)[^\s&'\"]+", re.IGNORECASE
+)
 
 
 class ThawError(Exception):
     """An error that the user can correct; its message says what is wrong, where, and what to do.
 
     The command line prints it without a traceback and ends with exit code ``EXIT_CODE``. Control
-    characters of the message are escaped: it may quote a value or the name of a file.
+    characters of the message are escaped and passwords of addresses replaced: it may quote a value,
+    the name of a file or the error of a server.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -41,8 +47,17 @@ class ProblemsError(ThawError):
 
 
 def printable(text: str) -> str:
-    """Return ``text`` for a terminal: escapes in place of control characters, except line ends."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    """Return ``text`` for a terminal.
+
+    Control characters other than line ends are escaped, passwords of addresses replaced.
+    """
+    text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return without_passwords(text)
+
+
+def without_passwords(text: str) -> str:
+    """Return ``text`` with ``***`` in place of each password, token or signature in an address."""
+    return _OF_QUERY.sub(r"\1***", _OF_USER.sub(r"\1:***@", text)) if "://" in text else text
 
 
 def grouped(problems: Iterable[str]) -> list[str]:

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thaw.config.params import Params
-from thaw.config.store_addresses import address_problem, refuse_unusable_stores
+from thaw.config.store_addresses import (
+    address_problem,
+    refuse_unusable_stores,
+    warn_of_passwords,
+)
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
@@ -96,3 +100,24 @@ def test_a_file_is_no_store_of_heads(tmp_path: Path) -> None:
         refuse_unusable_stores(
             Params.model_validate({"search": {"artifacts": str(tmp_path / "file")}})
         )
+
+
+def test_an_address_with_a_password_gives_a_warning_that_says_where_it_belongs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uri, storage = "https://ada:open-sesame@host", "postgresql://host/db?password=open-sesame"
+    warn_of_passwords(Params.model_validate({"tracking": {"uri": uri}}))
+    warn_of_passwords(Params.model_validate({"search": {"storage": storage}}))
+    first, second = capsys.readouterr().err.splitlines()
+    assert "tracking.uri contains a password" in first
+    assert "MLFLOW_TRACKING_PASSWORD" in first
+    assert "search.storage contains a password" in second
+    assert "PGPASSWORD" in second
+    assert "sesame" not in first + second
+
+
+def test_addresses_without_a_password_give_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    uri, storage = "https://ada@host:5000/x", "postgresql://ada@host/db"
+    sections = {"tracking": {"uri": uri}, "search": {"storage": storage, "artifacts": "s3://b"}}
+    warn_of_passwords(Params.model_validate(sections))
+    assert capsys.readouterr().err == ""

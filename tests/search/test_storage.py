@@ -33,9 +33,17 @@ def test_a_storage_that_cannot_be_used_is_reported_in_one_line(url: str) -> None
     assert "\n" not in str(raised.value)
 
 
-def test_messages_do_not_contain_the_password() -> None:
-    with pytest.raises(ThawError) as raised:
-        storage.connect("postgresql://me:secret@localhost:1/x")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:secret@localhost:1/x",
+        "postgresql://me:secret@localhost:port/x",
+        "postgresql://localhost:1/x?password=secret",
+    ],
+)
+def test_messages_do_not_contain_the_password(address: str) -> None:
+    with pytest.raises(ThawError, match=r"\*\*\*") as raised:
+        storage.connect(address)
     assert "secret" not in str(raised.value)
 
 

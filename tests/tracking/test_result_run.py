@@ -159,6 +159,20 @@ def test_the_database_and_the_artifacts_are_under_mlruns(project: Path) -> None:
     assert set(project.iterdir()) == before
 
 
+def test_logged_parameters_do_not_contain_the_password_of_an_address(project: Path) -> None:
+    section = "search: {storage: 'postgresql://ada:open-sesame@host/studies'}\n"
+    with Path("params.yaml").open("a") as stream:
+        stream.write(section)
+    before = Path("params.yaml").read_text()
+    Path("reports").mkdir()
+    run = ResultRun(parameters(), DIGEST)
+    with run.active():
+        run.complete("a note", parameters().data, DIGEST)
+    (logged,) = (project / "mlruns/artifacts").rglob("params.yaml")
+    assert logged.read_text() == before.replace("open-sesame", "***")
+    assert Path("params.yaml").read_text() == before
+
+
 def test_the_environment_names_the_store(
     folder: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,12 +121,14 @@ def test_messages_do_not_contain_the_password_of_the_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "")
     uri = "http://ada:open-sesame@127.0.0.1:9"
     with pytest.raises(
         ThawError, match=r"ada:\*\*\*@127\.0\.0\.1:9 cannot be used: Connection refused"
     ) as raised:
         store.connect(tracking(uri))
     assert "open-sesame" not in str(raised.value)
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"
     with pytest.raises(ThawError, match="continues where it stopped") as raised:  # noqa: SIM117
         with store.command_errors(tracking(uri)):
             raise MlflowException(f"API request to {uri} failed")

@@ -9,7 +9,7 @@ from thaw.cli import tried_model
 from thaw.config import output_folders, overlaps
 from thaw.config.explanations import shortened
 from thaw.config.machine_limits import refuse_too_many_processes
-from thaw.config.store_addresses import refuse_unusable_stores
+from thaw.config.store_addresses import refuse_unusable_stores, warn_of_passwords
 from thaw.errors import ThawError
 from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.system.files import resolved
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def refuse_unusable_parameters(params: Params) -> None:
     """Raise if a path, an address or a number of processes cannot be used on this machine.
 
-    Folders of outputs that are links, and images in outputs, are refused, too.
+    Folders of outputs that are links, and images in outputs, are refused, too. Addresses with a
+    password give a warning.
 
     Raises:
         ThawError: names the parameter.
@@ -39,6 +40,7 @@ def refuse_unusable_parameters(params: Params) -> None:
     output_folders.refuse_links()
     refuse_too_many_processes(params)
     refuse_unusable_stores(params)
+    warn_of_passwords(params)
 
 
 def try_model(params: Params) -> DryRun | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from thaw.errors import ThawError
+from thaw.errors import ThawError, without_passwords
+from thaw.system.console import warn
 from thaw.system.project_paths import PARAMS_FILE
 from thaw.system.sqlite_addresses import is_sqlite, path_of
 
@@ -39,6 +40,21 @@ def refuse_unusable_stores(params: Params) -> None:
     }
     if lines := [f"{PARAMS_FILE}: {key}: {problem}" for key, problem in found.items() if problem]:
         raise ThawError("\n".join(lines))
+
+
+def warn_of_passwords(params: Params) -> None:
+    """Warn of an address in ``params`` that contains a password or a token."""
+    remedies = {
+        "tracking.uri": (params.tracking.uri, "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD"),
+        "search.storage": (params.search.storage, "PGPASSWORD or ~/.pgpass"),
+        "search.artifacts": (params.search.artifacts, "the variables of the store"),
+    }
+    for key, (address, remedy) in remedies.items():
+        if without_passwords(address) != address:
+            warn(
+                f"{PARAMS_FILE}: {key} contains a password, and the file is committed: "
+                f"use {remedy}, and change the password"
+            )
 
 
 def address_problem(

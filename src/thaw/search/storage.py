@@ -13,7 +13,6 @@ from filelock import FileLock
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy import Column, Integer, MetaData, Table, event, inspect, select
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from thaw.errors import ThawError
@@ -93,9 +92,7 @@ def connect(storage: str) -> HeartbeatStorage:
         _create_lock_row(opened.engine)
     except (SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, OptunaError) as error:
         kind = StorageAwayError if is_outage(error) else ThawError
-        raise kind(
-            f"search.storage: {_without_password(url)} cannot be used: {_reason(error)}"
-        ) from error
+        raise kind(f"search.storage: {url} cannot be used: {_reason(error)}") from error
     return opened
 
 
@@ -132,7 +129,7 @@ def explain_failures(storage: str) -> Iterator[None]:
     except (SQLAlchemyError, StorageInternalError) as error:
         kind = StorageAwayError if is_outage(error) else ThawError
         raise kind(
-            f"search.storage: {_without_password(url_of(storage))} stopped answering: "
+            f"search.storage: {url_of(storage)} stopped answering: "
             f"{_reason(error)}; the same command continues the search"
         ) from error
 
@@ -176,13 +173,6 @@ def _create_lock_row(engine: Engine) -> None:
     with contextlib.suppress(IntegrityError), engine.begin() as connection:
         if connection.execute(select(_LOCK_TABLE.c.id)).first() is None:
             connection.execute(_LOCK_TABLE.insert().values(id=1))
-
-
-def _without_password(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return repr(url)
 
 
 def _reason(error: BaseException) -> str:

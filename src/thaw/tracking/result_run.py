@@ -18,6 +18,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.exceptions import MlflowException
 
+from thaw.errors import without_passwords
 from thaw.system import provenance
 from thaw.system.console import say
 from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, REPORTS
@@ -166,7 +167,8 @@ class ResultRun:
         mlflow.log_input(dataset, context="training")
         for path in (PARAMS_FILE, PIPELINE, DVC_LOCK):
             if path.exists():
-                self._client.log_artifact(self.run_id, str(path), "pipeline")
+                text = without_passwords(path.read_text(encoding="utf-8"))
+                self._client.log_text(self.run_id, text, f"pipeline/{path.name}")
         self._client.log_artifacts(self.run_id, str(REPORTS), "reports")
 
     @contextlib.contextmanager

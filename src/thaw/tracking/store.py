@@ -8,7 +8,6 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import mlflow
 from filelock import FileLock
@@ -16,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from thaw.errors import ThawError
+from thaw.errors import ThawError, without_passwords
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.project_paths import STORE
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
@@ -57,6 +56,8 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
     configure_mlflow()
     uri = store_uri(tracking)
     mlflow.set_tracking_uri(uri)
+    if without_passwords(uri) != uri:  # MLflow prints it with each run
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     with store_errors(uri):
         if is_sqlite(uri):
             path = path_of(uri)
@@ -117,7 +118,7 @@ def store_errors(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         kind = StoreAwayError if is_outage(error, uri) else ThawError
         message = f"tracking: the MLflow store {uri} cannot be used: {reason_of(error)}"
-        raise kind(_without_password(message, uri)) from error
+        raise kind(message) from error
 
 
 def reason_of(error: BaseException) -> str:
@@ -144,16 +145,9 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        reason, uri = reason_of(error), store_uri(tracking)
-        message = f"tracking: the MLflow store {uri} failed: {reason}; "
+        message = f"tracking: the MLflow store {store_uri(tracking)} failed: {reason_of(error)}; "
         message += "the same command continues where it stopped"
-        raise ThawError(_without_password(message, uri)) from error
-
-
-def _without_password(message: str, uri: str) -> str:
-    """Return ``message`` with the password of the address ``uri``, if it has one, replaced."""
-    password = urlsplit(uri).password
-    return message.replace(password, "***") if password else message
+        raise ThawError(message) from error
 
 
 def _create_database(path: Path) -> None:
