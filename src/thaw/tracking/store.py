@@ -56,7 +56,7 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
     configure_mlflow()
     uri = store_uri(tracking)
     mlflow.set_tracking_uri(uri)
-    if without_passwords(uri) != uri:  # MLflow prints it with each run
+    if without_passwords(uri) != uri:  # MLflow would print the address of each run
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     with store_errors(uri):
         if is_sqlite(uri):
