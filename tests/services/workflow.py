@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.services.colleague import Colleague
 
 _EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
 _OF_CHECKOUT, _OF_INSTALLATION = "actions/checkout", "Install"
