@@ -18,6 +18,7 @@ from tests.config.bounds import check_bounds
             ["type", "image", [0, 4095], (-1000.5, 1e30)],
             ["clip", [1, 1], [3, 1], [0], [0, 1, 2], ["0", 1], [True, 2], [0, 1e31], 4, None, {}],
         ),
+        ("prepare.jpeg_pixels", ["reduced", "all"], ["half", 2, None]),
         ("prepare.shard_mb", [0, 1, 1_000_000], [-1, 1_000_001, 0.5, "500 MB", None]),
     ],
 )

@@ -254,6 +254,18 @@ def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_like_the_full_decode() -
     assert np.abs(quick - slow).mean() < 2
 
 
+@pytest.mark.parametrize("options", [{}, {"exif": exif(6)}, {"progressive": True}])
+def test_a_jpeg_decoded_with_all_pixels_is_downsized_as_any_other_file(
+    options: dict[str, Any],
+) -> None:
+    content = encoded(Image.fromarray(noise(500, 700)), "JPEG", **options)
+    pixels = Image.fromarray(np.asarray(Image.open(io.BytesIO(content))))
+    as_png = encoded(pixels, "PNG", **{k: v for k, v in options.items() if k == "exif"})
+    found = decode(content, short_side=100, max_megapixels=1.0, jpeg_pixels="all")
+    assert np.array_equal(found.pixels, read(as_png, short_side=100).pixels)
+    assert not np.array_equal(found.pixels, read(content, short_side=100).pixels)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize("shape", [(8, 8), (256, 300), (100, 3000), (1, 40)])
 def test_an_image_that_is_not_larger_keeps_its_size(kind: str, shape: tuple[int, int]) -> None:

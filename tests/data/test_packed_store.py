@@ -139,6 +139,18 @@ def test_the_store_keeps_the_settings_of_decoding(tmp_path: Path) -> None:
     assert (kept["short_side"], kept["max_megapixels"], kept["range"]) == (64, 2.5, "type")
 
 
+def test_the_store_names_the_pixels_of_jpegs_only_where_these_are_not_those_of_earlier_versions(
+    tmp_path: Path,
+) -> None:
+    for pixels in ("reduced", "all"):
+        folder = tmp_path / pixels
+        folder.mkdir()
+        with PackWriter(folder, settings.prepare(jpeg_pixels=pixels)):
+            pass
+        found = PackedStore(folder).settings.get("jpeg_pixels")
+        assert found == (None if pixels == "reduced" else "all")
+
+
 def test_an_empty_store_has_no_images(tmp_path: Path) -> None:
     assert len(packed(tmp_path, [], "raw")) == 0
 

@@ -88,6 +88,12 @@ def test_a_model_of_the_default_framing_has_the_content_of_earlier_versions() ->
     assert Preprocessing.model_validate(stored).framing == "pad"
 
 
+def test_a_model_of_reduced_jpegs_has_the_content_of_earlier_versions() -> None:
+    assert "jpeg_pixels" not in preprocessing().model_dump()
+    stored = preprocessing(jpeg_pixels="all").model_dump()
+    assert Preprocessing.model_validate(stored).jpeg_pixels == "all"
+
+
 @pytest.mark.parametrize("framing", ["pad", "squish"])
 def test_framing_on_a_device_differs_by_a_rounding(framing: str, tmp_path: Path) -> None:
     sizes = [(64, 91), (91, 64), (33, 33), (20, 90)]

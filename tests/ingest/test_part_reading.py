@@ -113,6 +113,7 @@ def test_a_damaged_file_of_a_stopped_run_is_packed_again_from_there(
         {"encoding": "jpeg"},
         {"near_duplicates": 3},
         {"range": "image"},
+        {"jpeg_pixels": "all"},
         {"shard_mb": 1},
     ],
 )

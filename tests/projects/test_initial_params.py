@@ -29,6 +29,12 @@ def test_values_that_depend_on_the_images_are_left_to_the_stages() -> None:
     assert (MADE.regularize.calibration, MADE.unfreeze.interpolate) == ("auto", "auto")
 
 
+def test_a_new_project_decodes_all_pixels_of_a_jpeg_and_earlier_ones_a_part_as_before() -> None:
+    assert MADE.prepare.jpeg_pixels == "all"
+    assert "jpeg_pixels: all" in params_text(MADE)
+    assert Params().prepare.jpeg_pixels == "reduced"
+
+
 def test_the_written_file_loads_as_the_same_parameters(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(params_text(MADE))

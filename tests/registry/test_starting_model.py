@@ -88,6 +88,21 @@ def test_a_model_converts_samples_as_the_packed_images_were_converted(
         assert spec.preprocessing.pixel_range == pixel_range
 
 
+@pytest.mark.parametrize("pixels", ["reduced", "all"])
+def test_a_model_decodes_jpegs_as_those_of_the_pack_were_decoded(
+    tmp_path: Path, data: Prepared, pixels: str
+) -> None:
+    folder = tmp_path / pixels
+    folder.mkdir()
+    with PackWriter(folder, settings.prepare(short_side=40, jpeg_pixels=pixels)) as writer:
+        for _ in data.manifest.rows:
+            writer.add(np.zeros((40, 40, 3), np.uint8))
+    manifest.write(data.manifest.rows, folder)
+    given = params(tmp_path)
+    _, spec = begin(given, given.head, Prepared(folder), parent="")
+    assert spec.preprocessing.jpeg_pixels == pixels
+
+
 def test_a_model_that_is_trained_on_a_pack_of_an_earlier_version_cuts_values_off(
     tmp_path: Path, data: Prepared
 ) -> None:

@@ -38,6 +38,13 @@ def photo(height: int, width: int) -> bytes:
     return buffer.getvalue()
 
 
+def photo_jpeg(height: int, width: int) -> bytes:
+    """Return :func:`photo` as a JPEG."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(photo(height, width))).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
 def difference(read: ImageReader, content: bytes) -> Tensor:
     graph = InputGraph(read.preprocessing).eval()
     computed: Tensor = graph(read.read_original(content))
@@ -55,6 +62,15 @@ def test_an_image_of_any_size_gets_the_pixels_that_the_model_reads(
     read = reader(framing=framing, interpolation=interpolation, crop_pct=crop_pct)
     moved = difference(read, photo(*size))
     assert float(moved.max()) == 0
+
+
+@pytest.mark.parametrize("size", [(600, 800), (1100, 700)])
+def test_a_large_jpeg_gets_the_pixels_of_a_model_that_decodes_all_of_them(
+    size: tuple[int, int],
+) -> None:
+    content = photo_jpeg(*size)
+    assert float(difference(reader(jpeg_pixels="all"), content).max()) == 0
+    assert float(difference(reader(jpeg_pixels="reduced"), content).max()) > 2
 
 
 def test_borders_have_the_colour_of_the_model() -> None:

@@ -53,4 +53,5 @@ class ImageReader:
             short_side=short_side,
             max_megapixels=self.max_megapixels,
             pixel_range=self.preprocessing.pixel_range,
+            jpeg_pixels=self.preprocessing.jpeg_pixels,
         )

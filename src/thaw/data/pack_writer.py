@@ -182,6 +182,8 @@ class PackWriter:
             "encoding": self._config.encoding,
             "sha256": self._digest.hexdigest(),
         }
+        if self._config.jpeg_pixels != "reduced":  # the file of earlier versions stays the same
+            settings["jpeg_pixels"] = self._config.jpeg_pixels
         if self._config.shard_mb:
             settings["shards"] = self._files.sizes
         index = io.BytesIO()

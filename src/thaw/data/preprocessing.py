@@ -7,7 +7,7 @@ same.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from thaw.data.packed_images import PackedImages
 
-_LATER_FIELDS = {"pixel_range": "type", "framing": "crop"}
+JpegPixels = Literal["reduced", "all"]
+_LATER_FIELDS = {"pixel_range": "type", "jpeg_pixels": "reduced", "framing": "crop"}
 _Finite = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
 _MOST_PIXELS_IN_FLOAT32 = 2**25  # that are resized at once on a device: 400 MB
@@ -37,9 +38,10 @@ class Preprocessing(BaseModel):
     """Decoding, resize, framing and normalisation of a model's inputs.
 
     ``pixel_range`` is the range of values that becomes 0..255 in images of more than 8 bits per
-    sample. ``framing`` is how an image that is not square becomes the square of ``image_size``
-    pixels; ``crop_pct`` is the share of the resized side that the square keeps. ``mean`` and
-    ``std`` are those of red, green and blue, for values in 0..1.
+    sample, ``jpeg_pixels`` whether large JPEGs are decoded with all pixels. ``framing`` is how an
+    image that is not square becomes the square of ``image_size`` pixels; ``crop_pct`` is the share
+    of the resized side that the square keeps. ``mean`` and ``std`` are those of red, green and
+    blue, for values in 0..1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +49,7 @@ class Preprocessing(BaseModel):
     short_side: Annotated[int, Field(ge=1, le=65_536)]
     max_megapixels: Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)]
     pixel_range: PixelRange = "type"
+    jpeg_pixels: JpegPixels = "reduced"
     image_size: Annotated[int, Field(ge=1, le=4096)]
     crop_pct: Annotated[float, Field(ge=0.01, le=1.0)]
     framing: Framing = "crop"

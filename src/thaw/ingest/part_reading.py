@@ -107,6 +107,7 @@ def packing_key(config: Prepare, found: Listing) -> str:
             config.short_side,
             config.max_megapixels,
             config.range,
+            config.jpeg_pixels,
             config.encoding,
             config.shard_mb,
             bool(config.near_duplicates),

@@ -115,6 +115,7 @@ def read_image(
             short_side=config.short_side,
             max_megapixels=config.max_megapixels,
             pixel_range=config.range,
+            jpeg_pixels=config.jpeg_pixels,
         )
         if (reason := pack_problem(image.pixels, config)) is None:
             return ReadImage(_record(sample, state, image, config), image.pixels)

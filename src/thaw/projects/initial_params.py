@@ -26,11 +26,11 @@ _HEADER = f"""\
 """
 # The keys that are written although they may have their default: people vary them.
 _SHOWN = (
-    "seed", "data.source", "data.path", "data.root", "backbone.name", "backbone.weights",
-    "backbone.image_size", "backbone.framing", "head.taps", "augment.crop", "augment.flip",
-    "regularize.calibration", "warmup_head.fit", "unfreeze.depth", "unfreeze.epochs", "unfreeze.lr",
-    "unfreeze.interpolate",
-    "tracking.experiment", "tracking.registered_model",
+    "seed", "data.source", "data.path", "data.root", "prepare.jpeg_pixels", "backbone.name",
+    "backbone.weights", "backbone.image_size", "backbone.framing", "head.taps", "augment.crop",
+    "augment.flip", "regularize.calibration", "warmup_head.fit", "unfreeze.depth",
+    "unfreeze.epochs", "unfreeze.lr", "unfreeze.interpolate", "tracking.experiment",
+    "tracking.registered_model",
 )  # fmt: skip
 # Steps that a measurement decides. Their default is "off", which keeps the results of projects that
 # were created before these steps existed.
@@ -45,7 +45,8 @@ def initial_params(name: str, data: Data) -> Params:
     defaults = Params()
     tracking = {"tracking.registered_model": name, "tracking.experiment": name}
     chosen = dict.fromkeys((*CHOSEN_KEYS, *_MEASURED), AUTO)
-    params = with_values(defaults, {**tracking, **chosen})
+    # With all pixels, exported models see what prepare has packed.
+    params = with_values(defaults, {**tracking, **chosen, "prepare.jpeg_pixels": "all"})
     return params.model_copy(update={"data": data})
 
 

@@ -141,6 +141,7 @@ def _spec(
             short_side=int(settings["short_side"]),
             max_megapixels=settings["max_megapixels"],
             pixel_range=settings.get("range", "clip"),  # earlier versions have clipped
+            jpeg_pixels=settings.get("jpeg_pixels", "reduced"),
             image_size=chosen.image_size,
             crop_pct=chosen.crop_pct,
             framing=chosen.framing,
