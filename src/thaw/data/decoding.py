@@ -73,7 +73,8 @@ def decode(
 
     ``pixel_range`` is the range of values that becomes 0..255 in images of more than 8 bits per
     sample. With ``jpeg_pixels`` reduced, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, never
-    below ``short_side``: 2 to 7 times faster, and up to rounding not what all pixels give.
+    below ``short_side``. This is 2 to 7 times faster, but the result differs from that of all
+    pixels by more than rounding.
 
     Raises:
         DecodeError: not an image, truncated, by its header larger than ``max_megapixels`` or too
