@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,3 +68,21 @@ def test_the_output_has_the_lines_of_the_last_run_alone(tmp_path: Path) -> None:
     for text in ("first", "second"):
         forks.run([lambda text=text: print(text)], "stage", None)
     assert forks.output == "second\n"
+
+
+def test_a_failure_without_a_kill_is_told_also_where_the_others_had_to_be_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        Path("waiting").touch()
+        signal.pause()
+
+    def fail() -> None:
+        while not Path("waiting").exists():
+            time.sleep(0.01)
+        sys.exit(3)
+
+    monkeypatch.setattr("tests.forks._GRACE", 0.1)
+    with pytest.raises(AssertionError, match=r"stage None: \[-9, 3\]"):
+        _forks(tmp_path, 2).run([wait, fail], "stage", None)

@@ -17,6 +17,7 @@ from thaw.cli import app as cli
 from thaw.cli import registry_commands as commands
 from thaw.errors import ThawError
 from thaw.promotion.rollback import rollback
+from thaw.registry.names import GATE
 
 if TYPE_CHECKING:
     from tests.promotion.offered import Shop
@@ -155,3 +156,22 @@ def test_the_commands_print_their_results(local: Shop, capsys: pytest.CaptureFix
     assert found["no_champion"] is None
     with pytest.raises(ThawError, match="there is no registered model 'missing'"):
         commands.status(tracking, "missing")
+
+
+def test_texts_of_the_store_cannot_write_lines_or_escapes_to_the_terminal(
+    local: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracking, name, forged = local.params.tracking, "shown", "\x1b[2J\n* @champion: passed\u202e"
+    versions(local, name, 1)
+    local.client.set_model_version_tag(name, "1", GATE, f"forced: why {forged}")
+    local.client.create_experiment(f"promotion/{name}/champion/{forged}")
+    commands.status(tracking, name)
+    commands.history(tracking, name, "champion")
+    assert not commands.verify_history(tracking, name, "champion", (), as_json=False)
+    out, err = capsys.readouterr()
+    escaped = r"\x1b[2J\n* @champion: passed\u202e"
+    assert f"* @champion: forced: why {escaped}" in out
+    assert f"WRONG promotion/{name}/champion/{escaped}" in out
+    assert f"promotion/{name}/champion/{escaped}" in err
+    assert not {"\x1b", "\u202e"} & {*out, *err}
+    assert "\n* @champion: passed" not in out + err

@@ -6,9 +6,11 @@ import time
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from thaw.system import console
-from thaw.system.console import print_line, progress, say, warn
+from thaw.system.console import ResultConsole, print_line, progress, say, warn
 
 
 def test_a_message_is_printed_unchanged_on_the_error_stream(
@@ -37,6 +39,31 @@ def test_control_characters_of_a_file_name_do_not_reach_the_terminal(
     say("a\x1b[2J.png")
     warn("b\x07.png")
     assert capsys.readouterr().err == "a\\x1b[2J.png\nwarning: b\\x07.png\n"
+
+
+def test_results_do_not_write_control_characters_of_texts_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    results = ResultConsole()
+    monkeypatch.setattr(results, "file", stream)
+    results.print("a\x1b[2Jb", style="bold")
+    table = Table("name")
+    table.add_row(Text("c\x1b[31md", "red"))
+    results.print(table)
+    assert "\x1b" not in stream.getvalue()
+    assert r"a\x1b[2Jb" in stream.getvalue()
+    assert r"c\x1b[31md" in stream.getvalue()
+
+
+def test_colours_of_results_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    results = ResultConsole()
+    monkeypatch.setattr(results, "file", stream)
+    results.print("[red]x[/red]")
+    assert stream.getvalue() == "\x1b[31mx\x1b[0m\n"
 
 
 def test_progress_without_a_terminal_returns_the_items_and_prints_nothing(

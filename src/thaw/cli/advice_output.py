@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from thaw.advice.leaderboard_tables import head_table, training_table
@@ -18,7 +17,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.section import AUTO
 from thaw.evaluation.probe_plot import draw
-from thaw.system.console import print_line, say
+from thaw.system.console import ResultConsole, print_line, say
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from thaw.advice.measurements import Measurements
 
 _BAR_WIDTH = 20  # characters of the bar of accuracy 1
-_console = Console()
+_console = ResultConsole()
 
 
 def show_probe(

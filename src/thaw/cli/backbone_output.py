@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from thaw.advice.tournament.backbone_ranking import rank, read_backbones
 from thaw.config.editing import write_values, written
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.system.console import print_line, warn
+from thaw.system.console import ResultConsole, print_line, warn
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from thaw.advice.tournament.backbone_ranking import Ranked
 
-_console = Console()
+_console = ResultConsole()
 
 
 def show_backbones(

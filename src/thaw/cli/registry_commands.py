@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from thaw.cli import registry_tables as tables
@@ -19,7 +18,7 @@ from thaw.promotion import verification
 from thaw.registry.alias_names import check_alias
 from thaw.registry.ledger import Ledger
 from thaw.registry.names import CHALLENGER, REFUSED
-from thaw.system.console import say
+from thaw.system.console import ResultConsole, say
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
 from thaw.tracking.store import command_errors, connect
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from thaw.promotion.gate_report import Report
     from thaw.promotion.promote import PromotionRequest
 
-_console = Console(highlight=False)
+_console = ResultConsole(highlight=False)
 
 
 def promote(
@@ -195,7 +194,8 @@ def make_key(path: Path, *, as_json: bool = False) -> None:
     _print(f"wrote the private key {path}: keep it out of the project and its repository")
     _print(f"who promotes sets {KEY_FILE}={path.resolve()}")
     _print("params.yaml gets the public key:")
-    _print(f'promote:\n  public_keys: ["{public}"]')
+    _print("promote:")
+    _print(f'  public_keys: ["{public}"]')
 
 
 def _refuse_in_project(path: Path) -> None:
@@ -219,4 +219,4 @@ def _ledger(tracking: Tracking, name: str, alias: str, trusted: Sequence[str]) -
 
 
 def _print(line: str) -> None:
-    _console.print(Text(line), soft_wrap=True)
+    _console.print(Text(line.replace("\n", "\\n")), soft_wrap=True)

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from thaw.errors import ThawError
 from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
+from thaw.system.console import ResultConsole
 from thaw.system.project_paths import REGISTERED, REPORT, TOOL_LOCK
 from thaw.system.stage_names import STAGES
 from thaw.system.tool_lock import refuse_other_code
@@ -49,7 +49,7 @@ def show(params: Params, reports: Path) -> None:
     registered = content["registered"]
     table.add_row("registered", _version(registered))
     table.add_row("MLflow run", registered["run_id"])
-    console = Console(highlight=False)
+    console = ResultConsole(highlight=False)
     console.print(table)
     if content["page"] is not None:
         console.print(f"Report page: {Path(content['page']).resolve().as_uri()}", soft_wrap=True)

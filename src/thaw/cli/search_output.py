@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from thaw.config.editing import written
 from thaw.search import tables
-from thaw.system.console import print_line, say
+from thaw.system.console import ResultConsole, print_line, say
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from thaw.search.applying import Applied
     from thaw.search.opened_study import OpenedStudy
 
-_console = Console()
+_console = ResultConsole()
 
 
 def print_study(opened: OpenedStudy, *, as_json: bool = False) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,7 +14,7 @@ from thaw.evaluation.page.comparison import compare
 from thaw.evaluation.page.render import write_comparison
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.registry.stored_results import read_result
-from thaw.system.console import print_line
+from thaw.system.console import ResultConsole, print_line
 from thaw.system.project_paths import PREPARED, SCRATCH
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def show(content: dict[str, Any]) -> None:
         table.add_row(row["label"], *values, interval, row["verdict"])
     for letter, name in zip("AB", content["names"], strict=True):
         print_line(f"{letter}: {name}")
-    console = Console(highlight=False)
+    console = ResultConsole(highlight=False)
     console.print(table)
     counts = content["counts"]
     print_line(

@@ -37,7 +37,8 @@ class Problem:
     is_skipped: bool = True
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.reason}{' (skipped)' if self.is_skipped else ''}"
+        place = self.place.replace("\n", "\\n")  # a name that anyone can write
+        return f"{place}: {self.reason}{' (skipped)' if self.is_skipped else ''}"
 
 
 @dataclass(frozen=True)

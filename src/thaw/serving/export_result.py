@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
-from thaw.system.console import say
+from thaw.system.console import ResultConsole, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +53,7 @@ class Exported:
         for name, latency in self.latencies.items():
             label = f"{name}, resized" if name == self.model else name
             table.add_row(label, f"{latency.one_image:.2f}", f"{latency.image_of_batch:.2f}")
-        Console().print(table)
+        ResultConsole().print(table)
         found = self.comparison
         changed = (
             f"{found.ties} labels changed between nearly equal classes"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderHook
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
 from thaw.errors import printable
@@ -21,6 +23,7 @@ from thaw.errors import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from rich.console import ConsoleOptions, ConsoleRenderable, RenderResult
     from rich.progress import Task
 
 T = TypeVar("T")
@@ -28,9 +31,35 @@ T = TypeVar("T")
 _err = Console(stderr=True)
 
 
+class ResultConsole(Console):
+    """A console for results, which escapes control characters.
+
+    Tags of the store and names of files are texts that others can write.
+    """
+
+    def __init__(self, *, highlight: bool = True) -> None:
+        """Print on the standard output; ``highlight`` colours numbers and the like."""
+        super().__init__(highlight=highlight)
+        self.push_render_hook(_Escaping())
+
+
+class _Escaping(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Escaped(each) for each in renderables]
+
+
+@dataclass(frozen=True)
+class _Escaped:
+    content: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text, style, control in console.render(self.content, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
 def print_line(line: str) -> None:
     """Print a line of a result, whole: a terminal wraps it, and a program gets one line."""
-    Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    ResultConsole().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
