@@ -22,6 +22,13 @@ def test_the_first_champion_has_no_gate_result(local: Shop) -> None:
     assert datetime.now(UTC) - found["champion"].created < timedelta(minutes=10)
 
 
+def test_a_score_that_is_no_number_is_left_out(local: Shop) -> None:
+    versions(local, "scores", 1)
+    for metric, value in {"accuracy": "[/x]", "log_loss": "1e999", "macro_f1": "0.5"}.items():
+        local.client.set_model_version_tag("scores", "1", f"test.{metric}", value)
+    assert seen(local, "scores")["champion"].metrics == {"macro_f1": 0.5}
+
+
 @pytest.mark.slow
 def test_an_alias_that_was_moved_by_hand_is_marked(local: Shop) -> None:
     ledger = versions(local, "hand", 3)

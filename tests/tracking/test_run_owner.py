@@ -21,7 +21,9 @@ def test_an_ended_process_of_this_machine_is_dead() -> None:
     assert not is_dead({PROCESS: f"another-machine:{process.pid}"})
 
 
-def test_a_run_without_a_process_is_not_dead() -> None:
+@pytest.mark.parametrize("tag", ["", ":", ":x", ":-1", ":1.5", ":" + "9" * 30, ":" + "9" * 5000])
+def test_a_run_whose_tag_names_no_process_is_not_dead(tag: str) -> None:
+    assert not is_dead({PROCESS: f"{socket.gethostname()}{tag}"})
     assert not is_dead({})
 
 

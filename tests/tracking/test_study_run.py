@@ -80,6 +80,17 @@ def test_a_study_that_is_continued_has_one_run_and_repeats_nothing(run: StudyRun
     assert Counter(child.data.tags[TRIAL] for child in children(other)) == {"0": 1, "1": 1}
 
 
+def test_children_with_tags_that_no_search_writes_do_not_stop_a_search(run: StudyRun) -> None:
+    run.log_trial(trial(0))
+    (child,) = children(run)
+    run._client.set_tag(child.info.run_id, TRIAL, "[x]")
+    run._client.set_tag(child.info.run_id, "thaw.state", "odd")
+    run._client.update_run(child.info.run_id, status="RUNNING")
+    again().log_trial(trial(0))
+    found = {child.data.tags[TRIAL]: child.info.status for child in children(run)}
+    assert found == {"[x]": "KILLED", "0": "FINISHED"}
+
+
 LATER = 10**13  # than any run of a test begins
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from thaw.errors import ThawError
+from thaw.evaluation import stage_reports
 from thaw.system.project_paths import REPORT
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def count_trained(spec: ModelSpec, reports: Path) -> int:
 def _keeps_an_epoch(path: Path) -> bool:
     """Return whether a stage kept an epoch; a missing or older report does not deny it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = stage_reports.read(path)
+    except (OSError, ThawError):
         return True
     return bool(content.get("best_epoch", 1))

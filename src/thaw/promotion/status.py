@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from thaw.registry.ledger_store import aliases_with_open_rows
 from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS, gate_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
@@ -85,17 +87,27 @@ def _status(
     entry = client.get_model_version(name, str(number))
     history = histories.get(CHAMPION if alias == PREVIOUS else alias)
     gate, is_wrong = _gate_result(entry, alias, history)
-    metrics = {key: entry.tags[f"test.{key}"] for key in METRICS if f"test.{key}" in entry.tags}
     return AliasStatus(
         alias=alias,
         version=number,
-        metrics={key: float(value) for key, value in metrics.items()},
+        metrics=_scores(entry.tags),
         run_id=entry.run_id or "",
         created=_created(entry),
         since=_since(entry, alias, history),
         gate=gate,
         wrong=is_wrong,
     )
+
+
+def _scores(tags: Mapping[str, str]) -> dict[str, float]:
+    """Return the scores that ``tags`` hold. Anyone can write them: others are left out."""
+    found = {}
+    for key in METRICS:
+        with contextlib.suppress(KeyError, ValueError):
+            score = float(tags[f"test.{key}"])
+            if math.isfinite(score):
+                found[key] = score
+    return found
 
 
 def _gate_result(entry: ModelVersion, alias: str, history: _History | None) -> tuple[str, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ def is_dead(tags: Mapping[str, str]) -> bool:
     MLflow keeps the run of a killed process in the state RUNNING.
     """
     host, _, pid = tags.get(PROCESS, "").rpartition(":")
-    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+    is_number = re.fullmatch("[0-9]{1,9}", pid) is not None  # anyone can write the tag
+    return host == socket.gethostname() and is_number and not psutil.pid_exists(int(pid))
 
 
 def user() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ _PARENT = "mlflow.parentRunId"
 _PATIENCE = 10.0  # seconds to wait for the store at the start and at the end of a search
 _PAUSE = 10.0  # seconds between attempts to reach it
 _LATER = "the search goes on, and its trials are logged when MLflow answers again"
+_NUMBER = re.compile("[0-9]{1,9}")  # of a trial: anyone can write the tag
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "fail": "FAILED"}
 
 
@@ -182,12 +184,13 @@ class StudyRun:
 
     def _reread(self) -> None:
         children = self._children()
-        self.logged = {int(run.data.tags[TRIAL]) for run in children if TRIAL in run.data.tags}
+        tags = [run.data.tags for run in children]
+        self.logged = {int(one[TRIAL]) for one in tags if _NUMBER.fullmatch(one.get(TRIAL, ""))}
         for run in children:
             if run.info.status == "RUNNING":
                 is_complete = TRIAL in run.data.tags
-                status = _STATUS[run.data.tags["thaw.state"]] if is_complete else "KILLED"
-                self._client.set_terminated(run.info.run_id, status)
+                status = _STATUS.get(run.data.tags.get("thaw.state", "")) if is_complete else None
+                self._client.set_terminated(run.info.run_id, status or "KILLED")
 
     def _children(self) -> list[Run]:
         return list(self._search(f"tags.`{_PARENT}` = '{self.run_id}'", "start_time ASC"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from thaw.data.split_names import SPLITS, TRAIN
+from thaw.evaluation import stage_reports
 from thaw.evaluation.page.likely_wrong import likely_wrong
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.system.project_paths import REPORT
@@ -29,7 +29,7 @@ _MOST_GROUPS = 8  # groups of duplicates that are listed
 
 def data_section(subject: Subject) -> dict[str, Any]:
     """Return counts, sizes, notes, samples and suspect labels."""
-    report = json.loads((subject.reports / "prepare" / REPORT).read_text(encoding="utf-8"))
+    report = stage_reports.read(subject.reports / "prepare" / REPORT)
     counts = report["images_per_class"]
     return {
         "images": report["images"],

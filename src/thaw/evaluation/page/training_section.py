@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
 from typing import TYPE_CHECKING, Any
 
+from thaw.evaluation import stage_reports
 from thaw.system import project_paths
 from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
@@ -132,10 +132,7 @@ def _text(value: object) -> str:
 
 def _report(path: Path) -> dict[str, Any]:
     """Return the content of a report; empty if there is none, as for results of other versions."""
-    if not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return stage_reports.read(path) if path.is_file() else {}
 
 
 def _table(path: Path) -> list[dict[str, str]]:
