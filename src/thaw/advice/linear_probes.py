@@ -14,7 +14,7 @@ import numpy as np
 from thaw.advice.folds import stratified_folds, subsample
 from thaw.system.blas_threads import threads_for
 from thaw.system.console import progress
-from thaw.training.linear_paths import without_tiny_deviations
+from thaw.training.linear_paths import scaling_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +138,6 @@ def _predictions(
     """
     # Imported here: the stage unfreeze imports this module and needs scikit-learn for `auto` only.
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
 
     weights = "balanced" if balanced else None
     predicted = np.full(len(targets), -1)
@@ -147,14 +146,13 @@ def _predictions(
         if len(classes) < 2:  # all images of a rare class are to be predicted
             predicted[fold.predict] = classes[0] if len(classes) else -1
             continue
-        scaler = StandardScaler().fit(features[fold.fit])
-        deviation = np.where(scaler.var_ > 0, scaler.scale_, np.inf)
-        scaler.scale_ = without_tiny_deviations(deviation, features[fold.fit])
+        scaling = scaling_of(features[fold.fit].astype(np.float64))
+        scaled = ((features - scaling.mean) / scaling.deviation).astype(np.float32)
         model = LogisticRegression(
             C=_INVERSE_REGULARIZATION, max_iter=_ITERATIONS, tol=1e-3, class_weight=weights
         )
         with threads_for(features.size * len(classes)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of incomplete convergence, which suffices
-            model.fit(scaler.transform(features[fold.fit]), targets[fold.fit])
-            predicted[fold.predict] = model.predict(scaler.transform(features[fold.predict]))
+            model.fit(scaled[fold.fit], targets[fold.fit])
+            predicted[fold.predict] = model.predict(scaled[fold.predict])
     return predicted
