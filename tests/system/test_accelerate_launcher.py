@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import runpy
 import signal
@@ -93,6 +94,13 @@ def test_a_process_that_lost_another_one_is_not_the_cause(
     assert code_of(monkeypatch, failed(*codes)) == 137
     rank = 1 + codes.index(-9)
     assert capsys.readouterr().err == f"process {rank} failed: exit code -9\n"
+
+
+def test_torchrun_logs_no_signals_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    code_of(monkeypatch, SignalException("interrupted", signal.SIGINT))
+    for module in ("agent.server.api", "multiprocessing.api"):
+        logger = logging.getLogger(f"torch.distributed.elastic.{module}")
+        assert not logger.isEnabledFor(logging.ERROR)
 
 
 def test_an_interrupt_gives_the_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,21 @@ def test_a_signal_in_an_import_is_one_line_and_exit_code_130(
     assert process.returncode == INTERRUPTED
 
 
+def test_one_process_of_a_stage_says_that_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_import.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    for rank, line in (("0", LINE), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        process = start("-m", FIRST_MODULE, "slow_import")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", line)
+        assert process.returncode == INTERRUPTED
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_the_process_becomes_another_program_arrives_in_it(
     number: signal.Signals,

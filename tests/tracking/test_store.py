@@ -101,6 +101,12 @@ def test_an_error_of_mlflow_during_a_command_tells_that_the_command_can_be_repea
         raise MlflowException("no answer")
 
 
+def test_a_value_that_mlflow_refuses_is_not_said_to_be_worth_a_repetition() -> None:
+    with pytest.raises(ThawError) as caught, store.command_errors(tracking("http://server")):
+        raise MlflowException.invalid_parameter_value("Invalid model name 'a/b'.")
+    assert str(caught.value).endswith("http://server failed: Invalid model name 'a/b'.")
+
+
 def test_connecting_selects_the_store_for_mlflow(project: Path) -> None:
     store.connect(tracking())
     assert mlflow.get_tracking_uri() == f"sqlite:///{project}/mlruns/mlflow.db"

@@ -13,7 +13,7 @@ from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_ALIAS = re.compile(r"[A-Za-z][\w-]*")
+_ALIAS = re.compile(r"[A-Za-z][\w-]{0,99}")  # it becomes a part of tags, which MLflow limits
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # MLflow refuses to move them
 
 
@@ -27,12 +27,12 @@ def check_alias(alias: str) -> None:
 
     Raises:
         ThawError: it does not start with a letter, has other characters than letters, digits, ``_``
-            and ``-``, or is reserved by MLflow.
+            and ``-`` or more than 100, or is reserved by MLflow.
     """
     if not _ALIAS.fullmatch(alias):
         raise ThawError(
             f"{alias!r} is not a valid alias: start with a letter, then use letters, digits, "
-            "'_' or '-'"
+            "'_' or '-', at most 100 in all"
         )
     if _RESERVED.fullmatch(alias):
         raise ThawError(f"{alias!r} is reserved by MLflow, as are v1, v2 ...: choose another alias")

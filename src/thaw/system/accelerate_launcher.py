@@ -45,11 +45,14 @@ def become(options: Namespace) -> None:
 
 def start_all(options: Namespace) -> int:
     """Run the module in several processes; return the exit code of the first failed one, or 0."""
+    import torch.distributed.run  # noqa: F401  # which gives its loggers their levels
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     # Every process reports its own error; torchrun would repeat that it failed, at length.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     # ctrl-C reaches the stage too, which ends by itself: wait for it. (A signal that is ignored
     # would stay ignored in the stage; a handler is reset there.)
     signal.signal(signal.SIGINT, lambda *_: None)

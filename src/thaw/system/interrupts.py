@@ -48,6 +48,11 @@ def become(command: list[str], environment: dict[str, str]) -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def is_speaker() -> bool:
+    """Return whether this process says that it was interrupted: the others of a stage do not."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def release_signals() -> None:
     """Let the signals arrive that the program before this one kept back."""
     if hasattr(signal, "pthread_sigmask"):
@@ -63,7 +68,8 @@ def end_silently_at_signals(code: int) -> None:
 
 def _end(signum: int, frame: object) -> None:  # noqa: ARG001
     # Neither an exception nor a flush: the import that is interrupted might catch the one.
-    os.write(2, _LINE)
+    if is_speaker():
+        os.write(2, _LINE)
     os._exit(INTERRUPTED)
 
 

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from thaw.errors import EXIT_CODE, ThawError, printable
-from thaw.system.interrupts import INTERRUPTED, SIGNALS, end_silently_at_signals
+from thaw.system.interrupts import INTERRUPTED, SIGNALS, end_silently_at_signals, is_speaker
 from thaw.system.lost_connections import lost_connection
 from thaw.system.storage_errors import uncaught_failure
 
@@ -94,7 +94,8 @@ def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> 
 
 def _end_interrupted(remedy: str) -> NoReturn:
     end_silently_at_signals(INTERRUPTED)
-    sys.stderr.write(f"interrupted: {remedy}\n")
+    if is_speaker():
+        sys.stderr.write(f"interrupted: {remedy}\n")
     sys.exit(INTERRUPTED)
 
 

@@ -145,8 +145,9 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        message = f"tracking: the MLflow store {store_uri(tracking)} failed: {reason_of(error)}; "
-        message += "the same command continues where it stopped"
+        message = f"tracking: the MLflow store {store_uri(tracking)} failed: {reason_of(error)}"
+        if error.error_code != "INVALID_PARAMETER_VALUE":  # which would fail again
+            message += "; the same command continues where it stopped"
         raise ThawError(message) from error
 
 
