@@ -233,12 +233,12 @@ class Project:
             ThawError: there is no registered model yet, or the store does not answer.
         """
         from thaw.promotion.status import alias_statuses
-        from thaw.tracking.store import connect
+        from thaw.tracking.store import connect_to_read
         from thaw.tracking.store_scope import unchanged_store
 
         tracking = self._tracking
         with unchanged_store():
-            client, _ = connect(tracking)
+            client = connect_to_read(tracking)
             found = alias_statuses(client, tracking.registered_model)
         rows = [{**asdict(one), **one.metrics} for one in found]
         return pd.DataFrame(rows).drop(columns=["metrics"], errors="ignore").set_index("alias")

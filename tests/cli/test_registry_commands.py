@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from tests.promotion.moves import moved, seen, versions
 from tests.promotion.offering import kinds, offer
 from tests.promotion.shop_fixtures import local
 from tests.store_fixtures import _mlflow_as_it_was
+from tests.tracking.test_result_run import CAN_MOUNT
 from thaw.cli import app as cli
 from thaw.cli import registry_commands as commands
 from thaw.errors import ThawError
@@ -44,6 +47,24 @@ def test_the_exit_code_of_promote_is_one_after_a_refusal(local: Shop) -> None:
             assert run(cli.app, [verb, "--model", name]).exit_code == 0
         assert run(cli.app, ["copy", f"models:/{name}@champion", "codes2"]).exit_code == 0
     assert local.aliases("codes2") == {"challenger": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CAN_MOUNT, reason="this machine gives no mount namespaces")
+def test_status_and_history_need_no_right_to_write(local: Shop) -> None:
+    local.register("shown", "good")
+    in_read_only = 'mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$@"'
+    for verb in ("status", "history"):
+        thaw = [sys.executable, "-m", "thaw.cli", verb, "--model", "shown"]
+        done = subprocess.run(
+            ["unshare", "--map-root-user", "--mount", "sh", "-c", in_read_only, "sh", *thaw],
+            cwd=local.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "first" in done.stdout
 
 
 @pytest.mark.slow

@@ -66,8 +66,8 @@ def test_connecting_creates_the_experiment_once(project: Path) -> None:
     location = client.get_experiment(experiment).artifact_location
     assert location == (project / "mlruns" / "artifacts" / "thaw").as_uri()
     assert not list((project / "mlruns").glob(".*.part"))
-    found = store.connect_read_only(tracking()).get_experiment_by_name("thaw")
-    assert found is not None
+    for connect in (store.connect_read_only, store.connect_to_read):
+        assert connect(tracking()).get_experiment_by_name("thaw") is not None
 
 
 def test_an_experiment_of_another_folder_or_tool_or_a_deleted_one_is_refused(

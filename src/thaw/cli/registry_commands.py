@@ -21,7 +21,7 @@ from thaw.registry.names import CHALLENGER, REFUSED
 from thaw.system.console import ResultConsole, say
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
-from thaw.tracking.store import command_errors, connect
+from thaw.tracking.store import command_errors, connect_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +151,7 @@ def status(
     from thaw.promotion.status import alias_statuses
 
     with command_errors(tracking):
-        client, _ = connect(tracking)
+        client = connect_to_read(tracking)
         statuses = alias_statuses(client, name, trusted)
         ledger = Ledger(client, name, trusted=trusted)
         verification.warn_of_problems(ledger)
@@ -214,7 +214,7 @@ def _refuse_in_project(path: Path) -> None:
 
 def _ledger(tracking: Tracking, name: str, alias: str, trusted: Sequence[str]) -> Ledger:
     check_alias(alias)
-    client, _ = connect(tracking)
+    client = connect_to_read(tracking)
     return Ledger(client, name, alias, trusted)
 
 

@@ -90,6 +90,21 @@ def connect_read_only(tracking: Tracking) -> MlflowClient:
     return client
 
 
+def connect_to_read(tracking: Tracking) -> MlflowClient:
+    """Return a client as ``connect`` does; of a local store that this user may only read, too.
+
+    Raises:
+        ThawError: the store does not answer, or belongs to another folder.
+    """
+    uri = store_uri(tracking)
+    if is_sqlite(uri) and path_of(uri).exists():
+        path = path_of(uri)
+        needed = (path.parent, path, path.with_suffix(".lock"))
+        if not all(os.access(one, os.W_OK) for one in needed if one.exists()):
+            return connect_read_only(tracking)
+    return connect(tracking)[0]
+
+
 def configure_mlflow() -> None:
     """Set MLflow's variables as the stages have them, and turn off its log lines.
 
