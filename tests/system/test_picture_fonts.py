@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import TYPE_CHECKING
 
@@ -77,3 +78,15 @@ def test_a_text_whose_font_has_all_characters_keeps_its_font(tmp_path: Path) -> 
     drawn = figure("Grüße, 3 °C")
     write_figure(drawn, tmp_path / "a.png")
     assert drawn.axes[0].title.get_fontfamily() == ["sans-serif"]
+
+
+def test_a_family_without_the_usual_weight_is_searched_without_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entries = font_manager.fontManager.ttflist
+    bold = next(one for one in entries if one.name == "DejaVu Sans" and one.weight == 700)
+    only_bold = dataclasses.replace(bold, name="A Bold Face")
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [only_bold, *entries])
+    picture_fonts._family_with.cache_clear()
+    write_figure(figure(RARE), tmp_path / "a.png")
+    assert "A Bold Face" not in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import contextmanager
 from functools import cache
@@ -27,6 +28,8 @@ def complete_fonts(figure: Figure) -> Iterator[None]:
     A warning names each character that no installed font has, once in a process. matplotlib draws
     a box in its place. Texts whose characters are all in their font are not changed.
     """
+    # It logs each installed family that has no face of the weight that was asked for.
+    logging.getLogger(font_manager.__name__).setLevel(logging.ERROR)
     for text in figure.findobj(Text):
         missing = _missing(text)
         families = {character: _family_with(character) for character in sorted(missing)}
