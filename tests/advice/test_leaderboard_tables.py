@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 
-from thaw.advice.leaderboard_tables import head_table, training_table
+from thaw.advice.leaderboard_tables import head_table, training_sentence, training_table
 from thaw.advice.tournament.leaderboard import Row
-from thaw.advice.tournament.training_choice import TrainingRow
+from thaw.advice.tournament.training_choice import TrainingChoice, TrainingRow
 
 
 def row(number: int, *, chosen: bool = False) -> Row:
@@ -36,7 +38,17 @@ def test_trainings_are_shown_with_their_difference_to_the_head() -> None:
     rows = [
         TrainingRow("head alone", 0, 1.0, 0.7, 0.0, 0.0, 1.0, chosen=True),
         TrainingRow("all blocks, lr 0.001, train", 1, 1.2, 0.6, 0.2, 0.05, 9.0, chosen=False),
+        TrainingRow("last block, lr 0.0001, frozen", 1, 1.1, 0.6, 0.1, 0.05, 9.0, chosen=False),
     ]
     text = shown(training_table(rows))
     assert "+0.200 ± 0.050" in text
-    assert "all blocks, lr 0.001, train" in text
+    assert text.index("head alone") < text.index("last block, lr") < text.index("all blocks, lr")
+
+
+def test_the_choice_of_a_training_is_a_sentence() -> None:
+    alone = TrainingChoice("head alone", {"depth": 0}, [])
+    assert training_sentence(alone).startswith("Train only the head: ")
+    blocks = TrainingChoice("all blocks, lr 0.001, train", {"depth": 9}, [], is_better=True)
+    found = training_sentence(blocks)
+    assert found == "Fine-tune: all blocks, lr 0.001, train. It was better than the head alone."
+    assert "expected to be better" in training_sentence(replace(blocks, is_better=False))

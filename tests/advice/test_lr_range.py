@@ -62,6 +62,7 @@ def test_find_lr_refuses_a_phase_that_trains_nothing(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_values({"unfreeze.epochs": 0})
+    shutil.rmtree("models/warmup_head")  # a model would not help
     with pytest.raises(ThawError, match=r"unfreeze trains no epoch .*`unfreeze\.epochs: 5`"):
         thaw(capsys, "find-lr")
     write_values({"warmup_head.fit": "logistic"})

@@ -48,6 +48,7 @@ def test_advice_is_written_into_params_yaml_only_with_apply(
     shown = thaw(capsys, "advise")
     assert "Heads on frozen features" in shown
     assert "head alone" in shown
+    assert "Train only the head: " in shown or "Fine-tune: " in shown
     assert params() == before
     thaw(capsys, "advise", "--apply")
     after = params()

@@ -55,6 +55,13 @@ def test_an_unknown_verb_is_refused() -> None:
     assert "No such command 'trane'" in result.output
 
 
+def test_a_choice_that_does_not_exist_is_refused_in_plain_words() -> None:
+    result = CliRunner().invoke(app, ["find-lr", "warmup"])
+    assert result.exit_code == 2
+    assert "'warmup' is not one of 'warmup_head'" in result.output
+    assert "Value error" not in result.output
+
+
 def test_an_error_of_the_installed_command_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     thaw = Path(sys.executable).parent / "thaw"
     done = subprocess.run([thaw, "check"], cwd=tmp_path, capture_output=True, text=True, timeout=60)

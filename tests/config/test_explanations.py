@@ -37,6 +37,22 @@ def test_a_value_of_two_types_is_one_line() -> None:
     assert line == "unfreeze.depth: input should be a valid integer or 'auto', but it is 'all'"
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"head": {"taps": [0]}}, "head.taps.0: input should be greater than or equal to 1, but"),
+        (
+            {"search": {"space": {"unfreeze.lr": {"low": 1, "high": 2}}}},
+            "search.space.unfreeze.lr.log is missing",
+        ),
+        ({"promote": {"floors": {"f2": 0.5}}}, "promote.floors.f2: input should be 'accuracy', "),
+    ],
+)
+def test_a_problem_within_a_value_is_one_line_with_its_place(content: Any, expected: str) -> None:
+    (line,) = lines(content)
+    assert line.startswith(expected)
+
+
 def test_every_parameter_that_may_be_auto_is_explained_in_one_line_without_names_of_types() -> None:
     keys = [
         (section, name)

@@ -34,6 +34,14 @@ def test_an_empty_class_and_a_single_class_are_both_reported(tmp_path: Path) -> 
     assert "only one class (cat), and a classifier needs two: add" in single
 
 
+def test_an_unclear_layout_is_the_only_problem(tmp_path: Path) -> None:
+    save(tmp_path / "flowers" / "train" / "rose" / "1.png")
+    save(tmp_path / "flowers" / "test" / "rose" / "1.png")
+    found = list_folder(tmp_path)
+    assert len(found.problems) == 1
+    assert class_problems(found) == []
+
+
 def test_two_classes_with_images_are_no_problem(tmp_path: Path) -> None:
     save(tmp_path / "cat" / "1.png")
     save(tmp_path / "dog" / "1.png")

@@ -95,13 +95,14 @@ def test_folders_that_all_contain_the_same_folders_are_refused_with_the_remedy(
     [
         ("train/cat test/cat unlabeled", "unlabeled beside them"),
         ("seg_train/seg_train/cat seg_test/seg_test/cat seg_pred", "seg_pred beside them"),
-        ("train/cat other", "other beside them"),
+        ("train/cat other", "train names a split, but other beside it does not"),
         ("cats_train cats_test dogs_train dogs_test", "hold more than the split"),
         (
             "fold1_train/cat fold1_test/cat fold2_train/cat fold2_test/cat",
             "hold more than the split",
         ),
         ("train test", "no folder per class"),
+        ("val/cat", "val names a split, but it is not the training split"),
         ("val/cat test/cat", "none is the training split"),
         ("train/cat val/cat test/cat eval/cat", "one of the three is too many"),
         ("trainval/cat val/cat", "validation again"),

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests import tiny
+from tests.ingest.images import save
 from thaw.errors import ThawError
 from thaw.projects.image_survey import survey
 
@@ -68,6 +69,16 @@ def test_fewer_than_two_classes_are_useless(tmp_path: Path, classes: tuple[str, 
     (images / "empty").mkdir()
     with pytest.raises(ThawError, match=r"^--images: "):
         survey(images).refuse_useless()
+
+
+def test_a_folder_around_a_data_set_is_refused_with_one_remedy(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        save(tmp_path / "flowers" / split / "rose" / f"{split}.png")
+    with pytest.raises(ThawError) as caught:
+        survey(tmp_path).refuse_useless()
+    assert "set data.path to one data set, for example" in str(caught.value)
+    assert "only one class" not in str(caught.value)
+    assert "CSV file" not in str(caught.value)
 
 
 def test_two_classes_with_images_are_of_use(tmp_path: Path) -> None:

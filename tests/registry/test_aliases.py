@@ -6,7 +6,13 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
-from thaw.registry.aliases import aliases, creation_time, is_missing, version_exists
+from thaw.registry.aliases import (
+    aliases,
+    creation_time,
+    explain_missing,
+    is_missing,
+    version_exists,
+)
 
 if TYPE_CHECKING:
     from tests.promotion.offered import Shop
@@ -39,6 +45,16 @@ def test_a_deleted_version_does_not_exist(local: Shop) -> None:
     assert not version_exists(client, name, 2)
     client.delete_model_version(name, "1")
     assert not version_exists(client, name, 1)
+
+
+def test_of_many_versions_the_newest_are_named(local: Shop) -> None:
+    client, name = local.client, "many-versions"
+    client.create_registered_model(name)
+    assert f"{name} has no alias and no version" in explain_missing(client, name)
+    for _ in range(12):
+        client.create_model_version(name, source="s3://nowhere/x")
+    known = "the versions 12, 11, 10, 9, 8, 7, 6, 5, 4, 3 and 2 earlier ones"
+    assert known in explain_missing(client, name)
 
 
 def test_a_model_that_is_created_again_has_another_creation_time(local: Shop) -> None:

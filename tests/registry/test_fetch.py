@@ -62,7 +62,10 @@ def test_the_model_directory_comes_back_whole(tracking: Tracking, tmp_path: Path
     ("uri", "reason"),
     [
         ("models:/dev@missing", "no such version or alias; dev has @challenger, @champion"),
-        ("models:/dev/9", "no such version or alias; dev has @challenger, @champion"),
+        (
+            "models:/dev/9",
+            "no such version or alias; dev has @challenger, @champion and the versions 2, 1",
+        ),
         (
             "models:/nothing@champion",
             "no registered model 'nothing': the store has dev; run `dvc repro`",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thaw.advice.tournament.leaderboard import Row
-    from thaw.advice.tournament.training_choice import TrainingRow
+    from thaw.advice.tournament.training_choice import TrainingChoice, TrainingRow
 
 _SHOWN = 15
 
@@ -37,14 +37,22 @@ def head_table(rows: Sequence[Row]) -> Table:
     return table
 
 
+def training_sentence(choice: TrainingChoice) -> str:
+    """Return what the short trainings say, as a sentence."""
+    if choice.values["depth"] == 0:
+        return "Train only the head: no short training of blocks lowered its loss."
+    reason = "was better" if choice.is_better else "is expected to be better after all epochs"
+    return f"Fine-tune: {choice.name}. It {reason} than the head alone."
+
+
 def training_table(rows: Sequence[TrainingRow]) -> Table:
-    """Return all short trainings, with the chosen one."""
+    """Return all short trainings, the lowest log-loss first, with the chosen one."""
     table = Table(title="Short trainings against the head alone, on one fold; log-loss in nats")
     table.add_column("")
     table.add_column("training")
     for name in ("epochs", "log-loss", "accuracy", "to the head alone", "seconds"):
         table.add_column(name, justify="right")
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.log_loss):
         table.add_row(
             "*" if row.chosen else "",
             row.candidate,

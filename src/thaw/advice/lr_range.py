@@ -65,6 +65,8 @@ def find_rates(
             f"warmup_head.fit is {params.warmup_head.fit}: the head is fitted in one step, and no "
             "learning rate has an effect; set warmup_head.fit to gradient to train it"
         )
+    if phase == "unfreeze" and params.unfreeze.epochs == 0:
+        raise ThawError(_NO_EPOCHS)  # before a model is asked for, which has no effect on that
     context = open_context(params, prepared, single_process=True, device=device)
     if phase == "unfreeze":
         classifier, spec = _load_warmed_up(models / "warmup_head")

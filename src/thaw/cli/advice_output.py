@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from thaw.advice.leaderboard_tables import head_table, training_table
+from thaw.advice.leaderboard_tables import head_table, training_sentence, training_table
 from thaw.advice.measured_advice import measured_advice
 from thaw.advice.recommendation import recommend
 from thaw.advice.stored_measurements import measured_project
@@ -107,7 +107,8 @@ def _print_advice(advice: MeasuredAdvice) -> None:
             "The time was over before everything was compared: without --minutes all is compared.",
             soft_wrap=True,
         )
-    _console.print(f"[bold]{advice.training.name}[/bold]", highlight=False, soft_wrap=True)
+    sentence = f"[bold]{training_sentence(advice.training)}[/bold]"
+    _console.print(sentence, highlight=False, soft_wrap=True)
 
 
 def _recommended(prepared: Path, device: torch.device | None, *, as_json: bool) -> dict[str, Any]:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from thaw import __version__
 from thaw.cli import advice, parameters, pipeline, project, registry, search, serving
 from thaw.system import environment
 from thaw.system.processes import run_main
 
+
+class _Verbs(TyperGroup):
+    """The verbs of the command."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the verb; name a refused choice without pydantic's "Value error, "."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
+    cls=_Verbs,
     help="Transfer learning for images: reproducible, tracked, gated. Start with "
     "`thaw init DIR --images FOLDER`, then `dvc repro` in DIR.",
     no_args_is_help=True,

@@ -16,6 +16,7 @@ _TYPES = {
     "int", "constrained-int", "float", "constrained-float", "literal['auto']", "Range", "list[any]",
     "list[constrained-int]",
 }  # fmt: skip
+_KEY = "[key]"  # how pydantic marks that a key of a mapping is wrong, not its value
 _LONGEST = 80  # characters of a value in a message
 _MOST_LINES = 20
 
@@ -64,11 +65,13 @@ def _by_key(problems: list[Any]) -> list[Any]:
             expected = problem["msg"].removeprefix("Input should be ")
             problem = {**before, "msg": f"{before['msg']} or {expected}"}
         merged[location] = {**problem, "loc": location}
-    return list(merged.values())
+    # A problem within a value says more than that the value has not another type of the union.
+    outer = {location[:length] for location in merged for length in range(1, len(location))}
+    return [problem for location, problem in merged.items() if location not in outer]
 
 
 def _line(problem: Any, schema: type[BaseModel]) -> str:
-    location = [str(part) for part in problem["loc"]]
+    location = [str(part) for part in problem["loc"] if part != _KEY]
     key, value = shortened_key(".".join(location)), problem["input"]
     if problem["type"] == "extra_forbidden":
         return f"{key} is unknown{_hint(location, schema)}"

@@ -19,7 +19,12 @@ _MOST_NAMED = 6  # images of one group
 
 
 def class_problems(listing: Listing) -> list[str]:
-    """Return a line for each class without images, and one if there are fewer than two classes."""
+    """Return a line for each class without images, and one if there are fewer than two classes.
+
+    Nothing is said about classes while it is not clear which folders they are.
+    """
+    if not listing.has_clear_layout:
+        return []
     if not listing.samples and not listing.problems and not listing.bad_files:
         return [f"{listing.root}: contains no images: put a folder of images for each class there"]
     filled = {sample.label for sample in listing.samples}

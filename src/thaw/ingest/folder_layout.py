@@ -79,7 +79,8 @@ def _splits_at_top(root: Path, folders: Sequence[Folder], named: Mapping[str, Sp
         reason = f"the names {_listed(named)} hold more than the split"
         return Layout("class", problems=[f"{root}: {reason}: {_AS_SPLITS}; {_AS_CLASSES}"])
     if not any(folder.subfolders for folder in folders):
-        reason = f"{_listed(named)} name splits, but there is no folder per class in them"
+        them = "them" if len(named) > 1 else "it"
+        reason = f"{_name_splits(named)}, but there is no folder per class in {them}"
         return Layout("split/class", problems=[f"{root}: {reason}: {_AS_SPLITS}; {_AS_CLASSES}"])
     return _with_splits(root, "split/class", named)
 
@@ -93,7 +94,8 @@ def _with_splits(root: Path, kind: LayoutKind, named: Mapping[str, Spelling]) ->
         return Layout(kind, problems=[f"{root}: {reason}: {_AS_SPLITS}"])
     split_of = {name: splits[spelling.kind] for name, spelling in named.items()}
     if TRAIN not in split_of.values():
-        reason = f"{_listed(named)} name splits, but none is the training split"
+        none = "none is" if len(named) > 1 else "it is not"
+        reason = f"{_name_splits(named)}, but {none} the training split"
         return Layout(kind, split_of, problems=[f"{root}: {reason}: {_AS_SPLITS}; {_AS_CLASSES}"])
     names = {split: [name for name in split_of if split_of[name] == split] for split in SPLITS}
     texts = [f"{split} from {_listed(found)}" for split, found in names.items() if found]
@@ -154,7 +156,9 @@ def _mixed(folders: Sequence[Folder], named: Mapping[str, Spelling]) -> str | No
     if len(kinds) == 1 and not holds_classes:
         return None
     others = [folder.name for folder in folders if folder.name not in clear]
-    return f"{_listed(clear)} name splits, but {_listed(others)} beside them do not"
+    them = "them" if len(clear) > 1 else "it"
+    do = "do" if len(others) > 1 else "does"
+    return f"{_name_splits(clear)}, but {_listed(others)} beside {them} {do} not"
 
 
 def _repeated(folders: Sequence[Folder]) -> str | None:
@@ -189,6 +193,10 @@ def _class_notes(folders: Sequence[Folder], named: Mapping[str, Spelling]) -> li
             "them belong to the class"
         )
     return notes
+
+
+def _name_splits(named: Mapping[str, Spelling]) -> str:
+    return f"{_listed(named)} {'name splits' if len(named) > 1 else 'names a split'}"
 
 
 def _listed(names: Sequence[str] | Mapping[str, Spelling]) -> str:

@@ -41,7 +41,13 @@ def list_folder(
     layout = layout_of(root, folders) if kind == "auto" else required_layout(root, folders, kind)
     samples = SampleTable()
     listing = Listing(
-        root, samples, [], problems=layout.problems, notes=layout.notes, follow_links=follow_links
+        root,
+        samples,
+        [],
+        problems=layout.problems,
+        notes=layout.notes,
+        follow_links=follow_links,
+        has_clear_layout=not layout.problems,
     )
     _note_other_entries(root, listing, in_class=False)
     labels: set[str] = set()

@@ -69,7 +69,8 @@ class Listing:
     ``classes`` includes classes without images. ``problems`` are lines that name what must be
     corrected. ``bad_files`` are found bad without reading them. ``ignored`` counts files that are
     not read, by kind. ``notes`` are lines that say how the source was understood. ``follow_links``
-    is that of the section ``data``. With ``shards``, samples, classes and further bad files are
+    is that of the section ``data``. ``has_clear_layout`` is False where a problem leaves open which
+    folders are classes. With ``shards``, samples, classes and further bad files are
     added while they are read.
     """
 
@@ -81,6 +82,7 @@ class Listing:
     ignored: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     follow_links: bool = False
+    has_clear_layout: bool = True
     shards: Shards | None = None
 
 

@@ -44,6 +44,8 @@ class Survey:
         short_sides: Of a sample of the images, in pixels.
         problems: What ``prepare`` will refuse.
         notes: How the source was understood.
+        has_clear_layout: Whether it is clear which folders are classes; else a problem says how to
+            make it clear.
     """
 
     data: Data
@@ -52,6 +54,7 @@ class Survey:
     short_sides: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    has_clear_layout: bool = True
 
     @property
     def median_side(self) -> int | None:
@@ -65,7 +68,7 @@ class Survey:
             ProblemsError: lists what is wrong with the images.
         """
         if sum(count > 0 for count in self.counts.values()) < _FEWEST_CLASSES:
-            remedy = _remedy(Path(self.data.path))
+            remedy = _remedy(Path(self.data.path)) if self.has_clear_layout else ""
             raise ProblemsError("--images: no classifier can be trained", self.problems, remedy)
 
 
@@ -106,6 +109,7 @@ def survey(path: Path) -> Survey:
             *_shape_problems(found, sizes),
         ],
         source_notes(found, Prepare()),
+        found.has_clear_layout,
     )
 
 

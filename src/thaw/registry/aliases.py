@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
     from mlflow.tracking import MlflowClient
 
-_MOST_NAMED = 10  # registered models in a message
+_MOST_NAMED = 10  # registered models or versions in a message
 
 
 def aliases(client: MlflowClient, name: str) -> dict[str, int]:
@@ -85,7 +85,21 @@ def explain_missing(client: MlflowClient, name: str) -> str:
     except MlflowException:
         return f"there is no registered model {name!r}{_instead(client)}"
     aliases = ", ".join(f"@{alias}" for alias in sorted(model.aliases)) or "no alias"
-    return f"there is no such version or alias; {name} has {aliases} (`thaw status --model {name}`)"
+    return (
+        f"there is no such version or alias; {name} has {aliases} and {_versions(client, name)} "
+        f"(`thaw status --model {name}`)"
+    )
+
+
+def _versions(client: MlflowClient, name: str) -> str:
+    """Return the numbers of the versions that exist as a part of a sentence."""
+    found = client.search_model_versions(f"name = '{name}'")
+    numbers = sorted((int(each.version) for each in found), reverse=True)
+    if not numbers:
+        return "no version"
+    more = f" and {len(numbers) - _MOST_NAMED} earlier ones" if len(numbers) > _MOST_NAMED else ""
+    listed = ", ".join(map(str, numbers[:_MOST_NAMED])) + more
+    return f"the version{'s' * (len(numbers) > 1)} {listed}"
 
 
 def _instead(client: MlflowClient) -> str:
