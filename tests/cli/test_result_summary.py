@@ -120,6 +120,14 @@ def test_the_experiment_that_is_proposed_trains_epochs(
     assert f"dvc exp run -S unfreeze.depth=3{more} another value" in shown(capsys)
 
 
+def test_the_experiment_that_is_proposed_has_another_depth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unfreeze = PARAMS.unfreeze.model_copy(update={"depth": 3, "epochs": 5})
+    show(PARAMS.model_copy(update={"unfreeze": unfreeze}), write(tmp_path))
+    assert "dvc exp run -S unfreeze.depth=5 another value" in shown(capsys)
+
+
 def test_a_phase_without_epochs_has_no_best_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from thaw.system.processes import run_main
 class _Verbs(TyperGroup):
     """The verbs of the command."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the verb; name a refused choice without pydantic's "Value error, "."""
         try:
             return super().invoke(ctx)

@@ -29,7 +29,7 @@ Next:  git add --all && git commit       keep it: `thaw promote` needs a commit
        dvc plots show                    curves, confusion matrix, mistakes
        {experiment:32}  another value; the rest is reused
        dvc metrics diff                  compare with the last commit"""
-_EXPERIMENT = "dvc exp run -S unfreeze.depth=3"
+_DEPTHS = (3, 5)  # proposed for an experiment: the first one that was not just trained
 
 
 def show(params: Params, reports: Path) -> None:
@@ -53,9 +53,15 @@ def show(params: Params, reports: Path) -> None:
     console.print(table)
     if content["page"] is not None:
         console.print(f"Report page: {Path(content['page']).resolve().as_uri()}", soft_wrap=True)
+    console.print(_NEXT_STEPS.format(experiment=_experiment(params)), soft_wrap=True)
+
+
+def _experiment(params: Params) -> str:
+    """Return a command that trains another value."""
+    depth = next(each for each in _DEPTHS if each != params.unfreeze.depth)
     # Without epochs, another depth alone would train nothing.
-    experiment = _EXPERIMENT if params.unfreeze.epochs else f"{_EXPERIMENT} -S unfreeze.epochs=5"
-    console.print(_NEXT_STEPS.format(experiment=experiment), soft_wrap=True)
+    more = "" if params.unfreeze.epochs else " -S unfreeze.epochs=5"
+    return f"dvc exp run -S unfreeze.depth={depth}{more}"
 
 
 def as_json(reports: Path) -> dict[str, Any]:

@@ -63,7 +63,10 @@ def find_candidate(ledger: Ledger, version: int | None = None) -> Candidate:
     current = aliases(ledger.client, ledger.name)
     version = current.get(CHALLENGER) if version is None else version
     if version is None:
-        raise ThawError(f"{ledger.name} has no @{CHALLENGER}: name a version (`thaw status`)")
+        raise ThawError(
+            f"{ledger.name} has no @{CHALLENGER}: name a version (`thaw promote NUMBER`), or train "
+            "another model"
+        )
     against = current.get(ledger.alias)
     if version == against:
         raise ThawError(

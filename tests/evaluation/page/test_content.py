@@ -33,4 +33,6 @@ def test_the_release_says_what_the_next_step_is() -> None:
     assert "has not compared" not in refused["reason"]
     same = release(replace(example.REGISTRATION, is_new=False))
     assert same["released"]
-    assert "the model of that version again" in same["reason"]
+    assert (
+        "This run made the model of version 1 again. Version 1 is the champion." in same["reason"]
+    )

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import pytest
 
 import thaw
 from tests.evaluation.page import example
 from thaw.evaluation.page.origin_section import commands_section, now, origin_section
+from thaw.system import provenance
 
 if TYPE_CHECKING:
     from thaw.evaluation.page.subject import Subject
@@ -25,6 +29,25 @@ def test_the_commands_name_the_registered_version() -> None:
     text = "\n".join(each["commands"] for each in commands_section(example.REGISTRATION))
     for part in ("thaw serve models:/flowers/1", "thaw predict models:/flowers/1", "dvc repro"):
         assert part in text
+
+
+def test_a_champion_has_no_command_to_promote_it() -> None:
+    def text(alias: str) -> str:
+        registration = replace(example.REGISTRATION, alias=alias)
+        return "\n".join(each["commands"] for each in commands_section(registration))
+
+    assert "thaw promote 1" in text("challenger")
+    assert "thaw promote" not in text("champion")
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+def test_changes_that_are_not_in_the_commit_are_named(
+    monkeypatch: pytest.MonkeyPatch, dirty: bool
+) -> None:
+    monkeypatch.setattr(provenance, "git_state", lambda: ("a" * 40, dirty))
+    text = commands_section(example.REGISTRATION)[0]["commands"]
+    assert f"git checkout {'a' * 40}" in text
+    assert ("not committed when this result was made" in text) == dirty
 
 
 def test_the_time_is_in_utc() -> None:

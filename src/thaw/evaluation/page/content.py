@@ -60,15 +60,16 @@ def complete(
 
 def release(registration: Registration) -> dict[str, Any]:
     """Return whether the version is released, and why, as a label and a sentence."""
-    again = "" if registration.is_new else "This result is the model of that version again. "
+    number = registration.version
+    again = "" if registration.is_new else f"This run made the model of version {number} again. "
     if registration.alias == "champion":
         reason = (
             "It is the first version: there was no champion to compare with."
-            if registration.version == 1 and registration.is_new
-            else f"{again}It is the champion of this model."
+            if number == 1 and registration.is_new
+            else f"{again}Version {number} is the champion."
         )
         return {"released": True, "label": "Released as champion", "reason": reason}
-    command = f"`thaw promote {registration.version}`"
+    command = f"`thaw promote {number}`"
     if registration.verdict:
         reason = (
             f"{again}The gate's last answer was: {registration.verdict}. Its reasons are in the "

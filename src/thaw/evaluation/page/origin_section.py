@@ -45,8 +45,10 @@ def commands_section(registration: Registration) -> list[dict[str, str]]:
     uri = f"models:/{registration.name}/{registration.version}"
     state = provenance.git_state()
     checkout = f"git checkout {state[0]}\n" if state else ""
+    if state and state[1]:
+        checkout += "# and the changes that were not committed when this result was made\n"
     quoted = shlex.quote(uri)
-    return [
+    commands = [
         {
             "purpose": "Compute the result again",
             "commands": f"pip install thaw-vision=={__version__}\n{checkout}dvc repro",
@@ -58,11 +60,14 @@ def commands_section(registration: Registration) -> list[dict[str, str]]:
             "commands": f'import thaw\n\nmodel = thaw.load_model("{uri}")\n'
             'model.predict(["photo.jpg"])',
         },
-        {
+    ]
+    if registration.alias != "champion":
+        promote = {
             "purpose": "Compare the version with the champion; release it if the gate passes",
             "commands": f"thaw promote {registration.version}",
-        },
-    ]
+        }
+        commands.append(promote)
+    return commands
 
 
 def now() -> str:
