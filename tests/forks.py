@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
@@ -55,6 +56,24 @@ class Kill:
             write=generator.randint(1, _MOST_WRITES),
             when=generator.choice(["before", "after"]),
         )
+
+
+def in_child(function: Callable[..., Any], *arguments: object) -> Any:
+    """Return what ``function`` returns in a child: MLflow keeps the store of a process for ever.
+
+    A child that ends by itself returns None.
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(function(*arguments)))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        return None
+    finally:
+        process.join()
 
 
 class Forks:

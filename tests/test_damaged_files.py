@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
 import os
 import shutil
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pytest
 
 from tests import tiny
 from tests.damage import damaged
-from tests.forks import Forks
+from tests.forks import Forks, in_child
 from tests.project import Project
 from tests.stage_runs import outputs, run_stages
 from thaw.errors import ThawError
@@ -25,7 +24,7 @@ from thaw.system.stage_names import STAGES
 from thaw.training.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -52,24 +51,6 @@ GROUPS = {
 }
 KINDS = ("flip 0.0", "flip 0.1", "flip 0.5", "flip 0.9", "flip 1.0", "cut 0.5", "cut 0", "gone")
 SAMPLE = {("prepared data", "flip 0.5"), ("registered model", "gone"), ("checkpoints", "flip 0.5")}
-
-
-def in_own_process(function: Callable[..., Any], *arguments: object) -> Any:
-    """Return what ``function`` returns in a child: MLflow keeps the store of a process for ever.
-
-    A child that ends by itself returns None.
-    """
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=lambda: sender.send(function(*arguments)))
-    process.start()
-    sender.close()
-    try:
-        return receiver.recv()
-    except EOFError:
-        return None
-    finally:
-        process.join()
 
 
 def damage(path: Path, kind: str) -> None:
@@ -117,7 +98,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def interrupted(pipeline: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a copy of the project whose unfreeze was killed after its second checkpoint."""
     folder = copied(pipeline, tmp_path_factory.mktemp("interrupted") / "project")
-    in_own_process(_killed_in_unfreeze, folder)
+    in_child(_killed_in_unfreeze, folder)
     assert list(folder.glob(GROUPS["checkpoints"].files))
     assert list(folder.glob(GROUPS["activations"].files))
     return Project(folder)
@@ -144,7 +125,7 @@ def expected(
     found = {}
     for stage in {group.reader for group in GROUPS.values()} - {""}:
         folder = copied(pipeline, tmp_path_factory.mktemp("expected") / stage)
-        assert in_own_process(refusal_of, folder, stage) == ""
+        assert in_child(refusal_of, folder, stage) == ""
         found[stage] = results(folder, stage)
         assert found[stage]
         shutil.rmtree(folder)
@@ -189,7 +170,7 @@ def test_a_damaged_file_is_named_or_made_again(
             if not one.reader:
                 repaired(folder, file)
                 continue
-            refusal = in_own_process(refusal_of, folder, one.reader)
+            refusal = in_child(refusal_of, folder, one.reader)
             print(f"{file}, {kind}: {refusal or 'the same results'}")
             assert refusal is not None, f"{file}: traceback"
             if refusal:
