@@ -94,10 +94,10 @@ def read(project: Project, name: str, version: int) -> Stored:
 def the_run(project: Project, name: str, version: int) -> str:
     """Return the run of the only version, after checking that it is complete and the only one."""
     found: Stored | None = in_child(read, project, name, version)
-    assert found == Stored(
-        [version], found.run_id, "FINISHED", [found.run_id], ["READY"], [], 1, []
-    )
-    return found.run_id
+    assert found is not None, "the store could not be read"
+    run_id = found.run_id
+    assert found == Stored([version], run_id, "FINISHED", [run_id], ["READY"], [], 1, [])
+    return run_id
 
 
 def set_key(project: Project, name: str, bins: int) -> None:
