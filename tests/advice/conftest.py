@@ -22,11 +22,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("advice")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        small.make(folder)
-    return folder
+    return small.make(tmp_path_factory.mktemp("advice"))
 
 
 @pytest.fixture

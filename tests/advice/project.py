@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,18 +49,19 @@ SMALL: dict[str, Any] = {
 _made: list[Path] = []  # an untouched copy of the project that this process has made
 
 
-def make(folder: Path) -> None:
-    """Make the project in ``folder``, the working directory.
+def make(folder: Path) -> Path:
+    """Make the project in ``folder``, and return it.
 
     The BatchNorm statistics of the model are those of the data. A process makes it once, and
     copies it for every other folder.
     """
     if not _made:
-        make_new(folder)
+        with chdir(folder):
+            make_new(folder)
         _made.append(folder.with_name(f"copy-of-{folder.name}"))
         shutil.copytree(folder, _made[0])
-        return
-    shutil.copytree(_made[0], folder, dirs_exist_ok=True)
+        return folder
+    return Path(shutil.copytree(_made[0], folder, dirs_exist_ok=True))
 
 
 def make_new(folder: Path) -> None:

@@ -25,11 +25,7 @@ HEAD = FittedHead("logistic", 0.01, is_compared=True)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("refit")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        small.make(folder)
-    return folder
+    return small.make(tmp_path_factory.mktemp("refit"))
 
 
 @pytest.fixture(autouse=True)

@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("unfreeze")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        small.make(folder)
-    return folder
+    return small.make(tmp_path_factory.mktemp("unfreeze"))
 
 
 @pytest.fixture(autouse=True)

@@ -29,11 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("warmup")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        small.make(folder)
-    return folder
+    return small.make(tmp_path_factory.mktemp("warmup"))
 
 
 @pytest.fixture(autouse=True)
