@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import chdir
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,11 +18,23 @@ if TYPE_CHECKING:
     from thaw.advice.measurements import Measurements
 
 
+@pytest.fixture(scope="module")
+def first(made: Path) -> tuple[Measurements, str]:
+    """Return what the first command measures in the project, and the file that it writes."""
+    with chdir(made):
+        PROBE.unlink(missing_ok=True)
+        found = measured_project(PREPARED)
+        text = PROBE.read_text()
+        PROBE.unlink()
+    return found, text
+
+
 @pytest.fixture
-def measurements(project: Path) -> Measurements:
-    """Return what the first command measures in the project."""
-    PROBE.unlink(missing_ok=True)
-    return measured_project(PREPARED)
+def measurements(first: tuple[Measurements, str], project: Path) -> Measurements:
+    """Return the measurements of the project, which has them in its file."""
+    PROBE.parent.mkdir(exist_ok=True)
+    PROBE.write_text(first[1])
+    return first[0]
 
 
 def _forbid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,10 +68,12 @@ def test_other_parameters_are_measured_anew(
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "null", '{"key": 1}', "{"])
-def test_a_damaged_file_is_replaced(measurements: Measurements, damage: str) -> None:
+def test_a_damaged_file_has_no_measurements(measurements: Measurements, damage: str) -> None:
+    key = json.loads(PROBE.read_text())["key"]
+    assert stored_measurements._read(key) == measurements
     PROBE.write_text(damage)
-    assert measured_project(PREPARED) == measurements
-    assert json.loads(PROBE.read_text())["measurements"]["blocks"] == measurements.blocks
+    assert stored_measurements._read(key) is None
+    assert stored_measurements._read(1) is None  # type: ignore[arg-type]
 
 
 def test_a_file_without_a_value_is_replaced(measurements: Measurements) -> None:
@@ -66,3 +81,4 @@ def test_a_file_without_a_value_is_replaced(measurements: Measurements) -> None:
     del content["measurements"]["split_test"]
     PROBE.write_text(json.dumps(content))
     assert measured_project(PREPARED) == measurements
+    assert json.loads(PROBE.read_text())["measurements"]["blocks"] == measurements.blocks

@@ -91,6 +91,7 @@ def test_training_is_recommended_for_a_backbone_without_pretrained_weights(
     assert params()["unfreeze"]["depth"] == 7
 
 
+@pytest.mark.slow
 def test_the_best_backbone_and_its_weights_are_written(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

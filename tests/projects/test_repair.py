@@ -13,7 +13,7 @@ import pytest
 from tests import tiny
 from tests.cli.verbs import error, run
 from tests.damage import SAMPLE, damaged
-from tests.project import Project
+from tests.project import ROOT, Project
 from thaw.data.integrity import DamagedError
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
@@ -146,6 +146,16 @@ def test_a_lock_that_a_killed_dvc_has_begun_is_written_again(share: float, proje
     assert_all_is_well(before)
 
 
+def test_a_repair_is_refused_while_a_stage_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with only_process(SCRATCH / "unfreeze.lock", "the stage unfreeze"):
+        assert "the stage unfreeze is already running" in error("repair")
+
+
+@pytest.mark.slow
 def test_no_output_is_touched_while_a_stage_runs(project: Path) -> None:
     rot(PREPARED / "images.bin")
     before = digests()

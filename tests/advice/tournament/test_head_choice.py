@@ -33,6 +33,7 @@ def automatic(**values: Any) -> Context:
     return opened(**values)
 
 
+@pytest.mark.slow
 def test_every_automatic_value_is_chosen_from_a_leaderboard(project: Path) -> None:
     context = automatic()
     found = choose_head(context, "")
@@ -59,6 +60,7 @@ def test_nothing_is_compared_where_nothing_is_automatic(project: Path) -> None:
     assert choose_head(opened(), "") == HeadChoice({}, [], note="nothing is auto")
 
 
+@pytest.mark.slow
 def test_a_choice_is_stored_and_found_again_for_the_same_inputs_alone(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
