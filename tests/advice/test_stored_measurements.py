@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import chdir
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def first(made: Path) -> tuple[Measurements, str]:
+def first(made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Measurements, str]:
     """Return what the first command measures in the project, and the file that it writes."""
-    with chdir(made):
-        PROBE.unlink(missing_ok=True)
-        found = measured_project(PREPARED)
-        text = PROBE.read_text()
-        PROBE.unlink()
-    return found, text
+    folder = tmp_path_factory.mktemp("measured") / "project"
+    shutil.copytree(made, folder)
+    with chdir(folder):
+        return measured_project(PREPARED), PROBE.read_text()
 
 
 @pytest.fixture
