@@ -99,8 +99,12 @@ def test_a_stage_does_not_run_twice_at_the_same_time() -> None:
 
 @pytest.fixture
 def own(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of the project whose MLflow server does not answer, as the working directory."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    """A copy of the project whose MLflow server does not answer, as the working directory.
+
+    Another test may have left epochs that are not delivered yet, where the machine is busy.
+    """
+    undelivered = shutil.ignore_patterns("spool")
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True, ignore=undelivered)
     monkeypatch.chdir(tmp_path)
     write_values({"tracking.uri": "http://127.0.0.1:1"})
 
