@@ -75,7 +75,7 @@ def _end_with_pytest() -> None:
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
+    for _ in range(900):  # minutes: the machine may be busy
         assert process.poll() is None, "the server ended"
         try:
             with urllib.request.urlopen(url, timeout=5):
