@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import tf32
+from tests.docs.commands import python_of
 from tests.registry.served import CLASSES, image
 from thaw.config import overlaps
 from thaw.errors import ThawError
@@ -48,6 +49,29 @@ def test_an_export_is_one_file_that_computes_the_model_and_describes_it(
         assert about["classes"] == CLASSES
         assert about["digest"] == Predictor(model).spec.digest
         assert about["preprocessing"]["image_size"] == 32
+
+
+@pytest.mark.slow
+def test_the_documented_programs_give_the_label_of_the_model(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for package in export_formats.PACKAGES["onnx"]:
+        pytest.importorskip(package)
+    blocks = python_of(Path(__file__).parents[2] / "docs/serving.md")
+    programs = [each for each in blocks if "onnxruntime" in each or "torch.export" in each]
+    predictor = Predictor(model)
+    about = {"classes": CLASSES}
+    kinds: dict[str, export_formats.Format] = {"model.onnx": "onnx", "model.pt2": "torch-export"}
+    for name, kind in kinds.items():
+        (tmp_path / name).write_bytes(export_formats.export(predictor, kind, about))
+    (tmp_path / "photo.jpg").write_bytes(image(1))
+    monkeypatch.chdir(tmp_path)
+    exec("".join(programs), {})
+    label = CLASSES[int(predictor.probabilities([image(1)]).argmax())]
+    assert capsys.readouterr().out.split() == [label, label]
 
 
 @pytest.fixture
