@@ -145,7 +145,7 @@ def test_a_report_that_is_missing_is_named(missing: str, tmp_path: Path) -> None
         show(PARAMS, tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "\x00"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
 def test_a_report_that_is_damaged_is_named(content: str, tmp_path: Path) -> None:
     write(tmp_path)
     damaged = tmp_path / "evaluate" / "report.json"

@@ -18,7 +18,8 @@ def test_a_report_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b'{"a": ', b"[]", b"null", b"\xff{}", b"[" * 100_000])
 def test_a_damaged_report_is_named_with_the_command(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "report.json"
+    path = tmp_path / "unfreeze" / "report.json"
+    path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(ThawError, match=r"report\.json is damaged \(.*\): run `dvc repro`"):
+    with pytest.raises(ThawError, match=r"json is damaged \(.*\): run `dvc repro -f unfreeze`"):
         read(path)

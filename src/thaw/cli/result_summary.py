@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from thaw.errors import ThawError
+from thaw.evaluation import stage_reports
 from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
 from thaw.system.console import ResultConsole
@@ -145,15 +145,10 @@ def _phase(report: dict[str, Any]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return stage_reports.read(path)
     except FileNotFoundError:
         if (
             path.parents[2] / TOOL_LOCK
         ).is_file():  # an earlier version of thaw does not write all of these files
             refuse_other_code(path.parent.name)
         raise ThawError(f"there is no {path} yet: run `dvc repro` first") from None
-    except ValueError as error:
-        raise ThawError(
-            f"{path} is damaged ({error}): run `dvc repro -f {path.parent.name}`"
-        ) from None
-    return content

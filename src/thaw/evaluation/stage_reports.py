@@ -28,4 +28,4 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, reason: object) -> str:
-    return f"{path} is damaged ({reason}): run `dvc repro`"
+    return f"{path} is damaged ({reason}): run `dvc repro -f {path.parent.name}`"
