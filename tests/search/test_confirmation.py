@@ -78,6 +78,24 @@ def test_a_trial_that_diverges_on_a_new_seed_has_lost(objective: str, params: Pa
     assert line.endswith("runner-up: trial 0 with none (it diverged on a seed)")
 
 
+def test_the_trainings_with_new_seeds_are_counted(params: Params) -> None:
+    search = searched(params)
+
+    def shown() -> str:
+        return confirmation.progress(search.study, search.definition, search.storage)
+
+    assert shown() == ""
+    again = open_again(search)
+    assert "0 of 4 trainings with new seeds" in shown()
+    trial_queue.run_next(
+        again,
+        search.storage,
+        0,
+        lambda trial: project.store_result(trial, search.definition, 0.3),
+    )
+    assert "1 of 4 trainings with new seeds" in shown()
+
+
 def test_a_failed_trial_is_added_again_up_to_three_times(params: Params) -> None:
     search = searched(params)
 

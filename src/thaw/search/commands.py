@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import StorageInternalError
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from thaw.config import backbone_weights
@@ -183,6 +183,8 @@ def _look(
     def look() -> None:
         log.update(print_each=not _console.is_terminal)
         if live is not None:
-            live.update(tables.best_trials(study, definition), refresh=True)
+            table = tables.best_trials(study, definition)
+            line = confirmation.progress(study, definition, connected)
+            live.update(Group(table, line) if line else table, refresh=True)
 
     repeated_after_outage(connected, look)

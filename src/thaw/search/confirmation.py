@@ -107,6 +107,15 @@ def is_confirmed(found: Sequence[Candidate], definition: StudyDefinition) -> boo
     return bool(found) and seeds > 0 and all(len(each.values) == seeds for each in found)
 
 
+def progress(study: optuna.Study, definition: StudyDefinition, storage: RDBStorage) -> str:
+    """Return how many trainings on new seeds have ended, as a line; "" before they begin."""
+    if study.study_name + CONFIRMATION_SUFFIX not in optuna.get_all_study_names(storage):
+        return ""
+    found = candidates(study, definition, storage)
+    ended, total = sum(len(each.values) for each in found), len(found) * len(_new_seeds(definition))
+    return f"confirming the best trials: {ended} of {total} trainings with new seeds have ended"
+
+
 def _new_seeds(definition: StudyDefinition) -> list[int]:
     """Return ``search.confirm_seeds`` seeds other than the one that chose the trials."""
     params = definition.params
