@@ -63,6 +63,10 @@ class Colleague(Project):
         self.output += shown
         return shown
 
+    def with_variables(self, changed: dict[str, str]) -> Colleague:
+        """Return the same folder with other variables."""
+        return Colleague(self.folder, {**self._variables, **changed})
+
     def copied_to(self, folder: Path) -> Colleague:
         """Return a copy of the project, with its own cache of DVC."""
         shutil.copytree(self.folder, folder, symlinks=True)

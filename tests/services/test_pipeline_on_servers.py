@@ -9,6 +9,7 @@ import requests
 
 from tests.services import colleague
 from tests.services.secret_search import places_of_secrets
+from tests.serving.hub_stub import hub
 from tools.services.server_process import HOST, ServerProcess, free_port
 
 if TYPE_CHECKING:
@@ -75,6 +76,47 @@ def test_a_model_of_the_servers_predicts_serves_and_is_trained_further(
     spec = json.loads((other.folder / "models/warmup_head/model.json").read_text())
     assert any("models:/classifier/1" in str(parent) for parent in spec["parents"])
     assert places_of_secrets(servers, [project, other]) == []
+
+
+def test_verbs_that_examine_and_publish_work_on_the_servers(
+    servers: Servers, project: Colleague, tmp_path: Path
+) -> None:
+    assert re.search(r"MLflow: answers; \d runs", project.run("thaw", "doctor"))
+    project.run("thaw", "check")
+    assert f"runs: {servers.mlflow.uri}/#/" in project.run("thaw", "ui")
+    assert json.loads(project.run("thaw", "status", "--json"))
+    assert json.loads(project.run("thaw", "history", "--json"))["verified"]
+
+    exported = tmp_path / "model.pt2"
+    options = ("--format", "torch-export", "--out", str(exported))
+    project.run("thaw", "export", _CHAMPION, *options)
+    assert exported.stat().st_size > 10_000
+    with hub() as state:
+        access = {"HF_ENDPOINT": state.address, "HF_TOKEN": "hf_test"}
+        project.with_variables(access).run("thaw", "push-to-hub", _CHAMPION, "ada/digits")
+    assert "thaw/model.safetensors" in state.files
+    assert not [text for text in servers.secrets if text in repr(state.files)]
+
+
+def test_passwords_in_addresses_and_wrong_ones_are_in_no_message_file_or_run(
+    servers: Servers, project: Colleague
+) -> None:
+    address = servers.mlflow.uri.replace("//", f"//{servers.account}:{servers.password}@")
+    no_account = {"MLFLOW_TRACKING_USERNAME": "", "MLFLOW_TRACKING_PASSWORD": ""}
+    owner = project.with_variables({**no_account, "MLFLOW_TRACKING_URI": address})
+    owner.run("dvc", "repro", "--force", "--single-item", "evaluate")
+    assert "@champion" in owner.run("thaw", "status")
+    owner.run("thaw", "ui")
+
+    stranger = project.with_variables({"MLFLOW_TRACKING_PASSWORD": "open-sesame"})
+    assert "MLFLOW_TRACKING_PASSWORD" in stranger.run("thaw", "status", code=2)
+    elsewhere = re.sub(r":\d+$", ":9", address)
+    lost = project.with_variables(
+        {"MLFLOW_TRACKING_URI": elsewhere, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    )
+    assert "Connection refused" in lost.run("thaw", "status", code=2)
+    assert "open-sesame" not in stranger.output
+    assert places_of_secrets(servers, [owner, stranger, lost]) == []
 
 
 def _served(

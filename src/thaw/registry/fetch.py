@@ -17,7 +17,7 @@ from thaw.model.sealed_files import SPEC
 from thaw.registry.aliases import explain_missing
 from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX
-from thaw.tracking.store import connect_read_only
+from thaw.tracking.store import connect_read_only, reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def resolve(uri: str, tracking: Tracking) -> Version:
             found = client.get_model_version(name, match["version"])
     except MlflowException as error:
         is_known = error.error_code in _NOTHING_THERE
-        reason = explain_missing(client, name) if is_known else error.message
+        reason = explain_missing(client, name) if is_known else reason_of(error)
         raise ThawError(f"{uri}: {reason}") from None
     except (SQLAlchemyError, OSError) as error:
         raise ThawError(f"{uri}: {str(error).splitlines()[0]}") from error

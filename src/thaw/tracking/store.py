@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
 
 CREATED_BY_THAW = "thaw.made"  # tag of an experiment
+_ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
 def store_uri(tracking: Tracking) -> str:
@@ -140,11 +141,14 @@ def reason_of(error: BaseException) -> str:
     """Return one line: what helps against a full or broken disk, else the first line of ``error``.
 
     Of a connection that failed, it is the reason of the system, such as "Connection refused": the
-    line names the address of the request several times.
+    line names the address of the request several times. Of an account that is refused, it names the
+    variables of the account.
     """
     if failure := uncaught_failure(error):
         return failure
     line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "failed with error code 401" in line:
+        return f"the server refuses the account: {_ACCOUNT} name it"
     found = re.search(r"\[Errno -?\d+\] ([^'\")]+)|(Read timed out|timed out)", line)
     is_request = "Max retries exceeded" in line
     return (found[1] or "it does not answer in time") if found and is_request else line
