@@ -1,6 +1,7 @@
 """Many images: the speed of prepare against Pillow alone; growth and memory of the stages.
 
 Speed: JPEGs of several sizes, alternately by `prepare` and by Pillow alone in one process per core.
+Other work on the machine changes the processor time of an image less than the images a second.
 Growth and memory: all stages on 1,000, 10,000 and 100,000 small JPEGs, with a tiny network that is
 trained for one epoch in `warmup_head`, and in `unfreeze` as a whole. ``--quick`` leaves the last
 number out, ``--growth`` the comparison with Pillow.
@@ -8,6 +9,7 @@ number out, ``--growth`` the comparison with Pillow.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -29,11 +31,11 @@ from thaw.system.launching import ENVIRONMENT
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 _SHORT_SIDE = 256
 _SIZES = ((320, 256, 1500), (800, 600, 700), (2048, 1536, 200))  # width, height, images
-_ROUNDS = 3
+_ROUNDS = 5
 _CLASSES = 10
 _NUMBERS = (1_000, 10_000, 100_000)
 _SMALL = 8  # pixels on a side
@@ -79,13 +81,20 @@ def main(arguments: list[str]) -> None:
 
 
 def _print_speeds() -> None:
-    print(f"{cores()} cores. Images a second, median of {_ROUNDS}:")
-    print(f"{'size':12} {'Pillow':>8} {'prepare':>8} {'ratio':>6}")
+    print(f"{cores()} cores. Images a second, and milliseconds of processor time for an image:")
+    print(f"{'size':12}" + f"{'Pillow':>9}{'prepare':>9}{'ratio':>9}" * 2)
     for width, height, count in _SIZES:
         with tempfile.TemporaryDirectory() as folder:
             _write_photos(Path(folder) / "raw", width, height, count)
-            pillow, prepared = _speeds(Path(folder), count)
-        print(f"{f'{width} x {height}':12} {pillow:8.0f} {prepared:8.0f} {prepared / pillow:6.2f}")
+            pillow, prepared = _costs(Path(folder))
+        ratios = [
+            median(one[kind] / other[kind] for one, other in zip(pillow, prepared, strict=True))
+            for kind in range(2)
+        ]
+        rates = [count / median(cost[0] for cost in costs) for costs in (pillow, prepared)]
+        each = [1000 * median(cost[1] for cost in costs) / count for costs in (pillow, prepared)]
+        numbers = (*rates, ratios[0], *each, ratios[1])
+        print(f"{f'{width} x {height}':12}", *(f"{number:8.2f}" for number in numbers), flush=True)
 
 
 def _write_photos(root: Path, width: int, height: int, count: int) -> None:
@@ -111,12 +120,15 @@ def _write_small(root: Path, count: int) -> None:
         Image.fromarray(pixels).save(root / f"class{number % _CLASSES}" / f"{number:07d}.jpg")
 
 
-def _speeds(folder: Path, count: int) -> tuple[float, float]:
-    """Return images a second of Pillow alone and of prepare, without imports."""
+def _costs(folder: Path) -> tuple[list[list[float]], list[list[float]]]:
+    """Return the seconds and processor seconds of each round, of Pillow alone and of prepare.
+
+    Imports are not counted.
+    """
     own = [sys.executable, "-m", "benchmarks.large_data"]
-    seconds: dict[str, list[float]] = {"--pillow": [], "--prepare": []}
+    costs: dict[str, list[list[float]]] = {"--pillow": [], "--prepare": []}
     for _ in range(_ROUNDS):
-        for side, measured in seconds.items():
+        for side, measured in costs.items():
             result = subprocess.run(
                 [*own, side, str(folder)],
                 env={**os.environ, **ENVIRONMENT},
@@ -124,21 +136,23 @@ def _speeds(folder: Path, count: int) -> tuple[float, float]:
                 check=True,
             )
             measured.append(json.loads(result.stdout))
-    return count / median(seconds["--pillow"]), count / median(seconds["--prepare"])
+    return costs["--pillow"], costs["--prepare"]
 
 
-def _timed(function: Callable[[], object]) -> None:
-    start = time.perf_counter()
-    function()
-    print(json.dumps(time.perf_counter() - start))
+@contextlib.contextmanager
+def _timed() -> Iterator[None]:
+    """Print the seconds and the processor seconds of the block, whose processes have ended."""
+    start, before = time.perf_counter(), time.process_time() + _processor_seconds()
+    yield
+    seconds = time.perf_counter() - start
+    print(json.dumps([seconds, time.process_time() + _processor_seconds() - before]))
 
 
 def _pillow(folder: Path) -> None:
     """Decode and resize all images, with an array of each as the result."""
     files = sorted((folder / "raw").rglob("*.jpg"))
-    with ProcessPoolExecutor(cores()) as pool:
-        list(pool.map(bool, range(cores())))  # the processes have started
-        _timed(lambda: sum(pool.map(_decoded, files, chunksize=16)))
+    with _timed(), ProcessPoolExecutor(cores()) as pool:
+        sum(pool.map(_decoded, files, chunksize=16))
 
 
 def _decoded(path: Path) -> int:
@@ -159,7 +173,8 @@ def _prepare(folder: Path) -> None:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     config, scratch = Prepare(short_side=_SHORT_SIDE), folder / "scratch"
-    _timed(lambda: pack(config, list_folder(folder / "raw"), out, scratch))
+    with _timed():
+        pack(config, list_folder(folder / "raw"), out, scratch)
 
 
 def _stage(folder: Path, stage: str) -> Cost:
