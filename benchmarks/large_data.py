@@ -20,9 +20,11 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -82,11 +84,11 @@ def main(arguments: list[str]) -> None:
 
 def _print_speeds() -> None:
     print(f"{cores()} cores. Images a second, and milliseconds of processor time for an image:")
-    print(f"{'size':12}" + f"{'Pillow':>9}{'prepare':>9}{'ratio':>9}" * 2)
-    for width, height, count in _SIZES:
+    print(f"{'size':12} {'JPEGs':8}" + f"{'Pillow':>9}{'prepare':>9}{'ratio':>9}" * 2)
+    for (width, height, count), jpeg_pixels in product(_SIZES, ("reduced", "all")):
         with tempfile.TemporaryDirectory() as folder:
             _write_photos(Path(folder) / "raw", width, height, count)
-            pillow, prepared = _costs(Path(folder))
+            pillow, prepared = _costs(Path(folder), jpeg_pixels)
         ratios = [
             median(one[kind] / other[kind] for one, other in zip(pillow, prepared, strict=True))
             for kind in range(2)
@@ -94,7 +96,8 @@ def _print_speeds() -> None:
         rates = [count / median(cost[0] for cost in costs) for costs in (pillow, prepared)]
         each = [1000 * median(cost[1] for cost in costs) / count for costs in (pillow, prepared)]
         numbers = (*rates, ratios[0], *each, ratios[1])
-        print(f"{f'{width} x {height}':12}", *(f"{number:8.2f}" for number in numbers), flush=True)
+        name = f"{f'{width} x {height}':12} {jpeg_pixels:8}"
+        print(name, *(f"{number:8.2f}" for number in numbers), flush=True)
 
 
 def _write_photos(root: Path, width: int, height: int, count: int) -> None:
@@ -120,7 +123,7 @@ def _write_small(root: Path, count: int) -> None:
         Image.fromarray(pixels).save(root / f"class{number % _CLASSES}" / f"{number:07d}.jpg")
 
 
-def _costs(folder: Path) -> tuple[list[list[float]], list[list[float]]]:
+def _costs(folder: Path, jpeg_pixels: str) -> tuple[list[list[float]], list[list[float]]]:
     """Return the seconds and processor seconds of each round, of Pillow alone and of prepare.
 
     Imports are not counted.
@@ -130,7 +133,7 @@ def _costs(folder: Path) -> tuple[list[list[float]], list[list[float]]]:
     for _ in range(_ROUNDS):
         for side, measured in costs.items():
             result = subprocess.run(
-                [*own, side, str(folder)],
+                [*own, side, str(folder), jpeg_pixels],
                 env={**os.environ, **ENVIRONMENT},
                 stdout=subprocess.PIPE,
                 check=True,
@@ -148,31 +151,33 @@ def _timed() -> Iterator[None]:
     print(json.dumps([seconds, time.process_time() + _processor_seconds() - before]))
 
 
-def _pillow(folder: Path) -> None:
-    """Decode and resize all images, with an array of each as the result."""
+def _pillow(folder: Path, jpeg_pixels: str) -> None:
+    """Decode and resize all images as `prepare` does, with an array of each as the result."""
+    decode = partial(_decoded, reduced=jpeg_pixels == "reduced")
     files = sorted((folder / "raw").rglob("*.jpg"))
     with _timed(), ProcessPoolExecutor(cores()) as pool:
-        sum(pool.map(_decoded, files, chunksize=16))
+        sum(pool.map(decode, files, chunksize=16))
 
 
-def _decoded(path: Path) -> int:
+def _decoded(path: Path, *, reduced: bool) -> int:
     image = Image.open(io.BytesIO(path.read_bytes()))
     scale = _SHORT_SIDE / min(image.size)
-    if scale < 1:
+    if scale < 1 and reduced:
         image.draft(None, (round(image.width * scale) + 1, round(image.height * scale) + 1))
     scale = _SHORT_SIDE / min(image.size)
     size = (round(image.width * scale), round(image.height * scale))
     return len(np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC)))
 
 
-def _prepare(folder: Path) -> None:
+def _prepare(folder: Path, jpeg_pixels: Literal["reduced", "all"]) -> None:
     from thaw.config.prepare_section import Prepare
     from thaw.ingest.folder_source import list_folder
     from thaw.ingest.packing import pack
 
     out = folder / "out"
     out.mkdir(exist_ok=True)
-    config, scratch = Prepare(short_side=_SHORT_SIDE), folder / "scratch"
+    config = Prepare(short_side=_SHORT_SIDE, jpeg_pixels=jpeg_pixels)
+    scratch = folder / "scratch"
     with _timed():
         pack(config, list_folder(folder / "raw"), out, scratch)
 
@@ -214,8 +219,8 @@ def _peak_so_far(process: int) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--pillow"]:
-        _pillow(Path(sys.argv[2]))
+        _pillow(Path(sys.argv[2]), sys.argv[3])
     elif sys.argv[1:2] == ["--prepare"]:
-        _prepare(Path(sys.argv[2]))
+        _prepare(Path(sys.argv[2]), "reduced" if sys.argv[3] == "reduced" else "all")
     else:
         main(sys.argv[1:])
