@@ -67,7 +67,7 @@ def test_a_pull_request_is_trained_and_compared_and_its_merge_is_promoted(
     request = runner(servers, project, "request", **event)
     assert request.run("pipeline") == [], request.printed
     assert request.posted.startswith("pr comment 7 ")
-    for text in ("## Result", "| reports/evaluate/metrics.json |", "### Gate", "passed all 8 rules"):
+    for text in ("## Result", "| reports/evaluate/metrics.json |", "### Gate", "passed all 8"):
         assert text in request.posted
     again = runner(servers, project, "again", **event)
     assert again.run("pipeline") == [], again.printed
