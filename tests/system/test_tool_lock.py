@@ -51,7 +51,9 @@ def test_an_empty_folder_has_no_lock() -> None:
     assert tool_lock.read() is None
 
 
-@pytest.mark.parametrize("text", ["", "stages: {", "stages: [a]", "versions: 3\nstages: {}"])
+@pytest.mark.parametrize(
+    "text", ["", "stages: {", "stages: [a]", "versions: 3\nstages: {}", "[" * 9999]
+)
 def test_a_damaged_lock_names_the_command_that_writes_it(text: str) -> None:
     TOOL_LOCK.write_text(text)
     with pytest.raises(ThawError, match=r"thaw.lock is damaged .* run `thaw upgrade`"):

@@ -60,6 +60,6 @@ def _read(path: Path) -> dict[str, Any]:
         if isinstance(content["stages"], dict):
             found: dict[str, Any] = content
             return found
-    except (OSError, ValueError, YAMLError, KeyError, TypeError):
+    except (OSError, ValueError, YAMLError, KeyError, TypeError, RecursionError):
         pass
     raise ThawError(f"{path} is not a pipeline of DVC with stages: repair it, or delete it")

@@ -113,7 +113,7 @@ def _read(path: str) -> dict[str, Any]:
         content = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise _refusal(path, f"it cannot be read: {error.strerror}") from None
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise _refusal(path, f"it is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise _refusal(path, "it must hold the keys of `accelerate config`")

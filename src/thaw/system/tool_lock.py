@@ -64,7 +64,9 @@ def read(path: Path = TOOL_LOCK) -> ToolLock | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError, ValueError, YAMLError, KeyError, TypeError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise ThawError(f"{path} is damaged ({reason}): run `{fix()}`") from None
 

@@ -168,7 +168,7 @@ def _flat(text: str) -> dict[str, str]:
     """Return the values in the text of a ``params.yaml`` by dotted key; none if it is damaged."""
     try:
         content = YAML(typ="safe").load(text)
-    except YAMLError:
+    except (YAMLError, ValueError, RecursionError):
         return {}
     flat: dict[str, str] = {}
 
