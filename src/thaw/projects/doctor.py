@@ -91,7 +91,8 @@ def _store(tracking: Tracking) -> Iterator[Finding]:
         )
     if store.waiting:
         text = (
-            f"{store.waiting} files below {SPOOL} wait for the store, or belong to running stages"
+            f"files below {SPOOL} that wait for the store, or belong to running stages: "
+            f"{store.waiting}"
         )
         yield Finding("spool", State.WARNING, text, "`thaw repair` delivers them")
 

@@ -47,7 +47,7 @@ def test_images_with_different_answers_are_listed_with_the_right_one() -> None:
 
 def test_equal_results_have_no_difference() -> None:
     found = compare(result("a", 150), result("a", 150))
-    assert {row["verdict"] for row in found["metrics"]} == {"not clear"}
+    assert {row["verdict"] for row in found["metrics"]} == {"equal"}
     assert found["answers"] == found["params"] == []
     assert found["counts"]["p"] == 1.0
 

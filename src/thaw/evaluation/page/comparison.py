@@ -118,6 +118,8 @@ def _metrics(first: Predictions, second: Predictions, seed: int) -> list[dict[st
         is_clear = low is not None and high is not None and (low > 0 or high < 0)
         is_better = (after > before) == metric.higher_is_better
         verdict = ("better" if is_better else "worse") if is_clear else "not clear"
+        if low is None and before == after:
+            verdict = "equal"
         rows.append(
             {"name": name, "label": metric.label, "first": before, "second": after,
              "difference": after - before, "low": low, "high": high, "verdict": verdict}
