@@ -26,9 +26,20 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
     from pathlib import Path
+    from types import ModuleType
 
     from tests.project import Project
 
+# What stages import in the middle of their work, for seconds: a fork has it from its parent.
+_LIBRARIES = (
+    "cleanlab.rank",
+    "matplotlib.figure",
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "thaw.registry.register",
+    "thaw.tracking.live_run",
+    "thaw.tracking.result_run",
+)
 _LONGEST = 300.0  # seconds of a stage
 _GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _LATEST = 2.5  # seconds within which a kill comes
@@ -96,7 +107,7 @@ class Forks:
         Raises:
             AssertionError: a stage fails.
         """
-        modules = [import_module(f"thaw.stages.{stage}") for stage in stages]
+        modules = [_stage_module(stage) for stage in stages]
 
         def run_all() -> None:
             for module in modules:
@@ -113,7 +124,7 @@ class Forks:
         """
         with contextlib.chdir(self.project.folder):
             remove_outputs(stage)
-        module = import_module(f"thaw.stages.{stage}")
+        module = _stage_module(stage)
         count = 1 if stage == "prepare" else self.processes
         return self.run([lambda: run_main(module.main)] * count, stage, kill)
 
@@ -163,6 +174,12 @@ class Forks:
         killed = kill is not None and -signal.SIGKILL in codes
         assert killed or codes == [0] * len(codes), f"{name} {kill}: {codes}\n{output}"
         return killed
+
+
+def _stage_module(stage: str) -> ModuleType:
+    for name in () if stage == "prepare" else _LIBRARIES:
+        import_module(name)
+    return import_module(f"thaw.stages.{stage}")
 
 
 def _become_child(folder: Path, log: Path, group: int) -> None:

@@ -105,7 +105,10 @@ def set_key(project: Project, name: str, bins: int) -> None:
     project.set(tracking__registered_model=name, evaluate__calibration_bins=bins)
 
 
-@pytest.mark.parametrize("place", KILLED_AT)
+@pytest.mark.parametrize(
+    "place",
+    [KILLED_AT[0], *(pytest.param(place, marks=pytest.mark.soak) for place in KILLED_AT[1:])],
+)
 def test_a_result_whose_registration_was_killed_is_registered_once(
     place: str, trained: Project
 ) -> None:
