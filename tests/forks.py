@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # What stages import in the middle of their work, for seconds: a fork has it from its parent.
 _LIBRARIES = (
-    "cleanlab.rank",
+    "cleanlab.filter",
     "matplotlib.figure",
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
