@@ -48,7 +48,5 @@ def examine(tracking: Tracking) -> StoreState:
     except ThawError as error:
         return StoreState(answers=False, text=str(error), waiting=waiting)
     dead = sum(run_owner.is_dead(run.data.tags) for run in running)
-    text = (
-        f"answers; runs of the experiment {tracking.experiment} at present: {len(running) - dead}"
-    )
+    text = f"answers; {len(running) - dead} runs of the experiment {tracking.experiment} run now"
     return StoreState(answers=True, text=text, dead_runs=dead, waiting=waiting)
