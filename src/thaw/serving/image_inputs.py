@@ -56,7 +56,9 @@ def encode(image: Any) -> bytes:
         try:
             return _as_file(image)
         except ValueError as error:  # closed, or of a mode that Pillow does not convert
-            raise ThawError(f"a PIL image of mode {image.mode}: {error}") from None
+            raise ThawError(
+                f"a PIL image of mode {image.mode}: {error}: give an open one of mode RGB"
+            ) from None
     raise ThawError(
         f"an image of type {type(image).__name__}: give a path, bytes, a PIL image or an array"
     )
