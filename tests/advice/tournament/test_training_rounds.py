@@ -8,7 +8,7 @@ import pytest
 from tests.advice.project import open_model
 from thaw.advice.tournament.fold_training import FoldResult
 from thaw.advice.tournament.training_candidates import trainings
-from thaw.advice.tournament.training_rounds import affordable, expected_loss
+from thaw.advice.tournament.training_rounds import affordable, expected_loss, going_on
 from thaw.config.params import Params
 
 if TYPE_CHECKING:
@@ -40,3 +40,29 @@ def test_half_of_the_last_gain_is_expected_of_three_times_the_epochs(
         for number, loss in zip((1, 3), losses, strict=True)
     )
     assert expected_loss(before, after, epochs) == pytest.approx(expected)
+
+
+_GENTLE, _STATISTICS, _AFFINE, _HALF = range(4)  # places in the list of ways
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ((0.28, 1.26, 0.46, 0.20), [_HALF, _AFFINE]),  # digits: the affine form ends at 0.05
+        ((0.28, 0.10, 0.15, 0.20), [_STATISTICS, _AFFINE]),
+        ((0.28, 0.15, 0.25, 0.20), [_STATISTICS, _HALF]),
+    ],
+)
+def test_the_best_two_go_on_and_one_of_them_starts_from_the_small_head(
+    losses: tuple[float, ...], expected: list[int]
+) -> None:
+    ways = trainings(Params().unfreeze, 9)
+    results = [
+        FoldResult(way, 1, np.full(5, loss), np.ones(5), 0.0)
+        for way, loss in zip(ways, losses, strict=True)
+    ]
+    assert [ways.index(each.candidate) for each in going_on(results)] == expected
+    same_start = [results[_GENTLE], results[_HALF]]
+    assert going_on(same_start) == [results[_HALF], results[_GENTLE]]
+    assert going_on(results[:1]) == results[:1]
+    assert going_on([]) == []

@@ -1,9 +1,9 @@
 """Choose whether and how to fine-tune, by short trainings on one fold.
 
-Successive halving: all ways train for one epoch, the best two of them go on to three. The head was
-fitted to the end, and these trainings were not. So the best one is worth a whole training also if
-its loss, extrapolated to all epochs, is lower than that of the head. The stage compares the whole
-training with the head again, and keeps the better one.
+Successive halving: all ways train for one epoch, two of them go on to three. The head was fitted to
+the end, and these trainings were not. So the best one is worth a whole training also if its loss,
+extrapolated to all epochs, is lower than that of the head. The stage compares the whole training
+with the head again, and keeps the better one.
 
 Source: successive halving, Jamieson & Talwalkar 2016.
 """
@@ -23,7 +23,7 @@ from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
-from thaw.advice.tournament.training_rounds import KEPT, affordable, expected_loss, more_epochs
+from thaw.advice.tournament.training_rounds import affordable, expected_loss, going_on, more_epochs
 from thaw.config.result_values import result_values
 from thaw.config.section import AUTO
 from thaw.system import provenance
@@ -141,7 +141,7 @@ def _compare(
     first: list[FoldResult] = []
     for way in ways:
         first += [] if deadline.is_over() else _trained(trainer, way, 1)
-    kept = sorted(first, key=_loss)[:KEPT]
+    kept = going_on(first)
     more = more_epochs(settings)
     last = [] if more else kept
     for each in kept if more else ():

@@ -6,9 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from thaw.advice.folds import FOLDS
+from thaw.advice.tournament.start_head import starts_small
 from thaw.data.split_names import TRAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thaw.advice.tournament.fold_training import FoldResult
     from thaw.config.training_sections import Unfreeze
     from thaw.data.prepared import Prepared
@@ -33,6 +36,21 @@ def affordable(data: Prepared, settings: Unfreeze, ways: int) -> int:
     predicted = (1 + ways + kept) / FOLDS
     budget = _MOST_COST * settings.epochs * len(data.manifest.ids(TRAIN))
     return int(budget / (trained + predicted * _PREDICTION))
+
+
+def going_on(first: Sequence[FoldResult]) -> list[FoldResult]:
+    """Return the results of the first round that go on to the last one, the lowest loss first.
+
+    They are the best two. If both start from the fitted head, the best of those that start from the
+    small head takes the place of the second: its loss is higher at the start, which says nothing
+    about the end.
+    """
+    ranked = sorted(first, key=lambda result: float(result.losses.mean()))
+    small = [result for result in ranked if starts_small(result.candidate.batch_norm)]
+    kept = ranked[:KEPT]
+    if small and small[0] not in kept:
+        kept[-1] = small[0]
+    return kept
 
 
 def expected_loss(before: FoldResult, after: FoldResult, epochs: int) -> float:
