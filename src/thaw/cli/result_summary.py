@@ -147,8 +147,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return stage_reports.read(path)
     except FileNotFoundError:
-        if (
-            path.parents[2] / TOOL_LOCK
-        ).is_file():  # an earlier version of thaw does not write all of these files
+        # An earlier version of thaw does not write all of these files.
+        if (path.parents[2] / TOOL_LOCK).is_file():
             refuse_other_code(path.parent.name)
         raise ThawError(f"there is no {path} yet: run `dvc repro` first") from None

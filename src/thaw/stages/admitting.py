@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from thaw.advice.tournament.comparison import paired
 from thaw.context import Phase, compute_inputs
 from thaw.model.freeze_plan import last_blocks
 from thaw.system.console import say
-from thaw.training.calibration import calibrated_losses
+from thaw.training.calibration import calibrated_losses, loss_of_guessing
 from thaw.training.logit_scaling import uncalibrated_losses
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
@@ -43,7 +42,7 @@ def is_admitted(
     before, _ = _scores(context, warm, start)
     after, accuracy = _scores(context, classifier, phase)
     difference = paired(after, before)
-    is_better |= float(before.mean()) > math.log(len(context.data.manifest.classes))
+    is_better |= float(before.mean()) > loss_of_guessing(len(context.data.manifest.classes))
     admitted = suffices(difference, float(before.mean()), is_better=is_better)
     if context.runtime.is_main:
         say(

@@ -6,7 +6,6 @@ pretrained weights.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from thaw.system import project_paths
 from thaw.system.console import warn
 from thaw.system.processes import run_main
 from thaw.training import linear_heads
+from thaw.training.calibration import loss_of_guessing
 from thaw.training.history import Row
 from thaw.training.layerwise_pretraining import pretrain
 from thaw.training.progress import Progress
@@ -85,7 +85,7 @@ def run(
         show=context.runtime.is_main,
     )
     rows.append(_score(context.runtime, classifier, inputs, 1))
-    guessing = math.log(len(context.data.manifest.classes))
+    guessing = loss_of_guessing(len(context.data.manifest.classes))
     if context.runtime.is_main and rows[-1].val_loss > guessing:
         warn(
             f"the fitted head ({fit}, strength {found.strength:g}) has a validation log-loss of "

@@ -10,6 +10,7 @@ Which kind is kept, by default (``auto``):
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,11 @@ def cross_fitted(
         calibration = fit_scaling(logits[~own], targets[~own], kind)
         mapped[own] = logits[own] * calibration.scale + (calibration.offset or 0.0)
     return mapped
+
+
+def loss_of_guessing(classes: int) -> float:
+    """Return the log-loss in nats of a head that gives all ``classes`` the same probability."""
+    return math.log(classes)
 
 
 def calibrated_losses(logits: Floats, targets: Ints, kind: Kind = "temperature") -> Floats:

@@ -6,7 +6,6 @@ so that a costlier input or head must lead by more than noise.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.leaderboard import Entry
 from thaw.advice.tournament.out_of_fold import OutOfFold, out_of_fold
 from thaw.system.console import progress
+from thaw.training.calibration import loss_of_guessing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +153,7 @@ class HeadTournament:
             if self.deadline.is_over():
                 break
             found.append(self._score(name, candidate))
-        return choose(found, guessing=math.log(self._classes))
+        return choose(found, guessing=loss_of_guessing(self._classes))
 
     def _score(self, step: str, candidate: Candidate) -> Entry:
         begun = time.perf_counter()

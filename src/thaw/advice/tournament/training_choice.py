@@ -11,7 +11,6 @@ Source: successive halving, Jamieson & Talwalkar 2016.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from thaw.system.console import say
 from thaw.system.csv_text import csv_text
 from thaw.system.files import write_json, write_whole
 from thaw.system.project_paths import SCRATCH
+from thaw.training.calibration import loss_of_guessing
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.single_image_steps import FewImagesError
@@ -153,7 +153,7 @@ def _compare(
         difference = paired(best.losses, base.losses)
         is_better = difference.mean < -difference.error
         expected = expected_loss(before, best, settings.epochs)
-        if _loss(base) > math.log(len(context.data.manifest.classes)):  # worse than guessing
+        if _loss(base) > loss_of_guessing(len(context.data.manifest.classes)):
             expected = min(expected, _loss(best))
         if is_better or expected < _loss(base):
             winner = best

@@ -46,11 +46,14 @@ def going_on(first: Sequence[FoldResult]) -> list[FoldResult]:
     about the end.
     """
     ranked = sorted(first, key=lambda result: float(result.losses.mean()))
-    small = [result for result in ranked if starts_small(result.candidate.batch_norm)]
-    kept = ranked[:KEPT]
-    if small and small[0] not in kept:
-        kept[-1] = small[0]
+    kept, small = ranked[:KEPT], next(filter(_starts_small, ranked), None)
+    if small is not None and not any(map(_starts_small, kept)):
+        kept[-1] = small
     return kept
+
+
+def _starts_small(result: FoldResult) -> bool:
+    return starts_small(result.candidate.batch_norm)
 
 
 def expected_loss(before: FoldResult, after: FoldResult, epochs: int) -> float:
