@@ -188,3 +188,9 @@ def test_a_column_of_splits_with_another_name_is_a_problem(tmp_path: Path, colum
     found = table(tmp_path, f"path,label,{column}\n1.png,a,Training\n2.png,b,test\n")
     (problem,) = found.problems
     assert f"the column '{column}' names splits (Training, test)" in problem
+
+
+def test_columns_of_zero_and_one_instead_of_labels_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(ThawError) as caught:
+        table(tmp_path, "path,cat,dog\n1.png,1,0\n2.png,0,1\n")
+    assert "no column label; it has path, cat, dog: the columns cat, dog have" in str(caught.value)

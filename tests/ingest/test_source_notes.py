@@ -48,3 +48,10 @@ def test_notes_of_the_listing_and_of_its_labels_are_there() -> None:
     first, second = source_notes(found, CONFIG)
     assert first == "a note"
     assert "'b '" in second
+
+
+def test_labels_that_combine_others_are_noted() -> None:
+    found = listed(None)
+    found.classes += ["b", "a|b"]
+    (line,) = source_notes(found, CONFIG)
+    assert "'a|b' (0 images)" in line

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.data.split_names import SPLITS
 from thaw.errors import ThawError
+from thaw.ingest.class_columns import class_columns_remedy
 from thaw.ingest.listing import Listing, Sample
 from thaw.ingest.sample_table import SampleTable
 from thaw.ingest.split_spelling import is_split, resolve_splits, spelling_of
 from thaw.ingest.unread_splits import UnreadSplits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _COLUMNS = ("path", "label", "split")
@@ -54,7 +55,7 @@ def _list_rows(path: Path, root: Path) -> Listing:
     with path.open(newline="", encoding="utf-8-sig") as stream:
         # Strict: a quote that is not closed would make the rest of the file one label.
         reader = csv.DictReader(stream, strict=True)
-        reader.fieldnames = columns = _columns(path, reader.fieldnames or [])
+        reader.fieldnames = columns = _columns(path, reader.fieldnames or [], reader)
         unread = UnreadSplits(columns)
         for row in reader:
             file = os.path.abspath(root / (row["path"] or ""))  # noqa: PTH100  (links stay)
@@ -74,8 +75,10 @@ def _list_rows(path: Path, root: Path) -> Listing:
     return listing
 
 
-def _columns(path: Path, header: Sequence[str]) -> Sequence[str]:
+def _columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[Any, Any]]) -> Sequence[str]:
     """Return the names of the columns; case and white space do not count in those that are read.
+
+    ``rows`` are read only where the column of labels is missing.
 
     Raises:
         ThawError: a column is missing, or is there twice.
@@ -86,9 +89,11 @@ def _columns(path: Path, header: Sequence[str]) -> Sequence[str]:
     ]
     missing = {"path", "label"} - set(header)
     if missing:
+        by_class = class_columns_remedy(rows) if "label" in missing else None
         raise ThawError(
             f"{path}: no column {' and no column '.join(sorted(missing))}; "
-            f"it has {', '.join(header or ['nothing'])}: {_header_remedy(header)}"
+            f"it has {', '.join(header or ['nothing'])}: "
+            f"{by_class or _header_remedy(header)}"
         )
     if repeated := [name for name in _COLUMNS if header.count(name) > 1]:
         raise ThawError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thaw.ingest.combined_labels import combined_label_notes
 from thaw.ingest.label_checks import label_notes
 from thaw.ingest.splits import missing_split_notes
 
@@ -18,7 +19,8 @@ def source_notes(listing: Listing, config: Prepare) -> list[str]:
     """Return lines about splits, labels and files that are not read."""
     given = {sample.split for sample in listing.samples if sample.split}
     missing = missing_split_notes(given, config) if given else []
-    return [*listing.notes, *missing, *label_notes(listing), *_ignored(listing)]
+    labels = [*label_notes(listing), *combined_label_notes(listing)]
+    return [*listing.notes, *missing, *labels, *_ignored(listing)]
 
 
 def _ignored(listing: Listing) -> list[str]:
