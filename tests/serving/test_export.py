@@ -31,16 +31,13 @@ def test_an_export_is_one_file_that_computes_the_model_and_describes_it(
     model: Path,
     images: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for package in export_formats.PACKAGES[kind]:
         pytest.importorskip(package)
     out = tmp_path / "exported"
-    export_model(str(model), kind, out, images, tmp_path).show()
+    exported = export_model(str(model), kind, out, images, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]
-    printed = capsys.readouterr()
-    assert kind in printed.out
-    assert "equal on 20 images" in printed.err
+    assert (exported.kind, exported.comparison.images) == (kind, 20)
     overlaps.refuse_to_replace(out, "--out", export._MARKS, "an exported model")  # accepts it
     if kind == "onnx":
         read = pytest.importorskip("onnx").load(out)

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from thaw.serving.export_result import Exported, Latency
 from thaw.serving.parity import Comparison
-
-if TYPE_CHECKING:
-    import pytest
 
 LATENCIES = {"m": Latency(2.0, 1.0, 16), "onnx": Latency(1.5, 0.5, 16)}
 
@@ -16,16 +12,6 @@ def exported(ties: int = 0) -> Exported:
     found = Comparison(20, 0.012, 0, ties=ties)
     graph = Comparison(20, 0.00001, 0)
     return Exported(Path("x.onnx"), "m", "onnx", 2_500_000, found, graph, LATENCIES)
-
-
-def test_an_export_is_printed_with_its_latencies(capsys: pytest.CaptureFixture[str]) -> None:
-    exported().show()
-    printed = capsys.readouterr()
-    assert "m, resized" in printed.out
-    assert "16 images, ms per image" in printed.out
-    assert "x.onnx: 2.5 MB; equal on 20 images: no label changed" in printed.err
-    exported(ties=2).show()
-    assert "2 labels changed between nearly equal classes" in capsys.readouterr().err
 
 
 def test_the_content_has_sizes_differences_and_milliseconds() -> None:

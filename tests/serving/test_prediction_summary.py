@@ -31,14 +31,3 @@ def test_the_content_names_what_has_no_row_and_what_was_skipped() -> None:
 def test_images_and_folders_without_a_row_are_an_error() -> None:
     with pytest.raises(ProblemsError, match=r"locked.*Permission denied(.|\n)*b\.png.*cut"):
         summary().raise_problems()
-
-
-def test_the_number_of_rows_is_the_result_and_all_else_are_messages(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    summary((0.5, 9)).show()
-    printed = capsys.readouterr()
-    assert printed.out == "out.csv: 1 images predicted\n"
-    assert "drift: 0.50 over 9 images" in printed.err
-    assert "3 files were skipped" in printed.err
-    assert "@eaDir" in printed.err

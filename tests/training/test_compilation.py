@@ -31,12 +31,12 @@ class OnGpu(Runtime):
 
 
 class Timed:
-    """A rehearsal and its learner, with given times of an eager and of a compiled step."""
+    """A rehearsal, its learner and network, with given times of an eager and of a compiled step."""
 
     def __init__(self, eager: float, compiled: float | Exception, *, gpu: bool = True) -> None:
         runtime = tiny.runtime()
         self.runtime = OnGpu(**vars(runtime)) if gpu else runtime
-        self.learner = self
+        self.learner = self.network = self
         self.is_compiled = False
         self.measured = 0
         self._eager, self._compiled = eager, compiled

@@ -77,7 +77,7 @@ def test_graphs_with_the_same_bits_are_used_for_full_batches(
         total=full - 1,
     )
     learner.learn(smaller, 1, 1, 1)
-    learner.rewrap()
+    learner.network.rewrap()
     learner.learn(rehearsal.batch, 1, 2, 2)
     assert replays == [full]
 
@@ -197,5 +197,5 @@ def test_without_a_full_batch_nothing_is_captured(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_capture(monkeypatch, failing)
-    rehearsal.learner.piece_size += 1
+    rehearsal.learner.network.piece_size += 1
     assert use_graphs(rehearsal.learner, rehearsal) == "there is no full batch"

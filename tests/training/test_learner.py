@@ -124,7 +124,7 @@ def test_l2_sp_pulls_the_backbone_alone_and_to_where_it_started() -> None:
     without = learner(phase.model(3, "frozen"), clip_norm=1e6)
     for each in (made, without):
         with torch.no_grad():
-            for parameter in each.network.parameters():
+            for parameter in each.network.bare.parameters():
                 parameter.add_(0.1)  # a restored checkpoint
         each.learn(batch(), 1, 0, 0)
     others = dict(without._classifier.named_parameters())
@@ -198,25 +198,6 @@ def test_a_regularization_that_is_off_runs_no_operation() -> None:
     assert noise[1:] == (0, 2)
 
 
-@pytest.mark.parametrize(("depth", "small", "threads"), [(0, 4e6, 1), (0, 0.0, 2), (1, 4e6, 2)])
-def test_a_small_head_learns_in_one_thread_and_what_is_below_it_in_all(
-    depth: int, small: float, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("thaw.training.learner._SMALL", small)
-    model = phase.model(depth)
-    seen: dict[str, int] = {}
-    model.head.register_forward_pre_hook(lambda *_: seen.update(head=torch.get_num_threads()))
-    model.pool.register_forward_pre_hook(lambda *_: seen.update(pool=torch.get_num_threads()))
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        learner(model).learn(batch(), 1, 0, 0)
-        assert seen == {"head": threads, "pool": 2}
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_the_optimiser_is_made_for_the_first_step_and_not_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -230,7 +211,7 @@ def test_the_optimiser_is_made_for_the_first_step_and_not_before(
     monkeypatch.setattr(optimizers, "build", counted)
     setup = TrainingSetup(phase.config(optimizer="sgd"), settings.regularize(), phase.SEED)
     unused = Learner(tiny.runtime(), phase.model(3, "frozen"), np.arange(6) % 3, setup, 0)
-    assert unused.whole(batch().inputs).shape == (6, 3)
+    assert unused.network.whole(batch().inputs).shape == (6, 3)
     assert made == []
     unused.learn(batch(), 1, 0, 0)
     unused.learn(batch(), 1, 1, 1)

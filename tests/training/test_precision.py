@@ -256,7 +256,7 @@ def test_a_network_that_accelerate_prepared_is_scored_in_float32_too(source: Ima
         setup = TrainingSetup(phase.config(), phase.PLAIN.regularize, 0)
         learner = Learner(runtime, classifier, source.targets, setup, 0)
         with strict_float32():
-            assert torch.equal(logits(runtime, learner.whole, source, ""), expected)
+            assert torch.equal(logits(runtime, learner.network.whole, source, ""), expected)
 
 
 def test_in_simulated_tf32_cached_and_uncached_scores_agree(

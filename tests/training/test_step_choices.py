@@ -55,10 +55,10 @@ def test_measured_choices_are_stored_and_used_again(tmp_path: Path) -> None:
     path = tmp_path / "choices" / "unfreeze.json"
     first, learner = chosen(path, 2, accumulate="auto")
     assert first == StepChoices(parts=4)
-    assert (learner.parts, learner.piece_size) == (4, 2)
+    assert (learner.parts, learner.network.piece_size) == (4, 2)
     again, learner = chosen(path, 8, accumulate="auto")  # all of it would fit
     assert again == first
-    assert (learner.parts, learner.piece_size) == (4, 2)
+    assert (learner.parts, learner.network.piece_size) == (4, 2)
 
 
 @pytest.mark.parametrize("changed", [{"device": "NVIDIA H100"}, {"processes": 2}])
@@ -83,7 +83,7 @@ def test_nothing_is_measured_for_given_values(tmp_path: Path) -> None:
     path = tmp_path / "choices.json"
     found, learner = chosen(path, 0, accumulate=4)
     assert found == StepChoices(parts=4)
-    assert learner.piece_size == 2
+    assert learner.network.piece_size == 2
     assert not path.exists()
 
 

@@ -157,6 +157,7 @@ def report(
     """Show the result of the last `dvc repro` and its report page; or compare two results."""
     params = load_params()
     if compare is not None:
+        from thaw.cli.comparison_output import print_comparison
         from thaw.evaluation.page import render
         from thaw.registry import comparing
 
@@ -164,7 +165,7 @@ def report(
         if as_json:
             print_json(render.without_images(content))
         else:
-            comparing.show(content)
+            print_comparison(content, comparing.PAGE)
         return
     from thaw.cli import result_summary
 

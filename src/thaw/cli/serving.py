@@ -51,6 +51,7 @@ def predict(
     """Classify every image of a folder; the same command continues after an interruption."""
     _require_registry(model)
     launching.set_environment()
+    from thaw.cli.serving_output import print_predictions
     from thaw.serving.batch_prediction import predict_folder
     from thaw.serving.compute_device import choose_computing
 
@@ -59,7 +60,7 @@ def predict(
     if as_json:
         print_json(summary.content())
     else:
-        summary.show()
+        print_predictions(summary)
     summary.raise_problems()
 
 
@@ -118,13 +119,14 @@ def export(
     """Write a model for other runtimes, and prove that it computes the same."""
     _require_registry(model)
     launching.set_environment()
+    from thaw.cli.serving_output import print_export
     from thaw.serving.export import export_model
 
     exported = export_model(model, format, out, images, PREPARED, choose_device(device))
     if as_json:
         print_json(exported.content())
     else:
-        exported.show()
+        print_export(exported)
 
 
 def push_to_hub(

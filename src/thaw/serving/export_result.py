@@ -1,13 +1,9 @@
-"""The result of `thaw export`, as a table and lines, and as content for JSON."""
+"""The result of `thaw export`, and its content for JSON."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
-
-from rich.table import Table
-
-from thaw.system.console import ResultConsole, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,26 +41,6 @@ class Exported:
     comparison: Comparison
     graph: Comparison
     latencies: dict[str, Latency]
-
-    def show(self) -> None:
-        """Print the latencies and how near the file is to the model."""
-        batch = next(iter(self.latencies.values())).batch_size
-        table = Table("", "1 image, ms", f"{batch} images, ms per image")
-        for name, latency in self.latencies.items():
-            label = f"{name}, resized" if name == self.model else name
-            table.add_row(label, f"{latency.one_image:.2f}", f"{latency.image_of_batch:.2f}")
-        ResultConsole().print(table)
-        found = self.comparison
-        changed = (
-            f"{found.ties} labels changed between nearly equal classes"
-            if found.ties
-            else "no label changed"
-        )
-        say(
-            f"{self.out}: {self.bytes / 1e6:.1f} MB; equal on {found.images} images: {changed}, no "
-            f"probability differs by more than {found.largest_difference:.1g} "
-            f"({self.graph.largest_difference:.1g} without the rounding of resized pixels)"
-        )
 
     def content(self) -> dict[str, Any]:
         """Return the result for JSON."""

@@ -1,4 +1,4 @@
-"""The result of `thaw predict`, as lines and as content for JSON."""
+"""The result of `thaw predict`, and its content for JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.errors import ProblemsError
 from thaw.serving.image_files import problem_lines
-from thaw.system.console import print_line, say, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,19 +51,6 @@ class Summary:
             raise ProblemsError(
                 "some images could not be predicted and have no row", problem_lines(self.unreadable)
             )
-
-    def show(self) -> None:
-        """Print the number of predictions, and messages about drift and files that were skipped."""
-        print_line(f"{self.out}: {self.computed} images predicted")
-        if self.drift is not None:
-            score, images = self.drift
-            scale = "0: as the training images; 1: one standard deviation away"
-            say(f"drift: {score:.2f} over {images} images ({scale})")
-        if self.found.other_files:
-            count = self.found.other_files
-            warn(f"{count} files were skipped: their names are not those of images")
-        if folders := self.found.system_folders:
-            warn(f"{len(folders)} folders that systems add were skipped, for example {folders[0]}")
 
     def content(self) -> dict[str, Any]:
         """Return the result for JSON."""

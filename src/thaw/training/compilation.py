@@ -34,12 +34,12 @@ def decide(wanted: CompileSetting, rehearsal: Rehearsal, steps: int) -> bool:
         return False
     eager = rehearsal.seconds()
     start = time.perf_counter()
-    rehearsal.learner.compile()
+    rehearsal.learner.network.compile()
     try:
         compiled = rehearsal.seconds()
     except Exception as error:
         # The compiler raises errors of many kinds: no C++ compiler, an operation it does not know.
-        rehearsal.learner.rewrap(compiled=False)
+        rehearsal.learner.network.rewrap(compiled=False)
         reason = str(error).strip().split("\n")[0]
         if wanted == "on":
             raise ThawError(f"launch.compile: torch cannot compile: {reason}: set off") from error
@@ -49,5 +49,5 @@ def decide(wanted: CompileSetting, rehearsal: Rehearsal, steps: int) -> bool:
     spent = time.perf_counter() - start
     if wanted == "on" or answer((eager - compiled) * steps > spent):
         return True
-    rehearsal.learner.rewrap(compiled=False)
+    rehearsal.learner.network.rewrap(compiled=False)
     return False

@@ -17,11 +17,11 @@ def use_graphs(learner: Learner, rehearsal: Rehearsal) -> str:
     The gradients and running statistics of two batches are compared. Return why graphs are not
     used, or an empty text.
     """
-    if len(rehearsal.batch.inputs) != learner.piece_size:
+    if len(rehearsal.batch.inputs) != learner.network.piece_size:
         return "there is no full batch"
     reason = _problem(learner, rehearsal)
     if reason:  # and the error that says so, which keeps the memory of the pass, is gone
-        learner.drop_graphs()
+        learner.network.drop_graphs()
         rehearsal.restore()
     return reason
 
@@ -31,7 +31,7 @@ def _problem(learner: Learner, rehearsal: Rehearsal) -> str:
     passes = [(rehearsal, 0), (rehearsal.with_flipped_images(), 1)]
     expected = [each.outcome(seed) for each, seed in passes]
     try:
-        learner.capture(rehearsal.batch.inputs)
+        learner.network.capture(rehearsal.batch.inputs, is_strict=learner.step.is_strict)
         rehearsal.restore()
         found = [each.outcome(seed) for each, seed in passes]
     except Exception as error:  # torch raises errors of many kinds

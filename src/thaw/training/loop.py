@@ -187,7 +187,7 @@ class _Phase:
         plan = self.gradual.plan(self.progress.epoch)
         if plan != self.classifier.plan:
             apply_plan(self.classifier, plan)
-            self.learner.rewrap()
+            self.learner.network.rewrap()
         if self.gradual.epochs:
             optimizer_state.forget_idle_steps(self.learner.optimizer)
 
@@ -223,8 +223,8 @@ class _Phase:
     def _row(self, train_loss: float | None) -> Row:
         is_trained = train_loss is not None
         epoch = self.progress.epoch + is_trained
-        network, val, calibrated = self.learner.whole, self.inputs.val, self.setup.calibrated
-        loss, accuracy = validate(self.runtime, network, val, epoch, calibrated=calibrated)
+        network, val, setup = self.learner.network.whole, self.inputs.val, self.setup
+        loss, accuracy = validate(self.runtime, network, val, epoch, calibrated=setup.calibrated)
         rate = self.learner.optimizer.param_groups[0]["lr"] if is_trained else 0.0
         return Row(epoch, train_loss, loss, accuracy, float(rate))
 

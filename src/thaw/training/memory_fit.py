@@ -67,7 +67,7 @@ def _what_fits(rehearsal: Rehearsal, where: str) -> str:
     Only this process measures: the others wait for the step that it cannot take.
     """
     parts = rehearsal.learner.parts
-    rehearsal.learner.release()
+    rehearsal.learner.network.release()
     images = len(rehearsal.batch.inputs)
     message = (
         f"out of memory {where}: {-(-images // parts)} images do not fit into the memory of "

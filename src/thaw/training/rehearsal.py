@@ -62,7 +62,7 @@ class Rehearsal:
                 torch.empty_like(p) for p in self.learner.step.parameters for _ in range(copies)
             ]
             first = pieces(self.batch, size)[0]
-            network = self.learner.bare.train()
+            network = self.learner.network.bare.train()
             self.learner.accumulate(first, self.batch.total, network)
             del kept
         except Exception as error:
@@ -84,10 +84,10 @@ class Rehearsal:
         Raises:
             RuntimeError: the pass failed for another reason.
         """
-        size = self.learner.piece_size
+        size = self.learner.network.piece_size
         self.learner.step.is_strict = True
         try:
-            network = self.learner.bare.train()
+            network = self.learner.network.bare.train()
             self.learner.accumulate(pieces(self.batch, size)[0], self.batch.total, network)
         except RuntimeError as error:
             if not determinism.is_refusal(error):
@@ -101,7 +101,7 @@ class Rehearsal:
     def seconds(self) -> float:
         """Return the median time of forward and backward pass, which all processes measure."""
         times = []
-        size = self.learner.piece_size
+        size = self.learner.network.piece_size
         self.learner.network.train()
         for _ in range(_WARM_UP + _TIMED):
             start = self._now()
@@ -122,7 +122,7 @@ class Rehearsal:
         """
         self.runtime.seed(seed)
         self.learner.network.train()
-        piece = pieces(self.batch, self.learner.piece_size)[0]
+        piece = pieces(self.batch, self.learner.network.piece_size)[0]
         scale = self.learner.step.scaler.get_scale()
         loss = self.learner.accumulate(piece, self.batch.total * scale)
         gradients = [p.grad for p in self.learner.step.parameters if p.grad is not None]

@@ -69,8 +69,8 @@ class StepChooser:
             choices = _shared(self.runtime, stored) or self._measure(steps)
         if choices.parts != learner.parts:
             learner.divide(choices.parts, self.fewest)
-        if choices.compiled != learner.is_compiled:
-            learner.rewrap(compiled=choices.compiled)
+        if choices.compiled != learner.network.is_compiled:
+            learner.network.rewrap(compiled=choices.compiled)
         if self.runtime.asynchronous:
             self._make_deterministic(learner)
         if self._is_graphed(learner, steps):

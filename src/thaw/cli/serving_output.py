@@ -1,0 +1,49 @@
+"""Print the results of `thaw predict` and `thaw export`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from thaw.system.console import ResultConsole, print_line, say, warn
+
+if TYPE_CHECKING:
+    from thaw.serving.export_result import Exported
+    from thaw.serving.prediction_summary import Summary
+
+
+def print_predictions(summary: Summary) -> None:
+    """Print the number of predictions, and messages about drift and files that were skipped."""
+    images = "image" if summary.computed == 1 else "images"
+    print_line(f"{summary.out}: {summary.computed} {images} predicted")
+    if summary.drift is not None:
+        score, covered = summary.drift
+        scale = "0: as the training images; 1: one standard deviation away"
+        say(f"drift: {score:.2f} over {covered} images ({scale})")
+    if summary.found.other_files:
+        count = summary.found.other_files
+        warn(f"{count} files were skipped: their names are not those of images")
+    if folders := summary.found.system_folders:
+        warn(f"{len(folders)} folders that systems add were skipped, for example {folders[0]}")
+
+
+def print_export(exported: Exported) -> None:
+    """Print the latencies and how near the file is to the model."""
+    batch = next(iter(exported.latencies.values())).batch_size
+    table = Table("", "1 image, ms", f"{batch} images, ms per image")
+    for name, latency in exported.latencies.items():
+        label = f"{name}, resized" if name == exported.model else name
+        table.add_row(label, f"{latency.one_image:.2f}", f"{latency.image_of_batch:.2f}")
+    ResultConsole().print(table)
+    found = exported.comparison
+    changed = (
+        f"{found.ties} labels changed between nearly equal classes"
+        if found.ties
+        else "no label changed"
+    )
+    say(
+        f"{exported.out}: {exported.bytes / 1e6:.1f} MB; equal on {found.images} images: "
+        f"{changed}, no probability differs by more than {found.largest_difference:.1g} "
+        f"({exported.graph.largest_difference:.1g} without the rounding of resized pixels)"
+    )
