@@ -56,6 +56,29 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if is_services and "services" not in config.option.markexpr else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make the cases of exhaustive products only for `soak`: there are more than all others."""
+    if "soak" not in metafunc.config.option.markexpr:
+        marks = metafunc.definition.own_markers
+        marks[:] = [_without_soak(mark) if mark.name == "parametrize" else mark for mark in marks]
+
+
+def _without_soak(mark: pytest.Mark) -> pytest.Mark:
+    """Return a mark ``parametrize`` without the cases that are marked ``soak``."""
+    names, values = mark.args
+    values = list(values)
+    kept = [
+        number
+        for number, value in enumerate(values)
+        if "soak" not in {each.name for each in getattr(value, "marks", ())}
+    ]
+    others = dict(mark.kwargs)
+    if isinstance(others.get("ids"), list):
+        others["ids"] = [others["ids"][number] for number in kept]
+    return pytest.mark.parametrize(names, [values[number] for number in kept], **others).mark
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect `soak`, `services`, `commands`; skip `gpu` without a GPU; put long files first."""
     for marker in ("soak", "services", "commands"):

@@ -31,6 +31,12 @@ import pytest
 @pytest.mark.soak
 def test_exhaustive(): ...
 
+@pytest.mark.parametrize("case", ["sample", pytest.param("other", marks=pytest.mark.soak)])
+def test_product(case): ...
+
+@pytest.mark.parametrize("case", [pytest.param(1, marks=pytest.mark.soak), 2], ids=["one", "two"])
+def test_product_with_names(case): ...
+
 @pytest.mark.gpu
 def test_on_a_gpu(): ...
 
@@ -41,7 +47,7 @@ def test_other(): ...
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeconftest(
-        "from tests.conftest import pytest_collection_modifyitems, pytest_configure\n"
+        "from tests.conftest import *\n"
     )
     pytester.makeini(f"[pytest]\nmarkers =\n  soak\n  gpu\n  slow\npythonpath = {ROOT}")
     pytester.makepyfile(MARKED)
@@ -49,7 +55,14 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_exhaustive_tests_are_deselected_and_gpu_tests_skipped(suite: pytest.Pytester) -> None:
-    suite.runpytest("-m", "not slow").assert_outcomes(passed=1, skipped=1, deselected=1)
+    suite.runpytest("-m", "not slow").assert_outcomes(passed=3, skipped=1, deselected=1)
+
+
+def test_cases_of_exhaustive_products_are_made_for_soak_alone(suite: pytest.Pytester) -> None:
+    for expression, cases in (("not slow", ["sample", "two"]), ("soak", ["other", "one"])):
+        output = suite.runpytest("-m", expression, "--collect-only", "-q").stdout
+        found = [line for line in output.lines if "test_product" in line]
+        assert [line.split("[")[1].rstrip("]") for line in found] == cases
 
 
 @pytest.mark.parametrize(
@@ -66,7 +79,7 @@ def test_gpus_are_visible_to_tests_that_ask_for_them_alone(
 
 
 def test_exhaustive_tests_run_on_request(suite: pytest.Pytester) -> None:
-    suite.runpytest("-m", "soak").assert_outcomes(passed=1, deselected=2)
+    suite.runpytest("-m", "soak").assert_outcomes(passed=3, deselected=4)
 
 
 def test_without_slow_tests_each_module_has_a_test() -> None:
