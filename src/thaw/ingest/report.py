@@ -17,7 +17,7 @@ from thaw.ingest.checks import (
     label_conflicts,
     repeated_hashes,
 )
-from thaw.system.pictures import write_figure
+from thaw.ingest.sample_sheet import draw_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -150,25 +150,16 @@ def _near_warnings(near: Mapping[str, Any], images: int) -> list[str]:
 
 def draw(manifest: Manifest, store: PackedStore, path: Path) -> None:
     """Draw a row of training images for each of the first 24 classes, with their counts."""
-    from matplotlib.figure import Figure
-
     classes = manifest.classes[:_CLASSES]
-    figure = Figure(figsize=(1.0 * _SAMPLES + 2.2, 0.95 * len(classes) + 0.6), layout="constrained")
-    axes = figure.subplots(len(classes), _SAMPLES, squeeze=False)
     training = manifest.ids(TRAIN)
-    for label, row in zip(classes, axes, strict=True):
+    rows = []
+    for label in classes:
         ids = training[manifest.targets[training] == manifest.classes.index(label)]
-        for axis in row:
-            axis.axis("off")
-        for axis, image_id in zip(row, ids, strict=False):
-            axis.imshow(store.thumbnail(int(image_id)))
-        row[0].set_title(
-            f"{label}  ({len(ids)} training images)", loc="left", fontsize=9, parse_math=False
-        )
+        name = f"{' '.join(label.split())}  ({len(ids)} training images)"
+        rows.append((name, [store.thumbnail(int(image_id)) for image_id in ids[:_SAMPLES]]))
     more = len(manifest.classes) - len(classes)
     title = f"{len(manifest.rows)} images in {len(manifest.classes)} classes"
-    figure.suptitle(title + (f" ({more} classes not shown)" if more else ""), fontsize=11)
-    write_figure(figure, path, dpi=100)
+    draw_sheet(title + (f" ({more} classes not shown)" if more else ""), rows, path)
 
 
 def _range(values: np.ndarray[Any, Any]) -> dict[str, int]:
