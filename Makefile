@@ -46,7 +46,7 @@ run: $(VENV)/.installed  ## Install, run the whole pipeline (dvc repro), show wh
 	@thaw report
 
 test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite, one process per core
-	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40
+	OMP_NUM_THREADS=1 pytest -n auto --durations=40
 
 test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 	pytest -m gpu

@@ -46,9 +46,7 @@ def test_other(): ...
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makeconftest(
-        "from tests.conftest import *\n"
-    )
+    pytester.makeconftest("from tests.conftest import *\n")
     pytester.makeini(f"[pytest]\nmarkers =\n  soak\n  gpu\n  slow\npythonpath = {ROOT}")
     pytester.makepyfile(MARKED)
     return pytester

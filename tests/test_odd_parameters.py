@@ -30,10 +30,12 @@ def faults(folder: Path, files: Iterable[tuple[str, bytes]]) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_odd_values_are_refused_or_accepted_without_a_traceback(folder: Path) -> None:
     assert faults(folder, odd_values(seed=0, count=80)) == []
 
 
+@pytest.mark.slow
 def test_mutated_files_are_refused_or_accepted_without_a_traceback(folder: Path) -> None:
     assert faults(folder, mutations(seed=0, count=60)) == []
 

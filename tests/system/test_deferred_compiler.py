@@ -71,6 +71,7 @@ def test_an_imported_compiler_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
     assert sys.modules[COMPILER] is present
 
 
+@pytest.mark.slow
 def test_an_optimizer_steps_without_the_compiler_and_its_step_can_be_compiled_later() -> None:
     found = output(
         """

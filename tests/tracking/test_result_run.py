@@ -133,6 +133,7 @@ def dead_pid() -> int:
 # Where runs are kept
 
 
+@pytest.mark.slow
 def test_four_processes_open_a_fresh_store_at_once(folder: Path) -> None:
     processes = [start("end", str(number)) for number in range(4)]
     ended = [process.communicate(timeout=120) for process in processes]
@@ -231,6 +232,7 @@ def test_a_server_that_does_not_answer_is_named(
             connect(parameters(uri=uri).tracking)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CAN_MOUNT, reason="this machine gives no mount namespaces")
 def test_a_store_on_read_only_storage_is_refused_at_the_start(project: Path) -> None:
     read_only = "mount --bind mlruns mlruns && mount -o remount,ro,bind mlruns"
@@ -492,6 +494,7 @@ def test_the_last_stage_ends_the_run(project: Path) -> None:
     assert status(run) == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_told_to_stop_ends_killed(project: Path) -> None:
     process = start("wait", DIGEST)
     assert process.stdout is not None
@@ -506,6 +509,7 @@ def test_a_stage_that_is_told_to_stop_ends_killed(project: Path) -> None:
     assert run.data.tags["thaw.stopped_in"] == "unfreeze"
 
 
+@pytest.mark.slow
 def test_a_run_of_a_killed_process_is_marked_at_the_next_start(project: Path) -> None:
     process = start("wait", DIGEST)
     assert process.stdout is not None

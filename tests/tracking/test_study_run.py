@@ -185,6 +185,7 @@ def test_a_store_that_goes_away_does_not_end_the_search(
     assert len(children(later)) == 2
 
 
+@pytest.mark.slow
 def test_a_search_starts_without_the_store_and_logs_its_trials_when_it_answers(
     server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -369,6 +369,7 @@ def ranks(factory: pytest.TempPathFactory, name: str) -> list[dict[str, Tensor]]
     return [load_file(out / f"{name}-{rank}.safetensors") for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["frozen", "affine"])
 def test_two_processes_train_to_the_weights_of_one(
     tmp_path: Path,
@@ -386,6 +387,7 @@ def test_two_processes_train_to_the_weights_of_one(
         torch.testing.assert_close(rank["losses"], losses, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", phase.TOGETHER)
 def test_two_processes_train_any_variant_to_the_weights_of_one(
     tmp_path: Path,
@@ -404,6 +406,7 @@ def test_two_processes_train_any_variant_to_the_weights_of_one(
         torch.testing.assert_close(rank["losses"], losses, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [f"fit-{name}" for name in (*phase.POLICIES, *phase.TOGETHER)])
 def test_two_processes_end_with_the_same_weights_and_buffers(
     tmp_path_factory: pytest.TempPathFactory, name: str
@@ -412,6 +415,7 @@ def test_two_processes_end_with_the_same_weights_and_buffers(
     assert phase.differing(first, second) == []
 
 
+@pytest.mark.slow
 def test_two_processes_move_the_running_statistics_of_what_they_train(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -422,6 +426,7 @@ def test_two_processes_move_the_running_statistics_of_what_they_train(
     assert "blocks.0.1.running_mean" not in changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "at"),
     [("killed", at) for at in phase.KILLED_AT[1:]]

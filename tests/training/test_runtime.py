@@ -38,6 +38,7 @@ def test_a_process_that_is_alone_but_should_be_two_refuses_to_train() -> None:
         start(phase.launch(processes=2), phase.resources())
 
 
+@pytest.mark.slow
 def test_two_processes_that_should_be_one_refuse_to_train(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -149,6 +150,7 @@ def test_scoring_does_not_augment_unless_in_an_epoch(tmp_path: Path) -> None:
     torch.testing.assert_close(second, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", phase.SCORED)
 def test_two_processes_score_exactly_what_there_is(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, count: int

@@ -182,6 +182,7 @@ def test_memory_that_is_exhausted_while_a_batch_is_prepared_is_explained_as_well
         trained(tmp_path / "a", (Full(train, 3), val), phase.model(2, "frozen"))
 
 
+@pytest.mark.slow
 def test_two_processes_agree_on_the_pieces_that_fit_in_both(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

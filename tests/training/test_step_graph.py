@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from torch import nn
-from torch._dynamo.testing import CompileCounter
 
 from thaw.training.determinism import debug_mode
 from thaw.training.precision import Precision
@@ -86,6 +85,8 @@ def test_forward_and_backward_pass_are_as_deterministic_as_without_graphs(
 def test_a_compiled_network_is_not_compiled_again_for_its_capture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from torch._dynamo.testing import CompileCounter  # the compiler takes 2 s to import
+
     counter = CompileCounter()
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", computed)
     network, example = nn.Linear(6, 3), torch.ones(2, 6)

@@ -20,13 +20,11 @@ class Place(NamedTuple):
 
 def place_of(real: Path) -> Place | None:
     """Return the place of an absolute path without links; None where the system does not tell."""
-    point = None
-    for candidate in _mounts():
-        if real.is_relative_to(candidate) and (point is None or candidate.is_relative_to(point)):
-            point = candidate
+    mounts = _mounts()
+    point = next((folder for folder in (real, *real.parents) if folder in mounts), None)
     if point is None:
         return None
-    root = _mounts()[point]
+    root = mounts[point]
     return Place(root.disk, root.path / real.relative_to(point))
 
 
