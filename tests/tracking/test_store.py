@@ -123,14 +123,6 @@ def test_a_command_does_not_wait_minutes_for_a_server_that_is_away(
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"  # the user's own stays
 
 
-def test_an_account_that_is_refused_gives_the_variables_that_name_it() -> None:
-    body = "Response body: 'You are not authenticated. Please see https://www.mlflow.org/docs'"
-    error = MlflowException(f"API request to endpoint /x failed with error code 401 != 200. {body}")
-    with pytest.raises(ThawError, match=r"MLFLOW_TRACKING_PASSWORD name it$"):  # noqa: SIM117
-        with store.store_errors("http://host"):
-            raise error
-
-
 def test_messages_do_not_contain_the_password_of_the_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -56,6 +56,7 @@ def check(as_json: AsJson = False) -> None:
     from thaw.ingest.dvc_ignore import FILE, name_obstacles
     from thaw.ingest.removal import refuse_unusable
     from thaw.ingest.sources import source_of
+    from thaw.projects.pipeline_check import refuse_damaged
     from thaw.system.locked_stages import read_stages
 
     params = load_params()
@@ -74,6 +75,7 @@ def check(as_json: AsJson = False) -> None:
         raise ThawError(message)
     refuse_unusable(PREPARED)
     refuse_listed_folders()
+    refuse_damaged()
     read_stages()  # DVC refuses a damaged dvc.lock, too, but names no remedy
     tried = _tried(params)
     obstacles = name_obstacles(data)

@@ -19,6 +19,7 @@ from thaw import __version__
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.projects.pipeline_check import refuse_damaged_pipeline
 from thaw.system import tool_lock
 from thaw.system.memory import total_memory
 from thaw.system.project_paths import PARAMS_FILE, SCRATCH, SPOOL
@@ -72,6 +73,7 @@ def _project() -> Iterator[Finding]:
         yield Finding("parameters", State.ERROR, str(error))
         return
     yield Finding("parameters", State.OK, f"{PARAMS_FILE} is valid")
+    yield from _pipeline()
     yield from _tool_lock()
     yield from _dvc_lock()
     yield from _scratch()
@@ -158,6 +160,15 @@ def _commands() -> Iterator[Finding]:
         if shutil.which(command) is None:
             remedy = f"install {package}, or add its folder to PATH"
             yield Finding(command, State.ERROR, "the command is not in PATH", remedy)
+
+
+def _pipeline() -> Iterator[Finding]:
+    try:
+        refuse_damaged_pipeline()
+    except ThawError as error:
+        yield Finding("dvc.yaml", State.ERROR, str(error))
+        return
+    yield Finding("dvc.yaml", State.OK, "has the stages of thaw")
 
 
 def _tool_lock() -> Iterator[Finding]:

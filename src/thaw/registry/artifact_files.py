@@ -10,13 +10,14 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from ruamel.yaml import YAML
 
 from thaw.errors import ThawError
 from thaw.model.sealed_files import LARGEST_SPEC, SPEC
+from thaw.tracking.outages import STORE_ERRORS
+from thaw.tracking.store_reasons import reason_of
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -55,9 +56,8 @@ def download_artifact(client: MlflowClient, name: str, number: int, folder: Path
         inner = _check_files(uri, repository)
         folder.mkdir(parents=True, exist_ok=True)
         copied = Path(repository.download_artifacts("", str(folder)))  # type: ignore[no-untyped-call]
-    except (MlflowException, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ThawError(f"{uri} could not be fetched: {reason}") from None
+    except STORE_ERRORS as error:
+        raise ThawError(f"{uri} could not be fetched: {reason_of(error)}") from None
     _refuse_code(uri, copied, copied / inner)
     return copied / inner
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from thaw.errors import ThawError
 from thaw.model import directory
@@ -17,10 +16,14 @@ from thaw.model.sealed_files import SPEC
 from thaw.registry.aliases import explain_missing
 from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX
-from thaw.tracking.store import connect_read_only, reason_of
+from thaw.tracking.outages import STORE_ERRORS
+from thaw.tracking.store import connect_read_only, store_uri
+from thaw.tracking.store_reasons import NOT_MLFLOW, reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlflow.entities.model_registry import ModelVersion
 
     from thaw.config.result_sections import Tracking
     from thaw.model.spec import ModelSpec
@@ -64,13 +67,26 @@ def resolve(uri: str, tracking: Tracking) -> Version:
             found = client.get_model_version_by_alias(name, match["alias"])
         else:
             found = client.get_model_version(name, match["version"])
-    except MlflowException as error:
-        is_known = error.error_code in _NOTHING_THERE
-        reason = explain_missing(client, name) if is_known else reason_of(error)
-        raise ThawError(f"{uri}: {reason}") from None
-    except (SQLAlchemyError, OSError) as error:
-        raise ThawError(f"{uri}: {str(error).splitlines()[0]}") from error
-    return Version(name, int(found.version))
+        number = _number(found)
+    except STORE_ERRORS as error:
+        if getattr(error, "error_code", "") in _NOTHING_THERE:
+            raise ThawError(f"{uri}: {explain_missing(client, name)}") from None
+        store = store_uri(tracking)
+        raise ThawError(
+            f"{uri}: the MLflow store {store} cannot be used: {reason_of(error)}"
+        ) from None
+    return Version(name, number)
+
+
+def _number(found: ModelVersion) -> int:
+    """Return the number of a version in the answer of a store.
+
+    Raises:
+        MlflowException: it has none: the answer is not one of MLflow.
+    """
+    if not str(found.version).isdecimal():
+        raise MlflowException(f"{NOT_MLFLOW}: a version has no number")
+    return int(found.version)
 
 
 def fetch(version: Version, folder: Path) -> Path:
@@ -87,8 +103,8 @@ def fetch(version: Version, folder: Path) -> Path:
     model = download_artifact(client, version.name, version.number, folder)
     try:
         tags = client.get_model_version(version.name, str(version.number)).tags
-    except MlflowException as error:
-        raise ThawError(f"{version.uri} could not be fetched: {error.message}") from None
+    except STORE_ERRORS as error:
+        raise ThawError(f"{version.uri} could not be fetched: {reason_of(error)}") from None
     spec = directory.read_spec(model)
     directory.refuse_others(model, spec)
     _refuse_changed(version, model, spec)

@@ -8,12 +8,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
+from thaw.system.conflict_markers import conflict
 from thaw.system.project_paths import DVC_LOCK
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 _REMEDY = ": restore it (`git checkout dvc.lock`), or delete it and `dvc repro`"
 _CUT_REMEDY = (
     ": DVC ended before it had written this file: run `thaw repair`, then `dvc repro`, which "
@@ -35,12 +35,10 @@ def read_stages(lock: Path = DVC_LOCK) -> dict[str, Any]:
         content = YAML(typ="safe").load(text)
     except (OSError, ValueError, YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:150]
-        raise ThawError(
-            f"{lock} cannot be read{_conflict(text)}: {reason}{_remedy(lock)}"
-        ) from None
+        raise ThawError(f"{lock} cannot be read{conflict(text)}: {reason}{_remedy(lock)}") from None
     stages = content.get("stages", {}) if isinstance(content, dict) else None
     if not isinstance(stages, dict) or not all(map(_is_stage, stages.values())):
-        raise ThawError(f"{lock} is not a lock that DVC wrote{_conflict(text)}{_remedy(lock)}")
+        raise ThawError(f"{lock} is not a lock that DVC wrote{conflict(text)}{_remedy(lock)}")
     return stages
 
 
@@ -65,10 +63,3 @@ def _is_stage(stage: object) -> bool:
     return isinstance(outs, list) and all(
         isinstance(out, dict) and isinstance(out.get("path"), str) for out in outs
     )
-
-
-def _conflict(text: str) -> str:
-    """Return the line with the first marker of a merge conflict, "" if there is none."""
-    lines = enumerate(text.splitlines(), 1)
-    marked = next((number for number, line in lines if line.startswith(_CONFLICT)), None)
-    return f" (line {marked} is the marker of a merge conflict)" if marked else ""

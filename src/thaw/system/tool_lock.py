@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from thaw import __version__
 from thaw.errors import ThawError
 from thaw.system.code_digests import PACKAGE, code_digests
+from thaw.system.conflict_markers import conflict
 from thaw.system.files import write_whole
 from thaw.system.project_paths import TOOL_LOCK
 from thaw.system.stage_names import STAGES
@@ -55,8 +56,10 @@ def read(path: Path = TOOL_LOCK) -> ToolLock | None:
     Raises:
         ThawError: the file is damaged.
     """
+    text = ""
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = YAML(typ="safe").load(text)
         return ToolLock(
             _texts(content["versions"]),
             _texts(content["stages"]),
@@ -67,8 +70,8 @@ def read(path: Path = TOOL_LOCK) -> ToolLock | None:
     except (
         OSError, ValueError, YAMLError, KeyError, TypeError, AttributeError, RecursionError,
     ) as error:  # fmt: skip
-        reason = " ".join(str(error).split())
-        raise ThawError(f"{path} is damaged ({reason}): run `{fix()}`") from None
+        reason = " ".join(str(error).split())[:200]
+        raise ThawError(f"{path} is damaged{conflict(text)} ({reason}): run `{fix()}`") from None
 
 
 def write(lock: ToolLock, path: Path = TOOL_LOCK) -> None:
@@ -128,4 +131,7 @@ def _version(package: str) -> str:
 
 
 def _texts(content: dict[str, Any]) -> dict[str, str]:
-    return {str(key): str(value) for key, value in content.items()}
+    for key, value in content.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{key} is no text")
+    return {str(key): value for key, value in content.items()}

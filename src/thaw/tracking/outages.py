@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from google.protobuf.json_format import ParseError
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # What SQLite says while another process writes for longer than MLflow waits (20 s).
 _LOCKED = ("database is locked", "database table is locked", "database is busy")
+# What MLflow's client raises when a store fails, or answers what it cannot read.
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError, ParseError)
 _NO_ANSWER = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 
 
@@ -25,15 +28,17 @@ class StoreAwayError(ThawError):
 def is_outage(error: BaseException, uri: str) -> bool:
     """Return whether ``error`` of the store at ``uri`` can pass without a change by the user.
 
-    A server that cannot be reached, that does not answer in time or that answers with an error of
-    its own is away; one that refuses a request is not. A database file is away while another
-    process locks it.
+    A server that cannot be reached, that does not answer in time, or that answers with an error of
+    its own or what MLflow cannot read, is away; one that refuses a request is not. A database file
+    is away while another process locks it.
     """
     if uri.startswith("sqlite:"):
         texts = [str(each) for each in _chain(error)]
         return any(sign in text for sign in _LOCKED for text in texts)
     if isinstance(error, MlflowException):
         return error.error_code in _NO_ANSWER
+    if isinstance(error, ParseError):
+        return True
     if isinstance(error, SQLAlchemyError):
         return isinstance(error, OperationalError)
     return isinstance(error, OSError) and error.errno not in {errno.EACCES, errno.EROFS}

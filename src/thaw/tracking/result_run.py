@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import mlflow
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
-from mlflow.exceptions import MlflowException
 
 from thaw.errors import without_passwords
 from thaw.system import provenance
@@ -24,7 +23,7 @@ from thaw.system.console import say
 from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, REPORTS
 from thaw.tracking import spool, untracked_results
 from thaw.tracking.delivery import Delivery, deliver_waiting
-from thaw.tracking.outages import StoreAwayError
+from thaw.tracking.outages import STORE_ERRORS, StoreAwayError
 from thaw.tracking.run_identity import identify
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_lookup import open_run
@@ -114,7 +113,7 @@ class ResultRun:
             with noting_failure(failure.append), measuring(seconds, keep):
                 yield
         finally:
-            with contextlib.suppress(MlflowException):
+            with contextlib.suppress(*STORE_ERRORS):
                 self._delivery.send(measured)
                 for status in failure:
                     self.tag({"thaw.stopped_in": name})

@@ -5,24 +5,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
 from filelock import FileLock
+from google.protobuf.json_format import ParseError
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from thaw.errors import ThawError, without_passwords
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.project_paths import STORE
 from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
-from thaw.system.storage_errors import uncaught_failure
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
-from thaw.tracking.outages import StoreAwayError, is_outage
+from thaw.tracking.outages import STORE_ERRORS, StoreAwayError, is_outage
 from thaw.tracking.runs_page import VIEW, VIEW_TAG
+from thaw.tracking.store_reasons import NOT_MLFLOW, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
 
 CREATED_BY_THAW = "thaw.made"  # tag of an experiment
-_ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
 def store_uri(tracking: Tracking) -> str:
@@ -131,27 +129,10 @@ def store_errors(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+    except (*STORE_ERRORS, ImportError) as error:
         kind = StoreAwayError if is_outage(error, uri) else ThawError
         message = f"tracking: the MLflow store {uri} cannot be used: {reason_of(error)}"
         raise kind(message) from error
-
-
-def reason_of(error: BaseException) -> str:
-    """Return one line: what helps against a full or broken disk, else the first line of ``error``.
-
-    Of a connection that failed, it is the reason of the system, such as "Connection refused": the
-    line names the address of the request several times. Of an account that is refused, it names the
-    variables of the account.
-    """
-    if failure := uncaught_failure(error):
-        return failure
-    line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "failed with error code 401" in line:
-        return f"the server refuses the account: {_ACCOUNT} name it"
-    found = re.search(r"\[Errno -?\d+\] ([^'\")]+)|(Read timed out|timed out)", line)
-    is_request = "Max retries exceeded" in line
-    return (found[1] or "it does not answer in time") if found and is_request else line
 
 
 @contextlib.contextmanager
@@ -163,9 +144,9 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
     """
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, ParseError) as error:
         message = f"tracking: the MLflow store {store_uri(tracking)} failed: {reason_of(error)}"
-        if error.error_code != "INVALID_PARAMETER_VALUE":  # which would fail again
+        if getattr(error, "error_code", "") != "INVALID_PARAMETER_VALUE":  # which would fail again
             message += "; the same command continues where it stopped"
         raise ThawError(message) from error
 
@@ -189,6 +170,8 @@ def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:
         kind = {"mlflow.experimentKind": "custom_model_development"}
         tags = {**kind, CREATED_BY_THAW: "true", VIEW_TAG: VIEW}
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
+    if not found.experiment_id:
+        raise MlflowException(f"{NOT_MLFLOW}: an experiment has no id")
     if found.lifecycle_stage != "active":
         raise ThawError(
             f"tracking.experiment: {name!r} was deleted in MLflow: restore it "

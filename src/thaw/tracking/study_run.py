@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
 
 from thaw.config.result_values import flatten
 from thaw.errors import ThawError
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
-from thaw.tracking.outages import StoreAwayError, is_outage
+from thaw.tracking.outages import STORE_ERRORS, StoreAwayError, is_outage
 from thaw.tracking.run_identity import COMMIT
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_owner import PROCESS, this_process, user
-from thaw.tracking.store import connect, reason_of, store_errors, store_uri
+from thaw.tracking.store import connect, store_errors, store_uri
+from thaw.tracking.store_reasons import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -176,7 +176,7 @@ class StudyRun:
     def _continue_without(self) -> Iterator[None]:
         try:
             yield
-        except (MlflowException, OSError) as error:
+        except STORE_ERRORS as error:
             self._is_available = False
             self._has_failed = not is_outage(error, self._uri)
             self._next_attempt = time.monotonic() + _PAUSE
@@ -238,7 +238,7 @@ class StudyRun:
         if not self._answers():
             return
         now = int(time.time() * 1000)
-        with contextlib.suppress(MlflowException, OSError):
+        with contextlib.suppress(*STORE_ERRORS):
             # The step is the number of trials, so that a continued search gives a curve.
             step = len(self.logged)
             numbers = [Metric(key, value, now, step) for key, value in metrics.items()]

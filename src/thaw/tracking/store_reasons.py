@@ -1,0 +1,77 @@
+"""One line about an error of the MLflow store: the reason, and what helps."""
+
+from __future__ import annotations
+
+import re
+
+from thaw.system.storage_errors import uncaught_failure
+
+_ADDRESS = "tracking.uri or MLFLOW_TRACKING_URI"
+_ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+_OTHER_SERVER = f"correct the address ({_ADDRESS}), or remove what stands before the server"
+_LATER = "look at its log, and run the same command later"
+_LONGEST = 400  # characters of an unknown error
+_CODE = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error responses")
+_CODES = {
+    "401": f"the server refuses the account: {_ACCOUNT} name it",
+    "403": f"the server refuses the request with 403: {_ACCOUNT} must name an account with the "
+    "permission",
+    "404": "the server has no MLflow at this address, it answers with 404: correct it "
+    f"({_ADDRESS})",
+    "429": "the server answers with 429, too many requests: run the same command later",
+}
+_CODES_IN_JSON = {
+    "UNAUTHENTICATED": f"; {_ACCOUNT} name the account",
+    "PERMISSION_DENIED": f"; {_ACCOUNT} must name an account with the permission",
+    "ENDPOINT_NOT_FOUND": f"; correct the address ({_ADDRESS})",
+}
+NOT_MLFLOW = "it answers something else than MLflow does"
+# Texts of MLflow, requests, urllib3 and protobuf; the first one that is found counts.
+_SIGNS = (
+    ("valid JSON format", f"{NOT_MLFLOW}: {_OTHER_SERVER}"),
+    ("Failed to parse", f"{NOT_MLFLOW}: {_OTHER_SERVER}"),
+    (NOT_MLFLOW, f"{NOT_MLFLOW}: {_OTHER_SERVER}"),
+    ("Exceeded 30 redirects", f"it redirects in a circle: {_OTHER_SERVER}"),
+    ("IncompleteRead", f"the connection ended inside of an answer: {_LATER}"),
+    ("InvalidChunkLength", f"the connection ended inside of an answer: {_LATER}"),
+    ("RemoteDisconnected", f"it closes the connection without an answer: {_LATER}"),
+    ("Connection reset", f"it closes the connection without an answer: {_LATER}"),
+    ("BadStatusLine", f"it does not speak HTTP: correct the address ({_ADDRESS})"),
+    ("failed to decode it", f"its answer is damaged: {_OTHER_SERVER}"),
+)
+_TLS = re.compile(r"SSLError\(.*?(\[SSL[^\]]*\][^(]*|certificate verify failed[^(]*)")
+_SYSTEM = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(Read timed out|timed out)")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return one line: the reason, and what helps.
+
+    Of a connection that failed, the reason is that of the system, such as "Connection refused": the
+    text of the error names the address of the request several times.
+    """
+    if failure := uncaught_failure(error):
+        return failure
+    line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if found := _CODE.search(line):
+        return _of_code(found[1] or found[2])
+    name = getattr(error, "error_code", "")
+    if name in _CODES_IN_JSON:
+        return line[:_LONGEST] + _CODES_IN_JSON[name]
+    if found := _TLS.search(line):
+        return f"TLS fails ({found[1].strip()}): correct the address ({_ADDRESS}) or certificates"
+    if explained := next((text for sign, text in _SIGNS if sign in line), None):
+        return explained
+    is_request = "Max retries exceeded" in line or line.startswith("API request to")
+    found = _SYSTEM.search(line) if is_request else None
+    if found is None:
+        return line[:_LONGEST]
+    reason = found[1] or "it does not answer in time"
+    return f"{reason} (start it, or correct {_ADDRESS})"
+
+
+def _of_code(code: str) -> str:
+    if code in _CODES:
+        return _CODES[code]
+    if code.startswith("3"):
+        return f"it redirects to no address ({code}): {_OTHER_SERVER}"
+    return f"the server answers with the error {code}: {_LATER}"

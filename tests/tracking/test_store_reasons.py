@@ -1,0 +1,126 @@
+"""Each fault of a server gives one line with its address and a remedy, without its password."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import settings
+from tests.tracking.faulty_server import ANSWERS, SILENCE, faulty_server
+from thaw.errors import ThawError
+from thaw.registry.fetch import resolve
+from thaw.tracking import store
+from thaw.tracking.live_run import LiveRun
+from thaw.tracking.outages import StoreAwayError
+from thaw.tracking.spool import waiting
+from thaw.tracking.store_reasons import reason_of
+from thaw.training.history import Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw.config.params import Params
+
+ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+ADDRESS = "tracking.uri or MLFLOW_TRACKING_URI"
+LATER = "run the same command later"
+REFUSED = ("401", "403", "404")  # what time does not change
+REASONS = {
+    "401 in HTML": f"the server refuses the account: {ACCOUNT} name it",
+    "401 in JSON": f"UNAUTHENTICATED: as MLflow says it; {ACCOUNT} name the account",
+    "403 in HTML": f"with 403: {ACCOUNT} must name an account with the permission",
+    "403 in JSON": f"says it; {ACCOUNT} must name an account with the permission",
+    "404 in HTML": f"it answers with 404: correct it ({ADDRESS})",
+    "404 in JSON": f"ENDPOINT_NOT_FOUND: as MLflow says it; correct the address ({ADDRESS})",
+    "429": f"the server answers with 429, too many requests: {LATER}",
+    "500": f"the server answers with the error 500: look at its log, and {LATER}",
+    "502": f"the server answers with the error 502: look at its log, and {LATER}",
+    "503": f"the server answers with the error 503: look at its log, and {LATER}",
+    "JSON cut": "it answers something else than MLflow does",
+    "body cut": f"the connection ended inside of an answer: look at its log, and {LATER}",
+    "no HTTP": f"it does not speak HTTP: correct the address ({ADDRESS})",
+    "bytes": f"it does not speak HTTP: correct the address ({ADDRESS})",
+    "redirect to itself": "it redirects in a circle",
+    "redirect to https": "TLS fails ([SSL: WRONG_VERSION_NUMBER] wrong version number",
+    "redirect to a closed port": f"Connection refused (start it, or correct {ADDRESS})",
+    "redirect to nowhere": "it redirects to no address (302)",
+    "closed at once": f"it closes the connection without an answer: look at its log, and {LATER}",
+    SILENCE: f"it does not answer in time (start it, or correct {ADDRESS})",
+}
+OTHERS = f"it answers something else than MLflow does: correct the address ({ADDRESS}), or remove"
+
+
+@pytest.fixture(autouse=True)
+def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter an empty folder, in which MLflow asks a server once, for a second."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def params(uri: str) -> Params:
+    tracking = settings.PARAMS.tracking.model_copy(update={"uri": uri})
+    return settings.PARAMS.model_copy(update={"tracking": tracking})
+
+
+def reason(kind: str) -> str:
+    return REASONS.get(kind) or REASONS.get(kind.split()[0]) or OTHERS
+
+
+def check(message: str, kind: str) -> None:
+    assert reason(kind) in message
+    assert "http://ada:***@127.0.0.1:" in message
+    assert "open-sesame" not in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize("kind", [*ANSWERS, SILENCE])
+def test_a_faulty_server_gives_one_line_with_its_address_and_a_remedy(kind: str) -> None:
+    with faulty_server(kind) as uri, pytest.raises(ThawError) as caught:
+        store.connect(params(uri).tracking)
+    check(str(caught.value), kind)
+    assert isinstance(caught.value, StoreAwayError) is not kind.startswith(REFUSED)
+
+
+@pytest.mark.parametrize("kind", [*ANSWERS, SILENCE])
+@pytest.mark.parametrize("name", ["models:/a@champion", "models:/a/1"])
+def test_a_model_in_a_faulty_registry_is_not_said_to_be_missing(kind: str, name: str) -> None:
+    with faulty_server(kind) as uri, pytest.raises(ThawError) as caught:
+        resolve(name, params(uri).tracking)
+    check(str(caught.value), kind)
+    assert str(caught.value).startswith(f"{name}: the MLflow store http://")
+
+
+@pytest.mark.parametrize("kind", [*ANSWERS, SILENCE])
+def test_training_goes_on_and_keeps_its_epochs_unless_the_server_refuses(
+    kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with faulty_server(kind) as uri:
+        started = time.monotonic()
+        try:
+            run = LiveRun(params(uri), "d" * 64)
+        except ThawError as refusal:
+            assert kind.startswith(REFUSED)
+            check(str(refusal), kind)
+            return
+        assert not kind.startswith(REFUSED)
+        with run.stage("unfreeze"):
+            run.log_row("unfreeze", Row(0, 1.0, 2.0, 0.5, 0.1))
+        assert time.monotonic() - started < 20
+    assert len(waiting()) == 1
+    first = capfd.readouterr().err.splitlines()[0]
+    assert "training continues, the epochs are kept in" in first
+    assert reason(kind) in first
+
+
+def test_an_error_of_a_full_disk_names_what_helps() -> None:
+    assert "free some space" in reason_of(OSError(28, "No space left on device", "a.db"))
+
+
+def test_the_line_of_an_unknown_error_is_short() -> None:
+    assert reason_of(ValueError("a" * 5000 + "\nb")) == "a" * 400
+    assert reason_of(ValueError()) == "ValueError"
