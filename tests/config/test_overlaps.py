@@ -34,7 +34,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with params.yaml and an empty data/raw, as the working directory."""
     folder = tmp_path / "project"
     (folder / "data/raw").mkdir(parents=True)
-    shutil.copy(ROOT / "params.yaml", folder)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder)
     tool_lock.write(tool_lock.installed(), folder / TOOL_LOCK)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -4,6 +4,7 @@ import logging
 import os
 import runpy
 import signal
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,16 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from tests import settings
+from tests.project import ROOT
 from thaw.system import accelerate_launcher
 from thaw.system.launching import accelerate_command
+from thaw.system.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+TWO_HERE = ProcessGroup(2)
 TWO = ["--multi_gpu", "--num_processes", "2", "-m", "module", "argument"]
 
 
@@ -105,3 +110,34 @@ def test_torchrun_logs_no_signals_and_failures(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_interrupt_gives_the_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert code_of(monkeypatch, SignalException("interrupted", signal.SIGINT)) == 130
+
+
+# Python imports it in each process while it starts, before the first module runs.
+AT_THE_START = """
+import os, signal, time
+if os.environ.get("RANK") == "1":
+    time.sleep(0.5)  # process 0 starts as well
+    os.kill(os.getppid(), signal.{name})  # of torchrun, which sends it to all
+if "RANK" in os.environ:
+    time.sleep(2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_several_processes_start_python_gives_one_line(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(AT_THE_START.format(name=name))
+    paths = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    command = accelerate_command("thaw.system.stage_names", settings.PARAMS.launch, 1, TWO_HERE)
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        start_new_session=True,
+    )
+    assert done.stderr == "interrupted: run the same command again\n"
+    assert done.returncode == 130

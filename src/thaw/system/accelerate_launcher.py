@@ -6,21 +6,24 @@ stage fails, it prints a traceback of the launcher or ends with exit code 1.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import runpy
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from accelerate.commands.launch import launch_command, launch_command_parser
 from accelerate.utils import prepare_simple_launcher_cmd_env
 
 from thaw.errors import EXIT_CODE
-from thaw.system.interrupts import FIRST_MODULE, INTERRUPTED
+from thaw.system.interrupts import FIRST_MODULE, INTERRUPTED, SIGNALS
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterator
 
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
@@ -59,7 +62,8 @@ def start_all(options: Namespace) -> int:
     options.training_script_args.insert(0, options.training_script)
     options.training_script = FIRST_MODULE
     try:
-        launch_command(options)
+        with _signals_kept_from_children():
+            launch_command(options)
     except ChildFailedError as error:
         rank, failure = _cause(error)
         if failure.exitcode != EXIT_CODE:
@@ -68,6 +72,24 @@ def start_all(options: Namespace) -> int:
     except SignalException:  # torchrun has ended the processes
         return INTERRUPTED
     return 0
+
+
+@contextlib.contextmanager
+def _signals_kept_from_children() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM back in processes that this thread starts, until they release them.
+
+    Python itself would print a traceback, or end without a line, for a signal that arrives before
+    the first module of a process runs. A process inherits what the thread that starts it blocks;
+    another thread receives the signals of this process, whose handlers run in this one.
+    """
+    ended = threading.Event()
+    threading.Thread(target=ended.wait, name="signals", daemon=True).start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        ended.set()
 
 
 def _cause(error: ChildFailedError) -> tuple[int, ProcessFailure]:
