@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import optuna
 import pytest
+import sqlalchemy
 
 from tests.search import project
 from thaw.config.parameter_values import with_values
@@ -94,6 +95,20 @@ def test_the_trainings_with_new_seeds_are_counted(params: Params) -> None:
         lambda trial: project.store_result(trial, search.definition, 0.3),
     )
     assert "1 of 4 trainings with new seeds" in shown()
+
+
+def test_a_look_at_the_progress_does_not_read_the_other_studies(params: Params) -> None:
+    search = searched(params)
+    open_again(search)
+    read: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        read.append(" ".join(statement.split()))
+
+    sqlalchemy.event.listen(search.storage.engine, "before_cursor_execute", note)
+    assert confirmation.progress(search.study, search.definition, search.storage)
+    assert read
+    assert [each for each in read if "FROM stud" in each and "WHERE" not in each] == []
 
 
 def test_a_failed_trial_is_added_again_up_to_three_times(params: Params) -> None:

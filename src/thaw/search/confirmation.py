@@ -86,8 +86,15 @@ def candidates(
 
     Until all seeds have run (:func:`is_confirmed`), the order is that of the study.
     """
+    return _candidates(study, definition, _opened_again(study, storage))
+
+
+def _candidates(
+    study: optuna.Study, definition: StudyDefinition, again: optuna.Study | None
+) -> list[Candidate]:
+    """Return the finalists with their values in the study ``again``, the winner first."""
     sign = 1 if definition.directions[0] == StudyDirection.MINIMIZE else -1
-    values = _confirmed_values(study, storage, diverged=sign * math.inf)
+    values = _confirmed_values(again, diverged=sign * math.inf)
     seeds = _new_seeds(definition)
     found = [
         Candidate(
@@ -109,9 +116,10 @@ def is_confirmed(found: Sequence[Candidate], definition: StudyDefinition) -> boo
 
 def progress(study: optuna.Study, definition: StudyDefinition, storage: RDBStorage) -> str:
     """Return how many trainings on new seeds have ended, as a line; "" before they begin."""
-    if study.study_name + CONFIRMATION_SUFFIX not in optuna.get_all_study_names(storage):
+    again = _opened_again(study, storage)
+    if again is None:
         return ""
-    found = candidates(study, definition, storage)
+    found = _candidates(study, definition, again)
     ended, total = sum(len(each.values) for each in found), len(found) * len(_new_seeds(definition))
     return f"confirming the best trials: {ended} of {total} trainings with new seeds have ended"
 
@@ -151,16 +159,25 @@ def _settled_runs(confirmation: optuna.Study) -> set[tuple[int, int]]:
     return active | {run for run, count in failures.items() if count >= _MAX_FAILURES}
 
 
+def _opened_again(study: optuna.Study, storage: RDBStorage) -> optuna.Study | None:
+    """Return the study that trains the finalists of ``study`` again; None before it begins.
+
+    It is asked for by its name: a look must not take longer because a storage has other studies.
+    """
+    try:
+        return optuna.load_study(study_name=study.study_name + CONFIRMATION_SUFFIX, storage=storage)
+    except KeyError:
+        return None
+
+
 def _confirmed_values(
-    study: optuna.Study, storage: RDBStorage, diverged: float
+    again: optuna.Study | None, diverged: float
 ) -> dict[tuple[int, int], float]:
     """Return the objective by (trial, seed); ``diverged`` where training diverged."""
-    name = study.study_name + CONFIRMATION_SUFFIX
-    if name not in optuna.get_all_study_names(storage):
+    if again is None:
         return {}
-    confirmation = optuna.load_study(study_name=name, storage=storage)
     # This study prunes no trial for a poor loss: a pruned one has diverged.
-    ended = confirmation.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    ended = again.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     return {
         _run_of(trial): trial.values[0] if trial.state == TrialState.COMPLETE else diverged
         for trial in ended
