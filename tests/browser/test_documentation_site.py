@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 
@@ -55,6 +56,25 @@ def test_no_page_has_a_serious_barrier(page: Page, site: Path, *, dark: bool) ->
         if found := serious_barriers(page, *(["color-contrast"] if dark else [])):
             barriers[path.relative_to(site).as_posix()] = found
     assert not barriers, json.dumps(barriers, indent=1)
+
+
+@pytest.mark.slow
+def test_every_link_leads_to_a_file_of_the_site_and_to_a_place_in_it(
+    page: Page, site: Path
+) -> None:
+    links, places = {}, {}
+    for path in pages(site):
+        page.open(path.as_uri(), 1280, 900)
+        links[path] = page.evaluate("[...document.querySelectorAll('a[href]')].map(e => e.href)")
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+        places[path.as_uri()] = {f"#{name}" for name in ids}
+    dead = set()
+    for path, found in links.items():
+        for link in filter(lambda link: link.startswith("file:"), found):
+            target, sign, name = unquote(link).partition("#")
+            if target not in places or (name and f"#{name}" not in places[target]):
+                dead.add(f"{path.relative_to(site)}: {target}{sign}{name}")
+    assert dead == set()
 
 
 @pytest.mark.slow

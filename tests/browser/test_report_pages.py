@@ -113,6 +113,19 @@ def test_the_first_screen_says_which_model_how_good_and_whether_it_is_released(
     assert "95 % interval" in page.evaluate("document.querySelector('.between').textContent")
 
 
+def test_tables_of_a_printed_page_stay_whole_or_repeat_the_names_of_their_columns(
+    page: Page, report: Path
+) -> None:
+    opened(page, report, 1280, dark=False)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    style = "[...document.querySelectorAll('{}')].map(e => getComputedStyle(e).{})"
+    assert set(page.evaluate(style.format(".scroll", "breakInside"))) == {"avoid"}
+    # Chromium paints a button on the first page only, so that the repeated names would be empty.
+    assert set(page.evaluate(style.format("thead button", "display"))) == {"contents"}
+    assert set(page.evaluate(style.format("thead", "display"))) == {"table-header-group"}
+    page.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_a_printed_page_has_dark_text_on_white_and_no_controls(page: Page, report: Path) -> None:
     opened(page, report, 1280, dark=True)
     page.call("Emulation.setEmulatedMedia", media="print")

@@ -41,7 +41,7 @@ def list_shards(data: Data) -> Listing:
     samples, fields = SampleTable(), Fields(data.label_field, data.split_field)
     listing = Listing(path if path.is_dir() else path.parent, samples, [])
     listing.shards = Shards(names, fields, splits, samples.append)
-    listing.notes.append(f"{len(names)} shards")
+    listing.notes.append("1 shard" if len(names) == 1 else f"{len(names)} shards")
     return listing
 
 
