@@ -170,9 +170,7 @@ def _opened_again(study: optuna.Study, storage: RDBStorage) -> optuna.Study | No
         return None
 
 
-def _confirmed_values(
-    again: optuna.Study | None, diverged: float
-) -> dict[tuple[int, int], float]:
+def _confirmed_values(again: optuna.Study | None, diverged: float) -> dict[tuple[int, int], float]:
     """Return the objective by (trial, seed); ``diverged`` where training diverged."""
     if again is None:
         return {}
