@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thaw.data.image_reader import ImageReader
 from thaw.data.preprocessing import Preprocessing
-from thaw.serving.input_graph import InputGraph
+from thaw.serving.input_graph import InputGraph, reads_all_pixels
 
 SIZES = [(300, 400), (64, 48), (224, 224), (513, 512), (256, 256), (33, 900), (1, 1), (701, 1000)]
 
@@ -71,6 +71,19 @@ def test_a_large_jpeg_gets_the_pixels_of_a_model_that_decodes_all_of_them(
     content = photo_jpeg(*size)
     assert float(difference(reader(jpeg_pixels="all"), content).max()) == 0
     assert float(difference(reader(jpeg_pixels="reduced"), content).max()) > 2
+
+
+def test_a_model_that_decodes_a_part_of_large_jpegs_does_not_read_all_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def reads(**changes: Any) -> bool:
+        return reads_all_pixels(reader(**changes).preprocessing)
+
+    assert reads(jpeg_pixels="all")
+    assert not reads(jpeg_pixels="reduced")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    assert reads(jpeg_pixels="all", interpolation="bicubic")
+    assert not reads(jpeg_pixels="all", interpolation="bilinear")
 
 
 def test_borders_have_the_colour_of_the_model() -> None:

@@ -10,7 +10,13 @@ from tests import tf32
 from tests.registry.served import image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
-from thaw.serving.parity import RESIZED_TOLERANCE, Comparison, compare, compare_from_files
+from thaw.serving.parity import (
+    OTHER_PIXELS_TOLERANCE,
+    TOLERANCE,
+    Comparison,
+    compare,
+    compare_from_files,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,16 +60,25 @@ def test_the_message_of_a_difference_has_its_size_and_the_consequence() -> None:
         Comparison(images=4, largest_difference=0.02, changed_labels=1).check("it stays")
 
 
-def test_a_label_that_changes_between_nearly_equal_classes_is_a_tie() -> None:
+def found(expected: list[float], computed: list[float], *, has_same_pixels: bool) -> Comparison:
     framed = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
-    pairs = [(framed, framed)]
+    model, exported = (torch.tensor([row]) for row in (expected, computed))
+    return compare_from_files(
+        lambda _: model, lambda _: exported, [(framed, framed)], has_same_pixels=has_same_pixels
+    )
 
-    def found(expected: list[float], computed: list[float]) -> Comparison:
-        model, exported = (torch.tensor([row]) for row in (expected, computed))
-        return compare_from_files(lambda _: model, lambda _: exported, pairs)
 
-    tie = found([0.495, 0.505], [0.505, 0.495])
+def test_a_label_that_changes_between_nearly_equal_classes_is_a_tie() -> None:
+    tie = found([0.495, 0.505], [0.505, 0.495], has_same_pixels=False)
     assert (tie.ties, tie.changed_labels, tie.is_equal) == (1, 0, True)
-    far = found([0.4, 0.6], [0.6, 0.4])
+    far = found([0.4, 0.6], [0.6, 0.4], has_same_pixels=False)
     assert (far.ties, far.changed_labels, far.is_equal) == (0, 1, False)
-    assert not found([0.6, 0.4], [0.6 - 2 * RESIZED_TOLERANCE, 0.4]).is_equal
+    moved = [0.6 - 2 * OTHER_PIXELS_TOLERANCE, 0.4]
+    assert not found([0.6, 0.4], moved, has_same_pixels=False).is_equal
+
+
+def test_a_file_with_the_pixels_of_the_model_has_its_probabilities() -> None:
+    assert found([0.6, 0.4], [0.6 - TOLERANCE / 2, 0.4], has_same_pixels=True).is_equal
+    assert not found([0.6, 0.4], [0.6 - 2 * TOLERANCE, 0.4], has_same_pixels=True).is_equal
+    changed = found([0.499, 0.501], [0.501, 0.499], has_same_pixels=True)
+    assert (changed.ties, changed.changed_labels, changed.is_equal) == (0, 1, False)

@@ -22,6 +22,7 @@ from thaw.serving.export_formats import (
 )
 from thaw.serving.export_result import Exported, Latency
 from thaw.serving.image_files import find_images, read_image, refuse_output
+from thaw.serving.input_graph import reads_all_pixels
 from thaw.serving.model_uri import local_model
 from thaw.serving.output_names import refuse_other_format
 from thaw.serving.parity import compare, compare_from_files
@@ -92,7 +93,10 @@ def export_model(
         exact = compare(graph, compute, progress(originals, "comparing the graph", len(originals)))
     exact.check(_UNWRITTEN)
     found = compare_from_files(
-        compared.forward, compute, progress(pairs, "comparing the model", len(pairs))
+        compared.forward,
+        compute,
+        progress(pairs, "comparing the model", len(pairs)),
+        has_same_pixels=reads_all_pixels(predictor.spec.preprocessing),
     )
     found.check(_UNWRITTEN)
     write_whole(out, content)

@@ -99,6 +99,17 @@ class InputGraph(nn.Module):
         )
 
 
+def reads_all_pixels(preprocessing: Preprocessing) -> bool:
+    """Return whether a model reads from every file what the graph computes from all its pixels.
+
+    It does not where large JPEGs are decoded at a part of their size, and where torch resizes in
+    float32.
+    """
+    has_integers = torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
+    is_exact = preprocessing.interpolation == "bicubic" or has_integers
+    return preprocessing.jpeg_pixels == "all" and is_exact
+
+
 def _ratio(pixels: int, size: Tensor) -> Tensor:
     """Return ``pixels / size``, rounded once: torch divides a number by multiplying an inverse."""
     return torch.full_like(size, pixels) / size

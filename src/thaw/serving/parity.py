@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TOLERANCE = 1e-4  # of a probability
-# The same where the exported file resizes: pixels differ by up to 2 of 255.
-RESIZED_TOLERANCE = 0.03
+# The same where the model reads other pixels than the exported file.
+OTHER_PIXELS_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,17 @@ def compare_from_files(
     model: Callable[[Tensor], Tensor],
     exported: Callable[[Tensor], Tensor],
     pairs: Iterable[tuple[Tensor, Tensor]],
+    *,
+    has_same_pixels: bool,
 ) -> Comparison:
     """Compare the probabilities of a model and of an exported file that resizes images itself.
 
     Each pair is one image: as the model reads it, uint8 (1, 3, S, S), and in its own size, uint8
-    (1, 3, H, W).
+    (1, 3, H, W). ``has_same_pixels`` says that the file computes the first from the second.
     """
+    tolerance = TOLERANCE if has_same_pixels else OTHER_PIXELS_TOLERANCE
     results = ((model(framed), exported(original)) for framed, original in pairs)
-    return _compare(results, RESIZED_TOLERANCE, RESIZED_TOLERANCE)
+    return _compare(results, tolerance, tolerance)
 
 
 def _compare(
