@@ -11,7 +11,8 @@ split and training):
 
 plain and fastai train for ``--epochs`` and two more. Each result is appended to
 ``benchmarks/results/method.jsonl`` with a digest of the data, so that an interrupted run continues;
-those of ``auto`` hold for the code of the stages that made them.
+those of ``auto`` hold for the code of the stages that made them. All splits of a set are published
+with one code; the printed lines say which.
 """
 
 from __future__ import annotations

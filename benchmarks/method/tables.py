@@ -23,7 +23,8 @@ _MEASURES = {"test_accuracy": 3, "test_loss": 3, "test_ece": 3}  # and their dec
 def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
     """Print one line per set and arm, then one per set with thaw against the best of all arms.
 
-    Last come the pairs of rows that are left out, because their data differ.
+    Last come the digests of the code that made thaw's rows, each with its sets, and the pairs of
+    rows that are left out, because their data differ.
     """
     pairs = [(name, arm.name) for name in names for arm in ARMS]
     head = ["set", "arm", "splits", "accuracy", "log-loss", "ECE", "ECE by chance"]
@@ -38,6 +39,8 @@ def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
         )
         gap = np.mean([missed for _, missed in compared])
         console.print(f"{REFERENCE} misses the best arm in hindsight by {100 * gap:.1f} points")
+    for code, sets in _sets_of_code(rows, names).items():
+        console.print(f"{REFERENCE} with the code {code}: {', '.join(sets)}", soft_wrap=True)
     if unequal := _unequal_pairs(rows, names):
         console.print(
             f"not paired, because the digests of the data differ: {', '.join(unequal)}",
@@ -85,6 +88,15 @@ def gains(rows: Sequence[Row], name: str, arm: str) -> list[float]:
         for seed in sorted(ours.keys() & theirs.keys())
         if _is_same_data(ours[seed], theirs[seed])
     ]
+
+
+def _sets_of_code(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the sets of each code of thaw's stages that made rows of them."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        for code in sorted({row.get("code", "") for row in _of(rows, name, REFERENCE).values()}):
+            found.setdefault(code, []).append(name)
+    return found
 
 
 def _is_same_data(one: Row, other: Row) -> bool:

@@ -58,6 +58,21 @@ def test_rows_of_other_data_are_no_pair_and_are_listed() -> None:
     )
 
 
+def test_each_code_that_made_rows_of_thaw_is_named_with_its_sets() -> None:
+    stream = StringIO()
+    rows = [
+        _row("auto", 0, 0.80, code="old"),
+        _row("logistic", 0, 0.80),
+        _row("auto", 0, 0.80, data="second", code="new"),
+        _row("auto", 0, 0.80, data="third", code="old"),
+    ]
+    show(rows, ["set", "second", "third"], Console(file=stream, width=200))
+    assert stream.getvalue().splitlines()[-2:] == [
+        "auto with the code old: set, third",
+        "auto with the code new: second",
+    ]
+
+
 def test_the_picture_is_written(tmp_path: Path) -> None:
     draw(ROWS, ["set", "other"], tmp_path / "method.png")
     assert (tmp_path / "method.png").read_bytes().startswith(b"\x89PNG")
