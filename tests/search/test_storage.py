@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -10,11 +12,15 @@ import pytest
 from sqlalchemy import create_engine, inspect, select
 from sqlalchemy.exc import OperationalError
 
+from tests.tracking.test_result_run import CAN_MOUNT
 from thaw.errors import ThawError
 from thaw.search import storage
+from thaw.system.sqlite_addresses import address_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_UNSHARE = ("unshare", "--map-root-user", "--mount", "sh", "-c")
 
 
 @pytest.mark.parametrize(
@@ -114,3 +120,34 @@ def test_a_failed_heartbeat_does_not_end_the_heartbeats(
     study.optimize(wait, n_trials=1)
     assert len(calls) == 2
     assert study.trials[0].value == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CAN_MOUNT, reason="this machine gives no mount namespaces")
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize("folder", ["mlruns", "100%25 a?b#c ü"])
+def test_studies_are_read_where_nothing_can_be_written(
+    folder: str, is_open: bool, tmp_path: Path
+) -> None:
+    (tmp_path / folder).mkdir()
+    address = address_of(tmp_path / folder / "search.db")
+    opened = storage.connect(address)
+    optuna.create_study(storage=opened, study_name="one").enqueue_trial({})
+    if not is_open:  # the log of the database is written into it, and removed
+        opened.engine.dispose()
+    assert (tmp_path / folder / "search.db-wal").exists() is is_open
+    code = (
+        "import optuna, sys; from thaw.search import storage\n"
+        "opened = storage.connect_to_read(sys.argv[1])\n"
+        "study = optuna.load_study(study_name='one', storage=opened)\n"
+        "print(optuna.get_all_study_names(opened), len(study.trials))"
+    )
+    in_read_only = 'mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$@"'
+    done = subprocess.run(
+        [*_UNSHARE, in_read_only, "sh", sys.executable, "-c", code, address],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("['one'] 1\n", "")

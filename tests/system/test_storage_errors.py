@@ -68,3 +68,24 @@ def test_a_path_that_no_file_can_have_is_named(tmp_path: Path) -> None:
             path.stat()
         message = uncaught_failure(caught.value)
         assert message == f"{path}: {expected}, then run the same command"
+
+
+@pytest.mark.parametrize(
+    ("exists", "mode", "remedy"),
+    [
+        (True, os.R_OK, "give yourself the permission to read it"),
+        (True, os.W_OK, "give yourself the permission to write there"),
+        (False, os.W_OK, "give yourself the permission to write there"),
+    ],
+)
+def test_a_file_without_the_permission_is_named_with_the_one_that_is_missing(
+    exists: bool, mode: int, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.lock"
+    if exists:
+        path.touch()
+    # The tests may run as root, who has every permission.
+    monkeypatch.setattr(os, "access", lambda _, wanted: not wanted & mode)
+    error = PermissionError(errno.EACCES, "Permission denied", str(path))
+    expected = f"{path}: Permission denied; {remedy}, then run the same command"
+    assert uncaught_failure(error) == expected

@@ -48,7 +48,7 @@ def apply(prepared: Path, name: str, number: int | None) -> Applied:
     params = load(Params)
     digest = Prepared(prepared).manifest.digest
     definition = StudyDefinition.from_params(params, digest, parent_of(params))
-    connected = storage.connect(params.search.storage)
+    connected = storage.connect_to_read(params.search.storage)
     opened = OpenedStudy(find_study(definition, connected, name), definition, connected)
     complete = {trial.number: trial for trial in ranked_trials(opened.study)}
     winner = ""

@@ -113,7 +113,7 @@ def find(prepared: Path, name: str) -> OpenedStudy:
     """
     params = load(Params)
     definition = _definition(params, prepared)
-    connected = storage.connect(params.search.storage)
+    connected = storage.connect_to_read(params.search.storage)
     return OpenedStudy(find_study(definition, connected, name), definition, connected)
 
 

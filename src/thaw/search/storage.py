@@ -18,7 +18,14 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from thaw.errors import ThawError
 from thaw.search.outages import StorageAwayError, is_outage
 from thaw.system.project_paths import STORE
-from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
+from thaw.system.sqlite_addresses import (
+    address_of,
+    is_sqlite,
+    may_write,
+    path_of,
+    read_only_address,
+)
+from thaw.system.storage_errors import uncaught_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,18 +89,42 @@ def connect(storage: str) -> HeartbeatStorage:
     Raises:
         ThawError: it does not answer, cannot be written, or its driver is not installed.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     url = url_of(storage)
-    try:
+    with _explain_opening(url):
         if is_sqlite(url):
             return _open_sqlite(path_of(url), make_folder=not storage)
         opened = HeartbeatStorage(url, {"connect_timeout": 10})
         _create_lock_row(opened.engine)
+        return opened
+
+
+def connect_to_read(storage: str) -> HeartbeatStorage:
+    """Open the database as ``connect`` does; also a file that this user may only read.
+
+    Raises:
+        ThawError: it does not answer, cannot be read, or its driver is not installed.
+    """
+    url = url_of(storage)
+    if is_sqlite(url) and path_of(url).exists() and not may_write(path_of(url)):
+        with _explain_opening(url):
+            return HeartbeatStorage(read_only_address(path_of(url)), {"timeout": 60})
+    return connect(storage)
+
+
+@contextlib.contextmanager
+def _explain_opening(url: str) -> Iterator[None]:
+    """Silence Optuna, and replace errors within the block by a message of one line.
+
+    Raises:
+        ThawError: the database at ``url`` cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    try:
+        yield
     except (SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError, OptunaError) as error:
         kind = StorageAwayError if is_outage(error) else ThawError
         raise kind(f"search.storage: {url} cannot be used: {_reason(error)}") from error
-    return opened
 
 
 @contextlib.contextmanager
@@ -176,6 +207,8 @@ def _create_lock_row(engine: Engine) -> None:
 
 
 def _reason(error: BaseException) -> str:
+    if failure := uncaught_failure(error):
+        return failure
     cause = error.__cause__ if isinstance(error, OptunaError) else None
     lines = str(cause or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -23,7 +23,8 @@ _REMEDIES = {
 }
 # Errors of a storage that nothing but its repair helps, also where no file is named.
 _OF_DISKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
-_OF_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP})  # no file can have such a path
+# No file can have such a path, or this user has no right to it.
+_OF_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM})
 # The same errors as texts of libraries: SQLite, and those that are not written in Python.
 _TEXTS = {
     os.strerror(errno.ENOSPC): errno.ENOSPC,
@@ -49,7 +50,7 @@ def reason(error: OSError) -> str:
 
 
 def uncaught_failure(error: BaseException) -> str | None:
-    """Return the message about an error of a full or broken disk, or of an impossible path.
+    """Return the message about a full or broken disk, an impossible path, or a missing permission.
 
     None for other errors. The cause may be hidden: MLflow and SQLAlchemy raise errors of their own
     from it.
@@ -58,11 +59,21 @@ def uncaught_failure(error: BaseException) -> str | None:
         if isinstance(each, OSError) and each.errno in _OF_DISKS:
             return write_failure(each.filename or "a temporary or output file", each)
         if isinstance(each, OSError) and each.errno in _OF_PATHS and each.filename:
-            return f"{each.filename}: {reason(each)}"
+            return f"{each.filename}: {_reason_of_access(each)}"
         if found := next((text for text in _TEXTS if text in str(each)), None):
             line = next(line for line in str(each).splitlines() if found in line)
             return f"{line.strip()}; {_REMEDIES[_TEXTS[found]]}, then run the same command"
     return None
+
+
+def _reason_of_access(error: OSError) -> str:
+    """Return the reason; for a file that exists, whether it may not be read or not be written."""
+    path, is_permission = str(error.filename), isinstance(error, PermissionError)
+    if is_permission and os.access(path, os.F_OK) and not os.access(path, os.R_OK):
+        return (
+            f"{error.strerror}; give yourself the permission to read it, then run the same command"
+        )
+    return reason(error)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

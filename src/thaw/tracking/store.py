@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from thaw.errors import ThawError, without_passwords
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.project_paths import STORE
-from thaw.system.sqlite_addresses import address_of, is_sqlite, path_of
+from thaw.system.sqlite_addresses import address_of, is_sqlite, may_write, path_of
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
 from thaw.tracking.outages import STORE_ERRORS, StoreAwayError, is_outage
 from thaw.tracking.runs_page import VIEW, VIEW_TAG
@@ -96,11 +96,8 @@ def connect_to_read(tracking: Tracking) -> MlflowClient:
         ThawError: the store does not answer, or belongs to another folder.
     """
     uri = store_uri(tracking)
-    if is_sqlite(uri) and path_of(uri).exists():
-        path = path_of(uri)
-        needed = (path.parent, path, path.with_suffix(".lock"))
-        if not all(os.access(one, os.W_OK) for one in needed if one.exists()):
-            return connect_read_only(tracking)
+    if is_sqlite(uri) and path_of(uri).exists() and not may_write(path_of(uri)):
+        return connect_read_only(tracking)
     return connect(tracking)[0]
 
 
