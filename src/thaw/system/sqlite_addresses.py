@@ -30,7 +30,7 @@ def path_of(address: str) -> Path:
 def read_only_address(path: Path) -> str:
     """Return the address with which the database ``path`` is read, also where nothing is writable.
 
-    Without a log file nobody writes it now, and SQLite needs no file beside it for its locks.
+    Without a log file no process writes it now, and SQLite needs no file beside it for its locks.
     """
     immutable = "" if Path(f"{path}-wal").exists() else "&immutable=1"
     # SQLAlchemy decodes the path once, and SQLite the result again.
