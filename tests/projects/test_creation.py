@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -165,6 +166,16 @@ def test_images_that_do_not_exist_are_refused_and_nothing_is_left() -> None:
     with pytest.raises(ThawError, match="--images: there is no "):
         create_project(Path("flowers"), Path("photos"))
     assert not Path("flowers").exists()
+
+
+def test_a_name_that_is_no_text_is_refused_and_nothing_is_left(photos: Path) -> None:
+    undecodable = Path(os.fsdecode(b"caf\xe9"))
+    with pytest.raises(ThawError, match=r"the folder of the project .*caf\\udce9"):
+        create_project(undecodable, photos)
+    assert not undecodable.exists()
+    shutil.copytree(photos, undecodable)
+    with pytest.raises(ThawError, match=r"--images .*caf\\udce9"):
+        create_project(Path("flowers"), undecodable)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

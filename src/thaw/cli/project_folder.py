@@ -10,6 +10,7 @@ import typer
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.system.path_texts import refuse_undecodable
 from thaw.system.project_paths import PARAMS_FILE
 
 MODEL_HELP = "The registered model; by default the one in params.yaml."
@@ -33,8 +34,9 @@ def require_project() -> None:
     """Check that the working directory is a project.
 
     Raises:
-        ThawError: there is no ``params.yaml``.
+        ThawError: there is no ``params.yaml``, or the path of the folder is no text.
     """
+    refuse_undecodable(Path(), "the folder of the project")
     if not PARAMS_FILE.exists():
         raise ThawError(
             f"{Path.cwd()} is not a project of thaw (it has no {PARAMS_FILE}): change to the "

@@ -33,6 +33,7 @@ from thaw.projects.project_folder import (
 )
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
+from thaw.system.path_texts import refuse_undecodable
 from thaw.system.project_paths import PARAMS_FILE, PIPELINE, STORE, TOOL_LOCK
 from thaw.system.storage_errors import reason
 
@@ -54,9 +55,10 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
 
     Raises:
         ThawError: ``folder`` is a project already or has other files, a file would be overwritten,
-            the images cannot be used for a classifier (none, one class), or they overlap with
-            what the project writes. Nothing is written then.
+            the images cannot be used for a classifier (none, one class), they overlap with what
+            the project writes, or a path is no text. Nothing is written then.
     """
+    refuse_undecodable(folder, "the folder of the project")
     refuse_project(folder)
     source = "folder"
     if is_public_set(images):

@@ -25,6 +25,7 @@ from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import split_problems
 from thaw.projects.shard_survey import list_local_shards
+from thaw.system.path_texts import refuse_undecodable
 
 if TYPE_CHECKING:
     from thaw.ingest.listing import Listing
@@ -79,11 +80,12 @@ def survey(path: Path) -> Survey:
     folder.
 
     Raises:
-        ThawError: there is no such folder or file, the CSV file is not valid, or no field of the
-            shards has labels.
+        ThawError: there is no such folder or file, its path is no text, the CSV file is not
+            valid, or no field of the shards has labels.
     """
     if not path.exists():
         raise ThawError(f"--images: there is no {path}: give a folder of images, or a CSV file")
+    refuse_undecodable(path, "--images")
     if path.is_file():
         _refuse_other_file(path)
     is_csv = path.is_file()

@@ -1,0 +1,31 @@
+"""Paths that can be written into text files: of DVC, of MLflow and of this project."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def refuse_undecodable(path: Path, what: str) -> None:
+    """Raise if the whole path of ``path`` is no text that UTF-8 can hold.
+
+    Python reads bytes of a name that do not follow the encoding of the environment as surrogates,
+    which no text file can hold. ``what`` names the path in the message.
+
+    Raises:
+        ThawError: it is not.
+    """
+    whole = os.path.abspath(path)  # noqa: PTH100  (links stay)
+    try:
+        whole.encode()
+    except UnicodeEncodeError:
+        raise ThawError(
+            f"{what} {whole!a} has bytes that are no text in the encoding of this "
+            "environment: rename the folder or file; or, if other programs show its name as it "
+            "should be, set LC_ALL=C.UTF-8 and do not set PYTHONUTF8=0"
+        ) from None
