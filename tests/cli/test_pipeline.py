@@ -113,7 +113,7 @@ def test_check_names_entries_that_dvc_cannot_read(project: Path) -> None:
     (project / "data/raw/cat/link.png").symlink_to("nowhere.png")
     said = run("check").splitlines()
     assert said[1:] == [
-        ".dvcignore names 1 entries of the data that DVC cannot read:",
+        ".dvcignore names 1 entry of the data that DVC cannot read:",
         "  - data/raw/cat/link.png: a link to nowhere.png: No such file or directory",
     ]
     assert "/data/raw/cat/link.png" in (project / ".dvcignore").read_text().splitlines()

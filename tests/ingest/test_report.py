@@ -112,7 +112,7 @@ def test_images_that_were_dropped_because_of_their_labels_give_a_warning_and_are
 
 def test_images_in_two_splits_give_a_warning() -> None:
     (line,) = report.warnings(summary("a train", "a val", "b train", "b test", groups="1123"))
-    assert line.startswith("1 validation or test images")
+    assert line.startswith("1 validation or test image is")
 
 
 def test_unbalanced_classes_give_a_warning() -> None:
@@ -124,7 +124,7 @@ def test_unbalanced_classes_give_a_warning() -> None:
 def test_near_duplicates_with_different_labels_give_a_warning_with_their_paths() -> None:
     near = summary("a train", "b train", "b train", groups="123", near="113")
     (line,) = report.warnings(near)
-    assert line.startswith("1 sets of near-duplicate images have different labels")
+    assert line.startswith("1 set of near-duplicates has different labels")
     assert "0.png (a), 1.png (b)" in line
 
 
@@ -135,7 +135,7 @@ def test_identical_images_give_no_warning_about_near_duplicates() -> None:
 def test_near_duplicates_in_two_given_splits_give_a_warning() -> None:
     splits = ("a train", "a val", "b train", "b test")
     (line,) = report.warnings(summary(*splits, groups="1234", near="1134"))
-    assert line.startswith("1 validation or test images have a near-duplicate")
+    assert line.startswith("1 validation or test image has a near-duplicate")
     assert report.warnings(summary(*splits, groups="1234", near="1234")) == []
 
 

@@ -32,7 +32,7 @@ def test_a_folder_outside_with_entries_that_dvc_cannot_read_gets_a_link(photos: 
     changed, target = with_link(found(photos), LINK)
     assert target == photos
     assert (changed.data.path, changed.data.root) == ("data/raw", "data/raw")
-    assert changed.notes[0].startswith(f"data/raw is a link to {photos}, which has 1 entries")
+    assert changed.notes[0].startswith(f"data/raw is a link to {photos}, which has 1 entry")
 
 
 def test_of_a_csv_file_the_folder_of_its_paths_gets_the_link(photos: Path) -> None:

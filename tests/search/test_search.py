@@ -77,7 +77,7 @@ def test_a_search_with_a_killed_worker_is_interrupted_and_continued_to_the_exact
 def test_two_ranks_train_a_trial_together_and_confirm_it(template: Project) -> None:
     template.set(launch__processes=2)
     output = template.run("thaw", "search", "--trials", "1", "--study", "two")
-    assert "1 trials: 1 complete" in output
+    assert "1 trial: 1 complete" in output
     assert "winner: trial 0 with log_loss" in output
 
 

@@ -24,7 +24,7 @@ def test_a_retried_trial_counts_once(params: Params) -> None:
     search.kill_worker_in_next_trial(1)
     search.make_stale()
     search.kill_worker_in_next_trial(1)
-    assert tables.counts(search.study) == "1 trials: 1 running; 1 tried again"
+    assert tables.counts(search.study) == "1 trial: 1 running; 1 tried again"
 
 
 def test_the_table_shows_the_best_trials_with_their_values(params: Params) -> None:

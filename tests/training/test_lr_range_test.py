@@ -70,7 +70,7 @@ def test_a_test_that_explodes_at_once_is_refused(train: ImageSource) -> None:
     model = phase.model(3, "frozen")
     before = phase.state(model)
     with pytest.raises(
-        ThawError, match=r"grew without limit after \d steps, at a rate of .*: no rate"
+        ThawError, match=r"grew without limit after \d steps?, at a rate of .*: no rate"
     ):
         find(model, train, steps=60, low=1e4, high=1e6)
     assert phase.differing(before, phase.state(model)) == []

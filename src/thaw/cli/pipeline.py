@@ -15,6 +15,7 @@ from thaw.errors import ThawError, grouped
 from thaw.system import launching, tool_lock
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE, PREPARED, REPORTS
+from thaw.system.quantities import quantity
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def check(as_json: AsJson = False) -> None:
         return
     typer.echo(f"{PARAMS_FILE} is valid{_described(params, tried)}")
     if obstacles:
-        typer.echo(f"{FILE} names {len(obstacles)} entries of the data that DVC cannot read:")
+        entries = quantity(len(obstacles), "entry", "entries")
+        typer.echo(f"{FILE} names {entries} of the data that DVC cannot read:")
         for line in grouped(each.line for each in obstacles):
             typer.echo(f"  - {line}")
 

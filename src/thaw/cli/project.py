@@ -13,6 +13,7 @@ import typer
 from thaw.cli.project_folder import AsJson, load_params, require_project
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import SPOOL
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from thaw.tracking.moved_store import Relocation
@@ -124,7 +125,7 @@ def repair(as_json: AsJson = False) -> None:
     ):
         for path in paths:
             typer.echo(f"{path}: {what}")
-    typer.echo(f"{len(found.intact)} files are intact")
+    typer.echo(f"{quantity(len(found.intact), 'file is', 'files are')} intact")
     if found.moved:
         typer.echo(f"damaged files were moved to {DAMAGED}: delete it when you do not need them")
     if moved := _relocate_store():

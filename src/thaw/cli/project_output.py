@@ -10,6 +10,7 @@ import typer
 
 from thaw.errors import grouped
 from thaw.ingest.listing import shown_path
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from thaw.projects.image_survey import Survey
@@ -33,7 +34,7 @@ def print_survey(found: Survey, folder: Path) -> None:
     for note in found.notes:
         typer.echo(note)
     if found.problems:
-        count = f"{len(found.problems)} problem{'s' * (len(found.problems) != 1)}"
+        count = quantity(len(found.problems), "problem")
         typer.echo(f"`dvc repro` will refuse these images ({count}):")
         for problem in grouped(found.problems):
             typer.echo(f"  - {problem}")
@@ -65,7 +66,8 @@ def print_relocation(found: Relocation) -> None:
     typer.echo(f"  and is in {found.folder}; corrected rows: {counts}")
     typer.echo(f"  the database as it was before: {found.backup}")
     if found.missing:
-        typer.echo(f"{len(found.missing)} models have no files, at neither place; the first:")
+        models = quantity(len(found.missing), "model has", "models have")
+        typer.echo(f"{models} no files, at neither place; the first:")
         typer.echo(f"  {found.missing[0]}")
 
 

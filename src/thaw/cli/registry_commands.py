@@ -21,6 +21,7 @@ from thaw.registry.names import CHALLENGER, REFUSED
 from thaw.system.console import ResultConsole, say
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
+from thaw.system.quantities import quantity
 from thaw.tracking.store import command_errors, connect_to_read
 
 if TYPE_CHECKING:
@@ -132,7 +133,9 @@ def verify_history(
     for problem in found.problems:
         _print(f"WRONG {problem}")
     result = "verified" if found.is_verified else "NOT verified"
-    _print(f"{found.ledger}: {len(found.rows)} rows, {result}; head {found.head or 'none'}")
+    _print(
+        f"{found.ledger}: {quantity(len(found.rows), 'row')}, {result}; head {found.head or 'none'}"
+    )
     return found.is_verified
 
 

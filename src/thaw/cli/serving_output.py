@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from thaw.system.console import ResultConsole, print_line, say, warn
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from thaw.serving.export_result import Exported
@@ -15,17 +16,19 @@ if TYPE_CHECKING:
 
 def print_predictions(summary: Summary) -> None:
     """Print the number of predictions, and messages about drift and files that were skipped."""
-    images = "image" if summary.computed == 1 else "images"
-    print_line(f"{summary.out}: {summary.computed} {images} predicted")
+    print_line(f"{summary.out}: {quantity(summary.computed, 'image')} predicted")
     if summary.drift is not None:
-        score, covered = summary.drift
+        score, images = summary.drift
         scale = "0: as the training images; 1: one standard deviation away"
-        say(f"drift: {score:.2f} over {covered} images ({scale})")
+        say(f"drift: {score:.2f} over {images} images ({scale})")
     if summary.found.other_files:
-        count = summary.found.other_files
-        warn(f"{count} files were skipped: their names are not those of images")
+        files = quantity(summary.found.other_files, "file was", "files were")
+        warn(f"{files} skipped, without a name of an image")
     if folders := summary.found.system_folders:
-        warn(f"{len(folders)} folders that systems add were skipped, for example {folders[0]}")
+        skipped = quantity(
+            len(folders), "folder that systems add was", "folders that systems add were"
+        )
+        warn(f"{skipped} skipped, for example {folders[0]}")
 
 
 def print_export(exported: Exported) -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from thaw.config.section import AUTO
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,8 +111,8 @@ def _batches(params: Params) -> Iterator[str]:
         processes = 1 if launch.processes == "auto" else launch.processes
         if images < processes:
             yield (
-                f"{name}.batch_size: {images} images are fewer than launch.processes, "
-                f"{processes}: each process needs one image per step"
+                f"{name}.batch_size: {quantity(images, 'image is', 'images are')} fewer than "
+                f"launch.processes, {processes}: each process needs one image per step"
             )
         elif launch.accumulate != "auto" and images < processes * launch.accumulate:
             yield (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter import section_type
 from thaw.errors import printable
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -26,7 +27,7 @@ def explain(error: ValidationError, schema: type[BaseModel]) -> list[str]:
     problems = _by_key(error.errors(include_url=False))
     lines = [_line(problem, schema) for problem in problems[:_MOST_LINES]]
     if more := len(problems) - len(lines):
-        lines.append(f"and {more:,} other problem{'s' * (more > 1)}")
+        lines.append(f"and {quantity(more, 'other problem')}")
     return lines
 
 

@@ -8,6 +8,7 @@ from thaw.errors import ThawError
 from thaw.system.process_group import process_group
 from thaw.system.processes import cores
 from thaw.system.project_paths import PARAMS_FILE
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
@@ -30,7 +31,7 @@ def refuse_too_many_processes(params: Params, available: int | None = None) -> N
     if processes > most:
         raise ThawError(
             f"{PARAMS_FILE}: launch.processes: {processes} training processes are too many for the "
-            f"{count} cores of this machine: set {most} or fewer"
+            f"{quantity(count, 'core')} of this machine: set {most} or fewer"
         )
     most = max(_FEWEST_WORKERS, _WORKERS_PER_CORE * count)
     for key, each in (
@@ -40,5 +41,5 @@ def refuse_too_many_processes(params: Params, available: int | None = None) -> N
         if each * processes > most:
             raise ThawError(
                 f"{PARAMS_FILE}: {key}: {each} in each of {processes} processes are too many for "
-                f"the {count} cores of this machine: set {most // processes} or fewer"
+                f"the {quantity(count, 'core')} of this machine: set {most // processes} or fewer"
             )

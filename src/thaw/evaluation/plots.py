@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from thaw.system.pictures import write_figure
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -185,8 +186,7 @@ def mistakes(
             f"{_name(label)},\nnot {_name(predicted)}\n(probability {confidence:.0%})", fontsize=8
         )
     if wrong:
-        several = "s" * (len(wrong) > 1)
-        title = f"{len(wrong)} mistake{several} on the test split, the most confident first"
+        title = f"{quantity(len(wrong), 'mistake')} on the test split, the most confident first"
     else:
         title = "No mistakes on the test split"
     figure.suptitle(title, fontsize=11)

@@ -10,6 +10,8 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from thaw.system.quantities import quantity
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,7 +47,9 @@ def combined_label_notes(listing: Listing) -> list[str]:
         return []
     labels = [plain[text] for text in found.labels]
     counts = Counter(sample.label for sample in listing.samples)
-    shown = ", ".join(f"{label!r} ({_images(counts[label])})" for label in labels[:_MOST_NAMED])
+    shown = ", ".join(
+        f"{label!r} ({quantity(counts[label], 'image')})" for label in labels[:_MOST_NAMED]
+    )
     return [
         f"{len(labels)} of {len(plain)} labels look like several labels {found.how}, for example "
         f"{shown}: thaw expects one class for each image, and each combination becomes a class of "
@@ -53,10 +57,6 @@ def combined_label_notes(listing: Listing) -> list[str]:
         "classifier for each label (present or not); if the combinations are classes, change "
         "nothing"
     ]
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'s' * (count != 1)}"
 
 
 def _ways(labels: Sequence[str]) -> list[_Way]:

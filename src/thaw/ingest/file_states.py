@@ -14,6 +14,7 @@ import numpy as np
 import xxhash
 
 from thaw.system.files import write_parts
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +92,7 @@ def warnings(changed: Sequence[str]) -> list[str]:
         return []
     more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
     return [
-        f"{len(changed)} source file{'s' * (len(changed) != 1)} changed since the last run without "
+        f"{quantity(len(changed), 'source file')} changed since the last run without "
         f"a change of the modification time: {', '.join(changed[:_MOST_NAMED])}{more}: the disk or "
         "a copy may have damaged them; compare them with a backup"
     ]

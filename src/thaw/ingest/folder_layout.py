@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from thaw.data.split_names import SPLITS, TRAIN
 from thaw.ingest.folder_tree import folder_names
 from thaw.ingest.split_spelling import resolve_splits, spelling_of
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -189,8 +190,8 @@ def _class_notes(folders: Sequence[Folder], named: Mapping[str, Spelling]) -> li
     if divided := [folder for folder in folders if folder.subfolders]:
         example = f"{divided[0].name}/{divided[0].subfolders[0]}"
         notes.append(
-            f"{len(divided)} class folders contain folders, for example {example}: the images in "
-            "them belong to the class"
+            f"{quantity(len(divided), 'class folder contains', 'class folders contain')} folders, "
+            f"for example {example}: the images in them belong to the class"
         )
     return notes
 

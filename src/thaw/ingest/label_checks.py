@@ -8,6 +8,8 @@ from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from thaw.system.quantities import quantity
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
@@ -113,8 +115,8 @@ def label_notes(listing: Listing) -> list[str]:
     if odd:
         names = ", ".join(list(odd.values())[:_MOST_NAMED])
         notes.append(
-            f"{len(odd)} labels have white space at an end or characters that do not show, for "
-            f"example {names}"
+            f"{quantity(len(odd), 'label has', 'labels have')} white space at an end or characters "
+            f"that do not show, for example {names}"
         )
     return notes
 
@@ -143,7 +145,7 @@ def _visible(label: str) -> str:
 
 def _group_text(group: Mapping[str, int]) -> str:
     return ", ".join(
-        f"{_shown(label)} ({count} image{'s' * (count != 1)})" for label, count in group.items()
+        f"{_shown(label)} ({quantity(count, 'image')})" for label, count in group.items()
     )
 
 

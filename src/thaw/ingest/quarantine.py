@@ -34,8 +34,8 @@ def bad_file_problems(
     usable = set(labels)
     files = Counter(sample.label for sample in listing.samples)
     return [
-        f"class {label!r}: all of its {count} files are bad, and a class cannot be left out: "
-        "repair them, or remove the class"
+        f"class {label!r}: every file ({count}) is bad, and a class cannot be left out: repair "
+        "them, or remove the class"
         for label, count in sorted(files.items())
         if label not in usable and is_utf8(label)
     ]

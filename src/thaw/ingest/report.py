@@ -18,6 +18,7 @@ from thaw.ingest.checks import (
     repeated_hashes,
 )
 from thaw.ingest.sample_sheet import draw_sheet
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,15 +105,16 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     """Return warnings for the user; none of them stops the pipeline."""
     lines = []
     if dropped := report["dropped_conflicts"]:
+        images = quantity(sum(map(len, dropped)), "image is", "images are")
         lines.append(
-            f"{sum(map(len, dropped))} images are left out, because they are identical to images "
-            f"with other labels, for example {', '.join(dropped[0])}; all are listed in the report"
+            f"{images} left out, because of identical images with other labels, for example "
+            f"{', '.join(dropped[0])}; all are listed in the report"
         )
     if count := report["images_in_two_splits"]:
         lines.append(
-            f"{count} validation or test images are also in another of the given splits, so that "
-            "the scores are too high: remove them there, or remove the splits and let prepare draw "
-            "them"
+            f"{quantity(count, 'validation or test image is', 'validation or test images are')} "
+            "also in another of the given splits, so that the scores are too high: remove the "
+            "copies there, or remove the splits and let prepare draw them"
         )
     if report["near_duplicates"]:
         lines += _near_warnings(report["near_duplicates"], report["images"])
@@ -130,14 +132,14 @@ def _near_warnings(near: Mapping[str, Any], images: int) -> list[str]:
     if count := near["label_conflict_groups"]:
         examples = "; ".join(", ".join(names[:4]) for names in near["label_conflicts"][:3])
         lines.append(
-            f"{count} sets of near-duplicate images have different labels, of which some may be "
-            f"wrong: look at them, for example {examples}"
+            f"{quantity(count, 'set of near-duplicates has', 'sets of near-duplicates have')} "
+            f"different labels, of which some may be wrong: look at them, for example {examples}"
         )
     if count := near["images_in_two_splits"]:
         lines.append(
-            f"{count} validation or test images have a near-duplicate in another of the given "
-            "splits, so that the scores are too high: remove them there, or remove the splits and "
-            "let prepare draw them"
+            f"{quantity(count, 'validation or test image has', 'validation or test images have')} "
+            "a near-duplicate in another of the given splits, so that the scores are too high: "
+            "remove these there, or remove the splits and let prepare draw them"
         )
     if near["largest_images"] > max(_MOST_NAMED, _LARGE * images):
         lines.append(
@@ -155,7 +157,7 @@ def draw(manifest: Manifest, store: PackedStore, path: Path) -> None:
     rows = []
     for label in classes:
         ids = training[manifest.targets[training] == manifest.classes.index(label)]
-        name = f"{' '.join(label.split())}  ({len(ids)} training images)"
+        name = f"{' '.join(label.split())}  ({quantity(len(ids), 'training image')})"
         rows.append((name, [store.thumbnail(int(image_id)) for image_id in ids[:_SAMPLES]]))
     more = len(manifest.classes) - len(classes)
     title = f"{len(manifest.rows)} images in {len(manifest.classes)} classes"

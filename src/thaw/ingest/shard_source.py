@@ -13,6 +13,7 @@ from thaw.ingest.listing import Fields, Listing, Shards
 from thaw.ingest.sample_table import SampleTable
 from thaw.ingest.shard_files import shard_names
 from thaw.ingest.split_spelling import resolve_splits, spelling_of
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ def list_shards(data: Data) -> Listing:
     samples, fields = SampleTable(), Fields(data.label_field, data.split_field)
     listing = Listing(path if path.is_dir() else path.parent, samples, [])
     listing.shards = Shards(names, fields, splits, samples.append)
-    listing.notes.append("1 shard" if len(names) == 1 else f"{len(names)} shards")
+    listing.notes.append(quantity(len(names), "shard"))
     return listing
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from thaw.data.split_names import SPLITS, TEST, TRAIN, VAL
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -23,7 +24,7 @@ MIN_GROUPS = 3  # distinct images that a class needs: one for each split
 def split_problems(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
     """Return a line for each class with too few distinct images for three splits."""
     return [
-        f"class {label!r} has {len(members)} distinct image{'s' * (len(members) != 1)} "
+        f"class {label!r} has {quantity(len(members), 'distinct image')} "
         f"(without copies of images of other classes), but needs {MIN_GROUPS}: one each for "
         "training, validation and test; add images, or remove the class"
         for label, members in sorted(_groups_by_class(labels, groups).items())

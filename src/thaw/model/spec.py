@@ -24,6 +24,7 @@ from thaw.model import batchnorm
 from thaw.model.calibration import Calibration
 from thaw.model.head import HeadSpec
 from thaw.model.sealed_files import check_digest, digest_of, read_object
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -158,9 +159,8 @@ def parse(text: str) -> ModelSpec:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))[:80]
-        count = error.error_count()
         raise ValueError(
-            f"{count} validation error{'s' * (count > 1)}: {place}: {first['msg'][:200]}"
+            f"{quantity(error.error_count(), 'validation error')}: {place}: {first['msg'][:200]}"
         ) from None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.ingest.dvc_obstacles import find_obstacles
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from thaw.projects.image_survey import Survey
@@ -22,12 +23,13 @@ def with_link(found: Survey, link: Path) -> tuple[Survey, Path | None]:
     if not root.is_absolute() or link.exists():
         return found, None
     count = len(find_obstacles(root))
+    entries = quantity(count, "entry", "entries")
     if not count:
         return found, None
     is_folder = found.data.source == "folder"
     paths = {"root": str(link), **({"path": str(link)} if is_folder else {})}
     note = (
-        f"{link} is a link to {root}, which has {count} entries that DVC cannot read: .dvcignore "
+        f"{link} is a link to {root}, which has {entries} that DVC cannot read: .dvcignore "
         "names them, and it has no effect outside of the project"
     )
     data = found.data.model_copy(update=paths)

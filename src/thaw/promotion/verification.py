@@ -10,6 +10,7 @@ from thaw.registry.champion_history import last_known_version
 from thaw.registry.doubtful_rows import doubtful_rows
 from thaw.registry.ledger_rows import Decision
 from thaw.system.console import warn
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -112,12 +113,13 @@ def warn_of_problems(ledger: Ledger) -> None:
         warn(f"history of {ledger.key}: {problem}")
     if len(found.problems) > _MOST_SHOWN:
         more = len(found.problems) - _MOST_SHOWN
-        warn(f"history of {ledger.key}: {more} more problems (`thaw history --verify`)")
+        warn(f"history of {ledger.key}: {quantity(more, 'more problem')} (`thaw history --verify`)")
     if found.unsigned:
         numbers = ", ".join(str(row.number) for row in found.unsigned[:_MOST_SHOWN])
+        rows = quantity(len(found.unsigned), "row is", "rows are")
         warn(
-            f"history of {ledger.key}: {len(found.unsigned)} rows ({numbers}) are not signed by a "
-            "key of promote.public_keys and do not count; if you know them, `thaw history --sign`"
+            f"history of {ledger.key}: {rows} not signed by a key of promote.public_keys and not "
+            f"counted ({numbers}); if you know what they say, `thaw history --sign`"
         )
 
 

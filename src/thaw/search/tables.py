@@ -15,6 +15,7 @@ from rich.text import Text
 from thaw.search import attempt
 from thaw.search.study import ranked_trials
 from thaw.search.trial_queue import latest_attempts
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ def counts(study: optuna.Study) -> str:
     ]
     retries = len(study.get_trials(deepcopy=False)) - len(latest)
     note = f"; {retries} tried again" if retries else ""
-    return f"{len(latest)} trials: {', '.join(parts)}{note}"
+    return f"{quantity(len(latest), 'trial')}: {', '.join(parts)}{note}"
 
 
 def winner_line(found: Sequence[Candidate], metric: str, *, confirmed: bool) -> str:
@@ -85,7 +86,7 @@ def winner_line(found: Sequence[Candidate], metric: str, *, confirmed: bool) -> 
             "confirmed"
         )
     first = found[0]
-    seeds = f"over {len(first.values)} new seeds"
+    seeds = f"over {quantity(len(first.values), 'new seed')}"
     line = f"winner: trial {first.trial.number} with {metric} {_mean_text(first)} {seeds}"
     if len(found) == 1:
         return f"{line} (there is no runner-up)"

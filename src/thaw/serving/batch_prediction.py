@@ -21,6 +21,7 @@ from thaw.serving.runtimes import use_runtime
 from thaw.system.console import progress, say
 from thaw.system.locks import only_process
 from thaw.system.processes import cores
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +67,8 @@ def predict_folder(
         with _only_writer(out), PredictionFile(out, owner, predictor.classes) as rows:
             remaining = [path for path in found.paths if path not in rows.done]
             if rows.done:
-                say(f"{out} has {len(rows.done)} rows already; {len(remaining)} images remain")
+                left = quantity(len(remaining), "image remains", "images remain")
+                say(f"{out} has {quantity(len(rows.done), 'row')} already; {left}")
             size = batch_size or (BATCH_SIZE_ON_GPU if computing.is_gpu else BATCH_SIZE)
             if not computing.is_gpu:
                 size = min(size, -(-len(remaining) // cores()))  # a batch for each core

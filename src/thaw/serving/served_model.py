@@ -9,6 +9,7 @@ import torch
 
 from thaw.serving.model_uri import local_model, resolve_version
 from thaw.serving.runtimes import use_runtime
+from thaw.system.quantities import quantity
 from thaw.training.out_of_memory import shortage_named
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
     # A GPU also loads its kernels and takes its memory now, not at the first request.
     for count in (1, settings.batch_size) if settings.computing.is_gpu else (1,):
         with shortage_named(
-            f"out of memory on {predictor.device} with {count} images at once: end other programs "
-            "on it, or set a smaller --max-batch"
+            f"out of memory on {predictor.device} with {quantity(count, 'image')} at once: end "
+            "other programs on it, or set a smaller --max-batch"
         ):
             predictor.forward(torch.zeros(count, 3, size, size, dtype=torch.uint8))
     return ServedModel(found.name, version, predictor)

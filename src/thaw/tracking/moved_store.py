@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from filelock import FileLock
 
 from thaw.errors import ThawError
+from thaw.system.quantities import quantity
 from thaw.system.sqlite_addresses import is_sqlite
 from thaw.system.sqlite_addresses import path_of as database_of
 from thaw.system.storage_errors import reason, uncaught_failure
@@ -152,9 +153,10 @@ def _refuse_unclear(changes: Sequence[_Change], folder: Path) -> None:
             )
     models = _models(changes)
     if models and not any(path.exists() for path in models):
+        there = quantity(len(models), "model is", "models are")
         raise ThawError(
-            f"tracking: the database is in {folder}, but none of its {len(models)} models is (the "
-            f"first: {min(models)}): bring their files there, then run `thaw repair` again"
+            f"tracking: the database is in {folder}, but its {there} not (the first: "
+            f"{min(models)}): bring their files there, then run `thaw repair` again"
         )
 
 

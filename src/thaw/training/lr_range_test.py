@@ -11,6 +11,7 @@ import numpy as np
 
 from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
+from thaw.system.quantities import quantity
 from thaw.training import trainable_state
 from thaw.training.learner import Learner
 from thaw.training.optimizer_step import NotFiniteError
@@ -120,8 +121,9 @@ def suggest(rates: list[float], losses: list[float]) -> Rates:
         ThawError: the curve is too short.
     """
     if len(losses) < _FEWEST:
+        steps = quantity(len(losses), "step")
         raise ThawError(
-            f"the loss grew without limit after {len(losses)} steps, at a rate of {rates[-1]:.1e}: "
+            f"the loss grew without limit after {steps}, at a rate of {rates[-1]:.1e}: "
             "no rate can be suggested; set launch.precision to fp32, and examine the images "
             "(`thaw check`, reports/prepare/report.json)"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thaw.errors import ThawError
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,9 @@ def shortage_in_scoring(
     description: str, images: int, device: torch.device
 ) -> AbstractContextManager[None]:
     """Name a shortage in a pass over a whole split, which computes ``images`` at once."""
+    size = quantity(images, "image does", "images do")
     return shortage_named(
-        f"out of memory ({description}): {images} images do not fit into the memory of {device} at "
-        "once: end other programs on it and run the same command, or lower backbone.image_size"
+        f"out of memory ({description}): {size} not fit into "
+        f"the memory of {device} at once: end other programs on it and run the same command, or "
+        "lower backbone.image_size"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.evaluation import stage_reports
 from thaw.system import project_paths
+from thaw.system.quantities import quantity
 from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
 
@@ -86,8 +87,7 @@ def _note(stage: str, report: dict[str, Any]) -> str:
     if stage == "unfreeze" and report.get("warmup_head_stands"):
         notes.append("No epoch was better: the model of the head warm-up was kept.")
     elif stage == "unfreeze" and report.get("blocks"):
-        count = len(report["blocks"])
-        notes.append(f"{count} block{'s' * (count > 1)} trained.")
+        notes.append(f"{quantity(len(report['blocks']), 'block')} trained.")
     if refit := report.get("refit"):
         notes.append(
             f"Then the head was fitted again on all {refit['images']} training and validation "
@@ -110,7 +110,7 @@ def _head(row: dict[str, str]) -> dict[str, Any]:
 
 def _training(row: dict[str, str]) -> dict[str, Any]:
     epochs = int(row["epochs"])
-    name = f"{row['candidate']}, {epochs} epoch{'s' * (epochs > 1)}" if epochs else row["candidate"]
+    name = f"{row['candidate']}, {quantity(epochs, 'epoch')}" if epochs else row["candidate"]
     return {"name": name, **_scores(row, "difference_error")}
 
 
