@@ -42,7 +42,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def edit(**values: str) -> None:
+def edit(**values: object) -> None:
     """Set parameters: ``edit(data__path="x")`` sets ``data.path``."""
     yaml, path = YAML(), Path("params.yaml")
     content = yaml.load(path)
