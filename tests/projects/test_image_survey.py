@@ -94,6 +94,18 @@ def test_a_single_image_and_an_archive_are_refused_with_what_to_give(tmp_path: P
         survey(Path(archive))
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("train.parquet", "is one file of a data set: give its folder"), ("coco.json", "is JSON; ")],
+)
+def test_a_file_of_another_format_is_refused_with_what_to_give(
+    tmp_path: Path, name: str, expected: str
+) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(ThawError, match=expected):
+        survey(tmp_path / name)
+
+
 def test_a_single_shard_is_refused_and_tar_files_beside_images_are_not_read(tmp_path: Path) -> None:
     images = tiny.images(tmp_path / "photos", each=1)
     shard = Path(shutil.make_archive(str(tmp_path / "0"), "tar", images))

@@ -31,8 +31,8 @@ def init(
         Path | None,
         typer.Option(
             help="A folder with one folder per class (or train/, val/, test/ with those in each) "
-            "or with tar shards, a CSV file with the columns path,label[,split], or a public data "
-            "set: torchvision:NAME, hf:NAME."
+            "or with tar shards or Parquet files, a CSV file with the columns path,label[,split], "
+            "or a public data set: torchvision:NAME, hf:NAME."
         ),
     ] = None,
     existing: Annotated[

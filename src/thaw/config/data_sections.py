@@ -26,7 +26,7 @@ class Data(Section):
         "folder",
         "Image source: a folder per class, a CSV file, tar shards of the webdataset format, the "
         "built-in digits, or a public data set of torchvision (torchvision:OxfordIIITPet) or of "
-        "the Hugging Face Hub (hf:NAME).",
+        "the Hugging Face Hub (hf:NAME; hf:. for one in data.path, which is not downloaded).",
     )
     path: Text = parameter(
         "data/raw",

@@ -1,8 +1,7 @@
 """Data sets of the Hugging Face Hub: ``data.source: hf:NAME``.
 
-The repository of the data set is in ``data.path``; if that is empty, it is downloaded. The package
-``datasets`` reads it. The bytes of its images are written as files, because images are checked as
-files.
+The files of the data set are in ``data.path`` (:mod:`thaw.ingest.hub_files`). The bytes of its
+images are written as files, because images are checked as files.
 """
 
 from __future__ import annotations
@@ -17,18 +16,17 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image as PillowImage
 
 from thaw.errors import ThawError
+from thaw.ingest import hub_files
+from thaw.ingest.hub_files import PREFIX
 from thaw.ingest.listing import Listing, Sample
 from thaw.ingest.split_spelling import resolve_splits, spelling_of
 from thaw.system import provenance
-from thaw.system.console import say
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PREFIX = "hf:"
 _ADDRESS = re.compile(r"(?P<name>[^:#]+)(:(?P<config>[^:#]+))?(#(?P<column>[^:#]+))?")
-_OWN_FILES = {"README.md", ".gitignore"}  # of a new project
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,8 @@ def list_hub(source: str, root: Path, scratch: Path) -> Listing:
             labels, or several columns of them.
     """
     address = Address.parse(source)
-    if not _has_files(root):
-        _download(address, root)
-    columns = _Columns.of(_loaded(address, root), address, source)
+    splits = hub_files.splits_of(address.name, address.config, root)
+    columns = _Columns.of(splits, address, source)
     key = provenance.key(source, *sorted(_states(root)))[:16]
     folder = scratch / "hub" / key
     for other in (scratch / "hub").glob("*"):  # of other data sets, or of earlier files
@@ -85,6 +82,29 @@ def list_hub(source: str, root: Path, scratch: Path) -> Listing:
                 (folder / name).mkdir(parents=True, exist_ok=True)
                 write_whole(folder / path, content)
             samples.append(Sample(path, label, split))
+    listing.samples, listing.classes = samples, sorted({each.label for each in samples})
+    return listing
+
+
+def list_labels(source: str, root: Path) -> Listing:
+    """List the labels and splits of the data set in ``root``, without its images.
+
+    Raises:
+        ThawError: as :func:`list_hub`.
+    """
+    address = Address.parse(source)
+    splits = hub_files.splits_of(address.name, address.config, root)
+    columns = _Columns.of(splits, address, source)
+    listing = Listing(root, [], [])
+    samples = []
+    for name, rows in columns.splits.items():
+        split = _split_of(name, columns.splits)
+        for number, row in enumerate(rows.select_columns([columns.label])):
+            label = columns.label_of(row)
+            if label is None:
+                listing.ignored["images without a label"] += 1
+            else:
+                samples.append(Sample(f"{name}/{number:08d}", label, split))
     listing.samples, listing.classes = samples, sorted({each.label for each in samples})
     return listing
 
@@ -145,64 +165,12 @@ class _Columns:
         return self.names[value] if self.names else str(value)
 
 
-def _has_files(root: Path) -> bool:
-    return any(path.name not in _OWN_FILES for path in root.glob("*"))
-
-
 def _states(root: Path) -> Iterator[str]:
     """Yield what changes if a file of the repository does."""
     for path in root.rglob("*"):
         if path.is_file():
             found = path.stat()
             yield f"{path.relative_to(root)} {found.st_size} {found.st_mtime_ns}"
-
-
-def _download(address: Address, root: Path) -> None:
-    """Download the repository of the data set into ``root``.
-
-    Raises:
-        ThawError: it cannot be downloaded.
-    """
-    from huggingface_hub import snapshot_download
-
-    partial = root.parent / f".{root.name}.download"
-    say(f"{PREFIX}{address.name} is not in {root}: it is downloaded")
-    try:
-        snapshot_download(address.name, repo_type="dataset", local_dir=partial)
-        shutil.rmtree(partial / ".cache", ignore_errors=True)
-        root.mkdir(parents=True, exist_ok=True)
-        for path in partial.iterdir():
-            path.replace(root / path.name)
-        partial.rmdir()
-    except Exception as error:  # whatever the client of the hub raises without network
-        reason = str(error).partition("\n")[0]
-        raise ThawError(
-            f"{PREFIX}{address.name} is not in {root} and cannot be downloaded: {reason}. Where "
-            f"there is a network, run `hf download {address.name} --repo-type dataset --local-dir "
-            f"FOLDER`, and copy FOLDER to {root}"
-        ) from error
-
-
-def _loaded(address: Address, root: Path) -> dict[str, Any]:
-    """Return the rows of each split, read while they are iterated.
-
-    Raises:
-        ThawError: the package is not installed, or the files are no data set.
-    """
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise ThawError(
-            "data.source: hf:... needs a package: pip install 'thaw-vision[hub]'"
-        ) from error
-    try:
-        return dict(load_dataset(str(root.resolve()), address.config, streaming=True))
-    except Exception as error:  # whatever the package raises for files that it cannot read
-        reason = str(error).partition("\n")[0]
-        raise ThawError(
-            f"{root}: is no data set that `datasets` can read: {reason}; remove what is in it, and "
-            "the next `dvc repro` downloads it again"
-        ) from error
 
 
 def _split_of(name: str, others: dict[str, Any]) -> str | None:

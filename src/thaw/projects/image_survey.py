@@ -19,11 +19,13 @@ from thaw.data.header_sizes import size_of_file
 from thaw.data.limits import shape_problem
 from thaw.errors import ProblemsError, ThawError
 from thaw.ingest.checks import class_problems
+from thaw.ingest.hub_files import is_hub_folder
 from thaw.ingest.label_checks import similarity_problems
 from thaw.ingest.listing import BadFile
 from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import split_problems
+from thaw.projects.hub_survey import list_local_hub
 from thaw.projects.shard_survey import list_local_shards
 from thaw.system.path_texts import refuse_undecodable
 
@@ -76,8 +78,8 @@ class Survey:
 def survey(path: Path) -> Survey:
     """Look at the images that ``path`` names: a folder, or a CSV file with paths and labels.
 
-    The folder has images or, if it has none, tar shards. The paths in a CSV file start at its
-    folder.
+    The folder has images or, if it has none, tar shards or a data set of the Hub. The
+    paths in a CSV file start at its folder.
 
     Raises:
         ThawError: there is no such folder or file, its path is no text, the CSV file is not
@@ -95,6 +97,8 @@ def survey(path: Path) -> Survey:
     has_shards_only = all(sample.path.endswith(".tar") for sample in found.samples)
     if not is_csv and has_shards_only and any(path.rglob("*.tar")):
         data, found = list_local_shards(path)
+    elif not is_csv and _is_hub_set(path, found):
+        data, found = list_local_hub(path)
     counts = Counter(sample.label for sample in found.samples)
     sizes = _sizes(found)
     return Survey(
@@ -113,6 +117,13 @@ def survey(path: Path) -> Survey:
         source_notes(found, Prepare()),
         found.has_clear_layout,
     )
+
+
+def _is_hub_set(path: Path, found: Listing) -> bool:
+    """Return whether ``path`` has a data set of the Hub, and not images in folders of classes."""
+    endings = {Path(sample.path).suffix for sample in found.samples}
+    classes = {sample.label for sample in found.samples}
+    return (len(classes) < _FEWEST_CLASSES or endings == {".parquet"}) and is_hub_folder(path)
 
 
 def _too_few(found: Listing) -> list[str]:
@@ -147,7 +158,7 @@ def _refuse_other_file(path: Path) -> None:
     """Raise if the file ``path`` is known to be no CSV file.
 
     Raises:
-        ThawError: it is an image or an archive.
+        ThawError: it is an image, an archive, a file of a data set, or JSON.
     """
     if path.suffix.lower() in EXTENSIONS:
         kind = "is one image"
@@ -155,6 +166,10 @@ def _refuse_other_file(path: Path) -> None:
         kind = "is an archive: unpack it"
         if tarfile.is_tarfile(path):
             kind += ", or, if it is a shard of the webdataset format, give its folder"
+    elif path.suffix.lower() in {".parquet", ".arrow"}:
+        kind = "is one file of a data set: give its folder"
+    elif path.suffix.lower() in {".json", ".jsonl"}:
+        kind = "is JSON"
     else:
         return
     raise ThawError(

@@ -26,7 +26,7 @@ def with_link(found: Survey, link: Path) -> tuple[Survey, Path | None]:
     entries = quantity(count, "entry", "entries")
     if not count:
         return found, None
-    is_folder = found.data.source == "folder"
+    is_folder = found.data.path == found.data.root
     paths = {"root": str(link), **({"path": str(link)} if is_folder else {})}
     note = (
         f"{link} is a link to {root}, which has {entries} that DVC cannot read: .dvcignore "
