@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from thaw.ingest import hub_sets, torchvision_sets
+from thaw.ingest import hub_files, hub_sets, torchvision_sets
 from thaw.ingest.csv_source import list_csv
 from thaw.ingest.folder_source import list_folder
 from thaw.ingest.shard_source import list_shards
@@ -89,7 +89,7 @@ SOURCES: Mapping[str, Source] = {
     "folder": Source(("path",), _list_folder),
     "csv": Source(("path", "root"), _list_csv),
     torchvision_sets.PREFIX: Source(("path",), _list_torchvision),
-    hub_sets.PREFIX: Source(("path",), _list_hub),
+    hub_files.PREFIX: Source(("path",), _list_hub),
     "webdataset": Source(("path",), lambda data, _: list_shards(data)),
 }
 
@@ -103,6 +103,6 @@ def source_of(data: Data) -> Source:
     kind, colon, _ = data.source.partition(":")
     if kind + colon == torchvision_sets.PREFIX:
         torchvision_sets.refuse_unknown(data.source)
-    if kind + colon == hub_sets.PREFIX:
+    if kind + colon == hub_files.PREFIX:
         hub_sets.Address.parse(data.source)
     return SOURCES[kind + colon]
