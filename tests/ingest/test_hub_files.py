@@ -28,7 +28,7 @@ def rows(labels: list[int], shade: int = 0) -> Dataset:
     return Dataset.from_dict({"image": images, "label": labels}, features=FEATURES)
 
 
-def test_what_save_to_disk_writes_is_read_with_its_splits(tmp_path: Path) -> None:
+def test_a_set_of_save_to_disk_is_read_with_its_splits(tmp_path: Path) -> None:
     folder = tmp_path / "saved"
     DatasetDict({"train": rows([0, 1, 1]), "test": rows([0], 100)}).save_to_disk(folder)
     assert is_hub_folder(folder)
