@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _RESTORE = "restore it (`git checkout dvc.yaml`), or delete it and run `thaw upgrade`"
-_UPGRADE = "run `thaw upgrade`, which writes the stages of thaw and keeps your own"
+_UPGRADE = "`thaw upgrade`, which writes the stages of thaw and keeps your own"
 _LISTS = {"params": ("params",), "deps": ("deps",), "outputs": ("outs", "metrics", "plots")}
 
 
@@ -49,19 +49,19 @@ def refuse_damaged_pipeline() -> None:
     stages = _read()["stages"]
     for name, shipped in YAML(typ="safe").load(template("dvc.yaml.template"))["stages"].items():
         if name not in stages:
-            raise ThawError(f"{PIPELINE}: the stage {name} is missing: {_UPGRADE}")
+            raise ThawError(f"{PIPELINE}: the stage {name} is missing: run {_UPGRADE}")
         stage = stages[name]
         command = stage.get("cmd")
         if not _runs(name, command):
             raise ThawError(
                 f"{PIPELINE}: the command of the stage {name} is {shortened(command)}, and not "
-                f"{shipped['cmd']!r}: {_UPGRADE}"
+                f"{shipped['cmd']!r}: run {_UPGRADE}"
             )
         for kind, keys in _LISTS.items():
             if lost := _names(shipped, keys) - _names(stage, keys):
                 raise ThawError(
                     f"{PIPELINE}: the {kind} of the stage {name} lack {', '.join(sorted(lost))}: "
-                    f"{_UPGRADE}"
+                    f"run {_UPGRADE}"
                 )
 
 
@@ -92,7 +92,7 @@ def _read() -> dict[str, Any]:
             f"{PIPELINE}: {place}: {error.msg}, so that DVC refuses it: {_RESTORE}"
         ) from None
     if not isinstance(content.get("stages"), dict):
-        raise ThawError(f"{PIPELINE} has no stages: {_UPGRADE}")
+        raise ThawError(f"{PIPELINE} has no stages: run {_UPGRADE}")
     return content
 
 
