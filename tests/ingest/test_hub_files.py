@@ -55,6 +55,17 @@ def test_a_local_data_set_is_never_downloaded(tmp_path: Path) -> None:
         splits_of(".", None, tmp_path / "raw")
 
 
+def test_files_that_cannot_be_read_are_to_be_removed_only_where_they_were_downloaded(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "train.parquet").write_bytes(b"damaged")
+    with pytest.raises(ThawError, match="correct its files") as error:
+        splits_of(".", None, tmp_path)
+    assert "remove" not in str(error.value)
+    with pytest.raises(ThawError, match=r"remove what is in it, .* downloads it again"):
+        splits_of("owner/name", None, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("file", "expected"),
     [

@@ -131,8 +131,7 @@ def repair(as_json: AsJson = False) -> None:
     if moved := _relocate_store():
         print_relocation(moved)
     if delivered := _deliver_waiting():
-        stages = "1 stage" if delivered == 1 else f"{delivered} stages"
-        typer.echo(f"the epochs of {stages} were delivered to MLflow")
+        typer.echo(f"the epochs of {quantity(delivered, 'stage')} were delivered to MLflow")
 
 
 def doctor(

@@ -34,7 +34,7 @@ def require_project() -> None:
     """Check that the working directory is a project.
 
     Raises:
-        ThawError: there is no ``params.yaml``, or the path of the folder is no text.
+        ThawError: there is no ``params.yaml``, or the path of the folder is not valid text.
     """
     refuse_undecodable(Path(), "the folder of the project")
     if not PARAMS_FILE.exists():

@@ -23,12 +23,10 @@ def print_predictions(summary: Summary) -> None:
         say(f"drift: {score:.2f} over {images} images ({scale})")
     if summary.found.other_files:
         files = quantity(summary.found.other_files, "file was", "files were")
-        warn(f"{files} skipped, without a name of an image")
+        warn(f"{files} skipped: not named like an image")
     if folders := summary.found.system_folders:
-        skipped = quantity(
-            len(folders), "folder that systems add was", "folders that systems add were"
-        )
-        warn(f"{skipped} skipped, for example {folders[0]}")
+        skipped = quantity(len(folders), "folder was", "folders were")
+        warn(f"{skipped} skipped, because systems add them, for example {folders[0]}")
 
 
 def print_export(exported: Exported) -> None:
@@ -40,11 +38,8 @@ def print_export(exported: Exported) -> None:
         table.add_row(label, f"{latency.one_image:.2f}", f"{latency.image_of_batch:.2f}")
     ResultConsole().print(table)
     found = exported.comparison
-    changed = (
-        f"{found.ties} labels changed between nearly equal classes"
-        if found.ties
-        else "no label changed"
-    )
+    changed = f"{quantity(found.ties, 'label')} changed between nearly equal classes"
+    changed = changed if found.ties else "no label changed"
     say(
         f"{exported.out}: {exported.bytes / 1e6:.1f} MB; equal on {found.images} images: "
         f"{changed}, no probability differs by more than {found.largest_difference:.1g} "

@@ -28,7 +28,7 @@ def splits_of(name: str, config: str | None, root: Path) -> dict[str, Any]:
     """
     if not _has_files(root):
         _download(name, root)
-    return _loaded(config, root)
+    return _loaded(name, config, root)
 
 
 def is_hub_folder(folder: Path) -> bool:
@@ -76,7 +76,7 @@ def _download(name: str, root: Path) -> None:
         ) from error
 
 
-def _loaded(config: str | None, root: Path) -> dict[str, Any]:
+def _loaded(name: str, config: str | None, root: Path) -> dict[str, Any]:
     """Return the rows of each split, read while they are iterated.
 
     Raises:
@@ -90,13 +90,17 @@ def _loaded(config: str | None, root: Path) -> dict[str, Any]:
             "pip install 'thaw-vision[hub]'"
         ) from error
     try:
-        if not any((root / name).is_file() for name in _SAVED):
+        if not any((root / file).is_file() for file in _SAVED):
             return dict(load_dataset(str(root.resolve()), config, streaming=True))
         saved = load_from_disk(str(root.resolve()))
         return {"train": saved} if isinstance(saved, Dataset) else dict(saved)
     except Exception as error:  # whatever the package raises for files that it cannot read
         reason = str(error).partition("\n")[0]
+        remedy = (
+            "correct its files, or give a folder per class or a CSV file"
+            if name == LOCAL
+            else "remove what is in it, and the next `dvc repro` downloads it again"
+        )
         raise ThawError(
-            f"{root}: is no data set that `datasets` can read: {reason}; remove what is in it, and "
-            "the next `dvc repro` downloads it again"
+            f"{root}: is no data set that `datasets` can read: {reason}; {remedy}"
         ) from error

@@ -139,7 +139,7 @@ def _near_warnings(near: Mapping[str, Any], images: int) -> list[str]:
         lines.append(
             f"{quantity(count, 'validation or test image has', 'validation or test images have')} "
             "a near-duplicate in another of the given splits, so that the scores are too high: "
-            "remove these there, or remove the splits and let prepare draw them"
+            "remove one of each pair, or remove the splits and let prepare draw them"
         )
     if near["largest_images"] > max(_MOST_NAMED, _LARGE * images):
         lines.append(

@@ -56,7 +56,7 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
     Raises:
         ThawError: ``folder`` is a project already or has other files, a file would be overwritten,
             the images cannot be used for a classifier (none, one class), they overlap with what
-            the project writes, or a path is no text. Nothing is written then.
+            the project writes, or a path is not valid text. Nothing is written then.
     """
     refuse_undecodable(folder, "the folder of the project")
     refuse_project(folder)

@@ -82,7 +82,7 @@ def survey(path: Path) -> Survey:
     paths in a CSV file start at its folder.
 
     Raises:
-        ThawError: there is no such folder or file, its path is no text, the CSV file is not
+        ThawError: there is no such folder or file, its path is not valid text, the CSV file is not
             valid, or no field of the shards has labels.
     """
     if not path.exists():

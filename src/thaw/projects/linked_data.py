@@ -23,11 +23,11 @@ def with_link(found: Survey, link: Path) -> tuple[Survey, Path | None]:
     if not root.is_absolute() or link.exists():
         return found, None
     count = len(find_obstacles(root))
-    entries = quantity(count, "entry", "entries")
     if not count:
         return found, None
     is_folder = found.data.path == found.data.root
     paths = {"root": str(link), **({"path": str(link)} if is_folder else {})}
+    entries = quantity(count, "entry", "entries")
     note = (
         f"{link} is a link to {root}, which has {entries} that DVC cannot read: .dvcignore "
         "names them, and it has no effect outside of the project"

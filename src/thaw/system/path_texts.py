@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def refuse_undecodable(path: Path, what: str) -> None:
-    """Raise if the whole path of ``path`` is no text that UTF-8 can hold.
+    """Raise if the whole path of ``path`` is not text that UTF-8 can hold.
 
     Python reads bytes of a name that do not follow the encoding of the environment as surrogates,
     which no text file can hold. ``what`` names the path in the message.
@@ -25,7 +25,7 @@ def refuse_undecodable(path: Path, what: str) -> None:
         whole.encode()
     except UnicodeEncodeError:
         raise ThawError(
-            f"{what} {whole!a} has bytes that are no text in the encoding of this "
-            "environment: rename the folder or file; or, if other programs show its name as it "
-            "should be, set LC_ALL=C.UTF-8 and do not set PYTHONUTF8=0"
+            f"{what} {whole!a} has bytes that are not valid text in the encoding of "
+            "this environment: rename the folder or file; or, if other programs show its name as "
+            "it should be, set LC_ALL=C.UTF-8 and do not set PYTHONUTF8=0"
         ) from None

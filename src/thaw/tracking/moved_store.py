@@ -153,9 +153,9 @@ def _refuse_unclear(changes: Sequence[_Change], folder: Path) -> None:
             )
     models = _models(changes)
     if models and not any(path.exists() for path in models):
-        there = quantity(len(models), "model is", "models are")
+        absent = quantity(len(models), "model is", "models are")
         raise ThawError(
-            f"tracking: the database is in {folder}, but its {there} not (the first: "
+            f"tracking: the database is in {folder}, but its {absent} not (the first: "
             f"{min(models)}): bring their files there, then run `thaw repair` again"
         )
 
