@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from tests import tiny
 from tests.cli.verbs import error, run
 from thaw.cli.app import app
+from thaw.projects.creation import template
 from thaw.system import tool_lock
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def test_doctor_ends_with_1_and_the_remedy_where_there_is_an_error(project: Path
     lock = tool_lock.installed()
     tool_lock.write(lock)
     (project / ".dvc").mkdir()
+    (project / "dvc.yaml").write_text(template("dvc.yaml.template"))
     assert "X" not in [line[:3].strip() for line in run("doctor").splitlines()]
     tool_lock.write(replace(lock, stages={**lock.stages, "prepare": "0" * 64}))
     result = CliRunner().invoke(app, ["doctor"])

@@ -42,5 +42,5 @@ def test_a_device_without_memory_for_the_model_is_named_with_the_remedy(
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(Predictor, "forward", fail)
-    with pytest.raises(ThawError, match=r"^out of memory on cpu with 1 images.*--max-batch"):
+    with pytest.raises(ThawError, match=r"^out of memory on cpu with 1 image at once.*--max-batch"):
         load_served_model(str(model), Settings())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _RESTORE = "restore it (`git checkout dvc.yaml`), or delete it and run `thaw upgrade`"
+_RESTORE_MISSING = "restore it (`git checkout dvc.yaml`), or run `thaw upgrade`"
 _UPGRADE = "`thaw upgrade`, which writes the stages of thaw and keeps your own"
 _LISTS = {"params": ("params",), "deps": ("deps",), "outputs": ("outs", "metrics", "plots")}
 
@@ -80,7 +81,7 @@ def _read() -> dict[str, Any]:
         content: dict[str, Any] = YAML(typ="safe").load(text)
         COMPILED_MULTI_STAGE_SCHEMA(content)
     except FileNotFoundError:
-        raise ThawError(f"{PIPELINE} is missing: {_RESTORE}") from None
+        raise ThawError(f"{PIPELINE} is missing: {_RESTORE_MISSING}") from None
     except (OSError, ValueError, YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ThawError(
