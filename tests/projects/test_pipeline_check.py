@@ -148,7 +148,9 @@ def test_stages_and_entries_of_the_user_are_valid() -> None:
 
 def test_a_pipeline_without_its_file_is_refused() -> None:
     PIPELINE.unlink()
-    assert error("check") == f"dvc.yaml is missing: {RESTORE}"
+    assert error("check") == (
+        "dvc.yaml is missing: restore it (`git checkout dvc.yaml`), or run `thaw upgrade`"
+    )
 
 
 def test_a_folder_that_has_parameters_only_is_valid() -> None:
