@@ -117,7 +117,7 @@ def test_the_public_keys_of_the_project_reach_every_verb(
             done = command(local, *verb, "--model", name)
             assert isinstance(done.exception, ThawError), done.output
         assert command(local, "history", "--verify", "--model", name).exit_code == 1
-        assert "do not count" in command(local, "status", "--model", name).stderr
+        assert "and not counted" in command(local, "status", "--model", name).stderr
         monkeypatch.setenv(KEY_FILE, str(tmp_path / "second"))
         signed = command(local, "history", "--sign", "--verify", "--model", name)
         assert signed.exit_code == 0, signed.output
