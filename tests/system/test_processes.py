@@ -15,6 +15,7 @@ from thaw.system.processes import LAUNCHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PROBE = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "true"]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_PDEATHSIG")
@@ -168,6 +169,22 @@ def test_a_stopped_stage_cleans_up_and_states_how_to_continue(number: signal.Sig
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == "cleaned up\n"
+    assert err == "interrupted: the same command continues from the last checkpoint\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_import_is_completed_before_the_interrupt(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An exception within the import of a module in C++ aborts the process (exit code -6).
+    (tmp_path / "interrupted.py").write_text(
+        f"import os\nos.kill(os.getpid(), {int(number)})\nprint('imported', flush=True)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    process = stage("import interrupted; time.sleep(60)")
+    out, err = process.communicate(timeout=50)
+    assert process.returncode == 130
+    assert out == "imported\n"
     assert err == "interrupted: the same command continues from the last checkpoint\n"
 
 

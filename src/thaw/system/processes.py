@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from thaw.errors import EXIT_CODE, ThawError, printable
@@ -15,11 +16,14 @@ from thaw.system.storage_errors import uncaught_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import FrameType
 
 LAUNCHER = "THAW_LAUNCHER"  # variable: pid of the launcher of a stage
 STARTER = "THAW_STARTER"  # variable: pid of the process that started the stage, set by dvc.yaml
 _PR_SET_PDEATHSIG = 1
 _LONGEST_LINE = 2000  # characters of a message
+_IMPORTING = "<frozen importlib._bootstrap>"  # file name of the frames of an import
+_AFTER_IMPORT = 0.05  # seconds until an interrupted import is looked at again
 _CONTINUES = "the same command continues from the last checkpoint"
 
 
@@ -112,5 +116,25 @@ def _without_long_lines(text: str) -> str:
     )
 
 
-def _interrupt(signum: int, frame: object) -> NoReturn:  # noqa: ARG001
-    raise KeyboardInterrupt
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but not within an import: send the signal again a little later.
+
+    Extension modules in C++, torch's among them, abort the process if an exception reaches them
+    while they are initialised, and an interrupted import leaves half a module behind.
+
+    Raises:
+        KeyboardInterrupt: no import is in progress.
+    """
+    if not _is_importing(frame):
+        raise KeyboardInterrupt
+    again = threading.Timer(_AFTER_IMPORT, os.kill, [os.getpid(), signum])
+    again.daemon = True
+    again.start()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTING:
+            return True
+        frame = frame.f_back
+    return False
