@@ -25,10 +25,10 @@ def test_a_history_comes_back_to_the_last_bit(tmp_path: Path) -> None:
 
 def test_a_row_is_a_line_of_the_console() -> None:
     first = Row(epoch=0, train_loss=None, val_loss=1 / 3, val_accuracy=0.5, lr=0.0)
-    assert first.line(4, is_best=True) == "epoch 0/4  val loss 0.3333  val accuracy 0.5000  best"
+    assert first.line(4, "best") == "epoch 0/4  val loss 0.3333  val accuracy 0.5000  best"
     later = Row(epoch=2, train_loss=1.25, val_loss=0.5, val_accuracy=1.0, lr=0.1)
     expected = "epoch 2/4  train loss 1.2500  val loss 0.5000  val accuracy 1.0000"
-    assert later.line(4, is_best=False) == expected
+    assert later.line(4) == expected
 
 
 def test_the_folder_is_made(tmp_path: Path) -> None:

@@ -137,10 +137,19 @@ def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
 def _phase(report: dict[str, Any]) -> str:
     if not report["epochs"]:
         return "no epoch trained"
-    return (
-        f"best epoch {report['best_epoch']} of {report['epochs']}, "
-        f"validation loss {report['start_val_loss']:.4f} to {report['val_loss']:.4f}"
-    )
+    best, epochs = report["best_epoch"], report["epochs"]
+    start, loss = report["start_val_loss"], report["val_loss"]
+    if loss <= start:
+        return f"best epoch {best} of {epochs}, validation loss {start:.4f} to {loss:.4f}"
+    # The start was not among the epochs to choose from.
+    text = f"epoch {best}, best of 1 to {epochs}, validation loss {loss:.4f}"
+    text += f" (the start has {start:.4f})"
+    if judged := report.get("fine_tuning"):
+        text += (
+            f"; after calibration {judged['log_loss']:.4f} "
+            f"(head alone {judged['head_log_loss']:.4f})"
+        )
+    return text
 
 
 def _read(path: Path) -> dict[str, Any]:

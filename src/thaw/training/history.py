@@ -32,14 +32,14 @@ class Row:
     val_accuracy: float
     lr: float
 
-    def line(self, epochs: int, *, is_best: bool) -> str:
-        """Return the row as a line for the console, in a phase of ``epochs``."""
+    def line(self, epochs: int, mark: str = "") -> str:
+        """Return the row as a line for the console, in a phase of ``epochs``; ``mark`` ends it."""
         train_loss = "" if self.train_loss is None else f"train loss {self.train_loss:.4f}  "
-        mark = "  best" if is_best else ""
-        return (
+        line = (
             f"epoch {self.epoch}/{epochs}  {train_loss}val loss {self.val_loss:.4f}  "
-            f"val accuracy {self.val_accuracy:.4f}{mark}"
+            f"val accuracy {self.val_accuracy:.4f}"
         )
+        return f"{line}  {mark}" if mark else line
 
 
 def write(rows: Sequence[Row], path: Path) -> None:

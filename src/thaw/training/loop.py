@@ -203,8 +203,7 @@ class _Phase:
         state = self.progress
         with self._averaged():
             row = self._row(train_loss)
-            state.history.append(row)
-            state.epoch, state.step, state.loss_sum = row.epoch, 0, 0.0
+            state.close_epoch(row)
             is_first = row.epoch == 1 and not self.setup.keeps_start
             is_best = row.val_loss < state.best_loss or is_first
             if is_best:
@@ -212,7 +211,8 @@ class _Phase:
             if is_best or self.setup.keeps_last:
                 self.best = trainable_state.copy(self._trained())
         if self.runtime.is_main and self.setup.settings.epochs:
-            say(row.line(self.setup.settings.epochs, is_best=state.best_epoch == row.epoch))
+            mark = state.mark(keeps_start=self.setup.keeps_start, keeps_last=self.setup.keeps_last)
+            say(row.line(self.setup.settings.epochs, mark))
         self.observer.on_epoch(row)
 
     def _averaged(self) -> AbstractContextManager[None]:
