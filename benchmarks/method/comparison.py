@@ -59,6 +59,8 @@ def main(
         raise typer.BadParameter(str(error)) from None
     if not show:
         numbers = [int(seed) for seed in seeds.split(",")]
+        if problem := rows.other_data(sets, numbers, rows.read()):
+            raise SystemExit(f"error: {problem}")
         jobs = rows.missing(sets, arms, numbers, epochs, rows.read())
         console.print(f"{sum(len(job.arms) for job in jobs)} results are missing")
         for job in jobs:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import PIL
+
+from benchmarks.datasets.packages import CACHE
 from benchmarks.datasets.registry import DATA
 from thaw.system import tool_lock
 
@@ -69,6 +72,7 @@ def append(job: Job, arm: Arm, epochs: int, scores: Row, path: Path = RESULTS) -
         "arm": arm.name,
         "epochs": epochs,
         **_identity(arm, job.data, job.seed),
+        "pillow": PIL.__version__,  # which decoded the images of the set
         **scores,
     }
     with path.open("a") as stream:
@@ -94,6 +98,30 @@ def missing(
             if left:
                 jobs.append(Job(data, seed, left))
     return jobs
+
+
+def other_data(sets: Sequence[Data], seeds: Sequence[int], rows: list[Row]) -> str:
+    """Return what to do about sets that differ from those that the rows were measured on; or ""."""
+    lines = []
+    for data in sets:
+        for seed in seeds:
+            found = [row for row in rows if (row["data"], row["seed"]) == (data.name, seed)]
+            known = sorted({row["content"] for row in found})
+            digest = _digest(data, seed)
+            if found and digest not in known:
+                lines.append(f"  {data.name}, seed {seed}: {digest}, rows: {', '.join(known)}")
+    if not lines:
+        return ""
+    return "\n".join(
+        [
+            "these sets have other digests than those of the rows:",
+            *lines,
+            f"An older version of thaw may have decoded them: delete their folders in {CACHE} and "
+            f"start again. If they differ then, thaw or Pillow ({PIL.__version__} here) decodes "
+            f"images in another way than before. Then no old row of a set can be paired with a new "
+            f"one: remove its rows from {RESULTS.name} to measure all arms again.",
+        ]
+    )
 
 
 def selected(words: Sequence[str], *, held_out: bool) -> tuple[list[Data], list[Arm]]:

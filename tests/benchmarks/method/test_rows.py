@@ -2,10 +2,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import PIL
 import pytest
 
 from benchmarks.datasets.registry import Data
-from benchmarks.method.rows import ARMS, REFERENCE, Arm, append, missing, read, selected
+from benchmarks.method.rows import (
+    ARMS,
+    REFERENCE,
+    Arm,
+    _digest,
+    append,
+    missing,
+    other_data,
+    read,
+    selected,
+)
 from tests.project import ROOT
 from thaw.system import tool_lock
 
@@ -31,6 +42,20 @@ def test_a_result_is_missing_until_it_is_written_and_again_after_a_change(tmp_pa
     assert _left(data, (Arm("logistic", version=2),), read(path)) == ["logistic"]
     (tmp_path / "images/train/a/1.png").write_bytes(b"2")
     assert _left(data, (arm,), read(path)) == ["logistic"]
+
+
+def test_a_set_that_differs_from_that_of_the_rows_is_named(tmp_path: Path) -> None:
+    data, path = _data(tmp_path / "images"), tmp_path / "rows.jsonl"
+    assert other_data([data], [0], read(path)) == ""
+    (job,) = missing([data], [Arm("logistic")], [0], 5, [])
+    row = append(job, Arm("logistic"), 5, {}, path)
+    assert row["pillow"] == PIL.__version__
+    assert other_data([data], [0], read(path)) == ""
+    (tmp_path / "images/train/a/1.png").write_bytes(b"2")
+    problem = other_data([data], [0, 1], read(path))
+    assert f"set, seed 0: {_digest(data, 0)}, rows: {row['content']}" in problem
+    assert "seed 1" not in problem
+    assert f"({PIL.__version__} here)" in problem
 
 
 def test_the_newest_row_counts(tmp_path: Path) -> None:
