@@ -45,17 +45,17 @@ run: $(VENV)/.installed  ## Install, run the whole pipeline (dvc repro), show wh
 	dvc repro
 	@thaw report
 
-test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite, one process per core
+test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite
 	OMP_NUM_THREADS=1 pytest -n auto --durations=40
 
 test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 	pytest -m gpu
 
-test-browser: $(VENV)/.installed-browser  ## Run the tests of the pages in a headless Chromium (apt-get install chromium)
-	pytest tests/browser tests/serving/test_pages.py
+test-browser: $(VENV)/.installed-browser  ## Run the tests of the pages in a headless Chromium (installed by apt)
+	pytest -m browser tests/browser tests/serving/test_pages.py
 
-test-docs: $(VENV)/.installed-dev  ## Run every command of README and tutorial, and `make run` (minutes)
-	pytest -m commands tests/docs
+test-docs: $(VENV)/.installed-dev  ## Run every command of README and tutorial, the notebook and `make run` (minutes)
+	pytest -m commands tests/docs tests/test_surroundings.py
 
 test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment (two minutes)
 	python -m tools.check_wheel

@@ -21,6 +21,7 @@ from tests.file_costs import cost
 from tests.project import Project
 from thaw.system import launching
 from thaw.system.deferred_compiler import compiler_deferred
+from thaw.system.processes import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(name, launching.ENVIRONMENT[name])
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the processes of `-n auto`: one more than cores, because tests also wait."""
+    return cores() + 1
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave `tests/services` out unless it is asked for: its packages are an extra of their own."""
     is_services = collection_path == Path(__file__).parent / "services"
@@ -86,8 +92,8 @@ def _without_soak(mark: pytest.Mark) -> pytest.Mark:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect `soak`, `services`, `commands`; skip `gpu` without a GPU; put long files first."""
-    for marker in ("soak", "services", "commands"):
+    """Deselect what has a target of its own; skip `gpu` without a GPU; put long files first."""
+    for marker in ("soak", "services", "commands", "browser"):
         if marker not in config.option.markexpr:
             found = {item for item in items if item.get_closest_marker(marker)}
             config.hook.pytest_deselected(items=list(found))

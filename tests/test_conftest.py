@@ -16,8 +16,6 @@ ROOT = TESTS.parent
 
 # Files without a quick test: nothing of their subject can be shown without a pipeline or a server.
 WHOLLY_SLOW = {
-    "browser/test_documentation_site.py",
-    "browser/test_mlflow_pages.py",
     "registry/test_killed_registration.py",
     "search/test_search.py",
     "stages/test_output_links.py",
@@ -84,7 +82,9 @@ def test_without_slow_tests_each_module_has_a_test() -> None:
     found = set()
     for path in TESTS.glob("*/**/test_*.py"):
         content = ast.parse(path.read_text(encoding="utf-8"))
-        if "services" not in path.parts and all(_is_deselected(test) for test in _tests(content)):
+        if {"services", "browser"}.isdisjoint(path.parts) and all(
+            _is_deselected(test) for test in _tests(content)
+        ):
             found.add(path.relative_to(TESTS).as_posix())
     assert found == WHOLLY_SLOW
 
@@ -104,7 +104,7 @@ def _tests(content: ast.Module) -> list[list[str]]:
 
 
 def _is_deselected(markers: list[str]) -> bool:
-    names = {f"pytest.mark.{name}" for name in ("slow", "soak", "commands")}
+    names = {f"pytest.mark.{name}" for name in ("slow", "soak", "commands", "browser")}
     return not names.isdisjoint(markers)
 
 

@@ -82,6 +82,15 @@ def check_verbs(project: Path) -> None:
 
 
 @pytest.mark.slow
+def test_stages_and_verbs_run_in_odd_surroundings(tmp_path: Path) -> None:
+    folder = made(tmp_path, _FEW)
+    for command in (["check"], ["stage", "prepare"], ["stage", "warmup_head"]):
+        run(["python", "-m", "thaw.cli", *command], folder)
+    assert executed(folder) == ""
+    assert (folder / "models/warmup_head/model.json").is_file()
+
+
+@pytest.mark.commands
 @pytest.mark.timeout(600)
 def test_the_notebook_does_the_whole_job_in_odd_surroundings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

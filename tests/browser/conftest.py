@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving.browser import NAMES, browser, executable
+from tests.serving.browser import page_of_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,4 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A tab of a browser."""
-    if executable() is None:
-        pytest.skip(f"there is no browser ({', '.join(NAMES)})")
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
+    yield from page_of_tests(tmp_path_factory.mktemp("profile"))

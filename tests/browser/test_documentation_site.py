@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.serving.browser import Page
 
+pytestmark = pytest.mark.browser
 _OUTSIDE = (
     "performance.getEntriesByType('resource')"
     ".map(e => e.name).filter(name => !/^(data|file|blob):/.test(name))"
@@ -41,7 +42,6 @@ def pages(site: Path) -> list[Path]:
     return found
 
 
-@pytest.mark.slow
 @needs_axe
 @pytest.mark.parametrize("dark", [False, True])
 def test_no_page_has_a_serious_barrier(page: Page, site: Path, *, dark: bool) -> None:
@@ -58,7 +58,6 @@ def test_no_page_has_a_serious_barrier(page: Page, site: Path, *, dark: bool) ->
     assert not barriers, json.dumps(barriers, indent=1)
 
 
-@pytest.mark.slow
 def test_every_link_leads_to_a_file_of_the_site_and_to_a_place_in_it(
     page: Page, site: Path
 ) -> None:
@@ -77,7 +76,6 @@ def test_every_link_leads_to_a_file_of_the_site_and_to_a_place_in_it(
     assert dead == set()
 
 
-@pytest.mark.slow
 def test_every_page_fits_a_telephone_and_loads_nothing_from_the_network(
     page: Page, site: Path
 ) -> None:

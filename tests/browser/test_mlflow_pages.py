@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.serving.browser import Page
 
-pytestmark = pytest.mark.slow  # MLflow's server takes seconds to start
+pytestmark = pytest.mark.browser
 SCORES = {"accuracy": 0.8125, "log_loss": 0.4375}
 TEXT = "document.body.innerText"
 _DIALOG = "document.querySelector('[role=dialog]')"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.serving.browser import Page
 
+pytestmark = pytest.mark.browser
 WIDTHS = [(1280, False), (1280, True), (375, False)]
 DEPTH = [
     {"kind": kind, "block": block, "accuracy": start + 0.06 * block, "error": 0.02}

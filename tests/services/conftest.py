@@ -9,7 +9,7 @@ import pytest
 from tests import tiny
 from tests.services.colleague import Colleague, digits_project
 from tests.services.servers import Servers, running_servers
-from tools.services.postgres import MissingServerError
+from tools.debian_packages import MissingPackageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def servers() -> Iterator[Servers]:
     try:
         with running_servers() as running:
             yield running
-    except MissingServerError as error:
+    except MissingPackageError as error:
         pytest.skip(str(error))
 
 

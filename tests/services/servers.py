@@ -56,7 +56,7 @@ def running_servers() -> Iterator[Servers]:
     """Run PostgreSQL, S3 and MLflow on free ports of the loopback interface during the block.
 
     Raises:
-        MissingServerError: PostgreSQL is not installed and cannot be installed.
+        MissingPackageError: PostgreSQL is not installed and cannot be installed.
     """
     with contextlib.ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory(prefix="thaw-services-")))

@@ -13,14 +13,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from tools.debian_packages import MissingPackageError, install
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def executable() -> str | None:
-    """Return the path of an installed browser, None if there is none."""
+def executable() -> str:
+    """Return the path of a browser; install Debian's package if there is none.
+
+    Raises:
+        MissingPackageError: there is none, and it cannot be installed here.
+    """
+    if (found := _installed()) is None:
+        install(NAMES[0])
+        found = _installed()
+    if found is None:
+        raise MissingPackageError(f"there is no browser ({', '.join(NAMES)}): install one")
+    return found
+
+
+def _installed() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -145,11 +162,23 @@ class Page:
         return answer
 
 
+def page_of_tests(profile: Path) -> Iterator[Page]:
+    """Yield a tab in a new browser; skip the test where there is none."""
+    try:
+        with browser(profile) as opened:
+            yield opened
+    except MissingPackageError as error:
+        pytest.skip(str(error))
+
+
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
-    """Open a tab in a new browser."""
+    """Open a tab in a new browser.
+
+    Raises:
+        MissingPackageError: there is no browser, and it cannot be installed here.
+    """
     name = executable()
-    assert name is not None
     low_reads, we_write = os.pipe()
     we_read, low_writes = os.pipe()
     # The browser expects the pipes at descriptors 3 and 4. The pipes may have these numbers

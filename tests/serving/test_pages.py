@@ -10,7 +10,7 @@ import requests
 
 from tests.registry.served import CLASSES, image, model_directory
 from tests.serving.barriers import needs_axe, serious_barriers
-from tests.serving.browser import NAMES, browser, executable
+from tests.serving.browser import page_of_tests
 from tests.serving.service import running
 from thaw.model.predictor import Predictor
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from tests.serving.browser import Page
 
-needs_browser = pytest.mark.skipif(
-    executable() is None, reason=f"there is no browser ({', '.join(NAMES)})"
-)
 ROWS = "[...document.querySelectorAll('#classes li')].map(row => row.innerText)"
 
 
@@ -34,8 +31,7 @@ def url(model: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
+    yield from page_of_tests(tmp_path_factory.mktemp("profile"))
 
 
 @pytest.fixture
@@ -52,7 +48,7 @@ def expected(model: Path, picture: Path) -> list[str]:
     return [f"{label} {100 * share:.1f} %" for label, share in ranked]
 
 
-@needs_browser
+@pytest.mark.browser
 @pytest.mark.parametrize(
     ("way", "width", "dark"),
     [("choose", 1200, False), ("drop", 1000, True), ("choose", 360, False)],
@@ -88,7 +84,7 @@ def test_a_person_gives_an_image_and_sees_the_classes(
     assert page.problems == []
 
 
-@needs_browser
+@pytest.mark.browser
 @pytest.mark.parametrize(("way", "width", "dark"), [("drop", 375, True), ("choose", 1200, False)])
 def test_several_files_are_all_classified_and_each_can_be_shown(
     way: str, width: int, dark: bool, page: Page, url: str, model: Path, tmp_path: Path
@@ -125,7 +121,7 @@ def test_several_files_are_all_classified_and_each_can_be_shown(
     page.problems.clear()  # the browser logs the status 400
 
 
-@needs_browser
+@pytest.mark.browser
 def test_a_file_that_is_not_an_image_shows_an_error_until_the_next_image(
     page: Page, url: str, picture: Path, tmp_path: Path
 ) -> None:
@@ -142,7 +138,7 @@ def test_a_file_that_is_not_an_image_shows_an_error_until_the_next_image(
     page.problems.clear()  # the browser logs the status 400
 
 
-@needs_browser
+@pytest.mark.browser
 def test_the_page_works_by_keyboard_and_has_names_for_screen_readers(page: Page, url: str) -> None:
     page.open(url, 1200, 780)
     for kind in ("keyDown", "keyUp"):
@@ -158,7 +154,7 @@ def test_the_page_works_by_keyboard_and_has_names_for_screen_readers(page: Page,
     assert any(role == "heading" for role, _ in found)
 
 
-@needs_browser
+@pytest.mark.browser
 @needs_axe
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_has_no_serious_barrier_before_and_after_an_image(
@@ -171,7 +167,7 @@ def test_the_page_has_no_serious_barrier_before_and_after_an_image(
     assert serious_barriers(page) == []
 
 
-@needs_browser
+@pytest.mark.browser
 def test_a_probability_stands_on_one_line(page: Page, url: str, picture: Path) -> None:
     page.open(url, 360, 900)
     page.choose("input[type=file]", picture)
@@ -183,7 +179,7 @@ def test_a_probability_stands_on_one_line(page: Page, url: str, picture: Path) -
     assert page.evaluate(f"{cells}.every(e => e.scrollWidth <= e.offsetWidth)")
 
 
-@needs_browser
+@pytest.mark.browser
 def test_a_class_name_is_shown_as_text_and_not_as_markup(
     page: Page, tmp_path: Path, picture: Path
 ) -> None:
@@ -203,7 +199,7 @@ def test_a_class_name_is_shown_as_text_and_not_as_markup(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@needs_browser
+@pytest.mark.browser
 def test_the_documentation_shows_the_endpoints_without_an_error(page: Page, url: str) -> None:
     page.problems.clear()
     page.open(f"{url}/docs", 1200, 780)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from tools.debian_packages import MissingPackageError, install
 from tools.services.server_process import HOST, ServerProcess, free_port
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ _PACKAGE = "postgresql"
 _PROGRAMS = Path("/usr/lib/postgresql")  # in it: the version, then bin
 
 
-class MissingServerError(RuntimeError):
-    """A server is not installed and cannot be installed here; the message says why."""
-
-
 class Postgres:
     """A running PostgreSQL server whose files are in ``folder``."""
 
@@ -34,7 +31,7 @@ class Postgres:
         """Create the database cluster in ``folder`` and start the server.
 
         Raises:
-            MissingServerError: PostgreSQL is not installed and cannot be installed.
+            MissingPackageError: PostgreSQL is not installed and cannot be installed.
         """
         self._programs = installed_programs()
         self._folder = folder
@@ -129,23 +126,13 @@ def installed_programs() -> Path:
     """Return the folder with `initdb` and `postgres`; install Debian's package if there is none.
 
     Raises:
-        MissingServerError: they are not installed, and apt-get cannot install them here.
+        MissingPackageError: they are not installed and cannot be installed here.
     """
     if (found := next(_installed(), None)) is not None:
         return found
-    if shutil.which("apt-get") is None:
-        raise MissingServerError("PostgreSQL is not installed and there is no apt-get: install it")
-    if os.geteuid() != 0:
-        raise MissingServerError(
-            f"PostgreSQL is not installed: run `sudo apt-get install {_PACKAGE}` first"
-        )
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "--quiet"], ["install", "--yes", "--quiet", _PACKAGE]):
-        done = subprocess.run(
-            ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False
-        )
+    install(_PACKAGE)
     if (found := next(_installed(), None)) is None:
-        raise MissingServerError(f"apt-get cannot install {_PACKAGE}: {done.stderr.strip()[-300:]}")
+        raise MissingPackageError(f"the package {_PACKAGE} has no server: install PostgreSQL")
     return found
 
 
