@@ -88,7 +88,7 @@ def faulty_server(kind: str) -> Iterator[str]:
         block_on_close = False
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield f"http://ada:open-sesame@127.0.0.1:{server.server_address[1]}"
         finally:

@@ -36,7 +36,7 @@ def forwarded(port: int, target: int) -> Iterator[None]:
         block_on_close = False
 
     with Server(("127.0.0.1", port), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield
         finally:

@@ -23,7 +23,7 @@ class _Every2nd(BaseHTTPRequestHandler):
 
 def test_answers_and_errors_are_counted() -> None:
     server = HTTPServer(("127.0.0.1", 0), _Every2nd)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     latencies, errors = ask(server.server_port, form(2), 1)
     server.shutdown()
     assert abs(len(latencies) - errors) <= 1
