@@ -33,6 +33,17 @@ def test_each_rule_is_one_line_of_the_table_at_80_columns(width: int) -> None:
     assert max(map(len, lines[1:])) <= width
 
 
+def test_digests_and_names_are_never_broken_at_60_columns() -> None:
+    made = reported()
+    rule = RuleResult("committed", "0123456789ab", "", "a commit", passed=False, sentence="commit")
+    made = replace(made, rules=[*made.rules, rule])
+    text = printed(made, 60)
+    lines = [one for one in text.splitlines() if one.startswith(("pass", "FAIL"))]
+    assert len(lines) == len(made.rules)
+    assert "01234567 " in text
+    assert max(map(len, text.splitlines()[1:])) <= 60
+
+
 def test_failed_rules_are_explained_below_the_table_and_notes_follow() -> None:
     made = reported()
     text = " ".join(printed(made).split())

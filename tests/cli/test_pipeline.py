@@ -30,6 +30,17 @@ def test_check_names_a_data_folder_that_does_not_exist(
     assert error("check") == f"params.yaml: data.{key}: there is no data/photos"
 
 
+def test_check_names_the_target_of_a_link_to_images_that_were_moved(project: Path) -> None:
+    edit(project / "params.yaml", "  source: digits", "  source: folder")
+    edit(project / "params.yaml", "  path: data/raw", "  path: data/link")
+    (project / "data").mkdir(exist_ok=True)
+    (project / "data" / "link").symlink_to("/gone/photos")
+    assert error("check") == (
+        "params.yaml: data.path: data/link is a link to /gone/photos, which does not exist: move "
+        "the images back, or `ln -sfn FOLDER data/link`"
+    )
+
+
 def test_check_explains_why_an_unused_folder_must_exist(project: Path) -> None:
     edit(project / "params.yaml", "  source: digits", "  source: folder")
     edit(project / "params.yaml", "  root: data/raw", "  root: data/photos")

@@ -3,12 +3,18 @@ from __future__ import annotations
 import io
 import time
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
-from thaw.cli.registry_tables import age, history_table, report_lines
+from thaw.cli.registry_tables import age, history_table, report_lines, status_lines, status_table
+from thaw.metrics.registry import METRICS
+from thaw.promotion.status import AliasStatus
 from thaw.registry.ledger_rows import Decision, Row
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def row(number: int, decision: Decision, model: int, state: str = "done") -> Row:
@@ -19,7 +25,7 @@ def test_the_history_shows_forced_and_void_promotions_and_a_new_model() -> None:
     forced = Decision("promotion", 1, 2, 1, why="a reason", report="runs:/r/report", forced=True)
     rows = [row(1, forced, model=1000), row(2, Decision("promotion", 2, 3, 2), 1000, "void")]
     out = io.StringIO()
-    Console(file=out, width=200).print(history_table("m", "champion", rows, model_created=2000))
+    Console(file=out, width=200).print(history_table("m", "champion", rows, 2000, 200))
     printed = out.getvalue()
     assert "forced promotion" in printed
     assert "void: the version was deleted" in printed
@@ -41,3 +47,53 @@ def test_the_address_of_each_report_is_a_line_of_its_own() -> None:
 def test_an_age_has_one_unit(seconds: int, shown: str) -> None:
     now = datetime.fromtimestamp(time.time(), UTC)
     assert age(now - timedelta(seconds=seconds), now) == shown
+
+
+def statuses() -> list[AliasStatus]:
+    """Return a champion and a refused challenger, with times and the longest usual values."""
+    scores = dict.fromkeys(METRICS, 0.9876)
+    made = datetime(2026, 1, 2, tzinfo=UTC)
+    first, refused = "first, no gate", "refused 2026-01-02T03:04"
+    return [
+        AliasStatus("champion", 12, scores, "0123456789ab", made, made, first, wrong=False),
+        AliasStatus("challenger", 13, scores, "ab" * 6, made, None, refused, wrong=False),
+    ]
+
+
+def lines_of(table: Table, width: int) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_status_has_every_value_whole_also_on_a_narrow_terminal(width: int) -> None:
+    now = datetime(2026, 1, 4, tzinfo=UTC)
+    lines = lines_of(status_table("m", statuses(), now, width), width)
+    assert max(map(len, lines)) <= width
+    printed = "\n".join([*lines, *status_lines(statuses(), now, width)])
+    assert "…" not in printed
+    for value in ("@champion", "@challenger", "0.9876", "01234567", "2 d", "first", "refused"):
+        assert value in printed
+    assert "2026-01-02T" not in printed  # date and hour are two words
+
+
+def test_a_narrow_status_has_run_age_and_gate_of_each_alias_on_a_line_below() -> None:
+    now = datetime(2026, 1, 4, tzinfo=UTC)
+    assert status_lines(statuses(), now, 60) == [
+        "@champion: run 01234567, 2 d old, champion for 2 d; gate: first, no gate",
+        "@challenger: run abababab, 2 d old; gate: refused 2026-01-02 03:04",
+    ]
+    assert status_lines(statuses(), now, 80) == []
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_no_time_of_the_history_is_broken_inside_of_a_date(width: int) -> None:
+    rows = [row(1, Decision("refusal", 1, 2, 1, why="refused: 3 of 14 rules failed"), model=1000)]
+    lines = lines_of(history_table("m", "champion", rows, 1000, width), width)
+    assert max(map(len, lines)) <= width
+    printed = "\n".join(lines)
+    assert "2026-01-02" in printed
+    assert "03:04:05" in printed
+    assert "me@host" in printed
+    assert "…" not in printed

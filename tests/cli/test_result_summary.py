@@ -111,6 +111,22 @@ def test_the_report_says_when_unfreezing_did_not_help(
     assert ("the head warm-up's model is kept" in shown(capsys)) is stands
 
 
+def test_fine_tuning_that_was_dropped_is_shown_with_the_losses_that_were_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    tuned = {
+        "is_kept": False, "head_log_loss": 0.2355, "log_loss": 0.1008, "accuracy": 0.963,
+        "difference": -0.1346, "difference_error": 0.1365,
+    }  # fmt: skip
+    changes = {"warmup_head_stands": True, "blocks": [], "epochs": 7, "fine_tuning": tuned}
+    show(PARAMS, write(tmp_path, unfreeze=changes))
+    assert (
+        "7 epochs dropped: validation loss 0.2355 to 0.1008, paired difference -0.1346 ± 0.1365; "
+        "the head warm-up's model is kept"
+    ) in shown(capsys)
+
+
 @pytest.mark.parametrize(("epochs", "more"), [(5, ""), (0, " -S unfreeze.epochs=5")])
 def test_the_experiment_that_is_proposed_trains_epochs(
     epochs: int, more: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -121,7 +121,7 @@ definition = StudyDefinition.from_params(params, "data", "")
 assert definition.directions[0] == StudyDirection.MINIMIZE
 assert definition.metrics[0] == "gap"
 out = io.StringIO()
-Console(file=out, width=200).print(status_table("m", [], datetime.now(UTC)))
+Console(file=out, width=200).print(status_table("m", [], datetime.now(UTC), 200))
 assert "mean" in out.getvalue()
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,4 +51,13 @@ def test_a_table_beside_folders_of_classes_changes_nothing(tmp_path: Path) -> No
 def test_columns_that_are_not_clear_are_named_with_what_to_set(tmp_path: Path) -> None:
     rows([0, 1]).remove_columns("label").to_parquet(tmp_path / "train.parquet")
     with pytest.raises(ThawError, match=r"has the columns image: .*data\.source: hf:\.#COLUMN"):
+        list_local_hub(tmp_path)
+
+
+def test_without_the_package_only_its_installation_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows([0, 1]).to_parquet(tmp_path / "train.parquet")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ThawError, match=r"pip install 'thaw-vision\[hub\]'$"):
         list_local_hub(tmp_path)

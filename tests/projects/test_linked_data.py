@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.ingest.shards import numbered, write_shard
 from thaw.config.data_sections import Data
-from thaw.projects.image_survey import Survey
+from thaw.projects.image_survey import Survey, survey
 from thaw.projects.linked_data import with_link
 
 LINK = Path("data/raw")
@@ -40,6 +41,22 @@ def test_of_a_csv_file_the_folder_of_its_paths_gets_the_link(photos: Path) -> No
     assert target == photos
     assert changed.data.path == str(photos / "labels.csv")
     assert changed.data.root == "data/raw"
+
+
+def test_shards_keep_labels_and_splits_below_the_link(photos: Path) -> None:
+    shards = photos.parent / "shards"
+    for name in ("train", "test"):
+        write_shard(shards / f"{name}-000.tar", numbered(0, 4))
+    os.mkfifo(shards / "pipe")
+    first = survey(shards)
+    changed, target = with_link(first, LINK)
+    assert target == shards
+    assert (changed.data.path, changed.data.root) == ("data/raw", "data/raw")
+    LINK.parent.mkdir()
+    LINK.symlink_to(shards)
+    again = survey(LINK)
+    assert again.data == changed.data
+    assert (again.counts, again.splits) == (first.counts, first.splits)
 
 
 def test_other_folders_stay_as_they_are(photos: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +18,6 @@ from thaw.search.trained_heads import FOLDER, load_head, save_head
 from thaw.stages import warmup_head
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.config.params import Params
 
 
@@ -137,3 +137,9 @@ def test_a_second_machine_trains_no_head_that_the_first_has_trained(
     for key, value in first.head.state_dict().items():
         assert torch.equal(second.head.state_dict()[key], value), key
     assert load_head(shared.head_path(params)) is not None
+
+
+def test_the_extra_that_the_message_names_brings_the_client() -> None:
+    project_file = Path(__file__).parents[2] / "pyproject.toml"
+    extras = tomllib.loads(project_file.read_text())["project"]["optional-dependencies"]
+    assert any(requirement.startswith("boto3") for requirement in extras["servers"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
@@ -13,9 +14,15 @@ if TYPE_CHECKING:
 
     from thaw.promotion.gate_report import Report
 
+_WIDE = 72  # columns of a terminal that has room for whole digests
+_DIGEST = re.compile("[0-9a-f]{12}")
+
 
 def show(report: Report, console: Console) -> None:
-    """Print the table of the rules, then why rules failed, and the notes; 80 columns are enough."""
+    """Print the table of the rules, then why rules failed, and the notes.
+
+    80 columns are enough. With less than 72, digests are shortened.
+    """
     is_lost = any(rule.name == "comparison" for rule in report.failed)  # or may be lost
     absent = f"no {report.alias} to compare with" if is_lost else f"no {report.alias} yet"
     against = f"against version {report.against}" if report.against else absent
@@ -29,8 +36,10 @@ def show(report: Report, console: Console) -> None:
         table.add_column(column, overflow="fold")
     for rule in report.rules:
         mark = Text("pass", "green") if rule.passed else Text("FAIL", "bold red")
-        values = (_number(rule.challenger), _number(rule.champion))
-        table.add_row(mark, *map(Text, (rule.name, *values, rule.needed)))
+        values = [_number(rule.challenger), _number(rule.champion), rule.needed]
+        if console.width < _WIDE:
+            values = [each[:8] if _DIGEST.fullmatch(each) else each for each in values]
+        table.add_row(mark, *map(Text, (rule.name, *values)))
     console.print(table)
     for rule in report.failed:
         line = Text.assemble((f"{rule.name}: ", "bold"), rule.sentence)

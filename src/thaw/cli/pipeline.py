@@ -68,6 +68,11 @@ def check(as_json: AsJson = False) -> None:
         if Path(path).exists():
             continue
         message = f"{PARAMS_FILE}: data.{key}: there is no {path}"
+        if Path(path).is_symlink():
+            message = (
+                f"{PARAMS_FILE}: data.{key}: {path} is a link to {Path(path).readlink()}, which "
+                f"does not exist: move the images back, or `ln -sfn FOLDER {path}`"
+            )
         if key not in source.keys:
             message += (
                 f"; the source {data.source} does not read it, but DVC requires that it exists: "

@@ -107,7 +107,7 @@ def history(tracking: Tracking, name: str, alias: str, trusted: Sequence[str] = 
             f"{name} @{alias}: no version was promoted or refused yet (`thaw promote --to {alias}`)"
         )
         return
-    _console.print(tables.history_table(name, alias, rows, model_created))
+    _console.print(tables.history_table(name, alias, rows, model_created, _console.width))
     for line in tables.report_lines(rows):
         _print(line)
 
@@ -162,8 +162,9 @@ def status(
     if as_json:
         print_json(tables.status_content(statuses, explanation))
         return
-    _console.print(tables.status_table(name, statuses, datetime.now(UTC)))
-    for line in tables.gate_lines(statuses):
+    now, width = datetime.now(UTC), _console.width
+    _console.print(tables.status_table(name, statuses, now, width))
+    for line in tables.status_lines(statuses, now, width):
         _print(line)
     if explanation:
         _print(f"{name} has no champion: {explanation}")

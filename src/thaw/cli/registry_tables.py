@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,33 +18,60 @@ if TYPE_CHECKING:
     from thaw.promotion.status import AliasStatus
     from thaw.registry.ledger_rows import Row
 
+_WIDE = 72  # columns of a terminal for which the tables of status and history are made
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)")
 
-def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime) -> Table:
-    """Return the table of all aliases of the model ``name``."""
+
+def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime, width: int) -> Table:
+    """Return the table of all aliases of the model ``name``.
+
+    Where a terminal of ``width`` columns has no room for run, age and gate, they are not in it: see
+    :func:`status_lines`.
+    """
     table = Table(title=Text(name), title_style="bold", box=None, padding=(0, 2, 0, 0))
     brief = {key: metric.label for key, metric in METRICS.items() if metric.is_brief}
     labels = [label.replace(" ", "\n") for label in brief.values()]
-    for column in ("alias", "version", *labels, "run", "age"):
+    is_wide = width >= _WIDE
+    for column in ("alias", "version", *labels, *(("run", "age") if is_wide else ())):
         table.add_column(column, no_wrap=True)  # on a narrow terminal, only the gate column wraps
-    table.add_column("gate", overflow="fold")
+    if is_wide:
+        table.add_column("gate", overflow="fold")
     for status in statuses:
         metrics = [status.metrics.get(key) for key in brief]
         shown = ["" if value is None else f"{value:.4f}" for value in metrics]
-        short, _, more = status.gate.partition(": ")
-        gate = Text(short, "bold red" if status.wrong else "")
-        if more:
-            gate.append(" *")
-        if status.since:
-            gate.append(f"\n{status.alias} for {age(status.since, now)}")
-        run, created = status.run_id[:8], age(status.created, now)
-        row = (f"@{status.alias}", str(status.version), *shown, run, created)
-        table.add_row(*map(Text, row), gate)
+        row = [Text(text) for text in (f"@{status.alias}", str(status.version), *shown)]
+        if is_wide:
+            row += [Text(status.run_id[:8]), Text(age(status.created, now)), _gate(status, now)]
+        table.add_row(*row)
     return table
 
 
-def gate_lines(statuses: Sequence[AliasStatus]) -> list[str]:
-    """Return the gate results that are too long for the table, each whole on a line."""
-    return [f"* @{each.alias}: {each.gate}" for each in statuses if ": " in each.gate]
+def _gate(status: AliasStatus, now: datetime) -> Text:
+    """Return the cell of the gate result, with a star if :func:`status_lines` has all of it."""
+    short, _, more = status.gate.partition(": ")
+    gate = Text(_spaced(short), "bold red" if status.wrong else "")
+    if more:
+        gate.append(" *")
+    if status.since:
+        gate.append(f"\n{status.alias} for {age(status.since, now)}")
+    return gate
+
+
+def status_lines(statuses: Sequence[AliasStatus], now: datetime, width: int) -> list[str]:
+    """Return what the table has no room for, each alias on a line."""
+    if width >= _WIDE:
+        return [f"* @{each.alias}: {_spaced(each.gate)}" for each in statuses if ": " in each.gate]
+    lines = []
+    for each in statuses:
+        since = f", {each.alias} for {age(each.since, now)}" if each.since else ""
+        run = f"run {each.run_id[:8]}, {age(each.created, now)} old"
+        lines.append(f"@{each.alias}: {run}{since}; gate: {_spaced(each.gate)}")
+    return lines
+
+
+def _spaced(gate: str) -> str:
+    """Return a gate result whose time can be broken between date and hour."""
+    return _TIME.sub(r"\1 \2", gate)
 
 
 def status_content(statuses: Sequence[AliasStatus], explanation: str) -> dict[str, Any]:
@@ -52,14 +80,21 @@ def status_content(statuses: Sequence[AliasStatus], explanation: str) -> dict[st
     return {"aliases": aliases, "no_champion": explanation or None}
 
 
-def history_table(name: str, alias: str, rows: Sequence[Row], model_created: int) -> Table:
+def history_table(
+    name: str, alias: str, rows: Sequence[Row], model_created: int, width: int
+) -> Table:
     """Return the table of ``rows``, which may include rows of earlier models of this name.
 
     Addresses of reports are not in it, because columns break them: see :func:`report_lines`.
-    ``model_created`` is the creation timestamp (ms) of the current registered model.
+    ``model_created`` is the creation timestamp (ms) of the current registered model. On a terminal
+    of less than 72 columns (``width``) there are no lines between cells, and times have two lines.
     """
     table = Table(title=Text(f"{name} @{alias}"), title_style="bold")
-    for column in ("", "when (UTC)", "who", "what", "from", "to", "why"):
+    if width < _WIDE:
+        table.box, table.padding = None, (0, 2, 0, 0)
+    table.add_column("")
+    table.add_column("when (UTC)", min_width=10 if width < _WIDE else 19)
+    for column in ("who", "what", "from", "to", "why"):
         table.add_column(column, overflow="fold")
     before = rows[0].model if rows else model_created
     for row in rows:

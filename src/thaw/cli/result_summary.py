@@ -14,6 +14,7 @@ from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
 from thaw.system.console import ResultConsole
 from thaw.system.project_paths import REGISTERED, REPORT, TOOL_LOCK
+from thaw.system.quantities import quantity
 from thaw.system.stage_names import STAGES
 from thaw.system.tool_lock import refuse_other_code
 
@@ -91,7 +92,7 @@ def _stage_rows(params: Params, content: dict[str, Any]) -> Iterator[tuple[str, 
     yield "backbone", escape(f"{params.backbone.name}, weights {params.backbone.weights}")
     yield "warmup_head", _phase(content["warmup_head"])
     note = "; the head warm-up's model is kept" if unfreeze["warmup_head_stands"] else ""
-    yield f"unfreeze ({len(unfreeze['blocks'])} blocks)", _phase(unfreeze) + note
+    yield f"unfreeze ({len(unfreeze['blocks'])} blocks)", _unfreezing(unfreeze) + note
     moved = max(fold["fold_relative_move"], fold["merge_relative_move"])
     yield (
         "fold_bn",
@@ -131,6 +132,19 @@ def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
     return ", ".join(
         f"{METRICS[name].label} {before[name]:.4f} to {after[name]:.4f}"
         for name in ("log_loss", "ece")
+    )
+
+
+def _unfreezing(report: dict[str, Any]) -> str:
+    """Return the losses of the stage; where all its epochs were dropped, those that it compared."""
+    tuned = report.get("fine_tuning")
+    if tuned is None or tuned["is_kept"]:
+        return _phase(report)
+    error = tuned["difference_error"]
+    return (
+        f"{quantity(report['epochs'], 'epoch')} dropped: validation loss "
+        f"{tuned['head_log_loss']:.4f} to {tuned['log_loss']:.4f}, paired difference "
+        f"{tuned['difference']:+.4f}{'' if error is None else f' ± {error:.4f}'}"
     )
 
 

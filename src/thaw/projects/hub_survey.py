@@ -27,6 +27,8 @@ def list_local_hub(folder: Path) -> tuple[Data, Listing]:
     try:
         found = list_labels(data.source, folder)
     except ThawError as error:
+        if isinstance(error.__cause__, ImportError):
+            raise ThawError(f"--images: {error}") from None
         raise ThawError(
             f"--images: {error}; to choose a column, create the project without --images and set "
             f"data.source: {PREFIX}{LOCAL}#COLUMN, data.path and data.root"

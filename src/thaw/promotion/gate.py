@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from thaw.promotion.comparison_rules import comparison_rules
 from thaw.promotion.rule_result import RuleResult, format_number
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,7 @@ def _model_files(challenger: ScoredVersion, origin: Origin) -> RuleResult:
             f"the files of the model are not those of dvc.lock ({listed}): the pipeline that it "
             "records did not make the version: `dvc repro`"
         )
-    found = ", ".join(sorted(challenger.files)) or "none"
+    found = quantity(len(challenger.files), "file")
     return RuleResult("model files", found, "", "those of dvc.lock", passed, sentence)
 
 
