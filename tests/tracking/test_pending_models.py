@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.tracking import MlflowClient
 
-from thaw.tracking.pending_models import remove_pending_models
+from thaw.tracking.pending_models import is_being_written, remove_pending_models
 from thaw.tracking.run_owner import PROCESS, this_process
 
 if TYPE_CHECKING:
@@ -68,6 +71,32 @@ def test_a_complete_model_stays_and_a_pending_one_of_the_own_run_does_not(
     (run,) = client.search_runs([experiment], "attributes.status = 'RUNNING'")
     remove_pending_models(client, experiment, own_run=run.info.run_id)
     assert left(client, experiment) == {complete}
+
+
+@pytest.mark.parametrize(
+    ("process", "age", "is_removed"),
+    [
+        (f"{socket.gethostname()}:{os.getppid()}", 10_000, False),
+        (f"{socket.gethostname()}:999999999", 0, True),
+        (this_process(), 0, True),
+        ("elsewhere:1", 10, False),
+        ("elsewhere:1", 10_000, True),
+    ],
+    ids=["running here", "process is gone", "this one", "elsewhere", "elsewhere, long ago"],
+)
+def test_the_process_that_a_model_names_decides_not_the_run_that_it_shares(
+    client: MlflowClient, process: str, age: int, is_removed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = client.create_experiment("e")
+    run = client.create_run(experiment, tags={PROCESS: this_process()}).info.run_id
+    model = client.create_logged_model(
+        experiment, name="model", source_run_id=run, tags={PROCESS: process}
+    )
+    later = time.time() + age
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert is_being_written(model) is not is_removed
+    remove_pending_models(client, experiment, own_run=run)
+    assert left(client, experiment) == (set() if is_removed else {model.model_id})
 
 
 def test_a_database_that_refuses_to_compare_states_is_searched_without_a_condition(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import mlflow
 import pandas as pd
 from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from thaw import __version__
@@ -30,7 +31,10 @@ from thaw.registry.names import (
     PARENTS,
     TEST_DIGEST,
 )
+from thaw.registry.same_result import remove_repetitions, source_of, versions_of_result
 from thaw.system.console import warn
+from thaw.tracking.pending_models import is_being_written
+from thaw.tracking.run_owner import PROCESS, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -92,7 +96,8 @@ def register(
 
     The first version of a model becomes the champion, a later one the challenger, also if the
     champion or its alias was removed. Every step is done once: the results of an earlier attempt of
-    this run are found again, and a model that a killed attempt logged in part is removed.
+    this run are found again, and a model that a killed attempt logged in part is removed. Where two
+    machines register the same result of a run at once, the version that was created first stays.
 
     Args:
         name: the name of the registered model.
@@ -117,7 +122,7 @@ def register(
         **({CONTENT: record.content} if record.content else {}),
         **{f"test.{key}": f"{value:.6g}" for key, value in record.scores.items()},
     }
-    found = _version(client, name, model) or _create(client, name, model, tags)
+    found = _version(client, name, model, tags)
     alias = _give_alias(client, found, record.digest, trusted)
     verdict = "" if alias == CHAMPION else found.tags.get(GATE, "")
     return Registered(name, int(found.version), alias, verdict=verdict)
@@ -130,12 +135,10 @@ def _logged(run: Run, digest: str) -> LoggedModel | None:
 
 
 def _remove_partial(client: MlflowClient, run: Run) -> None:
-    """Remove models that a killed process logged in part.
-
-    Only one process at a time registers models of a run.
-    """
+    """Remove models that a killed process logged in part."""
     for model in _models(run):
-        if model.status != LoggedModelStatus.READY and DIGEST in model.tags:
+        is_partial = model.status != LoggedModelStatus.READY and DIGEST in model.tags
+        if is_partial and not is_being_written(model):
             client.delete_logged_model(model.model_id)
 
 
@@ -155,7 +158,7 @@ def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
         signature=pyfunc.signature(),
         input_example=pd.DataFrame({pyfunc.INPUT: [base64.b64encode(example).decode()]}),
         pip_requirements=_requirements(),
-        tags={DIGEST: digest},
+        tags={DIGEST: digest, PROCESS: this_process()},
     )
     return mlflow.get_logged_model(info.model_id)
 
@@ -165,28 +168,32 @@ def _requirements() -> list[str]:
     return [f"{_DISTRIBUTION}=={__version__}", *packages]
 
 
-def _version(client: MlflowClient, name: str, model: LoggedModel) -> ModelVersion | None:
-    """Return the version that an earlier attempt created for ``model``, or None."""
-    found = client.search_model_versions(f"name = '{name}' and run_id = '{model.source_run_id}'")
-    return next((mv for mv in found if mv.source == _source(model)), None)
-
-
-def _create(
+def _version(
     client: MlflowClient, name: str, model: LoggedModel, tags: dict[str, str]
 ) -> ModelVersion:
+    """Return the version of this result; create it if there is none."""
+    run_id, digest = model.source_run_id, tags[DIGEST]
+    if not versions_of_result(client, name, run_id, digest):
+        _create(client, name, model, tags)
+    versions = versions_of_result(client, name, run_id, digest)
+    remove_repetitions(client, versions, model.model_id)
+    return versions[0]
+
+
+def _create(client: MlflowClient, name: str, model: LoggedModel, tags: dict[str, str]) -> None:
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description=OF_MODEL)
-    return client.create_model_version(
+        try:
+            client.create_registered_model(name, description=OF_MODEL)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # else another machine was faster
+                raise
+    client.create_model_version(
         name,
-        source=_source(model),
+        source=source_of(model.model_id),
         run_id=model.source_run_id,
         model_id=model.model_id,
         tags=tags,
     )
-
-
-def _source(model: LoggedModel) -> str:
-    return f"models:/{model.model_id}"
 
 
 def _give_alias(
@@ -200,15 +207,23 @@ def _give_alias(
     # Only for a new model: otherwise a removed champion would be replaced without a gate.
     is_new = number == 1 and current is None and not ledger.view().has_any
     if is_new and not _is_doubtful(ledger) and _can_decide(ledger):
-        client.set_model_version_tag(found.name, found.version, GATE, FIRST)
+        _set_gate(client, found)
         decision = Decision("first", None, number, None, "first version, no gate", model=digest)
         with contextlib.suppress(ConflictError):  # another process was faster
             ledger.record(decision, rows)
-        current = ledger.current_version()
-    if current == number:
+    # Another machine may have recorded it meanwhile, and may not have moved the alias yet.
+    ledger.complete()
+    if ledger.current_version() == number:
         return CHAMPION
     client.set_registered_model_alias(found.name, CHALLENGER, str(number))
     return CHALLENGER
+
+
+def _set_gate(client: MlflowClient, found: ModelVersion) -> None:
+    try:
+        client.set_model_version_tag(found.name, found.version, GATE, FIRST)
+    except MlflowException:  # MLflow refuses one of two processes that set the same tag at once
+        client.set_model_version_tag(found.name, found.version, GATE, FIRST)
 
 
 def _is_doubtful(ledger: Ledger) -> bool:

@@ -5,12 +5,13 @@ MLflow keeps such a model in the state PENDING, without files or with some of th
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
-from thaw.tracking.run_owner import is_dead
+from thaw.tracking.run_owner import PROCESS, is_dead, is_here, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # MLflow compares with the number that it stores, not with the name.
 _PENDING = f"status = {LoggedModelStatus.PENDING.to_int()}"
+_LONGEST_UPLOAD = 600  # seconds after which a process of another machine is taken for killed
 
 
 def remove_pending_models(client: MlflowClient, experiment_id: str, own_run: str) -> None:
@@ -28,8 +30,24 @@ def remove_pending_models(client: MlflowClient, experiment_id: str, own_run: str
     ``own_run`` is the run of this process, which is not registering a model now.
     """
     for model in _pending(client, experiment_id):
-        if model.source_run_id == own_run or _is_left(client, model.source_run_id):
+        if is_being_written(model):
+            continue
+        is_named = PROCESS in model.tags  # those of earlier versions name no process
+        if is_named or model.source_run_id == own_run or _is_left(client, model.source_run_id):
             client.delete_logged_model(model.model_id)
+
+
+def is_being_written(model: LoggedModel) -> bool:
+    """Return whether another process may be writing this pending model.
+
+    Two machines that have made the same result share its run. The tag ``PROCESS`` of a model names
+    the process that logs it.
+    """
+    if PROCESS not in model.tags or model.tags[PROCESS] == this_process():
+        return False
+    if is_here(model.tags):
+        return not is_dead(model.tags)
+    return time.time() - model.creation_timestamp / 1000 < _LONGEST_UPLOAD
 
 
 def _pending(client: MlflowClient, experiment_id: str) -> Iterator[LoggedModel]:

@@ -27,9 +27,14 @@ def is_dead(tags: Mapping[str, str]) -> bool:
 
     MLflow keeps the run of a killed process in the state RUNNING.
     """
-    host, _, pid = tags.get(PROCESS, "").rpartition(":")
+    pid = tags.get(PROCESS, "").rpartition(":")[2]
     is_number = re.fullmatch("[0-9]{1,9}", pid) is not None  # anyone can write the tag
-    return host == socket.gethostname() and is_number and not psutil.pid_exists(int(pid))
+    return is_here(tags) and is_number and not psutil.pid_exists(int(pid))
+
+
+def is_here(tags: Mapping[str, str]) -> bool:
+    """Return whether ``tags`` name a process of this machine."""
+    return tags.get(PROCESS, "").rpartition(":")[0] == socket.gethostname()
 
 
 def user() -> str:
