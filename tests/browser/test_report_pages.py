@@ -30,6 +30,12 @@ DEPTH = [
 _OUTSIDE = (
     "performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length"
 )
+# Words of up to eight characters, such as "default" and "0.0001", in more than one line.
+_BROKEN = """[...document.querySelectorAll('td')].filter(cell => {
+  if (!cell.firstChild || !/^\\S{1,8}$/.test(cell.textContent)) return false;
+  const range = document.createRange(); range.selectNodeContents(cell);
+  return new Set([...range.getClientRects()].map(line => Math.round(line.top))).size > 1;
+}).map(cell => cell.textContent)"""
 _TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
 
 
@@ -50,7 +56,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("comparison") / "compare.html"
-    write_comparison(compare(result("a", 150), result("b", 180, params="seed: 1\n")), path)
+    params = "seed: 1\nunfreeze: {batch_norm: train, lr: 0.0001}\nwarmup_head: {strength: 0.0001}\n"
+    write_comparison(compare(result("a", 150), result("b", 180, params=params)), path)
     return path
 
 
@@ -70,6 +77,14 @@ def test_a_page_shows_all_diagrams_without_errors_or_requests(
     assert page.problems == []
     assert page.evaluate(_OUTSIDE) == 0
     assert not page.evaluate(_TOO_WIDE)
+
+
+@pytest.mark.parametrize("kind", ["report", "comparison"])
+def test_no_short_value_of_a_table_is_broken_on_a_telephone(
+    page: Page, request: pytest.FixtureRequest, kind: str
+) -> None:
+    opened(page, request.getfixturevalue(kind), 375, dark=False)
+    assert page.evaluate(_BROKEN) == []
 
 
 @pytest.mark.parametrize("kind", ["report", "comparison"])
