@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import functools
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,21 +22,38 @@ from tools.debian_packages import MissingPackageError, install
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_OPTIONS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    *("--no-first-run", "--disable-background-networking"),
+)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+@functools.cache
 def executable() -> str:
-    """Return the path of a browser; install Debian's package if there is none.
+    """Return the path of a browser that works; install Debian's package if there is none.
 
     Raises:
-        MissingPackageError: there is none, and it cannot be installed here.
+        MissingPackageError: there is none and it cannot be installed here, or it shows no page.
     """
     if (found := _installed()) is None:
         install(NAMES[0])
         found = _installed()
     if found is None:
         raise MissingPackageError(f"there is no browser ({', '.join(NAMES)}): install one")
+    if reason := _why_broken(found):
+        raise MissingPackageError(f"{found} does not show an empty page: {reason}")
     return found
+
+
+def _why_broken(program: str) -> str | None:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [program, *_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", "about:blank"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        except subprocess.TimeoutExpired as error:
+            return str(error)
+    return None if "<html>" in done.stdout else done.stderr[-300:] or f"code {done.returncode}"
 
 
 def _installed() -> str | None:
@@ -195,8 +214,8 @@ def browser(profile: Path) -> Iterator[Page]:
     process = subprocess.Popen(
         [
             name,
-            *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-            *("--remote-debugging-pipe", "--no-first-run", "--disable-background-networking"),
+            *_OPTIONS,
+            "--remote-debugging-pipe",
             f"--user-data-dir={profile}",
         ],
         preexec_fn=place,
