@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = MODELS / "fold_bn" / "merged"
+NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 TEXT = "---\nlibrary_name: thaw\nlicense: mit\n---\n\n# The card\n"
 
 
@@ -69,6 +70,27 @@ def test_a_refusal_of_the_hub_is_one_line_that_says_how_to_get_access() -> None:
         with pytest.raises(ThawError, match="HF_TOKEN") as raised:
             push(str(MODEL), "owner/name", private=False, endpoint=state.address)
     assert "\n" not in str(raised.value)
+
+
+def test_weights_go_to_the_hub_itself_where_xet_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with hub() as state:
+        state.stores = NOWHERE
+        push(str(MODEL), "owner/name", private=False, endpoint=state.address)
+    assert state.files["thaw/model.safetensors"] == (MODEL / "model.safetensors").read_bytes()
+
+
+@pytest.mark.slow  # its client waits between two requests
+def test_a_store_of_weights_that_does_not_answer_is_named_with_the_variable_that_avoids_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", "1")
+    with hub() as state:
+        state.stores = NOWHERE
+        with pytest.raises(ThawError, match="HF_HUB_DISABLE_XET=1 uploads without") as raised:
+            push(str(MODEL), "owner/name", private=False, endpoint=state.address)
+    assert NOWHERE in str(raised.value)
+    assert not state.files
 
 
 @pytest.mark.parametrize("repo", ["name", "a/b/c", "a b/c", "../x", "/a", "a/", ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +18,8 @@ from thaw.system.console import say
 if TYPE_CHECKING:
     from thaw.model.spec import ModelSpec
 
+# Without it, the client of the store of weights (Xet) repeats its requests for minutes in silence.
+_XET_ATTEMPTS = ("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", "2")
 _OWN = "thaw"  # the folder of the model directory in the repository
 # Errors of the HTTP clients that huggingface_hub uses in its versions, and of Python, by name.
 _NO_ANSWER = {"TransportError", "ConnectionError", "TimeoutError", "Timeout"}
@@ -54,6 +57,7 @@ def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = Non
         card = read_card(model.name, registry_settings) or _short_card(model.name, spec)
         usage = _TIMM.format(repo=repo) if is_plain else ""
         (folder / "README.md").write_text(card + usage, encoding="utf-8")
+        os.environ.setdefault(*_XET_ATTEMPTS)
         api = HfApi(endpoint=endpoint)
         try:
             api.create_repo(repo, private=private, exist_ok=True)
@@ -91,7 +95,8 @@ def _failure(repo: str, error: Exception) -> str:
     if _NO_ANSWER & {base.__name__ for base in type(error).__mro__}:
         return (
             f"{repo}: the hub does not answer ({reason}): check the network and HF_ENDPOINT, and "
-            "run the command again"
+            "run the command again; HF_HUB_DISABLE_XET=1 uploads without the hub's store Xet, "
+            "which has an address of its own"
         )
     return (
         f"{repo}: the hub did not take the model ({reason}): `hf auth login` or the "
