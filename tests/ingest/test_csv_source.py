@@ -38,7 +38,8 @@ def test_a_row_with_an_unknown_split_is_a_problem(tmp_path: Path, value: str) ->
 
 def test_an_image_that_is_listed_twice_is_a_problem(tmp_path: Path) -> None:
     found = table(tmp_path, "path,label\n1.png,a\n2.png,a\n1.png,b\n")
-    assert found.problems == [f"{tmp_path / 'images.csv'}, line 4: 1.png is listed twice (line 2)"]
+    reason = "1.png is listed twice (line 2, there with the label 'a')"
+    assert found.problems == [f"{tmp_path / 'images.csv'}, line 4: {reason}"]
     assert len(found.samples) == 2
 
 

@@ -37,6 +37,64 @@ def test_a_csv_file_is_recognized(tmp_path: Path) -> None:
     assert found.counts == {"fire": 1, "sea": 1}
 
 
+def _table(file: Path, paths: list[Path | str]) -> Path:
+    """Write a CSV file that gives the images the labels sea and fire in turn."""
+    rows = [f"{path},{('sea', 'fire')[place % 2]}\n" for place, path in enumerate(paths)]
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("path,label\n" + "".join(rows))
+    return file
+
+
+def test_absolute_paths_of_a_csv_file_may_be_in_another_folder(tmp_path: Path) -> None:
+    images = tiny.images(tmp_path / "photos", each=6)
+    found = survey(_table(tmp_path / "tables" / "labels.csv", sorted(images.rglob("*.png"))))
+    assert (found.data.root, found.problems) == (str(images), [])
+
+
+def test_the_folder_of_absolute_paths_in_the_project_is_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tiny.images(tmp_path / "photos", each=6)
+    monkeypatch.chdir(tmp_path)
+    found = survey(_table(tmp_path / "labels.csv", sorted(images.rglob("*.png"))))
+    assert found.data.root == "photos"
+
+
+def test_the_root_of_the_file_system_is_never_the_data_folder(tmp_path: Path) -> None:
+    images = tiny.images(tmp_path / "photos", each=2)
+    table = _table(tmp_path / "labels.csv", [*images.rglob("*.png"), "/none/1.png"])
+    found = survey(table)
+    assert found.data.root == str(tmp_path)
+    assert any(line.startswith("/none/1.png: ") for line in found.problems)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("photos/none.png", "No such file or directory"),
+        ("file:///photos/1.png", "No such file or directory"),
+        ("..\\photos\\1.png", "No such file or directory"),
+        ("../1.png", "is outside the data folder"),
+    ],
+)
+def test_paths_of_a_csv_file_that_prepare_will_refuse_are_problems(
+    path: str, reason: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    images = tiny.images(home / "photos", each=4)
+    shutil.copy(next(images.rglob("*.png")), tmp_path / "1.png")
+    paths = sorted(str(each.relative_to(home)) for each in images.rglob("*.png"))
+    (line,) = survey(_table(home / "labels.csv", [*paths, path])).problems
+    assert reason in line
+
+
+def test_a_link_without_a_target_is_a_problem(tmp_path: Path) -> None:
+    images = tiny.images(tmp_path / "photos", each=4)
+    (images / "red" / "gone.png").symlink_to(images / "red" / "none.png")
+    (line,) = survey(images).problems
+    assert "gone.png: a link to red/none.png, which does not exist" in line
+
+
 def test_problems_that_prepare_will_refuse_are_listed(tmp_path: Path) -> None:
     images = tiny.images(tmp_path / "photos", classes=("red",), each=2)
     (images / "empty").mkdir()

@@ -51,7 +51,8 @@ def list_csv(path: Path, root: Path) -> Listing:
 def _list_rows(path: Path, root: Path) -> Listing:
     samples = SampleTable()
     listing = Listing(root, samples, [])
-    first_lines: dict[str, int] = {}  # of each file, however its path is spelled
+    # Line and label of each file, however its path is spelled.
+    first_lines: dict[str, tuple[int, str]] = {}
     with path.open(newline="", encoding="utf-8-sig") as stream:
         # Strict: a quote that is not closed would make the rest of the file one label.
         reader = csv.DictReader(stream, strict=True)
@@ -61,11 +62,13 @@ def _list_rows(path: Path, root: Path) -> Listing:
             file = os.path.abspath(root / (row["path"] or ""))  # noqa: PTH100  (links stay)
             problem = _row_problem(row, columns)
             if problem is None and file in first_lines:
-                problem = f"{row['path']} is listed twice (line {first_lines[file]})"
+                line, label = first_lines[file]
+                other = "" if label == row["label"] else f", there with the label {label!r}"
+                problem = f"{row['path']} is listed twice (line {line}{other})"
             if problem:
                 listing.problems.append(f"{path}, line {reader.line_num}: {problem}")
                 continue
-            first_lines[file] = reader.line_num
+            first_lines[file] = (reader.line_num, row["label"])
             unread.add(row)
             samples.append(Sample(row["path"], row["label"], row.get("split") or None))
     listing.problems += [f"{path}: {text}" for text in unread.problems()]

@@ -76,7 +76,7 @@ class Allowed:
         reason = f"is outside the data folder {self.root}"
         name = os.path.abspath(path)  # noqa: PTH100  (links stay)
         if not Path(name).is_relative_to(os.path.abspath(self.root)):  # noqa: PTH100
-            return reason
+            return f"{reason}: data.root must be a folder that contains all images of the CSV file"
         if self.follow_links or target.is_relative_to(self.cache):
             return None
         return f"{reason}, by a link; such links are followed with data.follow_links: true"
@@ -126,6 +126,16 @@ def read_image(
     except ValueError as error:  # a name with a zero byte
         reason = str(error)
     return BadFile(sample.path, reason, sample.label, state)
+
+
+def refusal(allowed: Allowed, sample: Sample) -> str | None:
+    """Return why the file of ``sample`` is not opened; None if it is. It is not read."""
+    try:
+        return _path_problem(allowed.root / sample.path, allowed)
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:  # a name with a zero byte
+        return str(error)
 
 
 def read_state(allowed: Allowed, sample: Sample, span: Span | None) -> FileState | None:

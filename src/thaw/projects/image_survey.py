@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import statistics
 import tarfile
 import zipfile
@@ -22,6 +23,7 @@ from thaw.ingest.checks import class_problems
 from thaw.ingest.hub_files import is_hub_folder
 from thaw.ingest.label_checks import similarity_problems
 from thaw.ingest.listing import BadFile
+from thaw.ingest.reading import allowed_of, refusal
 from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import split_problems
@@ -30,10 +32,13 @@ from thaw.projects.shard_survey import list_local_shards
 from thaw.system.path_texts import refuse_undecodable
 
 if TYPE_CHECKING:
-    from thaw.ingest.listing import Listing
+    from collections.abc import Sequence
+
+    from thaw.ingest.listing import Listing, Sample
 
 _FEWEST_CLASSES = 2
 _MOST_HEADERS = 400  # images whose size is read
+_OF_FILES = ("csv", "folder")  # values of data.source in which each image is a file
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,9 @@ class Survey:
 def survey(path: Path) -> Survey:
     """Look at the images that ``path`` names: a folder, or a CSV file with paths and labels.
 
-    The folder has images or, if it has none, tar shards or a data set of the Hub. The
-    paths in a CSV file start at its folder.
+    The folder has images or, if it has none, tar shards or a data set of the Hub. Relative
+    paths in a CSV file start at its folder. Where all of its paths are absolute, ``data.root`` is
+    the deepest folder that contains all images.
 
     Raises:
         ThawError: there is no such folder or file, its path is not valid text, the CSV file is not
@@ -94,6 +100,9 @@ def survey(path: Path) -> Survey:
     root = path.parent if is_csv else path
     data = Data(source="csv" if is_csv else "folder", path=str(path), root=str(root))
     found = list_images(data, Path())
+    if is_csv and (folder := _folder_of_absolute(found)):
+        data = data.model_copy(update={"root": str(folder)})
+        found.root = folder
     has_shards_only = all(sample.path.endswith(".tar") for sample in found.samples)
     if not is_csv and has_shards_only and any(path.rglob("*.tar")):
         data, found = list_local_shards(path)
@@ -109,6 +118,7 @@ def survey(path: Path) -> Survey:
         [
             *found.problems,
             *(bad.line(found.root) for bad in found.bad_files),
+            *(_path_problems(found) if data.source in _OF_FILES else ()),
             *class_problems(found),
             *similarity_problems(found),
             *_too_few(found),
@@ -117,6 +127,27 @@ def survey(path: Path) -> Survey:
         source_notes(found, Prepare()),
         found.has_clear_layout,
     )
+
+
+def _folder_of_absolute(found: Listing) -> Path | None:
+    """Return the deepest folder that contains all images; None if a path is relative.
+
+    None, too, if only the root of the file system contains all: DVC would read every file there.
+    """
+    folders = {os.path.dirname(sample.path) for sample in found.samples}  # noqa: PTH120
+    if not folders or not all(map(os.path.isabs, folders)):
+        return None
+    folder = Path(os.path.commonpath(map(os.path.abspath, folders)))
+    if folder == Path(folder.anchor):
+        return None
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def _path_problems(found: Listing) -> list[str]:
+    """Return a line for each image of a sample whose file ``prepare`` will refuse to open."""
+    allowed = allowed_of(found)
+    named = ((sample.path, refusal(allowed, sample)) for sample in _sampled(found))
+    return [BadFile(path, reason).line(found.root) for path, reason in named if reason]
 
 
 def _is_hub_set(path: Path, found: Listing) -> bool:
@@ -180,9 +211,8 @@ def _refuse_other_file(path: Path) -> None:
 
 def _sizes(found: Listing) -> dict[str, tuple[int, int]]:
     """Return (width, height) of a sample of the images by path, read from their headers."""
-    step = max(1, len(found.samples) // _MOST_HEADERS)
     sizes = {}
-    for sample in found.samples[::step]:
+    for sample in _sampled(found):
         path = found.root / sample.path
         try:
             if path.is_file():  # opening a named pipe would wait for ever
@@ -190,3 +220,8 @@ def _sizes(found: Listing) -> dict[str, tuple[int, int]]:
         except (OSError, ValueError, Image.DecompressionBombError):
             continue  # `prepare` names every image that cannot be read
     return sizes
+
+
+def _sampled(found: Listing) -> Sequence[Sample]:
+    """Return every image of a small set, and 400 to 799 images of a large one."""
+    return found.samples[:: max(1, len(found.samples) // _MOST_HEADERS)]
