@@ -117,6 +117,15 @@ def test_a_link_out_of_the_data_folder_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_a_link_to_nowhere_out_of_the_data_folder_is_named_as_what_it_is(tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    save(root / "cat" / "1.png")
+    (root / "cat" / "2.png").symlink_to(tmp_path / "gone.png")
+    assert problems(list_folder(root)) == [
+        f"{root / 'cat' / '2.png'}: a link to {tmp_path / 'gone.png'}, which does not exist"
+    ]
+
+
 def test_a_class_folder_that_is_a_link_out_of_the_data_folder_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "secret" / "1.png")
     root = tmp_path / "raw"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -101,6 +102,26 @@ def test_problems_that_prepare_will_refuse_are_listed(tmp_path: Path) -> None:
     problems = "\n".join(survey(images).problems)
     assert "there is only one class" in problems
     assert "empty: the class has no image" in problems
+
+
+def test_entries_of_a_class_that_are_no_readable_file_are_listed(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "photos", each=5)
+    (root / "blue/link.png").symlink_to("/nowhere.png")
+    os.mkfifo(root / "red/pipe.png")
+    (root / "red" / os.fsdecode(b"\xff.png")).touch()
+    os.mkfifo(root / "red/.hidden")
+    os.mkfifo(root / "beside")  # not in a class: nothing reads it
+    assert survey(root).problems == [
+        f"{root}/blue/link.png: a link to /nowhere.png, which does not exist",
+        f"{root}/red/pipe.png: not a file: a named pipe",
+        f"{root}/red/\\udcff.png: the file's name is not valid UTF-8",
+    ]
+
+
+def test_a_class_whose_name_is_not_valid_text_is_listed(tmp_path: Path) -> None:
+    root = tiny.images(tmp_path / "photos", each=5)
+    (root / "blue").rename(root / os.fsdecode(b"\xff"))
+    assert f"{root}/\\udcff/000.png: the file's name is not valid UTF-8" in survey(root).problems
 
 
 def test_shapes_that_prepare_will_refuse_are_listed(tmp_path: Path) -> None:

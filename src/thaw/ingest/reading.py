@@ -177,14 +177,14 @@ def _path_problem(path: Path, allowed: Allowed) -> str | None:
     if _is_within(path.parent, allowed.resolved_root) and stat.S_ISREG(path.lstat().st_mode):
         return None
     target = _resolved(path)
-    if problem := allowed.problem(path, target):
-        return problem
     if path.is_symlink() and not target.exists():
         inside = target.is_relative_to(allowed.resolved_root)
         shown = target.relative_to(allowed.resolved_root) if inside else target
         fetched = target.is_relative_to(allowed.cache)
         remedy = ": `dvc pull` fetches files that are missing in DVC's cache" if fetched else ""
         return f"a link to {shown}, which does not exist{remedy}"
+    if problem := allowed.problem(path, target):
+        return problem
     mode = path.stat().st_mode
     kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
     found = next((kind for is_kind, kind in kinds.items() if is_kind(mode)), "a device")
