@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -167,3 +168,13 @@ def test_a_dead_channel_is_no_unit_to_measure_by() -> None:
     with FoldedPlaces(["x"], []).watched(module) as moments:
         module(tensor)
     assert reference.score(moments) < 0.5
+
+
+def test_a_copy_measures_on_without_the_original() -> None:
+    model, places, reference = folded()
+    drift = Drift(reference, places)
+    look(drift, model, images())
+    copied = copy.deepcopy(drift)
+    assert copied.score == drift.score
+    look(copied, model, images() + 3)
+    assert copied.score != drift.score

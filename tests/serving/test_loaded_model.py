@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import copy
 import io
-from typing import TYPE_CHECKING, Any
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.registry.served import CLASSES, image
@@ -60,6 +65,34 @@ def test_the_table_has_label_probability_and_a_column_for_each_class(loaded: Loa
     assert list(table) == ["label", "probability", *(f"p_{name}" for name in CLASSES)]
     assert list(table["label"]) == [CLASSES[place] for place in probabilities.argmax(axis=1)]
     np.testing.assert_allclose(table["probability"], probabilities.max(axis=1), atol=1e-5)
+
+
+def by_torch(loaded: LoadedModel) -> LoadedModel:
+    buffer = io.BytesIO()
+    torch.save(loaded, buffer)
+    buffer.seek(0)
+    return cast("LoadedModel", torch.load(buffer, weights_only=False))
+
+
+def by_pickle(loaded: LoadedModel) -> LoadedModel:
+    return cast("LoadedModel", pickle.loads(pickle.dumps(loaded)))
+
+
+@pytest.mark.parametrize("copied", [by_pickle, by_torch, copy.deepcopy])
+def test_a_copy_predicts_the_same_as_the_model(
+    copied: Callable[[LoadedModel], LoadedModel], loaded: LoadedModel
+) -> None:
+    expected = loaded.predict_proba([image(1)])
+    found = copied(loaded)
+    np.testing.assert_array_equal(found.predict_proba([image(1)]), expected)
+    assert (found.name, found.digest) == (loaded.name, loaded.digest)
+
+
+@pytest.mark.slow
+def test_a_model_can_be_sent_to_a_spawned_process(loaded: LoadedModel) -> None:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = pool.submit(loaded.predict_proba, [image(1)]).result()
+    np.testing.assert_allclose(found, loaded.predict_proba([image(1)]), atol=1e-6)
 
 
 def test_no_image_gives_an_empty_table(loaded: LoadedModel) -> None:

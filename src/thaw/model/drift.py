@@ -12,7 +12,7 @@ import math
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -151,6 +151,16 @@ class Drift:
         self._passed = self._promised = 0
         self._lock = threading.Lock()
         self._at_once, self._share = _AT_ONCE, _SHARE
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the content for a copy, which measures on from here; a lock cannot be copied."""
+        with self._lock:
+            return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, content: dict[str, Any]) -> None:
+        """Take over the content, with a lock of its own."""
+        vars(self).update(content)
+        self._lock = threading.Lock()
 
     def spread(self, images: int) -> None:
         """Measure 512 of the ``images`` to come, at equal distances, because they may be sorted."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _CPU = torch.device("cpu")
 
+_OF_PROCESS = ("_side", "_of_thread")  # attributes of `Predictor` that no copy takes over
+
 
 class Predictor:
     """A model directory, ready to classify encoded images; several threads may use it at once.
@@ -64,6 +66,16 @@ class Predictor:
         places = FoldedPlaces.of(self.spec.folded, self.spec.merged)
         self.drift = Drift(reference, places, window) if reference else None
         self.other_runtime: Callable[[Tensor], Tensor] | None = None
+        self._of_thread = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the content for a copy, also in another process; streams and threads stay here."""
+        return {name: value for name, value in vars(self).items() if name not in _OF_PROCESS}
+
+    def __setstate__(self, content: dict[str, Any]) -> None:
+        """Take over the content; a stream of the GPU is opened in this process."""
+        vars(self).update(content)
+        self._side = SideStream(self.device) if self.device.type == "cuda" else None
         self._of_thread = threading.local()
 
     @property
