@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
+import requests
 
 from tests.cli.verbs import run as run_verb
 from tests.project import ROOT
@@ -23,7 +24,7 @@ from thaw.registry.register import ModelRecord, register
 from thaw.tracking.result_run import ResultRun
 from thaw.tracking.store_scope import unchanged_store
 from thaw.training.history import Row
-from tools.services.server_process import HOST, ServerProcess, answers, free_port
+from tools.services.server_process import HOST, ServerProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,16 +72,34 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
             patch.setenv("DVC_EXP_NAME", f"leafy-seed-{seed}")
             run_id = add_result(project / "model", digest, seed)
     port = free_port()
+    address = f"http://{HOST}:{port}"
     thaw = str(Path(sys.executable).with_name("thaw"))
     command = [thaw, "ui", "--port", str(port)]
     server = ServerProcess(command, os.environ, project / "ui.log")
     try:
-        server.wait_until(lambda: answers(port))
+        # Another program may have taken the port meanwhile: only this server knows the run.
+        server.wait_until(lambda: knows_run(address, run_id))
         printed = re.search(r"runs: (\S+)", (project / "ui.log").read_text())
         assert printed
-        yield Pages(project, f"http://{HOST}:{port}", printed[1], run_id)
+        yield Pages(project, address, printed[1], run_id)
     finally:
         server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _log_of_server(pages: Pages) -> Iterator[None]:
+    """Print what the server has logged; pytest shows it where the test fails."""
+    yield
+    sys.stdout.write((pages.project / "ui.log").read_text())
+
+
+def knows_run(server: str, run_id: str) -> bool:
+    """Return whether an MLflow server answers at this address and has the run in its store."""
+    address = f"{server}/api/2.0/mlflow/runs/get"
+    try:
+        return requests.get(address, {"run_id": run_id}, timeout=20).ok
+    except requests.RequestException:
+        return False
 
 
 def add_result(model: Path, digest: str, seed: int) -> str:
@@ -93,6 +112,12 @@ def add_result(model: Path, digest: str, seed: int) -> str:
         mlflow.log_metrics({f"test/{name}": value for name, value in SCORES.items()})
         register(params.tracking.registered_model, model, ModelRecord(digest, SCORES), image())
     return run.run_id
+
+
+def test_another_server_is_not_taken_for_that_of_the_project(pages: Pages) -> None:
+    assert knows_run(pages.server, pages.run_id)
+    assert not knows_run(pages.server, "0" * 32)
+    assert not knows_run(f"http://{HOST}:{free_port()}", pages.run_id)
 
 
 def test_the_runs_table_begins_with_scores_and_changed_values(page: Page, pages: Pages) -> None:

@@ -62,7 +62,6 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(page: Page, path: Path, width: int, *, dark: bool) -> None:
-    page.problems.clear()
     page.open(path.as_uri(), width, 900, dark=dark)
     page.wait("[...document.querySelectorAll('[data-chart]')].every(e => e.querySelector('svg'))")
 

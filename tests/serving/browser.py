@@ -70,10 +70,11 @@ class Page:
         self._number = 0
         self._session: str | None = None
         self.problems: list[str] = []
+        self._pending: dict[str, str] = {}  # addresses of requests without an answer
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "DOM"):
+        for domain in ("Page", "Runtime", "Log", "DOM", "Network"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -89,8 +90,16 @@ class Page:
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]
                 return result
-            if answer.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
-                self.problems.append(json.dumps(answer["params"]))
+            self._note(answer)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        name, params = event.get("method"), event.get("params", {})
+        if name in {"Runtime.exceptionThrown", "Log.entryAdded"}:
+            self.problems.append(json.dumps(params))
+        elif name == "Network.requestWillBeSent":
+            self._pending[params["requestId"]] = params["request"]["url"]
+        elif name in {"Network.loadingFinished", "Network.loadingFailed"}:
+            self._pending.pop(params["requestId"], None)
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression."""
@@ -106,11 +115,19 @@ class Page:
                 return value
             time.sleep(0.05)
         raise AssertionError(
-            f"{expression} stayed false: {self.evaluate('document.body.innerText')}"
+            f"{expression} stayed false: {self.evaluate('document.body.innerText')}\n"
+            f"no answer yet: {[*self._pending.values()]}\nproblems: {self.problems}"
         )
 
     def open(self, url: str, width: int, height: int, *, dark: bool = False) -> None:
-        """Open ``url`` in a window of ``width`` times ``height`` pixels."""
+        """Open ``url`` in a window of ``width`` times ``height`` pixels.
+
+        The page is loaded also where the present one differs after "#" alone: one that failed to
+        load would stay as it is, and with it all tests of that server would fail.
+        """
+        self.call("Page.navigate", url="about:blank")
+        self._pending.clear()
+        self.problems.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
