@@ -26,6 +26,8 @@ _OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     *("--no-first-run", "--disable-background-networking"),
 )
+# About the script of a worker, a tab is told the first one only.
+_ANSWERS = ("responseReceivedExtraInfo", "loadingFinished", "loadingFailed")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -98,7 +100,7 @@ class Page:
             self.problems.append(json.dumps(params))
         elif name == "Network.requestWillBeSent":
             self._pending[params["requestId"]] = params["request"]["url"]
-        elif name in {"Network.loadingFinished", "Network.loadingFailed"}:
+        elif name in {f"Network.{answer}" for answer in _ANSWERS}:
             self._pending.pop(params["requestId"], None)
 
     def evaluate(self, expression: str) -> Any:
