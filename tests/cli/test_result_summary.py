@@ -148,7 +148,8 @@ def test_a_kept_epoch_that_is_worse_than_the_start_is_told_as_such(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worse = PHASE | {"start_val_loss": 0.31, "val_loss": 0.35, "blocks": [8, 9]}
-    worse |= {"warmup_head_stands": False, "fine_tuning": {"head_log_loss": 0.4, "log_loss": 0.33}}
+    tuned = {"is_kept": True, "head_log_loss": 0.4, "log_loss": 0.33}
+    worse |= {"warmup_head_stands": False, "fine_tuning": tuned}
     show(PARAMS, write(tmp_path, unfreeze=worse))
     printed = shown(capsys)
     assert "epoch 6, best of 1 to 8, validation loss 0.3500 (the start has 0.3100)" in printed

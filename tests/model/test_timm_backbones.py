@@ -16,6 +16,12 @@ def test_listed_names_exist_and_are_not_of_two_classifiers() -> None:
     assert not any("distilled" in name for name in names)
 
 
+def test_networks_with_a_classifier_of_two_layers_are_not_listed() -> None:
+    names = timm_backbones.names()
+    assert not any(name.startswith(("caformer_", "convformer_")) for name in names)
+    assert "poolformerv2_s12" in names
+
+
 def test_a_name_may_include_the_tag_of_its_weights() -> None:
     assert timm_backbones.exists("test_vit.r160_in1k")
     assert not timm_backbones.exists("test_vitt")

@@ -42,6 +42,8 @@ _FILES = (
     "vision_transformer_relpos", "vitamin", "vovnet", "xception", "xception_aligned",
 )  # fmt: skip
 _EXCEPT = (
+    "caformer_*",  # their classifier has two layers
+    "convformer_*",  # the same
     "*distilled*",  # they average the logits of two classifiers
     "*_rope_mixed_*",  # all blocks share the learned frequencies of one position embedding
     "vit_srelpos_*",  # all blocks share one learned table of relative positions
