@@ -49,7 +49,7 @@ def data(path: Path, **changes: Any) -> Data:
     return Data(source="webdataset", path=str(path), **changes)
 
 
-def run(config: Data, folder: Path, scratch: Path | None = None, **packing: int) -> dict[str, Any]:
+def run(config: Data, folder: Path, scratch: Path | None = None, **packing: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     changed = PREPARE.model_copy(update=packing)
     params = PARAMS.model_copy(update={"data": config, "prepare": changed})
@@ -229,6 +229,31 @@ def epoch_digests(source: ImageSource, workers: int, ranks: int) -> tuple[str, .
             found.update(repr(sorted(images)).encode())
         digests.append(found.hexdigest())
     return tuple(digests)
+
+
+def test_two_ranks_train_on_what_is_left_of_uneven_shards_with_copies_and_bad_samples(
+    tmp_path: Path,
+) -> None:
+    copies = [sample | {"__key__": f"copy{n}"} for n, sample in enumerate(numbered(0, 3))]
+    conflict = numbered(5, 1)[0] | {"__key__": "conflict", "txt": "cat"}  # image 5 is a dog
+    bad = numbered(99, 1)[0] | {"__key__": "bad", "png": b"\x89PNG\r\n\x1a\ncut"}
+    write_shard(tmp_path / "raw" / "0.tar", numbered(0, 31))
+    write_shard(tmp_path / "raw" / "1.tar", [*copies, conflict, bad])
+    write_shard(tmp_path / "raw" / "2.tar", numbered(31, 1))
+    digests = set()
+    for shard_mb in (0, 1):
+        folder = tmp_path / f"packed{shard_mb}"
+        config = data(
+            tmp_path / "raw", label_field="txt", on_error="quarantine", max_bad_fraction=0.1
+        )
+        run(config, folder, on_conflict="drop", shard_mb=shard_mb)
+        prepared = Prepared(folder)
+        paths = {record.path for record in prepared.manifest.rows}
+        assert len(paths) == 31 + 3 + 1 - 1  # image 5 has two labels: none of both is left
+        assert not any("bad" in path or "conflict" in path or "0005" in path for path in paths)
+        source = prepared.images("train", SMALL, 0, settings.augment(flip=0.5))
+        digests |= {epoch_digests(source, workers, ranks) for workers in (0, 2) for ranks in (1, 2)}
+    assert len(digests) == 1
 
 
 @pytest.mark.slow
