@@ -22,7 +22,8 @@ LAUNCHER = "THAW_LAUNCHER"  # variable: pid of the launcher of a stage
 STARTER = "THAW_STARTER"  # variable: pid of the process that started the stage, set by dvc.yaml
 _PR_SET_PDEATHSIG = 1
 _LONGEST_LINE = 2000  # characters of a message
-_IMPORTING = "<frozen importlib._bootstrap>"  # file name of the frames of an import
+# Python functions below which the code in C++ of an extension module runs while it is imported.
+_INITIALIZING = {"ExtensionFileLoader.create_module", "ExtensionFileLoader.exec_module"}
 _AFTER_IMPORT = 0.05  # seconds until an interrupted import is looked at again
 _CONTINUES = "the same command continues from the last checkpoint"
 
@@ -117,24 +118,24 @@ def _without_long_lines(text: str) -> str:
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but not within an import: send the signal again a little later.
+    """Raise KeyboardInterrupt, unless an extension module is being initialised.
 
-    Extension modules in C++, torch's among them, abort the process if an exception reaches them
-    while they are initialised, and an interrupted import leaves half a module behind.
+    Modules in C++, torch's among them, abort the process if an exception reaches them at that time:
+    the signal is sent again a little later.
 
     Raises:
-        KeyboardInterrupt: no import is in progress.
+        KeyboardInterrupt: no extension module is being initialised.
     """
-    if not _is_importing(frame):
+    if not _is_initializing(frame):
         raise KeyboardInterrupt
     again = threading.Timer(_AFTER_IMPORT, os.kill, [os.getpid(), signum])
     again.daemon = True
     again.start()
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _is_initializing(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename == _IMPORTING:
+        if frame.f_code.co_qualname in _INITIALIZING:
             return True
         frame = frame.f_back
     return False
