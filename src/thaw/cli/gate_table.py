@@ -9,12 +9,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from thaw.cli.registry_tables import WIDE
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from thaw.promotion.gate_report import Report
 
-_WIDE = 72  # columns of a terminal that has room for whole digests
 _DIGEST = re.compile("[0-9a-f]{12}")
 
 
@@ -37,7 +38,7 @@ def show(report: Report, console: Console) -> None:
     for rule in report.rules:
         mark = Text("pass", "green") if rule.passed else Text("FAIL", "bold red")
         values = [_number(rule.challenger), _number(rule.champion), rule.needed]
-        if console.width < _WIDE:
+        if console.width < WIDE:
             values = [each[:8] if _DIGEST.fullmatch(each) else each for each in values]
         table.add_row(mark, *map(Text, (rule.name, *values)))
     console.print(table)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from thaw.promotion.status import AliasStatus
     from thaw.registry.ledger_rows import Row
 
-_WIDE = 72  # columns of a terminal for which the tables of status and history are made
+WIDE = 72  # columns of a terminal that has room for the tables of status, history and gate
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)")
 
 
@@ -31,7 +31,7 @@ def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime, widt
     table = Table(title=Text(name), title_style="bold", box=None, padding=(0, 2, 0, 0))
     brief = {key: metric.label for key, metric in METRICS.items() if metric.is_brief}
     labels = [label.replace(" ", "\n") for label in brief.values()]
-    is_wide = width >= _WIDE
+    is_wide = width >= WIDE
     for column in ("alias", "version", *labels, *(("run", "age") if is_wide else ())):
         table.add_column(column, no_wrap=True)  # on a narrow terminal, only the gate column wraps
     if is_wide:
@@ -59,7 +59,7 @@ def _gate(status: AliasStatus, now: datetime) -> Text:
 
 def status_lines(statuses: Sequence[AliasStatus], now: datetime, width: int) -> list[str]:
     """Return what the table has no room for, each alias on a line."""
-    if width >= _WIDE:
+    if width >= WIDE:
         return [f"* @{each.alias}: {_spaced(each.gate)}" for each in statuses if ": " in each.gate]
     lines = []
     for each in statuses:
@@ -90,10 +90,10 @@ def history_table(
     of less than 72 columns (``width``) there are no lines between cells, and times have two lines.
     """
     table = Table(title=Text(f"{name} @{alias}"), title_style="bold")
-    if width < _WIDE:
+    if width < WIDE:
         table.box, table.padding = None, (0, 2, 0, 0)
     table.add_column("")
-    table.add_column("when (UTC)", min_width=10 if width < _WIDE else 19)
+    table.add_column("when (UTC)", min_width=10 if width < WIDE else 19)
     for column in ("who", "what", "from", "to", "why"):
         table.add_column(column, overflow="fold")
     before = rows[0].model if rows else model_created

@@ -38,8 +38,8 @@ def print_export(exported: Exported) -> None:
         table.add_row(label, f"{latency.one_image:.2f}", f"{latency.image_of_batch:.2f}")
     ResultConsole().print(table)
     found = exported.comparison
-    changed = f"{quantity(found.ties, 'label')} changed between nearly equal classes"
-    changed = changed if found.ties else "no label changed"
+    ties = f"{quantity(found.ties, 'label')} changed between nearly equal classes"
+    changed = ties if found.ties else "no label changed"
     say(
         f"{exported.out}: {exported.bytes / 1e6:.1f} MB; equal on {found.images} images: "
         f"{changed}, no probability differs by more than {found.largest_difference:.1g} "

@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 _LONGEST_LINE = 2000  # characters of a message
 # Python functions below which the code in C++ of an extension module runs while it is imported.
 _INITIALIZING = {"ExtensionFileLoader.create_module", "ExtensionFileLoader.exec_module"}
-_AFTER_IMPORT = 0.05  # seconds until an interrupted import is looked at again
+_SEND_AGAIN = 0.05  # seconds until a signal that came too early is sent again
 _CONTINUES = "the same command continues from the last checkpoint"
 
 
@@ -128,7 +128,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     """
     if not _is_initializing(frame):
         raise KeyboardInterrupt
-    again = threading.Timer(_AFTER_IMPORT, os.kill, [os.getpid(), signum])
+    again = threading.Timer(_SEND_AGAIN, os.kill, [os.getpid(), signum])
     again.daemon = True
     again.start()
 
