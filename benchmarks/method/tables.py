@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from benchmarks.method.rows import Row
 
 _MEASURES = {"test_accuracy": 3, "test_loss": 3, "test_ece": 3}  # and their decimals
+_LARGEST_ECE = 0.04  # to be reached, or twice the error that right probabilities would show
 
 
 def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
     """Print one line per set and arm, then one per set with thaw against the best of all arms.
 
-    Last come the digests of the code that made thaw's rows, each with its sets, and the pairs of
-    rows that are left out, because their data differ.
+    A third table has the calibration error of thaw, a line per set. Last come the digests of the
+    code that made thaw's rows, each with its sets, and the pairs of rows that are left out, because
+    their data differ.
     """
     pairs = [(name, arm.name) for name in names for arm in ARMS]
     head = ["set", "arm", "splits", "accuracy", "log-loss", "ECE", "ECE by chance"]
@@ -38,7 +40,10 @@ def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
             console,
         )
         gap = np.mean([missed for _, missed in compared])
-        console.print(f"{REFERENCE} misses the best arm in hindsight by {100 * gap:.1f} points")
+        console.print(f"{REFERENCE} misses the best arm in hindsight by {100 * gap:.1f} points\n")
+    if measured := [cells for name in names if (cells := _calibration(rows, name))]:
+        head = [f"ECE of {REFERENCE}", "not calibrated", "calibrated", "by chance"]
+        markdown([*head, "splits within the goal"], measured, console)
     for code, sets in _sets_of_code(rows, names).items():
         console.print(f"{REFERENCE} with the code {code}: {', '.join(sets)}", soft_wrap=True)
     if unequal := _unequal_pairs(rows, names):
@@ -75,6 +80,28 @@ def _against_best(rows: Sequence[Row], name: str) -> tuple[list[str], float] | N
     best = min(means, key=lambda arm: means[arm])
     leader = best if means[best] < 0 else REFERENCE
     return [name, spread(gains(rows, name, best), 3), best, leader], max(0.0, -means[best])
+
+
+def _calibration(rows: Sequence[Row], name: str) -> list[str] | None:
+    """Return a line of the table of calibration errors; None if no row of thaw has one."""
+    found = [row for row in _of(rows, name, REFERENCE).values() if "test_ece_chance" in row]
+    if not found:
+        return None
+    errors = [row["test_ece"] for row in found]
+    chance = [row["test_ece_chance"] for row in found]
+    before = [_uncalibrated(row) for row in found]
+    within = [
+        error < max(_LARGEST_ECE, 2 * expected)
+        for error, expected in zip(errors, chance, strict=True)
+    ]
+    cells = [spread(values, 3) for values in (before, errors, chance)]
+    return [name, *cells, f"{sum(within)} of {len(within)}"]
+
+
+def _uncalibrated(row: Row) -> float:
+    """Return the error without calibration; it is that of the row if the model has none."""
+    plain = row.get("metrics", {}).get("uncalibrated")
+    return float(plain["ece"] if plain else row["test_ece"])
 
 
 def gains(rows: Sequence[Row], name: str, arm: str) -> list[float]:

@@ -42,6 +42,27 @@ def test_the_table_shows_means_and_what_the_best_arm_has_more() -> None:
     assert "auto misses the best arm in hindsight by 1.0 points" in lines
 
 
+def test_the_calibration_error_of_each_set_is_judged_by_the_goal_and_by_chance() -> None:
+    stream = StringIO()
+    scores: list[dict[str, Any]] = [
+        {"test_ece": 0.039, "test_ece_chance": 0.01, "metrics": {"uncalibrated": {"ece": 0.2}}},
+        {"test_ece": 0.099, "test_ece_chance": 0.05, "metrics": {"test": {}}},
+        {"test_ece": 0.061, "test_ece_chance": 0.03},
+    ]
+    rows = [_row("auto", seed, 0.8, **values) for seed, values in enumerate(scores)]
+    rows += [_row("logistic", 0, 0.8, test_ece=0.5, test_ece_chance=0.01)]
+    rows += [_row("auto", 0, 0.8, data="unmeasured")]
+    show(rows, ["set", "unmeasured"], Console(file=stream, width=200))
+    lines = stream.getvalue().splitlines()
+    head = lines.index(
+        "| ECE of auto | not calibrated | calibrated | by chance | splits within the goal |"
+    )
+    assert lines[head + 2 : head + 4] == [
+        "| set | 0.120 ± 0.072 | 0.066 ± 0.030 | 0.030 ± 0.020 | 2 of 3 |",
+        "",
+    ]
+
+
 def test_rows_of_other_data_are_no_pair_and_are_listed() -> None:
     stream = StringIO()
     rows = [
