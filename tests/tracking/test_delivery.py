@@ -64,6 +64,15 @@ def test_a_request_that_is_repeated_although_the_server_had_done_it_adds_nothing
     assert steps(client, run, "system/cpu") == [0, 1]
 
 
+def test_two_machines_that_opened_the_run_before_its_first_epoch_log_each_epoch_once() -> None:
+    client, _, run = opened()
+    one, other = (Delivery(client, client.get_run(run.info.run_id)) for _ in range(2))
+    for epoch in range(6):
+        for time, machine in enumerate([one, other] if epoch % 2 else [other, one]):
+            machine.send([entry | {spool.TIME: 10 * epoch + time} for entry in entries(0, epoch)])
+    assert steps(client, run) == [0, 1, 2, 3, 4, 5]
+
+
 def test_metrics_of_the_machine_get_the_next_steps() -> None:
     client, _, run = opened()
     for time in (10, 20):

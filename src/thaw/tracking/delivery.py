@@ -33,14 +33,15 @@ class Delivery:
 
     An entry keeps the time at which it was made. So a request that is repeated after an error,
     although the server had done it, adds nothing: MLflow stores a metric of the same step, time and
-    value once.
+    value once. Another machine that computes the same result logs to the same run, with times of
+    its own, so what the run has is read again before epochs are logged.
     """
 
     def __init__(self, client: MlflowClient, run: Run) -> None:
         """Read from ``run`` what it has: it must be as the store has it now."""
         self._client, self._run_id = client, run.info.run_id
+        self._steps = _last_steps(run)
         logged = run.data._metric_objs
-        self._steps = {metric.key: metric.step for metric in logged}
         system = [metric for metric in logged if metric.key.startswith(_SYSTEM)]
         self._system_step = max((metric.step for metric in system), default=-1)
         self._system_time = max((metric.timestamp for metric in system), default=0)
@@ -50,6 +51,8 @@ class Delivery:
 
         If an error stops it, the same entries can be sent again.
         """
+        if any(spool.METRICS in entry for entry in entries):
+            self._steps |= _last_steps(self._client.get_run(self._run_id))
         metrics, system = self._new_metrics(entries), self._new_system_metrics(entries)
         tags = {key: value for entry in entries for key, value in entry.get(spool.TAGS, {}).items()}
         log_in_batches(self._client, self._run_id, metrics=[*metrics, *system], tags=tags)
@@ -80,6 +83,10 @@ class Delivery:
             for step, entry in enumerate(new, start=self._system_step + 1)
             for key, value in entry[spool.SYSTEM].items()
         ]
+
+
+def _last_steps(run: Run) -> dict[str, int]:
+    return {metric.key: metric.step for metric in run.data._metric_objs}
 
 
 def deliver_waiting(tracking: Tracking) -> int:
