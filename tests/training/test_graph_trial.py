@@ -18,10 +18,11 @@ from thaw.training import trainable_state
 from thaw.training.graph_trial import use_graphs
 from thaw.training.learner import Learner
 from thaw.training.rehearsal import Rehearsal
+from thaw.training.runtime import SCORE_BATCH
 from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -150,9 +151,32 @@ def test_graphs_that_leave_no_memory_for_a_step_without_them_are_dropped(
     assert use_graphs(rehearsal.learner, rehearsal) == "there is too little memory for them"
 
 
-def test_dropped_graphs_free_their_memory(
+def test_graphs_that_leave_no_memory_for_validation_are_dropped(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def exhausted(_: Any, inputs: tuple[torch.Tensor]) -> None:
+        if len(inputs[0]) == SCORE_BATCH and not torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    rehearsal.classifier.head.register_forward_pre_hook(exhausted)
+    fake_capture(monkeypatch, lambda network, _: network)
+    before = state_of(rehearsal)
+    assert use_graphs(rehearsal.learner, rehearsal) == "there is too little memory for them"
+    assert not phase.differing(before, state_of(rehearsal))
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def memory_of_graphs(
+    monkeypatch: pytest.MonkeyPatch, rounding: float
+) -> list[weakref.ref[torch.Tensor]]:
+    """Return a list that will have the memory of the next capture."""
     memory: list[weakref.ref[torch.Tensor]] = []
 
     def make(network: Any, _: Any) -> Any:
@@ -160,19 +184,33 @@ def test_dropped_graphs_free_their_memory(
         memory.append(weakref.ref(static))
 
         def replay(inputs: torch.Tensor) -> Any:
-            return network(inputs) * (1 + 1e-6 * static)
+            return network(inputs) * (1 + rounding * static)
 
         network.forward_of_graphs = replay  # torch's function and module refer to each other, too
         return network.forward_of_graphs
 
     fake_capture(monkeypatch, make)
-    gc.collect()
-    gc.disable()
-    try:
-        assert use_graphs(rehearsal.learner, rehearsal) == "their results differ"
-        assert memory[0]() is None
-    finally:
-        gc.enable()
+    return memory
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_dropped_graphs_free_their_memory(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = memory_of_graphs(monkeypatch, 1e-6)
+    assert use_graphs(rehearsal.learner, rehearsal) == "their results differ"
+    assert memory[0]() is None
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_graphs_that_are_used_free_their_memory_at_the_end_of_the_phase(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = memory_of_graphs(monkeypatch, 0.0)
+    assert use_graphs(rehearsal.learner, rehearsal) == ""
+    assert memory[0]() is not None
+    rehearsal.learner.network.close()
+    assert memory[0]() is None
 
 
 def test_gradients_are_compared_where_scaled_ones_overflow(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 from thaw.training.determinism import debug_mode
 from thaw.training.precision import Precision
-from thaw.training.step_graph import _ended_captures, captured
+from thaw.training.step_graph import _end_failed_capture, _ended_captures, captured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +99,18 @@ def test_a_compiled_network_is_not_compiled_again_for_its_capture(
     assert counter.frame_count == 1
 
 
+class Generator:
+    """The generator of a GPU, which is not there: it says where its state is from."""
+
+    state = ""
+
+    def clone_state(self) -> str:
+        return "copied"
+
+    def graphsafe_set_state(self, state: str) -> None:
+        self.state = state
+
+
 def test_a_capture_that_fails_on_a_gpu_is_ended_on_the_stream_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -116,6 +129,9 @@ def test_a_capture_that_fails_on_a_gpu_is_ended_on_the_stream_before_it(
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: "stream")
     monkeypatch.setattr(torch.cuda, "stream", stream)
     monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *args: calls.append(args))
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda *_: calls.append("release"))
+    generators = [Generator(), Generator()]
+    monkeypatch.setattr(torch.cuda, "default_generators", generators)
     gpu = torch.device("cuda", 1)
 
     def fail() -> None:
@@ -125,23 +141,45 @@ def test_a_capture_that_fails_on_a_gpu_is_ended_on_the_stream_before_it(
 
     with pytest.raises(RuntimeError, match="capturing"):
         fail()
-    assert calls == ["enter stream", (0, 7), (1, (0, 7)), "leave stream"]
+    assert calls == ["enter stream", (0, 7), (1, (0, 7)), "release", "leave stream"]
+    # The generator of this GPU draws again: its state is a new one, which no capture has.
+    assert [each.state for each in generators] == ["", "copied"]
     calls.clear()
     with _ended_captures(gpu):
         pass
     assert calls == ["enter stream", "leave stream"]
 
 
+def test_a_capture_that_torch_has_ended_itself_is_not_released_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", refuse)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda *_: pytest.fail("released"))
+    generator = Generator()
+    monkeypatch.setattr(torch.cuda, "default_generators", [generator])
+    _end_failed_capture(torch.device("cuda", 0), (0, 7))
+    assert generator.state == "copied"
+
+
 @pytest.mark.gpu
 def test_a_failed_capture_leaves_no_trace_on_the_gpu() -> None:
     class Reads(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return super().forward(x) * float(x.sum())  # waits for the GPU: cannot be captured
+            large = x.new_ones(2**26)  # 256 MiB
+            return super().forward(x) * float(large[0])  # waits for the GPU: cannot be captured
 
     device = torch.device("cuda", torch.cuda.current_device())
     before, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    torch.cuda.empty_cache()
+    reserved = torch.cuda.memory_reserved()
     with pytest.raises(RuntimeError):
         captured(Reads(6, 3).to(device), torch.ones(2, 6, device=device), FP32)
+    gc.collect()
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() < reserved + 2**27
     assert torch.cuda.current_stream() == before
     nn.functional.dropout(torch.ones(8, device=device))  # draws
     held = []

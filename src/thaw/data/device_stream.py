@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
@@ -30,7 +31,7 @@ class Side(Protocol):
 
 
 class SideStream:
-    """A CUDA stream beside the current one of each thread.
+    """A CUDA stream beside the current one of each thread, the same for all users of a device.
 
     The CPU waits for neither. The order of the two streams is that of the marks, so that the
     results do not depend on how fast each of them is.
@@ -38,7 +39,7 @@ class SideStream:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = _stream_beside(device)
 
     def allocate(self, size: int) -> Tensor:
         """Return ``size`` bytes of page-locked memory; torch keeps freed blocks for the next."""
@@ -65,6 +66,17 @@ class SideStream:
         for tensor in tensors:
             # Else torch would give the memory to this side stream again, while it is in use there.
             tensor.record_stream(current)
+
+
+@functools.cache
+def _stream_beside(device: torch.device) -> torch.cuda.Stream:
+    """Return the side stream of ``device``.
+
+    torch keeps freed memory for the stream on which it was allocated. With a new stream for each
+    pass over a data set, each of torch's 32 streams would keep the memory of some batches. Besides,
+    what one pass leaves for the next one (matrices for resizing) is there when that one uses it.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:

@@ -1,8 +1,7 @@
 """The training loop of all phases: head warm-up, unfreeze, and training after the fold.
 
-A phase is a pure function of its inputs and the seed. Order, augmentation and dropout are drawn
-from (seed, epoch, step), so that a killed run continues to the same bits, and several processes
-take the same steps as one.
+A phase is a pure function of its inputs and the seed: a killed run continues to the same bits, and
+several processes take the same steps as one.
 """
 
 from __future__ import annotations
@@ -73,7 +72,8 @@ def fit(
         divided(runtime, classifier, inputs.cut) as trained,
     ):
         phase = _Phase(runtime, trained, inputs, setup, observer, order)
-        phase.train()
+        with contextlib.closing(phase.learner.network):
+            phase.train()
         trainable_state.load(trained, phase.best)
     if classifier.plan != phase.gradual.final:
         apply_plan(classifier, phase.gradual.final)

@@ -14,7 +14,7 @@ from thaw.training.batch_pieces import pieces, size_of_pieces
 from thaw.training.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -54,9 +54,8 @@ class Rehearsal:
             Exception: any error that does not say that memory is exhausted.
         """
         size = size_of_pieces(len(self.batch.inputs), 1, parts)
-        if self.runtime.device.type == "cuda":
-            torch.cuda.set_per_process_memory_fraction(_MEMORY_SHARE, self.runtime.device)
-        try:
+
+        def step() -> None:
             copies = moments + (self.runtime.world > 1)
             kept = [
                 torch.empty_like(p) for p in self.learner.step.parameters for _ in range(copies)
@@ -65,13 +64,36 @@ class Rehearsal:
             network = self.learner.network.bare.train()
             self.learner.accumulate(first, self.batch.total, network)
             del kept
+
+        return self._has_memory_for(step)
+
+    def can_score(self, images: int) -> bool:
+        """Return whether a pass over ``images`` images without gradients fits into memory.
+
+        Raises:
+            Exception: any error that does not say that memory is exhausted.
+        """
+
+        def score() -> None:
+            inputs = torch.cat([self.batch.inputs[:1]] * images)
+            with torch.inference_mode(), self.runtime.autocast():
+                self.learner.network.whole.eval()(inputs)
+
+        return self._has_memory_for(score)
+
+    def _has_memory_for(self, attempt: Callable[[], None]) -> bool:
+        is_gpu = self.runtime.device.type == "cuda"
+        if is_gpu:
+            torch.cuda.set_per_process_memory_fraction(_MEMORY_SHARE, self.runtime.device)
+        try:
+            attempt()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             return False
         finally:
             self.restore()
-            if self.runtime.device.type == "cuda":
+            if is_gpu:
                 torch.cuda.set_per_process_memory_fraction(1.0, self.runtime.device)
                 torch.cuda.empty_cache()
         return True

@@ -65,11 +65,8 @@ def captured(
 def _ended_captures(device: torch.device) -> Iterator[Any]:
     """Give the pool of memory for captures on ``device``, and end a capture that fails.
 
-    torch's own clean-up stops at the first error. The thread would stay on the stream of the
-    capture. The allocator would take the capture to be under way, and would never use again the
-    memory of batches that two streams have used.
-
-    Source: ``CUDAGraph::capture_end`` and ``DeviceCachingAllocator::free`` of torch 2.14.
+    torch's own clean-up stops at the first error: the thread would stay on the stream of the
+    capture.
     """
     if device.type != "cuda":
         yield None
@@ -79,6 +76,22 @@ def _ended_captures(device: torch.device) -> Iterator[Any]:
         try:
             yield pool
         except Exception:
-            with contextlib.suppress(RuntimeError):  # the capture has ended, or did not begin
-                torch._C._cuda_endAllocateToPool(device.index, pool)
+            _end_failed_capture(device, pool)
             raise
+
+
+def _end_failed_capture(device: torch.device, pool: Any) -> None:
+    """Do what torch 2.14 does itself after a capture that failed, and torch 2.11 does not.
+
+    The allocator would take the capture to be under way: it would never use again the memory of
+    batches that two streams have used, and would keep that of the capture. The generator would
+    refuse to draw, so that dropout would raise an error.
+
+    Source: ``CUDAGraph::capture_end``, ``CUDAGraph::reset``, ``DeviceCachingAllocator::free`` and
+    ``CUDAGeneratorState::increase`` of both versions.
+    """
+    with contextlib.suppress(RuntimeError):  # torch has ended the capture, or it did not begin
+        torch._C._cuda_endAllocateToPool(device.index, pool)
+        torch._C._cuda_releasePool(device.index, pool)
+    generator = torch.cuda.default_generators[device.index]
+    generator.graphsafe_set_state(generator.clone_state())  # a copy is not part of a capture

@@ -117,6 +117,11 @@ class TrainedNetwork:
         with self.few_threads():
             self._full = captured(network, inputs, self._runtime.precision, is_strict=is_strict)
 
+    def close(self) -> None:
+        """Free the memory of graphs at the end of a phase; the network can compute afterwards."""
+        if self._full is not self._compiled:
+            self.drop_graphs()
+
     def drop_graphs(self) -> None:
         """Compute full batches without graphs again, and free the memory of the graphs."""
         self._full = self._compiled
