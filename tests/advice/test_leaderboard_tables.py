@@ -37,8 +37,12 @@ def test_the_best_heads_are_shown_and_the_chosen_one_always() -> None:
 def test_trainings_are_shown_with_their_difference_to_the_head() -> None:
     rows = [
         TrainingRow("head alone", 0, 1.0, 0.7, 0.0, 0.0, 1.0, chosen=True),
-        TrainingRow("all blocks, lr 0.001, train", 1, 1.2, 0.6, 0.2, 0.05, 9.0, chosen=False),
-        TrainingRow("last block, lr 0.0001, frozen", 1, 1.1, 0.6, 0.1, 0.05, 9.0, chosen=False),
+        TrainingRow(
+            "all blocks, lr 0.001, BatchNorm train", 1, 1.2, 0.6, 0.2, 0.05, 9.0, chosen=False
+        ),
+        TrainingRow(
+            "last block, lr 0.0001, BatchNorm frozen", 1, 1.1, 0.6, 0.1, 0.05, 9.0, chosen=False
+        ),
     ]
     text = shown(training_table(rows))
     assert "+0.200 ± 0.050" in text
@@ -48,7 +52,12 @@ def test_trainings_are_shown_with_their_difference_to_the_head() -> None:
 def test_the_choice_of_a_training_is_a_sentence() -> None:
     alone = TrainingChoice("head alone", {"depth": 0}, [])
     assert training_sentence(alone).startswith("Train only the head: ")
-    blocks = TrainingChoice("all blocks, lr 0.001, train", {"depth": 9}, [], is_better=True)
+    blocks = TrainingChoice(
+        "all blocks, lr 0.001, BatchNorm train", {"depth": 9}, [], is_better=True
+    )
     found = training_sentence(blocks)
-    assert found == "Fine-tune: all blocks, lr 0.001, train. It was better than the head alone."
+    assert (
+        found
+        == "Fine-tune: all blocks, lr 0.001, BatchNorm train. It was better than the head alone."
+    )
     assert "expected to be better" in training_sentence(replace(blocks, is_better=False))

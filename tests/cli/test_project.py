@@ -50,7 +50,7 @@ def test_init_asks_for_other_images_where_prepare_will_refuse_these(
     monkeypatch.chdir(tmp_path)
     tiny.images(tmp_path / "photos", each=1)
     output = run("init", "flowers", "--images", "photos")
-    assert "Next:  correct the images, then cd flowers && " in output
+    assert "Next:  correct the data, then cd flowers && " in output
 
 
 def test_init_quotes_the_folder_and_names_it_in_full(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from thaw.cli.registry_tables import age, history_table, report_lines, status_lines, status_table
+from thaw.cli.registry_tables import (
+    age,
+    history_table,
+    report_lines,
+    rollback_line,
+    status_lines,
+    status_table,
+)
 from thaw.metrics.registry import METRICS
 from thaw.promotion.status import AliasStatus
 from thaw.registry.ledger_rows import Decision, Row
@@ -97,3 +104,22 @@ def test_no_time_of_the_history_is_broken_inside_of_a_date(width: int) -> None:
     assert "03:04:05" in printed
     assert "me@host" in printed
     assert "…" not in printed
+
+
+def test_a_version_that_lost_its_alias_by_a_rollback_is_named_with_the_reason() -> None:
+    champion, challenger = statuses()
+    back = row(9, Decision("rollback", 14, 12, None, why="too many errors"), model=1000)
+    assert rollback_line([champion, challenger], back) == (
+        "version 14 has no alias: the champion was rolled back from it to version 12 (2026-01-02 "
+        "03:04: too many errors); `thaw promote 14` offers it again"
+    )
+
+
+@pytest.mark.parametrize(
+    "decision", [None, Decision("promotion", 14, 12, 14), Decision("rollback", 13, 12, None)]
+)
+def test_no_rollback_is_named_after_another_move_or_where_the_version_has_an_alias(
+    decision: Decision | None,
+) -> None:
+    last = None if decision is None else row(9, decision, model=1000)
+    assert rollback_line(statuses(), last) == ""

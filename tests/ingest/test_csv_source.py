@@ -43,10 +43,21 @@ def test_an_image_that_is_listed_twice_is_a_problem(tmp_path: Path) -> None:
     assert len(found.samples) == 2
 
 
-@pytest.mark.parametrize("row", ["1.png", "1.png,", ",a", ","])
+@pytest.mark.parametrize("row", ["1.png", "1.png,", ",a", ",,train"])
 def test_a_row_without_a_path_or_label_is_a_problem(tmp_path: Path, row: str) -> None:
-    found = table(tmp_path, f"path,label\n{row}\n")
+    header = "path,label,split" if row.count(",") > 1 else "path,label"
+    found = table(tmp_path, f"{header}\n{row}\n")
     assert found.problems == [f"{tmp_path / 'images.csv'}, line 2: the path or the label is empty"]
+
+
+@pytest.mark.parametrize(("header", "row"), [("path,label", ","), ("path,label,split", ",,")])
+def test_a_row_of_commas_is_named_as_an_empty_row_and_an_empty_line_is_none(
+    tmp_path: Path, header: str, row: str
+) -> None:
+    found = table(tmp_path, f"{header}\n\n{row}\n\n")
+    (problem,) = found.problems
+    assert problem.startswith(f"{tmp_path / 'images.csv'}, line 3: it has only commas")
+    assert problem.endswith("delete it")
 
 
 def test_every_bad_row_is_listed(tmp_path: Path) -> None:

@@ -212,6 +212,8 @@ def test_a_row_with_a_path_outside_the_data_folder_is_refused(tmp_path: Path, pa
     (tmp_path / "images.csv").write_text(f"path,label\n{path},a\n")
     (line,) = problems(list_csv(tmp_path / "images.csv", tmp_path / "raw"))
     assert "is outside the data folder" in line
+    assert "data.root must be a folder that contains all images of the CSV file" in line
+    assert "(if the file has both kinds, make all absolute)" in line
 
 
 @pytest.mark.parametrize("name", ["a\0b.png", "a" * 300, "cat"])

@@ -40,17 +40,17 @@ def test_trials_that_differ_have_importances_and_no_note() -> None:
 def test_trials_that_kept_the_model_before_fine_tuning_are_counted() -> None:
     mostly = study(0.5, 0.5, 0.5, 0.5, 0.5, 0.4)
     assert notes(mostly, "log_loss") == [
-        "5 of 6 trials have the same log_loss, 0.5000: their values make no difference; no "
-        "importance of parameters is shown",
-        "5 of 6 trials kept epoch 0, the model before fine-tuning: their values of unfreeze have "
-        "no effect",
+        "5 of 6 trials have the same log_loss, 0.5000: with the seed of the search, their values "
+        "make no difference; no importance of parameters is shown",
+        "5 of 6 trials kept epoch 0, the model before fine-tuning: with the seed of the search, "
+        "their values of unfreeze have no effect",
     ]
 
 
 def test_equal_trials_are_named_whatever_the_reason() -> None:
     assert notes(study(0.25, 0.25), "accuracy") == [
-        "all 2 complete trials have the same accuracy, 0.2500: their values make no difference; no "
-        "importance of parameters is shown"
+        "all 2 complete trials have the same accuracy, 0.2500: with the seed of the search, their "
+        "values make no difference; no importance of parameters is shown"
     ]
     some = study(0.25, 0.25, 0.3, 0.2)
     assert "2 of 4 trials have the same accuracy" in notes(some, "accuracy")[0]

@@ -49,9 +49,14 @@ def test_the_table_shows_the_best_trials_with_their_values(params: Params) -> No
          "not confirmed"),
         ([candidate(0.2, [0.2, 0.4])], True, "winner: trial -1 with log_loss 0.3000 ± 0.1414 over "
          "2 new seeds (there is no runner-up)"),
-        ([candidate(0.2, [0.2, 0.4]), candidate(0.2, [0.3, 0.5])], True, "winner: trial -1 with "
-         "log_loss 0.3000 ± 0.1414 over 2 new seeds; runner-up: trial -1 with 0.4000 ± 0.1414; the "
-         "gap is within the spread of seeds"),
+        ([candidate(0.2, [0.2, 0.3]), candidate(0.2, [0.5, 0.6])], True, "winner: trial -1 with "
+         "log_loss 0.2500 ± 0.0707 over 2 new seeds; runner-up: trial -1 with 0.5500 ± 0.0707"),
+        ([candidate(0.2, [0.2, 0.4]), candidate(0.2, [0.3, 0.5])], True, "no clear winner: trial "
+         "-1 with log_loss 0.3000 ± 0.1414 over 2 new seeds, trial -1 with 0.4000 ± 0.1414: the "
+         "gap is within the spread of seeds. Trial -1 counts as the winner"),
+        ([candidate(0.2, [0.25]), candidate(0.2, [0.25])], True, "no clear winner: trial -1 with "
+         "log_loss 0.2500 ± 0.0000 over 1 new seed, trial -1 with 0.2500 ± 0.0000: the gap is "
+         "within the spread of seeds. Trial -1 counts as the winner"),
     ],
 )  # fmt: skip
 def test_the_winner_is_named_with_its_spread(

@@ -21,7 +21,7 @@ from thaw.context import Phase
 from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import prepare, unfreeze, warmup_head
-from thaw.stages.admitting import is_admitted, suffices
+from thaw.stages.admitting import is_admitted, needed_gain
 from thaw.system import project_paths
 from thaw.training.observer import Observer
 
@@ -120,8 +120,9 @@ def test_a_head_that_is_worse_than_guessing_needs_no_difference_above_the_noise(
 def test_a_difference_within_the_noise_counts_only_where_short_trainings_have_shown_it(
     difference: Difference, strict: bool, lenient: bool
 ) -> None:
-    assert suffices(difference, 1.0, is_better=False) == strict
-    assert suffices(difference, 1.0, is_better=True) == lenient
+    needed, less = (needed_gain(difference.error, 1.0, is_better=known) for known in (False, True))
+    assert (-difference.mean > needed) == strict
+    assert (-difference.mean > less) == lenient
 
 
 def stage(monkeypatch: pytest.MonkeyPatch, **values: Any) -> dict[str, Any]:

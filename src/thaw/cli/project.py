@@ -68,7 +68,7 @@ def init(
         print_survey(found, folder)
     if not is_committed:
         typer.echo("Nothing is committed yet; `dvc exp run` and `thaw promote` need a commit")
-    first = "correct the images, then " if found is not None and found.problems else ""
+    first = "correct the data, then " if found is not None and found.problems else ""
     typer.echo(f"Next:  {first}{command}")
 
 

@@ -16,6 +16,7 @@ from thaw.cli import registry_tables as tables
 from thaw.errors import ThawError
 from thaw.promotion import verification
 from thaw.registry.alias_names import check_alias
+from thaw.registry.champion_history import last_move
 from thaw.registry.ledger import Ledger
 from thaw.registry.names import CHALLENGER, REFUSED
 from thaw.system.console import ResultConsole, say
@@ -158,7 +159,8 @@ def status(
         statuses = alias_statuses(client, name, trusted)
         ledger = Ledger(client, name, trusted=trusted)
         verification.warn_of_problems(ledger)
-        explanation = explain_lost_champion(ledger, ledger.rows())
+        rows = ledger.rows()
+        explanation = explain_lost_champion(ledger, rows)
     if as_json:
         print_json(tables.status_content(statuses, explanation))
         return
@@ -168,6 +170,8 @@ def status(
         _print(line)
     if explanation:
         _print(f"{name} has no champion: {explanation}")
+    elif line := tables.rollback_line(statuses, last_move(rows)):
+        _print(line)
 
 
 def copy(tracking: Tracking, source: str, name: str, to_uri: str, *, as_json: bool = False) -> None:

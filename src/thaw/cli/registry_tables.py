@@ -69,6 +69,24 @@ def status_lines(statuses: Sequence[AliasStatus], now: datetime, width: int) -> 
     return lines
 
 
+def rollback_line(statuses: Sequence[AliasStatus], last: Row | None) -> str:
+    """Return what became of the version that the ``last`` move of the champion rolled back.
+
+    Without an alias, it is not in the table. "" if the last move was another, or it has an alias.
+    """
+    if last is None or last.decision.kind != "rollback" or not last.decision.origin:
+        return ""
+    origin, decision = last.decision.origin, last.decision
+    if any(each.version == origin for each in statuses):
+        return ""
+    reason = f": {decision.why}" if decision.why else ""
+    return (
+        f"version {origin} has no alias: the champion was rolled back from it to version "
+        f"{decision.to} ({_spaced(last.when[:16])}{reason}); `thaw promote {origin}` offers it "
+        "again"
+    )
+
+
 def _spaced(gate: str) -> str:
     """Return a gate result whose time can be broken between date and hour."""
     return _TIME.sub(r"\1 \2", gate)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from thaw.errors import ThawError
 from thaw.evaluation import stage_reports
+from thaw.evaluation.fine_tuning_text import comparison_text
 from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
 from thaw.system.console import ResultConsole
@@ -140,12 +141,7 @@ def _unfreezing(report: dict[str, Any]) -> str:
     tuned = report.get("fine_tuning")
     if tuned is None or tuned["is_kept"]:
         return _phase(report)
-    error = tuned["difference_error"]
-    return (
-        f"{quantity(report['epochs'], 'epoch')} dropped: validation loss "
-        f"{tuned['head_log_loss']:.4f} to {tuned['log_loss']:.4f}, paired difference "
-        f"{tuned['difference']:+.4f}{'' if error is None else f' ± {error:.4f}'}"
-    )
+    return f"{quantity(report['epochs'], 'epoch')} dropped: {comparison_text(tuned)}"
 
 
 def _phase(report: dict[str, Any]) -> str:

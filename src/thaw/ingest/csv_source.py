@@ -120,6 +120,8 @@ def _row_problem(row: Mapping[str | None, Any], columns: Sequence[str]) -> str |
             f"it has {len(columns) + len(more)} fields, but the header has {len(columns)}: write "
             'a value that contains a comma in quotes ("red, fox")'
         )
+    if not any(row.values()):
+        return "it has only commas, as spreadsheets write empty rows: delete it"
     if not row["path"] or not row["label"]:
         return "the path or the label is empty"
     if "split" in columns and not is_split(row["split"]):

@@ -76,7 +76,10 @@ class Allowed:
         reason = f"is outside the data folder {self.root}"
         name = os.path.abspath(path)  # noqa: PTH100  (links stay)
         if not Path(name).is_relative_to(os.path.abspath(self.root)):  # noqa: PTH100
-            return f"{reason}: data.root must be a folder that contains all images of the CSV file"
+            return (
+                f"{reason}: data.root must be a folder that contains all images of the CSV file, "
+                "and relative paths start there (if the file has both kinds, make all absolute)"
+            )
         if self.follow_links or target.is_relative_to(self.cache):
             return None
         return f"{reason}, by a link; such links are followed with data.follow_links: true"

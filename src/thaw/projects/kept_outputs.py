@@ -18,9 +18,11 @@ _CODE = ("src/thaw/", str(TOOL_LOCK))
 
 
 def stages_to_keep() -> tuple[list[str], dict[str, str]]:
-    """Return the stages in which only the code has changed, and for each other one the reason.
+    """Return the stages whose outputs may be kept, and for each other stage why not.
 
-    Outputs of a stage whose parameters or data have changed as well are not its outputs any more.
+    Outputs may be kept if nothing but the code of thaw has changed since DVC recorded them. Where a
+    parameter, an input or an output differs too, they are not the result of what the project says
+    now; the reason names what differs: ``params.yaml: unfreeze.lr (modified)``.
 
     Raises:
         ThawError: DVC fails.

@@ -28,14 +28,17 @@ def notes(study: optuna.Study, metric: str) -> list[str]:
     value, count = _largest_group(trials)
     if count > 1:
         many = f"all {count} complete" if count == len(trials) else f"{count} of {len(trials)}"
-        line = f"{many} trials have the same {metric}, {value:.4f}: their values make no difference"
+        line = (
+            f"{many} trials have the same {metric}, {value:.4f}: with the seed of the search, "
+            "their values make no difference"
+        )
         shown = "" if has_importances(study) else "; no importance of parameters is shown"
         found.append(line + shown)
     unchanged = sum(_kept_start(trial) for trial in trials)
     if unchanged:
         found.append(
             f"{unchanged} of {len(trials)} trials kept epoch 0, the model before fine-tuning: "
-            "their values of unfreeze have no effect"
+            "with the seed of the search, their values of unfreeze have no effect"
         )
     return found
 

@@ -73,7 +73,7 @@ class OpenedStudy:
         }
 
     def _winner(self, found: list[Candidate]) -> dict[str, Any]:
-        """Return the first candidate; without new seeds, its mean and spread over them are None."""
+        """Return the first candidate; what new seeds say about it is None without them."""
         best, is_confirmed = found[0], confirmation.is_confirmed(found, self.definition)
         finite = is_confirmed and math.isfinite(best.mean)
         return {
@@ -81,6 +81,7 @@ class OpenedStudy:
             "is_confirmed": is_confirmed,
             "mean": best.mean if finite else None,
             "spread": best.spread if finite else None,
+            "is_clear": tables.is_clear(found) if is_confirmed else None,
             "values": self.values_of(best.trial),
         }
 

@@ -87,14 +87,24 @@ def winner_line(found: Sequence[Candidate], metric: str, *, confirmed: bool) -> 
         )
     first = found[0]
     seeds = f"over {quantity(len(first.values), 'new seed')}"
-    line = f"winner: trial {first.trial.number} with {metric} {_mean_text(first)} {seeds}"
+    line = f"trial {first.trial.number} with {metric} {_mean_text(first)} {seeds}"
     if len(found) == 1:
-        return f"{line} (there is no runner-up)"
-    other = found[1]
-    gap = abs(first.mean - other.mean)
-    close = gap < max(first.spread, other.spread)
-    note = "; the gap is within the spread of seeds" if close else ""
-    return f"{line}; runner-up: trial {other.trial.number} with {_mean_text(other)}{note}"
+        return f"winner: {line} (there is no runner-up)"
+    other = f"trial {found[1].trial.number} with {_mean_text(found[1])}"
+    if is_clear(found):
+        return f"winner: {line}; runner-up: {other}"
+    return (
+        f"no clear winner: {line}, {other}: the gap is within the spread of seeds. Trial "
+        f"{first.trial.number} counts as the winner"
+    )
+
+
+def is_clear(found: Sequence[Candidate]) -> bool:
+    """Return whether the winner is better than the runner-up by more than the spread of seeds."""
+    if len(found) == 1:
+        return True
+    first, other = found
+    return not abs(first.mean - other.mean) <= max(first.spread, other.spread)
 
 
 def values_text(values: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from thaw.advice.tournament.comparison import paired
 from thaw.context import Phase, compute_inputs
+from thaw.evaluation.fine_tuning_text import comparison_text
 from thaw.model.freeze_plan import last_blocks
 from thaw.system.console import say
 from thaw.training.calibration import calibrated_losses, loss_of_guessing
@@ -18,7 +19,6 @@ from thaw.training.runtime import logits
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.advice.tournament.comparison import Difference
     from thaw.context import Context
     from thaw.model.classifier import Classifier
 
@@ -43,13 +43,8 @@ def is_admitted(
     after, accuracy = _scores(context, classifier, phase)
     difference = paired(after, before)
     is_better |= float(before.mean()) > loss_of_guessing(len(context.data.manifest.classes))
-    admitted = suffices(difference, float(before.mean()), is_better=is_better)
-    if context.runtime.is_main:
-        say(
-            f"fine-tuning {'kept' if admitted else 'dropped'}: validation loss "
-            f"{before.mean():.4f} -> {after.mean():.4f}, paired difference "
-            f"{difference.mean:+.4f} ± {difference.error:.4f}"
-        )
+    needed = needed_gain(difference.error, float(before.mean()), is_better=is_better)
+    admitted = difference.mean < -needed
     found = {
         "is_kept": admitted,
         "head_log_loss": float(before.mean()),
@@ -57,17 +52,20 @@ def is_admitted(
         "accuracy": accuracy,
         "difference": difference.mean,
         "difference_error": difference.error if np.isfinite(difference.error) else None,
+        "needed_gain": needed if np.isfinite(needed) else None,
     }
+    if context.runtime.is_main:
+        say(f"fine-tuning {'kept' if admitted else 'dropped'}: {comparison_text(found)}")
     return admitted, {"fine_tuning": found}
 
 
-def suffices(difference: Difference, loss: float, *, is_better: bool) -> bool:
-    """Return whether a ``difference`` to the ``loss`` of the head alone is low enough.
+def needed_gain(error: float, loss: float, *, is_better: bool) -> float:
+    """Return by how much the ``loss`` of the head alone must fall: see :func:`is_admitted`.
 
-    See :func:`is_admitted`.
+    ``error`` is the standard error of the paired difference.
     """
     least = _LEAST_GAIN * loss
-    return difference.mean < -(least if is_better else max(least, difference.error))
+    return least if is_better else max(least, error)
 
 
 def _scores(

@@ -16,8 +16,8 @@ def test_gentle_and_strong_ways_are_compared() -> None:
         (9, 1e-3, "affine"),
         (5, 3e-4, "frozen"),
     ]
-    assert found[0].name == "all blocks, lr 0.0001, frozen"
-    assert found[3].name == "last 5 blocks, lr 0.0003, frozen"
+    assert found[0].name == "all blocks, lr 0.0001, BatchNorm frozen"
+    assert found[3].name == "last 5 blocks, lr 0.0003, BatchNorm frozen"
     assert sorted(found[3].plan.trainable) == [4, 5, 6, 7, 8]
     assert found[3].plan.batch_norm == "frozen"
 

@@ -64,7 +64,7 @@ def test_training_that_is_clearly_better_than_the_head_is_chosen(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = choice(monkeypatch, {"train": (0.9, 0.5), "affine": (0.8, 0.7)})
-    assert found.name == "all blocks, lr 0.001, train"
+    assert found.name == "all blocks, lr 0.001, BatchNorm train"
     assert found.values == {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 7}
     assert [row.epochs for row in found.rows] == [0, 3, 3, 1, 1, 1, 1]
     assert [row.candidate for row in found.rows if row.chosen] == [found.name]
@@ -77,7 +77,7 @@ def test_a_training_that_will_catch_up_with_the_head_is_tried(
 ) -> None:
     # From 3 to 7 epochs, 0.39 of the gain from 1 to 3 is expected.
     found = choice(monkeypatch, {"train": (2.0, 1.2)})
-    assert found.name == "all blocks, lr 0.001, train"
+    assert found.name == "all blocks, lr 0.001, BatchNorm train"
     assert found.values["epochs"] == 7
     assert not found.is_better
 
@@ -98,17 +98,17 @@ def test_a_head_that_is_worse_than_guessing_loses_to_any_better_training(
     project: Path, monkeypatch: pytest.MonkeyPatch, head: float, is_tried: bool
 ) -> None:
     # Guessing one of three classes is worth 1.099 nats. The training gets worse from 1 epoch to 3.
-    found = choice(monkeypatch, {"0.001, train": (0.1, head - 0.004)}, head=head)
+    found = choice(monkeypatch, {"0.001, BatchNorm train": (0.1, head - 0.004)}, head=head)
     assert (found.name != "head alone") == is_tried
 
 
 def test_the_best_two_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = choice(
-        monkeypatch, {"0.001, train": (1.3, 1.2), "affine": (1.2, 1.2), "lr": (1.9, 0.1)}
+        monkeypatch, {"0.001, BatchNorm train": (1.3, 1.2), "affine": (1.2, 1.2), "lr": (1.9, 0.1)}
     )
     assert [row.candidate for row in found.rows if row.epochs == 3] == [
-        "all blocks, lr 0.001, affine",
-        "all blocks, lr 0.001, train",
+        "all blocks, lr 0.001, BatchNorm affine",
+        "all blocks, lr 0.001, BatchNorm train",
     ]
 
 
@@ -132,7 +132,7 @@ def test_a_way_that_cannot_be_trained_is_left_out(
     found = choose_training(opened.context, opened.classifier, opened.spec, HEAD)
     assert found.name == "head alone"
     assert len(found.rows) == 1
-    assert "left out: all blocks, lr 0.001, train: the reason" in capsys.readouterr().err
+    assert "left out: all blocks, lr 0.001, BatchNorm train: the reason" in capsys.readouterr().err
 
 
 def test_the_choice_is_stored_and_found_again(

@@ -29,7 +29,7 @@ class TrainingCandidate:
         if not self.depth:
             return "head alone"
         what = "all blocks" if self.depth == self.blocks else f"last {self.depth} blocks"
-        return f"{what}, lr {self.settings.lr:g}, {self.batch_norm}"
+        return f"{what}, lr {self.settings.lr:g}, BatchNorm {self.batch_norm}"
 
     @property
     def plan(self) -> Plan:

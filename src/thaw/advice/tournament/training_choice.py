@@ -31,6 +31,7 @@ from thaw.system.console import say
 from thaw.system.csv_text import csv_text
 from thaw.system.files import write_json, write_whole
 from thaw.system.project_paths import SCRATCH
+from thaw.system.quantities import quantity
 from thaw.training.calibration import loss_of_guessing
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.out_of_memory import MemoryShortageError
@@ -177,7 +178,8 @@ def _trained(
     """
     is_main = trainer.context.runtime.is_main
     if is_main:
-        say(f"comparing: {way.name}, epochs: {epochs + (after.epochs if after else 0)}")
+        more = f" more (after {after.epochs})" if after else ""
+        say(f"comparing: {way.name}; {quantity(epochs, 'epoch')}{more}")
     try:
         return [trainer.result(way, epochs, after)]
     except (NotFiniteError, MemoryShortageError, FewImagesError) as error:

@@ -21,7 +21,12 @@ _TASK = "image-classification"
 
 
 def description(content: Mapping[str, Any], report: str = "") -> str:
-    """Return the card in Markdown; ``report`` is the address of the report page, "" without one."""
+    """Return the model card as Markdown: scores, limits, data, training, use, origin of the result.
+
+    The registry shows it as the description of a version. ``content`` is what the report page
+    shows, as ``page.content`` returns it. ``report`` is the address of that page, to which the card
+    links; "" leaves the link out.
+    """
     made = environment(autoescape=False)
     made.filters["md"] = plain
     rows = [row for row in content["test"]["rows"] if row["support"] and row["recall"] < _LOW]
@@ -35,7 +40,10 @@ def description(content: Mapping[str, Any], report: str = "") -> str:
 
 
 def model_card(content: Mapping[str, Any]) -> str:
-    """Return the card with the metadata that the Hugging Face hub reads."""
+    """Return the same text below a YAML header with the scores, which the Hugging Face hub reads.
+
+    This is the file ``MODEL_CARD.md``.
+    """
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [

@@ -28,7 +28,13 @@ _MOST_GROUPS = 8  # groups of duplicates that are listed
 
 
 def data_section(subject: Subject) -> dict[str, Any]:
-    """Return counts, sizes, notes, samples and suspect labels."""
+    """Return what the page shows of the data, for all splits.
+
+    ``classes`` has the images of each class by split, ``sizes`` how many images have each width and
+    height, ``notes`` a sentence for each thing that `prepare` found (duplicates, files left out),
+    ``samples`` some images of each class as the network sees them, ``suspects`` those whose label
+    is likely to be wrong, for each set of predictions.
+    """
     report = stage_reports.read(subject.reports / "prepare" / REPORT)
     counts = report["images_per_class"]
     return {
