@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.advice.project import open_model
+from tests.advice.project import BLOCKS, open_model
 from tests.training.phase import state
+from thaw.advice.tournament.candidates import Input
 from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.development import development
+from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.fold_training import FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
 from thaw.context import Context
 from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import TEST
 from thaw.model.classifier import Classifier
+from thaw.model.frozen_part import FrozenPart
+from thaw.training import cached_activations
+from thaw.training.runtime import forward_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +36,23 @@ def trainer(opened: Opened, fit: Kind = "logistic", strength: float = 0.01) -> F
     return FoldTrainer.start(
         opened.context, opened.classifier, opened.spec.preprocessing, images, head
     )
+
+
+def test_features_that_the_comparison_of_heads_has_read_are_not_computed_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_model()
+    images = development(opened.context.data, 1000, seed=0)
+    preprocessing = opened.spec.preprocessing
+    reader = FeatureReader(opened.context, opened.classifier, preprocessing, images)
+    known = reader.read(Input.read_by(preprocessing))
+    part = FrozenPart(opened.classifier.part(0, BLOCKS))
+    source = images.source(preprocessing)
+    runtime = opened.context.runtime
+    alone = [outputs.numpy() for _, outputs in forward_all(runtime, part, source, "the head's")]
+    assert np.array_equal(known.of(opened.classifier.taps), np.concatenate(alone))
+    monkeypatch.setattr(cached_activations, "_compute", None)
+    assert trainer(opened).small is not None
 
 
 @pytest.mark.parametrize("fit", ["logistic", "svm", "lda"])

@@ -33,6 +33,11 @@ class Input:
         share = f" {self.crop_pct:g}" if self.crop_pct < 1.0 else ""
         return f"{self.framing}{share} {self.image_size}"
 
+    @classmethod
+    def read_by(cls, preprocessing: Preprocessing) -> Input:
+        """Return the input of ``preprocessing``."""
+        return cls(preprocessing.framing, preprocessing.image_size, preprocessing.crop_pct)
+
     def of(self, preprocessing: Preprocessing) -> Preprocessing:
         """Return ``preprocessing`` with this input."""
         return preprocessing.model_copy(

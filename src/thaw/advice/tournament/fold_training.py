@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thaw.advice.tournament.candidates import Input
+from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.out_of_fold import out_of_fold
 from thaw.advice.tournament.start_head import of_all_classes, small_head, starts_small
 from thaw.context import Context, Phase
 from thaw.data.loading import ImageSource
-from thaw.model.frozen_part import FrozenPart
 from thaw.system import provenance
-from thaw.training.cached_activations import CachedActivations
 from thaw.training.calibration import calibrated_losses
 from thaw.training.linear_heads import bounded_temperature, set_head, strengths
 from thaw.training.linear_paths import LinearMap, path
@@ -189,12 +189,9 @@ class FoldTrainer:
         return len(self.context.data.manifest.classes)
 
     def _features(self) -> NDArray[np.float32]:
-        """Return what the head reads (N, F), for all images."""
-        context, model = self.context, self.classifier
-        cached = CachedActivations(context.runtime, context.cache(self.preprocessing))
-        source = self.images.source(self.preprocessing)
-        label = f"compared {provenance.key(source.ids.tolist())[:16]}"
-        part = FrozenPart(model.part(0, model.outline.blocks))
-        found = cached.of(part, source, label)
-        values: NDArray[np.float32] = found.read(np.arange(len(found))).numpy()
-        return values
+        """Return what the head reads (N, F), for all images.
+
+        Where the comparison of heads has read these images in this input, they are in the cache.
+        """
+        reader = FeatureReader(self.context, self.classifier, self.preprocessing, self.images)
+        return reader.read(Input.read_by(self.preprocessing)).of(self.classifier.taps)
