@@ -82,7 +82,8 @@ def test_equal_outputs_on_few_images_are_told_how_many_would_do() -> None:
     found = {rule.name: rule for rule in compared}
     assert found["accuracy: not worse"].sentence == (
         "no difference: 27 test images are too few to be 95% sure that it is not worse by "
-        "0.02 or more; about 149 would be enough if the difference stayed the same"
+        "0.02 or more; about 149 would be enough if the difference stayed the same; "
+        "promote.not_worse.accuracy sets the margin"
     )
 
 

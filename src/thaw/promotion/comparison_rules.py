@@ -106,9 +106,10 @@ def _sentence(found: Comparison, metric: str, margin: float, confidence: float) 
         )
     if found.needed <= found.images:
         return f"{difference}: {images} do not show that it is {claim}"
+    other = f"; promote.not_worse.{metric} sets the margin" if margin else ""
     return (
         f"{difference}: {images} are too few to be {confidence:.0%} sure that it is {claim}; about "
-        f"{found.needed:,} would be enough if the difference stayed the same"
+        f"{found.needed:,} would be enough if the difference stayed the same{other}"
     )
 
 

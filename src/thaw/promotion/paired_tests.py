@@ -74,12 +74,17 @@ def compare(
         return Comparison(advantage, sure, worse, len(pair.targets), needed)
     advantage, sure, worse = _bootstrap(pair, metric, margin, seed)
     fewest = min_images(metric, margin, confidence)
-    images = len(pair.targets)
-    if metric.limited_by_smallest_class:
-        images = int(np.bincount(pair.targets)[np.unique(pair.targets)].min())
+    images = image_count(metric, pair.targets)
     if images < fewest:
         return Comparison(advantage, min(sure, 0.5), min(worse, 0.5), images, fewest)
     return Comparison(advantage, sure, worse, images, _needed(images, sure, confidence))
+
+
+def image_count(metric: Metric, targets: Ints) -> int:
+    """Return how many of the images with ``targets`` (N,) decide about ``metric``."""
+    if metric.limited_by_smallest_class:
+        return int(np.bincount(targets)[np.unique(targets)].min())
+    return len(targets)
 
 
 def min_images(metric: Metric, margin: float, confidence: float) -> int:

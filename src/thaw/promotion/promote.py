@@ -12,6 +12,7 @@ from thaw.errors import ThawError
 from thaw.promotion import gate_report, report_storage
 from thaw.promotion.candidate import find_candidate
 from thaw.promotion.comparison_rules import further_comparisons
+from thaw.promotion.few_images import few_images_note
 from thaw.promotion.gate import check_rules
 from thaw.promotion.gate_data import damage_as_error, open_test_split
 from thaw.promotion.gate_notes import champion_notes, rule_notes, same_model_note
@@ -143,6 +144,7 @@ def run_gate(
         notes=[
             *off_note(off),
             *same_model_note(challenger, champion),
+            *few_images_note(params.promote, challenger, champion, scored.targets),
             *champion_notes(candidate, entries[1:2], origin.test_here),
             *rule_notes(git_state, provenance.why_no_commit()),
         ],

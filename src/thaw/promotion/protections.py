@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from thaw.config.promotion_sections import Promote, Protection
 
-_WIDEST_MARGIN = 0.25  # from here on, a margin excludes hardly anything
+WIDEST_MARGIN = 0.25  # from here on, a margin excludes hardly anything
 _LEAST_CONFIDENCE = 0.8
 
 
@@ -25,15 +25,15 @@ def protections_off(settings: Promote, classes: int) -> dict[Protection, str]:
     found: dict[Protection, str] = {}
     if not (_has_floor(settings.floors, classes) or _has_ceiling(settings.ceilings, classes)):
         found["floor"] = "no floor or ceiling of a metric excludes a model that guesses"
-    margins = [margin for margin in settings.not_worse.values() if margin < _WIDEST_MARGIN]
+    margins = [margin for margin in settings.not_worse.values() if margin < WIDEST_MARGIN]
     if settings.better == "none" and not margins:
         found["comparison"] = (
-            f"promote.better is none, and promote.not_worse has no margin below {_WIDEST_MARGIN}"
+            f"promote.better is none, and promote.not_worse has no margin below {WIDEST_MARGIN}"
         )
     elif settings.confidence < _LEAST_CONFIDENCE:
         found["comparison"] = f"promote.confidence is below {_LEAST_CONFIDENCE}"
-    if settings.class_margin >= _WIDEST_MARGIN:
-        found["classes"] = f"promote.class_margin is {_WIDEST_MARGIN} or more"
+    if settings.class_margin >= WIDEST_MARGIN:
+        found["classes"] = f"promote.class_margin is {WIDEST_MARGIN} or more"
     wanted = settings.provenance
     switches: dict[Protection, bool] = {
         "committed": wanted.committed, "data": wanted.data, "dvc_lock": wanted.dvc_lock,
