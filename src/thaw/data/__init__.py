@@ -1,1 +1,1 @@
-"""Images: where they come from, what is checked, how they are split, packed and loaded."""
+"""Images: decoding, the manifest, the packed store, loading and augmentation."""
