@@ -71,6 +71,29 @@ def test_an_error_of_the_installed_command_is_one_line_and_exit_code_2(tmp_path:
     assert not done.stdout
 
 
+@pytest.mark.parametrize("verb", [("status",), ("params",), ("init", "new"), ("stage", "prepare")])
+def test_a_verb_in_a_deleted_folder_is_refused_in_one_line(
+    verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert error(*verb).startswith("the working directory was deleted or moved: ")
+
+
+@pytest.mark.parametrize("verb", ["params", "params data.path", "backbones --json"])
+def test_a_verb_whose_output_is_closed_ends_like_other_programs(verb: str) -> None:
+    # Exit code 1 means that a gate or a check has failed.
+    program = (
+        "import os; reading, writing = os.pipe(); os.close(reading); os.dup2(writing, 1);"
+        "from thaw.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *verb.split()], stderr=subprocess.PIPE, check=False
+    )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [

@@ -32,8 +32,25 @@ KEPT = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "1", "SLURM_JOB_ID": "7", "OMP_N
 def test_variables_of_other_launchers_are_removed_and_others_stay() -> None:
     environment = {**LEFT_OVER, **KEPT}
     clean(environment)
-    assert environment == {**KEPT, "PYTHONSAFEPATH": "1"}
+    assert environment == {**KEPT, "PYTHONSAFEPATH": "1", "MPLBACKEND": "agg"}
     assert launcher_variables(LEFT_OVER) == sorted(LEFT_OVER)
+
+
+def test_warnings_are_no_errors_and_no_window_is_needed_for_plots() -> None:
+    program = (
+        "from thaw.system import environment; environment.clean(); import os, warnings;"
+        "from matplotlib.figure import Figure; warnings.warn('old', DeprecationWarning);"
+        "warnings.warn('slow', RuntimeWarning); print(os.environ.get('PYTHONWARNINGS'))"
+    )
+    for value, kept in (("error", "None"), ("error::RuntimeWarning", "None"), ("once", "once")):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONWARNINGS": value, "MPLBACKEND": "of another program"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, f"{kept}\n"), done.stderr
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ HELD = (  # the signal comes just before the other program begins
     "os.execvpe = interrupted\n"
     f"become([sys.executable, '-P', '-m', '{FIRST_MODULE}', 'this'], dict(os.environ))"
 )
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU]
 
 
 def start(*command: str, handler: signal.Handlers = signal.SIG_DFL) -> subprocess.Popen[str]:

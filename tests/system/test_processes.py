@@ -170,7 +170,7 @@ def test_a_normal_end_is_exit_code_0() -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU])
 def test_a_stopped_stage_cleans_up_and_states_how_to_continue(number: signal.Signals) -> None:
     # A try-finally stands for the MLflow run, which is marked KILLED on the way out.
     process = stage(

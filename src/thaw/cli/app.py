@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +11,9 @@ from typer.core import TyperGroup
 
 from thaw import __version__
 from thaw.cli import advice, parameters, pipeline, project, registry, search, serving
+from thaw.errors import ThawError
 from thaw.system import environment
+from thaw.system.console import end_with_closed_output
 from thaw.system.processes import run_main
 
 
@@ -17,12 +21,28 @@ class _Verbs(TyperGroup):
     """The verbs of the command."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb; name a refused choice without pydantic's "Value error, "."""
+        """Run the verb; name a refused choice without pydantic's "Value error, ".
+
+        Raises:
+            ThawError: the working directory was deleted.
+            BadParameter: a choice is refused.
+        """
         try:
-            return super().invoke(ctx)
+            os.getcwd()  # noqa: PTH109  (Path.cwd would keep no path either)
+        except FileNotFoundError:
+            raise ThawError(
+                "the working directory was deleted or moved: change to a folder that exists"
+            ) from None
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            end_with_closed_output()
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
             raise
+        else:
+            return result
 
 
 app = typer.Typer(

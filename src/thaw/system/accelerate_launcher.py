@@ -76,7 +76,7 @@ def start_all(options: Namespace) -> int:
 
 @contextlib.contextmanager
 def _signals_kept_from_children() -> Iterator[None]:
-    """Keep SIGINT and SIGTERM back in processes that this thread starts, until they release them.
+    """Keep ``SIGNALS`` back in processes that this thread starts, until they release them.
 
     Python itself would print a traceback, or end without a line, for a signal that arrives before
     the first module of a process runs. A process inherits what the thread that starts it blocks;

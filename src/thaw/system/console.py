@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from rich.console import Console, RenderHook
 from rich.progress import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CLOSED_OUTPUT = 141  # exit code: 128 and the number of SIGPIPE
 _err = Console(stderr=True)
 
 
@@ -42,6 +45,10 @@ class ResultConsole(Console):
         super().__init__(highlight=highlight)
         self.push_render_hook(_Escaping())
 
+    def on_broken_pipe(self) -> NoReturn:
+        """End the process: no program reads the results any more."""
+        end_with_closed_output()
+
 
 class _Escaping(RenderHook):
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
@@ -55,6 +62,16 @@ class _Escaped:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for text, style, control in console.render(self.content, options):
             yield Segment(text if control else printable(text), style, control)
+
+
+def end_with_closed_output() -> NoReturn:
+    """Exit as a program that SIGPIPE ends: 1 would say that a gate or a check has failed.
+
+    Raises:
+        SystemExit: always.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+    sys.exit(_CLOSED_OUTPUT)
 
 
 def print_line(line: str) -> None:

@@ -1,8 +1,9 @@
-"""The environment of thaw's processes: nothing left over by other launchers, no foreign modules."""
+"""The environment of thaw's processes: nothing left over by other programs, no foreign modules."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _PREFIXES = (
     "PMIX_", "MPI_", "MV2_", "MPICH_", "I_MPI_", "HYDI_", "CCL_WORKER_", "TE_", "MSAMP_",
 )  # fmt: skip
 SAFE_PATH = "PYTHONSAFEPATH"
+_WARNINGS = "PYTHONWARNINGS"
 
 
 def launcher_variables(names: Iterable[str]) -> list[str]:
@@ -32,8 +34,14 @@ def clean(environment: MutableMapping[str, str] = os.environ) -> None:
     """Remove variables of other launchers, and keep modules of the working directory out.
 
     With ``PYTHONSAFEPATH``, a file of the project such as ``random.py`` hides no module of the
-    standard library, in this process's children and in theirs.
+    standard library, in this process's children and in theirs. Plots are files, so a backend of
+    matplotlib for windows or notebooks is not used. Warnings of libraries do not become errors.
     """
     for name in launcher_variables(environment):
         del environment[name]
     environment[SAFE_PATH] = "1"
+    environment["MPLBACKEND"] = "agg"
+    if "error" in environment.get(_WARNINGS, ""):
+        del environment[_WARNINGS]
+        # Python has read the variable already; the filters that it has by default are wanted.
+        warnings.filters[:] = [each for each in warnings.filters if each[0] != "error"]  # type: ignore[index]

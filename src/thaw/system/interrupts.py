@@ -1,4 +1,6 @@
-"""SIGINT and SIGTERM while a process starts: one line and exit code 130, from the first moment.
+"""Signals while a process starts: one line and exit code 130, from the first moment.
+
+They are SIGINT, SIGTERM, that of a terminal that closes, and that of a limit of processor time.
 
 Imports take seconds, and an interrupt within them would print a traceback of whatever is being
 imported. Nothing has to be cleaned up before a verb or a stage begins, so that the process ends at
@@ -13,12 +15,14 @@ import sys
 
 FIRST_MODULE = "thaw.system.interrupts"  # `python -m` of this runs another module
 INTERRUPTED = 130  # exit code
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Windows has the first two alone.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 _LINE = b"interrupted: run the same command again\n"
 
 
 def end_at_signals() -> None:
-    """Make SIGINT and SIGTERM end this process with a line, until other handlers are set.
+    """Make :data:`SIGNALS` end this process with a line, until other handlers are set.
 
     A signal that the parent ignores stays ignored, as for background jobs of a shell. Signals that
     :func:`become` kept back arrive now.
@@ -30,7 +34,7 @@ def end_at_signals() -> None:
 
 
 def become(command: list[str], environment: dict[str, str]) -> None:
-    """Become the Python program ``command``; SIGINT and SIGTERM are kept back while it starts.
+    """Become the Python program ``command``; :data:`SIGNALS` are kept back while it starts.
 
     Python itself would print a traceback for a signal that arrives before the first module runs.
     The program calls :func:`end_at_signals` first, or :func:`release_signals`. If it cannot be
@@ -60,7 +64,7 @@ def release_signals() -> None:
 
 
 def end_silently_at_signals(code: int) -> None:
-    """Make SIGINT and SIGTERM end this process with ``code``: it ends already, and has said why."""
+    """Make :data:`SIGNALS` end this process with ``code``: it ends already, and has said why."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: os._exit(code))
