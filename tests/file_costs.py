@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent
 SECONDS = {
     "test_golden.py": 112,
     "tracking/test_store_reasons.py": 68,
-    "test_foreign_files.py": 64,
-    "test_kill.py": 63,
+    "test_interrupted_pipeline.py": 80,
+    "test_kill.py": 10,
     "search/test_search.py": 57,
     "test_modes.py": 44,
     "projects/test_repair.py": 39,
