@@ -17,3 +17,8 @@ def test_line_breaks_of_the_command_base64_are_accepted() -> None:
 def test_values_that_are_not_base64_text_are_refused(text: Any) -> None:
     with pytest.raises(ValueError, match=r"^not base64$"):
         decode_base64(text)
+
+
+def test_an_address_that_holds_its_data_is_refused_with_what_to_leave_out() -> None:
+    with pytest.raises(ValueError, match=r"^not base64: leave out its start"):
+        decode_base64("data:image/png;base64,QUJD")

@@ -13,7 +13,7 @@ import requests
 import uvicorn
 
 from thaw.serving.app import create_app
-from thaw.serving.half_closed import HalfClosedProtocol
+from thaw.serving.connections import ServiceProtocol
 from thaw.serving.served_model import load_served_model
 from thaw.serving.settings import Settings
 
@@ -31,7 +31,7 @@ def running(model_uri: str, **changes: Any) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         app = create_app(model_uri, load_served_model(model_uri, settings), settings)
         config = uvicorn.Config(
-            app, http=HalfClosedProtocol, log_level="critical", timeout_graceful_shutdown=10
+            app, http=ServiceProtocol, log_level="critical", timeout_graceful_shutdown=10
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

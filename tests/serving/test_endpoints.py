@@ -56,6 +56,7 @@ def test_several_images_are_predicted_in_their_order(url: str, model: Path) -> N
 
 
 def test_health_names_the_model_and_its_classes(url: str, model: Path) -> None:
+    assert requests.head(f"{url}/healthz", timeout=10).status_code == 200
     health = requests.get(f"{url}/healthz", timeout=10)
     assert health.status_code == 200
     assert health.json() == {

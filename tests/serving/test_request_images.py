@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,21 @@ GOOD = image()
             "Type is text/csv: send",
         ),
         ({"data": GOOD}, 415, "the Content-Type is missing: send a form"),
+        (
+            {"data": gzip.compress(GOOD), "headers": PNG | {"Content-Encoding": "gzip"}},
+            415,
+            "the Content-Encoding is gzip: send the body as it is",
+        ),
+        (
+            {"files": {"image": (None, text(GOOD))}},
+            400,
+            "send each image as a part with a filename",
+        ),
+        (
+            {"json": {"image": "data:image/png;base64," + text(GOOD)}},
+            400,
+            "image 0: not base64: leave out its start, up to the comma",
+        ),
     ],
 )
 def test_malformed_requests_are_refused_with_a_reason(

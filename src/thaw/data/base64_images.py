@@ -21,4 +21,6 @@ def decode_base64(text: Any) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("not base64") from None
+        start = text[:5].lower()
+        hint = "" if start != "data:" else ": leave out its start, up to the comma after 'base64'"
+        raise ValueError(f"not base64{hint}") from None

@@ -77,7 +77,7 @@ def _errors(**reasons: str) -> dict[int | str, dict[str, Any]]:
         _400="The request is malformed, or an image cannot be decoded",
         _408="The body did not arrive in time",
         _413="The request is too large, or has more images than the queue takes",
-        _415="The content type is unknown",
+        _415="The content type or encoding is unknown",
         _429="Too many images are waiting: try again after the seconds in `Retry-After`",
         _500="Internal error",
         _503="There was no answer in time",
@@ -102,6 +102,7 @@ async def predict(request: Request, service: CurrentService) -> PredictResponse:
     return _response(found)
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses={503: {"model": Health, "description": "No model answers"}})
 async def healthz(service: CurrentService, response: Response) -> Health:
     """Return which model answers; status 503 if none does."""

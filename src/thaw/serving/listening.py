@@ -9,7 +9,7 @@ import socket
 from thaw.config.explanations import shortened_key
 from thaw.errors import ThawError
 
-_WAITING = 2048  # connections that the kernel keeps until the service accepts them
+WAITING = 2048  # connections that the kernel keeps until the service accepts them
 _OWN_ADDRESS = "give 127.0.0.1, another address of this machine, or 0.0.0.0 for all"
 _REMEDIES = {
     errno.EADDRINUSE: "choose another port, or end the program that listens there",
@@ -44,7 +44,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(_WAITING)
+        listening.listen(WAITING)
     except OSError as error:
         listening.close()
         raise ThawError(

@@ -32,10 +32,13 @@ async def read_images(request: Request, settings: Settings, held_bytes: Reservat
     ``held_bytes`` grows by the bytes of the body while they arrive.
 
     Raises:
-        HTTPException: 400 malformed, 408 too slow, 413 too large, 415 unknown content type.
+        HTTPException: 400 malformed, 408 too slow, 413 too large, 415 unknown type or encoding.
         BudgetExceededError: the bodies of all requests take too many bytes.
     """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise HTTPException(415, f"the Content-Encoding is {encoding[:40]}: send the body as it is")
     body = await _read_body(request, settings, held_bytes)
     if content_type == "multipart/form-data":
         images = await _images_of_form(request, body)
@@ -86,6 +89,10 @@ async def _images_of_form(request: Request, body: bytes) -> list[bytes]:
         reason = getattr(error, "message", "malformed form")
         raise HTTPException(400, str(reason)) from None
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    if not files:
+        raise HTTPException(
+            400, "the form has no whole file: send each image as a part with a filename"
+        )
     return [await file.read() for file in files]
 
 

@@ -81,7 +81,7 @@ def explain(error: ValidationError) -> str:
         case "list_type", _:
             return "'images' must be a list of base64"
         case _, ("images", place):
-            return f"image {place}: not base64"
+            return f"image {place}: {first['msg'].removeprefix('Value error, ')}"
     return first["msg"]
 
 
