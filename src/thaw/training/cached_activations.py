@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from filelock import FileLock
+from torch import nn
 
 from thaw.data.loading import ActivationSource
 from thaw.errors import ThawError
@@ -23,8 +24,6 @@ from thaw.training.runtime import forward_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from torch import nn
 
     from thaw.data.loading import ImageSource, Source
     from thaw.training.activation_cache import BlockDigests, Cache
@@ -62,14 +61,27 @@ class CachedActivations:
         with _locked(self.runtime, path):
             if not self._is_cached(path):
                 rest, inputs = self._nearest(module, source, split, view)
-                _compute(self.runtime, rest, inputs, path, epoch)
-                if self.runtime.is_main:
-                    self.intact.add(path)
-                    self.cache.trim(keep=path)
+                self._write(rest, inputs, path, epoch)
             opened = np.load(path, mmap_mode="r")
         if self.runtime.is_main:
             self.cache.note_use(path)
         return ActivationSource(opened, source.targets)
+
+    def keep(self, module: nn.Module, known: ActivationSource, split: str) -> None:
+        """Write ``known``, the output of ``module`` for all of ``split``, unless it is there.
+
+        It was computed as a part of another output.
+        """
+        path = self.cache.path(self.runtime, module, split, known=self.known)
+        with _locked(self.runtime, path):
+            if not self._is_cached(path):
+                self._write(nn.Identity(), known, path, None)
+
+    def _write(self, module: nn.Module, source: Source, path: Path, epoch: int | None) -> None:
+        _compute(self.runtime, module, source, path, epoch)
+        if self.runtime.is_main:
+            self.intact.add(path)
+            self.cache.trim(keep=path)
 
     def _nearest(
         self, module: nn.Module, source: ImageSource, split: str, view: tuple[object, ...]

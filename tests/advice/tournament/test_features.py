@@ -9,6 +9,7 @@ from tests.advice.project import BLOCKS, open_model
 from thaw.advice.tournament.candidates import Input
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.features import FeatureReader, output_widths
+from thaw.system.project_paths import ACTIVATIONS
 from thaw.training import cached_activations
 from thaw.training.runtime import forward_all
 
@@ -57,6 +58,18 @@ def test_each_input_is_computed_once_also_by_the_next_command(
         for size in (32, 48, 32):
             made.read(Input("crop", size, 1.0))
     assert len(computed) == 2
+
+
+def test_features_of_a_part_of_a_split_are_not_kept_as_those_of_the_split(project: Path) -> None:
+    opened = open_model()
+    data = opened.context.data
+    images = development(data, len(data.manifest.ids("train")), seed=0)
+    made = FeatureReader(opened.context, opened.classifier, opened.spec.preprocessing, images)
+    chosen = Input("crop", 32, 1.0)
+    made.read(chosen)
+    before = set(ACTIVATIONS.glob("*.npy"))
+    made.share(chosen, opened.classifier)
+    assert set(ACTIVATIONS.glob("*.npy")) == before
 
 
 def test_a_size_that_the_network_does_not_take_is_refused(project: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tests.advice.project import PREPARED
@@ -13,10 +14,17 @@ from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import auto_keys, with_values
 from thaw.config.params import Params
-from thaw.context import Context, open_context
+from thaw.context import Context, Phase, open_context
+from thaw.model.freeze_plan import last_blocks
+from thaw.registry.starting_model import begin
+from thaw.system.project_paths import ACTIVATIONS
+from thaw.training import cached_activations
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from thaw.advice.tournament.leaderboard import Entry
+    from thaw.model.classifier import Classifier
 
 AUTO = dict.fromkeys(head_choice.KEYS, "auto")
 
@@ -54,6 +62,33 @@ def test_given_values_stay(project: Path) -> None:
     assert {(row.framing, row.image_size, row.fit) for row in found.rows} == {
         ("crop", 32, "logistic")
     }
+
+
+@pytest.mark.parametrize(
+    "values", [{"head__taps": "auto"}, {"head__taps": [4, 5], "warmup_head__fit": "auto"}]
+)
+def test_features_that_were_compared_are_not_computed_again_for_the_fit_of_the_head(
+    project: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
+) -> None:
+    context = opened(**values)
+    chosen = with_values(context.params, choose_head(context, "").values)
+    classifier, spec = begin(chosen, chosen.head, context.data, "")
+    phase = Phase(
+        last_blocks(0, len(classifier.blocks), "frozen"), chosen.warmup_head, spec.preprocessing
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(cached_activations, "_compute", None)
+        known = read(context, classifier, phase)
+    for path in ACTIVATIONS.glob("*.npy"):
+        path.unlink()
+    for found, computed in zip(known, read(context, classifier, phase), strict=True):
+        assert np.array_equal(found, computed)
+
+
+def read(context: Context, classifier: Classifier, phase: Phase) -> list[NDArray[np.float32]]:
+    """Return what the head reads of the images for training and for validation."""
+    sources = context.inputs(classifier, phase).pair
+    return [source.read(np.arange(len(source))).numpy() for source in sources]
 
 
 def test_nothing_is_compared_where_nothing_is_automatic(project: Path) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from thaw.data.loading import ActivationSource
+from thaw.data.split_names import TRAIN, VAL
 from thaw.model.classifier import average_positions
 from thaw.model.frozen_part import FrozenPart
 from thaw.system import provenance
@@ -70,11 +72,31 @@ class FeatureReader:
             self.computed[chosen] = self._compute(chosen)
         return self.computed[chosen]
 
+    def share(self, chosen: Input, classifier: Classifier) -> None:
+        """Keep what the head of ``classifier`` reads of the splits whose images are all compared.
+
+        ``classifier`` has the first blocks of this reader's. The fit of its head finds the features
+        in the activation cache.
+        """
+        preprocessing = chosen.of(self.preprocessing)
+        features = self.read(chosen).of(classifier.taps)
+        part = FrozenPart(classifier.part(0, classifier.outline.blocks))
+        places = {image_id: place for place, image_id in enumerate(self.development.ids.tolist())}
+        for split in (TRAIN, VAL):
+            source = self.context.data.images(split, preprocessing)
+            ids = source.ids.tolist()
+            if ids and places.keys() >= set(ids):
+                known = ActivationSource(features[[places[each] for each in ids]], source.targets)
+                self._cached(preprocessing).keep(part, known, split)
+
+    def _cached(self, preprocessing: Preprocessing) -> CachedActivations:
+        context = self.context
+        return CachedActivations(context.runtime, context.cache(preprocessing), self.digests)
+
     def _compute(self, chosen: Input) -> PooledFeatures:
         begun = time.perf_counter()
         preprocessing = chosen.of(self.preprocessing)
-        context, source = self.context, self.development.source(preprocessing)
-        cached = CachedActivations(context.runtime, context.cache(preprocessing), self.digests)
+        source, cached = self.development.source(preprocessing), self._cached(preprocessing)
         pooled = FrozenPart(self.classifier.pooled_blocks())
         label = f"compared {provenance.key(source.ids.tolist())[:16]}"
         activations = cached.of(pooled, source, label)

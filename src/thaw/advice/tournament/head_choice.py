@@ -130,7 +130,10 @@ def choose_head(context: Context, parent: str, deadline: Deadline | None = None)
     differs = tournament.validation_differs()
     if differs:
         tournament = replace(tournament, reader=replace(reader, development=images.by_split()))
-    found = _result(params, tournament, tournament.run(), validation_differs=differs)
+    winner = tournament.run()
+    found = _result(params, tournament, winner, validation_differs=differs)
+    chosen = with_values(params, found.values)
+    reader.share(winner.candidate.input, begin(chosen, chosen.head, context.data, parent)[0])
     if context.runtime.is_main and not deadline.has_shortened:
         write_json(path, found.as_json())
     return found
