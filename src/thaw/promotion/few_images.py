@@ -32,7 +32,7 @@ def few_images_note(
     is_same = champion and challenger.content and challenger.content == champion.content
     if champion is None or is_same:
         return []
-    needs, margins = [], []
+    needs, changes, left_out = [], [], 0
     for name, margin in settings.not_worse.items():
         metric = METRICS[name]
         images, fewest = (
@@ -46,12 +46,15 @@ def few_images_note(
         least = least_margin(images, settings.confidence)
         is_limited = metric.is_share_correct or images >= MIN_IMAGES
         if is_limited and least < WIDEST_MARGIN:
-            margins.append(f"promote.not_worse.{name}: {least:g}")
+            changes.append(f"promote.not_worse.{name}: {least:g}")
+        else:
+            changes.append(f"no promote.not_worse.{name}")
+            left_out += 1
     if not needs:
         return []
     ways = ["add test images and `dvc repro`", f"keep version {champion.version}"]
-    if len(margins) == len(needs):
-        ways.append(f"allow a wider margin, now and for all later versions ({', '.join(margins)})")
+    if left_out < len(settings.not_worse):
+        ways.append(f"compare less strictly, now and later ({', '.join(changes)})")
     ways.append('decide without the comparison (`--force --reason "..."`)')
     return [
         f"{quantity(len(targets), 'test image')} cannot show that any version is not worse: "
