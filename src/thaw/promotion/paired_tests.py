@@ -88,15 +88,16 @@ def image_count(metric: Metric, targets: Ints) -> int:
 
 
 def min_images(metric: Metric, margin: float, confidence: float) -> int:
-    """Return the number of images below which a bootstrap of ``metric`` is not reliable.
+    """Return the number of images below which ``metric`` is not compared with ``margin``.
 
+    A bootstrap is not reliable below 30; the exact test of the accuracy has no such limit.
     For a metric that is limited by the smallest class, these are images of that class. If no
     predicted class differs, all resamples agree, but a difference of ``margin`` stays unseen with
     probability (1 - margin) ** N: the rule of three.
     """
     if not metric.uses_probabilities and margin > 0:
-        unseen = math.log(1 - confidence) / math.log1p(-min(margin, 0.99))
-        return max(MIN_IMAGES, math.ceil(unseen))
+        unseen = math.ceil(math.log(1 - confidence) / math.log1p(-min(margin, 0.99)))
+        return unseen if metric.is_share_correct else max(MIN_IMAGES, unseen)
     return MIN_IMAGES
 
 
