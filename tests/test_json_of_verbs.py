@@ -46,7 +46,7 @@ COMMANDS = (
     ("report --compare 1 2", "names metrics answers"),
     ("promote 2 --dry-run", "verdict summary rules"),
     ("promote 2 --force --reason why", "verdict summary rules"),
-    ("status", "aliases no_champion"),
+    ("status", "model aliases no_champion"),
     ("rollback --reason why", "model alias from to reason"),
     ("history", "ledger verified head rows unsigned problems"),
     ("history --verify", "ledger verified head rows unsigned problems"),

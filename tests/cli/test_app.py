@@ -24,6 +24,7 @@ OUTSIDE = [
     ("find-lr",), ("search",), ("promote",), ("rollback",), ("history",), ("status",),
     ("copy", "models:/a/1", "b"), ("ui",), ("predict", "models:/a@champion", "."),
     ("serve", "models:/a@champion"), ("export", "models:/a@champion", "--out", "a.onnx"),
+    ("push-to-hub", "models:/a@champion", "o/n"),
 ]  # fmt: skip
 
 
@@ -47,6 +48,30 @@ def test_a_verb_outside_of_a_project_names_thaw_init_in_one_line(
     assert message.startswith(f"{tmp_path} is not a project of thaw")
     assert "`thaw init DIR`" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("verb", OUTSIDE, ids=lambda verb: verb[0])
+def test_a_verb_in_a_subfolder_names_the_project_around_it(
+    verb: tuple[str, ...], project: Path, monkeypatch: pytest.MonkeyPatch, tuned: None
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (project / "thaw.lock").touch()
+    below = project / "notes" / "old"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert error(*verb).endswith(f"(it has no params.yaml), but {project} is one: `cd {project}`")
+
+
+READING = [verb for verb in OUTSIDE if verb[0] in {"predict", "serve", "export", "push-to-hub"}]
+
+
+@pytest.mark.parametrize("verb", OUTSIDE, ids=lambda verb: verb[0])
+def test_only_a_verb_that_reads_a_model_names_the_variable_for_the_registry(
+    verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuned: None
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert ("MLFLOW_TRACKING_URI" in error(*verb)) == (verb in READING)
 
 
 def test_an_unknown_verb_is_refused() -> None:

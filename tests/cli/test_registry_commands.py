@@ -175,6 +175,7 @@ def test_the_commands_print_their_results(local: Shop, capsys: pytest.CaptureFix
     since, created = (datetime.fromisoformat(champion[key]) for key in ("since", "created"))
     assert since >= created.replace(microsecond=0)  # rows of the history have whole seconds
     assert found["no_champion"] is None
+    assert found["model"] == "printed"
     with pytest.raises(ThawError, match="there is no registered model 'missing'"):
         commands.status(tracking, "missing")
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from thaw.cli.registry_tables import (
+    WIDE,
     age,
     history_table,
     report_lines,
@@ -123,3 +124,15 @@ def test_no_rollback_is_named_after_another_move_or_where_the_version_has_an_ali
 ) -> None:
     last = None if decision is None else row(9, decision, model=1000)
     assert rollback_line(statuses(), last) == ""
+
+
+@pytest.mark.parametrize("width", [50, 60, 72, 80, 100])
+def test_no_cell_of_the_history_is_cut_off_at_the_edge_of_the_terminal(width: int) -> None:
+    why = "zzzzzzz " * 12
+    forced = Decision("promotion", 1, 2, 1, why=why, forced=True)
+    rows = [row(1, forced, 1000), row(2, Decision("rollback", 2, 1, None), 2000)]
+    lines = lines_of(history_table("m", "champion", rows, 3000, width), width)
+    assert max(map(len, lines)) <= width
+    if width >= WIDE:
+        assert {line[-1] for line in lines[1:]} <= set("┓┃┩│┘")
+    assert "".join(lines).count("z") == 7 * 12

@@ -47,6 +47,14 @@ def test_outside_of_a_project_it_names_thaw_init(
     assert "thaw init" in found("project").remedy
 
 
+def test_in_a_subfolder_of_a_project_it_names_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "notes").mkdir()
+    monkeypatch.chdir(project / "notes")
+    assert found("project").remedy == f"`cd {project}`, which is one"
+
+
 def test_parameters_that_are_not_valid_are_an_error(project: Path) -> None:
     (project / "params.yaml").write_text("seed: many\n")
     finding = found("parameters")

@@ -10,6 +10,7 @@ import typer
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.system.missing_project import explain_missing_project
 from thaw.system.path_texts import refuse_undecodable
 from thaw.system.project_paths import PARAMS_FILE
 
@@ -30,15 +31,15 @@ def load_params() -> Params:
     return load(Params)
 
 
-def require_project() -> None:
+def require_project(*, is_model_wanted: bool = False) -> None:
     """Check that the working directory is a project.
+
+    ``is_model_wanted``: the verb only reads a registered model, so that the message names the
+    variable for the registry, too.
 
     Raises:
         ThawError: there is no ``params.yaml``, or the path of the folder is not valid text.
     """
     refuse_undecodable(Path(), "the folder of the project")
     if not PARAMS_FILE.exists():
-        raise ThawError(
-            f"{Path.cwd()} is not a project of thaw (it has no {PARAMS_FILE}): change to the "
-            "folder of a project, or create one with `thaw init DIR`"
-        )
+        raise ThawError(explain_missing_project(Path.cwd(), is_model_wanted=is_model_wanted))

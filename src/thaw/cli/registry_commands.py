@@ -162,7 +162,7 @@ def status(
         rows = ledger.rows()
         explanation = explain_lost_champion(ledger, rows)
     if as_json:
-        print_json(tables.status_content(statuses, explanation))
+        print_json(tables.status_content(name, statuses, explanation))
         return
     now, width = datetime.now(UTC), _console.width
     _console.print(tables.status_table(name, statuses, now, width))

@@ -92,10 +92,13 @@ def _spaced(gate: str) -> str:
     return _TIME.sub(r"\1 \2", gate)
 
 
-def status_content(statuses: Sequence[AliasStatus], explanation: str) -> dict[str, Any]:
-    """Return the aliases for JSON; ``explanation`` says why the champion was lost, if it was."""
+def status_content(name: str, statuses: Sequence[AliasStatus], explanation: str) -> dict[str, Any]:
+    """Return the aliases of the model ``name`` for JSON.
+
+    ``explanation`` says why the champion was lost, if it was.
+    """
     aliases = [asdict(each) for each in statuses]
-    return {"aliases": aliases, "no_champion": explanation or None}
+    return {"model": name, "aliases": aliases, "no_champion": explanation or None}
 
 
 def history_table(
@@ -108,20 +111,26 @@ def history_table(
     of less than 72 columns (``width``) there are no lines between cells, and times have two lines.
     """
     table = Table(title=Text(f"{name} @{alias}"), title_style="bold")
-    if width < WIDE:
+    is_wide = width >= WIDE
+    if not is_wide:
         table.box, table.padding = None, (0, 2, 0, 0)
     table.add_column("")
-    table.add_column("when (UTC)", min_width=10 if width < WIDE else 19)
+    # With min_width in place of no_wrap, rich cuts the last column off.
+    table.add_column("when (UTC)", no_wrap=True)
     for column in ("who", "what", "from", "to", "why"):
         table.add_column(column, overflow="fold")
+    cells: list[tuple[str, ...]] = []
     before = rows[0].model if rows else model_created
     for row in rows:
         if row.model != before:
-            table.add_row(*_new_model_cells(row.model))
+            cells.append(_new_model_cells(row.model))
         before = row.model
-        table.add_row(*map(Text, _cells(row)))
+        cells.append(_cells(row))
     if before != model_created:
-        table.add_row(*_new_model_cells(model_created))
+        cells.append(_new_model_cells(model_created))
+    for number, when, *others in cells:
+        time = when if is_wide else when.replace(" ", "\n")
+        table.add_row(*map(Text, (number, time, *others)))
     return table
 
 

@@ -151,4 +151,4 @@ def push_to_hub(
 def _require_registry(model: str) -> None:
     """Raise if ``model`` is in a registry that nothing here names."""
     if model.startswith(PREFIX) and not os.environ.get("MLFLOW_TRACKING_URI"):
-        require_project()
+        require_project(is_model_wanted=True)

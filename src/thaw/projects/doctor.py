@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from thaw.errors import ThawError
 from thaw.projects.pipeline_check import refuse_damaged_pipeline
 from thaw.system import tool_lock
 from thaw.system.memory import total_memory
+from thaw.system.missing_project import surrounding_project
 from thaw.system.project_paths import PARAMS_FILE, SCRATCH, SPOOL
 from thaw.system.stage_names import STAGES
 from thaw.tracking import store_state
@@ -65,7 +67,10 @@ def examine() -> list[Finding]:
 def _project() -> Iterator[Finding]:
     if not PARAMS_FILE.exists():
         text = f"{Path.cwd()} is no project of thaw"
-        yield Finding("project", State.OK, text, "`thaw init DIR` creates one")
+        remedy = "`thaw init DIR` creates one"
+        if (above := surrounding_project(Path.cwd())) is not None:
+            remedy = f"`cd {shlex.quote(str(above))}`, which is one"
+        yield Finding("project", State.OK, text, remedy)
         return
     try:
         params = load(Params)

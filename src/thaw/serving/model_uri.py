@@ -15,6 +15,7 @@ from thaw.config.section import Section
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry.names import PREFIX
+from thaw.system.missing_project import explain_missing_project
 from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
@@ -71,11 +72,7 @@ def registry_settings() -> Tracking:
         return load(_TrackingSection).tracking
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        raise ThawError(
-            f"{Path.cwd()} is not a project of thaw (it has no {PARAMS_FILE}): change to the "
-            "folder of a project, create one with `thaw init DIR`, or set "
-            "MLFLOW_TRACKING_URI"
-        )
+        raise ThawError(explain_missing_project(Path.cwd(), is_model_wanted=True))
     return Tracking(uri=uri)  # a model is only read: its name is in the address
 
 
