@@ -28,5 +28,5 @@ def test_the_result_is_read_from_both_reports(tmp_path: Path) -> None:
 def test_a_damaged_report_names_the_command_that_repairs_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "metrics.json").write_text(content)
     (tmp_path / "registered.json").write_text(json.dumps(REGISTERED))
-    with pytest.raises(ThawError, match=r"is damaged .*dvc repro -f evaluate"):
+    with pytest.raises(ThawError, match=r"is damaged .*dvc repro --single-item --force evaluate"):
         read_last_result(tmp_path)

@@ -21,5 +21,7 @@ def test_a_damaged_report_is_named_with_the_command(tmp_path: Path, content: byt
     path = tmp_path / "unfreeze" / "report.json"
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(ThawError, match=r"json is damaged \(.*\): run `dvc repro -f unfreeze`"):
+    with pytest.raises(
+        ThawError, match=r"json is damaged \(.*\): run `dvc repro --single-item --force unfreeze`"
+    ):
         read(path)

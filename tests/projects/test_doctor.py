@@ -11,7 +11,7 @@ import pytest
 
 from thaw.projects import doctor
 from thaw.projects.creation import create_project
-from thaw.projects.doctor import State
+from thaw.projects.finding import Finding, State
 from thaw.system import tool_lock
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "project"
 
 
-def found(subject: str) -> doctor.Finding:
+def found(subject: str) -> Finding:
     (finding,) = [each for each in doctor.examine() if each.subject == subject]
     return finding
 

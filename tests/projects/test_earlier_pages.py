@@ -24,7 +24,7 @@ def test_a_result_without_a_page_gets_one_that_names_the_command(
     earlier_pages.write_missing_pages()
     page = path.read_text()
     assert "flowers version 4" in page
-    assert "<code>dvc repro -f evaluate</code>" in page
+    assert "<code>dvc repro --single-item --force evaluate</code>" in page
     assert card.read_text().startswith("# flowers version 4")
     assert earlier_pages.missing_pages() == []
     path.write_text("my page")
@@ -39,4 +39,4 @@ def test_a_damaged_result_gets_a_page_too(tmp_path: Path, monkeypatch: pytest.Mo
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{")
     earlier_pages.write_missing_pages()
-    assert "dvc repro -f evaluate" in (REPORTS / "index.html").read_text()
+    assert "dvc repro --single-item --force evaluate" in (REPORTS / "index.html").read_text()

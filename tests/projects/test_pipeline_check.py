@@ -13,7 +13,8 @@ from tests.cli.verbs import error, run
 from tests.project import ROOT
 from thaw.config.editing import write_values
 from thaw.projects.creation import template
-from thaw.projects.doctor import State, examine
+from thaw.projects.doctor import examine
+from thaw.projects.finding import State
 from thaw.projects.pipeline_check import refuse_damaged_pipeline
 from thaw.system import tool_lock
 from thaw.system.project_paths import PIPELINE, TOOL_LOCK

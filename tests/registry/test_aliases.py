@@ -15,6 +15,8 @@ from thaw.registry.aliases import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.promotion.offered import Shop
 
 
@@ -35,6 +37,16 @@ def test_a_model_that_does_not_exist_is_an_error_with_the_next_command(
     assert callable(function)
     with pytest.raises(ThawError, match=r"there is no registered model 'absent': .* `dvc repro`"):
         function(local.client, "absent")
+
+
+def test_in_a_project_with_a_result_the_command_registers_it_without_training(
+    local: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports/evaluate").mkdir(parents=True)
+    (tmp_path / "reports/evaluate/registered.json").touch()
+    command = "`dvc repro --single-item --force evaluate` registers the result"
+    assert command in explain_missing(local.client, "absent")
 
 
 def test_a_deleted_version_does_not_exist(local: Shop) -> None:

@@ -138,7 +138,8 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Examine machine, packages and project, and say what to do; exit code 1 on an error."""
-    from thaw.projects.doctor import State, examine
+    from thaw.projects.doctor import examine
+    from thaw.projects.finding import State
 
     found = examine()
     if as_json:

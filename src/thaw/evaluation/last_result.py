@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.system.project_paths import METRICS, REGISTERED
+from thaw.system.repeated_stages import repeat_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,4 +47,5 @@ def read_last_result(folder: Path) -> Result | None:
             version=int(registered["version"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ThawError(f"{folder} is damaged ({error!r}): run `dvc repro -f evaluate`") from None
+        command = repeat_command("evaluate")
+        raise ThawError(f"{folder} is damaged ({error!r}): run `{command}`") from None

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thaw.errors import ThawError
+from thaw.system.repeated_stages import repeat_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,4 +29,4 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, reason: object) -> str:
-    return f"{path} is damaged ({reason}): run `dvc repro -f {path.parent.name}`"
+    return f"{path} is damaged ({reason}): run `{repeat_command(path.parent.name)}`"

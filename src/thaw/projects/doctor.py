@@ -9,8 +9,6 @@ import platform
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,41 +18,22 @@ from thaw import __version__
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.projects.finding import Finding, State
 from thaw.projects.pipeline_check import refuse_damaged_pipeline
+from thaw.projects.store_findings import store_findings
 from thaw.system import tool_lock
 from thaw.system.memory import total_memory
 from thaw.system.missing_project import surrounding_project
-from thaw.system.project_paths import PARAMS_FILE, SCRATCH, SPOOL
+from thaw.system.project_paths import PARAMS_FILE, SCRATCH
 from thaw.system.stage_names import STAGES
-from thaw.tracking import store_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from thaw.config.result_sections import Tracking
 
 _PYTHON = (3, 11)
 _PACKAGES = ("torch", "torchvision", "timm", "accelerate", "mlflow", "optuna", "dvc")
 _LOW_DISK, _LOW_MEMORY = 5e9, 4e9  # bytes
 _LARGE_SCRATCH = 20e9  # bytes
-
-
-class State(StrEnum):
-    """Severity of a finding."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fact about the machine or the project, and what to do where it is a problem."""
-
-    subject: str
-    state: State
-    text: str
-    remedy: str = ""
 
 
 def examine() -> list[Finding]:
@@ -82,26 +61,7 @@ def _project() -> Iterator[Finding]:
     yield from _tool_lock()
     yield from _dvc_lock()
     yield from _scratch()
-    yield from _store(params.tracking)
-
-
-def _store(tracking: Tracking) -> Iterator[Finding]:
-    store = store_state.examine(tracking)
-    yield Finding("MLflow", State.OK if store.answers else State.ERROR, store.text)
-    if store.dead_runs:
-        text = f"{store.dead_runs} are RUNNING in MLflow, but their processes have ended"
-        yield Finding(
-            "runs",
-            State.WARNING,
-            text,
-            "the next `dvc repro` continues them or sets them to KILLED",
-        )
-    if store.waiting:
-        text = (
-            f"files below {SPOOL} that wait for the store, or belong to running stages: "
-            f"{store.waiting}"
-        )
-        yield Finding("spool", State.WARNING, text, "`thaw repair` delivers them")
+    yield from store_findings(params.tracking)
 
 
 def _python() -> Iterator[Finding]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PAGE, _CARD = REPORTS / PAGE, REPORTS / CARD
 _TEXT = (
     "An earlier version of thaw computed this result, without a report. "
-    "`dvc repro -f evaluate` writes it."
+    "`dvc repro --single-item --force evaluate` writes it."
 )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
+from thaw.system.repeated_stages import registering
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
@@ -106,7 +107,7 @@ def _instead(client: MlflowClient) -> str:
     """Return the registered models of the store as the rest of a sentence."""
     names = sorted(creation_times(client))
     if not names:
-        return ": no model is registered in this store; run `dvc repro` first"
+        return f": no model is registered in this store; {registering()}"
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     known = ", ".join(names[:_MOST_NAMED]) + more
-    return f": the store has {known}; run `dvc repro` to register another"
+    return f": the store has {known}; {registering()}"

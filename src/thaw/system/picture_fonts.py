@@ -44,7 +44,9 @@ def complete_fonts(figure: Figure) -> Iterator[None]:
 
 
 def _missing(text: Text) -> set[str]:
-    """Return the characters of ``text`` that its font does not have."""
+    """Return the characters of ``text`` that its font does not have; all fonts have ASCII."""
+    if text.get_text().isascii():
+        return set()
     own = _characters(font_manager.findfont(text.get_fontproperties()))
     return {each for each in text.get_text() if each.isprintable() and ord(each) not in own}
 

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from thaw.errors import ThawError, without_passwords
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.project_paths import STORE
+from thaw.system.repeated_stages import registering
 from thaw.system.sqlite_addresses import address_of, is_sqlite, may_write, path_of
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
 from thaw.tracking.outages import STORE_ERRORS, StoreAwayError, is_outage
@@ -79,7 +80,7 @@ def connect_read_only(tracking: Tracking) -> MlflowClient:
     configure_mlflow()
     uri = store_uri(tracking)
     if is_sqlite(uri) and not path_of(uri).exists():
-        raise ThawError(f"tracking: there is no MLflow store {uri}: run `dvc repro` first")
+        raise ThawError(f"tracking: there is no MLflow store {uri}: {registering()}")
     mlflow.set_tracking_uri(uri)
     with store_errors(uri):
         client = MlflowClient(uri)

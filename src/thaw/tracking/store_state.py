@@ -13,6 +13,8 @@ from thaw.tracking import run_owner, spool
 from thaw.tracking.store import connect_read_only, store_errors, store_uri
 
 if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
     from thaw.config.result_sections import Tracking
 
 
@@ -33,6 +35,26 @@ class StoreState:
     waiting: int = 0
 
 
+def has_run(tracking: Tracking, run_id: str) -> bool:
+    """Return whether the store of ``tracking`` has the run ``run_id``, and it is not deleted.
+
+    Raises:
+        ThawError: the store does not answer.
+    """
+    uri = store_uri(tracking)
+    if is_sqlite(uri) and not path_of(uri).exists():
+        return False
+    client = connect_read_only(tracking)
+    with store_errors(uri):
+        return bool(client.search_runs(_experiments(client, tracking), f"run_id = '{run_id}'"))
+
+
+def _experiments(client: MlflowClient, tracking: Tracking) -> list[str]:
+    """Return the id of the experiment of ``tracking`` in a list, which is empty without it."""
+    experiment = client.get_experiment_by_name(tracking.experiment)
+    return [experiment.experiment_id] if experiment else []
+
+
 def examine(tracking: Tracking) -> StoreState:
     """Return the state of the store of ``tracking``."""
     waiting = len(spool.waiting())
@@ -42,8 +64,7 @@ def examine(tracking: Tracking) -> StoreState:
     try:
         client = connect_read_only(tracking)
         with store_errors(uri):
-            experiment = client.get_experiment_by_name(tracking.experiment)
-            ids = [experiment.experiment_id] if experiment else []
+            ids = _experiments(client, tracking)
             running = client.search_runs(ids, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY)
     except ThawError as error:
         return StoreState(answers=False, text=str(error), waiting=waiting)

@@ -1,0 +1,52 @@
+"""Findings of `thaw doctor` about the MLflow store: whether it answers, and what it lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thaw.errors import ThawError
+from thaw.evaluation.last_result import read_last_result
+from thaw.projects.finding import Finding, State
+from thaw.system.project_paths import REPORTS, SPOOL
+from thaw.system.repeated_stages import repeat_command
+from thaw.tracking import store_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thaw.config.result_sections import Tracking
+
+
+def store_findings(tracking: Tracking) -> Iterator[Finding]:
+    """Yield what the MLflow store of ``tracking`` has of this project, or lacks."""
+    store = store_state.examine(tracking)
+    yield Finding("MLflow", State.OK if store.answers else State.ERROR, store.text)
+    if store.dead_runs:
+        text = f"{store.dead_runs} are RUNNING in MLflow, but their processes have ended"
+        yield Finding(
+            "runs",
+            State.WARNING,
+            text,
+            "the next `dvc repro` continues them or sets them to KILLED",
+        )
+    if store.waiting:
+        text = (
+            f"files below {SPOOL} that wait for the store, or belong to running stages: "
+            f"{store.waiting}"
+        )
+        yield Finding("spool", State.WARNING, text, "`thaw repair` delivers them")
+    if store.answers:
+        yield from _result(tracking)
+
+
+def _result(tracking: Tracking) -> Iterator[Finding]:
+    try:
+        result = read_last_result(REPORTS / "evaluate")
+        is_there = result is None or store_state.has_run(tracking, result.run_id)
+    except ThawError as error:
+        yield Finding("result", State.ERROR, str(error))
+        return
+    if result and not is_there:
+        text = f"its run {result.run_id} is not in the MLflow store"
+        remedy = f"`{repeat_command('evaluate')}` logs and registers it"
+        yield Finding("result", State.WARNING, text, remedy)

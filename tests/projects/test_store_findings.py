@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests import settings
+from thaw.projects.finding import State
+from thaw.projects.store_findings import store_findings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+TRACKING = settings.PARAMS.tracking
+
+
+def test_a_result_that_the_store_does_not_have_is_named_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "reports/evaluate"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text('{"test": {"accuracy": 0.9}}')
+    run_id = "81ac1a6dc6874a6b8fee491c4286a135"
+    registered = {"run_id": run_id, "name": "project", "version": 1}
+    (folder / "registered.json").write_text(json.dumps(registered))
+    found = list(store_findings(TRACKING))[-1]
+    assert (found.subject, found.state) == ("result", State.WARNING)
+    assert run_id in found.text
+    assert "dvc repro --single-item --force evaluate" in found.remedy
+    (folder / "registered.json").write_text("{")
+    assert list(store_findings(TRACKING))[-1].state is State.ERROR
