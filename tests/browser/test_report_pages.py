@@ -36,6 +36,12 @@ _BROKEN = """[...document.querySelectorAll('td')].filter(cell => {
   const range = document.createRange(); range.selectNodeContents(cell);
   return new Set([...range.getClientRects()].map(line => Math.round(line.top))).size > 1;
 }).map(cell => cell.textContent)"""
+# The number of lines of each key of a parameter.
+_KEY_LINES = """Object.fromEntries([...document.querySelectorAll('code.key')].map(code => {
+  const range = document.createRange(); range.selectNodeContents(code);
+  return [code.textContent,
+          new Set([...range.getClientRects()].map(line => Math.round(line.top))).size];
+}))"""
 _TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
 
 
@@ -84,6 +90,22 @@ def test_no_short_value_of_a_table_is_broken_on_a_telephone(
 ) -> None:
     opened(page, request.getfixturevalue(kind), 375, dark=False)
     assert page.evaluate(_BROKEN) == []
+
+
+def test_the_key_of_a_parameter_is_broken_after_a_point_alone(page: Page, comparison: Path) -> None:
+    opened(page, comparison, 375, dark=False)
+    lines = page.evaluate(_KEY_LINES)
+    assert {"seed": 1, "unfreeze.batch_norm": 2}.items() <= lines.items()
+    assert all(count <= key.count(".") + 1 for key, count in lines.items())
+
+
+def test_equal_curves_of_two_results_are_both_seen(page: Page, comparison: Path) -> None:
+    opened(page, comparison, 1280, dark=False)
+    widths = page.evaluate(
+        "[...document.querySelectorAll('[data-chart=compared] path[stroke-width], "
+        "[data-chart=compared] g[stroke-width]')].map(e => +e.getAttribute('stroke-width'))"
+    )
+    assert {5, 2.2} <= set(widths)
 
 
 @pytest.mark.parametrize("kind", ["report", "comparison"])

@@ -103,6 +103,16 @@ def test_a_result_without_the_value_of_a_newer_metric_is_shown(
     assert "log-loss, ECE 0.0512, 0.0123" in printed
 
 
+@pytest.mark.parametrize(
+    ("blocks", "words"), [([], "0 blocks"), ([9], "1 block"), ([8, 9], "2 blocks")]
+)
+def test_the_number_of_trained_blocks_is_in_words_that_fit(
+    blocks: list[int], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(PARAMS, write(tmp_path, unfreeze={"warmup_head_stands": False, "blocks": blocks}))
+    assert f"unfreeze ({words})" in shown(capsys)
+
+
 @pytest.mark.parametrize("stands", [False, True])
 def test_the_report_says_when_unfreezing_did_not_help(
     stands: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]

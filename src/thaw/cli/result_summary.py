@@ -93,7 +93,7 @@ def _stage_rows(params: Params, content: dict[str, Any]) -> Iterator[tuple[str, 
     yield "backbone", escape(f"{params.backbone.name}, weights {params.backbone.weights}")
     yield "warmup_head", _phase(content["warmup_head"])
     note = "; the head warm-up's model is kept" if unfreeze["warmup_head_stands"] else ""
-    yield f"unfreeze ({len(unfreeze['blocks'])} blocks)", _unfreezing(unfreeze) + note
+    yield f"unfreeze ({quantity(len(unfreeze['blocks']), 'block')})", _unfreezing(unfreeze) + note
     moved = max(fold["fold_relative_move"], fold["merge_relative_move"])
     yield (
         "fold_bn",

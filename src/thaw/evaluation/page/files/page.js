@@ -194,14 +194,20 @@
   };
 
   function twoCurves(width, key, label, text) {
-    const of = (d) => colour(d.result === "A" ? "c2" : "c1");
+    const marks = (result, name, size) => {
+      const rows = content.curves.filter((d) => d.result === result);
+      return [
+        Plot.line(rows, { x: "at", y: key, z: "phase", stroke: colour(name), strokeWidth: size }),
+        Plot.dot(rows, { x: "at", y: key, fill: colour(name), r: size }),
+      ];
+    };
     return Plot.plot({
       ...base(width), height: 240, marginLeft: 56,
       x: { label: "epoch, over all phases", tickFormat: "d", ticks: d3.ticks(0, d3.max(content.curves, (d) => d.at), 12).filter(Number.isInteger) },
       y: { grid: true, label, nice: true, tickFormat: key === "val_loss" ? "~g" : (d) => percent(d, 0) },
       marks: [
-        Plot.line(content.curves, { x: "at", y: key, z: (d) => d.result + d.phase, stroke: of, strokeWidth: 2 }),
-        Plot.dot(content.curves, { x: "at", y: key, fill: of, r: 2.5 }),
+        ...marks("A", "c2", 5),  // larger: B lies over it
+        ...marks("B", "c1", 2.2),
         Plot.tip(content.curves, Plot.pointer({ x: "at", y: key, ...tip,
           title: (d) => `${d.result}: ${d.phase}, epoch ${d.epoch}\n${text(d[key])}` })),
       ],
