@@ -110,8 +110,9 @@ def register(
     client = MlflowClient()
     run = mlflow.active_run()
     assert run is not None
-    _remove_partial(client, run)
-    model = _logged(run, record.digest) or _log(folder, record.digest, example)
+    models = _models(run)
+    _remove_partial(client, models)
+    model = _logged(models, record.digest) or _log(folder, record.digest, example)
     logged = {metric.key for metric in model.metrics or []}
     missing = {key: value for key, value in record.metrics.items() if key not in logged}
     mlflow.log_metrics(missing, step=0, model_id=model.model_id)
@@ -128,15 +129,15 @@ def register(
     return Registered(name, int(found.version), alias, verdict=verdict)
 
 
-def _logged(run: Run, digest: str) -> LoggedModel | None:
-    """Return the model that an earlier attempt of this run logged, or None."""
-    models = (model for model in _models(run) if model.status == LoggedModelStatus.READY)
-    return next((model for model in models if model.tags.get(DIGEST) == digest), None)
+def _logged(models: list[LoggedModel], digest: str) -> LoggedModel | None:
+    """Return the one of ``models`` that an earlier attempt logged to its end, or None."""
+    ready = (model for model in models if model.status == LoggedModelStatus.READY)
+    return next((model for model in ready if model.tags.get(DIGEST) == digest), None)
 
 
-def _remove_partial(client: MlflowClient, run: Run) -> None:
+def _remove_partial(client: MlflowClient, models: list[LoggedModel]) -> None:
     """Remove models that a killed process logged in part."""
-    for model in _models(run):
+    for model in models:
         is_partial = model.status != LoggedModelStatus.READY and DIGEST in model.tags
         if is_partial and not is_being_written(model):
             client.delete_logged_model(model.model_id)
@@ -173,9 +174,10 @@ def _version(
 ) -> ModelVersion:
     """Return the version of this result; create it if there is none."""
     run_id, digest = model.source_run_id, tags[DIGEST]
-    if not versions_of_result(client, name, run_id, digest):
-        _create(client, name, model, tags)
     versions = versions_of_result(client, name, run_id, digest)
+    if not versions:
+        _create(client, name, model, tags)
+        versions = versions_of_result(client, name, run_id, digest)  # also of another machine
     remove_repetitions(client, versions, model.model_id)
     return versions[0]
 
@@ -201,19 +203,23 @@ def _give_alias(
 ) -> str:
     """Make the first version of a model its champion, another one the challenger."""
     ledger, number = Ledger(client, found.name, trusted=trusted), int(found.version)
-    with contextlib.suppress(ThawError):  # an open move to a version that was deleted: now void
-        ledger.complete()
-    rows, current = ledger.complete(), ledger.current_version()
+    try:
+        rows = ledger.complete()
+    except ThawError:  # an open move to a version that was deleted: now void
+        rows = ledger.complete()
+    current = ledger.current_version()
     # Only for a new model: otherwise a removed champion would be replaced without a gate.
-    is_new = number == 1 and current is None and not ledger.view().has_any
-    if is_new and not _is_doubtful(ledger) and _can_decide(ledger):
-        _set_gate(client, found)
-        decision = Decision("first", None, number, None, "first version, no gate", model=digest)
-        with contextlib.suppress(ConflictError):  # another process was faster
-            ledger.record(decision, rows)
-    # Another machine may have recorded it meanwhile, and may not have moved the alias yet.
-    ledger.complete()
-    if ledger.current_version() == number:
+    if number == 1 and current is None:
+        is_new = not ledger.view().has_any
+        if is_new and not _is_doubtful(ledger) and _can_decide(ledger):
+            _set_gate(client, found)
+            decision = Decision("first", None, number, None, "first version, no gate", model=digest)
+            with contextlib.suppress(ConflictError):  # another process was faster
+                ledger.record(decision, rows)
+        # Another machine may have recorded it meanwhile, and may not have moved the alias yet.
+        ledger.complete()
+        current = ledger.current_version()
+    if current == number:
         return CHAMPION
     client.set_registered_model_alias(found.name, CHALLENGER, str(number))
     return CHALLENGER
