@@ -75,9 +75,11 @@ def spec(place: str, value: object) -> Callable[[Path], object]:
     return change
 
 
-def raw_spec(text: str) -> Callable[[Path], object]:
-    """Return a change that replaces ``model.json``."""
-    return lambda artifact: (data(artifact) / SPEC).write_text(text)
+def raw_spec(text: str | Callable[[], str]) -> Callable[[Path], object]:
+    """Return a change that replaces ``model.json``; long texts are functions that make them."""
+    return lambda artifact: (data(artifact) / SPEC).write_text(
+        text if isinstance(text, str) else text()
+    )
 
 
 def tensors(
@@ -149,13 +151,13 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 } | {
     "spec: empty": raw_spec(""),
     "spec: list": raw_spec("[]"),
-    "spec: nested lists": raw_spec("[" * 200_000),
-    "spec: nested objects": raw_spec('{"a":' * 100_000 + "1" + "}" * 100_000),
-    "spec: 200,000 keys": raw_spec(json.dumps({f"key {n}": n for n in range(200_000)})),
+    "spec: nested lists": raw_spec(lambda: "[" * 200_000),
+    "spec: nested objects": raw_spec(lambda: '{"a":' * 100_000 + "1" + "}" * 100_000),
+    "spec: 200,000 keys": raw_spec(lambda: json.dumps({f"key {n}": n for n in range(200_000)})),
     "spec: 200,000 keys in the head": lambda a: spec(
         "head", {f"key {n}": n for n in range(200_000)}
     )(a),
-    "spec: large": raw_spec('{"a": "' + "x" * 20_000_000 + '"}'),
+    "spec: large": raw_spec(lambda: '{"a": "' + "x" * 20_000_000 + '"}'),
     "spec: 400 digits": raw_spec('{"format": ' + "9" * 4000 + "}"),
     "spec: binary": lambda a: (data(a) / SPEC).write_bytes(bytes(range(256))),
     "spec: NaN": raw_spec('{"format": NaN}'),
@@ -173,9 +175,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "weights: empty": content(WEIGHTS, b""),
     "weights: short": content(WEIGHTS, b"1234567"),
     "weights: huge header": content(WEIGHTS, struct.pack("<Q", 2**63) + b"{}"),
-    "weights: large header": content(
+    "weights: large header": lambda a: content(
         WEIGHTS, struct.pack("<Q", 50_000_000) + b"{" + b" " * 49_999_998 + b"}"
-    ),
+    )(a),
     "weights: garbage header": content(WEIGHTS, struct.pack("<Q", 4) + b"\xff\xff\xff\xff"),
     "weights: offsets beyond the file": content(
         WEIGHTS,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,11 @@ from thaw.serving.prediction_file import FIRST_COLUMNS
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
+# Their import takes a second, which only the process should need that runs these tests.
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in export_formats.PACKAGES["onnx"]),
+    reason="needs the packages of the extra `export`",
+)
 
 
 @pytest.fixture
