@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,11 +14,12 @@ import pytest
 from tests import tiny
 from tests.cli.verbs import error, run
 from tests.damage import SAMPLE, damaged
+from tests.forked_dvc import run_dvc
 from tests.project import ROOT, Project
+from tests.stage_runs import run_stages
 from thaw.data.integrity import DamagedError
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
-from thaw.projects.kept_outputs import run_dvc
 from thaw.projects.repair import DAMAGED, repair
 from thaw.system import dvc_lock
 from thaw.system.locks import only_process
@@ -192,7 +194,7 @@ def test_a_foreign_file_that_the_lock_names_is_not_moved(
 @pytest.mark.slow
 def test_a_project_without_dvc_is_one_line(project: Path) -> None:
     shutil.rmtree(project / ".dvc")
-    assert "DVC cannot open this project" in error("repair")
+    assert "DVC cannot repair this project: you are not inside of a DVC" in error("repair")
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +205,9 @@ def made_with_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(project.folder / "data/raw")
     tiny.images(project.folder / "data/raw", size=160)
     project.set(prepare__short_side=160, prepare__shard_mb=1)
-    project.run("dvc", "repro", "prepare")
+    run_stages(project.folder, "prepare")
+    with contextlib.chdir(project.folder):
+        run_dvc("commit", "--force", "prepare")
     return project.folder
 
 

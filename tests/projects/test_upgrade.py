@@ -12,12 +12,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.cli.verbs import run
+from tests.forked_dvc import run_dvc
 from tests.formats.clone import unpack_clone
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.projects.creation import create_project, template
-from thaw.projects.kept_outputs import run_dvc
 from thaw.projects.upgrade import apply_upgrade, plan_upgrade
 from thaw.system import tool_lock
 from thaw.system.stage_names import STAGES

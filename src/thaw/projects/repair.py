@@ -20,7 +20,6 @@ from dvc.repo import Repo
 
 from thaw.data.packed_store import IMAGES
 from thaw.errors import ThawError
-from thaw.projects.kept_outputs import run_dvc
 from thaw.system import dvc_lock
 from thaw.system.files import write_whole
 from thaw.system.locked_stages import is_cut
@@ -81,15 +80,15 @@ def repair() -> Repair:
             for path in chosen:
                 for file, md5 in _files(path, outputs[path], cache, found):
                     _repair_file(file, Path(cache.oid_to_path(md5)), md5, found)
+            if found.restored:
+                repo.checkout([str(path) for path in found.restored], force=True)
     except OSError as error:
         raise ThawError(
             f"{error.filename}: cannot be repaired: {reason(error)}; remove the cause, then run "
             "`thaw repair` again"
         ) from None
     except DvcException as error:
-        raise ThawError(f"DVC cannot open this project: {error}; run `thaw doctor`") from None
-    if found.restored:
-        run_dvc("checkout", "--force", *map(str, found.restored))
+        raise ThawError(f"DVC cannot repair this project: {error}; run `thaw doctor`") from None
     return found
 
 
