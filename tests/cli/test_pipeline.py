@@ -30,6 +30,19 @@ def test_check_names_a_data_folder_that_does_not_exist(
     assert error("check") == f"params.yaml: data.{key}: there is no data/photos"
 
 
+def test_check_finds_a_data_folder_that_a_shell_would_find(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(project / "params.yaml", "  source: digits", "  source: folder")
+    edit(project / "params.yaml", "  path: data/raw", "  path: ~/photos")
+    (project / "photos").mkdir()
+    monkeypatch.setenv("HOME", str(project))
+    assert error("check") == (
+        "params.yaml: data.path: there is no ~/photos: it exists if it is written in full, "
+        "without ~ and variables"
+    )
+
+
 def test_check_names_the_target_of_a_link_to_images_that_were_moved(project: Path) -> None:
     edit(project / "params.yaml", "  source: digits", "  source: folder")
     edit(project / "params.yaml", "  path: data/raw", "  path: data/link")

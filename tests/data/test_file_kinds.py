@@ -53,6 +53,28 @@ def test_comments_before_the_first_element_take_no_time(content: bytes, reason: 
     assert time.process_time() - start < 0.1
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\0\0\0\x18ftypcrx ", "a raw photo (CR3)"),
+        (b"\0\0\0\x18ftypheim", "a HEIC image"),
+        (b"\0\0\0\x18ftypavio", "an AVIF image"),
+        (b"\0\0\0\x18ftypjp2 ", "a JPEG 2000 image"),
+        (b"\0\0\0\x14ftypqt  ", "not an image: a video (QuickTime)"),
+        (bytes(128) + b"DICM", "a DICOM image"),
+        (b"\x93NUMPY\x01\0", "a NumPy array"),
+        (b"SIMPLE  =        T", "a FITS image"),
+        (b"data:image/png;base64,iVBO", "not an image: base64 text; decode it to a file"),
+        (b"\x89PNG\r\r\n\x1a\r\n", "cannot be decoded: a PNG file that was copied as text"),
+        (b"\xef\xbb\xbf\x89PNG\r\n", "cannot be decoded: a PNG file that was copied as text"),
+    ],
+)
+def test_files_of_cameras_scientists_and_other_programs_are_named(
+    content: bytes, reason: str
+) -> None:
+    assert reason_not_opened(content + bytes(range(200)), FORMATS).startswith(reason)
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 8, 12, 16, 20, 24, 30])
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_any_beginning_of_any_file_has_a_reason(length: int) -> None:

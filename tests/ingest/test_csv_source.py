@@ -206,3 +206,22 @@ def test_columns_of_zero_and_one_instead_of_labels_are_explained(tmp_path: Path)
     with pytest.raises(ThawError) as caught:
         table(tmp_path, "path,cat,dog\n1.png,1,0\n2.png,0,1\n")
     assert "no column label; it has path, cat, dog: the columns cat, dog have" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"path,label\n", "labels.csv: write a row for each image below the first line"),
+        (b"PK\x03\x04" + bytes(90), "labels.csv is an archive, perhaps a spreadsheet: save it as"),
+    ],
+)
+def test_a_file_without_rows_says_what_to_write(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_bytes(content)
+    try:
+        found = list_csv(tmp_path / "labels.csv", tmp_path).problems
+    except ThawError as error:
+        found = [str(error)]
+    assert len(found) == 1
+    assert message in found[0]

@@ -106,6 +106,15 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_that_is_spelled_in_another_way_is_found(tmp_path: Path) -> None:
+    save(tmp_path / "cat" / "1.png")
+    (tmp_path / "images.csv").write_text("path,label\ncat\\1.png,a\n")
+    (line,) = problems(list_csv(tmp_path / "images.csv", tmp_path))
+    assert line.endswith(
+        "1.png: No such file or directory: it exists if it is written with / in place of \\"
+    )
+
+
 def test_a_link_out_of_the_data_folder_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "secret.png")
     root = tmp_path / "raw"

@@ -14,6 +14,7 @@ from thaw.config.output_folders import refuse_listed_folders
 from thaw.errors import ThawError, grouped
 from thaw.system import launching, tool_lock
 from thaw.system.json_output import print_json
+from thaw.system.path_spellings import similar_spelling
 from thaw.system.project_paths import PARAMS_FILE, PREPARED, REPORTS
 from thaw.system.quantities import quantity
 from thaw.system.stage_names import STAGES
@@ -68,6 +69,7 @@ def check(as_json: AsJson = False) -> None:
         if Path(path).exists():
             continue
         message = f"{PARAMS_FILE}: data.{key}: there is no {path}"
+        message += similar_spelling(path, Path())
         if Path(path).is_symlink():
             message = (
                 f"{PARAMS_FILE}: data.{key}: {path} is a link to {Path(path).readlink()}, which "

@@ -32,6 +32,7 @@ from thaw.data.header_sizes import gif_size, webp_size
 from thaw.data.limits import shape_problem
 from thaw.data.orientation import operation_of, upright_size
 from thaw.data.png_texts import without_texts
+from thaw.data.raw_photos import raw_photo_problem
 from thaw.data.tiff_blocks import block_of
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ def _convert(image: Image.Image, content: bytes, rules: _Rules, memory: MemorySh
         if scale < 1:
             image.draft(None, (round(size[0] * scale) + 1, round(size[1] * scale) + 1))
     if pixel_range != "clip":
+        if problem := raw_photo_problem(image, content):
+            raise DecodeError(problem)
         bit_depth.refuse_signed_bytes(image)
         bit_depth.correct_byte_order(image)
     raw = bit_depth.raw_mode(image)

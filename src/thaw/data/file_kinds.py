@@ -29,11 +29,44 @@ _BY_START = {
     b"\xff\x0a": f"a JPEG XL image, {_CONVERT}",
     b"\0\0\0\x0cJXL ": f"a JPEG XL image, {_CONVERT}",
     b"8BPS": f"a Photoshop document, {_CONVERT}",
+    b"gimp xcf": f"a GIMP document, {_CONVERT}",
+    b"v/1\x01": f"an OpenEXR image, {_CONVERT}",
+    b"qoif": f"a QOI image, {_CONVERT}",
+    b"II\xbc\x01": f"a JPEG XR image, {_CONVERT}",
+    b"SIMPLE  =": f"a FITS image, {_CONVERT}",
+    b"\x93NUMPY": f"a NumPy array, {_CONVERT}",
+    b"Rar!": "not an image: a RAR archive",
+    b"7z\xbc\xaf": "not an image: a 7-Zip archive",
+    b"SQLite format 3\0": "not an image: an SQLite database",
+    b"\x1aE\xdf\xa3": "not an image: a video (WebM or Matroska)",
+    b"data:image/": "not an image: base64 text; decode it to a file",
+    b"\xef\xbb\xbf\x89PNG": "cannot be decoded: a PNG file that was copied as text",
+    b"\x89PNG\r\r\n": "cannot be decoded: a PNG file that was copied as text",
+    b"\x89PNG\n": "cannot be decoded: a PNG file that was copied as text",
 }
+_DICOM = (128, b"DICM")
 # ISO base media files: the brand follows the size and `ftyp`.
 _BY_BRAND = {
-    **dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), f"a HEIC image, {_CONVERT}"),
-    **dict.fromkeys((b"avif", b"avis"), f"an AVIF image, {_CONVERT}"),
+    **dict.fromkeys(
+        (
+            b"heic",
+            b"heix",
+            b"heim",
+            b"heis",
+            b"hevc",
+            b"hevx",
+            b"hevm",
+            b"hevs",
+            b"mif1",
+            b"mif2",
+            b"msf1",
+        ),
+        f"a HEIC image, {_CONVERT}",
+    ),
+    **dict.fromkeys((b"avif", b"avis", b"avio", b"MA1A", b"MA1B"), f"an AVIF image, {_CONVERT}"),
+    **dict.fromkeys((b"jp2 ", b"jpx ", b"jpm "), f"a JPEG 2000 image, {_CONVERT}"),
+    b"crx ": f"a raw photo (CR3), {_CONVERT}",
+    b"qt  ": "not an image: a video (QuickTime)",
 }
 
 
@@ -88,6 +121,8 @@ def _other_kind(content: bytes) -> str | None:
     for start, kind in _BY_START.items():
         if content.startswith(start):
             return kind
+    if content[_DICOM[0] :].startswith(_DICOM[1]):
+        return f"a DICOM image, {_CONVERT}"
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return f"{_DAMAGED} a WEBP file with a damaged or unknown header"
     if content[4:8] == b"ftyp":

@@ -40,6 +40,11 @@ def list_csv(path: Path, root: Path) -> Listing:
             f"data.root: {root} is not a folder: set it to the folder at which the paths in "
             f"{path} start"
         )
+    with path.open("rb") as stream:
+        if stream.read(4) == b"PK\x03\x04":
+            raise ThawError(
+                f"{path} is an archive, perhaps a spreadsheet: save it as CSV in UTF-8 with commas"
+            )
     try:
         return _list_rows(path, root)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -72,6 +77,8 @@ def _list_rows(path: Path, root: Path) -> Listing:
             unread.add(row)
             samples.append(Sample(row["path"], row["label"], row.get("split") or None))
     listing.problems += [f"{path}: {text}" for text in unread.problems()]
+    if not samples and not listing.problems:
+        listing.problems.append(f"{path}: write a row for each image below the first line")
     if "split" in columns:
         _resolve_splits(path, listing)
     listing.classes = sorted({sample.label for sample in listing.samples})

@@ -18,6 +18,7 @@ from thaw.ingest.file_states import FileState
 from thaw.ingest.listing import BadFile, is_utf8
 from thaw.system.dvc_cache import cache_folder
 from thaw.system.files import resolved
+from thaw.system.path_spellings import similar_spelling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,7 +124,7 @@ def read_image(
         if (reason := pack_problem(image.pixels, config)) is None:
             return ReadImage(_record(sample, state, image, config), image.pixels)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = _reason_of(error, sample, allowed)
     except DecodeError as error:
         reason = error.text_for_training
     except ValueError as error:  # a name with a zero byte
@@ -136,9 +137,16 @@ def refusal(allowed: Allowed, sample: Sample) -> str | None:
     try:
         return _path_problem(allowed.root / sample.path, allowed)
     except OSError as error:
-        return error.strerror or str(error)
+        return _reason_of(error, sample, allowed)
     except ValueError as error:  # a name with a zero byte
         return str(error)
+
+
+def _reason_of(error: OSError, sample: Sample, allowed: Allowed) -> str:
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError):
+        reason += similar_spelling(sample.path, allowed.root)
+    return reason
 
 
 def read_state(allowed: Allowed, sample: Sample, span: Span | None) -> FileState | None:
