@@ -52,6 +52,14 @@ def test_failed_rules_are_explained_below_the_table_and_notes_follow() -> None:
     assert text.endswith("note: a | note")
 
 
+def test_one_reason_of_several_rules_is_printed_once() -> None:
+    made = reported()
+    rules = [RuleResult(name, "", "", "", passed=False, sentence="other classes") for name in "ab"]
+    text = printed(replace(made, rules=[*made.rules, *rules]))
+    assert text.count("other classes") == 1
+    assert "a, b: other classes" in text
+
+
 def test_the_columns_name_the_versions_and_the_alias() -> None:
     assert "version 2" in printed(reported())
     first = printed(reported(against=None, alias="staging"))

@@ -48,6 +48,21 @@ def test_a_model_that_cannot_be_scored_passes_no_comparison() -> None:
     assert sentences[1:] == ["version 1 cannot be scored here: it has other classes"] * 2
 
 
+def test_the_remedy_for_other_classes_depends_on_which_version_has_them() -> None:
+    settings = rules(not_worse={"accuracy": 0.5})
+    champion = ScoredVersion(1, problem="other classes", has_other_classes=True)
+    (rule, classes) = judged(settings, scored([]), champion)[-2:]
+    # The challenger is the version that `dvc repro` has registered on this data.
+    assert "promote the version that it registers" not in rule.sentence
+    assert "--force --reason" in rule.sentence
+    assert "tracking.registered_model" in rule.sentence
+    assert classes.sentence == rule.sentence
+    challenger = ScoredVersion(2, problem="other classes", has_other_classes=True)
+    rule = judged(settings, challenger, CHAMPION)[-1]
+    assert "`dvc repro` trains on the classes of the data" in rule.sentence
+    assert "--force" not in rule.sentence
+
+
 @pytest.mark.parametrize(
     ("challenger", "says"),
     [

@@ -8,6 +8,7 @@ from tests.promotion.scored_versions import CHAMPION, TARGETS, rules, scored
 from thaw.metrics.registry import METRICS
 from thaw.promotion.few_images import few_images_note, least_margin
 from thaw.promotion.paired_tests import min_images, not_worse
+from thaw.promotion.scoring import ScoredVersion
 
 ACCURACY = rules(not_worse={"accuracy": 0.02})
 
@@ -48,6 +49,8 @@ def test_enough_images_no_champion_or_the_same_model_need_no_note() -> None:
     assert few_images_note(ACCURACY, scored([]), CHAMPION, TARGETS) == []
     few = TARGETS[:60]
     assert few_images_note(ACCURACY, scored([]), None, few) == []
+    unscored = ScoredVersion(1, problem="other classes", has_other_classes=True)
+    assert few_images_note(ACCURACY, scored([]), unscored, few) == []
     pair = replace(scored([]), content="c"), replace(CHAMPION, content="c")
     assert few_images_note(ACCURACY, *pair, few) == []
 

@@ -12,6 +12,7 @@ from tests.promotion.interrupted import Killed, killed_at
 from tests.promotion.offering import examined, kinds, offer
 from thaw.cli import registry_commands as commands
 from thaw.errors import ThawError
+from thaw.model import directory
 from thaw.promotion import promote as promotion
 from thaw.promotion.candidate import find_candidate
 from thaw.promotion.promote import PromotionRequest
@@ -153,6 +154,25 @@ def test_after_a_change_of_the_test_split_the_champion_is_scored_again_with_a_no
         "one, and may have been trained on images that are now in it: its scores may be too high"
     ) in found.notes
     assert found.metrics["accuracy"] == ("0.95", "0.95")
+
+
+def test_a_champion_of_other_classes_is_no_comparison_and_was_not_scored_again(
+    local: Shop, tmp_path: Path
+) -> None:
+    name = "reclassed"
+    classifier, spec = directory.load(local.folder / "good")
+    renamed = spec.model_copy(update={"classes": [f"old {each}" for each in spec.classes]})
+    directory.save(classifier, renamed, tmp_path / "old")
+    local.models["old"] = tmp_path / "old"
+    local.register(name, "old")
+    local.register(name)
+    local.client.set_model_version_tag(name, "1", "thaw.test_digest", "another")
+    found = offer(local, name)
+    assert (found.verdict, found.metrics["accuracy"][1]) == ("refused", "missing")
+    assert not [note for note in found.notes if "scored again" in note or "Ways out" in note]
+    reasons = {rule.sentence for rule in found.failed}
+    assert len(reasons) == 1
+    assert "Nothing can be compared with it" in reasons.pop()
 
 
 @pytest.mark.slow

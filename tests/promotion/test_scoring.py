@@ -66,3 +66,21 @@ def test_under_bf16_the_probabilities_are_those_without_it(shop: Shop) -> None:
     expected = probabilities(shop, tiny.runtime())
     with tiny.bf16_runtime() as runtime:
         np.testing.assert_array_equal(probabilities(shop, runtime), expected)
+
+
+def test_a_version_of_other_classes_names_those_of_both_sides(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Prepared(shop.prepared)
+    own = data.manifest.classes
+    monkeypatch.setattr(data.manifest, "classes", ["ape", *own[1:]])
+    found = score_version(Version("scored", 1), data, tiny.runtime(), BINS)
+    assert (found.probabilities, found.has_other_classes) == (None, True)
+    assert found.problem == (
+        f"the data have other classes: it alone has {own[0]}, the data alone have ape"
+    )
+    monkeypatch.setattr(data.manifest, "classes", [*own, *(f"new {n}" for n in range(7))])
+    found = score_version(Version("scored", 1), data, tiny.runtime(), BINS)
+    assert found.problem.endswith(
+        "the data alone have new 0, new 1, new 2, new 3, new 4 and 2 more"
+    )

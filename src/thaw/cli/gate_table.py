@@ -12,9 +12,12 @@ from rich.text import Text
 from thaw.cli.registry_tables import WIDE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from thaw.promotion.gate_report import Report
+    from thaw.promotion.rule_result import RuleResult
 
 _DIGEST = re.compile("[0-9a-f]{12}")
 
@@ -42,11 +45,19 @@ def show(report: Report, console: Console) -> None:
             values = [each[:8] if _DIGEST.fullmatch(each) else each for each in values]
         table.add_row(mark, *map(Text, (rule.name, *values)))
     console.print(table)
-    for rule in report.failed:
-        line = Text.assemble((f"{rule.name}: ", "bold"), rule.sentence)
+    for sentence, names in _grouped(report.failed).items():
+        line = Text.assemble((f"{', '.join(names)}: ", "bold"), sentence)
         console.print(Padding(line, (0, 0, 0, 2)))
     for note in report.notes:
         console.print(Text(f"note: {note}"))
+
+
+def _grouped(rules: Sequence[RuleResult]) -> dict[str, list[str]]:
+    """Return the names of the rules by their sentence: one reason may stop several of them."""
+    found: dict[str, list[str]] = {}
+    for rule in rules:
+        found.setdefault(rule.sentence, []).append(rule.name)
+    return found
 
 
 def _number(value: str) -> str:

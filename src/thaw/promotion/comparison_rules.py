@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from thaw.promotion.scoring import ScoredVersion
 
 _SMALLEST_SHOWN = 0.0001  # difference of a metric
+_TRAIN = "`dvc repro` trains on the classes of the data: promote the version that it registers"
+_DECIDE = (
+    'Nothing can be compared with it. `--force --reason "..."` decides without it; or set another '
+    "tracking.registered_model for these classes, and `dvc repro`"
+)
 _SAME = "it is the same model as version {}: every weight is equal"
 
 
@@ -47,7 +52,7 @@ def comparison_rules(
         )
         own, other = (s.metrics.get(metric, math.nan) for s in (challenger, champion))
         if unscored is not None or not (math.isfinite(own) and math.isfinite(other)):
-            passed, sentence = False, _no_comparison(unscored, metric)
+            passed, sentence = False, _no_comparison(unscored, metric, challenger)
         elif challenger.content and challenger.content == champion.content:
             passed, sentence = margin > 0, _SAME.format(champion.version)
         else:
@@ -61,7 +66,7 @@ def comparison_rules(
     if unscored is None:
         yield _classes(settings.class_margin, challenger, champion)
     else:
-        passed, sentence = False, _no_comparison(unscored, "recall")
+        passed, sentence = False, _no_comparison(unscored, "recall", challenger)
         yield RuleResult("classes", "", "", "every class", passed, sentence)
 
 
@@ -83,10 +88,12 @@ def _is_usable(scored: ScoredVersion, targets: NDArray[np.int64]) -> bool:
     return found is not None and len(found) == len(targets) and bool(np.isfinite(found).all())
 
 
-def _no_comparison(unscored: ScoredVersion | None, metric: str) -> str:
+def _no_comparison(unscored: ScoredVersion | None, metric: str, challenger: ScoredVersion) -> str:
     if unscored is None:
         return f"{metric} is missing or not finite: that never passes"
     reason = unscored.problem or "its outputs are not finite"
+    if unscored.has_other_classes:
+        reason += f". {_TRAIN if unscored is challenger else _DECIDE}"
     return f"version {unscored.version} cannot be scored here: {reason}"
 
 

@@ -27,10 +27,11 @@ def few_images_note(
 ) -> list[str]:
     """Return a note with every way out if no model could pass the comparison, else nothing.
 
+    There is none where nothing is compared: without a champion that can be scored here.
     ``targets`` (N,) are those of the test split.
     """
     is_same = champion and challenger.content and challenger.content == champion.content
-    if champion is None or is_same:
+    if champion is None or is_same or champion.probabilities is None:
         return []
     needs, changes, left_out = [], [], 0
     for name, margin in settings.not_worse.items():

@@ -25,12 +25,15 @@ _SCORED_AGAIN = "it was scored again on the current one"
 
 
 def champion_notes(
-    candidate: Candidate, champions: list[ModelVersion], test_here: str
+    candidate: Candidate,
+    champions: list[ModelVersion],
+    scored: ScoredVersion | None,
+    test_here: str,
 ) -> list[str]:
     """Return what a reader of the report must know about the champion, or its absence.
 
-    ``champions`` holds the registry entry of the champion, if there is one; ``test_here`` is the
-    digest of the current test split.
+    ``champions`` holds the registry entry of the champion, if there is one, and ``scored`` its
+    scores here; ``test_here`` is the digest of the current test split.
     """
     if not champions and candidate.has_lost_champion:
         return []
@@ -40,6 +43,8 @@ def champion_notes(
     notes = _damage_note(candidate.ledger)
     if candidate.is_moved_by_hand:
         notes.append(f"version {version} got the alias by hand: no promotion led to it")
+    if scored is None or scored.probabilities is None:
+        return notes
     if not tagged:
         notes.append(
             f"the test split that version {version} was scored on is unknown: {_SCORED_AGAIN}"

@@ -145,7 +145,7 @@ def run_gate(
             *off_note(off),
             *same_model_note(challenger, champion),
             *few_images_note(params.promote, challenger, champion, scored.targets),
-            *champion_notes(candidate, entries[1:2], origin.test_here),
+            *champion_notes(candidate, entries[1:2], champion, origin.test_here),
             *rule_notes(git_state, provenance.why_no_commit()),
         ],
         reason=request.reason,

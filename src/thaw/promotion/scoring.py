@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
 
 
+_MOST_NAMED = 5  # classes in a message
+
+
 @dataclass(frozen=True)
 class ScoredVersion:
     """The predictions and scores of a version on the test split.
 
-    ``probabilities`` (N, C) is None if the version cannot be scored; ``problem`` says why.
+    ``probabilities`` (N, C) is None if the version cannot be scored; ``problem`` says why, and
+    ``has_other_classes`` whether the reason is that the data have other classes.
     ``metrics`` holds metrics and costs of the registry by name, ``recalls`` the recall by class.
     ``digest`` is that of the fetched model directory, "" if none was fetched or it is damaged.
     ``content`` is the digest of what the model computes: of two equal models, it is the same.
@@ -46,6 +50,7 @@ class ScoredVersion:
     metrics: dict[str, float] = field(default_factory=dict)
     recalls: dict[str, float] = field(default_factory=dict)
     problem: str = ""
+    has_other_classes: bool = False
     content: str = ""
     files: dict[str, str] = field(default_factory=dict)
 
@@ -80,10 +85,29 @@ def score_version(
                 raise ThawError(f"{version.uri} cannot be promoted: {problem}") from None
             return ScoredVersion(version.number, problem=problem)
         digest = loaded[1].digest  # fetch() and load() refuse files that do not agree with it
+        if problem := _class_problem(loaded[1].classes, data.manifest.classes):
+            return ScoredVersion(version.number, digest, problem=problem, has_other_classes=True)
         try:
             return _score(version.number, folder, loaded, data, runtime, bins)
         except ThawError as error:
             return ScoredVersion(version.number, digest, problem=str(error).replace(scratch, ""))
+
+
+def _class_problem(own: list[str], of_data: list[str]) -> str:
+    """Return in which classes a model and the data differ, "" if in none."""
+    if own == of_data:
+        return ""
+    sides = {
+        "it alone has": [label for label in own if label not in of_data],
+        "the data alone have": [label for label in of_data if label not in own],
+    }
+    parts = [f"{side} {_listed(labels)}" for side, labels in sides.items() if labels]
+    return f"the data have other classes: {', '.join(parts) or 'their order differs'}"
+
+
+def _listed(labels: list[str]) -> str:
+    more = f" and {len(labels) - _MOST_NAMED} more" if len(labels) > _MOST_NAMED else ""
+    return ", ".join(labels[:_MOST_NAMED]) + more
 
 
 def _score(
@@ -95,12 +119,6 @@ def _score(
     bins: int,
 ) -> ScoredVersion:
     classifier, spec = loaded
-    if spec.classes != data.manifest.classes:
-        different = sorted(set(spec.classes) ^ set(data.manifest.classes))
-        raise ThawError(
-            f"it and the data have different classes ({', '.join(different[:5])}): "
-            "run `dvc repro` on this data, and promote the version that it registers"
-        )
     source = data.images("test", spec.preprocessing)
     with strict_float32():
         outputs = logits(runtime, classifier, source, f"version {number} on the test split")
