@@ -131,8 +131,8 @@ def register(
 
 def _logged(models: list[LoggedModel], digest: str) -> LoggedModel | None:
     """Return the one of ``models`` that an earlier attempt logged to its end, or None."""
-    ready = (model for model in models if model.status == LoggedModelStatus.READY)
-    return next((model for model in ready if model.tags.get(DIGEST) == digest), None)
+    same = (model for model in models if model.tags.get(DIGEST) == digest)
+    return next((model for model in same if model.status == LoggedModelStatus.READY), None)
 
 
 def _remove_partial(client: MlflowClient, models: list[LoggedModel]) -> None:
@@ -144,11 +144,8 @@ def _remove_partial(client: MlflowClient, models: list[LoggedModel]) -> None:
 
 
 def _models(run: Run) -> list[LoggedModel]:
-    return mlflow.search_logged_models(
-        [run.info.experiment_id],
-        f"source_run_id = '{run.info.run_id}'",
-        output_format="list",
-    )
+    condition = f"source_run_id = '{run.info.run_id}'"
+    return mlflow.search_logged_models([run.info.experiment_id], condition, output_format="list")
 
 
 def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
