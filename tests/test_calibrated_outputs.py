@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.registry.served import image, model_directory, text
 from thaw.model import directory
 from thaw.model.predictor import Predictor
 from thaw.registry.pyfunc import ServedClassifier
-from thaw.serving import export_formats
+from thaw.serving import export_formats, runtimes
 from thaw.serving.loaded_model import LoadedModel
 from thaw.serving.runtimes import use_runtime
 
@@ -26,20 +27,27 @@ if TYPE_CHECKING:
 IMAGES = [image(seed) for seed in range(5)]
 
 
-@pytest.fixture(params=sorted(calibrated.BOTH))
+@pytest.fixture(scope="module", params=sorted(calibrated.BOTH))
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def folder(kind: str, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory with a calibration of ``kind``; with vector scaling it is mirrored, too."""
+    tmp_path = tmp_path_factory.mktemp(kind)
     model_directory(tmp_path / "plain")
     found = calibrated.save_calibrated(
         tmp_path / "plain", tmp_path / "made", calibrated.BOTH[kind], mirrored=kind == "vector"
     )
     assert directory.load(tmp_path / "made")[0].mirrored == found.mirrored == (kind == "vector")
     return tmp_path / "made"
+
+
+@cache
+def exported(folder: Path, runtime: export_formats.Format) -> bytes:
+    """Return the file of the model, which is made once: an export takes seconds."""
+    return export_formats.export(Predictor(folder), runtime, {}, any_size=False)
 
 
 def expected(folder: Path, kind: str) -> Tensor:
@@ -78,14 +86,18 @@ def test_an_exported_file_has_the_calibration_in_its_graph(
     for package in export_formats.PACKAGES[runtime]:
         pytest.importorskip(package)
     predictor = Predictor(folder)
-    content = export_formats.export(predictor, runtime, {}, any_size=False)
-    compute = export_formats.load_exported(runtime, content, 1)
+    compute = export_formats.load_exported(runtime, exported(folder, runtime), 1)
     found = compute(torch.cat([predictor.read(content) for content in IMAGES]))
     torch.testing.assert_close(found, expected(folder, kind), rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_onnx_runtime_serves_calibrated_probabilities(folder: Path, kind: str) -> None:
+def test_onnx_runtime_serves_calibrated_probabilities(
+    folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in export_formats.PACKAGES["onnx"]:
+        pytest.importorskip(package)
+    monkeypatch.setattr(runtimes, "_export_in_process", lambda made: exported(made, "onnx"))
     predictor = Predictor(folder)
     use_runtime("onnx", predictor, folder)
     assert predictor.other_runtime is not None
