@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -15,24 +14,18 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from thaw import __version__
-from thaw.errors import ThawError
 from thaw.registry import pyfunc
 from thaw.registry.descriptions import OF_MODEL
-from thaw.registry.doubtful_rows import damage, doubtful_rows
-from thaw.registry.ledger import ConflictError, Ledger
-from thaw.registry.ledger_rows import Decision
+from thaw.registry.first_alias import give_alias
 from thaw.registry.names import (
-    CHALLENGER,
     CHAMPION,
     CONTENT,
     DIGEST,
-    FIRST,
     GATE,
     PARENTS,
     TEST_DIGEST,
 )
 from thaw.registry.same_result import remove_repetitions, source_of, versions_of_result
-from thaw.system.console import warn
 from thaw.tracking.pending_models import is_being_written
 from thaw.tracking.run_owner import PROCESS, this_process
 
@@ -124,7 +117,7 @@ def register(
         **{f"test.{key}": f"{value:.6g}" for key, value in record.scores.items()},
     }
     found = _version(client, name, model, tags)
-    alias = _give_alias(client, found, record.digest, trusted)
+    alias = give_alias(client, found, record.digest, trusted)
     verdict = "" if alias == CHAMPION else found.tags.get(GATE, "")
     return Registered(name, int(found.version), alias, verdict=verdict)
 
@@ -193,58 +186,3 @@ def _create(client: MlflowClient, name: str, model: LoggedModel, tags: dict[str,
         model_id=model.model_id,
         tags=tags,
     )
-
-
-def _give_alias(
-    client: MlflowClient, found: ModelVersion, digest: str, trusted: Collection[str]
-) -> str:
-    """Make the first version of a model its champion, another one the challenger."""
-    ledger, number = Ledger(client, found.name, trusted=trusted), int(found.version)
-    try:
-        rows = ledger.complete()
-    except ThawError:  # an open move to a version that was deleted: now void
-        rows = ledger.complete()
-    current = ledger.current_version()
-    # Only for a new model: otherwise a removed champion would be replaced without a gate.
-    if number == 1 and current is None:
-        is_new = not ledger.view().has_any
-        if is_new and not _is_doubtful(ledger) and _can_decide(ledger):
-            _set_gate(client, found)
-            decision = Decision("first", None, number, None, "first version, no gate", model=digest)
-            with contextlib.suppress(ConflictError):  # another process was faster
-                ledger.record(decision, rows)
-        # Another machine may have recorded it meanwhile, and may not have moved the alias yet.
-        ledger.complete()
-        current = ledger.current_version()
-    if current == number:
-        return CHAMPION
-    client.set_registered_model_alias(found.name, CHALLENGER, str(number))
-    return CHALLENGER
-
-
-def _set_gate(client: MlflowClient, found: ModelVersion) -> None:
-    try:
-        client.set_model_version_tag(found.name, found.version, GATE, FIRST)
-    except MlflowException:  # MLflow refuses one of two processes that set the same tag at once
-        client.set_model_version_tag(found.name, found.version, GATE, FIRST)
-
-
-def _is_doubtful(ledger: Ledger) -> bool:
-    """Return whether rows are damaged that may say that a version was the champion; print them."""
-    found = doubtful_rows(ledger)
-    if found:
-        warn(
-            f"{ledger.name}: {damage(found)}: it is not known whether a version was the "
-            f"{ledger.alias}, and the version is the {CHALLENGER} (`thaw history --verify`)"
-        )
-    return bool(found)
-
-
-def _can_decide(ledger: Ledger) -> bool:
-    """Return whether this process can append a row that counts; print why it cannot."""
-    try:
-        ledger.signer()
-    except ThawError as error:
-        warn(f"{error}; the first version is the {CHALLENGER}: sign with a key and promote it")
-        return False
-    return True
