@@ -16,9 +16,10 @@ from tests.registry.served import CLASSES, image
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.loaded_model import LoadedModel, load
+from thaw.system.process_map import can_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -93,6 +94,32 @@ def test_a_model_can_be_sent_to_a_spawned_process(loaded: LoadedModel) -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         found = pool.submit(loaded.predict_proba, [image(1)]).result()
     np.testing.assert_allclose(found, loaded.predict_proba([image(1)]), atol=1e-6)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Let torch compute in two threads, whose pool a forked process does not get."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot fork")
+def test_a_forked_process_predicts_with_the_model_of_its_parent(
+    model: Path, two_threads: None
+) -> None:
+    loaded = load(str(model))
+    images = [np.full((600, 600, 3), shade, dtype=np.uint8) for shade in range(40)]
+    expected = loaded.predict_proba(images)
+    fork = multiprocessing.get_context("fork")
+    results = fork.SimpleQueue()
+    process = fork.Process(target=lambda: results.put(loaded.predict_proba(images)))
+    process.start()
+    process.join(30)
+    process.kill()
+    assert process.exitcode == 0
+    np.testing.assert_allclose(results.get(), expected, atol=1e-6)
 
 
 def test_no_image_gives_an_empty_table(loaded: LoadedModel) -> None:

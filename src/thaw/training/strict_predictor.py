@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
+from functools import cache, partial
 from typing import TYPE_CHECKING
+
+import torch
 
 from thaw.model.predictor import Predictor
 from thaw.system.devices import CPU, choose_device
@@ -23,6 +27,18 @@ def strict_predictor(folder: Path, device: str, setting: str = "device") -> Pred
     Raises:
         ThawError: there is no such device, or ``folder`` is not a valid model directory.
     """
+    _compute_in_one_thread_after_a_fork()
     chosen = choose_device(device, setting)
     context = nullcontext if chosen.type == CPU else strict_float32
     return Predictor(folder, device=chosen, autocast=context)
+
+
+@cache
+def _compute_in_one_thread_after_a_fork() -> None:
+    """Let processes that are forked from this one compute in one thread.
+
+    The threads of torch do not exist there, and it would wait for them without end. The workers of
+    torch's DataLoader do the same.
+    """
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
