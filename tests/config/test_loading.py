@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,19 @@ def test_problems_are_listed_a_line_each_under_their_summary() -> None:
         str(error)
         == "the data cannot be used (2 problems):\n  - a.png: empty\n  - b.png: truncated"
     )
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "params.yaml")
+    with pytest.raises(ThawError, match=r"params.yaml cannot be read: it is not a file"):
+        load(Params, tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("name", ["promotion/base/champion/1", "promotion/a b/c/x"])
+def test_the_name_of_a_decision_is_no_name_of_an_experiment(name: str) -> None:
+    with pytest.raises(ThawError, match="experiment: choose another name: promotion/MODEL/ALIAS"):
+        validate(Params, {"tracking": {"experiment": name}})
+    assert validate(Params, {"tracking": {"experiment": "promotion/tests"}})
 
 
 # For all valid files

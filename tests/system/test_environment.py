@@ -30,7 +30,7 @@ KEPT = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "1", "SLURM_JOB_ID": "7", "OMP_N
 
 
 def test_variables_of_other_launchers_are_removed_and_others_stay() -> None:
-    environment = {**LEFT_OVER, **KEPT}
+    environment = {**LEFT_OVER, **KEPT, "MLFLOW_RUN_ID": "r", "MLFLOW_ACTIVE_MODEL_ID": "m"}
     clean(environment)
     assert environment == {**KEPT, "PYTHONSAFEPATH": "1", "MPLBACKEND": "agg"}
     assert launcher_variables(LEFT_OVER) == sorted(LEFT_OVER)

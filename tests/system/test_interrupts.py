@@ -102,3 +102,17 @@ def test_signals_that_were_kept_back_are_released() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     release_signals()
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(SIGNALS)
+
+
+def test_a_module_that_memory_does_not_suffice_to_import_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "libtorch_cpu.so: failed to map segment from shared object"
+    (tmp_path / "too_large.py").write_text(f"raise ImportError({text!r})\n")
+    (tmp_path / "broken.py").write_text("raise ImportError('another reason')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    _, err = start("-m", FIRST_MODULE, "too_large").communicate(timeout=60)
+    assert err.startswith("error: out of memory: ")
+    assert err.count("\n") == 1
+    _, err = start("-m", FIRST_MODULE, "broken").communicate(timeout=60)
+    assert "Traceback" in err

@@ -58,6 +58,19 @@ def test_other_errors_are_not_explained(error: Exception) -> None:
     assert uncaught_failure(error) is None
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "out of memory: end other programs, or raise the limit of this process"),
+        (error_of(errno.ENOMEM, None), "out of memory: "),
+        (error_of(errno.EMFILE, "a.png"), "too many open files: raise the limit (ulimit -n)"),
+        (RuntimeError("can't start new thread"), "no thread can be started: raise the limit"),
+    ],
+)
+def test_a_limit_of_the_process_is_named(error: Exception, message: str) -> None:
+    assert str(uncaught_failure(error)).startswith(message)
+
+
 def test_a_path_that_no_file_can_have_is_named(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for path, expected in (

@@ -65,6 +65,8 @@ def read_content(path: Path) -> dict[str, Any]:
     Raises:
         ThawError: the file is missing, cannot be read, or is not a YAML mapping.
     """
+    if path.is_fifo() or path.is_socket() or path.is_char_device():
+        raise ThawError(f"{path} cannot be read: it is not a file")
     try:
         with path.open(encoding="utf-8") as stream:
             text = stream.read(MOST_CHARACTERS + 1)

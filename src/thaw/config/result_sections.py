@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from thaw.config.parameter import parameter
 from thaw.config.section import OptionalText, Section
@@ -13,8 +15,26 @@ from thaw.config.section import OptionalText, Section
 _ModelName = Annotated[
     str, StringConstraints(pattern=r"^[.-]*\w([\w .-]*[\w.-])?$", max_length=250)
 ]
+_ROW = re.compile(r"promotion/[^/]+/[^/]+/")  # promotion/MODEL/ALIAS/NUMBER
+
+
+def _no_row(name: str) -> str:
+    """Return ``name``.
+
+    Raises:
+        PydanticCustomError: it is that of a decision in the history of a model.
+    """
+    if _ROW.match(name):
+        raise PydanticCustomError(
+            "row", "choose another name: promotion/MODEL/ALIAS/NUMBER are decisions of the gate"
+        )
+    return name
+
+
 _ExperimentName = Annotated[
-    str, StringConstraints(pattern=r"^[.@/-]*\w([\w .@/-]*[\w.@/-])?$", max_length=250)
+    str,
+    StringConstraints(pattern=r"^[.@/-]*\w([\w .@/-]*[\w.@/-])?$", max_length=250),
+    AfterValidator(_no_row),
 ]
 
 

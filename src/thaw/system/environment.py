@@ -17,6 +17,11 @@ _NAMES = {
     "LOCAL_SIZE", "MASTER_ADDR", "MASTER_PORT", "FORK_LAUNCHED", "XLA_USE_SPMD",
     "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NODEID", "SLURM_NNODES",
 }  # fmt: skip
+# What MLflow would take for the experiment, run or model of this process: params.yaml names them.
+_OF_MLFLOW = {
+    "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "MLFLOW_ACTIVE_MODEL_ID",
+    "_MLFLOW_ACTIVE_MODEL_ID",
+}  # fmt: skip
 _PREFIXES = (
     "ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_", "TORCHELASTIC_", "OMPI_", "PMI_",
     "PMIX_", "MPI_", "MV2_", "MPICH_", "I_MPI_", "HYDI_", "CCL_WORKER_", "TE_", "MSAMP_",
@@ -31,13 +36,13 @@ def launcher_variables(names: Iterable[str]) -> list[str]:
 
 
 def clean(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Remove variables of other launchers, and keep modules of the working directory out.
+    """Remove variables of other programs, and keep modules of the working directory out.
 
     With ``PYTHONSAFEPATH``, a file of the project such as ``random.py`` hides no module of the
     standard library, in this process's children and in theirs. Plots are files, so a backend of
     matplotlib for windows or notebooks is not used. Warnings of libraries do not become errors.
     """
-    for name in launcher_variables(environment):
+    for name in [*launcher_variables(environment), *_OF_MLFLOW & environment.keys()]:
         del environment[name]
     environment[SAFE_PATH] = "1"
     environment["MPLBACKEND"] = "agg"

@@ -78,12 +78,26 @@ def _end(signum: int, frame: object) -> None:  # noqa: ARG001
 
 
 def main() -> None:
-    """Run the module that the first argument names, with the others as its arguments."""
+    """Run the module that the first argument names, with the others as its arguments.
+
+    Raises:
+        ImportError: it cannot be imported, but not because of a limit of this process.
+        MemoryError: never, as this is such a limit.
+        OSError: a file cannot be read while it is imported.
+    """
     end_at_signals()
     import runpy  # after the line above: each import is a moment that a signal may hit
 
     module = sys.argv.pop(1)
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except (ImportError, MemoryError, OSError) as error:  # of its imports, before its main()
+        from thaw.system.storage_errors import uncaught_failure
+
+        if (message := uncaught_failure(error)) is None:
+            raise
+        sys.stderr.write(f"error: {message}\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,14 @@ _REMEDIES = {
 _OF_DISKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 # No file can have such a path, or this user has no right to it.
 _OF_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM})
+# Limits of this process, and texts by which libraries name them.
+_MEMORY = "out of memory: end other programs, or raise the limit of this process (ulimit -v)"
+_FILES = "too many open files: raise the limit (ulimit -n)"
+_LIMITS = {errno.ENOMEM: _MEMORY, errno.EMFILE: _FILES}
+_LIMIT_TEXTS = {
+    "failed to map segment": _MEMORY,
+    "can't start new thread": "no thread can be started: raise the limit of processes (ulimit -u)",
+}
 # The same errors as texts of libraries: SQLite, and those that are not written in Python.
 _TEXTS = {
     os.strerror(errno.ENOSPC): errno.ENOSPC,
@@ -50,7 +58,7 @@ def reason(error: OSError) -> str:
 
 
 def uncaught_failure(error: BaseException) -> str | None:
-    """Return the message about a full or broken disk, an impossible path, or a missing permission.
+    """Return the message about a disk, path or permission, or about a limit of this process.
 
     None for other errors. The cause may be hidden: MLflow and SQLAlchemy raise errors of their own
     from it.
@@ -60,10 +68,21 @@ def uncaught_failure(error: BaseException) -> str | None:
             return write_failure(each.filename or "a temporary or output file", each)
         if isinstance(each, OSError) and each.errno in _OF_PATHS and each.filename:
             return f"{each.filename}: {_reason_of_access(each)}"
+        if limit := _limit_reached(each):
+            return f"{limit}, then run the same command"
         if found := next((text for text in _TEXTS if text in str(each)), None):
             line = next(line for line in str(each).splitlines() if found in line)
             return f"{line.strip()}; {_REMEDIES[_TEXTS[found]]}, then run the same command"
     return None
+
+
+def _limit_reached(error: BaseException) -> str | None:
+    """Return which limit of this process ``error`` is about, and what helps."""
+    if isinstance(error, MemoryError):
+        return _MEMORY
+    if isinstance(error, OSError) and error.errno in _LIMITS:
+        return _LIMITS[error.errno]
+    return next((limit for text, limit in _LIMIT_TEXTS.items() if text in str(error)), None)
 
 
 def _reason_of_access(error: OSError) -> str:
