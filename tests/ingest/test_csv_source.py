@@ -171,7 +171,7 @@ def test_splits_that_contradict_each_other_are_a_problem(tmp_path: Path) -> None
 
 
 def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match="the column label is there twice: rename"):
+    with pytest.raises(ThawError, match="the column label occurs twice: rename"):
         table(tmp_path, "path,label,label\n1.png,a,b\n")
 
 
@@ -185,7 +185,7 @@ def test_case_and_spaces_of_the_columns_do_not_count(tmp_path: Path, header: str
 
 
 def test_a_column_in_two_spellings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match="the column label is there twice: rename"):
+    with pytest.raises(ThawError, match="the column label occurs twice: rename"):
         table(tmp_path, "path,label,Label\n1.png,a,b\n")
 
 

@@ -35,7 +35,7 @@ def test_an_alias_that_was_moved_by_hand_is_marked(local: Shop) -> None:
     local.client.set_registered_model_alias("hand", "champion", "3")
     champion = seen(local, "hand")["champion"]
     assert champion.wrong
-    assert champion.gate == "moved by hand: no gate let it through (not offered yet)"
+    assert champion.gate == "moved by hand: it passed no gate (not offered yet)"
     moved(ledger, 2)
     assert not seen(local, "hand")["champion"].wrong
     local.client.set_registered_model_alias("hand", "champion", "1")
@@ -44,7 +44,7 @@ def test_an_alias_that_was_moved_by_hand_is_marked(local: Shop) -> None:
     assert champion.gate.startswith("moved by hand: the last change was to version 2")
     local.client.set_registered_model_alias("hand", "production", "2")
     production = seen(local, "hand")["production"]  # the champion's gate is not production's
-    assert production.gate == "moved by hand: no gate let it through (not offered yet)"
+    assert production.gate == "moved by hand: it passed no gate (not offered yet)"
     assert production.wrong
 
 

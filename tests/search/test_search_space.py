@@ -75,7 +75,7 @@ def test_the_space_of_this_project_is_valid() -> None:
         ({"unfreeze.lr": rates(0.1, 0.1)}, "the range is empty: low 0.1 is not below high 0.1"),
         ({"unfreeze.lr": rates(0.2, 0.1)}, "the range is empty"),
         ({"unfreeze.lr": []}, "search.space.unfreeze.lr: there are no choices"),
-        ({"head.hidden": [[], [4], []]}, "a choice is there twice"),
+        ({"head.hidden": [[], [4], []]}, "a choice occurs twice"),
         ({"head.dropout": rates(0, 0.5)}, "a logarithmic range starts above 0"),
         ({"head.dropout": rates(0, 2, log=False)}, "head.dropout: Input should be less"),
         ({"unfreeze.depth": rates(0, 3.5, log=False)}, "valid integer, but it is 3.5"),

@@ -21,7 +21,7 @@ from thaw.config.result_values import flatten
 from thaw.errors import ThawError
 from thaw.system import code_digests, console, provenance
 from thaw.tracking import result_run, run_identity, untracked_results
-from thaw.tracking.outages import StoreAwayError
+from thaw.tracking.outages import StoreOutageError
 from thaw.tracking.result_run import ResultRun, wait_for_run
 from thaw.tracking.run_identity import KEY
 from thaw.tracking.run_lookup import RESULT
@@ -679,5 +679,5 @@ def test_a_store_that_is_away_is_waited_for(
     [line] = [line for line in lines if "cannot be used: Connection refused (" in line]
     assert "; waiting for it" in line
     monkeypatch.setattr(result_run, "_WAIT", -1.0)
-    with pytest.raises(StoreAwayError, match="cannot be used: Connection refused"):
+    with pytest.raises(StoreOutageError, match="cannot be used: Connection refused"):
         wait_for_run(parameters(uri=away), DIGEST, "weights")

@@ -13,7 +13,7 @@ from thaw.errors import ThawError
 from thaw.registry.fetch import resolve
 from thaw.tracking import store
 from thaw.tracking.live_run import LiveRun
-from thaw.tracking.outages import StoreAwayError
+from thaw.tracking.outages import StoreOutageError
 from thaw.tracking.spool import waiting
 from thaw.tracking.store_reasons import reason_of
 from thaw.training.history import Row
@@ -38,10 +38,10 @@ REASONS = {
     "500": f"the server answers with the error 500: look at its log, and {LATER}",
     "502": f"the server answers with the error 502: look at its log, and {LATER}",
     "503": f"the server answers with the error 503: look at its log, and {LATER}",
-    "JSON cut": "it answers something else than MLflow does",
+    "JSON cut": "its answers are not those of MLflow",
     "body cut": f"the connection ended inside of an answer: look at its log, and {LATER}",
-    "no HTTP": f"it does not speak HTTP: correct the address ({ADDRESS})",
-    "bytes": f"it does not speak HTTP: correct the address ({ADDRESS})",
+    "no HTTP": f"it does not answer by HTTP: correct the address ({ADDRESS})",
+    "bytes": f"it does not answer by HTTP: correct the address ({ADDRESS})",
     "redirect to itself": "it redirects in a circle",
     "redirect to https": "TLS fails ([SSL: WRONG_VERSION_NUMBER] wrong version number",
     "redirect to a closed port": f"Connection refused (start it, or correct {ADDRESS})",
@@ -49,7 +49,7 @@ REASONS = {
     "closed at once": f"it closes the connection without an answer: look at its log, and {LATER}",
     SILENCE: f"it does not answer in time (start it, or correct {ADDRESS})",
 }
-OTHERS = f"it answers something else than MLflow does: correct the address ({ADDRESS}), or remove"
+OTHERS = f"its answers are not those of MLflow: correct the address ({ADDRESS}), or the proxy"
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def test_a_faulty_server_gives_one_line_with_its_address_and_a_remedy(kind: str)
     with faulty_server(kind) as uri, pytest.raises(ThawError) as caught:
         store.connect(params(uri).tracking)
     check(str(caught.value), kind)
-    assert isinstance(caught.value, StoreAwayError) is not kind.startswith(REFUSED)
+    assert isinstance(caught.value, StoreOutageError) is not kind.startswith(REFUSED)
 
 
 @pytest.mark.parametrize("kind", [*ANSWERS, SILENCE])

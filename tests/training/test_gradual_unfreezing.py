@@ -38,13 +38,13 @@ def test_the_trainable_blocks_are_a_function_of_the_epoch(
 ) -> None:
     gradual = Gradual(FINAL, every)
     assert gradual.plan(done) == Plan(frozenset(trainable), 6, "train")
-    assert gradual.last_thaw(done) == last
+    assert gradual.last_unfreezing(done) == last
 
 
-def test_a_plan_of_the_head_alone_has_nothing_to_thaw() -> None:
+def test_a_plan_of_the_head_alone_has_nothing_to_unfreeze() -> None:
     gradual = Gradual(last_blocks(0, 3), 1)
     assert gradual.plan(0) == gradual.plan(7) == gradual.final
-    assert gradual.last_thaw(7) == 0
+    assert gradual.last_unfreezing(7) == 0
     assert gradual.shortfall(1) == ""
 
 
@@ -52,7 +52,7 @@ def test_a_plan_of_the_head_alone_has_nothing_to_thaw() -> None:
 def test_blocks_that_never_thaw_are_told(every: int, epochs: int, short: bool) -> None:
     line = Gradual(FINAL, every).shortfall(epochs)
     assert bool(line) == short
-    assert not short or "only 2 of the 3 blocks thaw" in line
+    assert not short or "only 2 of the 3 blocks train" in line
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_block_moves_from_its_epoch_on_and_not_before(
         assert {part(n) for n in changed} == {"head", *(f"blocks.{i}" for i in range(lowest, 3))}
 
 
-def test_a_training_that_ends_before_the_last_thaw_has_the_final_plan(
+def test_a_training_that_ends_before_the_last_unfreezing_has_the_final_plan(
     tmp_path: Path, sources: tuple[Source, Source]
 ) -> None:
     model = phase.model(3, "train")
@@ -103,4 +103,4 @@ def test_too_few_epochs_are_told(
     tmp_path: Path, sources: tuple[Source, Source], capsys: pytest.CaptureFixture[str]
 ) -> None:
     phase.fit(tmp_path, phase.model(3, "frozen"), sources, phase.config(epochs=2), gradual=1)
-    assert "warning: only 2 of the 3 blocks thaw in 2 epochs" in capsys.readouterr().err
+    assert "warning: only 2 of the 3 blocks train in 2 epochs" in capsys.readouterr().err

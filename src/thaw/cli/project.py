@@ -162,7 +162,7 @@ def _relocate_store() -> Relocation | None:
 
 
 def _deliver_waiting() -> int:
-    """Deliver the epochs of stages that ended while the MLflow store was away; return how many."""
+    """Deliver the epochs of ended stages that MLflow has not got yet; return how many."""
     if not any(SPOOL.glob("*.jsonl")):  # importing MLflow takes more than a second
         return 0
     from thaw.tracking.delivery import deliver_waiting

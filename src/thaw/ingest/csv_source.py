@@ -91,7 +91,7 @@ def _columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[Any, Any]
     ``rows`` are read only where the column of labels is missing.
 
     Raises:
-        ThawError: a column is missing, or is there twice.
+        ThawError: a column is missing, or occurs twice.
     """
     plain = [name.strip().casefold() for name in header]
     header = [
@@ -107,7 +107,7 @@ def _columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[Any, Any]
         )
     if repeated := [name for name in _COLUMNS if header.count(name) > 1]:
         raise ThawError(
-            f"{path}: the column {repeated[0]} is there twice: rename or remove one of them"
+            f"{path}: the column {repeated[0]} occurs twice: rename or remove one of them"
         )
     return header
 

@@ -127,7 +127,7 @@ def _gate_result(entry: ModelVersion, alias: str, history: _History | None) -> t
     if history is None:  # the challenger
         return result, False
     if number not in approved_versions(history.rows, history.first):
-        return f"moved by hand: no gate let it through ({result})", True
+        return f"moved by hand: it passed no gate ({result})", True
     expected = expected_version(history.rows, history.first)
     if alias != PREVIOUS and expected != number:
         return f"moved by hand: the last change was to version {expected} ({result})", True

@@ -178,7 +178,7 @@ def _look(
     log: StudyLog,
     live: Live | None,
 ) -> None:
-    """Log the trials that have finished, and show them; wait for the database if it is away."""
+    """Log and show the trials that have finished; wait for the database if it does not answer."""
 
     def look() -> None:
         log.update(print_each=not _console.is_terminal)

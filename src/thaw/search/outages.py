@@ -1,4 +1,4 @@
-"""A database of studies that is away for a while, as when its server restarts."""
+"""A database of studies that does not answer for a while, as when its server restarts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from sqlalchemy.engine import Engine
 
-EXIT_CODE = 75  # of a worker whose database is away: EX_TEMPFAIL of sysexits.h
+EXIT_CODE = 75  # of a worker whose database does not answer: EX_TEMPFAIL of sysexits.h
 LONGEST = 60.0  # seconds
 _POLL_INTERVAL = 1.0  # seconds
 _CONNECTION_LOST = "8s2b"  # code of SQLAlchemy: the connection was lost within the transaction
@@ -60,10 +60,10 @@ def wait_until_it_answers(storage: RDBStorage) -> None:
 
 
 def repeated_after_outage(storage: RDBStorage, read: Callable[[], None]) -> None:
-    """Call ``read``, and once more if the database was away; what ``read`` does is done once.
+    """Call ``read``, and once more if the database did not answer; what ``read`` does is done once.
 
     Raises:
-        StorageInternalError: the database stays away, or fails for another reason.
+        StorageInternalError: the database still does not answer, or fails for another reason.
         SQLAlchemyError: the same, from outside of Optuna.
     """
     try:

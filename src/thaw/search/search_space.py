@@ -113,7 +113,7 @@ def _choices(params: Params, key: str, entry: list[Any]) -> CategoricalDistribut
         with_values(params, {key: choice})  # raises if the parameter does not take it
     encoded = [json.dumps(choice) if isinstance(choice, list) else choice for choice in entry]
     if len(set(encoded)) < len(encoded):
-        raise ThawError("a choice is there twice: remove one of them")
+        raise ThawError("a choice occurs twice: remove one of them")
     return CategoricalDistribution(encoded)
 
 

@@ -54,7 +54,7 @@ class SharedHeads:
         Return whether a whole one is at ``path`` then. An existing file is left as it is.
 
         Raises:
-            ThawError: the database of the studies is away.
+            ThawError: the database of the studies does not answer.
             StorageInternalError: it raised an error.
         """
         if path.exists():
@@ -71,7 +71,7 @@ class SharedHeads:
         """Upload the head in the file ``path``, unless another worker has uploaded it meanwhile.
 
         Raises:
-            ThawError: the database of the studies is away.
+            ThawError: the database of the studies does not answer.
             StorageInternalError: it raised an error.
         """
         try:

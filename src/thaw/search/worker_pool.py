@@ -61,7 +61,7 @@ class WorkerPool:
     def is_running(self) -> bool:
         """Return whether any worker still runs; start those again that another one can replace.
 
-        These are the ones that were killed, and those whose database was away for a while.
+        These are the ones that were killed, and those whose database did not answer for a while.
 
         Raises:
             ThawError: a worker failed by itself; the message is the worker's own.

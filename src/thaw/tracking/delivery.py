@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from thaw.errors import ThawError
 from thaw.system.console import warn
 from thaw.tracking import spool
-from thaw.tracking.outages import StoreAwayError, is_outage
+from thaw.tracking.outages import StoreOutageError, is_outage
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_lookup import create, find
 from thaw.tracking.store import connect, store_errors, store_uri
@@ -95,7 +95,7 @@ def deliver_waiting(tracking: Tracking) -> int:
     A file that the store refuses, because its experiment was deleted, is kept and named.
 
     Raises:
-        StoreAwayError: the store does not answer; the rest is kept.
+        StoreOutageError: the store does not answer; the rest is kept.
     """
     delivered = 0
     for path in spool.waiting():
@@ -104,7 +104,7 @@ def deliver_waiting(tracking: Tracking) -> int:
                 if content is not None:
                     _deliver(tracking, *content)
                     delivered += 1
-        except StoreAwayError:
+        except StoreOutageError:
             raise
         except ThawError as error:
             warn(f"{path} is not delivered: {error}")

@@ -17,7 +17,7 @@ from thaw.system.console import say, warn
 from thaw.system.sqlite_addresses import is_sqlite
 from thaw.tracking import spool
 from thaw.tracking.delivery import Delivery, deliver_waiting
-from thaw.tracking.outages import StoreAwayError
+from thaw.tracking.outages import StoreOutageError
 from thaw.tracking.run_identity import identify
 from thaw.tracking.run_lookup import open_run
 from thaw.tracking.run_owner import noting_failure
@@ -124,7 +124,7 @@ class LiveRun:
                     return
                 pause = _FIRST_PAUSE
                 self._news.wait()
-            elif is_last or not isinstance(error, StoreAwayError):
+            elif is_last or not isinstance(error, StoreOutageError):
                 return
             else:
                 self._ends.wait(pause)
@@ -135,7 +135,7 @@ class LiveRun:
         try:
             self._deliver()
         except ThawError as error:
-            if not (isinstance(error, StoreAwayError) or self._first_attempt.is_set()):
+            if not (isinstance(error, StoreOutageError) or self._first_attempt.is_set()):
                 self._refusal = error
             elif not self._warned:
                 self._warned = True

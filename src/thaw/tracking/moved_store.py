@@ -156,7 +156,7 @@ def _refuse_unclear(changes: Sequence[_Change], folder: Path) -> None:
         absent = quantity(len(models), "model is", "models are")
         raise ThawError(
             f"tracking: the database is in {folder}, but its {absent} not (the first: "
-            f"{min(models)}): bring their files there, then run `thaw repair` again"
+            f"{min(models)}): move their files there, then run `thaw repair` again"
         )
 
 

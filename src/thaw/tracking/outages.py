@@ -1,4 +1,4 @@
-"""Tell a store that is away for a while from one that cannot be used as it is configured."""
+"""Distinguish a store that does not answer for a while from one with wrong settings."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError, ParseError)
 _NO_ANSWER = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 
 
-class StoreAwayError(ThawError):
+class StoreOutageError(ThawError):
     """The store does not answer now, and may answer later without a change of the parameters."""
 
 
 def is_outage(error: BaseException, uri: str) -> bool:
     """Return whether ``error`` of the store at ``uri`` can pass without a change by the user.
 
-    A server that cannot be reached, that does not answer in time, or that answers with an error of
-    its own or what MLflow cannot read, is away; one that refuses a request is not. A database file
-    is away while another process locks it.
+    That is so for a server that cannot be reached, does not answer in time, or answers with an
+    error of its own or with what MLflow cannot read, and for a database file that another process
+    locks. It is not so for a server that refuses a request.
     """
     if uri.startswith("sqlite:"):
         texts = [str(each) for each in _chain(error)]

@@ -23,7 +23,7 @@ from thaw.system.console import say
 from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, REPORTS
 from thaw.tracking import spool, untracked_results
 from thaw.tracking.delivery import Delivery, deliver_waiting
-from thaw.tracking.outages import STORE_ERRORS, StoreAwayError
+from thaw.tracking.outages import STORE_ERRORS, StoreOutageError
 from thaw.tracking.run_identity import identify
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_lookup import open_run
@@ -48,7 +48,7 @@ def wait_for_run(params: Params, data_digest: str, result: str) -> ResultRun:
     """Return the run of ``result``; wait up to a minute for a store that does not answer.
 
     Raises:
-        StoreAwayError: the store does not answer for so long.
+        StoreOutageError: the store does not answer for so long.
         ThawError: the store cannot be written, or belongs to another folder.
     """
     ends = time.monotonic() + _WAIT
@@ -56,7 +56,7 @@ def wait_for_run(params: Params, data_digest: str, result: str) -> ResultRun:
     while True:
         try:
             return ResultRun(params, data_digest, result)
-        except StoreAwayError as error:
+        except StoreOutageError as error:
             if time.monotonic() > ends:
                 raise
             if not is_said:
@@ -74,7 +74,7 @@ class ResultRun:
         ``result`` is the digest of the final model: see :func:`thaw.tracking.run_lookup.open_run`.
 
         Raises:
-            StoreAwayError: the store does not answer.
+            StoreOutageError: the store does not answer.
             ThawError: the store cannot be written, or belongs to another folder.
         """
         self._tracking = params.tracking

@@ -20,7 +20,7 @@ from thaw.system.project_paths import STORE
 from thaw.system.repeated_stages import registering
 from thaw.system.sqlite_addresses import address_of, is_sqlite, may_write, path_of
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
-from thaw.tracking.outages import STORE_ERRORS, StoreAwayError, is_outage
+from thaw.tracking.outages import STORE_ERRORS, StoreOutageError, is_outage
 from thaw.tracking.runs_page import VIEW, VIEW_TAG
 from thaw.tracking.store_reasons import NOT_MLFLOW, reason_of
 
@@ -122,13 +122,13 @@ def store_errors(uri: str) -> Iterator[None]:
     """Raise ThawError with one line, instead of the error of the store at ``uri``.
 
     Raises:
-        StoreAwayError: the store does not answer.
+        StoreOutageError: the store does not answer.
         ThawError: the store raised another error.
     """
     try:
         yield
     except (*STORE_ERRORS, ImportError) as error:
-        kind = StoreAwayError if is_outage(error, uri) else ThawError
+        kind = StoreOutageError if is_outage(error, uri) else ThawError
         message = f"tracking: the MLflow store {uri} cannot be used: {reason_of(error)}"
         raise kind(message) from error
 

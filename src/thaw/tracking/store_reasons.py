@@ -8,7 +8,7 @@ from thaw.system.storage_errors import uncaught_failure
 
 _ADDRESS = "tracking.uri or MLFLOW_TRACKING_URI"
 _ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-_OTHER_SERVER = f"correct the address ({_ADDRESS}), or remove what stands before the server"
+_OTHER_SERVER = f"correct the address ({_ADDRESS}), or the proxy in front of the server"
 _LATER = "look at its log, and run the same command later"
 _LONGEST = 400  # characters of an unknown error
 _CODE = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error responses")
@@ -25,7 +25,7 @@ _CODES_IN_JSON = {
     "PERMISSION_DENIED": f"; {_ACCOUNT} must name an account with the permission",
     "ENDPOINT_NOT_FOUND": f"; correct the address ({_ADDRESS})",
 }
-NOT_MLFLOW = "it answers something else than MLflow does"
+NOT_MLFLOW = "its answers are not those of MLflow"
 # Texts of MLflow, requests, urllib3 and protobuf; the first one that is found counts.
 _SIGNS = (
     ("valid JSON format", f"{NOT_MLFLOW}: {_OTHER_SERVER}"),
@@ -36,7 +36,7 @@ _SIGNS = (
     ("InvalidChunkLength", f"the connection ended inside of an answer: {_LATER}"),
     ("RemoteDisconnected", f"it closes the connection without an answer: {_LATER}"),
     ("Connection reset", f"it closes the connection without an answer: {_LATER}"),
-    ("BadStatusLine", f"it does not speak HTTP: correct the address ({_ADDRESS})"),
+    ("BadStatusLine", f"it does not answer by HTTP: correct the address ({_ADDRESS})"),
     ("failed to decode it", f"its answer is damaged: {_OTHER_SERVER}"),
 )
 _TLS = re.compile(r"SSLError\(.*?(\[SSL[^\]]*\][^(]*|certificate verify failed[^(]*)")

@@ -17,7 +17,7 @@ from thaw.errors import ThawError
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
-from thaw.tracking.outages import STORE_ERRORS, StoreAwayError, is_outage
+from thaw.tracking.outages import STORE_ERRORS, StoreOutageError, is_outage
 from thaw.tracking.run_identity import COMMIT
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_owner import PROCESS, this_process, user
@@ -114,7 +114,7 @@ class StudyRun:
         try:
             with store_errors(self._uri):
                 self._open()
-        except StoreAwayError:
+        except StoreOutageError:
             self._next_attempt = time.monotonic() + _PAUSE
         except ThawError as error:
             self._refusal, self._has_failed = error, True

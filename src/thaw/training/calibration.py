@@ -154,7 +154,7 @@ def _reason_against_vector(
 
 
 def _parts(targets: Ints, count: int) -> Ints:
-    """Return the part (N,) of each image: the images of a class are dealt out at random."""
+    """Return the part (N,) of each image: the images of a class are divided at random."""
     order = np.random.default_rng(0).permutation(len(targets))
     order = order[np.argsort(targets[order], kind="stable")]
     parts = np.empty(len(targets), dtype=np.int64)

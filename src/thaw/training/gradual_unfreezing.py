@@ -22,22 +22,22 @@ class Gradual:
 
     def plan(self, done: int) -> Plan:
         """Return the plan after ``done`` epochs."""
-        return self.final.topmost(self._thawed(done)) if self.epochs else self.final
+        return self.final.topmost(self._unfrozen(done)) if self.epochs else self.final
 
-    def last_thaw(self, done: int) -> int:
-        """Return the number of epochs after which the last block thawed, as of ``done`` epochs."""
-        return max(0, self._thawed(done) - 1) * self.epochs
+    def last_unfreezing(self, done: int) -> int:
+        """Return after how many epochs the newest block was unfrozen, as of ``done`` epochs."""
+        return max(0, self._unfrozen(done) - 1) * self.epochs
 
     def shortfall(self, epochs: int) -> str:
         """Return a warning if some blocks stay frozen in a training of ``epochs``; else ""."""
-        blocks, thawed = len(self.final.trainable), self._thawed(epochs - 1)
-        if thawed >= blocks or epochs == 0:
+        blocks, unfrozen = len(self.final.trainable), self._unfrozen(epochs - 1)
+        if unfrozen >= blocks or epochs == 0:
             return ""
         return (
-            f"only {thawed} of the {blocks} blocks thaw in {epochs} epochs: with gradual_epochs "
-            f"{self.epochs}, the last one thaws after {(blocks - 1) * self.epochs}"
+            f"only {unfrozen} of the {blocks} blocks train in {epochs} epochs: with gradual_epochs "
+            f"{self.epochs}, the last one starts after {(blocks - 1) * self.epochs}"
         )
 
-    def _thawed(self, done: int) -> int:
+    def _unfrozen(self, done: int) -> int:
         blocks = len(self.final.trainable)
         return min(blocks, 1 + done // self.epochs) if self.epochs else blocks

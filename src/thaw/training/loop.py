@@ -143,7 +143,7 @@ class _Phase:
     def goes_on(self) -> bool:
         """Return whether another epoch follows: one is left, and the patience has not run out."""
         done = self.progress.epoch
-        stale = done - max(self.progress.best_epoch, self.gradual.last_thaw(done))
+        stale = done - max(self.progress.best_epoch, self.gradual.last_unfreezing(done))
         return done < self.setup.settings.epochs and stale < self.setup.settings.patience
 
     def one_epoch(self) -> None:
@@ -155,7 +155,7 @@ class _Phase:
         total = len(parts) * self.setup.settings.epochs
         loaded = runtime.load(self.inputs.train, parts[state.step :], epoch)
         title = f"epoch {epoch}/{self.setup.settings.epochs}"
-        self._thaw()
+        self._unfreeze_blocks()
         learner.network.train()
         self.loss = EpochLoss(state.loss_sum, runtime.device)
         with (
@@ -182,7 +182,7 @@ class _Phase:
         self.learner.step.raise_if_not_finite()
         self.progress.loss_sum = self.loss.read(self.progress.epoch + 1)
 
-    def _thaw(self) -> None:
+    def _unfreeze_blocks(self) -> None:
         """Unfreeze the blocks that start to train in this epoch."""
         plan = self.gradual.plan(self.progress.epoch)
         if plan != self.classifier.plan:

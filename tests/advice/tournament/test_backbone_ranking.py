@@ -48,7 +48,7 @@ def test_names_without_weights_get_those_that_fit() -> None:
         ("timm/resnet19", "--backbones: timm/resnet19 is unknown; did you mean timm/resnet18"),
         ("resnet18", "'resnet18' must be timm/NAME, torchvision/NAME or lenet5"),
         (f"{SMALL}=none", f"random weights.*Give {SMALL}=pretrained, or {SMALL}=FILE"),
-        (f"{SMALL},{SMALL}", "a backbone is there twice"),
+        (f"{SMALL},{SMALL}", "a backbone occurs twice"),
         (" , ", "name at least one backbone"),
     ],
 )

@@ -75,7 +75,7 @@ def read_backbones(text: str, params: Params) -> list[Named]:
     pretrained ones of its library where the packaged weights of ``params`` do not fit.
 
     Raises:
-        ThawError: a name is unknown or cannot be cut, is there twice, or there are no pretrained
+        ThawError: a name is unknown or cannot be cut, occurs twice, or there are no pretrained
             features to compare.
     """
     found: list[Named] = []
@@ -94,7 +94,7 @@ def read_backbones(text: str, params: Params) -> list[Named]:
     if not found:
         raise ThawError("--backbones: name at least one backbone; `thaw backbones` lists them")
     if len(set(found)) < len(found):
-        raise ThawError("--backbones: a backbone is there twice")
+        raise ThawError("--backbones: a backbone occurs twice")
     return found
 
 

@@ -91,7 +91,7 @@ def _note(stage: str, report: dict[str, Any]) -> str:
     if refit := report.get("refit"):
         notes.append(
             f"Then the head was fitted again on all {refit['images']} training and validation "
-            "images: later validation scores are of images that it knows."
+            "images: later validation scores are of images that it was fitted to."
         )
     if stage == "fold_bn" and "folded" in report:
         notes.append(
