@@ -186,8 +186,16 @@ def empty_store(shared_folder: Path) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _unsynced_files() -> Iterator[None]:
+    """Let files not wait for the disk: only a machine that loses power would notice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _unsynced_databases() -> Iterator[None]:
-    """Let SQLite not wait for the disk. Only a machine that loses power would notice."""
+    """Let SQLite not wait for the disk, as for files."""
     from sqlalchemy import Engine, event
 
     def configure(connection: object, _: object) -> None:
