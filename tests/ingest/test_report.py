@@ -63,7 +63,7 @@ def test_conversions_and_ignored_files_are_counted() -> None:
 
 def test_copies_and_leaks_are_counted_and_named() -> None:
     found = summary("a train", "a train", "a val", "b train", "b test", groups="11122")
-    assert found["duplicate_groups"] == 2
+    assert (found["duplicate_groups"], found["copies"]) == (2, 3)
     assert found["duplicates"] == [["0.png", "1.png", "2.png"], ["3.png", "4.png"]]
     assert found["images_in_two_splits"] == 2
 
@@ -108,6 +108,16 @@ def test_images_that_were_dropped_because_of_their_labels_give_a_warning_and_are
     (line,) = report.warnings(found)
     assert line.startswith("5 images are left out")
     assert "x.png (a), y.png (b)" in line
+
+
+@pytest.mark.parametrize(("copies", "warned"), [(30, True), (10, False)])
+def test_many_copies_give_a_warning(copies: int, warned: bool) -> None:
+    found = Manifest(rows(*["a train", "b train"] * 50), "")
+    groups = ["same" if number < copies + 1 else str(number) for number in range(100)]
+    lines = report.warnings(report.summarize(found, groups, [()] * 100, {}))
+    assert [line.startswith("30 of 100 images are copies of others") for line in lines] == [
+        True
+    ] * warned
 
 
 def test_images_in_two_splits_give_a_warning() -> None:

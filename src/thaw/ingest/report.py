@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MOST_NAMED = 20  # files named in a list; counts are always complete
 _SAMPLES = 8  # images per class in the figure
 _CLASSES = 24  # classes in the figure
-_LARGE = 0.1  # fraction of all images; a larger group of near-duplicates gives a warning
+_LARGE = 0.1  # fraction of all images; more copies, or a larger group that is similar, warn
 
 
 def summarize(
@@ -68,6 +68,7 @@ def summarize(
         "conversions": conversion_counts(conversions),
         "ignored": dict(ignored),
         "duplicate_groups": len(repeated),
+        "copies": len(rows) - len(set(groups)),
         "duplicates": repeated[:_MOST_NAMED],
         "dropped_conflicts": [list(names) for names in dropped],
         "images_in_two_splits": count_leaks(groups, splits),
@@ -109,6 +110,13 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{images} left out, because of identical images with other labels, for example "
             f"{', '.join(dropped[0])}; all are listed in the report"
+        )
+    copies, images = report["copies"], report["images"]
+    if copies > max(_MOST_NAMED, _LARGE * images):
+        lines.append(
+            f"{copies:,} of {images:,} images are copies of others: scores count each of them, so "
+            "that their intervals are too narrow; remove the copies, of which "
+            "reports/prepare/report.json names some"
         )
     if count := report["images_in_two_splits"]:
         lines.append(

@@ -48,6 +48,7 @@ def test_an_image_with_another_label_is_listed_as_suspect(project: Subject) -> N
 def test_notes_name_the_special_cases_of_the_data(project: Subject) -> None:
     example.write_reports(
         duplicate_groups=2,
+        copies=7,
         duplicates=[["a.png", "b.png"], ["c.png", "d.png"]],
         images_in_two_splits=3,
         conversions={"CMYK to RGB": 4},
@@ -57,7 +58,13 @@ def test_notes_name_the_special_cases_of_the_data(project: Subject) -> None:
     section = data_section(project)
     example.write_reports()
     notes = " ".join(section["notes"])
-    for part in ("2 groups of identical", "5 groups of near", "3 images are also", "1 files were"):
+    for part in (
+        "2 groups of identical",
+        "7 images are copies",
+        "5 groups of near",
+        "3 images are also",
+        "1 files were",
+    ):
         assert part in notes
     assert "4 CMYK to RGB" in notes
     assert section["duplicates"][0] == ["a.png", "b.png"]

@@ -72,6 +72,7 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     conversions = ", ".join(f"{count} {name}" for name, count in report["conversions"].items())
     known = (
         (report["duplicate_groups"], "groups of identical images; each is in one split."),
+        (report.get("copies", 0), "images are copies of others."),
         (near.get("groups", 0), "groups of near-duplicates; each is in one split."),
         (near.get("label_conflict_groups", 0), "groups of near-duplicates have several labels."),
         (report["images_in_two_splits"], "images are also in another of the given splits."),
