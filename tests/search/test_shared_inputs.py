@@ -5,10 +5,12 @@ import weakref
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from tests import settings
 from tests.search import project
 from thaw.context import Phase
+from thaw.data.loading import ActivationSource
 from thaw.model.freeze_plan import last_blocks
 from thaw.system.project_paths import ACTIVATIONS
 
@@ -61,6 +63,25 @@ def test_files_that_are_used_again_are_the_last_that_the_cache_removes(augmented
     for path in first:
         path.unlink()
     open_at(shared, augmented, 1)  # it is still open here
+
+
+def test_a_device_keeps_the_activations_of_the_inputs_in_use_alone(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thaw.data.loading.free_bytes", lambda _: 10**12)  # as on a GPU
+    plain = params.model_copy(update={"augment": settings.augment()})
+    shared = project.opened(plain)
+    kept = []
+    for cut in (1, 2, 1):
+        for source in (open_at(shared, plain, cut).train, open_at(shared, plain, cut).val):
+            assert isinstance(source, ActivationSource)
+            on_device = source.resident(torch.device("cpu"))
+            assert on_device is not None
+            kept.append(weakref.ref(on_device))
+            del on_device
+        assert [each() is not None for each in kept[-4:]] == [False, False, True, True][
+            -len(kept) :
+        ]
 
 
 def test_with_mixed_images_nothing_is_cached(params: Params) -> None:

@@ -212,6 +212,10 @@ class ActivationSource:
             self._resident = whole.to(device)
         return self._resident
 
+    def leave_device(self) -> None:
+        """Free the copy on the device; the next epoch makes it again."""
+        self._resident = None
+
     def read(self, indices: NDArray[np.int64]) -> Tensor:
         """Return the activations, float32 (N, C, H, W) or (N, F)."""
         return torch.from_numpy(self._activations[indices])

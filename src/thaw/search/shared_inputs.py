@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from thaw.data.loading import ActivationSource
 from thaw.model.frozen_part import FrozenPart
 from thaw.search.cached_views import CachedViews
 from thaw.system import provenance
@@ -51,6 +52,12 @@ class _OpenInputs:
             with contextlib.suppress(FileNotFoundError):  # removed, but still mapped
                 os.utime(path)
 
+    def leave_device(self) -> None:
+        """Free the copies of the activations on a GPU; the files stay open."""
+        for source in (self.inputs.train, self.inputs.val):
+            if isinstance(source, ActivationSource):
+                source.leave_device()
+
 
 class SharedInputs:
     """The inputs that were used last; they stay open for the next trials.
@@ -82,6 +89,8 @@ class SharedInputs:
             found = _compute(context, classifier, phase, train, 0 if mixes_images else views)
         else:
             found.mark_used()
+        for other in self._open.values():
+            other.leave_device()  # each may take a quarter of the memory that was free then
         self._open[key] = found
         if len(self._open) > _MAX_OPEN:
             del self._open[next(iter(self._open))]
