@@ -99,3 +99,14 @@ def test_progress_ends_with_an_error_of_the_items(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(console, "_err", terminal)
     with pytest.raises(ZeroDivisionError):
         list(progress((1 // number for number in (1, 0)), "dividing", 2))
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "7", "-3", "wide"])
+def test_a_table_is_printed_also_where_there_is_no_place_for_it(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    table = Table(show_header=False, expand=True)
+    table.add_row("data", "36 images")
+    ResultConsole().print(table)
+    assert "data" in capsys.readouterr().out

@@ -30,7 +30,13 @@ KEPT = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "1", "SLURM_JOB_ID": "7", "OMP_N
 
 
 def test_variables_of_other_launchers_are_removed_and_others_stay() -> None:
-    environment = {**LEFT_OVER, **KEPT, "MLFLOW_RUN_ID": "r", "MLFLOW_ACTIVE_MODEL_ID": "m"}
+    environment = {
+        **LEFT_OVER,
+        **KEPT,
+        "MLFLOW_RUN_ID": "r",
+        "MLFLOW_ACTIVE_MODEL_ID": "m",
+        "GIT_DIR": "/x",
+    }
     clean(environment)
     assert environment == {**KEPT, "PYTHONSAFEPATH": "1", "MPLBACKEND": "agg"}
     assert launcher_variables(LEFT_OVER) == sorted(LEFT_OVER)
@@ -51,6 +57,24 @@ def test_warnings_are_no_errors_and_no_window_is_needed_for_plots() -> None:
             check=False,
         )
         assert (done.returncode, done.stdout) == (0, f"{kept}\n"), done.stderr
+
+
+def test_the_repository_of_a_git_hook_is_not_taken_for_that_of_the_project(
+    tmp_path: Path,
+) -> None:
+    for name in ("project", "other"):
+        subprocess.run(["git", "init", "--quiet", tmp_path / name], check=True)
+    environment = {**os.environ, "GIT_DIR": str(tmp_path / "other/.git")}
+    clean(environment)
+    found = subprocess.run(
+        ["git", "rev-parse", "--show-toplevel"],
+        cwd=tmp_path / "project",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == str((tmp_path / "project").resolve())
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CLOSED_OUTPUT = 141  # exit code: 128 and the number of SIGPIPE
+_NARROWEST = 20  # columns: rich fails where a table has none for its text (COLUMNS=1)
 _err = Console(stderr=True)
 
 
@@ -43,6 +44,8 @@ class ResultConsole(Console):
     def __init__(self, *, highlight: bool = True) -> None:
         """Print on the standard output; ``highlight`` colours numbers and the like."""
         super().__init__(highlight=highlight)
+        if self.width < _NARROWEST:
+            self.width = _NARROWEST
         self.push_render_hook(_Escaping())
 
     def on_broken_pipe(self) -> NoReturn:

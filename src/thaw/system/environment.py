@@ -22,6 +22,11 @@ _OF_MLFLOW = {
     "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "MLFLOW_ACTIVE_MODEL_ID",
     "_MLFLOW_ACTIVE_MODEL_ID",
 }  # fmt: skip
+# By which git tells its hooks the repository that they work for: the project may be in another one.
+_OF_GIT = {
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX",
+    "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE",
+}  # fmt: skip
 _PREFIXES = (
     "ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_", "TORCHELASTIC_", "OMPI_", "PMI_",
     "PMIX_", "MPI_", "MV2_", "MPICH_", "I_MPI_", "HYDI_", "CCL_WORKER_", "TE_", "MSAMP_",
@@ -42,7 +47,8 @@ def clean(environment: MutableMapping[str, str] = os.environ) -> None:
     standard library, in this process's children and in theirs. Plots are files, so a backend of
     matplotlib for windows or notebooks is not used. Warnings of libraries do not become errors.
     """
-    for name in [*launcher_variables(environment), *_OF_MLFLOW & environment.keys()]:
+    others = (_OF_MLFLOW | _OF_GIT) & environment.keys()
+    for name in [*launcher_variables(environment), *others]:
         del environment[name]
     environment[SAFE_PATH] = "1"
     environment["MPLBACKEND"] = "agg"
