@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import multiprocessing
 from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.project import ROOT
 from tests.registry.served import image, model_directory
 from thaw.registry import register as registering
 from thaw.registry.names import DIGEST, GATE
@@ -22,21 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow.entities.model_registry import ModelVersion
-
-# It waits for a line, so that both processes start to register at once.
-MACHINE = """
-import sys
-from pathlib import Path
-import mlflow
-from tests.registry.served import image
-from thaw.registry.register import ModelRecord, register
-run_id, folder, digest = sys.argv[1:]
-with mlflow.start_run(run_id):
-    print("ready", flush=True)
-    input()
-    found = register("raced", Path(folder), ModelRecord(digest, {"accuracy": 0.5}), image())
-print(found.version, found.alias)
-"""
 
 
 @pytest.fixture
@@ -97,28 +79,26 @@ def test_two_machines_that_register_at_once_leave_one_version(server: str, tmp_p
     digest = model_directory(tmp_path / "model").digest
     client = MlflowClient(server)
     run = client.create_run(client.create_experiment("raced"))
-    arguments = [run.info.run_id, str(tmp_path / "model"), digest]
-    machines = [
-        subprocess.Popen(
-            [sys.executable, "-c", MACHINE, *arguments],
-            cwd=ROOT,
-            env=os.environ | {"MLFLOW_TRACKING_URI": server},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    for machine in machines:
-        assert machine.stdout is not None
-        assert machine.stdout.readline() == "ready\n"
-    for machine in machines:
-        assert machine.stdin is not None
-        machine.stdin.write("\n")
-        machine.stdin.flush()
-    printed = [machine.communicate(timeout=120)[0].splitlines()[-1] for machine in machines]
+    context = multiprocessing.get_context("fork")  # a new process would import torch for seconds
+    together, found = context.Barrier(2), context.SimpleQueue()
+
+    def machine() -> None:
+        mlflow.set_tracking_uri(server)
+        with mlflow.start_run(run.info.run_id):
+            together.wait(60)
+            record = ModelRecord(digest, {"accuracy": 0.5})
+            found.put(register("raced", tmp_path / "model", record, image()))
+
+    machines = [context.Process(target=machine) for _ in range(2)]
+    for each in machines:
+        each.start()
+    for each in machines:
+        each.join(120)
+    assert [each.exitcode for each in machines] == [0, 0]
     (version,) = client.search_model_versions("name = 'raced'")
-    assert printed == [f"{version.version} champion"] * 2
+    assert [found.get() for _ in machines] == [
+        Registered("raced", int(version.version), "champion")
+    ] * 2
     assert client.get_registered_model("raced").aliases == {"champion": version.version}
     models = client.search_logged_models([run.info.experiment_id])
     assert [model.model_id for model in models] == [str(version.source).removeprefix("models:/")]

@@ -15,6 +15,7 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests.tracking.opened_at_once import open_at_once
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.result_values import flatten
@@ -135,13 +136,11 @@ def dead_pid() -> int:
 
 @pytest.mark.slow
 def test_four_processes_open_a_fresh_store_at_once(folder: Path) -> None:
-    processes = [start("end", str(number)) for number in range(4)]
-    ended = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, ended
+    opened = open_at_once(folder, 4)
     experiment = client().get_experiment_by_name("thaw")
     assert experiment is not None
     found = client().search_runs([experiment.experiment_id])
-    assert {run.info.run_id for run in found} == {out.strip() for out, _ in ended}
+    assert {run.info.run_id for run in found} == set(opened)
     assert len(found) == 4
     assert {path.name for path in folder.iterdir()} == {"mlruns", "params.yaml"}
     assert not list(folder.glob("mlruns/.*"))
