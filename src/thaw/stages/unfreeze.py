@@ -19,8 +19,8 @@ from thaw.config.parameter_values import with_values
 from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import earlier_models
-from thaw.stages.admitting import is_admitted
 from thaw.stages.calibrating import calibrate
+from thaw.stages.fine_tuning_check import is_fine_tuning_kept
 from thaw.stages.interpolating import interpolate_if_better
 from thaw.stages.refitting import is_refitted, refit
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
@@ -108,7 +108,7 @@ def _compared(
     if resolved.trial is None:
         return False, report
     is_better = resolved.trial.is_better
-    kept, found = is_admitted(context, warm, classifier, phase, is_better=is_better)
+    kept, found = is_fine_tuning_kept(context, warm, classifier, phase, is_better=is_better)
     return not kept, report | found
 
 

@@ -26,16 +26,16 @@ _LEAST_GAIN = 0.01  # share of the loss of the head alone
 
 
 @strict_float32()
-def is_admitted(
+def is_fine_tuning_kept(
     context: Context, warm: Classifier, classifier: Classifier, phase: Phase, *, is_better: bool
 ) -> tuple[bool, dict[str, Any]]:
     """Return whether ``classifier``, which ``phase`` trained, is kept; and the report.
 
     ``warm`` is the model of the head warm-up. The calibrated validation loss of ``classifier`` must
-    be lower by more than one standard error of the paired difference. If a comparison on other
-    images has said so already (``is_better``), or the head alone is worse than guessing, a
-    hundredth is enough: less than that is not worth a head that is not fitted to the validation
-    images.
+    be lower by a hundredth and by more than one standard error of the paired difference. The
+    hundredth is enough if a comparison on other images has said so already (``is_better``), or if
+    the head alone is worse than guessing. (The head alone is fitted again, also to the validation
+    images. A fine-tuned model is not, so that a smaller gain is not worth it.)
     """
     plan = last_blocks(0, len(warm.blocks), "frozen")
     start = Phase(plan, context.params.unfreeze, phase.preprocessing)
@@ -44,9 +44,9 @@ def is_admitted(
     difference = paired(after, before)
     is_better |= float(before.mean()) > loss_of_guessing(len(context.data.manifest.classes))
     needed = needed_gain(difference.error, float(before.mean()), is_better=is_better)
-    admitted = difference.mean < -needed
+    is_kept = difference.mean < -needed
     found = {
-        "is_kept": admitted,
+        "is_kept": is_kept,
         "head_log_loss": float(before.mean()),
         "log_loss": float(after.mean()),
         "accuracy": accuracy,
@@ -55,12 +55,12 @@ def is_admitted(
         "needed_gain": needed if np.isfinite(needed) else None,
     }
     if context.runtime.is_main:
-        say(f"fine-tuning {'kept' if admitted else 'dropped'}: {comparison_text(found)}")
-    return admitted, {"fine_tuning": found}
+        say(f"fine-tuning {'kept' if is_kept else 'dropped'}: {comparison_text(found)}")
+    return is_kept, {"fine_tuning": found}
 
 
 def needed_gain(error: float, loss: float, *, is_better: bool) -> float:
-    """Return by how much the ``loss`` of the head alone must fall: see :func:`is_admitted`.
+    """Return by how much the ``loss`` of the head alone must fall: see :func:`is_fine_tuning_kept`.
 
     ``error`` is the standard error of the paired difference.
     """

@@ -21,7 +21,7 @@ from thaw.context import Phase
 from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import prepare, unfreeze, warmup_head
-from thaw.stages.admitting import is_admitted, needed_gain
+from thaw.stages.fine_tuning_check import is_fine_tuning_kept, needed_gain
 from thaw.system import project_paths
 from thaw.training.observer import Observer
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("admitting")
+    folder = tmp_path_factory.mktemp("fine_tuning_check")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         small.make(folder)
@@ -78,14 +78,14 @@ def moved(classifier: Classifier, by: float) -> Classifier:
 def test_a_training_is_kept_where_it_is_clearly_better_and_dropped_where_it_is_worse() -> None:
     context, good, phase = opened()
     bad = moved(good, 3.0)
-    kept, report = is_admitted(context, bad, good, phase, is_better=False)
+    kept, report = is_fine_tuning_kept(context, bad, good, phase, is_better=False)
     found = report["fine_tuning"]
     assert kept
     assert found["is_kept"]
     assert found["log_loss"] + found["difference_error"] < found["head_log_loss"]
     assert found["difference"] == pytest.approx(found["log_loss"] - found["head_log_loss"])
     for is_better in (False, True):
-        assert not is_admitted(context, good, bad, phase, is_better=is_better)[0]
+        assert not is_fine_tuning_kept(context, good, bad, phase, is_better=is_better)[0]
 
 
 def test_a_head_that_is_worse_than_guessing_needs_no_difference_above_the_noise() -> None:
@@ -99,7 +99,7 @@ def test_a_head_that_is_worse_than_guessing_needs_no_difference_above_the_noise(
         for parameter in better.head.parameters():
             parameter.mul_(0.95)
         parameter[0] += 2.0  # of the bias: a third of the images gains it, another third loses it
-    kept, report = is_admitted(context, good, better, phase, is_better=False)
+    kept, report = is_fine_tuning_kept(context, good, better, phase, is_better=False)
     found = report["fine_tuning"]
     assert found["head_log_loss"] > math.log(small.CLASSES)
     assert -found["difference_error"] < found["difference"] < 0
@@ -153,7 +153,7 @@ def test_a_dropped_training_leaves_the_head_alone_which_is_fitted_again(
 
 
 def test_a_kept_training_is_the_model_of_its_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfreeze, "is_admitted", lambda *_, **__: (True, {}))
+    monkeypatch.setattr(unfreeze, "is_fine_tuning_kept", lambda *_, **__: (True, {}))
     report = stage(monkeypatch)
     assert not report["warmup_head_stands"]
     assert report["best_epoch"] in {1, 2}
