@@ -39,6 +39,16 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
     process.wait(20)
 
 
+@pytest.fixture
+def server_group(
+    server: str, tmp_path_factory: pytest.TempPathFactory, empty_store: Path
+) -> Iterator[tuple[str, int]]:
+    """The address of the server, and the number of its process group, which a test may stop."""
+    process, uri = _start(tmp_path_factory.getbasetemp() / "server", empty_store)
+    yield uri, process.pid
+    os.killpg(process.pid, signal.SIGCONT)
+
+
 @cache  # the tests of several folders share it
 def _start(folder: Path, store: Path) -> tuple[subprocess.Popen[bytes], str]:
     folder.mkdir()

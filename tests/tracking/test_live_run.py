@@ -2,20 +2,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from tests import settings
+from tests.store_fixtures import _mlflow_as_it_was, server, server_group
 from thaw.errors import ThawError
 from thaw.system.project_paths import SPOOL
 from thaw.tracking import live_run
@@ -26,11 +24,12 @@ from thaw.training.history import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlflow.entities import Run
 
     from thaw.config.params import Params
+
+__all__ = ["_mlflow_as_it_was", "server", "server_group"]  # fixtures
 
 DIGEST = "d" * 64
 pytestmark = pytest.mark.usefixtures("stored")
@@ -39,6 +38,7 @@ pytestmark = pytest.mark.usefixtures("stored")
 STAGE = """
 import sys, time
 from tests import settings
+from tests.store_fixtures import _mlflow_as_it_was, server, server_group
 from thaw.training.history import Row
 from thaw.tracking.live_run import LiveRun
 
@@ -52,8 +52,9 @@ with run.stage("unfreeze"):
 """
 
 
-def params(uri: str = "") -> Params:
-    tracking = settings.PARAMS.tracking.model_copy(update={"uri": uri})
+def params(uri: str = "", experiment: str = "thaw") -> Params:
+    changes = {"uri": uri, "experiment": experiment}
+    tracking = settings.PARAMS.tracking.model_copy(update=changes)
     return settings.PARAMS.model_copy(update={"tracking": tracking})
 
 
@@ -61,13 +62,15 @@ def row(epoch: int) -> Row:
     return Row(epoch, 1.0 if epoch else None, 2.0 - epoch / 8, 0.5, 0.1)
 
 
-def runs(uri: str = "") -> list[Run]:
-    client, experiment = connect(params(uri).tracking)
+def runs(where: Params | None = None) -> list[Run]:
+    client, experiment = connect((where or params()).tracking)
     return list(client.search_runs([experiment], order_by=["start_time"]))
 
 
-def points(run: Run, key: str = "unfreeze/val_loss", uri: str = "") -> list[tuple[int, float]]:
-    client, _ = connect(params(uri).tracking)
+def points(
+    run: Run, key: str = "unfreeze/val_loss", where: Params | None = None
+) -> list[tuple[int, float]]:
+    client, _ = connect((where or params()).tracking)
     found = client.get_metric_history(run.info.run_id, key)
     return [(metric.step, metric.value) for metric in found]
 
@@ -197,43 +200,15 @@ def test_a_database_that_another_process_locks_costs_no_epoch(
     assert points(found) == losses(2)
 
 
-@pytest.fixture
-def server(stored: Path) -> Iterator[tuple[str, int]]:
-    """The address and the process number of an MLflow server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shutil.copy("mlruns/mlflow.db", "served.db")
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{stored}/served.db"]
-    command += ["--artifacts-destination", str(stored / "served")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    uri = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{uri}/health", timeout=1)
-            break
-        time.sleep(0.2)
-    yield uri, process.pid
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 @pytest.mark.slow
 def test_a_server_that_does_not_answer_for_a_while_does_not_stop_training(
-    server: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+    server_group: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri, group = server
+    uri, group = server_group
+    served = params(uri, "stopped for a while")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    run = LiveRun(params(uri), DIGEST)
+    run = LiveRun(served, DIGEST)
     stalls = []
     with run.stage("unfreeze"):
         for epoch in range(12):
@@ -246,18 +221,19 @@ def test_a_server_that_does_not_answer_for_a_while_does_not_stop_training(
             stalls.append(time.monotonic() - started)
             time.sleep(1)
     assert max(stalls) < 0.5, stalls
-    deliver_waiting(params(uri).tracking)
-    (found,) = runs(uri)
-    assert points(found, uri=uri) == losses(11)
+    deliver_waiting(served.tracking)
+    (found,) = runs(served)
+    assert points(found, where=served) == losses(11)
     assert not list(SPOOL.iterdir())
 
 
 @pytest.mark.slow
 def test_a_stage_that_ends_while_the_server_is_stopped_waits_a_second(
-    server: tuple[str, int],
+    server_group: tuple[str, int],
 ) -> None:
-    uri, group = server
-    run = LiveRun(params(uri), DIGEST)
+    uri, group = server_group
+    served = params(uri, "stopped at the end")
+    run = LiveRun(served, DIGEST)
     os.killpg(group, signal.SIGSTOP)
     started = time.monotonic()
     with run.stage("unfreeze"):
@@ -267,7 +243,7 @@ def test_a_stage_that_ends_while_the_server_is_stopped_waits_a_second(
     os.killpg(group, signal.SIGCONT)
     run._thread.join(60)
     run._spool.close()
-    deliver_waiting(params(uri).tracking)
-    (found,) = runs(uri)
-    assert points(found, uri=uri) == losses(2)
+    deliver_waiting(served.tracking)
+    (found,) = runs(served)
+    assert points(found, where=served) == losses(2)
     assert MlflowClient(uri).get_run(found.info.run_id).info.status == "RUNNING"
