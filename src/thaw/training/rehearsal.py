@@ -32,7 +32,7 @@ _MEMORY_SHARE = 0.95  # of a GPU, so that fragmentation does not end the trainin
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Gradients on one real batch that are dropped again.
+    """Passes over one real batch, whose gradients are dropped again.
 
     No weight changes. ``state`` are the tensors of the classifier that training changes; BatchNorm
     counts the images that it sees, so that they are restored after each attempt.
