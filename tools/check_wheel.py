@@ -51,6 +51,7 @@ def main() -> None:
         rows = (project / "predicted.csv").read_text().splitlines()
         assert len(rows) == 1 + 36, rows
         check_requirements(make_environment(folder / "server"), project, wheel.parent)
+        check_servers_extra(environment, wheel)
     sys.stdout.write("the wheel works in a fresh environment\n")
 
 
@@ -112,6 +113,17 @@ def check_requirements(environment: dict[str, str], project: Path, wheels: Path)
     )
     label = run(environment, Path("/"), "python", "-c", program, str(listed.parent))
     assert label.strip() in {"blue", "green", "red"}, label
+
+
+def check_servers_extra(environment: dict[str, str], wheel: Path) -> None:
+    """Check that pip finds versions for the extra ``servers`` that fit those of thaw.
+
+    What the environment of this program lacks is downloaded.
+    """
+    pip = ("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    run(environment, Path("/"), *pip, f"{wheel}[servers]")
+    run(environment, Path("/"), "python", "-c", "import boto3, dvc_s3, psycopg")
+    run(environment, Path("/"), "python", "-m", "pip", "check")
 
 
 def check_installation(environment: dict[str, str]) -> None:
