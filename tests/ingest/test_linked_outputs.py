@@ -14,6 +14,7 @@ from thaw.cli import pipeline
 from thaw.cli.early_checks import refuse_unusable_parameters
 from thaw.cli.project_folder import load_params
 from thaw.errors import ThawError
+from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.stages import prepare
 from thaw.system import tool_lock
 from thaw.system.project_paths import TOOL_LOCK
@@ -172,3 +173,18 @@ def test_a_missing_folder_and_a_damaged_csv_file_are_left_to_other_checks(projec
         source(kind, path)
         refuse_unusable_parameters(load_params())
     assert os.fspath(project) == os.getcwd()  # noqa: PTH109
+
+
+def test_a_link_that_is_removed_while_links_are_followed_is_no_error(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / load_params().data.path / "red/gone.png").symlink_to("000.png")
+    real = os.path.realpath
+
+    def remove_first(path: str | Path, **options: bool) -> str:
+        if str(path).endswith("gone.png"):
+            raise FileNotFoundError(path)  # as where it is removed between two of its calls
+        return real(path, **options)
+
+    monkeypatch.setattr(os.path, "realpath", remove_first)
+    refuse_linked_outputs(load_params())

@@ -15,6 +15,7 @@ from thaw.errors import ProblemsError, ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving.batch_prediction import predict_folder
 from thaw.serving.image_files import find_images, read_image, refuse_output
+from thaw.serving.image_inputs import encode
 
 COUNT = 4
 
@@ -154,3 +155,12 @@ def test_a_name_that_is_not_utf_8_is_listed(model: Path, folder: Path, tmp_path:
         predict_folder(str(model), folder, tmp_path / "out.csv").raise_problems()
     about = json.loads((tmp_path / "out.csv.json").read_text())
     assert about["unreadable"] == {"\udcff.png": "the file's name is not valid UTF-8"}
+
+
+def test_a_large_file_that_is_no_image_is_not_read(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "video.png").touch()
+    os.truncate(tmp_path / "video.png", 5_000_000_000)
+    found = read_image(tmp_path.resolve(), Predictor(model).reader, "video.png")
+    assert str(found).startswith("not an image: only zero bytes")
+    with pytest.raises(ThawError, match=r"video\.png: not an image"):
+        encode(tmp_path / "video.png")

@@ -17,7 +17,7 @@ _HTML = re.compile(rb"<(!doctype html|html|head|body)\b", re.I)
 _SVG = re.compile(rb"<svg\b", re.I)
 # What may precede the first element of HTML and SVG: start, end
 _BEFORE = ((b"<?xml", b"?>"), (b"<!--", b"-->"), (b"<!doctype svg", b">"))
-_DAMAGED = "cannot be decoded:"
+DAMAGED = "cannot be decoded:"
 _CONVERT = "which thaw does not read: convert it to JPEG or PNG"
 _BY_START = {
     b"version https://git-lfs": "not an image: a pointer of Git LFS; run `git lfs pull`",
@@ -81,8 +81,8 @@ def reason_not_opened(content: bytes, formats: tuple[str, ...]) -> str:
         _open(content, name)
     except Exception as error:  # what a damaged header causes
         detail = " ".join(str(error).split()) or type(error).__name__
-        return f"{_DAMAGED} a {name} file with a damaged or unknown header ({detail})"
-    return f"{_DAMAGED} a {name} file that cannot be opened"
+        return f"{DAMAGED} a {name} file with a damaged or unknown header ({detail})"
+    return f"{DAMAGED} a {name} file that cannot be opened"
 
 
 def size_by_header(content: bytes, formats: tuple[str, ...]) -> tuple[int, int] | None:
@@ -124,7 +124,7 @@ def _other_kind(content: bytes) -> str | None:
     if content[_DICOM[0] :].startswith(_DICOM[1]):
         return f"a DICOM image, {_CONVERT}"
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return f"{_DAMAGED} a WEBP file with a damaged or unknown header"
+        return f"{DAMAGED} a WEBP file with a damaged or unknown header"
     if content[4:8] == b"ftyp":
         return _BY_BRAND.get(content[8:12], "not an image: a video (MP4)")
     start = content[:_START]

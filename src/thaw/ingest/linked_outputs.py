@@ -65,7 +65,10 @@ def _leaving(
     else:
         candidates = _links(root, outputs, follow=data.follow_links)
     for path in candidates:
-        target = Path(os.path.realpath(path))
+        try:
+            target = Path(os.path.realpath(path))
+        except OSError:
+            continue  # it was removed meanwhile: `prepare` names files that are missing
         if not any(target.is_relative_to(folder) for folder in inside):
             yield path
 
@@ -102,7 +105,10 @@ def _links(root: Path, outputs: list[Output], *, follow: bool) -> Iterator[Path]
                     pending.append(path)
                 continue
             yield path
-            target = os.path.realpath(path)
+            try:
+                target = os.path.realpath(path)
+            except OSError:
+                continue
             is_read = (follow or folder == root) and target not in seen and path.is_dir()
             if is_read and overlap_with(path, outputs) is None:
                 seen.add(target)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from thaw.data.decode_error import DecodeError
 from thaw.data.decoding import decode
+from thaw.data.large_files import unread_reason
 from thaw.data.pack_writer import pack_problem
 from thaw.ingest.duplicates import difference_hash
 from thaw.ingest.file_states import FileState
@@ -112,6 +113,8 @@ def read_image(
     state = None
     try:
         if span is None and (reason := _path_problem(path, allowed)):
+            return BadFile(sample.path, reason, sample.label)
+        if span is None and (reason := unread_reason(path)):
             return BadFile(sample.path, reason, sample.label)
         state, content = _read(path) if span is None else _read_span(span)
         image = decode(

@@ -11,6 +11,7 @@ from thaw.config import overlaps
 from thaw.data.decode_error import DecodeError
 from thaw.data.decoding import EXTENSIONS
 from thaw.data.ignored_names import ignored_folder
+from thaw.data.large_files import unread_reason
 from thaw.errors import ProblemsError, ThawError
 from thaw.registry.names import PREFIX
 from thaw.system.files import resolved
@@ -90,6 +91,8 @@ def read_image(root: Path, reader: ImageReader, path: str) -> Tensor | str:
             return "leads out of the folder"
         if not file.is_file():
             return "not a file"
+        if reason := unread_reason(file):
+            return reason
         return reader.read(file.read_bytes())
     except UnicodeEncodeError:
         return "the file's name is not valid UTF-8"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from thaw.data.large_files import unread_reason
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def encode(image: Any) -> bytes:
         return bytes(image)
     if isinstance(image, str | Path):
         try:
+            if reason := unread_reason(Path(image)):
+                raise ThawError(f"{image}: {reason}")
             return Path(image).read_bytes()
         except OSError as error:
             raise ThawError(f"{image}: {error.strerror}: give the path of an image file") from None
