@@ -164,6 +164,18 @@ def test_an_unexpected_error_keeps_its_traceback() -> None:
     assert "a bug" in err
 
 
+def test_an_ending_process_does_not_search_its_objects_for_cycles() -> None:
+    process = stage(
+        "import os, thaw\n"
+        "    said = lambda _, write=os.write: write(1, b'collected')\n"
+        "    thaw.cycle = type('Cycle', (), {'__del__': said})()\n"
+        "    thaw.cycle.itself = thaw.cycle\n"
+        "    print('done')"
+    )
+    assert process.communicate(timeout=60) == ("done\n", "")
+    assert process.returncode == 0
+
+
 def test_a_normal_end_is_exit_code_0() -> None:
     process = stage("print('done')")
     assert process.communicate(timeout=60) == ("done\n", "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -73,6 +75,8 @@ def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> 
     Raises:
         SystemExit: always, unless an unexpected error is raised.
     """
+    # Before it ends, Python looks through all objects for cycles: seconds, with torch's modules.
+    atexit.register(gc.freeze)
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
