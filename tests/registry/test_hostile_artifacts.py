@@ -70,7 +70,7 @@ def ways(shop: Shop, folder: Path) -> dict[str, Callable[[], object]]:
         "promote": lambda: offer(shop, NAME, 2, force=True, reason="x"),
         "copy": lambda: copy_version(URI, "hostile-copy", tracking),
         "backbone.weights": lambda: begin(params, params.head, shop.data, URI),
-        "export": lambda: export_model(URI, "onnx", folder / "x.onnx", images, shop.prepared),
+        "export": lambda: export_model(URI, "torch-export", folder / "x", images, shop.prepared),
     }
 
 
