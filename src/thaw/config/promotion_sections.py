@@ -40,18 +40,21 @@ class Promote(Section):
 
     floors: dict[QuantityName, _Bound] = parameter(
         {"accuracy": 0.7, "worst_class_recall": 0.4},
-        "Lowest value that passes, by metric, latency_ms (one image at a time) or size_mb.",
+        "Lowest value that passes, by metric, latency_ms (one image at a time) or size_mb. What "
+        "you write replaces all of the default.",
     )
     ceilings: dict[QuantityName, _Bound] = parameter(
         {"ece": 0.2, "latency_ms": 1000.0},
-        "Highest value that passes, by metric, latency_ms (one image at a time) or size_mb.",
+        "Highest value that passes, by metric, latency_ms (one image at a time) or size_mb. What "
+        "you write replaces all of the default.",
     )
     better: MetricNameOrNone = parameter(
         "none", "Metric in which a version must be better than the champion."
     )
     not_worse: dict[MetricName, _Margin] = parameter(
         {"accuracy": 0.02, "log_loss": 0.05},
-        "By metric: how much worse than the champion a version may be, at most 1.",
+        "By metric: how much worse than the champion a version may be, at most 1. What you write "
+        "replaces all of the default.",
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = parameter(
         0.95, "Confidence of each paired test (better and not_worse)."
