@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from thaw.promotion.status import AliasStatus, alias_statuses
 from thaw.registry.ledger_rows import Decision
-from thaw.registry.names import gate_tag
+from thaw.registry.names import CHALLENGER, GATE, gate_tag
 
 if TYPE_CHECKING:
     from tests.promotion.offered import Shop
@@ -27,7 +27,16 @@ def seen(shop: Shop, name: str) -> dict[str, AliasStatus]:
 
 
 def versions(shop: Shop, name: str, count: int) -> Ledger:
-    """Register ``count`` versions; return the ledger of the champion."""
-    for _ in range(count):
-        shop.register(name)
+    """Register ``count`` versions of one model; return the ledger of the champion.
+
+    Only the first one is logged: that is most of the time of a registration.
+    """
+    first = shop.client.get_model_version(name, str(shop.register(name)))
+    source = str(first.source)
+    tags = {key: value for key, value in first.tags.items() if key != GATE}
+    for _ in range(count - 1):
+        made = shop.client.create_model_version(
+            name, source, first.run_id, tags, model_id=source.removeprefix("models:/")
+        )
+        shop.client.set_registered_model_alias(name, CHALLENGER, str(made.version))
     return shop.ledger(name)
