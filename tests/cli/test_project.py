@@ -103,6 +103,30 @@ def test_init_says_how_the_folders_were_understood(
     assert "no val split" in output
 
 
+def test_init_takes_one_value_of_images_and_drops_none_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = error("init", "flowers", "--images", "a.csv", "--images", "b.csv")
+    assert message.startswith("--images: give one, not a.csv and b.csv: put the rows of several")
+    assert not (tmp_path / "flowers").exists()
+
+
+def test_init_beside_a_csv_file_says_that_the_project_would_be_among_the_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = tiny.images(tmp_path / "photos", each=3)
+    rows = [
+        f"photos/{each.parent.name}/{each.name},{each.parent.name}"
+        for each in sorted(images.rglob("*.png"))
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    message = error("init", "flowers", "--images", "labels.csv")
+    assert f"{tmp_path} contains " in message
+    assert ", because the new project would be in it: choose another DIR" in message
+
+
 def test_init_without_images_says_where_to_put_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

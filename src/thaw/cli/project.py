@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.cli.project_folder import AsJson, load_params, require_project
+from thaw.errors import ThawError
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import SPOOL
 from thaw.system.quantities import quantity
@@ -28,11 +29,12 @@ def register(app: typer.Typer) -> None:
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.")],
     images: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
+            metavar="<path>",
             help="A folder with one folder per class (or train/, val/, test/ with those in each) "
             "or with tar shards or Parquet files, a CSV file with the columns path,label[,split], "
-            "or a public data set: torchvision:NAME, hf:NAME."
+            "or a public data set: torchvision:NAME, hf:NAME.",
         ),
     ] = None,
     existing: Annotated[
@@ -45,21 +47,22 @@ def init(
     from thaw.projects.creation import IMAGES, create_project, is_public_set
     from thaw.projects.first_commit import has_commit
 
-    found = create_project(folder, images, existing=existing)
+    source = _only(images or [])
+    found = create_project(folder, source, existing=existing)
     with contextlib.chdir(folder):
         is_committed = has_commit()
     place = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     commit = "" if is_committed else "git add --all && git commit -m 'New project' && "
     command = f"{place}{commit}dvc repro"
-    is_public = is_public_set(images)
+    is_public = is_public_set(source)
     if as_json:
         about = {"project": folder.resolve(), "is_committed": is_committed, "next": command}
         survey = survey_content(found) if found else None
-        print_json({**about, "public_set": images if is_public else None, "images": survey})
+        print_json({**about, "public_set": source if is_public else None, "images": survey})
         return
     typer.echo(f"new project: {folder.resolve()}")
     if is_public:
-        typer.echo(f"{images} is read from {IMAGES}; the first `dvc repro` downloads it")
+        typer.echo(f"{source} is read from {IMAGES}; the first `dvc repro` downloads it")
     elif found is None:
         typer.echo(
             "put the images into its folder data/raw, one folder per class; then run `thaw check`"
@@ -70,6 +73,21 @@ def init(
         typer.echo("Nothing is committed yet; `dvc exp run` and `thaw promote` need a commit")
     first = "correct the data, then " if found is not None and found.problems else ""
     typer.echo(f"Next:  {first}{command}")
+
+
+def _only(images: list[Path]) -> Path | None:
+    """Return the value of --images.
+
+    Raises:
+        ThawError: there are several; Typer would drop all but the last in silence.
+    """
+    if len(images) > 1:
+        given = " and ".join(map(str, images))
+        raise ThawError(
+            f"--images: give one, not {given}: put the rows of several CSV files into one file; "
+            "for several folders, write a CSV file that lists their images"
+        )
+    return images[0] if images else None
 
 
 def upgrade(
