@@ -129,9 +129,9 @@ def backbones(
     as_json: AsJson = False,
 ) -> None:
     """List backbones, image sizes and where the weights are; with parameters for 60 or fewer."""
-    from thaw.model import catalogue
+    from thaw.model import backbone_catalogue
 
-    found = catalogue.find(text)
+    found = backbone_catalogue.find(text)
     if not found:
         raise ThawError(f"no backbone matches {text!r}: `thaw backbones --names` lists all names")
     if names:
@@ -140,7 +140,7 @@ def backbones(
         else:
             typer.echo("\n".join(found))
         return
-    entries = catalogue.describe(found, with_sizes=len(found) <= _MOST_WITH_SIZES)
+    entries = backbone_catalogue.describe(found, with_sizes=len(found) <= _MOST_WITH_SIZES)
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return

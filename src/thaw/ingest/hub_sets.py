@@ -174,7 +174,9 @@ def _states(root: Path) -> Iterator[str]:
 
 
 def _split_of(name: str, others: dict[str, Any]) -> str | None:
-    """Return thaw's name of a split; None if the set has only one.
+    """Return train, val or test for the split ``name`` of the set, whose splits are ``others``.
+
+    None if it is the only split: thaw divides the images then.
 
     Raises:
         ThawError: a name is that of no split, or two exclude each other.

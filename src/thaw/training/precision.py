@@ -71,7 +71,7 @@ class _Process:
             self._users += 1
 
     def leave(self) -> None:
-        """Restore the settings, from the last user."""
+        """Restore the settings when the last of the threads in float32 leaves."""
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._saved is not None:

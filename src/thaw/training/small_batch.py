@@ -1,4 +1,4 @@
-"""The size of a batch below which its statistics are too noisy for BatchNorm."""
+"""Two sizes of a batch that BatchNorm needs: for usable statistics, and for good ones."""
 
 # Images per device and step. In Wu & He 2018 (Group Normalization, figure 1), the error of
 # BatchNorm rises slightly at 8 images and steeply below.
