@@ -52,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not re.search(r"(?<!not )\bgpu\b", config.option.markexpr):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        # Forks of this process train. torch refuses that if autograd starts after fake tensors were
+        # used (torch.export does): it counts devices then that do not exist.
+        torch.autograd.backward(torch.ones(1, requires_grad=True).sum())
     # Read when CUDA starts; without it, matrix products have no deterministic kernel.
     name = "CUBLAS_WORKSPACE_CONFIG"
     os.environ.setdefault(name, launching.ENVIRONMENT[name])

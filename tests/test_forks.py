@@ -9,8 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch._subclasses import FakeTensorMode
 
-from tests.forks import Forks, Kill
+from tests.forks import Forks, Kill, in_child
 
 
 def _forks(folder: Path, processes: int = 1) -> Any:
@@ -86,3 +88,15 @@ def test_a_failure_without_a_kill_is_told_also_where_the_others_had_to_be_ended(
     monkeypatch.setattr("tests.forks._GRACE", 0.1)
     with pytest.raises(AssertionError, match=r"stage None: \[-9, 3\]"):
         _forks(tmp_path, 2).run([wait, fail], "stage", None)
+
+
+def test_a_fork_trains_after_fake_tensors_were_used() -> None:
+    with FakeTensorMode():  # as torch.export and torch.compile do
+        torch.randn(2, 2).sum()
+
+    def gradient() -> float:
+        weight = torch.ones(1, requires_grad=True)
+        torch.autograd.backward((3 * weight).sum())
+        return float(weight.grad) if weight.grad is not None else 0.0
+
+    assert gradient() == in_child(gradient) == 3.0

@@ -38,8 +38,16 @@ def test_a_file_beyond_a_limit_is_refused_before_it_is_built(
         load(Params, path)
 
 
-def test_an_endless_file_is_read_up_to_the_limit() -> None:
-    with pytest.raises(ThawError, match="/dev/zero: it has more than 100,000 characters"):
+def test_a_file_of_many_gigabytes_is_read_up_to_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 40)  # takes no place on the disk
+    with pytest.raises(ThawError, match=r"params.yaml: it has more than 100,000 characters"):
+        load(Params, path)
+
+
+def test_an_endless_device_is_refused() -> None:
+    with pytest.raises(ThawError, match="/dev/zero cannot be read: it is not a file"):
         load(Params, Path("/dev/zero"))
 
 
