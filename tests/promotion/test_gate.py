@@ -97,7 +97,9 @@ def test_without_a_champion_there_are_only_rules_that_need_none() -> None:
 def test_a_failed_rule_names_the_command_that_helps() -> None:
     odd = replace(ORIGIN, dirty="true", lock_here="other")
     sentences = " ".join(rule.sentence for rule in judged(STRICT, scored([]), origin=odd))
-    assert "commit them, then `dvc repro -s -f evaluate`" in sentences  # DVC sees nothing to do
+    assert (
+        "commit them, then `dvc repro --single-item --force evaluate`" in sentences
+    )  # DVC sees nothing to do
     assert "take pipeline/dvc.lock from the run, then `dvc checkout`" in sentences
 
 

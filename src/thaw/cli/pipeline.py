@@ -12,9 +12,9 @@ from thaw.cli.early_checks import refuse_unusable_parameters, try_changed_model,
 from thaw.cli.project_folder import AsJson, load_params
 from thaw.config.output_folders import refuse_listed_folders
 from thaw.errors import ThawError, grouped
+from thaw.ingest.path_spellings import similar_spelling
 from thaw.system import launching, tool_lock
 from thaw.system.json_output import print_json
-from thaw.system.path_spellings import similar_spelling
 from thaw.system.project_paths import PARAMS_FILE, PREPARED, REPORTS
 from thaw.system.quantities import quantity
 from thaw.system.stage_names import STAGES

@@ -15,16 +15,16 @@ from thaw.config.section import OptionalText, Section
 _ModelName = Annotated[
     str, StringConstraints(pattern=r"^[.-]*\w([\w .-]*[\w.-])?$", max_length=250)
 ]
-_ROW = re.compile(r"promotion/[^/]+/[^/]+/")  # promotion/MODEL/ALIAS/NUMBER
+_DECISION = re.compile(r"promotion/[^/]+/[^/]+/")  # promotion/MODEL/ALIAS/NUMBER
 
 
-def _no_row(name: str) -> str:
+def _not_a_decision(name: str) -> str:
     """Return ``name``.
 
     Raises:
         PydanticCustomError: it is that of a decision in the history of a model.
     """
-    if _ROW.match(name):
+    if _DECISION.match(name):
         raise PydanticCustomError(
             "row", "choose another name: promotion/MODEL/ALIAS/NUMBER are decisions of the gate"
         )
@@ -34,7 +34,7 @@ def _no_row(name: str) -> str:
 _ExperimentName = Annotated[
     str,
     StringConstraints(pattern=r"^[.@/-]*\w([\w .@/-]*[\w.@/-])?$", max_length=250),
-    AfterValidator(_no_row),
+    AfterValidator(_not_a_decision),
 ]
 
 

@@ -17,9 +17,9 @@ from thaw.data.pack_writer import pack_problem
 from thaw.ingest.duplicates import difference_hash
 from thaw.ingest.file_states import FileState
 from thaw.ingest.listing import BadFile, is_utf8
+from thaw.ingest.path_spellings import similar_spelling
 from thaw.system.dvc_cache import cache_folder
 from thaw.system.files import resolved
-from thaw.system.path_spellings import similar_spelling
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,6 +10,7 @@ from thaw.evaluation.page.card import CARD
 from thaw.evaluation.page.render import PAGE, write_note
 from thaw.system.files import write_whole
 from thaw.system.project_paths import REGISTERED, REPORTS
+from thaw.system.repeated_stages import repeat_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _PAGE, _CARD = REPORTS / PAGE, REPORTS / CARD
 _TEXT = (
     "An earlier version of thaw computed this result, without a report. "
-    "`dvc repro --single-item --force evaluate` writes it."
+    f"`{repeat_command('evaluate')}` writes it."
 )
 
 

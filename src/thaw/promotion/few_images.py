@@ -36,10 +36,8 @@ def few_images_note(
     needs, changes, left_out = [], [], 0
     for name, margin in settings.not_worse.items():
         metric = METRICS[name]
-        images, fewest = (
-            image_count(metric, targets),
-            min_images(metric, margin, settings.confidence),
-        )
+        images = image_count(metric, targets)
+        fewest = min_images(metric, margin, settings.confidence)
         if images >= fewest:
             continue
         of_class = " of the smallest class" if metric.limited_by_smallest_class else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from thaw.promotion.comparison_rules import comparison_rules
 from thaw.promotion.rule_result import RuleResult, format_number
 from thaw.system.quantities import quantity
+from thaw.system.repeated_stages import repeat_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +82,8 @@ def _provenance(settings: Promote, origin: Origin) -> Iterator[RuleResult]:
         elif not passed:
             sentence = (
                 "code or parameters had changes that were not committed: commit them, then "
-                "`dvc repro -s -f evaluate` notes the commit on the run; if `dvc exp run` made "
-                "them, `dvc exp apply NAME` comes first"
+                f"`{repeat_command('evaluate')}` notes the commit on the run; if `dvc exp run` "
+                "made them, `dvc exp apply NAME` comes first"
             )
         yield RuleResult(
             "committed", origin.commit[:12] or "unknown", "", "a commit", passed, sentence

@@ -98,8 +98,8 @@ def _class_problem(own: list[str], of_data: list[str]) -> str:
     if own == of_data:
         return ""
     sides = {
-        "it alone has": [label for label in own if label not in of_data],
-        "the data alone have": [label for label in of_data if label not in own],
+        "it alone has": sorted(set(own) - set(of_data)),
+        "the data alone have": sorted(set(of_data) - set(own)),
     }
     parts = [f"{side} {_listed(labels)}" for side, labels in sides.items() if labels]
     return f"the data have other classes: {', '.join(parts) or 'their order differs'}"

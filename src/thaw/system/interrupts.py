@@ -80,10 +80,13 @@ def _end(signum: int, frame: object) -> None:  # noqa: ARG001
 def main() -> None:
     """Run the module that the first argument names, with the others as its arguments.
 
+    Where a limit of this process is the cause, nothing is raised: a message is printed, and the
+    exit code is 2.
+
     Raises:
-        ImportError: it cannot be imported, but not because of a limit of this process.
-        MemoryError: never, as this is such a limit.
-        OSError: a file cannot be read while it is imported.
+        ImportError: the module cannot be imported.
+        MemoryError: the memory is exhausted.
+        OSError: a file cannot be read.
     """
     end_at_signals()
     import runpy  # after the line above: each import is a moment that a signal may hit

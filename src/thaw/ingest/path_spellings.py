@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from thaw.data.decoding import EXTENSIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _AROUND = " \t\u00a0\"'\u201c\u201d\u201e\u00ab\u00bb"  # white space and kinds of quotes
-_EXTENSIONS = (".jpg", ".png", ".jpeg", ".tif", ".webp", ".bmp", ".gif", ".tiff")
 
 
 def _with_extension(change: Callable[[str], str]) -> Callable[[str], str]:
@@ -34,8 +35,7 @@ _SPELLINGS: dict[str, Callable[[str], str]] = {
     "with its extension in lower case": _with_extension(str.lower),
     "with its extension in upper case": _with_extension(str.upper),
     **{
-        f"with the extension {extension}": partial(_appended, extension)
-        for extension in _EXTENSIONS
+        f"with the extension {extension}": partial(_appended, extension) for extension in EXTENSIONS
     },
 }
 

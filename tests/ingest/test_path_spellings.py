@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thaw.system.path_spellings import similar_spelling
+from thaw.ingest.path_spellings import similar_spelling
 
 if TYPE_CHECKING:
     from pathlib import Path
