@@ -44,8 +44,11 @@ def _import_all() -> None:
         import_module(name)
 
 
-def rounds(count: int, processes: int, seed: int, folder: Path, seconds: float) -> Result:
-    """Play ``count`` rounds, or as many as begin within ``seconds``."""
+def rounds(numbers: range, processes: int, folder: Path, seconds: float, most: int) -> Result:
+    """Play the rounds ``numbers``, or as many as begin within ``seconds``.
+
+    Each stage is started up to ``most`` times with a kill before it runs to its end.
+    """
     _import_all()
     start = template(folder / "template", processes)
     reference = Project(copied(start, folder / "reference"))
@@ -56,15 +59,15 @@ def rounds(count: int, processes: int, seed: int, folder: Path, seconds: float) 
 
     def play(place: Path, generator: random.Random, kills: Counter[str]) -> list[str]:
         project = Project(copied(start, place))
-        _play(Forks(project, processes), generator, kills)
+        _play(Forks(project, processes), generator, kills, most)
         return [*differences(project.digests(), expected), *_faults_of_store(project)]
 
-    return repeat(range(seed, seed + count), seconds, folder, play)
+    return repeat(numbers, seconds, folder, play)
 
 
-def _play(forks: Forks, generator: random.Random, kills: Counter[str]) -> None:
+def _play(forks: Forks, generator: random.Random, kills: Counter[str], most: int) -> None:
     for stage in STAGES:
-        for _ in range(generator.randint(4, 8)):
+        for _ in range(generator.randint(1, most)):
             kills[stage] += forks.stage(stage, Kill.drawn(generator, forks.processes))
         forks.stage(stage)
     forks.dvc_commit()
@@ -95,10 +98,12 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=24 * 60.0)
+    parser.add_argument("--most", type=int, default=3, help="kills of a stage in a round")
     chosen = parser.parse_args()
     # A TemporaryDirectory would be removed by each child that ends.
     folder = Path(tempfile.mkdtemp())
-    found = rounds(chosen.rounds, chosen.processes, chosen.seed, folder, chosen.minutes * 60)
+    numbers = range(chosen.seed, chosen.seed + chosen.rounds)
+    found = rounds(numbers, chosen.processes, folder, chosen.minutes * 60, chosen.most)
     shutil.rmtree(folder)
     print(found.table(chosen.processes))
     raise SystemExit(bool(found.faults))
