@@ -75,6 +75,27 @@ def test_the_calibration_error_weights_a_bin_by_its_images() -> None:
     assert METRICS["ece"].value(both) == pytest.approx((3 * 1.0 + 1 * 0.4) / 4)
 
 
+@pytest.mark.parametrize("name", [name for name in METRICS if METRICS[name].interval])
+@pytest.mark.parametrize("classes", [2, 5, 40])
+def test_an_interval_of_its_own_holds_the_value(name: str, classes: int) -> None:
+    metric, predictions = METRICS[name], random_predictions(300, classes)
+    assert metric.interval is not None
+    low, high = metric.interval(predictions)
+    assert 0 <= low <= metric.value(predictions) <= high <= 1
+
+
+def test_the_interval_of_the_worst_recall_holds_that_of_new_images() -> None:
+    generator, targets = np.random.default_rng(0), np.arange(1000) % 10
+    interval = METRICS["worst_class_recall"].interval
+    assert interval is not None
+    held = 0
+    for _ in range(100):  # a bootstrap holds 0.9 in 5 of 100
+        answers = np.where(generator.random(1000) < 0.9, targets, (targets + 1) % 10)
+        low, high = interval(Predictions(np.eye(10)[answers], targets, bins=15))
+        held += low <= 0.9 <= high
+    assert held >= 95
+
+
 def test_names_of_metrics_and_costs_are_unique() -> None:
     assert all(name == quantity.name for name, quantity in {**METRICS, **COSTS}.items())
     assert not METRICS.keys() & COSTS.keys()

@@ -1,4 +1,4 @@
-"""Uncertainty of scores: the interval of a share, and weights that resample test images."""
+"""Uncertainty of scores: intervals of a share, resampled test images, swapped answers."""
 
 from __future__ import annotations
 
@@ -21,6 +21,21 @@ def share_interval(hits: int, images: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
+def exact_intervals(
+    hits: NDArray[np.int64], images: NDArray[np.int64], confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of intervals of shares, (N,), that are never too narrow.
+
+    Source: Clopper & Pearson 1934.
+    """
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    lows = beta.ppf(tail, hits, images - hits + 1)  # NaN without a hit
+    highs = beta.ppf(1 - tail, hits + 1, images - hits)  # NaN without a miss
+    return np.nan_to_num(lows, nan=0.0), np.nan_to_num(highs, nan=1.0)
+
+
 def resample_weights(
     targets: NDArray[np.int64], count: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -34,3 +49,18 @@ def resample_weights(
         shares = np.full(len(members), 1 / len(members))
         weights[:, members] = generator.multinomial(len(members), shares, size=count)
     return weights
+
+
+def swapped_sums(
+    own: NDArray[np.float64], other: NDArray[np.float64], count: int, generator: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sums over images, (count, K) of each model, if they swap answers at random.
+
+    ``own`` and ``other`` (N, K) are the rows of two models for the same images. For each image, the
+    models swap with probability 0.5.
+
+    Source: Yeh 2000, "More accurate tests for the statistical significance of result differences".
+    """
+    stays = generator.integers(0, 2, (count, len(own))).astype(np.float64)
+    mixed = other.sum(axis=0) + stays @ (own - other)
+    return mixed, own.sum(axis=0) + other.sum(axis=0) - mixed

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import binom, norm
 
 from thaw.metrics.predictions import Predictions
-from thaw.metrics.uncertainty import resample_weights
+from thaw.metrics.uncertainty import resample_weights, swapped_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -184,11 +184,8 @@ def _bootstrap(pair: Pair, metric: Metric, margin: float, seed: int) -> tuple[fl
     for _ in range(0, RESAMPLES, _CHUNK):
         weights = resample_weights(pair.targets, _CHUNK, generator)
         drawn.append(difference(weights @ own.rows, weights @ other.rows))
-        stays = generator.integers(0, 2, weights.shape).astype(np.float64)
-        mixed = stays @ own.rows + (1 - stays) @ other.rows
-        swapped.append(
-            sign * (own.from_sums(mixed) - own.from_sums(own_total + other_total - mixed))
-        )
+        first, second = swapped_sums(own.rows, other.rows, _CHUNK, generator)
+        swapped.append(sign * (own.from_sums(first) - own.from_sums(second)))
     confidence = _share(np.concatenate(drawn) > -margin)
     confidence_worse = _share(np.concatenate(drawn) < 0)
     if not margin:

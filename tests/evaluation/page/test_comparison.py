@@ -38,6 +38,16 @@ def test_a_better_result_is_clearly_better_in_paired_differences() -> None:
     assert {row["verdict"] for row in back["metrics"]} <= {"worse", "not clear"}
 
 
+@pytest.mark.parametrize("images", [400, 1000])
+def test_few_images_with_different_answers_are_no_clear_difference(images: int) -> None:
+    # 98 % of the resamples have one of the four, but of equal models one in eight looks so
+    found = compare(result("a", images - 4, images), result("b", images, images))
+    assert found["counts"]["p"] == pytest.approx(0.125)
+    assert {row["verdict"] for row in found["metrics"]} == {"not clear"}
+    found = compare(result("a", images - 7, images), result("b", images, images))
+    assert {row["verdict"] for row in found["metrics"] if row["name"] != "ece"} == {"better"}
+
+
 def test_images_with_different_answers_are_listed_with_the_right_one() -> None:
     found = compare(result("a", 198), result("b", 200))
     assert [row["path"] for row in found["answers"]] == ["198.png", "199.png"]

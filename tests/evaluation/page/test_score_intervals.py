@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from thaw.evaluation.page import score_intervals
 from thaw.metrics.predictions import Predictions
@@ -47,3 +48,17 @@ def test_a_metric_of_very_many_numbers_has_no_interval(monkeypatch: pytest.Monke
 
 def test_scores_without_a_mistake_have_no_interval_of_zero_width() -> None:
     assert set(score_intervals.bootstrap(predictions(60, 1.1))) <= {"log_loss", "ece"}
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(4, 0), (9, 2), (3, 3)])
+def test_p_values_of_the_accuracy_are_those_of_the_exact_test(wins: int, losses: int) -> None:
+    targets = np.arange(200) % 2
+    right = np.ones((2, 200), dtype=bool)
+    right[0, :wins] = right[1, wins : wins + losses] = False
+    first, second = (
+        Predictions(np.eye(2)[np.where(each, targets, 1 - targets)], targets, 15) for each in right
+    )
+    found = score_intervals.swap_p_values(first, second, seed=0)
+    expected = binomtest(wins, wins + losses).pvalue
+    assert found["accuracy"] == pytest.approx(expected, abs=0.04)
+    assert found == score_intervals.swap_p_values(first, second, seed=0)

@@ -25,6 +25,8 @@ def test_each_metric_has_its_value_and_an_interval(project: Subject) -> None:
         assert row["value"] == summary[row["name"]]
         assert row["low"] is None or row["low"] < row["high"]
     assert (rows[0]["low"], rows[0]["high"]) == (summary["accuracy_low"], summary["accuracy_high"])
+    worst = next(row for row in rows if row["name"] == "worst_class_recall")
+    assert worst["low"] <= worst["value"] <= worst["high"]
 
 
 def test_the_rows_of_the_matrix_add_up_to_the_images_of_the_class(project: Subject) -> None:

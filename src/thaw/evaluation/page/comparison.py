@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
-from thaw.evaluation.page.score_intervals import bootstrap_difference
+from thaw.evaluation.page.score_intervals import bootstrap_difference, swap_p_values
 from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PROBABILITY = "p_"  # prefix of a column
 _BINS = 15
+_CLEAR = 0.05  # the largest p-value of a clear difference
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,13 @@ def _common(first: StoredResult, second: StoredResult) -> NDArray[np.int64]:
 
 def _metrics(first: Predictions, second: Predictions, seed: int) -> list[dict[str, Any]]:
     intervals = bootstrap_difference(first, second, seed)
+    p_values = swap_p_values(first, second, seed)
     rows = []
     for name, metric in METRICS.items():
         before, after = metric.value(first), metric.value(second)
         low, high = intervals.get(name, (None, None))
-        is_clear = low is not None and high is not None and (low > 0 or high < 0)
+        is_outside = low is not None and high is not None and (low > 0 or high < 0)
+        is_clear = is_outside and p_values[name] <= _CLEAR
         is_better = (after > before) == metric.higher_is_better
         verdict = ("better" if is_better else "worse") if is_clear else "not clear"
         if low is None and before == after:

@@ -1,4 +1,4 @@
-"""Confidence intervals (95 %) of the scores on the test split."""
+"""Confidence intervals (95 %) of the scores on the test split, and tests of their differences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thaw.metrics.registry import METRICS
-from thaw.metrics.uncertainty import resample_weights
+from thaw.metrics.uncertainty import resample_weights, swapped_sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from thaw.metrics.registry import PerImage
 
 _RESAMPLES = 400
+_SWAPS = 1000
 _AT_ONCE = 50  # resamples whose weights are in memory together
 _MOST_NUMBERS = 20_000_000  # per metric; a larger one gets no interval
 _TAILS = (0.025, 0.975)
@@ -46,6 +47,29 @@ def bootstrap_difference(
     before, after = _forms(first), _forms(second)
     pairs = {name: [before[name], after[name]] for name in before.keys() & after.keys()}
     return _intervals(pairs, first.targets, seed)
+
+
+def swap_p_values(first: Predictions, second: Predictions, seed: int) -> dict[str, float]:
+    """Return how likely differences as large as those of each metric are between equal models.
+
+    That is the share of cases, in which both swap their answers at random per image. Where few
+    answers differ, it is exact, and an interval by :func:`bootstrap_difference` is too narrow.
+    """
+    before, after = _forms(first), _forms(second)
+    generator = np.random.default_rng(seed)
+    found = {}
+    for name, own in before.items():
+        if (other := after.get(name)) is None:
+            continue
+        sums = (form.rows.sum(axis=0, keepdims=True) for form in (own, other))
+        size = abs(np.subtract(*map(own.from_sums, sums)))
+        count = 0
+        for _ in range(_SWAPS // _AT_ONCE):
+            swapped = swapped_sums(own.rows, other.rows, _AT_ONCE, generator)
+            differences = np.abs(np.subtract(*map(own.from_sums, swapped)))
+            count += int((differences >= size - 1e-12).sum())
+        found[name] = (count + 1) / (_SWAPS + 1)
+    return found
 
 
 def _forms(predictions: Predictions) -> dict[str, PerImage]:

@@ -34,10 +34,10 @@ def scores_section(subject: Subject) -> list[dict[str, Any]]:
     predictions = Predictions(result.probabilities, result.targets, settings.calibration_bins)
     summary = result.scores.summary
     intervals = bootstrap(predictions, subject.params.seed)
-    intervals["accuracy"] = (summary["accuracy_low"], summary["accuracy_high"])
     rows = []
     for name, metric in METRICS.items():
-        low, high = intervals.get(name, (None, None))
+        found = metric.interval(predictions) if metric.interval else intervals.get(name)
+        low, high = found or (None, None)
         rows.append(
             {
                 "name": name,
@@ -46,7 +46,6 @@ def scores_section(subject: Subject) -> list[dict[str, Any]]:
                 "low": low,
                 "high": high,
                 "higher_is_better": metric.higher_is_better,
-                "method": "Wilson" if name == "accuracy" else "bootstrap",
             }
         )
     return rows
