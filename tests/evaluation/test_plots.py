@@ -104,8 +104,7 @@ def test_the_reliability_curves_before_and_after_calibration_are_drawn(tmp_path:
     assert_nothing_is_cut_off(both)
     colours = {tuple(pixel) for pixel in np.array(Image.open(both).convert("RGB")).reshape(-1, 3)}
     alone = {tuple(pixel) for pixel in np.array(Image.open(one).convert("RGB")).reshape(-1, 3)}
-    orange = tuple(round(255 * share) for share in to_rgb("C1"))
-    assert orange in colours - alone
+    assert tuple(to_rgb_bytes("C1")) in colours - alone
 
 
 def test_a_reliability_curve_of_a_single_bin_is_drawn(tmp_path: Path) -> None:
@@ -118,8 +117,24 @@ def test_a_reliability_curve_of_a_single_bin_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("epochs", [0, 1, 20])
 def test_learning_curves_are_drawn_for_any_number_of_epochs(epochs: int, tmp_path: Path) -> None:
     phases = {name: history(epochs, 2.0) for name in ("warmup_head", "unfreeze", "fold_bn")}
-    plots.learning_curves(phases, tmp_path / "curves.png")
+    kept = {name: rows[-1] for name, rows in phases.items()}
+    plots.learning_curves(phases, kept, tmp_path / "curves.png")
     assert_nothing_is_cut_off(tmp_path / "curves.png")
+
+
+def test_the_kept_epoch_is_marked_even_if_another_one_has_a_lower_loss(tmp_path: Path) -> None:
+    rows = history(3, 2.0)
+    found = []
+    for number, kept in enumerate((rows[0], rows[3])):
+        path = tmp_path / f"{number}.png"
+        plots.learning_curves({"unfreeze": rows}, {"unfreeze": kept}, path)
+        red = np.all(np.array(Image.open(path).convert("RGB")) == to_rgb_bytes("C3"), axis=2)
+        found.append(np.median(np.flatnonzero(red.any(axis=0))))
+    assert found[0] < found[1]
+
+
+def to_rgb_bytes(colour: str) -> list[int]:
+    return [round(255 * share) for share in to_rgb(colour)]
 
 
 @pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thaw.errors import ThawError
-from thaw.evaluation.stage_reports import read
+from thaw.evaluation.stage_reports import kept_epoch, read, read_if_present
+from thaw.training.history import Row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,3 +26,13 @@ def test_a_damaged_report_is_named_with_the_command(tmp_path: Path, content: byt
         ThawError, match=r"json is damaged \(.*\): run `dvc repro --single-item --force unfreeze`"
     ):
         read(path)
+
+
+def test_a_missing_report_is_empty(tmp_path: Path) -> None:
+    assert read_if_present(tmp_path / "report.json") == {}
+
+
+def test_the_kept_epoch_is_that_of_the_report_and_of_the_lowest_loss_without_one() -> None:
+    rows = [Row(epoch, None, loss, 0.5, 0.1) for epoch, loss in enumerate([1.0, 1.4, 1.2])]
+    assert kept_epoch(rows, {"best_epoch": 2}) == rows[2]
+    assert kept_epoch(rows, {}) == rows[0]

@@ -15,9 +15,11 @@ from tests.stages import small
 from thaw.context import Context
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
+from thaw.evaluation import plots
 from thaw.model import directory
 from thaw.stages import evaluate
 from thaw.system import project_paths
+from thaw.system.files import write_json
 from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
 
@@ -161,6 +163,19 @@ def test_both_scores_are_written_beside_each_other() -> None:
     assert found == {"test": result.scores.summary, "tta": result.tta.summary}
     compared = json.loads((folder / "metrics.json").read_text())
     assert compared == {"test": result.scores.summary}
+
+
+def test_the_curves_mark_the_epochs_that_the_stages_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [history.Row(epoch, None, loss, 0.5, 0.1) for epoch, loss in enumerate([1.0, 0.2, 0.4])]
+    for stage, best in zip(TRAINING_STAGES, (2, 0, 1), strict=True):
+        folder = project_paths.REPORTS / stage
+        history.write(rows, folder / project_paths.HISTORY)
+        write_json(folder / project_paths.REPORT, {"best_epoch": best})
+    marked = []
+    monkeypatch.setattr(plots, "learning_curves", lambda _, kept, __: marked.append(kept))
+    data, spec = Prepared(project_paths.PREPARED), directory.read_spec(evaluate.MODEL)
+    evaluate.write(scored(0, {}), spec, data, project_paths.REPORTS / "evaluate")
+    assert [row.epoch for row in marked[0].values()] == [2, 0, 1]
 
 
 @pytest.mark.parametrize("stage", TRAINING_STAGES)

@@ -117,14 +117,16 @@ def _draw_confidences(axis: Axes, scores: Scores, colour: str) -> None:
     )
 
 
-def learning_curves(histories: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """Plot losses and accuracy over all stages in order, and mark the kept epochs."""
+def learning_curves(
+    histories: Mapping[str, Sequence[Row]], kept: Mapping[str, Row], path: Path
+) -> None:
+    """Plot losses and accuracy over all stages in order, and mark the ``kept`` epochs."""
     figure = Figure(figsize=(8.0, 5.6), layout="constrained")
     losses, accuracy = figure.subplots(2, 1, sharex=True)
     start = 0
     for phase, (name, rows) in enumerate(histories.items()):
         at = [start + row.epoch for row in rows]
-        best = min(rows, key=lambda row: row.val_loss)
+        best = kept[name]
         trained = [row for row in rows if row.train_loss is not None]
         losses.plot(
             [start + row.epoch for row in trained],

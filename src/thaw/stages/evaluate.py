@@ -11,7 +11,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.context import open_context
 from thaw.errors import ThawError
-from thaw.evaluation import plots
+from thaw.evaluation import plots, stage_reports
 from thaw.evaluation.scores import Result, Scores, score
 from thaw.metrics.predictions import Predictions
 from thaw.model.calibration import CalibratedSoftmax
@@ -113,8 +113,15 @@ def write(result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None
     plots.confusion(scores.confusion, spec.classes, drawn / "confusion.png")
     plots.per_class(scores.per_class, drawn / "per_class.png")
     plots.reliability(scores, result.uncalibrated, drawn / "calibration.png")
-    plots.learning_curves(history.of_stages(), drawn / "learning_curves.png")
+    histories = history.of_stages()
+    kept = {stage: _kept_epoch(stage, rows) for stage, rows in histories.items()}
+    plots.learning_curves(histories, kept, drawn / "learning_curves.png")
     plots.mistakes(data.store.thumbnail, _mistakes(result, spec), drawn / "mistakes.png")
+
+
+def _kept_epoch(stage: str, rows: Sequence[history.Row]) -> history.Row:
+    path = project_paths.REPORTS / stage / project_paths.REPORT
+    return stage_reports.kept_epoch(rows, stage_reports.read_if_present(path))
 
 
 def _predictions(result: Result, spec: ModelSpec, data: Prepared) -> list[dict[str, object]]:

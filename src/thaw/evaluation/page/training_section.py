@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.evaluation.page.subject import Subject
-    from thaw.training.history import Row
 
 _TITLES = {
     "warmup_head": "Head warm-up",
@@ -31,8 +30,8 @@ def training_section(subject: Subject) -> dict[str, Any]:
     start = 0
     for stage in TRAINING_STAGES:
         rows = history.read(subject.reports / stage / project_paths.HISTORY)
-        report = _report(subject.reports / stage / project_paths.REPORT)
-        kept = _kept(rows, report)
+        report = stage_reports.read_if_present(subject.reports / stage / project_paths.REPORT)
+        kept = stage_reports.kept_epoch(rows, report)
         title = _TITLES[stage]
         for row in rows:
             point = {"phase": title, "epoch": row.epoch, "at": start + row.epoch}
@@ -57,12 +56,12 @@ def training_section(subject: Subject) -> dict[str, Any]:
 
 def choices_section(subject: Subject) -> dict[str, Any] | None:
     """Return what was chosen by measurements, and the leaderboards; None if nothing was."""
-    chosen = _report(subject.reports / "warmup_head" / "choices.json")
+    chosen = stage_reports.read_if_present(subject.reports / "warmup_head" / "choices.json")
     heads = _table(subject.reports / "warmup_head" / "leaderboard.csv")
     trainings = _table(subject.reports / "unfreeze" / "leaderboard.csv")
     if not heads and not trainings:
         return None
-    trained = _report(subject.reports / "unfreeze" / "choices.json")
+    trained = stage_reports.read_if_present(subject.reports / "unfreeze" / "choices.json")
     both = {**chosen.get("values", {}), **trained.get("values", {})}
     values = {name: _text(value) for name, value in both.items()}
     return {
@@ -73,12 +72,6 @@ def choices_section(subject: Subject) -> dict[str, Any] | None:
         "heads": [_head(row) for row in heads],
         "trainings": sorted(map(_training, trainings), key=lambda row: row["log_loss"]),
     }
-
-
-def _kept(rows: list[Row], report: dict[str, Any]) -> Row:
-    """Return the epoch whose weights were kept."""
-    best = report.get("best_epoch")
-    return next((row for row in rows if row.epoch == best), min(rows, key=lambda row: row.val_loss))
 
 
 def _note(stage: str, report: dict[str, Any]) -> str:
@@ -128,11 +121,6 @@ def _scores(row: dict[str, str], error: str) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _report(path: Path) -> dict[str, Any]:
-    """Return the content of a report; empty if there is none, as for results of other versions."""
-    return stage_reports.read(path) if path.is_file() else {}
 
 
 def _table(path: Path) -> list[dict[str, str]]:
