@@ -56,6 +56,28 @@ INTERRUPTED_IMPORT = """
     time.sleep(60)
 """
 
+# Python drops exceptions of these two functions.
+DROPPED = {
+    "weak reference": """
+    import os, weakref
+    class Thing: pass
+    thing = Thing()
+    reference = weakref.ref(thing, lambda reference: os.kill(os.getpid(), {number}))
+    del thing
+    print("dropped", flush=True)
+    time.sleep(60)
+""",
+    "finalizer": """
+    import os
+    class Thing:
+        def __del__(self):
+            os.kill(os.getpid(), {number})
+    Thing()
+    print("dropped", flush=True)
+    time.sleep(60)
+""",
+}
+
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     end = time.monotonic() + seconds
@@ -205,6 +227,28 @@ def test_an_extension_module_is_initialised_before_the_interrupt(number: signal.
     assert process.returncode == 130
     assert out == "imported\n"
     assert err == "interrupted: the same command continues from the last checkpoint\n"
+
+
+@pytest.mark.parametrize("place", DROPPED)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_python_drops_is_sent_again(number: signal.Signals, place: str) -> None:
+    process = stage(DROPPED[place].format(number=int(number)))
+    out, err = process.communicate(timeout=50)
+    assert process.returncode == 130
+    assert out == "dropped\n"
+    assert err == "interrupted: the same command continues from the last checkpoint\n"
+
+
+def test_another_exception_that_python_drops_is_still_reported() -> None:
+    process = stage("""
+    class Thing:
+        def __del__(self):
+            raise ValueError("lost")
+    Thing()
+""")
+    _, err = process.communicate(timeout=50)
+    assert process.returncode == 0
+    assert "ValueError: lost" in err
 
 
 def test_a_message_that_quotes_a_long_value_is_shortened_in_the_middle() -> None:

@@ -80,6 +80,7 @@ def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> 
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    sys.unraisablehook = _send_dropped_interrupt_again
     try:
         main()
         sys.stdout.flush()
@@ -131,7 +132,22 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
         KeyboardInterrupt: no extension module is being initialised.
     """
     if not _is_initializing(frame):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(signum)
+    _send_again(signum)
+
+
+def _send_dropped_interrupt_again(dropped: sys.UnraisableHookArgs) -> None:
+    """Replace the report of an exception that Python drops, as in ``__del__`` and weak references.
+
+    An interrupt that arrives there would have no effect but a traceback on the screen.
+    """
+    if not isinstance(dropped.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(dropped)
+        return
+    _send_again(*(dropped.exc_value.args or (signal.SIGINT,)))
+
+
+def _send_again(signum: int) -> None:
     again = threading.Timer(_SEND_AGAIN, os.kill, [os.getpid(), signum])
     again.daemon = True
     again.start()
