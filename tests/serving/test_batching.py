@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.registry.served import image
-from tests.serving.service import PNG, metric, post
+from tests.registry.served import image, uniform
+from tests.serving.service import PNG, metric, post, running
 from thaw.model.predictor import Predictor
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
 
 def test_concurrent_requests_share_batches_and_get_their_own_answers(url: str, model: Path) -> None:
@@ -31,3 +33,23 @@ def test_all_images_of_a_request_are_computed_once(url: str) -> None:
     assert post(url, files=files).status_code == 200
     assert metric(url, "thaw_batch_images_sum") - before[1] == 3
     assert metric(url, "thaw_batch_images_count") - before[0] <= 3
+
+
+def test_an_image_without_finite_probabilities_spoils_no_other_request(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Predictor.forward
+
+    def overflowing(self: Predictor, images: Tensor, *, watch: bool = False) -> Tensor:
+        """Return NaN for black images, as a network in fp16 does for some."""
+        found = forward(self, images, watch=watch).clone()
+        found[images.amax(dim=(1, 2, 3)) == 0] = float("nan")
+        return found
+
+    monkeypatch.setattr(Predictor, "forward", overflowing)
+    images = [uniform(0) if number % 4 == 0 else image(number) for number in range(64)]
+    with running(str(model)) as url, ThreadPoolExecutor(16) as pool:
+        answers = pool.map(lambda content: post(url, data=content, headers=PNG), images)
+        statuses = [answer.status_code for answer in answers]
+        assert metric(url, "thaw_batch_images_count") < len(images)
+    assert statuses == [500 if number % 4 == 0 else 200 for number in range(64)]

@@ -17,6 +17,7 @@ from tests.registry.served import image
 from thaw.serving.connections import ServiceProtocol
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
@@ -105,6 +106,45 @@ def test_a_request_that_is_sent_slowly_is_not_idle(
     monkeypatch.setattr(ServiceProtocol, "seconds_without_request", 0.3)
     parts = [bytes([byte]) for byte in PICTURE[:10]]
     assert answer(url, POST + LENGTH + b"\r\n", *parts, PICTURE[10:]) == ["HTTP/1.1 200 OK"]
+
+
+PAGE = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /docs/files/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n",
+        5 * (PAGE + b"\r\n") + PAGE + b"Connection: close\r\n\r\n",
+    ],
+    ids=["the end is not written yet", "all is written and waits to be sent"],
+)
+def test_a_client_that_reads_nothing_of_its_answer_is_ended(
+    url: str, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ServiceProtocol, "seconds_without_request", 0.3)
+    made = ServiceProtocol.connection_made
+    transports = []
+
+    def connection_made(self: ServiceProtocol, transport: asyncio.Transport) -> None:
+        # As in a network, where the kernel takes less of an answer than on one machine.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        transports.append(transport)
+        made(self, transport)
+
+    monkeypatch.setattr(ServiceProtocol, "connection_made", connection_made)
+    place = urlsplit(url)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((place.hostname, place.port))
+        client.sendall(sent)
+        end = time.monotonic() + 20
+        while not (transports and transports[0].get_write_buffer_size()):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        while transports[0].get_extra_info("socket").fileno() != -1:
+            assert time.monotonic() < end, "the connection stays open"
+            time.sleep(0.05)
 
 
 @pytest.mark.slow

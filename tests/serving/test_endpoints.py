@@ -56,7 +56,6 @@ def test_several_images_are_predicted_in_their_order(url: str, model: Path) -> N
 
 
 def test_health_names_the_model_and_its_classes(url: str, model: Path) -> None:
-    assert requests.head(f"{url}/healthz", timeout=10).status_code == 200
     health = requests.get(f"{url}/healthz", timeout=10)
     assert health.status_code == 200
     assert health.json() == {
@@ -77,7 +76,8 @@ def test_metrics_count_the_requests(url: str, model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/predict"), ("POST", "/"), ("GET", "/redoc")]
+    ("method", "path"),
+    [("GET", "/predict"), ("POST", "/"), ("GET", "/redoc"), ("POST", "/predict/")],
 )
 def test_another_address_or_method_is_refused(url: str, method: str, path: str) -> None:
     answer = requests.request(method, f"{url}{path}", timeout=10)

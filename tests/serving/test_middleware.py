@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import requests
 
 from tests.registry.served import image
@@ -12,13 +13,23 @@ from thaw.serving.middleware import SECURITY_HEADERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
 
 def test_every_answer_has_the_security_headers(url: str) -> None:
     for path in ("/", "/healthz", "/missing"):
         headers = requests.get(f"{url}{path}", timeout=10).headers
         assert SECURITY_HEADERS.items() <= headers.items()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/docs", "/healthz", "/metrics", "/openapi.json", "/docs/files/favicon.png", "/no"],
+)
+def test_head_is_answered_as_get_without_the_body(url: str, path: str) -> None:
+    head, got = (requests.request(method, f"{url}{path}", timeout=10) for method in ("HEAD", "GET"))
+    assert head.status_code == got.status_code
+    assert head.headers.keys() == got.headers.keys()
+    assert head.content == b""
+    assert got.content
 
 
 def test_an_error_of_the_model_is_an_internal_error_and_the_service_continues(

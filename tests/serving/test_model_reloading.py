@@ -15,6 +15,7 @@ from tests.serving.service import PNG, metric, post, running, wait_for
 from thaw.model import directory
 from thaw.model.predictor import Predictor
 from thaw.model.sealed_files import SPEC
+from thaw.serving import model_reloading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,3 +92,21 @@ def test_the_service_follows_the_alias_and_answers_without_the_registry(
         client.delete_registered_model_alias("dev", "champion")
         wait_for(url, "thaw_reload_failures_total", 1)
         assert requests.get(f"{url}/healthz", timeout=10).json()["model"] == "models:/dev/2"
+
+
+def test_the_service_ends_while_the_registry_does_not_answer(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def resolve(_: str) -> str:
+        asked.set()
+        answered.wait(20)
+        return ""
+
+    with running(str(model)):
+        monkeypatch.setattr(model_reloading, "resolve_version", resolve)
+        assert asked.wait(20)
+        started = time.monotonic()
+    assert time.monotonic() - started < 10
+    answered.set()

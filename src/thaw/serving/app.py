@@ -63,6 +63,7 @@ def create_app(model_uri: str, model: ServedModel, settings: Settings) -> FastAP
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy, the address would be that of the service
     )
     app.state.service = service
     app.add_middleware(RequestMiddleware, metrics=metrics)

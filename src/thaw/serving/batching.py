@@ -185,17 +185,23 @@ class BatchingEngine:
             return self._ready.get(timeout=wait)
         return self._ready.get_nowait()
 
-    def _compute(self, batch: Sequence[_Item]) -> list[ImageProbabilities]:
+    def _compute(self, batch: Sequence[_Item]) -> list[ImageProbabilities | Exception]:
+        """Return the answer to each image; an error where its probabilities are not finite."""
         model, start = batch[0].model, time.perf_counter()
         inputs = torch.cat([item.image for item in batch])
         is_alone = self._admitted.used <= len(batch)
         torch.set_num_threads(cores() if is_alone else 1)  # a setting of this thread
         probabilities = model.predictor.forward(inputs, watch=True)
-        if not bool(probabilities.isfinite().all()):
-            raise ArithmeticError(f"{model.name} gave a probability that is not finite")
         self._metrics.forward_seconds.observe(time.perf_counter() - start)
         self._metrics.batch_images.observe(len(batch))
-        return [ImageProbabilities(model, row) for row in probabilities.tolist()]
+        return [
+            ImageProbabilities(model, row)
+            if is_finite
+            else ArithmeticError(f"{model.name} gave a probability that is not finite")
+            for row, is_finite in zip(
+                probabilities.tolist(), probabilities.isfinite().all(dim=1).tolist(), strict=True
+            )
+        ]
 
     def _answer(self, answers: Sequence[tuple[_Item, ImageProbabilities | Exception]]) -> None:
         def set_all() -> None:

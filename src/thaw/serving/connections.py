@@ -1,4 +1,4 @@
-"""Connections of the service: clients that end their side early, send nothing, or are too many."""
+"""Connections of the service: clients that end early, send or read nothing, or are too many."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ServiceProtocol(_Protocol):  # type: ignore[misc]
 
     One that ends its side of the connection after the request (``SHUT_WR``) gets its answer. A
     connection on which no request arrives for a while is closed; uvicorn itself limits only the
-    time between an answer and the first byte of the next request. So clients that send nothing
-    cannot use up the files that this process may open.
+    time between an answer and the first byte of the next request. So is one whose client reads
+    nothing of an answer. So neither can use up the files that this process may open.
     """
 
     seconds_without_request = 20.0
@@ -50,6 +50,7 @@ class ServiceProtocol(_Protocol):  # type: ignore[misc]
         """Accept a connection, or end it at once if there are too many."""
         super().connection_made(transport)
         self._last_cycle: object = None
+        self._last_unsent = 0
         self._check: TimerHandle | None = None
         limit = self.limit_concurrency
         if limit is not None and len(self.connections) > max(limit + 1, limit * 5 // 4):
@@ -67,13 +68,21 @@ class ServiceProtocol(_Protocol):  # type: ignore[misc]
         self._check = self.loop.call_later(self.seconds_without_request, self._end_if_idle)
 
     def _end_if_idle(self) -> None:
-        """Close the connection if no request has come since the last check, and none is open."""
+        """Close the connection if no request has come since the last check, and none is open.
+
+        End it if its client has read nothing since then: closing would wait for the client.
+        """
+        unsent, last_unsent = self.transport.get_write_buffer_size(), self._last_unsent
+        self._last_unsent = unsent
+        if unsent and unsent == last_unsent:
+            self.transport.abort()
+            return
         is_open = self.cycle is not None and not self.cycle.response_complete
         if is_open or self.cycle is not self._last_cycle:
             self._last_cycle = self.cycle
-            self._check_later()
         else:
             self.transport.close()
+        self._check_later()  # until the connection is lost
 
     def eof_received(self) -> bool:
         """Return whether the connection stays open: a whole request waits for its answer."""

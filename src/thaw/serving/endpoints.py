@@ -102,7 +102,6 @@ async def predict(request: Request, service: CurrentService) -> PredictResponse:
     return _response(found)
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses={503: {"model": Health, "description": "No model answers"}})
 async def healthz(service: CurrentService, response: Response) -> Health:
     """Return which model answers; status 503 if none does."""

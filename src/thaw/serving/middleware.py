@@ -35,10 +35,12 @@ class RequestMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer an HTTP request; pass other events on unchanged."""
+        """Answer an HTTP request, ``HEAD`` as ``GET``; pass other events on unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # the server leaves out the body (RFC 9110, 9.3.2)
+            scope = {**scope, "method": "GET"}
         start, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
