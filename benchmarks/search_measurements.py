@@ -164,7 +164,7 @@ def speed(name: str, trials: int, naive: int, depth: int) -> dict[str, dict[str,
         definition, connected = definition_of(made), storage.connect("")
         trial.warm_up = made.warm_up
         begun = time.perf_counter()
-        Worker(made, definition, connected).work(f"{name}-{pruner}", 0, trials)
+        Worker(made, definition, connected).work(f"{name}-{pruner}", trials)
         found[pruner] = {"seconds": time.perf_counter() - begun, "cold": made.cold}
         trial.warm_up = WARM_UP
         done = study.open_study(definition, connected, f"{name}-{pruner}").get_trials(
@@ -207,7 +207,7 @@ def quality(trials: int, seed: int, depth: int) -> dict[str, float]:
         made = opened(SharesHeads if name == "naive" else TrialContext, params)
         definition, connected = definition_of(made), storage.connect("")
         label = f"{name}-{seed}-{time.time_ns()}"
-        Worker(made, definition, connected).work(label, 0, trials)
+        Worker(made, definition, connected).work(label, trials)
         found[name] = study.ranked_trials(study.open_study(definition, connected, label))[0].values[
             0
         ]
@@ -244,7 +244,7 @@ def overhead(trials: int) -> dict[str, float]:
 
     trial.run = instead  # type: ignore[assignment]
     begun = time.perf_counter()
-    Worker(made, definition, connected).work(name, 0, trials)
+    Worker(made, definition, connected).work(name, trials)
     optuna_seconds = (time.perf_counter() - begun) / trials
     logged = study_log.StudyLog(
         study.open_study(definition, connected, name), definition, Path(".thaw/plots")

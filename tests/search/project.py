@@ -72,10 +72,10 @@ def definition_of(params: Params) -> StudyDefinition:
 class Search:
     """The study of ``params`` and its storage, with trials that train nothing."""
 
-    def __init__(self, params: Params, name: str = "", worker: int = 0) -> None:
+    def __init__(self, params: Params, name: str = "") -> None:
         self.definition = definition_of(params)
         self.storage: HeartbeatStorage = storage.connect(params.search.storage)
-        self.study: optuna.Study = study.open_study(self.definition, self.storage, name, worker)
+        self.study: optuna.Study = study.open_study(self.definition, self.storage, name)
 
     def run(self, trials: int, objective: trial_queue.Objective | None = None) -> int | None:
         """Run the next trial, by default one that completes."""

@@ -14,19 +14,6 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
 
 
-def test_two_workers_with_the_same_seed_draw_different_trials(params: Params) -> None:
-    drawn = []
-    for worker in (0, 1):
-        search = project.Search(params, worker=worker)
-
-        def objective(trial: optuna.Trial, search: project.Search = search) -> list[float]:
-            drawn.append(search.draw(trial)["unfreeze.lr"])
-            return [0.5]
-
-        search.run(10, objective)
-    assert drawn[0] != drawn[1]
-
-
 def test_a_named_study_with_another_definition_is_refused(params: Params) -> None:
     project.Search(params, "mine")
     with pytest.raises(

@@ -31,7 +31,7 @@ def work(params: Params, trials: int, prepare: Callable[[project.Search], None] 
     search = project.Search(params)
     if prepare is not None:
         prepare(search)
-    Worker(project.opened(params), search.definition, search.storage).work("", 0, trials)
+    Worker(project.opened(params), search.definition, search.storage).work("", trials)
     return search
 
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import optuna
 from optuna.pruners import HyperbandPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from thaw.config.search_sections import Range
-from thaw.data.random_draws import derived_seed
 from thaw.errors import ThawError
 from thaw.search.storage import exclusive_lock
+from thaw.search.trial_sampler import TrialSampler
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -28,10 +27,8 @@ _KEY = "thaw.key"
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-def open_study(
-    definition: StudyDefinition, storage: RDBStorage, name: str, worker: int = 0
-) -> optuna.Study:
-    """Return the study of ``definition`` for worker number ``worker``; create it if needed.
+def open_study(definition: StudyDefinition, storage: RDBStorage, name: str) -> optuna.Study:
+    """Return the study of ``definition``; create it if needed.
 
     Raises:
         ThawError: the study ``name`` exists and has another definition.
@@ -40,15 +37,13 @@ def open_study(
     _create(definition, storage, name)
     params = definition.params
     pruner = NopPruner() if params.search.latency else pruner_of(params)
-    study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+    sampler = TrialSampler(params.seed)
+    study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
     if study.user_attrs.get(_KEY) != definition.key:
         raise ThawError(
             f"the study {name} was made with other parameters, another search space or other data: "
             "give another name with --study, or omit --study"
         )
-    # The same seed in two workers, or again after a restart, would draw the same trials.
-    seed = derived_seed(params.seed, worker, len(study.get_trials(deepcopy=False)), bits=31)
-    study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
     return study
 
 

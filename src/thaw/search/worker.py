@@ -61,12 +61,9 @@ class Worker:
     definition: StudyDefinition
     storage: HeartbeatStorage
 
-    def work(self, name: str, number: int, trials: int) -> None:
-        """Run trials until the study ``name`` has ``trials`` of them; then confirm the best.
-
-        ``number`` is that of this worker.
-        """
-        main = study.open_study(self.definition, self.storage, name, number)
+    def work(self, name: str, trials: int) -> None:
+        """Run trials until the study ``name`` has ``trials`` of them; then confirm the best."""
+        main = study.open_study(self.definition, self.storage, name)
         search = self.definition.params.search
         if self._runtime.is_main:
             self.shared.shared_heads = shared_heads(search.artifacts, main, self.storage)
@@ -189,7 +186,7 @@ def main() -> None:
 def _work() -> None:
     die_with_parent()
     parser = argparse.ArgumentParser()
-    for name, kind in (("study", str), ("number", int), ("trials", int), ("prepared", Path)):
+    for name, kind in (("study", str), ("trials", int), ("prepared", Path)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt_once)
@@ -201,9 +198,7 @@ def _work() -> None:
     definition = StudyDefinition.from_params(params, digest, shared.backbones.parent)
     connected = storage.connect(params.search.storage)
     with storage.explain_failures(params.search.storage):
-        Worker(shared, definition, connected).work(
-            arguments.study, arguments.number, arguments.trials
-        )
+        Worker(shared, definition, connected).work(arguments.study, arguments.trials)
 
 
 def _interrupt_once(signum: int, frame: object) -> NoReturn:  # noqa: ARG001

@@ -92,7 +92,7 @@ class WorkerPool:
         command = [sys.executable, "-P", "-m", FIRST_MODULE, _MODULE]
         if each > 1:
             command = accelerate_command(_MODULE, self.launch, threads)
-        command += ["--number", str(number), *self.arguments]
+        command += self.arguments
         with self._log_file(number).open("ab") as log:
             # A new session: ctrl-C reaches the worker only through this process, once.
             self._processes[number] = subprocess.Popen(
