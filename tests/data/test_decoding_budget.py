@@ -3,13 +3,24 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from thaw.data.decoding_budget import DecodingBudget, MemoryShare, state_of_processes
+from thaw.data.decoding_budget import (
+    DecodingBudget,
+    MemoryShare,
+    state_of_processes,
+    state_of_threads,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thaw.data.decoding_budget import BudgetState
 
 
-def taking(budget: DecodingBudget, needed: float) -> tuple[threading.Thread, threading.Event]:
+def taking(budget: DecodingBudget, needed: int) -> tuple[threading.Thread, threading.Event]:
     """Start a thread that takes ``needed`` bytes; the event is set when it has them."""
     done = threading.Event()
 
@@ -61,6 +72,24 @@ def test_a_share_takes_once_and_returns_all() -> None:
     share.release()
     share.release()
     assert done.wait(5)
+
+
+@pytest.mark.parametrize("state", [state_of_threads, state_of_processes])
+def test_a_large_image_starts_after_images_that_took_fractions_of_a_byte(
+    state: Callable[[], BudgetState],
+) -> None:
+    budget = DecodingBudget(100)
+    budget.share(state())
+    shares = MemoryShare(budget), MemoryShare(budget)
+    for share, needed in zip(shares, (0.1, 0.2), strict=True):  # 0.1 + 0.2 - 0.1 - 0.2 is not 0
+        share.take(needed)
+    for share in shares:
+        share.release()
+    large = MemoryShare(budget)
+    thread = threading.Thread(target=large.take, args=(500.5,), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import threading
@@ -30,19 +31,20 @@ class BudgetState:
 
 def state_of_threads() -> BudgetState:
     """Return a state for the threads of one process."""
-    return BudgetState(threading.Lock(), threading.Condition(), ctypes.c_double(0.0))
+    return BudgetState(threading.Lock(), threading.Condition(), ctypes.c_int64(0))
 
 
 def state_of_processes() -> BudgetState:
     """Return a state for processes that are forked afterwards."""
     fork = multiprocessing.get_context("fork")
-    return BudgetState(fork.Lock(), fork.Condition(), fork.RawValue("d", 0.0))
+    return BudgetState(fork.Lock(), fork.Condition(), fork.RawValue("q", 0))
 
 
 class DecodingBudget:
     """Bytes that images may take together; they are admitted in the order in which they ask.
 
-    An image that needs more than ``most`` bytes is decoded alone.
+    An image that needs more than ``most`` bytes is decoded alone. Bytes are whole numbers: sums and
+    differences of fractions do not return to zero, and such an image would wait for ever.
     """
 
     def __init__(self, most: float) -> None:
@@ -51,7 +53,7 @@ class DecodingBudget:
         if hasattr(os, "register_at_fork"):  # other threads of the parent do not exist in a child
             os.register_at_fork(after_in_child=self._reset)
 
-    def take(self, needed: float) -> None:
+    def take(self, needed: int) -> None:
         """Wait until ``needed`` bytes are available, and take them."""
         state = self._state
         with state.turn, state.changed:
@@ -60,7 +62,7 @@ class DecodingBudget:
             )
             state.used.value += needed
 
-    def give_back(self, taken: float) -> None:
+    def give_back(self, taken: int) -> None:
         """Return ``taken`` bytes, which `take` took."""
         with self._state.changed:
             self._state.used.value -= taken
@@ -87,13 +89,14 @@ class MemoryShare:
 
     def __init__(self, budget: DecodingBudget = _BUDGET) -> None:
         self._budget = budget
-        self._taken = 0.0
+        self._taken = 0
 
     def take(self, needed: float) -> None:
         """Wait until ``needed`` bytes are available; nothing happens if some are taken already."""
         if not self._taken and needed > 0:
-            self._budget.take(needed)
-            self._taken = needed
+            taken = math.ceil(needed)
+            self._budget.take(taken)
+            self._taken = taken
 
     def release(self) -> None:
         """Return what was taken. Call it when the image is deleted."""
@@ -103,7 +106,7 @@ class MemoryShare:
         if self._taken >= _RETURNED and (trim := _malloc_trim()) is not None:
             trim(0)
         self._budget.give_back(self._taken)
-        self._taken = 0.0
+        self._taken = 0
 
 
 def _malloc_trim() -> Callable[[int], object] | None:
