@@ -16,6 +16,7 @@ from thaw.data.loading import ActivationSource, ImageSource
 from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
+from thaw.optimizers.registry import OPTIMIZERS
 from thaw.training import loop, schedule
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.runtime import logits, start
@@ -319,6 +320,25 @@ def test_a_training_killed_in_any_epoch_resumes_to_the_same_bits_in_each_variant
             with pytest.raises(phase.Killed):
                 training.start(folder, minutes, train_dies=at)
             assert_same(training.start(folder, minutes), expected)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_new_head_that_starts_at_zero_resumes_to_the_same_bits(
+    tmp_path: Path, train: ImageSource, val: ImageSource, optimizer: str
+) -> None:
+    def trained(folder: Path, dies: int = 0) -> Result:
+        model = phase.model(0)
+        for parameter in model.head.parameters():
+            nn.init.zeros_(parameter)
+        sources, settings = (phase.Dying(train, dies), val), phase.config(optimizer=optimizer)
+        every_step = start(phase.launch(1), phase.resources(EVERY_STEP))
+        progress = phase.fit(folder, model, sources, settings, runtime=every_step)
+        return phase.state(model), progress.history
+
+    expected = trained(tmp_path / "undisturbed")
+    with pytest.raises(phase.Killed):
+        trained(tmp_path / "killed", dies=7)
+    assert_same(trained(tmp_path / "killed"), expected)
 
 
 @pytest.mark.parametrize("policy", ["frozen", "affine"])

@@ -47,8 +47,9 @@ def restore_phase(
     """Set what :func:`phase_tensors` returned, except the best weights, which are returned."""
     parts = split(tensors)
     examples = classifier.state_dict()
+    optimizer = learner.optimizer  # LAMB is built for the weights at the start of the phase
     trainable_state.load(classifier, from_shares(examples, parts["now"]))
-    optimizer_state.restore(learner.optimizer, parts["optimizer"])
+    optimizer_state.restore(optimizer, parts["optimizer"])
     learner.step.restore_scaler(parts["scaler"])
     if average:
         average.restore(from_shares(examples, parts["average"]))
