@@ -176,3 +176,7 @@ def test_status_and_models_come_from_the_store_of_the_project(
         project.load_model("unknown")
     assert mlflow.get_tracking_uri() == "http://127.0.0.1:1"
     assert "MLFLOW_TRACKING_URI" not in os.environ
+    client = mlflow.MlflowClient(uri)
+    for alias in status.index:
+        client.delete_registered_model_alias(name, alias)
+    assert project.status().empty

@@ -238,10 +238,10 @@ class Project:
 
         tracking = self._tracking
         with unchanged_store():
-            client = connect_to_read(tracking)
-            found = alias_statuses(client, tracking.registered_model)
+            found = alias_statuses(connect_to_read(tracking), tracking.registered_model)
         rows = [{**asdict(one), **one.metrics} for one in found]
-        return pd.DataFrame(rows).drop(columns=["metrics"], errors="ignore").set_index("alias")
+        index = pd.Index([one.alias for one in found], name="alias")  # also without a row
+        return pd.DataFrame(rows, index).drop(columns=["alias", "metrics"], errors="ignore")
 
     @property
     def _tracking(self) -> Tracking:

@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import binomtest
 
 from thaw.metrics.registry import METRICS
+from thaw.metrics.uncertainty import resample_weights
+from thaw.promotion import paired_tests
 from thaw.promotion.paired_tests import (
     MIN_IMAGES,
     Comparison,
@@ -19,6 +21,8 @@ from thaw.promotion.paired_tests import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from thaw.promotion.paired_tests import Floats, Ints
 
 CLASSES = list("abcde")
 
@@ -131,6 +135,21 @@ def test_how_many_images_would_tell_falls_with_the_difference() -> None:
     assert large.needed is not None
     assert small.needed is not None
     assert 60 <= large.needed < small.needed
+
+
+def test_very_many_images_are_resampled_in_smaller_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, drawn = pair(2.6, 2.5), []
+    whole = outcome(made, "macro_f1")
+
+    def counted(targets: Ints, count: int, generator: np.random.Generator) -> Floats:
+        drawn.append(count)
+        return resample_weights(targets, count, generator)
+
+    monkeypatch.setattr(paired_tests, "resample_weights", counted)
+    monkeypatch.setattr(paired_tests, "_MOST_WEIGHTS", 300 * 150)
+    parts = outcome(made, "macro_f1")
+    assert (max(drawn), sum(drawn)) == (150, paired_tests.RESAMPLES)
+    assert parts.confidence == pytest.approx(whole.confidence, abs=0.03)
 
 
 def test_the_same_seed_gives_the_same_confidence() -> None:

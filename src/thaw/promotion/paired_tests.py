@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESAMPLES = 4000
 MIN_IMAGES = 30  # a bootstrap over fewer images is not reliable
 _CHUNK = 500  # resamples drawn at once
+_MOST_WEIGHTS = 50_000_000  # drawn at once, 8 bytes each: fewer resamples of very many images
 
 
 @dataclass(frozen=True)
@@ -181,10 +182,12 @@ def _bootstrap(pair: Pair, metric: Metric, margin: float, seed: int) -> tuple[fl
     advantage = float(difference(own_total, other_total)[0])
     generator = np.random.default_rng(seed)
     drawn, swapped = [], []
-    for _ in range(0, RESAMPLES, _CHUNK):
-        weights = resample_weights(pair.targets, _CHUNK, generator)
+    chunk = max(1, min(_CHUNK, _MOST_WEIGHTS // len(pair.targets)))
+    for start in range(0, RESAMPLES, chunk):
+        count = min(chunk, RESAMPLES - start)
+        weights = resample_weights(pair.targets, count, generator)
         drawn.append(difference(weights @ own.rows, weights @ other.rows))
-        first, second = swapped_sums(own.rows, other.rows, _CHUNK, generator)
+        first, second = swapped_sums(own.rows, other.rows, count, generator)
         swapped.append(sign * (own.from_sums(first) - own.from_sums(second)))
     confidence = _share(np.concatenate(drawn) > -margin)
     confidence_worse = _share(np.concatenate(drawn) < 0)

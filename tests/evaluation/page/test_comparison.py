@@ -84,11 +84,23 @@ def test_results_without_a_common_image_or_class_are_refused() -> None:
         compare(result("a", 1), other)
 
 
-def test_damaged_predictions_are_refused() -> None:
-    with pytest.raises(ThawError, match="predictions of a are damaged"):
-        StoredResult.parse("a", "path,label,p_cat\n1.png,cat,much\n", "", {})
-    with pytest.raises(ThawError, match="predictions of a are damaged"):
-        StoredResult.parse("a", "", "", {})
+PREDICTIONS = "path,label,p_cat\n1.png,cat,1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("predictions", "history"),
+    [
+        (PREDICTIONS.replace("1.0", "much"), HISTORY),
+        (PREDICTIONS.replace("1.0", "nan"), HISTORY),
+        (PREDICTIONS.replace(",cat,", ",fox,"), HISTORY),
+        ("", HISTORY),
+        (PREDICTIONS, HISTORY.replace("0.8", "")),
+        (PREDICTIONS, "epoch\n1\n"),
+    ],
+)
+def test_damaged_predictions_and_curves_are_refused(predictions: str, history: str) -> None:
+    with pytest.raises(ThawError, match="predictions or curves of a are damaged"):
+        StoredResult.parse("a", predictions, "", {"unfreeze": history})
 
 
 def test_the_curve_has_all_phases_on_one_axis() -> None:

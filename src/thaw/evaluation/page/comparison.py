@@ -47,17 +47,21 @@ class StoredResult:
         """Return the result from the texts of its files.
 
         Raises:
-            ThawError: the predictions are damaged.
+            ThawError: the predictions or the curves are damaged.
         """
+        damaged = f"the predictions or curves of {name} are damaged"
         try:
             rows = list(csv.DictReader(io.StringIO(predictions, newline="")))
             columns = [column for column in rows[0] if column.startswith(_PROBABILITY)]
             values = np.array([[float(row[column]) for column in columns] for row in rows])
             paths, labels = [row["path"] for row in rows], [row["label"] for row in rows]
+            curve = _curve(histories)
         except (LookupError, ValueError, TypeError, csv.Error) as error:
-            raise ThawError(f"the predictions of {name} are damaged ({error!r})") from None
+            raise ThawError(f"{damaged} ({error!r})") from None
         classes = [column.removeprefix(_PROBABILITY) for column in columns]
-        return cls(name, paths, labels, classes, values, _flat(params), _curve(histories))
+        if not np.isfinite(values).all() or not set(labels) <= set(classes):
+            raise ThawError(f"{damaged}: a probability is not finite, or a label is no class")
+        return cls(name, paths, labels, classes, values, _flat(params), curve)
 
 
 def compare(first: StoredResult, second: StoredResult, seed: int = 0) -> dict[str, Any]:
