@@ -78,10 +78,24 @@ def test_a_test_split_without_labels_is_counted_and_left_out(root: Path, tmp_pat
     assert listing.ignored == {"images without a label": 2}
 
 
+def test_rows_without_an_image_are_bad_files(root: Path, tmp_path: Path) -> None:
+    (root / "data").mkdir(parents=True)
+    images = [{"bytes": jpeg(1), "path": None}, None]
+    rows = Dataset.from_dict({"image": images, "label": [0, 1]}, features=FEATURES)
+    rows.to_parquet(root / "data/train.parquet")
+    listing = list_hub("hf:someone/pets", root, tmp_path)
+    assert [sample.path for sample in listing.samples] == ["train/00000000.jpeg"]
+    assert [(bad.path, bad.label, bad.reason) for bad in listing.bad_files] == [
+        ("train/00000001", "dog", "the row has no image")
+    ]
+
+
 def test_texts_are_labels_too(root: Path, tmp_path: Path) -> None:
     features = Features({"image": Image(), "label": Value("string")})
-    write(root, "train", ["red fox", "hare"], features)
-    assert list_hub("hf:x", root, tmp_path).classes == ["hare", "red fox"]
+    write(root, "train", ["red fox", "hare", ""], features)
+    listing = list_hub("hf:x", root, tmp_path)
+    assert listing.classes == ["hare", "red fox"]
+    assert listing.ignored == {"images without a label": 1}
 
 
 def test_a_column_of_labels_can_be_chosen(root: Path, tmp_path: Path) -> None:

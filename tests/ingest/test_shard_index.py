@@ -99,6 +99,35 @@ def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     assert reasons(tmp_path / "s.tar") == [("s.tar/0000", "the key occurs twice in the shard")]
 
 
+def test_a_field_that_occurs_twice_in_a_sample_is_refused(tmp_path: Path) -> None:
+    write_shard(tmp_path / "s.tar", [*numbered(0, 1), *numbered(0, 2)])
+    found = index(tmp_path / "s.tar")
+    assert [(bad.path, bad.reason) for bad in found.bad_files] == [
+        ("s.tar/0000", "the field cls occurs twice: give each sample its own key")
+    ]
+    assert [sample.path for sample in found.samples] == ["s.tar/0001.png"]
+
+
+def test_names_and_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(
+        tmp_path / "s.tar", "w", encoding="latin-1", format=tarfile.GNU_FORMAT
+    ) as tar:
+        members = {
+            "caf\xe9.png": png(1),
+            "caf\xe9.json": b'{"label": "a"}',
+            "b.png": png(2),
+            "b.json": rb'{"label": "\ud800"}',
+        }
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    assert reasons(tmp_path / "s.tar", Fields("json.label")) == [
+        ("s.tar/caf\udce9", "the name is not valid UTF-8"),
+        ("s.tar/b", "the field json.label is not UTF-8"),
+    ]
+
+
 def test_members_that_are_no_samples_are_not_read(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "s.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("__meta__/x.json"))

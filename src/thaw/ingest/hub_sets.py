@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from thaw.errors import ThawError
 from thaw.ingest import hub_files
 from thaw.ingest.hub_files import PREFIX
-from thaw.ingest.listing import Listing, Sample
+from thaw.ingest.listing import BadFile, Listing, Sample
 from thaw.ingest.split_spelling import resolve_splits, spelling_of
 from thaw.system import provenance
 from thaw.system.files import write_whole
@@ -76,7 +76,10 @@ def list_hub(source: str, root: Path, scratch: Path) -> Listing:
             if label is None:
                 listing.ignored["images without a label"] += 1
                 continue
-            content = _content(row[columns.image])
+            if (content := _content(row[columns.image])) is None:
+                bad = BadFile(f"{name}/{number:08d}", "the row has no image", label)
+                listing.bad_files.append(bad)
+                continue
             path = f"{name}/{number:08d}{_ending(content)}"
             if not (folder / path).is_file():
                 (folder / name).mkdir(parents=True, exist_ok=True)
@@ -160,7 +163,7 @@ class _Columns:
     def label_of(self, row: dict[str, Any]) -> str | None:
         """Return the class of a row; None if it has none (-1 in test splits without labels)."""
         value = row[self.label]
-        if value is None or (self.names and value < 0):
+        if value is None or value == "" or (self.names and value < 0):
             return None
         return self.names[value] if self.names else str(value)
 
@@ -198,8 +201,10 @@ def _split_of(name: str, others: dict[str, Any]) -> str | None:
         ) from error
 
 
-def _content(value: Any) -> bytes:
-    """Return the bytes of an image, which a row holds or names."""
+def _content(value: Any) -> bytes | None:
+    """Return the bytes of an image, which a row holds or names; None if it has no image."""
+    if value is None or value["bytes"] is value["path"] is None:
+        return None
     content = value["bytes"]
     return bytes(content) if content is not None else Path(value["path"]).read_bytes()
 

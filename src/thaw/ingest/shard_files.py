@@ -6,6 +6,7 @@ Few copies are on the disk at a time, so that the shards may be larger than the 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def shard_names(path: Path) -> list[str]:
             ) from None
     if not names:
         raise ThawError(f"data.path: {path} names no shards: put a .tar file there, or its name")
-    if repeated := [name for name in names if names.count(name) > 1]:
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise ThawError(f"data.path: {path} names {repeated[0]} twice: remove one of them")
     return names
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thaw.data.decoding import EXTENSIONS
 from thaw.data.split_names import SPLITS
-from thaw.ingest.listing import BadFile, Sample
+from thaw.ingest.listing import BadFile, Sample, is_utf8
 from thaw.ingest.split_spelling import spelling_of
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def _add_samples(
     modified = shard.file.stat().st_mtime_ns
     for key, group in groupby(members, key=lambda member: member[0]):
         shown = f"{shard.name}/{key}"
-        found = {suffix: info for _, suffix, info in group}
         try:
+            found = _by_suffix(shown, group)
             suffix, image = _image(found)
             label = _text(archive, found, fields.label)
             own = _split(archive, found, fields) if fields.split else shard.split
@@ -122,6 +122,18 @@ def _members(archive: tarfile.TarFile) -> tuple[list[_Member], str | None]:
         return found, str(error)
     is_complete = Path(str(archive.name)).stat().st_size >= archive.offset + _BLOCK
     return found, None if is_complete else "the end of the archive is missing"
+
+
+def _by_suffix(shown: str, members: Iterable[_Member]) -> dict[str, tarfile.TarInfo]:
+    """Return the header of each field of the sample whose name in messages is ``shown``."""
+    found: dict[str, tarfile.TarInfo] = {}
+    for _, suffix, info in members:
+        if not is_utf8(shown + suffix):
+            raise _FieldError("the name is not valid UTF-8")
+        if suffix in found:
+            raise _FieldError(f"the field {suffix} occurs twice: give each sample its own key")
+        found[suffix] = info
+    return found
 
 
 def _image(found: dict[str, tarfile.TarInfo]) -> tuple[str, tarfile.TarInfo]:
@@ -159,6 +171,8 @@ def _text(archive: tarfile.TarFile, found: dict[str, tarfile.TarInfo], name: str
         raise _FieldError(f"the field {suffix} is not {'JSON' if is_json else 'UTF-8'}") from None
     if not text:
         raise _FieldError(f"the field {name} is empty")
+    if not is_utf8(text):  # JSON can escape half of a surrogate pair
+        raise _FieldError(f"the field {name} is not UTF-8")
     return text
 
 
