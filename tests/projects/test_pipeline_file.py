@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+OWN_PLOT = "mine: {x: a, y: {mine.csv: b}}"
+SHIPPED_PLOT = "reports/unfreeze/history.csv: {x: a}"
+
+
 def test_a_project_without_a_pipeline_gets_that_of_all_projects(tmp_path: Path) -> None:
     assert converted_pipeline(tmp_path / "dvc.yaml") == template("dvc.yaml.template")
 
@@ -40,6 +44,27 @@ def test_own_artifacts_stay_beside_the_model(tmp_path: Path) -> None:
     path.write_text("stages: {}\nartifacts:\n  labels: {path: labels.csv}\n")
     converted = YAML().load(converted_pipeline(path))
     assert set(converted["artifacts"]) == {"labels", "model"}
+
+
+@pytest.mark.parametrize(
+    "plots",
+    [
+        f"plots: [reports/evaluate/a.csv, {OWN_PLOT}, {SHIPPED_PLOT}]",
+        f"plots: {{reports/evaluate/a.csv: , {OWN_PLOT}, {SHIPPED_PLOT}}}",
+    ],
+)
+def test_own_plots_stay_beside_those_of_the_stages(plots: str, tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text(f"stages: {{}}\n{plots}\n")
+    shipped = YAML().load(template("dvc.yaml.template"))["plots"]
+    converted = converted_pipeline(path)
+    found = YAML().load(converted)["plots"]
+    assert found[: len(shipped)] == shipped
+    names = [each if isinstance(each, str) else next(iter(each)) for each in found[len(shipped) :]]
+    assert names == ["reports/evaluate/a.csv", "mine"]
+    assert found[-1] == {"mine": {"x": "a", "y": {"mine.csv": "b"}}}
+    path.write_text(converted)
+    assert converted_pipeline(path) == converted
 
 
 @pytest.mark.parametrize("artifacts", ["", "artifacts:\n", "artifacts: [a]\n"])

@@ -10,9 +10,10 @@ from tests.damage import damaged
 from tests.promotion.offering import offer
 from thaw.data.packed_store import IMAGES, SETTINGS
 from thaw.errors import ThawError
+from thaw.system import provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.promotion.offered import Shop
@@ -71,3 +72,18 @@ def test_other_changes_of_the_prepared_data_fail_their_rule(local: Shop) -> None
     with changed(settings, settings.read_bytes() + b" "):
         found = offer(local, "changed")
     assert [failed.name for failed in found.failed] == ["data/prepared"]
+
+
+@pytest.mark.parametrize("form", [provenance.lock_digest, provenance.earlier_lock_digest])
+def test_a_stage_of_the_user_after_evaluate_does_not_stop_a_promotion(
+    local: Shop, form: Callable[[Path], str]
+) -> None:
+    lock, name = local.folder / "dvc.lock", f"packaged-{form.__name__}"
+    content = lock.read_bytes()
+    own = content + b"  package:\n    cmd: tar cf model.tar models\n"
+    is_locked = form is provenance.earlier_lock_digest  # by the run before, as far as it counts
+    with changed(lock, own if is_locked else content):
+        local.register(name)
+        local.register(name, "same", **{"thaw.dvc_lock": form(lock)})
+    with changed(lock, own):
+        assert not offer(local, name).failed

@@ -76,6 +76,39 @@ def test_changed_code_or_parameters_are_a_change(
     assert provenance.git_state() == (commit, True)
 
 
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "thaw.lock"])
+def test_a_file_that_git_ignores_is_in_no_commit(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout(tmp_path, monkeypatch)
+    git("rm", "--quiet", "--cached", name)
+    Path(".gitignore").write_text(f"/{name}\n")
+    git("add", ".gitignore")
+    git("commit", "--quiet", "--message", "second")
+    assert provenance.git_state() == (git("rev-parse", "HEAD"), True)
+
+
+def test_a_project_in_a_folder_that_git_ignores_is_in_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = checkout(tmp_path, monkeypatch)
+    Path(".git/info/exclude").write_text("/inner/\n")
+    Path("inner").mkdir()
+    monkeypatch.chdir("inner")
+    Path("params.yaml").write_text("a")
+    assert provenance.git_state() == (commit, True)
+
+
+def test_new_code_is_a_change_where_git_does_not_show_new_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = checkout(tmp_path, monkeypatch)
+    git("config", "status.showUntrackedFiles", "no")
+    assert provenance.git_state() == (commit, False)
+    Path("src/new.py").write_text("a")
+    assert provenance.git_state() == (commit, True)
+
+
 @pytest.mark.parametrize("name", ["dvc.lock", "README.md", "report.json"])
 def test_files_written_by_a_run_do_not_count_as_a_change(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -121,8 +154,19 @@ def test_the_lock_digest_leaves_out_the_stage_that_is_still_running(tmp_path: Pa
     assert provenance.lock_digest(lock) != before
 
 
+def test_stages_of_the_user_that_dvc_locks_later_leave_the_lock_digest(tmp_path: Path) -> None:
+    lock = tmp_path / "dvc.lock"
+    lock.write_text(LOCK)
+    before, earlier = provenance.lock_digest(lock), provenance.earlier_lock_digest(lock)
+    assert before == earlier
+    lock.write_text(f"{LOCK}  package:\n    cmd: tar cf model.tar models\n")
+    assert provenance.lock_digest(lock) == before
+    assert provenance.earlier_lock_digest(lock) != earlier
+
+
 def test_a_missing_lock_file_has_no_digest(tmp_path: Path) -> None:
     assert provenance.lock_digest(tmp_path / "dvc.lock") is None
+    assert provenance.earlier_lock_digest(tmp_path / "dvc.lock") is None
 
 
 def test_the_reason_for_no_commit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,16 +34,26 @@ def converted_pipeline(path: Path) -> str:
     yaml.width = 100
     merged = yaml.load(text)
     own = {name: stage for name, stage in content["stages"].items() if name not in STAGES}
+    plots = _own_plots(content, merged["plots"])
     artifacts = _own_artifacts(content, merged["artifacts"])
     others = {key: value for key, value in content.items() if key not in _OF_THAW}
-    if not own and not artifacts and not others:
+    if not own and not plots and not artifacts and not others:
         return text
     merged["stages"].update(own)
+    merged["plots"].extend(plots)
     merged["artifacts"].update(artifacts)
     merged.update(others)
     stream = StringIO()
     yaml.dump(merged, stream)
     return stream.getvalue()
+
+
+def _own_plots(content: dict[str, Any], shipped: list[dict[str, Any]]) -> list[Any]:
+    """Return the plots that the user has added."""
+    found = content.get("plots")
+    listed = [{name: found[name]} for name in found] if isinstance(found, dict) else found or []
+    names = {name for plot in shipped for name in plot}
+    return [each for each in listed if names.isdisjoint([each] if isinstance(each, str) else each)]
 
 
 def _own_artifacts(content: dict[str, Any], shipped: dict[str, Any]) -> dict[str, Any]:

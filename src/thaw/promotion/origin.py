@@ -69,7 +69,7 @@ def read_origin(
         data_digest=tags.get("thaw.data_digest", ""),
         lock_digest=tags.get("thaw.dvc_lock", ""),
         data_here=data.manifest.digest,
-        lock_here=provenance.lock_digest(),
+        lock_here=_lock_here(tags.get("thaw.dvc_lock", "")),
         test_digest=entry.tags.get(names.TEST_DIGEST, ""),
         test_here=data.split_digest("test"),
         prepared_locked=dvc_lock.recorded_md5(prepared) if read_files else "",
@@ -77,6 +77,12 @@ def read_origin(
         model_locked=dvc_lock.recorded_files(_DEPLOYED) if read_files else {},
         is_run_deleted=run is not None and run.info.lifecycle_stage == LifecycleStage.DELETED,
     )
+
+
+def _lock_here(recorded: str) -> str | None:
+    """Return the digest of ``dvc.lock``, in the earlier form if the run ``recorded`` that."""
+    earlier = provenance.earlier_lock_digest()
+    return earlier if earlier == recorded else provenance.lock_digest()
 
 
 def _run(client: MlflowClient, run_id: str | None) -> Run | None:

@@ -7,11 +7,17 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thaw.system.locked_stages import read_stages
 from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, TOOL_LOCK
+from thaw.system.stage_names import STAGES
 
-_SOURCES = ("src", str(PARAMS_FILE), str(PIPELINE), str(TOOL_LOCK))
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_FILES = (str(PARAMS_FILE), str(PIPELINE), str(TOOL_LOCK))
+_SOURCES = ("src", *_FILES)
 
 
 def key(*parts: object) -> str:
@@ -22,19 +28,36 @@ def key(*parts: object) -> str:
 def git_state() -> tuple[str, bool] | None:
     """Return (commit, whether code or parameters differ from it); None outside a git checkout.
 
-    ``dvc.lock`` and the reports do not count: a run itself changes them.
+    ``dvc.lock`` and the reports do not count: a run itself changes them. Files that git ignores or
+    does not show, because the user has configured it so, are in no commit: they differ.
     """
     commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--", *_SOURCES)
-    return None if commit is None or changes is None else (commit, bool(changes))
+    shown = ("--untracked-files=normal", "--ignore-submodules=none")
+    changes = _git("status", "--porcelain", *shown, "--", *_SOURCES)
+    ignored = _git("ls-files", "--others", "--ignored", "--exclude-standard", "--", *_FILES)
+    if commit is None or changes is None or ignored is None:
+        return None
+    return commit, bool(changes or ignored)
 
 
 def lock_digest(path: Path = DVC_LOCK) -> str | None:
-    """SHA-256 over the locked stages before evaluate, which DVC locks after it has run."""
+    """SHA-256 over thaw's locked stages before evaluate, which DVC locks after it has run.
+
+    Stages of the user do not count: DVC locks those that follow evaluate even later.
+    """
+    return _lock_digest(path, STAGES)
+
+
+def earlier_lock_digest(path: Path = DVC_LOCK) -> str | None:
+    """Return the digest in the form of earlier versions, where stages of the user counted."""
+    return _lock_digest(path, read_stages(path))
+
+
+def _lock_digest(path: Path, names: Iterable[str]) -> str | None:
     if not path.exists():
         return None
     stages = read_stages(path)
-    return key({name: locked for name, locked in stages.items() if name != "evaluate"})
+    return key({name: stages[name] for name in names if name in stages and name != "evaluate"})
 
 
 def why_no_commit() -> str:
