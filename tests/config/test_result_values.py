@@ -122,11 +122,13 @@ def test_differing_values_are_those_that_differ_from_the_defaults() -> None:
 
 def test_the_changed_text_is_one_line_without_what_changes_no_result() -> None:
     tracking = Params().tracking.model_copy(update={"uri": "https://user:secret@host"})
-    params = Params(seed=3, head=Head(taps=[1] * 200), tracking=tracking)
+    prepare = Params().prepare.model_copy(update={"shard_mb": 50})
+    params = Params(seed=3, head=Head(taps=[1] * 200), tracking=tracking, prepare=prepare)
     text = changed_text(params)
     assert text.startswith("seed=3, head.taps=[1, 1,")
     assert len(text) < 130
     assert "secret" not in text
+    assert "shard_mb" not in text
 
 
 def test_the_changed_text_ends_with_what_is_the_same_in_most_runs() -> None:
@@ -144,6 +146,7 @@ def test_parameters_of_a_result_are_those_that_can_change_it() -> None:
     assert found["unfreeze.lr_decay"] == str(settings.PARAMS.unfreeze.lr_decay)
     sections = {key.split(".")[0] for key in found}
     assert sections == set(Params.model_fields) - {"promote", "search", "tracking", "resources"}
+    assert "prepare.shard_mb" not in found
 
 
 def test_flatten_names_every_value_once_as_text() -> None:

@@ -38,13 +38,13 @@ def result_values(params: Section, sections: Iterable[str] | None = None) -> dic
     left out, so that a new parameter with a default changes no digest. A renamed parameter has its
     first name for the same reason.
     """
-    wanted = set(type(params).model_fields if sections is None else sections) - WITHOUT_EFFECT
+    wanted = set(type(params).model_fields if sections is None else sections)
     content = params.model_dump()
     return {
         original_name(parameter.key): value
         for parameter in parameters(type(params))
         if parameter.key.split(".")[0] in wanted
-        and parameter.key not in KEYS_WITHOUT_EFFECT
+        and _has_effect(parameter.key)
         and (value := value_of(content, parameter.key)) != parameter.neutral
     }
 
@@ -77,7 +77,7 @@ def result_parameters(params: Section) -> dict[str, str]:
 
 
 def _has_effect(key: str) -> bool:
-    return key.split(".")[0] not in WITHOUT_EFFECT
+    return key.split(".")[0] not in WITHOUT_EFFECT and key not in KEYS_WITHOUT_EFFECT
 
 
 def flatten(params: Section) -> dict[str, str]:
