@@ -57,6 +57,17 @@ def test_an_empty_class_in_a_given_split_is_named_by_a_folder_that_exists(tmp_pa
     assert Path(line.split(":")[0]).is_dir()
 
 
+def test_an_empty_class_in_a_split_that_is_a_link_is_named(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        save(tmp_path / "other disk" / split / "cat" / "1.png")
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        (tmp_path / "raw" / split).symlink_to(tmp_path / "other disk" / split)
+    (tmp_path / "other disk" / "train" / "fox[1]").mkdir()
+    empty, single = class_problems(list_folder(tmp_path / "raw"))
+    assert empty.startswith(f"{tmp_path}/raw/train/fox[1]: the class has no image")
+    assert "only one class" in single
+
+
 # Groups
 
 

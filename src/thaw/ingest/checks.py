@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +30,8 @@ def class_problems(listing: Listing) -> list[str]:
         return [f"{listing.root}: contains no images: put a folder of images for each class there"]
     filled = {sample.label for sample in listing.samples}
     problems = [
-        f"{next(listing.root.rglob(glob.escape(label)))}: "
-        "the class has no image; add some, or remove the folder"
+        f"{_class_folder(listing.root, label)}: the class has no image; add some, or remove the "
+        "folder"
         for label in listing.classes
         if label not in filled
     ]
@@ -40,6 +41,11 @@ def class_problems(listing: Listing) -> list[str]:
             "two: add a folder of other images"
         )
     return problems
+
+
+def _class_folder(root: Path, label: str) -> Path:
+    """Return the first folder of a class: in ``root``, or in a folder of a split."""
+    return next(filter(Path.is_dir, (root / label, *sorted(root.glob(f"*/{glob.escape(label)}")))))
 
 
 def repeated_hashes(groups: Iterable[str]) -> set[int]:
