@@ -183,7 +183,10 @@ def _stage_module(stage: str) -> ModuleType:
 
 
 def _become_child(folder: Path, log: Path, group: int) -> None:
-    os.setpgid(0, group)
+    try:
+        os.setpgid(0, group)
+    except PermissionError:  # the first child was killed already, and with it the group has ended
+        os._exit(1)
     os.chdir(folder)
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     for number in (1, 2):
