@@ -70,6 +70,10 @@ def test_the_remedy_for_other_classes_depends_on_which_version_has_them() -> Non
             scored(SPREAD[:27]),
             "300 test images are too few to be 95% sure that it is better; about ",
         ),
+        (
+            scored(SPREAD[:29]),
+            "300 test images are too few to be 95% sure that it is better; about 1,78",
+        ),
         (scored(SPREAD + list(range(1, 300, 15))), "sure that it is worse"),
         (scored(SPREAD[:10]), "sure that it is better"),
         (
@@ -84,6 +88,14 @@ def test_a_comparison_says_whether_its_result_is_clear(
 ) -> None:
     found = judged(rules(better="accuracy"), challenger, CHAMPION)
     assert says in next(rule.sentence for rule in found if rule.name == "accuracy: better")
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.975, "97.5%"), (0.999, "99.9%")])
+def test_the_confidence_is_not_rounded(confidence: float, shown: str) -> None:
+    settings = rules(better="accuracy", confidence=confidence)
+    rule = judged(settings, scored(SPREAD[:27]), CHAMPION)[-2]
+    assert rule.needed == f"{shown} sure"
+    assert f"too few to be {shown} sure" in rule.sentence
 
 
 def test_equal_outputs_on_few_images_are_told_how_many_would_do() -> None:

@@ -31,6 +31,15 @@ def test_the_page_and_a_png_of_each_plot_are_written(tmp_path: Path) -> None:
     assert 'src="http' not in (tmp_path / plots.PAGE).read_text()  # it needs no network
 
 
+def test_the_name_of_the_study_is_text_of_the_page(tmp_path: Path) -> None:
+    named = optuna.create_study(study_name="<b>a & b</b>")
+    named.add_trials(study(4).trials)
+    plots.draw(named, tmp_path, "log_loss")
+    assert (
+        "<h1>thaw search: &lt;b&gt;a &amp; b&lt;/b&gt;</h1>" in (tmp_path / plots.PAGE).read_text()
+    )
+
+
 def test_two_objectives_have_a_plot_of_the_pareto_front(tmp_path: Path) -> None:
     assert "pareto_front" in plots.draw(study(4, directions=2), tmp_path, "log_loss")
 

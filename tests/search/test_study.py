@@ -8,7 +8,7 @@ import pytest
 from tests.search import project
 from thaw.config.parameter_values import with_values
 from thaw.errors import ThawError
-from thaw.search import study
+from thaw.search import confirmation, study
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
@@ -28,6 +28,15 @@ def test_the_message_about_a_missing_study_names_the_existing_ones(params: Param
         study.find_study(search.definition, search.storage, "yours")
     with pytest.raises(ThawError, match="no study of these parameters and this data yet"):
         study.find_study(search.definition, search.storage)
+
+
+def test_the_study_that_confirms_the_best_trials_is_no_study_of_a_user(params: Params) -> None:
+    search = project.Search(params, "mine")
+    confirmation.open_confirmation(search.study, search.definition, search.storage)
+    with pytest.raises(ThawError, match="names that end in /confirm"):
+        project.Search(params, "mine/confirm")
+    with pytest.raises(ThawError, match=r"no study mine/confirm; there are mine \(--study NAME\)"):
+        study.find_study(search.definition, search.storage, "mine/confirm")
 
 
 def test_complete_trials_are_ranked_by_the_first_objective(params: Params) -> None:

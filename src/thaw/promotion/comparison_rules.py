@@ -47,7 +47,7 @@ def comparison_rules(
         tests.append((settings.better, 0.0, f"{settings.better}: better"))
     unscored = next((s for s in (challenger, champion) if not _is_usable(s, targets)), None)
     for metric, margin, name in tests:
-        needed = f"{settings.confidence:.0%} sure" + (
+        needed = f"{_asked(settings.confidence)} sure" + (
             f", margin {format_number(margin)}" if margin else ""
         )
         own, other = (s.metrics.get(metric, math.nan) for s in (challenger, champion))
@@ -115,8 +115,8 @@ def _sentence(found: Comparison, metric: str, margin: float, confidence: float) 
         return f"{difference}: {images} do not show that it is {claim}"
     other = f"; promote.not_worse.{metric} sets the margin" if margin else ""
     return (
-        f"{difference}: {images} are too few to be {confidence:.0%} sure that it is {claim}; about "
-        f"{found.needed:,} would be enough if the difference stayed the same{other}"
+        f"{difference}: {images} are too few to be {_asked(confidence)} sure that it is {claim}; "
+        f"about {found.needed:,} would be enough if the difference stayed the same{other}"
     )
 
 
@@ -127,6 +127,11 @@ def difference_text(advantage: float) -> str:
     size = abs(advantage)
     text = f"{size:.4f}" if size >= _SMALLEST_SHOWN else f"less than {_SMALLEST_SHOWN}"
     return f"{text} {'better' if advantage > 0 else 'worse'}"
+
+
+def _asked(confidence: float) -> str:
+    """Return ``promote.confidence`` without rounding: 0.999 is not 100 %."""
+    return f"{100 * confidence:g}%"
 
 
 def _percent(share: float) -> str:

@@ -69,7 +69,10 @@ def compare(
     """Test that the challenger is better (``margin`` 0), or worse by less than ``margin``."""
     if metric.is_share_correct:
         advantage, sure, worse = _exact(pair, margin)
-        needed = _needed(len(pair.targets), sure, confidence)
+        likely = sure
+        if not margin and advantage > 0 and sure <= 0.5:  # one win, or three of five
+            likely = _middle(sure, worse)
+        needed = _needed(len(pair.targets), likely, confidence)
         if margin and advantage > -margin:  # even equal models need so many
             needed = max(needed or 0, min_images(metric, margin, confidence))
         return Comparison(advantage, sure, worse, len(pair.targets), needed)
@@ -162,6 +165,14 @@ def _exact(pair: Pair, margin: float) -> tuple[float, float, float]:
     images = len(challenger)
     p = not_worse(wins, losses, images, margin) if margin else mcnemar(wins, losses)
     return (wins - losses) / images, 1 - p, 1 - mcnemar(losses, wins)
+
+
+def _middle(sure: float, worse: float) -> float:
+    """Return the confidence in "better" that counts the observed result half (mid-p).
+
+    Those of the exact tests in both directions do not count it, so that their sum is below 1.
+    """
+    return (1 + sure - worse) / 2
 
 
 def _bootstrap(pair: Pair, metric: Metric, margin: float, seed: int) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def draw(study: optuna.Study, folder: Path, metric: str) -> list[str]:
                 _save(getattr(png_plots, function)(study, **arguments), folder / f"{name}.png")
                 drawn.append(name)
     body = "\n".join(sections)
-    title = f"thaw search: {study.study_name}"
+    title = html.escape(f"thaw search: {study.study_name}")
     page = f"<!doctype html><meta charset='utf-8'><title>{title}</title><h1>{title}</h1>{body}"
     write_whole(folder / PAGE, page.encode())
     return drawn

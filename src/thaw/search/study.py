@@ -31,9 +31,15 @@ def open_study(definition: StudyDefinition, storage: RDBStorage, name: str) -> o
     """Return the study of ``definition``; create it if needed.
 
     Raises:
-        ThawError: the study ``name`` exists and has another definition.
+        ThawError: the study ``name`` exists and has another definition, or ``name`` is that of a
+            confirmation.
     """
     name = name or definition.name
+    if name.endswith(CONFIRMATION_SUFFIX):
+        raise ThawError(
+            f"--study {name}: names that end in {CONFIRMATION_SUFFIX} are those of studies that "
+            "train the best trials again: give another name"
+        )
     _create(definition, storage, name)
     params = definition.params
     pruner = NopPruner() if params.search.latency else pruner_of(params)
@@ -54,9 +60,9 @@ def find_study(definition: StudyDefinition, storage: RDBStorage, name: str = "")
         ThawError: there is no such study.
     """
     names = optuna.get_all_study_names(storage)
+    others = [other for other in names if not other.endswith(CONFIRMATION_SUFFIX)]
     wanted = name or definition.name
-    if wanted not in names:
-        others = [other for other in names if not other.endswith(CONFIRMATION_SUFFIX)]
+    if wanted not in others:
         hint = f"; there are {', '.join(others)} (--study NAME)" if others else ""
         what = f"no study {name}" if name else "no study of these parameters and this data yet"
         raise ThawError(f"there is {what}{hint}: `thaw search --trials N` starts one")
