@@ -66,6 +66,24 @@ def test_files_that_cannot_be_read_are_to_be_removed_only_where_they_were_downlo
         splits_of("owner/name", None, tmp_path)
 
 
+def test_a_download_that_was_killed_while_it_moved_its_files_is_completed(tmp_path: Path) -> None:
+    root, partial = tmp_path / "raw", tmp_path / ".raw.download"
+    for folder, split in ((root, "train"), (partial, "test")):
+        (folder / split).mkdir(parents=True)
+        rows([0, 1]).to_parquet(folder / split / f"{split}.parquet")
+    assert set(splits_of("owner/name", None, root)) == {"train", "test"}
+    assert not partial.exists()
+
+
+def test_a_download_that_has_not_ended_is_not_taken(tmp_path: Path) -> None:
+    root, partial = tmp_path / "raw", tmp_path / ".raw.download"
+    for folder, split in ((root, "train"), (partial, "test")):
+        (folder / split).mkdir(parents=True)
+        rows([0, 1]).to_parquet(folder / split / f"{split}.parquet")
+    (partial / ".cache").mkdir()
+    assert set(splits_of("owner/name", None, root)) == {"train"}
+
+
 @pytest.mark.parametrize(
     ("file", "expected"),
     [

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 PREFIX = "hf:"
 LOCAL = "."  # the name of a data set that is in ``data.path`` and never downloaded
+_UNFINISHED = ".cache"  # folder of the client in a download that has not ended
 _OWN_FILES = {"README.md", ".gitignore"}  # of a new project
 _SAVED = ("dataset_dict.json", "state.json")  # which ``save_to_disk`` of ``datasets`` writes
 
@@ -26,8 +27,11 @@ def splits_of(name: str, config: str | None, root: Path) -> dict[str, Any]:
         ThawError: it cannot be downloaded, the package is not installed, or the files are no data
             set.
     """
+    partial = root.parent / f".{root.name}.download"
     if not _has_files(root):
-        _download(name, root)
+        _download(name, root, partial)
+    elif partial.is_dir() and not (partial / _UNFINISHED).exists():
+        _move(partial, root)  # the process that downloaded was killed while it did this
     return _loaded(name, config, root)
 
 
@@ -45,8 +49,8 @@ def _has_files(root: Path) -> bool:
     return any(path.name not in _OWN_FILES for path in root.glob("*"))
 
 
-def _download(name: str, root: Path) -> None:
-    """Download the repository of the data set into ``root``.
+def _download(name: str, root: Path, partial: Path) -> None:
+    """Download the repository of the data set into ``partial``, then move it to ``root``.
 
     Raises:
         ThawError: it cannot be downloaded.
@@ -58,15 +62,12 @@ def _download(name: str, root: Path) -> None:
         )
     from huggingface_hub import snapshot_download
 
-    partial = root.parent / f".{root.name}.download"
     say(f"{PREFIX}{name} is not in {root}: it is downloaded")
     try:
         snapshot_download(name, repo_type="dataset", local_dir=partial)
-        shutil.rmtree(partial / ".cache", ignore_errors=True)
+        shutil.rmtree(partial / _UNFINISHED, ignore_errors=True)
         root.mkdir(parents=True, exist_ok=True)
-        for path in partial.iterdir():
-            path.replace(root / path.name)
-        partial.rmdir()
+        _move(partial, root)
     except Exception as error:  # whatever the client of the hub raises without network
         reason = str(error).partition("\n")[0]
         raise ThawError(
@@ -74,6 +75,12 @@ def _download(name: str, root: Path) -> None:
             f"there is a network, run `hf download {name} --repo-type dataset --local-dir "
             f"FOLDER`, and copy FOLDER to {root}"
         ) from error
+
+
+def _move(partial: Path, root: Path) -> None:
+    for path in partial.iterdir():
+        path.replace(root / path.name)
+    partial.rmdir()
 
 
 def _loaded(name: str, config: str | None, root: Path) -> dict[str, Any]:
