@@ -24,7 +24,8 @@ def test_a_project_without_a_pipeline_gets_that_of_all_projects(tmp_path: Path) 
 
 def test_the_stages_of_a_clone_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "dvc.yaml"
-    path.write_text("stages:\n  prepare:\n    cmd: thaw\n    deps: [src/thaw/config.py]\n")
+    stages = "stages:\n  prepare:\n    cmd: thaw\n    deps: [src/thaw/config.py]\n"
+    path.write_text(f"{stages}plots:\n  - unfreeze loss: {{x: epoch}}\n")
     assert converted_pipeline(path) == template("dvc.yaml.template")
 
 

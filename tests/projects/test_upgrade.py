@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from contextlib import chdir
@@ -9,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from dvc.lock import Lock
 from ruamel.yaml import YAML
 
 from tests.cli.verbs import run
@@ -209,6 +211,50 @@ def test_a_stage_whose_parameters_have_changed_is_not_kept(clone: Path) -> None:
     plan = plan_upgrade(keep=True)
     assert plan.kept == ["prepare", "evaluate"]
     assert plan.not_kept["unfreeze"] == "params.yaml: unfreeze (modified)"
+
+
+@pytest.mark.slow
+def test_without_dvc_yaml_the_stages_whose_parameters_have_changed_run_again(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = shutil.copytree(kept, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(project)
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("patience: 5", "patience: 6"))
+    (project / "dvc.yaml").unlink()
+    run("upgrade")
+    assert set(json.loads(run_dvc("status", "--json"))) == {"warmup_head", "unfreeze", "fold_bn"}
+
+
+@pytest.mark.slow
+def test_an_import_of_the_user_whose_repository_does_not_answer_changes_nothing(
+    clone: Path,
+) -> None:
+    (clone / "words.txt").write_text("a")
+    run_dvc("add", "words.txt")
+    source = {"url": "http://127.0.0.1:9/none.git", "rev_lock": "a" * 40}
+    content = YAML().load(clone / "words.txt.dvc")
+    content["deps"] = [{"path": "words.txt", "repo": source}]
+    YAML().dump(content, clone / "words.txt.dvc")
+    assert plan_upgrade(keep=True).kept == [*STAGES]
+
+
+@pytest.mark.slow
+def test_a_failure_of_dvc_at_the_end_names_the_command_that_keeps_the_outputs(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = shutil.copytree(kept, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(project)
+    with_folders(project)
+    plan = plan_upgrade()
+    lock = Lock(".dvc/tmp/lock")
+    lock.lock()
+    with pytest.raises(ThawError, match=r"`dvc commit --force --quiet prepare warmup") as raised:
+        apply_upgrade(plan)
+    lock.unlock()
+    command = re.findall(r"`dvc ([^`]*)` keeps", str(raised.value))[0]
+    run_dvc(*command.split())
+    assert json.loads(run_dvc("status", "--json")) == {}
 
 
 @pytest.mark.slow

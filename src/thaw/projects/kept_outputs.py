@@ -7,8 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml import YAML
+
 from thaw.errors import ThawError
-from thaw.system.project_paths import DVC_LOCK, TOOL_LOCK
+from thaw.system.project_paths import DVC_LOCK, PIPELINE, TOOL_LOCK
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -22,27 +24,49 @@ def stages_to_keep() -> tuple[list[str], dict[str, str]]:
 
     Outputs may be kept if nothing but the code of thaw has changed since DVC recorded them. Where a
     parameter, an input or an output differs too, they are not the result of what the project says
-    now; the reason names what differs: ``params.yaml: unfreeze.lr (modified)``.
+    now; the reason names what differs: ``params.yaml: unfreeze.lr (modified)``. DVC compares the
+    stages in ``dvc.yaml`` only.
 
     Raises:
         ThawError: DVC fails.
     """
     if not DVC_LOCK.exists():
         return [], dict.fromkeys(STAGES, "DVC has recorded no output")
-    status: dict[str, Any] = json.loads(run_dvc("status", "--json"))
-    reasons = {stage: _reason(status.get(stage, [])) for stage in STAGES}
+    present = _stages_in_pipeline()
+    # By their names: for imports of the user, DVC would ask the repositories that they come from.
+    status: dict[str, Any] = json.loads(run_dvc("status", "--json", *present)) if present else {}
+    reasons = {
+        stage: _reason(status.get(stage, [])) if stage in present else f"{PIPELINE} has no {stage}"
+        for stage in STAGES
+    }
     kept = [stage for stage, reason in reasons.items() if not reason]
     return kept, {stage: reason for stage, reason in reasons.items() if reason}
+
+
+def _stages_in_pipeline() -> list[str]:
+    if not PIPELINE.exists():
+        return []
+    stages = YAML(typ="safe").load(PIPELINE.read_text(encoding="utf-8"))["stages"]
+    return [stage for stage in STAGES if stage in stages]
 
 
 def accept_outputs(stages: Iterable[str]) -> None:
     """Record the outputs in the working directory as those of ``stages``, without running them.
 
     Raises:
-        ThawError: DVC fails.
+        ThawError: DVC fails; the message names the command that does the same later.
     """
-    if names := list(stages):
-        run_dvc("commit", "--force", "--quiet", *names)
+    names = list(stages)
+    if not names:
+        return
+    command = ["commit", "--force", "--quiet", *names]
+    try:
+        run_dvc(*command)
+    except ThawError as error:
+        raise ThawError(
+            f"{error}; the files of the project are converted: `dvc {' '.join(command)}` keeps the "
+            "outputs of these stages, else `dvc repro` makes them again"
+        ) from None
 
 
 def run_dvc(*arguments: str) -> str:

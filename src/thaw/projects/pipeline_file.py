@@ -10,11 +10,12 @@ from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
 from thaw.projects.creation import template
-from thaw.system.stage_names import STAGES
+from thaw.system.stage_names import STAGES, TRAINING_STAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+_EARLIER_PLOTS = {f"{stage} loss" for stage in TRAINING_STAGES}  # of thaw 0.1
 _OF_THAW = ("stages", "plots", "artifacts")  # entries of the template
 
 
@@ -52,7 +53,7 @@ def _own_plots(content: dict[str, Any], shipped: list[dict[str, Any]]) -> list[A
     """Return the plots that the user has added."""
     found = content.get("plots")
     listed = [{name: found[name]} for name in found] if isinstance(found, dict) else found or []
-    names = {name for plot in shipped for name in plot}
+    names = {name for plot in shipped for name in plot} | _EARLIER_PLOTS
     return [each for each in listed if names.isdisjoint([each] if isinstance(each, str) else each)]
 
 
