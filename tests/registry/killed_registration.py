@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -13,6 +12,7 @@ import mlflow
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from tests.fork_server import fork_server
 from tests.registry.served import image
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -50,9 +50,7 @@ def in_a_process(folder: Path, kill_at: int | None, step: Any, *arguments: Any) 
     It is killed before transaction number ``kill_at`` ends, counted from 0; odd numbers are after
     the commit, even ones before it.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    child = context.Process(target=_run, args=(str(folder), kill_at, step, arguments))
+    child = fork_server().Process(target=_run, args=(str(folder), kill_at, step, arguments))
     child.start()
     child.join(120)
     assert child.exitcode is not None, "the process hangs"

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import multiprocessing
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fork_server import fork_server
 from tests.promotion.interrupted import died_before_the_alias
 from tests.promotion.moves import moved, seen, versions
 from tests.promotion.offering import examined, offer
@@ -96,8 +96,7 @@ def test_one_of_several_racing_threads_wins_and_the_others_get_a_conflict(any_sh
 @pytest.mark.slow
 def test_one_of_several_racing_processes_wins_and_the_others_get_a_conflict(local: Shop) -> None:
     local.client.create_registered_model("processes")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow", "tests.registry.killed_registration"])
+    context = fork_server()
     raced(local, "processes", context.Process, context.Barrier(3), context.Queue())
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from typing import TYPE_CHECKING, Any
 
+from tests.fork_server import fork_server
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.tracking.result_run import ResultRun
@@ -19,8 +19,7 @@ def open_at_once(folder: Path, count: int) -> list[str]:
 
     The processes are forks of one that has imported MLflow, and in which no store is open.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = fork_server()
     together, found = context.Barrier(count), context.SimpleQueue()
     processes = [
         context.Process(target=_log_stage, args=(str(folder), number, together, found))
