@@ -8,10 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import importlib_metadata
 import mlflow
 import pytest
 from mlflow.artifacts import download_artifacts
 from mlflow.tracking import MlflowClient
+from mlflow.utils import requirements_utils
 
 from tests.registry.served import image, model_directory, text
 from thaw import __version__
@@ -87,6 +89,17 @@ def artifacts(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("downloaded")
     download_artifacts("models:/downloaded@champion", dst_path=str(folder))
     return folder
+
+
+def test_a_registration_lists_the_files_of_no_package_and_leaves_that_to_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[None] = []
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    monkeypatch.setattr(importlib_metadata, "packages_distributions", lambda: listed.append(None))
+    store.register("unlisted")
+    assert listed == []
+    assert requirements_utils._MODULES_TO_PACKAGES is None
 
 
 def test_the_first_version_is_the_champion_and_the_next_the_challenger(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pandas as pd
 from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils import requirements_utils
 
 from thaw import __version__
 from thaw.registry import pyfunc
@@ -30,7 +32,7 @@ from thaw.tracking.pending_models import is_being_written
 from thaw.tracking.run_owner import PROCESS, this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from mlflow.entities import LoggedModel, Run
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 # computes what was evaluated.
 _DISTRIBUTION = "thaw-vision"  # the name of thaw on PyPI
 _PACKAGES = ("numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
+_PACKAGES_BY_MODULE = "_MODULES_TO_PACKAGES"  # a variable of MLflow's; None until it is needed
 
 
 @dataclass(frozen=True)
@@ -142,16 +145,35 @@ def _models(run: Run) -> list[LoggedModel]:
 
 
 def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
-    info = mlflow.pyfunc.log_model(
-        name="model",
-        loader_module=pyfunc.__name__,
-        data_path=str(folder),
-        signature=pyfunc.signature(),
-        input_example=pd.DataFrame({pyfunc.INPUT: [base64.b64encode(example).decode()]}),
-        pip_requirements=_requirements(),
-        tags={DIGEST: digest, PROCESS: this_process()},
-    )
+    with _package_files_unlisted():
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            loader_module=pyfunc.__name__,
+            data_path=str(folder),
+            signature=pyfunc.signature(),
+            input_example=pd.DataFrame({pyfunc.INPUT: [base64.b64encode(example).decode()]}),
+            pip_requirements=_requirements(),
+            tags={DIGEST: digest, PROCESS: this_process()},
+        )
     return mlflow.get_logged_model(info.model_id)
+
+
+@contextlib.contextmanager
+def _package_files_unlisted() -> Iterator[None]:
+    """Let MLflow compare requirements with what is installed without listing all files of it.
+
+    The list takes a second. MLflow reads it for packages without metadata only; a model of thaw
+    requires none.
+    """
+    content = vars(requirements_utils)
+    if content.get(_PACKAGES_BY_MODULE) is not None:
+        yield
+        return
+    content[_PACKAGES_BY_MODULE] = {}
+    try:
+        yield
+    finally:
+        content[_PACKAGES_BY_MODULE] = None  # so that others get the whole list
 
 
 def _requirements() -> list[str]:
