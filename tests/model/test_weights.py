@@ -181,6 +181,10 @@ def tensor(path: Path) -> None:
     torch.save(torch.zeros(3), path)
 
 
+def numbered(path: Path) -> None:
+    torch.save({0: torch.zeros(3)}, path)
+
+
 def numbers(path: Path) -> None:
     torch.save({**uncut(SMALL).state_dict(), "conv_stem.weight": 3.0}, path)
 
@@ -197,6 +201,7 @@ def numbers(path: Path) -> None:
         (whole_model, "weights.pth"),
         (tensor, "weights.pth"),
         (numbers, "weights.pth"),
+        (numbered, "weights.pth"),
     ],
 )
 def test_a_file_that_holds_no_state_dict_is_refused_by_its_name(
@@ -206,6 +211,24 @@ def test_a_file_that_holds_no_state_dict_is_refused_by_its_name(
     write(path)
     with pytest.raises(ThawError, match=str(path)):
         load(SMALL, str(path))
+
+
+@pytest.mark.parametrize("kind", ["nan", "infinite", "complex", "sparse", "without data"])
+def test_values_that_no_network_can_use_are_named(tmp_path: Path, kind: str) -> None:
+    state = uncut(SMALL).state_dict()
+    name = "conv_stem.weight"
+    if kind in {"nan", "infinite"}:
+        state[name].view(-1)[3] = float("nan" if kind == "nan" else "-inf")
+    else:
+        value = state[name]
+        state[name] = {
+            "complex": value.to(torch.complex64),
+            "sparse": value.to_sparse(),
+            "without data": value.to("meta"),
+        }[kind]
+    path = save(state, tmp_path / "weights.pth")
+    with pytest.raises(ThawError, match=rf"{name} has values that are not finite real numbers$"):
+        load(SMALL, path)
 
 
 class Payload:

@@ -88,6 +88,24 @@ def test_a_file_is_compared_with_its_checksum_once(
     assert read == files(cache)
 
 
+class FullCache(Cache):
+    """A cache that another command makes smaller as soon as a file of it was opened."""
+
+    def note_use(self, path: Path) -> None:
+        Cache(self.folder, 0, self.data).trim(keep=self.folder / "other.npy")
+        super().note_use(path)
+
+
+def test_a_file_that_was_just_opened_is_not_removed_before_its_use_is_noted(
+    cache: Cache, train: ImageSource
+) -> None:
+    first = lower(train, cache)
+    again = lower(phase.Dying(train, 1), FullCache(cache.folder, cache.limit, cache.data))
+    places = np.arange(phase.TRAIN)
+    assert torch.equal(again.read(places), first.read(places))
+    assert len(files(cache)) == 1
+
+
 def test_an_existing_file_is_used(cache: Cache, train: ImageSource) -> None:
     first = lower(train, cache)
     dying = phase.Dying(train, 1)  # dies when it is read

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from thaw.config.params import Params
 from thaw.errors import ThawError
@@ -80,6 +81,27 @@ def test_a_model_that_does_not_fit_into_memory_is_refused(
     monkeypatch.setattr(module, "gpu_count", lambda: 0)
     with pytest.raises(ThawError, match=rf"{stage} needs .* has 4\.0 GB: lower .*{key}"):
         dry_run(params(**sections))
+
+
+def test_cuda_does_not_start_for_a_model_that_fits_into_every_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    class Small:
+        total_memory = int(4e9)
+
+    def properties(device: int) -> type[Small]:
+        asked.append(device)
+        return Small
+
+    monkeypatch.setattr(module, "gpu_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    assert dry_run(params(unfreeze={"depth": 3})) is not None
+    assert asked == []
+    with pytest.raises(ThawError, match=r"unfreeze needs .* this GPU has 4\.0 GB"):
+        dry_run(params(unfreeze={"depth": 7, "batch_size": 65536}))
+    assert asked == [0]
 
 
 def test_the_memory_grows_with_the_batch_and_the_depth() -> None:

@@ -4,9 +4,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from tests import settings, tiny
 from tests.training import phase
+from tests.training.greedy import greedy
 from thaw.errors import ThawError
 from thaw.training import lr_range_test
 from thaw.training.lr_range_test import Sweep
@@ -26,8 +28,10 @@ def train(tmp_path: Path) -> ImageSource:
     return phase.images(tmp_path / "train")
 
 
-def find(model: Classifier, train: ImageSource, **changes: Any) -> Rates:
-    setup = TrainingSetup(phase.config(), settings.regularize(), phase.SEED, lr_decay=0.5)
+def find(model: Classifier, train: ImageSource, accumulate: Any = 1, **changes: Any) -> Rates:
+    setup = TrainingSetup(
+        phase.config(), settings.regularize(), phase.SEED, lr_decay=0.5, accumulate=accumulate
+    )
     inputs = PhaseInputs(train, train, 0)
     return lr_range_test.find(tiny.runtime(), model, inputs, setup, Sweep(**changes))
 
@@ -74,6 +78,25 @@ def test_a_test_that_explodes_at_once_is_refused(train: ImageSource) -> None:
     ):
         find(model, train, steps=60, low=1e4, high=1e6)
     assert phase.differing(before, phase.state(model)) == []
+
+
+def test_a_first_step_without_a_finite_gradient_is_refused(train: ImageSource) -> None:
+    model = phase.model(3, "frozen")
+    with torch.no_grad():
+        model.head[-1].bias.fill_(math.inf)  # type: ignore[index]
+    with pytest.raises(ThawError, match=r"without limit after 0 steps: no rate can be suggested"):
+        find(model, train, steps=60)
+
+
+@pytest.mark.parametrize("parts", [4, "auto"])
+def test_a_step_is_computed_in_the_parts_of_the_training(
+    train: ImageSource, parts: int | str
+) -> None:
+    whole = find(phase.model(), train, steps=12, high=1e-2)
+    model = phase.model()
+    greedy(model.head, 2)  # of the 8 images of a step
+    found = find(model, train, accumulate=parts, steps=12, high=1e-2)
+    assert found.losses == pytest.approx(whole.losses, rel=1e-4)
 
 
 def test_the_suggestions_are_read_off_the_curve() -> None:

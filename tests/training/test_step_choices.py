@@ -71,7 +71,11 @@ def test_step_choices_of_another_device_or_number_of_processes_are_measured_agai
     assert chosen(path, 4, accumulate="auto")[0] == StepChoices(parts=2)
 
 
-@pytest.mark.parametrize("content", ["", "[", "{}", '{"device": "cpu", "processes": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[", "[]", "null", "{}", '{"device": "cpu", "processes": 1}',
+     '{"device": "cpu", "processes": 1, "parts": null, "compiled": false}'],
+)  # fmt: skip
 def test_a_damaged_file_of_choices_is_measured_again(tmp_path: Path, content: str) -> None:
     path = tmp_path / "choices.json"
     path.write_text(content)

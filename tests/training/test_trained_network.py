@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 
@@ -42,6 +44,20 @@ def test_both_parts_together_compute_the_whole_network(depth: int) -> None:
     torch.testing.assert_close(made.whole(batch().inputs), expected)
     assert not middle.requires_grad
     assert (depth == 3) == torch.equal(middle, batch().inputs)  # of three blocks, none is frozen
+
+
+def test_closing_does_not_hide_the_error_that_ended_the_phase(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failed() -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    made = network(1)
+    made._full = object()  # stands for graphs
+    monkeypatch.setattr(torch.cuda, "empty_cache", failed)
+    with pytest.raises(ZeroDivisionError), contextlib.closing(made):
+        raise ZeroDivisionError
+    assert made._full is None
 
 
 def test_a_new_plan_makes_a_new_wrapper_and_drops_gradients() -> None:

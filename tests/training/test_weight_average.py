@@ -37,6 +37,20 @@ def test_the_average_follows_its_formula(decay: float, steps: int) -> None:
     assert average.values["count"].dtype == torch.int64
 
 
+@pytest.mark.parametrize("step", [0, 50, 10**6])
+def test_many_tensors_at_once_have_the_bits_of_one_after_the_other(step: int) -> None:
+    start = phase.model(3, "train").state_dict()
+    now = {name: tensor + tensor.abs() * 3 for name, tensor in start.items()}
+    average = WeightAverage(start, 0.999)
+    average.update(now, step)
+    weight = 1 - min(0.999, (1 + step) / (10 + step))
+    for name, mean in average.values.items():
+        if mean.is_floating_point():
+            assert torch.equal(mean, start[name].lerp(now[name], weight)), name
+        else:
+            assert torch.equal(mean, now[name]), name
+
+
 def test_in_place_it_stands_for_the_weights_and_then_they_are_back() -> None:
     model, plan = phase.model(3, "train"), last_blocks(2, 3)
     average = WeightAverage({k: v + 1 for k, v in trainable_state.state(model, plan).items()}, 0.9)

@@ -112,7 +112,9 @@ def read(file: str) -> State:
     if not isinstance(state, dict):
         raise ThawError(f"{path}: not a plain state dict: it must map names to tensors")
     # a training checkpoint may hold other values than tensors
-    tensors = {_renamed(key): value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = {
+        _renamed(str(key)): value for key, value in state.items() if isinstance(value, Tensor)
+    }
     return State(tensors, path)
 
 
@@ -120,7 +122,7 @@ def assign(network: nn.Module, last: nn.Module, state: State) -> None:
     """Load all tensors but those of ``last``, the classifier that the head replaces.
 
     Raises:
-        ThawError: a tensor is missing or has another shape.
+        ThawError: a tensor is missing, has another shape, or is not of finite real numbers.
     """
     own, given = network.state_dict(), state.tensors
     replaced = tuple(f"{name}." for name, part in network.named_modules() if part is last)
@@ -131,10 +133,21 @@ def assign(network: nn.Module, last: nn.Module, state: State) -> None:
         for key, value in needed.items()
         if key in given and given[key].shape != value.shape
     ]
+    problems = problems or [
+        f"{key} has values that are not finite real numbers"
+        for key in needed
+        if not _is_usable(given[key])
+    ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ThawError(f"{state.path} does not fit the backbone: {'; '.join(problems[:3])}{more}")
     network.load_state_dict({key: given[key] for key in needed}, strict=False)
+
+
+def _is_usable(tensor: Tensor) -> bool:
+    """Return whether ``tensor`` holds its values, and all of them are finite real numbers."""
+    is_dense = tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_quantized)
+    return is_dense and not tensor.is_complex() and bool(tensor.isfinite().all())
 
 
 def digest(state: Mapping[str, Tensor]) -> str:

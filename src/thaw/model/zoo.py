@@ -140,7 +140,7 @@ def _create(name: str, tag: str | None) -> _Network:
         ) from error
     except (RuntimeError, ValueError) as error:  # unknown tag, or no weights for this name
         key = "weights" if tag else "name"
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ThawError(f"params.yaml: backbone.{key}: {name}: {reason}") from error
     try:
         return _Network(network, input_settings, library.chain(network))

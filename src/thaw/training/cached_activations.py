@@ -63,8 +63,9 @@ class CachedActivations:
                 rest, inputs = self._nearest(module, source, split, view)
                 self._write(rest, inputs, path, epoch)
             opened = np.load(path, mmap_mode="r")
-        if self.runtime.is_main:
-            self.cache.note_use(path)
+            self.runtime.wait()  # the lock of the first process is that of all
+            if self.runtime.is_main:
+                self.cache.note_use(path)
         return ActivationSource(opened, source.targets)
 
     def keep(self, module: nn.Module, known: ActivationSource, split: str) -> None:

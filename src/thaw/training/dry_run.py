@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _FLOAT = 4  # bytes
 _GB = 1e9
+_EVERY_GPU = 1.5e9  # bytes
 _COPIES = 2  # of each weight that trains, beside the moments of the optimiser: gradient, best epoch
 _KEPT_OUTPUTS = 0.5  # share of the outputs of layers that a backward pass keeps, at least
 
@@ -81,7 +82,8 @@ def dry_run(params: Params, classes: int = 2) -> DryRun | None:
     apply_plan(classifier, plan)
     _refuse_single_images(params, classifier)
     needs = _needs(params, classifier, plan)
-    memory = torch.cuda.get_device_properties(0).total_memory if gpu_count() > 0 else total_memory()
+    largest = max(need.memory for need in needs)
+    memory = _memory_above(largest)
     for need in needs:
         if need.memory > memory:
             where = "GPU" if gpu_count() > 0 else "machine"
@@ -89,8 +91,20 @@ def dry_run(params: Params, classes: int = 2) -> DryRun | None:
                 f"params.yaml: {need.stage} needs {need.memory / _GB:,.1f} GB of memory or more, "
                 f"and this {where} has {memory / _GB:,.1f} GB: lower {need.keys}"
             )
-    largest = max(need.memory for need in needs)
     return DryRun(len(classifier.blocks), count_weights(classifier), largest)
+
+
+def _memory_above(needed: float) -> float:
+    """Return the memory of a GPU, or of the machine if it has none.
+
+    A GPU is not asked where ``needed`` is so little that every GPU has it: CUDA would start, which
+    takes seconds, and memory of the GPU until the command ends.
+    """
+    if gpu_count() == 0:
+        return total_memory()
+    if needed <= _EVERY_GPU:
+        return _EVERY_GPU
+    return float(torch.cuda.get_device_properties(0).total_memory)
 
 
 def _plan(params: Params, blocks: int) -> Plan:

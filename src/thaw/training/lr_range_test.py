@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
 from thaw.system.quantities import quantity
 from thaw.training import trainable_state
 from thaw.training.learner import Learner
 from thaw.training.optimizer_step import NotFiniteError
-from thaw.training.single_image_steps import fewest_of_phase
+from thaw.training.rehearsal import Rehearsal
+from thaw.training.step_choices import StepChooser
+from thaw.training.step_order import order_of_phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thaw.data.batches import Batch
-    from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
     from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.runtime import Runtime
     from thaw.training.setup import TrainingSetup
+    from thaw.training.step_order import StepOrder
 
 _SMOOTHING = 0.9
 _EXPLODED = 4.0  # times the lowest smoothed loss
@@ -73,26 +74,32 @@ def find(
     """Train the head and the blocks in the plan while the learning rate rises as in ``sweep``.
 
     The rate rises by the same factor in each step. That of a block is lower by ``lr_decay``, as in
-    training. The test ends early where the loss is 4 times the lowest. Afterwards the classifier is
-    restored to the bit.
+    training, and so are the parts of a step. The test ends early where the loss is 4 times the
+    lowest. Afterwards the classifier is restored to the bit.
 
     Raises:
+        MemoryShortageError: a step does not fit into memory, in any number of parts.
         ThawError: the loss is too high after fewer than 10 steps, or BatchNorm cannot normalise a
             step of so few images.
 
     Source: Smith 2017; the suggestions are those of fastai's ``lr_find``.
     """
     assert classifier.plan is not None
-    fewest = fewest_of_phase(runtime, classifier, inputs, setup.settings.images_per_step)
+    order = order_of_phase(runtime, classifier, inputs, setup)
     learner = Learner(runtime, classifier, inputs.train.targets, setup, inputs.cut)
     now = trainable_state.state(classifier, classifier.plan)
     before = trainable_state.copy(now)
+
+    def rehearse() -> Rehearsal:
+        return Rehearsal(runtime, classifier, learner, order.first_batch(), before)
+
+    plain = replace(setup, compile="off", graphs=False)
+    StepChooser(runtime, plain, None, rehearse, order.fewest).apply(learner, sweep.steps)
     learner.network.train()
     rates: list[float] = []
     losses: list[float] = []
     average = 0.0
-    steps = _steps(runtime, inputs.train, setup, fewest)
-    for number, (epoch, step, batch) in enumerate(islice(steps, sweep.steps)):
+    for number, (epoch, step, batch) in enumerate(islice(_steps(order), sweep.steps)):
         rate = sweep.rate(number)
         learner.set_rate(rate / setup.settings.lr)
         try:
@@ -122,8 +129,9 @@ def suggest(rates: list[float], losses: list[float]) -> Rates:
     """
     if len(losses) < _FEWEST:
         steps = quantity(len(losses), "step")
+        rate = f", at a rate of {rates[-1]:.1e}" if rates else ""
         raise ThawError(
-            f"the loss grew without limit after {steps}, at a rate of {rates[-1]:.1e}: "
+            f"the loss grew without limit after {steps}{rate}: "
             "no rate can be suggested; set launch.precision to fp32, and examine the images "
             "(`thaw check`, reports/prepare/report.json)"
         )
@@ -134,12 +142,9 @@ def suggest(rates: list[float], losses: list[float]) -> Rates:
     return Rates(rates, losses, rates[steepest], rates[lowest] / 10)
 
 
-def _steps(
-    runtime: Runtime, train: Source, setup: TrainingSetup, fewest: int
-) -> Iterator[tuple[int, int, Batch]]:
+def _steps(order: StepOrder) -> Iterator[tuple[int, int, Batch]]:
     """Yield the batches of a training without end, as (epoch, step, batch)."""
     for epoch in count(1):
-        order = shuffled(len(train), setup.seed, epoch)
-        parts = runtime.batch_parts(order, setup.settings.images_per_step, fewest)
-        for step, batch in enumerate(runtime.load(train, parts, epoch)):
+        loaded = order.runtime.load(order.source, order.parts(epoch), epoch)
+        for step, batch in enumerate(loaded):
             yield epoch, step, batch

@@ -14,6 +14,7 @@ import torch
 
 from thaw.system.console import say
 from thaw.system.files import write_whole
+from thaw.system.quantities import quantity
 from thaw.training import compilation, graph_trial, memory_fit
 from thaw.training.determinism import avoid_cudnn_attention, use_plain_attention
 
@@ -121,7 +122,7 @@ class StepChooser:
 
     def _report(self, found: StepChoices) -> None:
         if self.setup.accumulate == "auto":
-            say(f"launch.accumulate auto: a step is computed in {found.parts} parts")
+            say(f"launch.accumulate auto: a step is computed in {quantity(found.parts, 'part')}")
         if self.setup.compile == "auto" and self.runtime.device.type != "cpu":
             say(f"launch.compile auto: {'on' if found.compiled else 'off'}")
 
@@ -139,7 +140,7 @@ def _read(runtime: Runtime, path: Path | None) -> StepChoices | None:
         if any(content.get(key) != value for key, value in _place(runtime).items()):
             return None
         return StepChoices(int(content["parts"]), bool(content["compiled"]))
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

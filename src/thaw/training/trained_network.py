@@ -120,7 +120,9 @@ class TrainedNetwork:
     def close(self) -> None:
         """Free the memory of graphs at the end of a phase; the network can compute afterwards."""
         if self._full is not self._compiled:
-            self.drop_graphs()
+            # After an error of CUDA every call raises it again. This one must not hide the first.
+            with contextlib.suppress(RuntimeError):
+                self.drop_graphs()
 
     def drop_graphs(self) -> None:
         """Compute full batches without graphs again, and free the memory of the graphs."""

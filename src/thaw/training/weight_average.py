@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thaw.training import trainable_state
+from thaw.training.divided_tensors import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,11 +38,14 @@ class WeightAverage:
     def update(self, now: Mapping[str, Tensor], step: int) -> None:
         """Include the tensors after ``step`` (from 0) in the average."""
         weight = 1 - min(self._decay, (1 + step) / (10 + step))
-        for name, average in self.values.items():
-            if average.is_floating_point():
-                average.lerp_(now[name], weight)
-            else:  # BatchNorm counts its batches
-                average.copy_(now[name])
+        means = {name: mean for name, mean in self.values.items() if mean.is_floating_point()}
+        # A GPU computes many tensors in one kernel.
+        torch._foreach_lerp_(
+            [share(mean) for mean in means.values()], [share(now[name]) for name in means], weight
+        )
+        counts = self.values.keys() - means.keys()  # BatchNorm counts its batches
+        if counts:
+            torch._foreach_copy_([self.values[n] for n in counts], [now[n] for n in counts])
 
     @contextlib.contextmanager
     def in_place(self, runtime: Runtime, classifier: Classifier, plan: Plan) -> Iterator[None]:
