@@ -29,7 +29,8 @@ def test_bad_files_are_left_out_up_to_the_given_share() -> None:
 
 def test_a_class_cannot_be_left_out() -> None:
     (line,) = problems(labels=["a"] * 8, on_error="quarantine", max_bad_fraction=1.0)
-    assert line.startswith("class 'b': every file (5) is bad")
+    assert line.startswith("class 'b': none of its images is left (of 5), because all are bad")
+    assert problems(bad=[], labels=["a"] * 8) == [line]
 
 
 def test_the_remedy_is_named_where_it_is_not_in_use() -> None:

@@ -310,6 +310,24 @@ def test_identical_images_in_two_classes_are_left_out_on_request(tmp_path: Path)
         assert np.array_equal(store.read(row.id), np.asarray(Image.open(root / row.path)))
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_class_of_whose_images_none_is_left_is_refused(tmp_path: Path, *, damaged: bool) -> None:
+    root = tiny.images(tmp_path / "raw")
+    (root / "copy").mkdir()
+    for number in range(3):
+        shutil.copy(root / "red" / f"00{number}.png", root / "copy")
+    chosen = quarantine(1.0) if damaged else params()
+    if damaged:
+        (root / "copy" / "000.png").write_bytes(b"nothing")
+    section = chosen.prepare.model_copy(update={"on_conflict": "drop"})
+    with pytest.raises(ProblemsError) as caught:
+        prepare.run(
+            chosen.model_copy(update={"prepare": section}), list_folder(root), out(tmp_path)
+        )
+    (line,) = caught.value.problems
+    assert line.startswith("class 'copy': none of its images is left (of 3)")
+
+
 def test_labels_that_look_alike_are_refused_unless_they_are_kept(tmp_path: Path) -> None:
     root = tiny.images(tmp_path / "raw", classes=("red", "Red", "blue"))
     (problem,) = complaint(root, out(tmp_path))

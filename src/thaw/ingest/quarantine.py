@@ -19,12 +19,13 @@ def bad_file_problems(
 ) -> list[str]:
     """Return why the data cannot be used because of ``bad``; empty if they can be left out.
 
-    ``labels`` are those of the readable images.
+    ``labels`` are those of the images to use: readable, and not left out for their labels. A class
+    of which none is left is a problem, too.
     """
-    if config.on_error == "fail" or not bad:
+    if bad and config.on_error == "fail":
         return _lines(listing, bad)
     total = len(listing.samples) + len(listing.bad_files)
-    fraction = len(bad) / total
+    fraction = len(bad) / max(1, total)
     if fraction > config.max_bad_fraction:
         return [
             f"{len(bad)} of {total} files are bad ({fraction:.1%}), more than "
@@ -34,8 +35,9 @@ def bad_file_problems(
     usable = set(labels)
     files = Counter(sample.label for sample in listing.samples)
     return [
-        f"class {label!r}: every file ({count}) is bad, and a class cannot be left out: repair "
-        "them, or remove the class"
+        f"class {label!r}: none of its images is left (of {count}), because all are bad or "
+        "identical to images of other classes, and a class cannot be left out: repair them, or "
+        "remove the class"
         for label, count in sorted(files.items())
         if label not in usable and is_utf8(label)
     ]
