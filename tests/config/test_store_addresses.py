@@ -16,7 +16,7 @@ from thaw.errors import ThawError
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMES = ("sqlite", "postgresql", "http")
+SCHEMES = ("sqlite", "postgresql", "mssql", "http", "databricks", "databricks-uc")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,12 @@ SCHEMES = ("sqlite", "postgresql", "http")
         "sqlite:///{}/empty.db?timeout=5",
         "http://localhost:5000",
         "postgresql+psycopg://user:word@host/db",
+        "postgresql:///db",  # by a socket of this machine, as PGHOST says
+        "postgresql:///db?host=/run/postgresql",
+        "mssql+pyodbc:///?odbc_connect=DSN%3Dstudies",
+        "databricks",
+        "databricks-uc",
+        "databricks://profile",
     ],
 )
 def test_an_address_that_can_be_used_has_no_problem(tmp_path: Path, address: str) -> None:
@@ -48,8 +54,11 @@ def test_an_address_that_can_be_used_has_no_problem(tmp_path: Path, address: str
         ("sqlite:///" + "x" * 300, "cannot be read: File name too long"),
         ("ftp://host/x", "is no address of sqlite, postgresql"),
         ("mlruns", "is no address of"),
-        ("postgresql:x", "names no host"),
+        ("postgresql:x", r"names no host: write postgresql://HOST"),
+        ("postgresql://", "names no host"),
         ("http://", "names no host"),
+        ("http:///x", "names no host"),
+        ("sqlite://", r"names no file: write sqlite:///FILE\.db"),
         ("http://[::1", "is no address"),
     ],
 )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _HEADER = b"SQLite format 3\0"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _BUCKETS = ("s3", "gs")
-_SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")
+_BY_PROFILE = ("databricks", "databricks-uc")  # also without a host: that of the user's profile
+_SERVERS = ("http", "https", *_BY_PROFILE, "uc")
 
 
 def refuse_unusable_stores(params: Params) -> None:
@@ -64,7 +65,7 @@ def address_problem(
 
     ``schemes`` are the accepted ones, without a driver (``postgresql+psycopg``).
     """
-    if not address:
+    if not address or (address in _BY_PROFILE and address in schemes):
         return None
     if is_sqlite(address):
         return _file_problem(path_of(address))
@@ -77,8 +78,12 @@ def address_problem(
         return None
     if scheme not in schemes:
         return f"{_short(address)} is no address of {', '.join(schemes)}: write sqlite:///FILE.db"
-    if scheme == "sqlite" or (scheme != "uc" and "databricks" not in scheme and not parts.netloc):
-        return f"{_short(address)} names no host or file: write {scheme}:///... or {scheme}://HOST"
+    if scheme == "sqlite":
+        return f"{_short(address)} names no file: write sqlite:///FILE.db"
+    # A database may be found by the name or the options alone, on this machine.
+    is_local = scheme in _DATABASES and "://" in address and (parts.path.strip("/") or parts.query)
+    if not parts.netloc and not is_local and scheme not in (*_BY_PROFILE, "uc"):
+        return f"{_short(address)} names no host: write {scheme}://HOST"
     return None
 
 
