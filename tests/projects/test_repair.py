@@ -183,12 +183,27 @@ def test_a_foreign_file_that_the_lock_names_is_not_moved(
     (project / "mine.png").write_bytes(b"mine")
     (project / "data/prepared/x").write_bytes(b"x")
     entry = {"cmd": "x", "outs": [{"path": path, "md5": md5}]}
-    (project / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"x": entry}}))
+    (project / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"prepare": entry}}))
     with pytest.raises(ThawError, match="is no output that DVC recorded") as refused:
         repair()
     assert "\n" not in str(refused.value)
     assert (project / "mine.png").read_bytes() == b"mine"
     assert not (project / DAMAGED).exists()
+
+
+@pytest.mark.slow
+def test_outputs_of_other_stages_are_left_to_the_user(project: Path) -> None:
+    """DVC locks outputs that its cache does not have, and folders, in the same way."""
+    (project / "models/mine").mkdir(parents=True)
+    size = project / "models/size.json"
+    size.write_text("changed since")
+    outs = (
+        f"{{path: models/mine, md5: {'a' * 32}.dir}}, {{path: models/size.json, md5: {'b' * 32}}}"
+    )
+    with (project / "dvc.lock").open("a") as lock:
+        lock.write(f"  mine:\n    cmd: x\n    outs: [{outs}]\n")
+    assert run("repair").splitlines() == ["4 files are intact"]
+    assert size.read_text() == "changed since"
 
 
 @pytest.mark.slow

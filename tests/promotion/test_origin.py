@@ -5,11 +5,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from tests.damage import damaged
 from tests.promotion.offering import offer
 from thaw.data.packed_store import IMAGES, SETTINGS
 from thaw.errors import ThawError
+from thaw.promotion import origin
 from thaw.system import provenance
 
 if TYPE_CHECKING:
@@ -37,6 +40,16 @@ def test_a_run_of_doubtful_provenance_is_refused(
     local.register(name, "same", **tags)
     found = offer(local, name)
     assert [failed.name for failed in found.failed] == [rule]
+
+
+def test_a_store_that_does_not_answer_is_no_missing_run(
+    local: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run_id in ("0" * 32, "no run id", "", None):
+        assert origin._run(local.client, run_id) is None
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(MlflowException, match="Connection refused"):
+        origin._run(MlflowClient("http://127.0.0.1:9"), "0" * 32)
 
 
 @contextmanager

@@ -34,6 +34,20 @@ def test_a_change_of_the_champion_while_the_gate_runs_is_a_conflict(any_shop: Sh
     assert kinds(shop, name) == ["first", "promotion"]
 
 
+def test_a_version_whose_run_was_removed_for_good_can_be_promoted_by_force(local: Shop) -> None:
+    name = "run-removed"
+    local.register(name)
+    local.register(name, "same")
+    run_id = str(local.client.get_model_version(name, "2").run_id)
+    local.client.delete_run(run_id)
+    local.client._tracking_client.store._hard_delete_run(run_id)  # as `mlflow gc` does
+    refused = offer(local, name, 2)
+    assert {rule.name for rule in refused.failed} == {"committed", "data", "dvc.lock"}
+    assert offer(local, name, 2, force=True, reason="it is known").verdict == "forced"
+    assert local.aliases(name)["champion"] == 2
+    assert "it is known" in str(local.client.get_model_version(name, "2").description)
+
+
 @pytest.mark.parametrize("alias", ["champion", "staging"])
 def test_a_refusal_does_not_change_the_tags_of_an_approved_version(
     local: Shop, alias: str, monkeypatch: pytest.MonkeyPatch

@@ -21,15 +21,17 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
+from thaw.registry.descriptions import OF_MODEL
 from thaw.registry.ledger import Ledger
 from thaw.registry.names import DIGEST, GATE, PARENTS, TEST_DIGEST
-from thaw.registry.register import ModelRecord, Registered, register
+from thaw.registry.register import ModelRecord, Registered, create_model, register
 from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import RegisteredModel
 
 ROOT = Path(__file__).parent.parent.parent
 SCORES = {"accuracy": 0.75, "ece": 0.0625}
@@ -100,6 +102,21 @@ def test_a_registration_lists_the_files_of_no_package_and_leaves_that_to_others(
     store.register("unlisted")
     assert listed == []
     assert requirements_utils._MODULES_TO_PACKAGES is None
+
+
+class RacedClient(MlflowClient):
+    """A client for which another machine creates every model a moment earlier."""
+
+    def create_registered_model(self, *arguments: Any, **options: Any) -> RegisteredModel:
+        MlflowClient(self.tracking_uri).create_registered_model(*arguments, **options)
+        return super().create_registered_model(*arguments, **options)
+
+
+def test_machines_that_create_a_model_at_once_share_it(store: Store) -> None:
+    raced = RacedClient(store.client.tracking_uri)
+    for _ in range(2):
+        create_model(raced, "raced")
+    assert raced.get_registered_model("raced").description == OF_MODEL
 
 
 def test_the_first_version_is_the_champion_and_the_next_the_challenger(store: Store) -> None:

@@ -105,6 +105,18 @@ def test_a_committed_run_does_not_take_the_version_of_one_that_was_not(registry:
     assert again == Registered("clean", 2, CHALLENGER, is_new=False)
 
 
+def test_a_version_whose_run_was_deleted_is_not_taken(registry: Registry) -> None:
+    registry.first("trashed", "c1")
+    registry.register("trashed", facts("d2", "c2"))
+    run_id = registry.client.get_model_version("trashed", "2").run_id
+    assert run_id is not None
+    registry.client.delete_run(run_id)
+    assert registry.find("trashed", facts("d", "c2")) is None
+    registry.client.restore_run(run_id)
+    again = Registered("trashed", 2, CHALLENGER, is_new=False)
+    assert registry.find("trashed", facts("d", "c2")) == again
+
+
 def test_a_version_of_the_same_run_is_left_to_the_registration(registry: Registry) -> None:
     record = facts(registry.digest, "c1")
     with mlflow.start_run(experiment_id=registry.experiment):

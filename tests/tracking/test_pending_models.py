@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.tracking import MlflowClient
 
-from thaw.tracking.pending_models import is_being_written, remove_pending_models
+from thaw.tracking.pending_models import _is_left, is_being_written, remove_pending_models
 from thaw.tracking.run_owner import PROCESS, this_process
 
 if TYPE_CHECKING:
@@ -35,6 +35,15 @@ def model_of(client: MlflowClient, experiment: str, status: str, process: str) -
     if status != "RUNNING":
         client.set_terminated(run, status)
     return str(model.model_id)
+
+
+def test_a_store_that_does_not_answer_is_no_missing_run(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _is_left(client, "0" * 32)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(MlflowException, match="Connection refused"):
+        _is_left(MlflowClient("http://127.0.0.1:9"), "0" * 32)
 
 
 def left(client: MlflowClient, experiment: str) -> set[str]:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from tests import settings
 from thaw.errors import ThawError
@@ -68,6 +69,25 @@ def test_connecting_creates_the_experiment_once(project: Path) -> None:
     assert not list((project / "mlruns").glob(".*.part"))
     for connect in (store.connect_read_only, store.connect_to_read):
         assert connect(tracking()).get_experiment_by_name("thaw") is not None
+
+
+class RacedClient(MlflowClient):
+    """A client for which another machine creates every experiment a moment earlier."""
+
+    def create_experiment(self, *arguments: Any, **options: Any) -> str:
+        MlflowClient(self.tracking_uri).create_experiment(*arguments, **options)
+        return super().create_experiment(*arguments, **options)
+
+
+def test_machines_that_create_the_experiment_at_once_share_it(project: Path) -> None:
+    client, first = store.connect(tracking())
+    raced = RacedClient(client.tracking_uri)
+    found = store._experiment_id(raced, "shared", project / "mlruns")
+    assert found != first
+    assert client.get_experiment(found).name == "shared"
+    client.delete_experiment(found)
+    with pytest.raises(ThawError, match="'shared' was deleted in MLflow"):
+        store._experiment_id(raced, "shared", project / "mlruns")
 
 
 def test_an_experiment_of_another_folder_or_tool_or_a_deleted_one_is_refused(

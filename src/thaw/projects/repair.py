@@ -70,7 +70,7 @@ def repair() -> Repair:
     if is_cut():
         with _no_stage_runs():
             found.moved.append(_moved(DVC_LOCK))
-    outputs = dvc_lock.recorded_outputs()
+    outputs = dvc_lock.recorded_outputs(stages=STAGES)  # those of the user may not be in the cache
     chosen = [path for path in outputs if {PREPARED, MODELS} & {path, *path.parents}]
     for path in chosen:
         _require_output(path, outputs[path])

@@ -9,6 +9,7 @@ from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from thaw.registry import names
+from thaw.registry.aliases import is_missing
 from thaw.system import dvc_lock, project_paths, provenance
 from thaw.system.stage_names import TRAINING_STAGES
 from thaw.tracking.run_identity import COMMIT, DIRTY
@@ -86,8 +87,14 @@ def _lock_here(recorded: str) -> str | None:
 
 
 def _run(client: MlflowClient, run_id: str | None) -> Run | None:
-    """Return a run, None if there is no such run."""
+    """Return a run, None if there is no such run.
+
+    Raises:
+        MlflowException: the store failed, which says nothing about the run.
+    """
     try:
         return client.get_run(run_id) if run_id else None
-    except MlflowException:
+    except MlflowException as error:
+        if not is_missing(error) and error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
         return None

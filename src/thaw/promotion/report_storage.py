@@ -6,8 +6,11 @@ import contextlib
 import uuid
 from typing import TYPE_CHECKING
 
+from mlflow.exceptions import MlflowException
+
 from thaw.promotion import gate_report
 from thaw.registry import names
+from thaw.registry.aliases import is_missing
 from thaw.registry.descriptions import with_note
 from thaw.registry.ledger import ConflictError
 from thaw.registry.names import gate_tag
@@ -26,8 +29,13 @@ def log_report(client: MlflowClient, report: Report) -> str:
     if not run_id:
         return ""
     folder = f"gate/{report.when.replace(':', '')[:17]}-{uuid.uuid4().hex[:6]}"
-    client.log_text(run_id, gate_report.as_html(report), f"{folder}/report.html")
-    client.log_text(run_id, gate_report.as_json(report), f"{folder}/report.json")
+    try:
+        client.log_text(run_id, gate_report.as_html(report), f"{folder}/report.html")
+        client.log_text(run_id, gate_report.as_json(report), f"{folder}/report.json")
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+        return ""  # the run was removed for good (`mlflow gc`)
     return f"runs:/{run_id}/{folder}/report.html"
 
 

@@ -14,9 +14,9 @@ from mlflow.exceptions import MlflowException
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry import names
-from thaw.registry.descriptions import OF_MODEL
 from thaw.registry.fetch import fetch, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
+from thaw.registry.register import create_model
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.store import connect, store_uri
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from thaw.config.result_sections import Tracking
-from thaw.registry.fetch import Version
+    from thaw.registry.fetch import Version
 
 _NAME = re.compile(r"[\w .-]+")
 _COPIED_RUN = "thaw.copied_run"
@@ -104,7 +104,7 @@ def _copy_in_store(
 
     MLflow's own function would also copy the verdict of the gate of the other model.
     """
-    _create_model(client, name)
+    create_model(client, name)
     return client.create_model_version(
         name,
         str(entry.source),
@@ -118,11 +118,6 @@ def _copy_in_store(
 def _model_id(source: str) -> str | None:
     """Return the id of the logged model in ``models:/ID``: a server's answer leaves it out."""
     return source.removeprefix(PREFIX) if source.startswith(PREFIX) else None
-
-
-def _create_model(client: MlflowClient, name: str) -> None:
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description=OF_MODEL)
 
 
 def _tags(entry: ModelVersion, found: Version) -> dict[str, str]:
@@ -162,7 +157,7 @@ def _copy_to_server(
         made = _copy_run(client, target, experiment, run)
         target.log_artifacts(made.info.run_id, str(files))
         target.log_artifacts(made.info.run_id, str(_model_folder(model, found.uri)), "model")
-    _create_model(target, name)
+    create_model(target, name)
     new_id = made.info.run_id
     tags = {tag: text.replace(entry.run_id, new_id) for tag, text in _tags(entry, found).items()}
     version = target.create_model_version(

@@ -194,13 +194,18 @@ def _version(
     return versions[0]
 
 
-def _create(client: MlflowClient, name: str, model: LoggedModel, tags: dict[str, str]) -> None:
+def create_model(client: MlflowClient, name: str) -> None:
+    """Create the registered model ``name``, unless it exists."""
     if not client.search_registered_models(f"name = '{name}'"):
         try:
             client.create_registered_model(name, description=OF_MODEL)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # else another machine was faster
                 raise
+
+
+def _create(client: MlflowClient, name: str, model: LoggedModel, tags: dict[str, str]) -> None:
+    create_model(client, name)
     client.create_model_version(
         name,
         source=source_of(model.model_id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mlflow
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -26,9 +27,10 @@ def find_same(name: str, record: ModelRecord) -> Registered | None:
 
     It computes the same, and was scored on the same test images. The champion comes first, then the
     newest version. Versions of the active run do not count: its registration is continued. If the
-    code of the active run is committed, a version whose code is not does not count either, because
-    it cannot pass the gate. A version that is not the champion becomes the challenger again. The
-    scores become metrics of the active run, as those of a registered model do.
+    code of the active run is committed, a version whose code is not, or whose run was deleted, does
+    not count either, because it cannot pass the gate. A version that is not the champion becomes
+    the challenger again. The scores become metrics of the active run, as those of a registered
+    model do.
     """
     client, run = MlflowClient(), mlflow.active_run()
     assert run is not None
@@ -71,9 +73,10 @@ def _is_same(version: ModelVersion, record: ModelRecord) -> bool:
 
 def _is_committed(client: MlflowClient, version: ModelVersion) -> bool:
     try:
-        tags = client.get_run(version.run_id or "").data.tags
+        run = client.get_run(version.run_id or "")
     except MlflowException as error:
         if not is_missing(error):
             raise
         return False
-    return bool(tags.get(DIRTY) == "false")
+    is_active = run.info.lifecycle_stage == LifecycleStage.ACTIVE
+    return is_active and bool(run.data.tags.get(DIRTY) == "false")

@@ -12,7 +12,7 @@ from thaw.system.locked_stages import read_stages
 from thaw.system.project_paths import DVC_LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from dvc_data.hashfile.tree import Tree
 
@@ -69,10 +69,16 @@ def file_md5(path: Path) -> str:
     return str(md5_of(str(path), LocalFileSystem()))  # type: ignore[no-untyped-call]
 
 
-def recorded_outputs(lock: Path = DVC_LOCK) -> dict[Path, str]:
-    """Return the digest of each output in the file ``lock``, by its path there."""
-    stages = read_stages(lock)
-    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+def recorded_outputs(
+    lock: Path = DVC_LOCK, stages: Collection[str] | None = None
+) -> dict[Path, str]:
+    """Return the digest of each output in the file ``lock``, by its path there.
+
+    ``stages`` are those whose outputs are wanted, all by default.
+    """
+    locked = read_stages(lock).items()
+    chosen = [stage for name, stage in locked if stages is None or name in stages]
+    outs = [out for stage in chosen for out in stage.get("outs", [])]
     return {Path(out["path"]): str(out.get("md5", "")) for out in outs}
 
 

@@ -77,7 +77,9 @@ def _is_left(client: MlflowClient, run_id: str | None) -> bool:
     """Return whether the run ended, was deleted, or belongs to a process that ended."""
     try:
         run = client.get_run(run_id) if run_id else None
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise  # the store failed, which says nothing about the run
         return True
     if run is None or run.info.lifecycle_stage != "active":
         return True

@@ -167,8 +167,14 @@ def _experiment_id(client: MlflowClient, name: str, folder: Path | None) -> str:
         # Without the first tag, MLflow's pages open on the view for generative AI.
         kind = {"mlflow.experimentKind": "custom_model_development"}
         tags = {**kind, CREATED_BY_THAW: "true", VIEW_TAG: VIEW}
-        return str(client.create_experiment(name, artifact_location=location, tags=tags))
-    if not found.experiment_id:
+        try:
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        # Another machine was faster, or MLflow repeated a request whose answer was lost.
+        found = client.get_experiment_by_name(name)
+    if found is None or not found.experiment_id:
         raise MlflowException(f"{NOT_MLFLOW}: an experiment has no id")
     if found.lifecycle_stage != "active":
         raise ThawError(
