@@ -15,7 +15,8 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.context import open_context
 from thaw.model import directory
-from thaw.stages import fold_bn, unfreeze, warmup_head
+from thaw.model.calibration import Calibration
+from thaw.stages import fold_bn, refitting, unfreeze, warmup_head
 from thaw.stages.refitting import is_refitted, refit
 from thaw.training.linear_paths import path
 from thaw.training.runtime import logits
@@ -84,6 +85,21 @@ def test_the_scores_are_those_of_images_that_the_head_was_not_fitted_to() -> Non
     seen = logits(opened.context.runtime, opened.classifier, val, "test").argmax(1).numpy()
     assert np.mean(seen == val.targets) == 1.0
     assert report["calibration"]["log_loss"]["none"] > 0.5
+
+
+def test_a_head_that_cannot_be_fitted_again_keeps_its_calibration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = small.open_model()
+    before = {name: value.clone() for name, value in opened.classifier.state_dict().items()}
+    monkeypatch.setattr(refitting, "_MOST_IMAGES", 1)  # one image has no folds
+    known = Calibration(scale=[0.5])
+    spec, report = refit(opened.context, opened.classifier, opened.spec, HEAD, known)
+    assert spec.calibration == known
+    assert report == {"refit": None}
+    assert "the head is kept" in capsys.readouterr().err
+    for name, value in opened.classifier.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 @pytest.mark.slow

@@ -88,6 +88,16 @@ def test_a_file_is_compared_with_its_checksum_once(
     assert read == files(cache)
 
 
+def test_activations_that_are_not_finite_are_refused(cache: Cache, train: ImageSource) -> None:
+    model = tiny.classifier()
+    with torch.no_grad():
+        model.blocks[1][0].weight.fill_(3e38)  # type: ignore[index]
+    lower(train, cache, 1, model)
+    with pytest.raises(ThawError, match=r"not finite, computed in fp32: set launch\.precision"):
+        lower(train, cache, 2, model)
+    assert len(files(cache)) == 1
+
+
 class FullCache(Cache):
     """A cache that another command makes smaller as soon as a file of it was opened."""
 

@@ -181,6 +181,13 @@ def test_checkpoints_of_other_parameters_are_removed_and_never_continued(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
+def test_a_process_without_the_lock_of_the_stage_removes_no_checkpoints(tmp_path: Path) -> None:
+    trained = Checkpoints(tmp_path, "old")
+    save(trained, 7)
+    assert Checkpoints(tmp_path, "new", removes_others=False).latest() is None
+    assert epoch_of(trained) == 7
+
+
 def test_a_second_start_with_the_same_parameters_removes_nothing(tmp_path: Path) -> None:
     made = save(Checkpoints(tmp_path, "key"), 1)
     Checkpoints(tmp_path, "key")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from thaw.advice.tournament.choice_files import FittedHead
     from thaw.config.training_sections import Unfreeze
     from thaw.context import Context
+    from thaw.model.calibration import Calibration
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
 
@@ -43,9 +44,17 @@ def is_refitted(settings: Unfreeze, head: FittedHead, *, head_only: bool) -> boo
 
 
 def refit(
-    context: Context, classifier: Classifier, spec: ModelSpec, head: FittedHead
+    context: Context,
+    classifier: Classifier,
+    spec: ModelSpec,
+    head: FittedHead,
+    calibration: Calibration | None = None,
 ) -> tuple[ModelSpec, dict[str, Any]]:
-    """Fit the head in place; return the spec with its calibration, and the report."""
+    """Fit the head in place; return the spec with its calibration, and the report.
+
+    The head stays as it is where the images cannot be divided into folds. Its calibration is then
+    that of the head warm-up, ``calibration``.
+    """
     assert head.fit != "gradient"
     data, params = context.data, context.params
     plan = last_blocks(0, len(classifier.blocks), "frozen")
@@ -58,7 +67,9 @@ def refit(
     images = head.folds(development(data, _MOST_IMAGES, params.seed))
     places = np.argsort(ids)[np.searchsorted(np.sort(ids), images.ids)]
     if not images.folds:
-        return spec, {"refit": None}
+        if context.runtime.is_main:
+            say("unfreeze.refit: the head is kept: its images cannot be divided into folds")
+        return spec.model_copy(update={"calibration": calibration}), {"refit": None}
     known = out_of_fold(
         head.fit,
         features[places],

@@ -119,14 +119,16 @@ def training_stage(name: str, sections: Sequence[str], parent: str = "") -> Iter
     die_with_parent()
     params = load(Params)
     context = open_context(params, project_paths.PREPARED)
+    is_main = context.runtime.is_main
     with contextlib.ExitStack() as stack:
-        if context.runtime.is_main:
+        if is_main:
             lock = project_paths.SCRATCH / f"{name}.lock"
             stack.enter_context(only_process(lock, f"the stage {name}"))
         key = _key(name, context, sections, parent)
-        checkpoints = Checkpoints(project_paths.SCRATCH / "checkpoints" / name, key, warn)
+        folder = project_paths.SCRATCH / "checkpoints" / name
+        checkpoints = Checkpoints(folder, key, warn, removes_others=is_main)
         choices = project_paths.SCRATCH / "choices" / f"{name}-{key}.json"
-        if not (context.runtime.is_main and getattr(params, name).has_epochs):
+        if not (is_main and getattr(params, name).has_epochs):
             yield TrainingStage(name, context, Observer(checkpoints, choices=choices), None)
             return
         from thaw.tracking.live_run import LiveRun

@@ -164,7 +164,7 @@ def main() -> None:
         report = {"warmup_head_stands": is_unchanged, "blocks": trained, **report}
         spec = spec.after("warmup_head", classifier, trained)
         if is_refitted(resolved.settings, head, head_only=is_unchanged):
-            spec, found = refit(context, classifier, spec, head)
+            spec, found = refit(context, classifier, spec, head, parent.calibration)
             report |= found
         elif is_unchanged and parent.calibration:
             spec = spec.model_copy(update={"calibration": parent.calibration})

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from torch import Tensor
+
     from thaw.data.loading import ImageSource, Source
     from thaw.training.activation_cache import BlockDigests, Cache
     from thaw.training.runtime import Runtime
@@ -54,7 +56,7 @@ class CachedActivations:
         as in that epoch of training. Inside ``strict_float32`` other files are used.
 
         Raises:
-            ThawError: the file could not be written.
+            ThawError: the file could not be written, or an activation is not finite.
         """
         view = () if epoch is None else (source.randomness, epoch)
         path = self.cache.path(self.runtime, module, split, *view, known=self.known)
@@ -141,6 +143,7 @@ def _compute(
     for places, outputs in forward_all(runtime, module, source, "activations", epoch):
         if written is None:
             written = _shared_file(runtime, part, (len(source), *outputs.shape[1:]))
+        _refuse_not_finite(outputs, runtime)
         written[places] = outputs.numpy()
     assert written is not None  # every process gets batches, if only to fill up
     written.flush()
@@ -150,6 +153,20 @@ def _compute(
             seal_file(part)
         part.replace(path)
     runtime.wait()
+
+
+def _refuse_not_finite(outputs: Tensor, runtime: Runtime) -> None:
+    """Raise if a value is not finite: no head can be fitted to such features.
+
+    Raises:
+        ThawError: names the parameters that can be the cause.
+    """
+    if not bool(outputs.isfinite().all()):
+        raise ThawError(
+            "the frozen blocks put out values that are not finite, computed in "
+            f"{runtime.precision.current}: set launch.precision to fp32, or backbone.weights to "
+            "other weights"
+        )
 
 
 def _shared_file(

@@ -37,12 +37,22 @@ class Checkpoints:
     """The checkpoints of one training, which ``key`` identifies, in ``folder/key``."""
 
     def __init__(
-        self, folder: Path, key: str, warn: Callable[[str], None] = lambda _: None
+        self,
+        folder: Path,
+        key: str,
+        warn: Callable[[str], None] = lambda _: None,
+        *,
+        removes_others: bool = True,
     ) -> None:
+        """Remove the checkpoints of other keys in ``folder``, if this process ``removes_others``.
+
+        Only the process that holds the lock of the stage may do so: another command of other
+        parameters may be training.
+        """
         self.folder = folder / key
         self._warn = warn
         self.folder.mkdir(parents=True, exist_ok=True)
-        for other in folder.iterdir():
+        for other in folder.iterdir() if removes_others else ():
             # Checkpoints of other parameters or data cannot be continued.
             if other.is_dir() and other != self.folder:
                 shutil.rmtree(other, ignore_errors=True)
