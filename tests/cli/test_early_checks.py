@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     [
         ({"data": {"path": "x" * 300}}, r"data\.path: 'x+\.\.\.x+' cannot be read: File name too"),
         ({"backbone": {"weights": "x" * 300}}, r"backbone\.weights: .* cannot be read"),
+        ({"data": {"path": "/dev/null"}}, r"data\.path: '/dev/null' is a device, a pipe or a so"),
+        ({"data": {"root": "/dev/zero"}}, r"data\.root: '/dev/zero' is a device, a pipe or a so"),
+        ({"backbone": {"weights": "/dev/null"}}, r"backbone\.weights: '/dev/null' is a device"),
         ({"tracking": {"uri": "ftp://host"}}, r"tracking\.uri: .* is no address"),
         ({"launch": {"processes": 1000}, "unfreeze": {"batch_size": 1000},
           "warmup_head": {"batch_size": 1000}}, r"launch\.processes: 1000"),
@@ -35,6 +38,7 @@ def test_parameters_that_this_machine_cannot_use_are_refused(
     ("backbone", "reason"),
     [
         ({"weights": "none.safetensors"}, r"weights: there is no file none\.safetensors"),
+        ({"weights": "models:/x/0"}, r"^backbone\.weights: models:/x/0: must be models:/NAME@AL"),
         ({"name": "lenet5"}, r"weights: packaged weights are those of timm/tf_efficientnet_lite0"),
     ],
 )

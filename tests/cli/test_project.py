@@ -108,7 +108,21 @@ def test_init_takes_one_value_of_images_and_drops_none_in_silence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     message = error("init", "flowers", "--images", "a.csv", "--images", "b.csv")
-    assert message.startswith("--images: give one, not a.csv and b.csv: put the rows of several")
+    expected = "--images takes one path, not a.csv and b.csv: put the rows of several CSV files"
+    assert message.startswith(expected)
+    by_shell = error("init", "flowers", "--images", "a.csv", "b.csv")  # --images *.csv
+    assert by_shell == message
+    many = error("init", "flowers", "--images", "a.csv", *(f"{n}.csv" for n in range(9)))
+    assert "not a.csv and 0.csv and 1.csv and 2.csv and 6 more: put" in many
+    assert not (tmp_path / "flowers").exists()
+
+
+def test_init_with_two_folders_names_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = error("init", "flowers", "more")
+    assert message == "`thaw init` takes one folder, and then got more"
     assert not (tmp_path / "flowers").exists()
 
 

@@ -75,3 +75,21 @@ def test_the_result_names_the_trial_its_values_and_what_changed(params: Params) 
     assert set(applied.changed) <= set(applied.values)
     assert applied.winner == ""
     assert applying.apply(project.PREPARED, "", None).winner.startswith("best so far: trial ")
+
+
+def test_values_that_began_a_new_study_can_be_applied_again(params: Params) -> None:
+    search = project.Search(params)
+    current = {d.key: value_of(params, d.key) for d in search.definition.dimensions}
+    advised = {**current, "regularize.label_smoothing": 0.2}
+    enqueue(search.study, search.definition.dimensions, "advice", advised)
+    search.run_all(1)
+    for number in (None, 0):
+        applying.apply(project.PREPARED, "", number)
+        again = applying.apply(project.PREPARED, "", number)
+        assert (again.study, again.trial) == (search.study.study_name, 0)
+        assert again.values == advised
+        assert again.changed == []
+        assert again.begins_new_study
+    write_values({"regularize.label_smoothing": 0.3})
+    with pytest.raises(ThawError, match="no study of these parameters"):
+        applying.apply(project.PREPARED, "", None)

@@ -53,12 +53,14 @@ def try_model(params: Params) -> DryRun | None:
             its weights is missing.
     """
     from thaw.model import weights
-    from thaw.registry.names import PREFIX
+    from thaw.registry.names import PREFIX, require_version
     from thaw.training.dry_run import dry_run
 
     chosen = params.backbone.weights
     weights.refuse_foreign_package(params.backbone.name, chosen)
     is_name = chosen in {"packaged", "pretrained", "none"} or chosen.startswith(PREFIX)
+    if chosen.startswith(PREFIX):
+        require_version(chosen, "backbone.weights")
     if not is_name and weights.is_file(chosen):
         weights.require_file(chosen)
     found = dry_run(params)
@@ -73,15 +75,23 @@ def try_changed_model(params: Params) -> None:
 
 
 def _refuse_unreadable(key: str, path: str) -> None:
-    """Raise if the file system cannot look for ``path``: it is too long, or a link to itself.
+    """Raise if ``path`` is no file or folder, or the file system cannot look for it.
+
+    It may be a device or a pipe, too long, or a link to itself.
 
     Raises:
         ThawError: names the parameter.
     """
     try:
-        resolved(Path(path)).exists()
+        target = resolved(Path(path))
+        is_other = target.exists() and not (target.is_file() or target.is_dir())
     except OSError as error:
         raise ThawError(
             f"{PARAMS_FILE}: {key}: {shortened(path)} cannot be read: {error.strerror}; set it to "
             "another path"
         ) from None
+    if is_other:
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}: {shortened(path)} is a device, a pipe or a socket; set it to a "
+            "file or a folder"
+        )

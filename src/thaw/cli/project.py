@@ -16,17 +16,22 @@ from thaw.system.json_output import print_json
 from thaw.system.project_paths import SPOOL
 from thaw.system.quantities import quantity
 
+_MOST_NAMED = 3  # paths in a message
+
 if TYPE_CHECKING:
     from thaw.tracking.moved_store import Relocation
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this module to ``app``."""
-    for verb in (init, upgrade, repair, doctor):
+    # Several files of a pattern such as *.csv, which `init` refuses with what to do.
+    app.command(context_settings={"allow_extra_args": True})(init)
+    for verb in (upgrade, repair, doctor):
         app.command()(verb)
 
 
 def init(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.")],
     images: Annotated[
         list[Path] | None,
@@ -47,7 +52,7 @@ def init(
     from thaw.projects.creation import IMAGES, create_project, is_public_set
     from thaw.projects.first_commit import has_commit
 
-    source = _only(images or [])
+    source = _only(images or [], context.args)
     found = create_project(folder, source, existing=existing)
     with contextlib.chdir(folder):
         is_committed = has_commit()
@@ -75,17 +80,21 @@ def init(
     typer.echo(f"Next:  {first}{command}")
 
 
-def _only(images: list[Path]) -> Path | None:
-    """Return the value of --images.
+def _only(images: list[Path], others: list[str]) -> Path | None:
+    """Return the value of --images; ``others`` are arguments that belong to nothing.
 
     Raises:
-        ThawError: there are several; Typer would drop all but the last in silence.
+        ThawError: there are several, of which Typer would drop all but the last in silence.
     """
-    if len(images) > 1:
-        given = " and ".join(map(str, images))
+    if others and not images:
+        raise ThawError(f"`thaw init` takes one folder, and then got {' '.join(others)}")
+    if others or len(images) > 1:
+        given = " and ".join([*map(str, images), *others[:_MOST_NAMED]])
+        more = len(others) - _MOST_NAMED
+        given += f" and {more} more" if more > 0 else ""
         raise ThawError(
-            f"--images: give one, not {given}: put the rows of several CSV files into one file; "
-            "for several folders, write a CSV file that lists their images"
+            f"--images takes one path, not {given}: put the rows of several CSV files into one "
+            "file; for several folders, write a CSV file that lists their images"
         )
     return images[0] if images else None
 

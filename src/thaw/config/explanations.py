@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter import section_type
+from thaw.config.text_patterns import WORDS
 from thaw.errors import printable
 from thaw.system.quantities import quantity
 
@@ -81,6 +82,8 @@ def _line(problem: Any, schema: type[BaseModel]) -> str:
     if value is None and key in schema.model_fields and section_type(schema.model_fields[key]):
         return f"{key} is empty: write `{key}: {{}}` where all of it is default"
     message = problem["msg"][0].lower() + problem["msg"][1:]
+    if problem["type"] == "string_pattern_mismatch":
+        message = WORDS[problem["ctx"]["pattern"]]
     return f"{key}: {message}, but it is {shortened(value)}"
 
 

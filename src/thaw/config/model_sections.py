@@ -8,9 +8,10 @@ from pydantic import Field, StringConstraints
 
 from thaw.config.parameter import parameter
 from thaw.config.section import AUTO, Block, Fraction, Section, Text
+from thaw.config.text_patterns import NETWORK_NAME
 from thaw.errors import ThawError
 
-_Name = Annotated[str, StringConstraints(pattern=r"^\w[\w./-]*$", max_length=200)]
+_Name = Annotated[str, StringConstraints(pattern=NETWORK_NAME, max_length=200)]
 _Width = Annotated[int, Field(ge=1, le=65536)]
 _Side = Annotated[int, Field(ge=8, le=4096)]
 UNDECIDED = (

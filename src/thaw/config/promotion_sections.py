@@ -9,13 +9,14 @@ from pydantic import Field, StringConstraints
 from thaw.config.metric_names import MetricName, MetricNameOrNone, QuantityName
 from thaw.config.parameter import parameter
 from thaw.config.section import Probability, Section
+from thaw.config.text_patterns import PUBLIC_KEY
 
 _Bound = Annotated[float, Field(ge=-1e9, le=1e9)]
 _Margin = Annotated[float, Field(gt=0.0, le=1.0)]
 
 # What the gate protects against: a bad model, a worse one, a worse class, unknown origin.
 Protection = Literal["floor", "comparison", "classes", "committed", "data", "dvc_lock"]
-PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$")]
+PublicKey = Annotated[str, StringConstraints(pattern=PUBLIC_KEY)]
 
 
 class Provenance(Section):

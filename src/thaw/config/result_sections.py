@@ -10,11 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from thaw.config.parameter import parameter
 from thaw.config.section import OptionalText, Section
+from thaw.config.text_patterns import EXPERIMENT_NAME, MODEL_NAME
 
-# MLflow keeps 256 characters. A name of dots or spaces alone would be no path in its addresses.
-_ModelName = Annotated[
-    str, StringConstraints(pattern=r"^[.-]*\w([\w .-]*[\w.-])?$", max_length=250)
-]
+_ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME, max_length=250)]
 _DECISION = re.compile(r"promotion/[^/]+/[^/]+/")  # promotion/MODEL/ALIAS/NUMBER
 
 
@@ -33,7 +31,7 @@ def _not_a_decision(name: str) -> str:
 
 _ExperimentName = Annotated[
     str,
-    StringConstraints(pattern=r"^[.@/-]*\w([\w .@/-]*[\w.@/-])?$", max_length=250),
+    StringConstraints(pattern=EXPERIMENT_NAME, max_length=250),
     AfterValidator(_not_a_decision),
 ]
 

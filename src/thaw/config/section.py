@@ -6,13 +6,15 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from thaw.config.text_patterns import WITHOUT_ZERO
+
 AUTO: Final = "auto"
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Block = Annotated[int, Field(ge=1, le=1000)]
 # A path or an address; a file system takes no NUL in a name.
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
-OptionalText = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=WITHOUT_ZERO)]
+OptionalText = Annotated[str, StringConstraints(max_length=1000, pattern=WITHOUT_ZERO)]
 
 
 class Section(BaseModel):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from thaw.config.text_patterns import MODEL_NAME, MODEL_NAME_WORDS
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry import names
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
     from thaw.registry.fetch import Version
 
-_NAME = re.compile(r"[\w .-]+")
 _COPIED_RUN = "thaw.copied_run"
 _LEFT_OUT = ("mlflow.log-model.history", "thaw.system.processes")
 
@@ -52,8 +52,8 @@ def copy_version(source: str, name: str, tracking: Tracking, to_uri: str = "") -
         ThawError: there is no such version, its files are not those of the registered model, or
             ``name`` cannot be the name of a model.
     """
-    if not _NAME.fullmatch(name):
-        raise ThawError(f"{name!r}: a model's name is of letters, digits, spaces, '_', '.', '-'")
+    if not re.fullmatch(MODEL_NAME, name):
+        raise ThawError(f"{name!r}: {MODEL_NAME_WORDS}")
     found = resolve(source, tracking)
     if name == found.name and to_uri in {"", store_uri(tracking)}:
         raise ThawError(f"{source} is a version of {name} already: copy it to another model")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from thaw.model import directory
 from thaw.model.sealed_files import SPEC
 from thaw.registry.aliases import explain_missing
 from thaw.registry.artifact_files import download_artifact
-from thaw.registry.names import DIGEST, PREFIX
+from thaw.registry.names import DIGEST, PREFIX, require_version
 from thaw.tracking.outages import STORE_ERRORS
 from thaw.tracking.store import connect_read_only, store_uri
 from thaw.tracking.store_reasons import NOT_MLFLOW, reason_of
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from thaw.model.spec import ModelSpec
 
 _OTHER = ": it is not loaded; `thaw status` lists other versions, `dvc repro` makes a new one"
-
-_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 # codes of MLflow: no such model or version; no such alias (in a store of SQL)
 _NOTHING_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -57,9 +54,7 @@ def resolve(uri: str, tracking: Tracking) -> Version:
     Raises:
         ThawError: there is no such model, alias or version, or the store does not answer.
     """
-    match = _URI.fullmatch(uri)
-    if match is None:
-        raise ThawError(f"{uri}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
+    match = require_version(uri)
     client = connect_read_only(tracking)
     name = match["name"]
     try:

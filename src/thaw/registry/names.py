@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from thaw.errors import ThawError
+
 PREFIX = "models:/"  # of the URI of a registered model
 
 CHAMPION = "champion"
@@ -24,6 +28,22 @@ CONFLICT = "conflict"  # passed, but another process moved the alias first
 
 COPIED_FROM = "thaw.copied_from"
 COPIED = "copied."  # prefix of a tag of the gate of the model that a version was copied from
+_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[1-9][0-9]{0,8}))")
+
+
+def require_version(uri: str, key: str = "") -> re.Match[str]:
+    """Return the groups ``name``, ``alias`` and ``version`` of the URI of a registered model.
+
+    ``key`` is the parameter that has it.
+
+    Raises:
+        ThawError: it has another form.
+    """
+    found = _URI.fullmatch(uri)
+    if found is None:
+        what = f"{key}: {uri}" if key else uri
+        raise ThawError(f"{what}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
+    return found
 
 
 def gate_tag(tag: str, alias: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import optuna
 
 from thaw.config.editing import write_values
 from thaw.config.loading import load
+from thaw.config.parameter_values import value_of
 from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
@@ -18,6 +22,8 @@ from thaw.search.study_definition import StudyDefinition
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from optuna.storages import RDBStorage
 
     from thaw.search.confirmation import Candidate
 
@@ -49,7 +55,26 @@ def apply(prepared: Path, name: str, number: int | None) -> Applied:
     digest = Prepared(prepared).manifest.digest
     definition = StudyDefinition.from_params(params, digest, parent_of(params))
     connected = storage.connect_to_read(params.search.storage)
-    opened = OpenedStudy(find_study(definition, connected, name), definition, connected)
+    try:
+        study = find_study(definition, connected, name)
+    except ThawError:
+        if name or (before := _applied_before(definition, connected, number)) is None:
+            raise
+        return before
+    chosen = _choose(OpenedStudy(study, definition, connected), number)
+    changed = write_values(chosen.values)
+    changed_params = load(Params)
+    later = StudyDefinition.from_params(changed_params, digest, parent_of(changed_params))
+    return replace(chosen, changed=changed, begins_new_study=later.key != definition.key)
+
+
+def _choose(opened: OpenedStudy, number: int | None) -> Applied:
+    """Return the values of the winner, or of trial ``number``; nothing is written.
+
+    Raises:
+        ThawError: there is no complete trial, or the study has two objectives and ``number`` is
+            None.
+    """
     complete = {trial.number: trial for trial in ranked_trials(opened.study)}
     winner = ""
     if number is None:
@@ -61,11 +86,24 @@ def apply(prepared: Path, name: str, number: int | None) -> Applied:
             "`thaw search --show` lists the trials"
         )
     values = opened.values_of(complete[number])
-    changed = write_values(values)
-    changed_params = load(Params)
-    later = StudyDefinition.from_params(changed_params, digest, parent_of(changed_params))
-    is_new = later.key != definition.key
-    return Applied(opened.study.study_name, number, values, changed, winner, is_new)
+    return Applied(opened.study.study_name, number, values, [], winner, begins_new_study=False)
+
+
+def _applied_before(
+    definition: StudyDefinition, connected: RDBStorage, number: int | None
+) -> Applied | None:
+    """Return the study of which ``params.yaml`` has the values already; None if there is none.
+
+    Values outside of the space begin a new study, so that ``definition`` has no study yet.
+    """
+    for name in optuna.get_all_study_names(connected):
+        with suppress(ThawError):  # a study without a winner
+            study = find_study(definition, connected, name)
+            found = _choose(OpenedStudy(study, definition, connected), number)
+            values = {key: value_of(definition.params, key) for key in found.values}
+            if values == found.values:
+                return replace(found, begins_new_study=True)
+    return None
 
 
 def _candidates(opened: OpenedStudy) -> list[Candidate]:
