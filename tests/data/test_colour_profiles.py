@@ -23,7 +23,7 @@ ADOBE_RGB = {
 }
 
 
-def profile(primaries: dict[bytes, tuple[float, ...]]) -> bytes:
+def profile(primaries: dict[bytes, tuple[float, float, float]]) -> bytes:
     """Return the profile of sRGB with other primaries."""
     content = bytearray(SRGB)
     (count,) = struct.unpack_from(">I", content, 128)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests import settings
 from thaw.data import manifest
+from thaw.data.colour_profiles import READ_AS_SRGB
 from thaw.data.manifest import Manifest, Row
 from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_store import PackedStore
@@ -59,6 +60,13 @@ def test_conversions_and_ignored_files_are_counted() -> None:
     )
     assert found["conversions"] == {"grey to RGB": 2}
     assert found["ignored"] == {"x": 3}
+
+
+def test_images_with_another_colour_profile_give_one_warning() -> None:
+    names = [(READ_AS_SRGB,), (READ_AS_SRGB, "CMYK to RGB"), (), ()]
+    found = summary("a train", "a val", "b train", "b test", conversions=names)
+    (line,) = report.warnings(found)
+    assert line.startswith("2 images have a colour profile other than sRGB: thaw applies no prof")
 
 
 def test_copies_and_leaks_are_counted_and_named() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from thaw.data import bit_depth
+from thaw.data.colour_profiles import READ_AS_SRGB, has_other_profile
 from thaw.data.colours import GREY, conversion_of
 from thaw.data.decode_error import DecodeError
 from thaw.data.decoding_budget import MemoryShare
@@ -168,6 +169,8 @@ def _convert(image: Image.Image, content: bytes, rules: _Rules, memory: MemorySh
     _refuse_cost(image, size, content, needed)
     memory.take(needed)
     image.load()
+    if has_other_profile(image):
+        conversions.append(READ_AS_SRGB)
     operation = operation_of(image)
     if operation is not None:
         conversions.append("rotated as its EXIF tag says")

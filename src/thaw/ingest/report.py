@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thaw.data.colour_profiles import READ_AS_SRGB
 from thaw.data.split_names import SPLITS, TRAIN
 from thaw.ingest.checks import (
     conversion_counts,
@@ -117,6 +118,11 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
             f"{copies:,} of {images:,} images are copies of others: scores count each of them, so "
             "that their intervals are too narrow; remove the copies, of which "
             "reports/prepare/report.json names some"
+        )
+    if count := report["conversions"].get(READ_AS_SRGB):
+        lines.append(
+            f"{quantity(count, 'image has', 'images have')} a colour profile other than sRGB: thaw "
+            "applies no profiles, it reads their numbers as sRGB"
         )
     if count := report["images_in_two_splits"]:
         lines.append(
