@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,12 @@ from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving import export, export_formats
 from thaw.serving.export import export_model
+from thaw.serving.export_result import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch import Tensor
 
     from thaw.serving.export_result import Exported
 
@@ -122,6 +126,39 @@ def test_without_images_for_the_comparison_no_file_is_written(model: Path, tmp_p
     with pytest.raises(ThawError, match="give --images FOLDER"):
         export_model(str(model), "torch-export", tmp_path / "x", None, tmp_path / "nothing")
     assert not (tmp_path / "x").exists()
+
+
+def test_images_of_a_folder_are_not_kept_in_memory(model: Path, images: Path) -> None:
+    pairs, count = export._real_images(Predictor(model).reader, images, images)
+    originals = [weakref.ref(original) for _, original in pairs]
+    assert len(originals) == count == 20
+    assert sum(original() is not None for original in originals) <= 1
+
+
+def test_without_a_readable_image_no_file_is_written(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "damaged.png").write_bytes(b"no image")
+    with pytest.raises(ThawError, match="no image could be read: give a folder of images"):
+        export_model(str(model), "torch-export", tmp_path / "x", tmp_path, tmp_path)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("exported")
+def test_the_latency_is_that_of_an_image_of_limited_size(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "large.png").write_bytes(image(size=900))
+    timed = []
+
+    def recorded(_: Callable[[Tensor], Tensor], images: Tensor) -> Latency:
+        timed.append(tuple(images.shape))
+        return Latency(1.0, 1.0, 16)
+
+    monkeypatch.setattr(export, "_latency", recorded)
+    export_model(str(model), "torch-export", tmp_path / "x.pt2", photos, tmp_path)
+    assert timed == [(1, 3, 32, 32), (1, 3, 512, 512)]
 
 
 @pytest.mark.slow

@@ -63,9 +63,15 @@ def test_the_message_of_a_difference_has_its_size_and_the_consequence() -> None:
 def found(expected: list[float], computed: list[float], *, has_same_pixels: bool) -> Comparison:
     framed = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
     model, exported = (torch.tensor([row]) for row in (expected, computed))
-    return compare_from_files(
-        lambda _: model, lambda _: exported, [(framed, framed)], has_same_pixels=has_same_pixels
+    of_graph, of_model = compare_from_files(
+        lambda _: model,
+        lambda _: exported,
+        lambda _: exported,
+        [(framed, framed)],
+        has_same_pixels=has_same_pixels,
     )
+    assert of_graph.is_equal
+    return of_model
 
 
 def test_a_label_that_changes_between_nearly_equal_classes_is_a_tie() -> None:
@@ -75,6 +81,14 @@ def test_a_label_that_changes_between_nearly_equal_classes_is_a_tie() -> None:
     assert (far.ties, far.changed_labels, far.is_equal) == (0, 1, False)
     moved = [0.6 - 2 * OTHER_PIXELS_TOLERANCE, 0.4]
     assert not found([0.6, 0.4], moved, has_same_pixels=False).is_equal
+
+
+def test_a_graph_that_differs_is_found_whatever_the_model_reads() -> None:
+    same, other = torch.tensor([[0.6, 0.4]]), torch.tensor([[0.6 - 2 * TOLERANCE, 0.4]])
+    of_graph, of_model = compare_from_files(
+        lambda _: same, lambda _: other, lambda _: same, [(same, same)], has_same_pixels=False
+    )
+    assert (of_graph.is_equal, of_model.is_equal) == (False, True)
 
 
 def test_a_file_with_the_pixels_of_the_model_has_its_probabilities() -> None:

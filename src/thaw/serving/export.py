@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ from thaw.serving.image_files import find_images, read_image, refuse_output
 from thaw.serving.input_graph import reads_all_pixels
 from thaw.serving.model_uri import local_model
 from thaw.serving.output_names import refuse_other_format
-from thaw.serving.parity import compare, compare_from_files
+from thaw.serving.parity import compare_from_files
 from thaw.system.bounded_pool import map_in_order
 from thaw.system.console import progress
 from thaw.system.files import write_whole
@@ -46,6 +47,9 @@ _CPU = torch.device("cpu")
 _BATCH_SIZE = 16
 _MAX_IMAGES = 1000  # in the comparison
 _MOST_MEGAPIXELS = 16.0  # of an image in the comparison
+_MOST_SIDE = (
+    512  # pixels, of the image whose latency is measured: a batch of photos takes gigabytes
+)
 _ROUNDS = 15
 _WARM_UP = 2
 _UNWRITTEN = "nothing was written: choose the other --format, and report this"
@@ -84,59 +88,62 @@ def export_model(
         "input": "upright RGB, uint8 (N, 3, H, W), any size: the file resizes and normalises",
         "preprocessing": predictor.spec.preprocessing.model_dump(),
     }
-    pairs = list(_real_images(predictor.reader, folder, prepared))
+    pairs, count = _real_images(predictor.reader, folder, prepared)
+    first = next(pairs, None)
+    if first is None:
+        raise ThawError(
+            f"{folder or prepared}: no image could be read: give a folder of images with --images"
+        )
     content = export(predictor, kind, about)
     compute = load_exported(kind, content, torch.get_num_threads())
-    originals = [original for _, original in pairs]
-    graph = WholeGraph(predictor).eval()
     with torch.inference_mode():
-        exact = compare(graph, compute, progress(originals, "comparing the graph", len(originals)))
+        exact, found = compare_from_files(
+            compared.forward,
+            WholeGraph(predictor).eval(),
+            compute,
+            progress(chain([first], pairs), "comparing", count),
+            has_same_pixels=reads_all_pixels(predictor.spec.preprocessing),
+        )
     exact.check(_UNWRITTEN)
-    found = compare_from_files(
-        compared.forward,
-        compute,
-        progress(pairs, "comparing the model", len(pairs)),
-        has_same_pixels=reads_all_pixels(predictor.spec.preprocessing),
-    )
     found.check(_UNWRITTEN)
     write_whole(out, content)
     latencies = {
-        model.name: _latency(compared.forward, pairs[0][0]),
-        kind: _latency(compute, pairs[0][1]),
+        model.name: _latency(compared.forward, first[0]),
+        kind: _latency(compute, first[1][..., :_MOST_SIDE, :_MOST_SIDE]),
     }
     return Exported(out, model.name, kind, len(content), found, exact, latencies)
 
 
 def _real_images(
     reader: ImageReader, folder: Path | None, prepared: Path
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images, evenly spaced over all: framed (1, 3, S, S) and original (1, 3, H, W), uint8.
+) -> tuple[Iterator[tuple[Tensor, Tensor]], int]:
+    """Return images, evenly spaced over all, as they are read, and how many they are at most.
+
+    Each is framed (1, 3, S, S) and original (1, 3, H, W), uint8.
 
     Raises:
-        ThawError: there are none.
+        ThawError: there is no folder, or no image in it.
     """
     if folder is not None:
-        yield from _images_of_folder(reader, folder)
-        return
+        paths = find_images(folder).paths
+        chosen = [paths[place] for place in _evenly_spaced(len(paths))]
+        limited = replace(reader, max_megapixels=min(reader.max_megapixels, _MOST_MEGAPIXELS))
+        read = partial(_read_pair, folder.resolve(), limited)
+        pairs = map_in_order(read, chosen, pending_per_core=2)
+        return (pair for pair in pairs if pair is not None), len(chosen)
     if not prepared.is_dir():
         raise ThawError(f"{prepared} is missing, so there is no test split: give --images FOLDER")
     data = Prepared(prepared)
     ids = data.manifest.ids("test")
-    for image_id in ids[_evenly_spaced(len(ids))]:
-        pixels = data.store.read(int(image_id))
-        original = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
-        yield reader.preprocessing.resize([pixels]), original
+    ids = ids[_evenly_spaced(len(ids))]
+    return (_prepared_pair(reader, data, int(image_id)) for image_id in ids), len(ids)
 
 
-def _images_of_folder(reader: ImageReader, folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    paths = find_images(folder).paths
-    chosen = [paths[place] for place in _evenly_spaced(len(paths))]
-    limited = replace(reader, max_megapixels=min(reader.max_megapixels, _MOST_MEGAPIXELS))
-    read = map_in_order(partial(_read_pair, folder.resolve(), limited), chosen, pending_per_core=2)
-    pairs = [pair for pair in read if pair is not None]
-    if not pairs:
-        raise ThawError(f"{folder}: no image could be read: give a folder of images with --images")
-    yield from pairs
+def _prepared_pair(reader: ImageReader, data: Prepared, image_id: int) -> tuple[Tensor, Tensor]:
+    """Return a prepared image as :func:`_real_images` does."""
+    pixels = data.store.read(image_id)
+    original = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
+    return reader.preprocessing.resize([pixels]), original
 
 
 def _read_pair(root: Path, reader: ImageReader, path: str) -> tuple[Tensor, Tensor] | None:

@@ -70,19 +70,25 @@ def compare(
 @strict_float32()
 def compare_from_files(
     model: Callable[[Tensor], Tensor],
+    graph: Callable[[Tensor], Tensor],
     exported: Callable[[Tensor], Tensor],
     pairs: Iterable[tuple[Tensor, Tensor]],
     *,
     has_same_pixels: bool,
-) -> Comparison:
-    """Compare the probabilities of a model and of an exported file that resizes images itself.
+) -> tuple[Comparison, Comparison]:
+    """Compare an exported file that resizes images itself with its ``graph``, and with the model.
 
     Each pair is one image: as the model reads it, uint8 (1, 3, S, S), and in its own size, uint8
-    (1, 3, H, W). ``has_same_pixels`` says that the file computes the first from the second.
+    (1, 3, H, W), as graph and file read it. No pair is kept. ``has_same_pixels`` says that the file
+    computes the first from the second.
     """
+    of_graph, of_model = [], []
+    for framed, original in pairs:
+        computed = exported(original)
+        of_graph.append((graph(original), computed))
+        of_model.append((model(framed), computed))
     tolerance = TOLERANCE if has_same_pixels else OTHER_PIXELS_TOLERANCE
-    results = ((model(framed), exported(original)) for framed, original in pairs)
-    return _compare(results, tolerance, tolerance)
+    return _compare(of_graph, 0.0, TOLERANCE), _compare(of_model, tolerance, tolerance)
 
 
 def _compare(
