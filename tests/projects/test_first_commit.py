@@ -51,6 +51,27 @@ def test_files_of_the_user_are_not_committed(
 
 
 @pytest.mark.usefixtures("identity")
+def test_only_files_of_the_project_are_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may have hidden files, and those that are expected beside a project."""
+    others = [tmp_path / name for name in (".env", "venv/a.py", "notebooks/a.ipynb", "staged/a")]
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("a password")
+    (tmp_path / "staged").rename(tmp_path / ".staged")
+    monkeypatch.chdir(tmp_path)
+    _git("init", "--quiet")
+    _git("add", ".staged")
+    (tmp_path / "README.md").write_text("of the user")
+    create_project(tmp_path, None)
+    assert has_commit()
+    committed = set(_git("ls-tree", "-r", "--name-only", "HEAD").split())
+    assert {"params.yaml", ".dvc/config", "data/raw/README.md"} <= committed
+    assert not [name for name in committed if "a password" in (tmp_path / name).read_text()]
+
+
+@pytest.mark.usefixtures("identity")
 def test_a_repository_with_commits_gets_no_other_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +79,7 @@ def test_a_repository_with_commits_gets_no_other_one(
     _git("init", "--quiet")
     _git("commit", "--quiet", "--allow-empty", "--message", "mine")
     (tmp_path / "other").touch()
-    commit_new_files()
+    commit_new_files([tmp_path / "other"])
     assert _git("log", "--format=%s").split() == ["mine"]
 
 

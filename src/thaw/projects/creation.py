@@ -51,7 +51,7 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
     ``images`` is a folder, a CSV file, or the name of a public data set, for which None is
     returned: it is downloaded later. Without it, images in ``data/raw`` of the project are used; if
     there are none, None is returned. ``existing`` allows a folder with other files. Without other
-    files the project is committed, if git knows the name of the user.
+    files, those of the project are committed, if git knows the name of the user.
 
     Raises:
         ThawError: ``folder`` is a project already or has other files, a file would be overwritten,
@@ -69,9 +69,9 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
         with new_folder(folder), contextlib.chdir(folder):
             if not existing:
                 refuse_other_files(Path.cwd(), images)
-            found = _create(model_name(Path.cwd().name), _inside(images), source)
+            found, made = _create(model_name(Path.cwd().name), _inside(images), source)
             if not existing:
-                commit_new_files()
+                commit_new_files(made)
             return found
     except OSError as error:
         raise ThawError(
@@ -91,8 +91,8 @@ def template(file: str, /, **values: str) -> str:
     return Template(text, keep_trailing_newline=True).render(values) if values else text
 
 
-def _create(name: str, images: Path | None, source: str) -> Survey | None:
-    """Write the project into the working directory."""
+def _create(name: str, images: Path | None, source: str) -> tuple[Survey | None, list[Path]]:
+    """Write the project into the working directory; return what was found and the new paths."""
     if images is None and source == "folder" and _has_images(IMAGES):
         images = IMAGES
     found = None if images is None else survey(images)
@@ -125,7 +125,8 @@ def _create(name: str, images: Path | None, source: str) -> Survey | None:
         if found:
             name_obstacles(data)
         tool_lock.write(tool_lock.installed())
-    return found
+    link = [] if target is None else [IMAGES]
+    return found, [Path(".dvc"), TOOL_LOCK, *link, *texts]
 
 
 def _texts(name: str, root: Path, params: str) -> dict[Path, str]:

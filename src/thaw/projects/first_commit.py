@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 _MESSAGE = "New project"
 _SECONDS = 60  # a hook, or a program that signs commits and waits for a passphrase
 
 
-def commit_new_files() -> None:
-    """Commit all files of the working directory, if its git repository has no commit yet.
+def commit_new_files(paths: Iterable[Path]) -> None:
+    """Commit the files and folders ``paths``, if the git repository here has no commit yet.
 
-    Nothing is raised: git may not know the name of the user, or a hook of the user may refuse.
+    Other files stay as they are: a hidden one may hold a password. Nothing is raised: git may not
+    know the name of the user, or a hook of the user may refuse.
     :func:`has_commit` tells.
     """
     if has_commit():
         return
-    if _git("add", "--all"):
-        _git("commit", "--quiet", "--message", _MESSAGE)
+    names = list(map(str, paths))
+    if _git("add", "--", *names):
+        _git("commit", "--quiet", "--message", _MESSAGE, "--", *names)
 
 
 def has_commit() -> bool:
