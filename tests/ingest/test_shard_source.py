@@ -88,6 +88,13 @@ def test_shards_are_prepared_as_the_same_images_in_folders_are(tmp_path: Path, r
     assert (report["images"], report["classes"]) == (68, 2)
 
 
+def test_labels_that_may_be_mistakes_are_noted(tmp_path: Path) -> None:
+    samples = [{**each, "txt": ("nan", "dog")[each["cls"]]} for each in numbered(0, 8)]
+    write_shard(tmp_path / "raw" / "0.tar", samples)
+    report = run(data(tmp_path / "raw", label_field="txt"), tmp_path / "out")
+    assert any(note.startswith("the labels 'nan' (4 images) are what") for note in report["notes"])
+
+
 def test_copied_shards_give_the_same_bytes_and_leave_no_copy(tmp_path: Path, raw: Path) -> None:
     run(data(raw), tmp_path / "here")
     scratch = tmp_path / "scratch"

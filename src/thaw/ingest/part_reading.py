@@ -87,7 +87,6 @@ def _note(found: Listing, listed: ListedPart) -> None:
         for sample in listed.samples:
             found.shards.add(sample)
         found.bad_files += listed.bad_files
-        found.classes = sorted({*found.classes, *(sample.label for sample in listed.samples)})
     if listed.finished is not None:
         listed.finished.unlink()
 
