@@ -63,8 +63,8 @@ def statuses() -> list[AliasStatus]:
     made = datetime(2026, 1, 2, tzinfo=UTC)
     first, refused = "first, no gate", "refused 2026-01-02T03:04"
     return [
-        AliasStatus("champion", 12, scores, "0123456789ab", made, made, first, wrong=False),
-        AliasStatus("challenger", 13, scores, "ab" * 6, made, None, refused, wrong=False),
+        AliasStatus("champion", 12, scores, "0123456789ab", made, made, first, moved_by_hand=False),
+        AliasStatus("challenger", 13, scores, "ab" * 6, made, None, refused, moved_by_hand=False),
     ]
 
 

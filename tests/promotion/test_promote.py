@@ -96,7 +96,7 @@ def test_force_needs_a_reason_and_is_recorded(local: Shop) -> None:
     assert local.tags(name, 2)["gate.reason"] == "the customer insists"
     (champion, *_) = alias_statuses(local.client, name)
     assert "forced" in champion.gate
-    assert not champion.wrong
+    assert not champion.moved_by_hand
 
 
 def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> None:
@@ -262,7 +262,7 @@ def test_a_promotion_killed_between_two_steps_is_completed_or_has_no_effect(
             else:
                 died = False
         found = {one.alias: one for one in alias_statuses(shop.client, name)}
-        assert not any(one.wrong for one in found.values())
+        assert not any(one.moved_by_hand for one in found.values())
         rows = shop.ledger(name).rows()
         assert rows[: len(history)] == history
         after = {**before, "champion": version, "previous": before["champion"]}

@@ -53,7 +53,7 @@ def attacked(case: Case, attack: Callable[[Case], object]) -> None:
         with contextlib.suppress(ThawError):  # deleted, or the champion already, or refused
             report = offer(case.shop, case.name, number)
             assert report.verdict == "refused" or report.model in digests, report.summary
-    wrong = {one.alias for one in alias_statuses(case.client, case.name) if one.wrong}
+    wrong = {one.alias for one in alias_statuses(case.client, case.name) if one.moved_by_hand}
     with contextlib.suppress(ThawError):  # there may be nothing to go back to
         rollback(case.ledger, "after the attack")
     for alias in ("champion", "previous"):

@@ -65,7 +65,7 @@ def test_a_refusal_does_not_change_the_tags_of_an_approved_version(
         assert local.tags(name, version)["gate"] == before[version]
         if alias == "staging":
             assert local.tags(name, version)["gate/staging"] == "refused"
-    assert not any(one.wrong for one in alias_statuses(local.client, name))
+    assert not any(one.moved_by_hand for one in alias_statuses(local.client, name))
     assert [row.decision.kind for row in Ledger(local.client, name, alias).rows()][
         -len(offered) :
     ] == ["refusal"] * len(offered)

@@ -60,7 +60,7 @@ def test_a_version_that_got_the_alias_by_hand_is_reported_and_no_rollback_return
     found = offer(local, name, 4)
     assert "version 3 got the alias by hand: no promotion led to it" in found.notes
     assert local.aliases(name) == {"champion": 4, "previous": 2}
-    assert not any(one.wrong for one in alias_statuses(local.client, name))
+    assert not any(one.moved_by_hand for one in alias_statuses(local.client, name))
     assert rollback(local.ledger(name), "").to == 2
     assert local.aliases(name) == {"champion": 2, "previous": 1}
     assert rollback(local.ledger(name), "").to == 1
@@ -73,7 +73,7 @@ def test_a_rollback_undoes_a_move_by_hand(local: Shop) -> None:
     local.client.set_registered_model_alias("undone", "champion", "3")
     assert rollback(ledger, "by hand").to == 2
     assert local.aliases("undone") == {"champion": 2, "previous": 1, "challenger": 3}
-    assert not any(one.wrong for one in seen(local, "undone").values())
+    assert not any(one.moved_by_hand for one in seen(local, "undone").values())
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_a_rollback_to_a_version_does_not_approve_it(local: Shop) -> None:
     # as an older version of thaw wrote it
     ledger.record(Decision("rollback", 4, 3, 2), ledger.rows())
     champion = seen(local, "landed")["champion"]
-    assert (champion.version, champion.wrong) == (3, True)
+    assert (champion.version, champion.moved_by_hand) == (3, True)
     assert rollback(ledger, "").to == 2
 
 

@@ -15,8 +15,11 @@ def test_the_first_champion_has_no_gate_result(local: Shop) -> None:
     versions(local, "first-two", 2)
     found = seen(local, "first-two")
     assert list(found) == ["champion", "challenger"]
-    assert (found["champion"].gate, found["champion"].wrong) == ("first, no gate", False)
-    assert (found["challenger"].gate, found["challenger"].wrong) == ("not offered yet", False)
+    assert (found["champion"].gate, found["champion"].moved_by_hand) == ("first, no gate", False)
+    assert (found["challenger"].gate, found["challenger"].moved_by_hand) == (
+        "not offered yet",
+        False,
+    )
     assert found["champion"].metrics == {"accuracy": 0.9}
     assert found["champion"].run_id
     assert datetime.now(UTC) - found["champion"].created < timedelta(minutes=10)
@@ -34,18 +37,18 @@ def test_an_alias_that_was_moved_by_hand_is_marked(local: Shop) -> None:
     ledger = versions(local, "hand", 3)
     local.client.set_registered_model_alias("hand", "champion", "3")
     champion = seen(local, "hand")["champion"]
-    assert champion.wrong
+    assert champion.moved_by_hand
     assert champion.gate == "moved by hand: it passed no gate (not offered yet)"
     moved(ledger, 2)
-    assert not seen(local, "hand")["champion"].wrong
+    assert not seen(local, "hand")["champion"].moved_by_hand
     local.client.set_registered_model_alias("hand", "champion", "1")
     champion = seen(local, "hand")["champion"]
-    assert champion.wrong
+    assert champion.moved_by_hand
     assert champion.gate.startswith("moved by hand: the last change was to version 2")
     local.client.set_registered_model_alias("hand", "production", "2")
     production = seen(local, "hand")["production"]  # the champion's gate is not production's
     assert production.gate == "moved by hand: it passed no gate (not offered yet)"
-    assert production.wrong
+    assert production.moved_by_hand
 
 
 @pytest.mark.slow
@@ -67,4 +70,4 @@ def test_a_first_champion_whose_tag_was_deleted_is_known_by_the_history(local: S
     versions(local, "untagged", 1)
     local.client.delete_model_version_tag("untagged", "1", "gate")
     champion = seen(local, "untagged")["champion"]
-    assert (champion.gate, champion.wrong) == ("first, no gate", False)
+    assert (champion.gate, champion.moved_by_hand) == ("first, no gate", False)

@@ -53,7 +53,7 @@ def test_rows_of_an_existing_ledger_are_read(client: MlflowClient) -> None:
 
 def test_the_status_of_existing_versions_is_read(client: MlflowClient) -> None:
     champion, previous = alias_statuses(client, NAME)
-    assert (champion.alias, champion.version, champion.wrong) == ("champion", 2, False)
+    assert (champion.alias, champion.version, champion.moved_by_hand) == ("champion", 2, False)
     assert champion.gate == "forced 2026-11-26T21:07: kept for the tests"
     assert champion.metrics["accuracy"] == 1.0
     assert (previous.alias, previous.version, previous.gate) == ("previous", 1, "first, no gate")

@@ -39,7 +39,7 @@ def test_a_renamed_model_keeps_its_history(local: Shop) -> None:
     renamed = local.ledger("after-renaming")
     assert [row.decision.to for row in renamed.rows()] == [1, 2]
     champion = seen(local, "after-renaming")["champion"]
-    assert (champion.version, champion.gate, champion.wrong) == (2, "passed", False)
+    assert (champion.version, champion.gate, champion.moved_by_hand) == (2, "passed", False)
     assert offer(local, "after-renaming", 3).verdict == "passed"
     assert rollback(renamed, "").to == 2
     assert rollback(renamed, "").to == 1

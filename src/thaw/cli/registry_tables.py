@@ -49,7 +49,7 @@ def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime, widt
 def _gate(status: AliasStatus, now: datetime) -> Text:
     """Return the cell of the gate result, with a star if :func:`status_lines` has all of it."""
     short, _, more = status.gate.partition(": ")
-    gate = Text(_spaced(short), "bold red" if status.wrong else "")
+    gate = Text(_spaced(short), "bold red" if status.moved_by_hand else "")
     if more:
         gate.append(" *")
     if status.since:

@@ -42,8 +42,8 @@ class _History:
 class AliasStatus:
     """An alias, its version, and the gate result of the version.
 
-    ``since``: when the version got the alias, None if no history records it. ``wrong``: the version
-    has the alias without approval, which a user should look at.
+    ``since``: when the version got the alias, None if no history records it. ``moved_by_hand``: no
+    promotion and no rollback gave the version this alias, so that a user should look at it.
     """
 
     alias: str
@@ -53,7 +53,7 @@ class AliasStatus:
     created: datetime
     since: datetime | None
     gate: str
-    wrong: bool
+    moved_by_hand: bool
 
 
 def alias_statuses(
@@ -86,7 +86,7 @@ def _status(
 ) -> AliasStatus:
     entry = client.get_model_version(name, str(number))
     history = histories.get(CHAMPION if alias == PREVIOUS else alias)
-    gate, is_wrong = _gate_result(entry, alias, history)
+    gate, is_moved = _gate_result(entry, alias, history)
     return AliasStatus(
         alias=alias,
         version=number,
@@ -95,7 +95,7 @@ def _status(
         created=_created(entry),
         since=_since(entry, alias, history),
         gate=gate,
-        wrong=is_wrong,
+        moved_by_hand=is_moved,
     )
 
 
@@ -111,7 +111,7 @@ def _scores(tags: Mapping[str, str]) -> dict[str, float]:
 
 
 def _gate_result(entry: ModelVersion, alias: str, history: _History | None) -> tuple[str, bool]:
-    """Return the gate result of the version, and whether it has the alias without approval."""
+    """Return the gate result of the version, and whether it was given the alias by hand."""
     gate_alias = CHAMPION if history is None or alias == PREVIOUS else alias
     verdict, when, reason = (
         entry.tags.get(gate_tag(tag, gate_alias), "")
