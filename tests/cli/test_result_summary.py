@@ -68,7 +68,8 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
         "timm/tf_efficientnet_lite0, weights packaged",
         "best epoch 3 of 5, validation loss 2.3100 to 0.4567",
         "unfreeze (2 blocks) best epoch 6 of 8",
-        "49 folded, 48 merged, logits moved by 3e-06 of their scale",
+        "48 of 49 BatchNorms merged into the weights",
+        "which changed no output by more than 0.0003 %",
         "0.9877 (95 % interval 0.960 to 0.995, 269 images)",
         "0.9871, 0.0512",
         "0.0123, 0.9259",
@@ -86,6 +87,15 @@ def test_the_report_shows(
     monkeypatch.setenv("COLUMNS", "160")
     show(PARAMS, write(tmp_path))
     assert expected in shown(capsys)
+
+
+def test_no_batch_norm_is_merged_where_none_was_folded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    none = {"folded": 0, "merged": 0, "fold_relative_move": 0.0, "merge_relative_move": 0.0}
+    show(PARAMS, write(tmp_path, fold_bn=none))
+    assert "; no BatchNorm to merge" in shown(capsys)
 
 
 def test_a_result_without_the_value_of_a_newer_metric_is_shown(

@@ -31,6 +31,7 @@ Next:  git add --all && git commit       keep it: `thaw promote` needs a commit
        dvc plots show                    curves, confusion matrix, mistakes
        {experiment:32}  another value; the rest is reused
        dvc metrics diff                  compare with the last commit"""
+_LEAST_CHANGE = 1e-6  # the smallest that the table shows: 0.0001 %
 _DEPTHS = (3, 5)  # proposed for an experiment: the first one that was not just trained
 
 
@@ -94,12 +95,7 @@ def _stage_rows(params: Params, content: dict[str, Any]) -> Iterator[tuple[str, 
     yield "warmup_head", _phase(content["warmup_head"])
     note = "; the head warm-up's model is kept" if unfreeze["warmup_head_stands"] else ""
     yield f"unfreeze ({quantity(len(unfreeze['blocks']), 'block')})", _unfreezing(unfreeze) + note
-    moved = max(fold["fold_relative_move"], fold["merge_relative_move"])
-    yield (
-        "fold_bn",
-        f"{_phase(fold)}; {fold['folded']} folded, {fold['merged']} merged, "
-        f"logits moved by {moved:.0e} of their scale",
-    )
+    yield "fold_bn", f"{_phase(fold)}; {_merging(fold)}"
 
 
 def _score_rows(params: Params, metrics: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -133,6 +129,18 @@ def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
     return ", ".join(
         f"{METRICS[name].label} {before[name]:.4f} to {after[name]:.4f}"
         for name in ("log_loss", "ece")
+    )
+
+
+def _merging(report: dict[str, Any]) -> str:
+    """Return how many BatchNorms are part of the convolutions now, and what that changed."""
+    if not report["folded"]:
+        return "no BatchNorm to merge"
+    moved = max(report["fold_relative_move"], report["merge_relative_move"], _LEAST_CHANGE)
+    of = "" if report["merged"] == report["folded"] else f"{report['merged']} of "
+    return (
+        f"{of}{quantity(report['folded'], 'BatchNorm')} merged into the weights, "
+        f"which changed no output by more than {moved * 100:.4f} %"
     )
 
 
