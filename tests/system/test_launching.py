@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from tests import settings
 from tests.training import phase
-from thaw.cli import tried_model
+from thaw.cli import checked_model
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -96,8 +96,8 @@ def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
         for key, value in os.environ.items()
         if key not in launching.ENVIRONMENT and not key.startswith("OMP_")
     }
-    if stage == "prepare":  # which would import torch and try the model; test_tried_model.py
-        tried_model.record(load(Params))
+    if stage == "prepare":  # which would import torch and try the model; test_checked_model.py
+        checked_model.record(load(Params))
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", "from thaw.cli.main import main; main()", "stage", stage],
         env={**clean, **environment},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.cli import tried_model
+from thaw.cli import checked_model
 from thaw.config import output_folders, overlaps
 from thaw.config.explanations import shortened
 from thaw.config.machine_limits import refuse_too_many_processes
@@ -64,13 +64,13 @@ def try_model(params: Params) -> DryRun | None:
     if not is_name and weights.is_file(chosen):
         weights.require_file(chosen)
     found = dry_run(params)
-    tried_model.record(params)
+    checked_model.record(params)
     return found
 
 
 def try_changed_model(params: Params) -> None:
     """Call :func:`try_model` unless the model of the same parameters was tried last."""
-    if not tried_model.is_known(params):
+    if not checked_model.is_known(params):
         try_model(params)
 
 

@@ -1,6 +1,6 @@
-"""A record of the parameters whose model was tried last, so that it is not tried twice.
+"""A record of the parameters whose model was checked last, so that it is not checked twice.
 
-To try a model means to import torch and to build a network, which takes longer than a small
+A check imports torch and builds the network without its weights, which takes longer than a small
 ``prepare``. The record names everything that the result depends on.
 """
 
@@ -21,11 +21,11 @@ from thaw.system.memory import total_memory
 if TYPE_CHECKING:
     from thaw.config.params import Params
 
-_RECORD = project_paths.SCRATCH / "tried_model"
+_RECORD = project_paths.SCRATCH / "checked_model"
 
 
 def is_known(params: Params) -> bool:
-    """Return whether the model of ``params`` was tried last, on this machine as it is now."""
+    """Return whether the model of ``params`` was checked last, on this machine as it is now."""
     try:
         return _RECORD.read_text(encoding="utf-8") == _key(params)
     except (OSError, ValueError):
@@ -33,8 +33,8 @@ def is_known(params: Params) -> bool:
 
 
 def record(params: Params) -> None:
-    """Record that the model of ``params`` was tried and can be used."""
-    with suppress(ThawError):  # a project that is read-only is tried again
+    """Record that the model of ``params`` was checked and can be used."""
+    with suppress(ThawError):  # a project that is read-only is checked again
         write_whole(_RECORD, _key(params).encode())
 
 

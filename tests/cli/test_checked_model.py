@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.verbs import edit
-from thaw.cli import tried_model
+from thaw.cli import checked_model
 from thaw.cli.early_checks import try_changed_model, try_model
 from thaw.config.params import Params
 from thaw.errors import ThawError
@@ -25,12 +25,12 @@ def small(**sections: dict[str, object]) -> Params:
 
 
 def test_a_model_that_was_tried_is_known_until_a_parameter_changes(project: Path) -> None:
-    assert not tried_model.is_known(small())
+    assert not checked_model.is_known(small())
     try_model(small())
-    assert tried_model.is_known(small())
-    assert not tried_model.is_known(small(unfreeze={"depth": 1}))
+    assert checked_model.is_known(small())
+    assert not checked_model.is_known(small(unfreeze={"depth": 1}))
     try_changed_model(small(unfreeze={"depth": 1}))
-    assert tried_model.is_known(small(unfreeze={"depth": 1}))
+    assert checked_model.is_known(small(unfreeze={"depth": 1}))
 
 
 def test_a_refused_model_is_tried_again(project: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_file_of_weights_that_has_gone_is_missed(project: Path) -> None:
     weights.write_bytes(b"weights")
     params = small(backbone={**SMALL["backbone"], "weights": str(weights)})
     try_model(params)
-    assert tried_model.is_known(params)
+    assert checked_model.is_known(params)
     weights.unlink()
     with pytest.raises(ThawError, match=r"there is no file .*own\.safetensors"):
         try_changed_model(params)
@@ -53,7 +53,7 @@ def test_a_file_of_weights_that_has_gone_is_missed(project: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda patch: patch.setattr(tried_model, "total_memory", lambda: 1),
+        lambda patch: patch.setattr(checked_model, "total_memory", lambda: 1),
         lambda patch: patch.setenv("CUDA_VISIBLE_DEVICES", "7"),
         lambda patch: patch.setitem(code_digests(), "dry_run", "other code"),
     ],
@@ -64,21 +64,21 @@ def test_a_model_is_tried_again_on_another_machine_or_by_other_code(
 ) -> None:
     try_model(small())
     change(monkeypatch)
-    assert not tried_model.is_known(small())
+    assert not checked_model.is_known(small())
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"another key"])
 def test_a_damaged_note_is_no_note(content: bytes, project: Path) -> None:
-    note = project / ".thaw" / "tried_model"
+    note = project / ".thaw" / "checked_model"
     note.parent.mkdir()
     note.write_bytes(content)
-    assert not tried_model.is_known(small())
+    assert not checked_model.is_known(small())
 
 
 def test_a_project_that_cannot_be_written_is_tried_each_time(project: Path) -> None:
     (project / ".thaw").write_text("a file in place of the folder")
     try_model(small())
-    assert not tried_model.is_known(small())
+    assert not checked_model.is_known(small())
 
 
 @pytest.mark.slow
