@@ -145,7 +145,12 @@ def test_init_without_images_says_where_to_put_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "put the images into its folder data/raw" in run("init", "flowers")
+    lines = run("init", "flowers").splitlines()
+    assert lines[1] == "It expects images in its folder data/raw, one folder per class"
+    assert lines[-1] == (
+        "Next:  put the images there (or change the section data of params.yaml), then "
+        "cd flowers && dvc repro"
+    )
 
 
 def test_doctor_ends_with_1_and_the_remedy_where_there_is_an_error(project: Path) -> None:

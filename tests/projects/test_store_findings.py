@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 from tests import settings
 from thaw.projects.finding import State
 from thaw.projects.store_findings import store_findings
+from thaw.system.project_paths import SPOOL
+from thaw.tracking.run_owner import PROCESS, this_process
+from thaw.tracking.store import connect
+from thaw.tracking.store_scope import unchanged_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +17,23 @@ if TYPE_CHECKING:
     import pytest
 
 TRACKING = settings.PARAMS.tracking
+
+
+def test_a_waiting_file_is_a_warning_only_where_no_stage_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with unchanged_store():
+        client, experiment = connect(TRACKING)
+        SPOOL.mkdir(parents=True)
+        (SPOOL / f"{'0' * 32}.jsonl").write_text("{}\n")
+        run = client.create_run(experiment, tags={PROCESS: this_process()})
+        found = {each.subject: each for each in store_findings(TRACKING)}["spool"]
+        assert (found.state, found.remedy) == (State.OK, "")
+        client.set_terminated(run.info.run_id)
+        found = {each.subject: each for each in store_findings(TRACKING)}["spool"]
+        assert (found.state, found.remedy) == (State.WARNING, "`thaw repair` delivers them")
 
 
 def test_a_result_that_the_store_does_not_have_is_named_with_its_command(

@@ -59,6 +59,17 @@ def test_a_folder_is_read_from_its_reports(tracking: Tracking, tmp_path: Path) -
     assert found.probabilities.tolist() == [[0.75, 0.25]]
 
 
+def test_a_folder_whose_name_says_nothing_is_shown_with_its_own(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    write_reports(tmp_path)
+    (tmp_path / "inner").mkdir()
+    for given in (".", "./", "inner/.."):
+        assert read_result(given, tracking).name == tmp_path.name
+    write_reports(tmp_path / "other")
+    assert read_result("./other", tracking).name == "./other"
+
+
 def test_a_git_revision_is_read_through_dvc(tracking: Tracking, tmp_path: Path) -> None:
     write_reports(tmp_path)
     names = {

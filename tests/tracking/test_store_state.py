@@ -41,8 +41,8 @@ def test_runs_of_ended_processes_are_counted_and_left_as_they_are() -> None:
     dead = client.create_run(experiment, tags={PROCESS: f"{socket.gethostname()}:{free}"})
     client.create_run(experiment, tags={PROCESS: this_process()})
     state = examine(TRACKING)
-    assert (state.answers, state.dead_runs) == (True, 1)
-    assert "1 runs of the experiment" in state.text
+    assert (state.answers, state.live_runs, state.dead_runs) == (True, 1, 1)
+    assert f"1 run of the experiment {TRACKING.experiment} is active now" in state.text
     assert client.get_run(dead.info.run_id).info.status == "RUNNING"
 
 

@@ -69,14 +69,15 @@ def init(
     if is_public:
         typer.echo(f"{source} is read from {IMAGES}; the first `dvc repro` downloads it")
     elif found is None:
-        typer.echo(
-            "put the images into its folder data/raw, one folder per class; then run `thaw check`"
-        )
+        typer.echo(f"It expects images in its folder {IMAGES}, one folder per class")
     else:
         print_survey(found, folder)
     if not is_committed:
         typer.echo("Nothing is committed yet; `dvc exp run` and `thaw promote` need a commit")
-    first = "correct the data, then " if found is not None and found.problems else ""
+    has_problems = found is not None and found.problems
+    first = "correct the data, then " if has_problems else ""
+    if found is None and not is_public:
+        first = "put the images there (or change the section data of params.yaml), then "
     typer.echo(f"Next:  {first}{command}")
 
 

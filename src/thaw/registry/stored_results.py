@@ -46,8 +46,10 @@ def read_result(name: str, tracking: Tracking) -> StoredResult:
         return _of_version(name, tracking)
     if _RUN.fullmatch(name):
         return _of_run(name, name, tracking)
-    if Path(name).is_dir():
-        return _collected(name, lambda path: (Path(name) / path).read_bytes())
+    if (folder := Path(name)).is_dir():
+        # "." and ".." name no folder.
+        shown = name if folder.name.strip(".") else folder.resolve().name
+        return _collected(shown, lambda path: (folder / path).read_bytes())
     return _of_revision(name)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlflow.entities import ViewType
 
 from thaw.errors import ThawError
+from thaw.system.quantities import quantity
 from thaw.system.sqlite_addresses import is_sqlite, path_of
 from thaw.tracking import run_owner, spool
 from thaw.tracking.store import connect_read_only, store_errors, store_uri
@@ -25,12 +26,14 @@ class StoreState:
     Attributes:
         answers: Whether the store can be read, or will be created by the first run.
         text: The number of runs, or the reason why it does not answer.
+        live_runs: Runs whose processes exist.
         dead_runs: Runs that MLflow holds as RUNNING although their processes ended.
         waiting: Files that wait on the disk for the store.
     """
 
     answers: bool
     text: str
+    live_runs: int = 0
     dead_runs: int = 0
     waiting: int = 0
 
@@ -69,5 +72,7 @@ def examine(tracking: Tracking) -> StoreState:
     except ThawError as error:
         return StoreState(answers=False, text=str(error), waiting=waiting)
     dead = sum(run_owner.is_dead(run.data.tags) for run in running)
-    text = f"answers; {len(running) - dead} runs of the experiment {tracking.experiment} run now"
-    return StoreState(answers=True, text=text, dead_runs=dead, waiting=waiting)
+    live = len(running) - dead
+    runs = f"{quantity(live, 'run')} of the experiment {tracking.experiment}"
+    text = f"answers; {runs} {'is' if live == 1 else 'are'} active now"
+    return StoreState(answers=True, text=text, live_runs=live, dead_runs=dead, waiting=waiting)
