@@ -8,20 +8,13 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy import create_engine
 from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError
 
+from tests.search.outage import DriverError
 from thaw.search import outages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.engine import Engine
-
-
-class DriverError(Exception):
-    """An error of a driver for PostgreSQL, which knows the SQLSTATE of the server."""
-
-    def __init__(self, text: str, sqlstate: str | None = None) -> None:
-        super().__init__(text)
-        self.sqlstate = sqlstate
 
 
 class Storage:
@@ -64,6 +57,7 @@ def failed(error: BaseException) -> OperationalError:
         (stored(IntegrityError("INSERT", {}, DriverError("twice", "23505"))), False),
         (stored(failed(sqlite3.OperationalError("database is locked"))), False),
         (StorageInternalError("no heartbeat was recorded within 20 s"), False),
+        (outages.StorageAwayError("search.storage: it stopped answering"), True),
         (ValueError("a value"), False),
     ],
 )

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from tests.project import ROOT, environment
 from tests.search import project
+from tests.search.outage import Outage
 from thaw.errors import ThawError
-from thaw.search import attempt, storage, trial_queue
+from thaw.search import attempt, outages, storage, trial_queue
 from thaw.system.project_paths import STORE
 
 if TYPE_CHECKING:
@@ -96,6 +97,30 @@ def test_an_interrupted_trial_waits_and_keeps_its_retries(
     assert all("retry_history" not in trial.system_attrs for trial in search.study.trials)
     reason = str(interruption) or "interrupted"
     assert search.study.trials[0].user_attrs[attempt.REASON] == reason
+
+
+def test_a_trial_that_an_outage_of_the_database_ends_keeps_its_retries(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages, "_POLL_INTERVAL", 0.0)
+    search = project.Search(params)
+    outage = Outage(search.storage)
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        values = search.draw(trial)
+        outage.begin()
+        trial.set_user_attr("some", "value")
+        return values
+
+    for _ in range(2):
+        with pytest.raises(StorageInternalError):
+            search.run(1, objective)
+    search.kill_worker_in_next_trial(1)
+    search.make_stale()
+    search.run(1)
+    assert search.states() == ["FAIL", "FAIL", "FAIL", "COMPLETE"]
+    assert search.study.trials[3].system_attrs["retry_history"] == [2]  # the killed one alone
+    assert len(trial_queue.latest_attempts(search.study)) == 1
 
 
 def test_a_trial_that_fails_by_itself_is_not_retried(params: Params) -> None:

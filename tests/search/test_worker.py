@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
 from tests.search import project
+from tests.search.outage import Outage
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
@@ -13,6 +16,7 @@ from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import applying, attempt, confirmation, tables, trial, trial_queue
 from thaw.search.dimension import Dimension
+from thaw.search.storage import HeartbeatStorage
 from thaw.search.study import ranked_trials
 from thaw.search.study_log import record_of
 from thaw.search.trial import Result
@@ -174,6 +178,29 @@ def test_an_interruption_after_the_result_does_not_repeat_the_trial(
     with pytest.raises(KeyboardInterrupt):
         work(params, 1)
     assert project.Search(params).states() == ["COMPLETE"]
+
+
+def test_a_trial_whose_end_meets_an_outage_of_the_database_waits_and_keeps_its_retries(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thaw.search.outages._POLL_INTERVAL", 0.0)
+    monkeypatch.setattr("thaw.search.trial.run", lambda *_: (RESULT, None))
+    tell = HeartbeatStorage.set_trial_state_values
+
+    def tell_in_outage(
+        storage: HeartbeatStorage, trial_id: int, state: TrialState, values: Any = None
+    ) -> bool:
+        if state == TrialState.COMPLETE:
+            Outage(storage).begin()
+        return tell(storage, trial_id, state, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HeartbeatStorage, "set_trial_state_values", tell_in_outage)
+        with pytest.raises(StorageInternalError):
+            work(params, 1)
+    search = project.Search(params)
+    assert search.states() == ["FAIL", "WAITING"]
+    assert "retry_history" not in search.study.trials[1].system_attrs
 
 
 def test_a_full_disk_ends_the_worker_and_the_trial_waits(

@@ -34,6 +34,8 @@ def is_outage(error: BaseException) -> bool:
 
     A full disk, a missing table and all errors of SQLite are none.
     """
+    if isinstance(error, StorageAwayError):
+        return True
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(cause, PendingRollbackError):
         return cause.code == _CONNECTION_LOST
@@ -59,20 +61,21 @@ def wait_until_it_answers(storage: RDBStorage) -> None:
         time.sleep(_POLL_INTERVAL)
 
 
-def repeated_after_outage(storage: RDBStorage, read: Callable[[], None]) -> None:
-    """Call ``read``, and once more if the database did not answer; what ``read`` does is done once.
+def repeated_after_outage(storage: RDBStorage, call: Callable[[], None]) -> None:
+    """Call ``call``, and once more if the database did not answer; what ``call`` does is done once.
 
     Raises:
         StorageInternalError: the database still does not answer, or fails for another reason.
         SQLAlchemyError: the same, from outside of Optuna.
+        ThawError: the same, as a message.
     """
     try:
-        read()
-    except (StorageInternalError, SQLAlchemyError) as error:
+        call()
+    except (StorageInternalError, SQLAlchemyError, ThawError) as error:
         if not is_outage(error):
             raise
         wait_until_it_answers(storage)
-        read()
+        call()
 
 
 def _answers(engine: Engine) -> bool:

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from thaw.errors import ThawError
 from thaw.search import attempt
+from thaw.search.outages import is_outage, wait_until_it_answers
 from thaw.search.storage import HeartbeatStorage, exclusive_lock
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def run_next(
 
     ``objective`` returns the values of the trial or raises TrialPruned. Any other exception is
     raised again. ThawError, StorageInternalError and KeyboardInterrupt are interruptions: the
-    trial is tried again and that costs none of its retries. After any other the trial has failed.
+    trial is tried again and that costs none of its retries. To store that, this process waits for
+    a database that does not answer. After any other exception the trial has failed.
     """
     with contextlib.ExitStack() as lock:
         lock.enter_context(exclusive_lock(storage))
@@ -112,6 +114,8 @@ class _Runner:
         except (KeyboardInterrupt, ThawError, StorageInternalError) as error:
             self.has_failed = True
             with contextlib.suppress(UpdateFinishedTrialError, StorageInternalError):
+                if is_outage(error):
+                    wait_until_it_answers(self.storage)  # an attempt without the mark costs a retry
                 attempt.mark_interrupted(trial, str(error) or "interrupted")
             raise
         except (optuna.TrialPruned, UpdateFinishedTrialError):

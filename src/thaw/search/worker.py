@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -88,6 +89,7 @@ class Worker:
             broadcast(self._runtime, taken.number + 1)
             return self._train(current, taken.number, taken)
 
+        requeue = partial(trial_queue.requeue_lost, current, self.storage)
         try:
             while True:
                 number = trial_queue.run_next(current, self.storage, trials, objective)
@@ -97,8 +99,11 @@ class Worker:
                     time.sleep(_POLL_INTERVAL)
                 else:
                     break
-        except (KeyboardInterrupt, ThawError, StorageInternalError):
-            trial_queue.requeue_lost(current, self.storage)
+        except KeyboardInterrupt:
+            requeue()
+            raise
+        except (ThawError, StorageInternalError):
+            outages.repeated_after_outage(self.storage, requeue)
             raise
         broadcast(self._runtime, _STOP)
 
