@@ -113,8 +113,9 @@ def test_a_trial_that_an_outage_of_the_database_ends_keeps_its_retries(
         return values
 
     for _ in range(2):
-        with pytest.raises(StorageInternalError):
+        with pytest.raises(StorageInternalError) as raised:
             search.run(1, objective)
+        assert outages.is_outage(raised.value)  # so that another worker is started
     search.kill_worker_in_next_trial(1)
     search.make_stale()
     search.run(1)

@@ -16,6 +16,7 @@ from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import applying, attempt, confirmation, tables, trial, trial_queue
 from thaw.search.dimension import Dimension
+from thaw.search.outages import is_outage
 from thaw.search.storage import HeartbeatStorage
 from thaw.search.study import ranked_trials
 from thaw.search.study_log import record_of
@@ -196,8 +197,9 @@ def test_a_trial_whose_end_meets_an_outage_of_the_database_waits_and_keeps_its_r
 
     with monkeypatch.context() as patch:
         patch.setattr(HeartbeatStorage, "set_trial_state_values", tell_in_outage)
-        with pytest.raises(StorageInternalError):
+        with pytest.raises(StorageInternalError) as raised:
             work(params, 1)
+    assert is_outage(raised.value)  # so that another worker is started
     search = project.Search(params)
     assert search.states() == ["FAIL", "WAITING"]
     assert "retry_history" not in search.study.trials[1].system_attrs

@@ -20,17 +20,31 @@ if TYPE_CHECKING:
 STUDIES = "studies"
 HEADS = "heads"  # a bucket
 _ENDED = "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')"
+# Optuna notes all kills before an attempt in `retry_history`. The last attempts alone are counted.
+_KILLED_TWICE = """
+SELECT 1 FROM trials JOIN trial_system_attributes USING (trial_id)
+WHERE state = 'FAIL' AND key = 'retry_history' AND value_json <> '[]'
+AND trial_id NOT IN (
+    SELECT earlier.trial_id
+    FROM trial_system_attributes earlier JOIN trial_system_attributes later USING (key, value_json)
+    WHERE key = 'failed_trial' AND later.trial_id > earlier.trial_id
+)
+"""
 _TIMEOUT = 600  # seconds until the next trial has ended
 KILL, RESTART = "kill", "restart"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The trials of a study: ``complete`` ones, all ``attempts``, and ``repeats`` among them."""
+    """The trials of a study: ``complete`` ones, all ``attempts``, and ``repeats`` among them.
+
+    ``killed_twice`` are those that failed in an attempt which was already the one after a kill.
+    """
 
     complete: int
     attempts: int
     repeats: int
+    killed_twice: int
 
     @property
     def counted(self) -> int:
@@ -67,7 +81,12 @@ def run_shaken(
     assert search.returncode == 0, output
     states = [state for (state,) in _rows(servers, "SELECT state FROM trials")]
     repeated = "SELECT trial_id FROM trial_system_attributes WHERE key = 'failed_trial'"
-    return Counts(states.count("COMPLETE"), len(states), len(_rows(servers, repeated)))
+    return Counts(
+        states.count("COMPLETE"),
+        len(states),
+        len(_rows(servers, repeated)),
+        len(_rows(servers, _KILLED_TWICE)),
+    )
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ def test_a_search_survives_a_restart_of_the_database_and_two_killed_workers(
 ) -> None:
     project = colleague.new_project(tmp_path / "colours", photos, servers.variables)
     counts = run_shaken(project, servers, _TRIALS, workers=4, events=(KILL, RESTART, KILL))
-    assert counts.complete == _TRIALS
+    assert counts.killed_twice <= 1, "two kills hit the two attempts of one trial at most"
+    assert counts.complete + counts.killed_twice == _TRIALS
     assert counts.counted == _TRIALS, "each trial counts once"
     assert counts.repeats >= 1, "the trial of a killed worker is tried again"
     uploaded = [servers.store.read(HEADS, key) for key in servers.store.keys(HEADS)]

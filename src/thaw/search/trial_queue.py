@@ -80,7 +80,7 @@ def run_next(
             study.optimize(runner, n_trials=1)
         except Exception as error:
             if (interruption := _interruption(error)) is not None:
-                raise interruption from None
+                raise interruption from interruption.__cause__  # it tells an outage
             if not runner.has_lost_its_trial(study):
                 raise
     return runner.number
