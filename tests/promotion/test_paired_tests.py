@@ -91,7 +91,9 @@ def test_with_no_image_that_differs_the_margin_test_is_the_rule_of_three() -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("images", "margin"), [(40, 0.1), (150, 0.03)])
+@pytest.mark.parametrize(
+    ("images", "margin"), [(40, 0.1), pytest.param(150, 0.03, marks=pytest.mark.soak)]
+)
 def test_the_margin_test_errs_at_most_as_often_as_it_says(images: int, margin: float) -> None:
     generator = np.random.default_rng(0)
     for wins in (0.0, 0.03, 0.2):

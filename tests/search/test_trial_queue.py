@@ -107,10 +107,10 @@ def test_a_trial_that_an_outage_of_the_database_ends_keeps_its_retries(
     outage = Outage(search.storage)
 
     def objective(trial: optuna.Trial) -> list[float]:
-        values = search.draw(trial)
+        search.draw(trial)
         outage.begin()
         trial.set_user_attr("some", "value")
-        return values
+        return [0.0]
 
     for _ in range(2):
         with pytest.raises(StorageInternalError) as raised:
