@@ -17,13 +17,16 @@ from thaw.advice.tournament.comparison import Difference
 from thaw.advice.tournament.head_choice import HeadChoice
 from thaw.advice.tournament.training_choice import TrainingChoice
 from thaw.config.editing import write_values
-from thaw.context import Phase
+from thaw.context import Phase, compute_inputs
 from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import prepare, unfreeze, warmup_head
 from thaw.stages.fine_tuning_check import is_fine_tuning_kept, needed_gain
 from thaw.system import project_paths
+from thaw.training.calibration import calibrated_losses
+from thaw.training.logit_scaling import uncalibrated_losses
 from thaw.training.observer import Observer
+from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +107,29 @@ def test_a_head_that_is_worse_than_guessing_needs_no_difference_above_the_noise(
     assert found["head_log_loss"] > math.log(small.CLASSES)
     assert -found["difference_error"] < found["difference"] < 0
     assert kept
+
+
+def test_a_head_that_keeps_no_temperature_is_compared_without_one() -> None:
+    write_values({"regularize.calibration": "auto"})
+    context, good, phase = opened()
+    faint = copy.deepcopy(good)  # it ranks the classes of each image alike
+    with torch.no_grad():
+        for parameter in faint.head.parameters():
+            parameter.mul_(0.5)
+    val = compute_inputs(context, good, phase, trains=False).val
+    plain, scaled = {}, {}
+    for name, model in (("good", good), ("faint", faint)):
+        part = model.part(phase.plan.cut)
+        outputs = logits(context.runtime, part, val, "test").double().numpy()
+        plain[name] = uncalibrated_losses(outputs, val.targets).mean()
+        scaled[name] = calibrated_losses(outputs, val.targets).mean()
+    assert plain["good"] < scaled["good"]  # so that it keeps no temperature
+    assert scaled["faint"] < 0.99 * scaled["good"]
+    kept, report = is_fine_tuning_kept(context, good, faint, phase, is_better=True)
+    found = report["fine_tuning"]
+    assert found["head_log_loss"] == pytest.approx(plain["good"])
+    assert found["log_loss"] == pytest.approx(min(plain["faint"], scaled["faint"]))
+    assert not kept
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -17,12 +18,16 @@ from thaw.data.prepared import Prepared
 from thaw.model.classifier import Classifier
 from thaw.stages.mirroring import mirror_if_better
 from thaw.system import project_paths
+from thaw.training.calibration import calibrated_losses
+from thaw.training.logit_scaling import uncalibrated_losses
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from thaw.config.regularize_section import CalibrationSetting
 
 CLASSES = ["blue", "green", "red"]
 Half = Literal["left", "both"]
@@ -71,7 +76,7 @@ def opened(half: Half, mirror: str = "auto", images: int = 120) -> Context:
     return Context(params, Prepared(project_paths.PREPARED), tiny.runtime())
 
 
-def tried(context: Context) -> tuple[Classifier, Tensor, dict[str, object], Tensor]:
+def tried(context: Context) -> tuple[Classifier, Tensor, dict[str, Any], Tensor]:
     """Return the classifier, its logits and the report after the stage, and the plain logits."""
     preprocessing = phase.PREPROCESSING.model_copy(update={"image_size": 16})
     val = context.data.images("val", preprocessing)
@@ -94,7 +99,6 @@ def test_mirror_images_are_averaged_where_they_lower_the_loss(
     assert model.mirrored
     assert not torch.allclose(outputs, plain)
     found = report["mirror"]
-    assert isinstance(found, dict)
     assert found["used"] is True
     assert found["log_loss"]["mirrored"] < found["log_loss"]["plain"]
     assert "mirror images: averaged" in (text := capsys.readouterr().err)
@@ -106,7 +110,6 @@ def test_mirror_images_that_do_not_help_are_not_used() -> None:
     assert not model.mirrored
     assert torch.equal(outputs, plain)
     found = report["mirror"]
-    assert isinstance(found, dict)
     assert found["used"] is False
 
 
@@ -115,3 +118,17 @@ def test_nothing_is_tried_where_it_is_off_or_images_are_few(mirror: str, images:
     model, _, report, _ = tried(opened("both", mirror, images))
     assert not model.mirrored
     assert report == {}
+
+
+@pytest.mark.parametrize("setting", ["off", "temperature"])
+def test_views_are_compared_by_the_loss_that_is_kept(
+    setting: CalibrationSetting,
+) -> None:
+    context = opened("both")
+    regularize = context.params.regularize.model_copy(update={"calibration": setting})
+    params = context.params.model_copy(update={"regularize": regularize})
+    _, _, report, plain = tried(replace(context, params=params))
+    targets = np.arange(len(plain)) % 3
+    losses = uncalibrated_losses if setting == "off" else calibrated_losses
+    expected = losses(plain.double().numpy(), targets).mean()
+    assert report["mirror"]["log_loss"]["plain"] == pytest.approx(expected)

@@ -18,11 +18,13 @@ from thaw.training.calibration import (
     cross_fitted,
     fit_calibration,
     is_lower,
+    kept_losses,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from thaw.config.regularize_section import CalibrationSetting
     from thaw.training.calibration import CalibrationFit
 
     Floats = NDArray[np.float64]
@@ -170,3 +172,32 @@ def test_equal_losses_are_not_lower() -> None:
     losses = np.full(50, 0.5)
     assert not is_lower(losses, losses)
     assert not is_lower(losses[:1], losses[:1] + 1.0)
+
+
+@pytest.mark.parametrize("setting", ["off", "auto", "temperature", "vector"])
+@pytest.mark.parametrize(
+    ("logits", "targets"),
+    [
+        drawn(9),
+        drawn(40),
+        drawn(60, seed=3),
+        (drawn(200)[0] * 3.0, drawn(200)[1]),
+        wrong_classes(900),
+    ],
+    ids=["fewer than 10", "few", "few others", "too sure", "wrong classes"],
+)
+def test_kept_losses_are_those_of_the_kind_that_the_fit_keeps(
+    logits: Floats, targets: Ints, setting: CalibrationSetting
+) -> None:
+    fit = fit_calibration(logits, targets, setting)
+    kept = kept_losses(logits, targets, setting)
+    assert kept.shape == targets.shape
+    assert kept.mean() == fit.log_loss[fit.calibration.kind]
+
+
+def test_a_model_that_keeps_no_temperature_has_its_own_losses() -> None:
+    logits, targets = drawn(12, seed=3)
+    without = np.array([log_loss(logits, targets), calibrated_losses(logits, targets).mean()])
+    assert without[0] < without[1]
+    assert kept_losses(logits, targets, "auto").mean() == pytest.approx(without[0])
+    assert kept_losses(logits, targets, "temperature").mean() == pytest.approx(without[1])

@@ -11,8 +11,7 @@ from thaw.context import Phase, compute_inputs
 from thaw.evaluation.fine_tuning_text import comparison_text
 from thaw.model.freeze_plan import last_blocks
 from thaw.system.console import say
-from thaw.training.calibration import calibrated_losses, loss_of_guessing
-from thaw.training.logit_scaling import uncalibrated_losses
+from thaw.training.calibration import kept_losses, loss_of_guessing
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
@@ -31,8 +30,9 @@ def is_fine_tuning_kept(
 ) -> tuple[bool, dict[str, Any]]:
     """Return whether ``classifier``, which ``phase`` trained, is kept; and the report.
 
-    ``warm`` is the model of the head warm-up. The calibrated validation loss of ``classifier`` must
-    be lower by a hundredth and by more than one standard error of the paired difference. The
+    ``warm`` is the model of the head warm-up. The validation loss of ``classifier`` must be lower
+    by a hundredth and by more than one standard error of the paired difference. Each model has the
+    loss that it would have as the kept one: without a temperature where it would get none. The
     hundredth is enough if a comparison on other images has said so already (``is_better``), or if
     the head alone is worse than guessing. (The head alone is fitted again, also to the validation
     images. A fine-tuned model is not, so that a smaller gain is not worth it.)
@@ -71,12 +71,10 @@ def needed_gain(error: float, loss: float, *, is_better: bool) -> float:
 def _scores(
     context: Context, classifier: Classifier, phase: Phase
 ) -> tuple[NDArray[np.float64], float]:
-    """Return the validation log-losses (N,), calibrated where that is on, and the accuracy."""
+    """Return the validation log-losses (N,), with the calibration that is kept; the accuracy."""
     inputs = compute_inputs(context, classifier, phase, trains=False)
     part = classifier.part(inputs.cut)
     outputs = logits(context.runtime, part, inputs.val, "comparing with the head").double().numpy()
     targets = inputs.val.targets
     accuracy = float(np.mean(outputs.argmax(axis=1) == targets))
-    if context.params.regularize.calibration == "off":
-        return uncalibrated_losses(outputs, targets), accuracy
-    return calibrated_losses(outputs, targets), accuracy
+    return kept_losses(outputs, targets, context.params.regularize.calibration), accuracy

@@ -8,8 +8,7 @@ from thaw.context import compute_inputs
 from thaw.model.batchnorm import fold_blocks
 from thaw.system.console import say
 from thaw.training import trainable_state
-from thaw.training.calibration import calibrated_losses
-from thaw.training.logit_scaling import uncalibrated_losses
+from thaw.training.calibration import kept_losses
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 from thaw.training.weight_interpolation import (
@@ -69,6 +68,4 @@ def interpolate_if_better(
 def _losses(context: Context, classifier: Classifier, inputs: PhaseInputs) -> NDArray[np.float64]:
     part = classifier.part(inputs.cut)
     outputs = logits(context.runtime, part, inputs.val, "interpolated weights").double().numpy()
-    if context.params.regularize.calibration == "off":
-        return uncalibrated_losses(outputs, inputs.val.targets)
-    return calibrated_losses(outputs, inputs.val.targets)
+    return kept_losses(outputs, inputs.val.targets, context.params.regularize.calibration)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.evaluation.latency import latency_ms
 from thaw.system.console import say
-from thaw.training.calibration import calibrated_losses, is_lower
+from thaw.training.calibration import is_lower, kept_losses
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
@@ -30,7 +30,7 @@ def mirror_if_better(
 
     Returns:
         The logits of the classifier as it is now, and the report: whether it averages, and the
-        cross-fitted log-loss of both. Empty if it was not tried.
+        log-loss of both with the calibration that is kept. Empty if it was not tried.
     """
     if context.params.fold_bn.mirror == "off" or len(val) < _FEWEST_IMAGES:
         return plain, {}
@@ -38,7 +38,8 @@ def mirror_if_better(
     classifier.mirrored = True
     outputs = logits(context.runtime, classifier, val, "logits of mirror images, too")
     before, after = (
-        calibrated_losses(each.double().numpy(), val.targets) for each in (plain, outputs)
+        kept_losses(each.double().numpy(), val.targets, context.params.regularize.calibration)
+        for each in (plain, outputs)
     )
     classifier.mirrored = is_lower(after, before)
     if context.runtime.is_main:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -68,27 +68,21 @@ def fit_calibration(
     or out-of-fold. ``temperature`` and ``vector`` fit that kind, whatever the test says.
     """
     logits = np.asarray(logits, dtype=np.float64)
-    before = uncalibrated_losses(logits, targets)
-    measured = {"none": float(before.mean())} if len(targets) else {}
+    kind, losses, reason = _kept(logits, targets, setting)
+    fitted = Calibration() if kind == "none" else fit_scaling(logits, targets, kind)
+    means = {name: float(each.mean()) for name, each in losses.items() if len(each)}
+    return CalibrationFit(fitted, len(targets), means, reason)
 
-    def nothing(reason: str) -> CalibrationFit:
-        return CalibrationFit(Calibration(), len(targets), measured, reason)
 
-    if setting == "off":
-        return nothing("regularize.calibration is off")
-    if len(targets) < FEWEST_IMAGES:
-        return nothing(f"fewer than {FEWEST_IMAGES} images")
-    losses = calibrated_losses(logits, targets)
-    measured["temperature"] = float(losses.mean())
-    if setting == "auto" and not measured["temperature"] < measured["none"]:
-        return nothing("a temperature does not lower the cross-fitted log-loss")
-    reason = ""
-    if setting == "vector":
-        measured["vector"] = float(calibrated_losses(logits, targets, "vector").mean())
-    elif setting == "auto":
-        reason = _reason_against_vector(logits, targets, losses, measured)
-    kind: Kind = "temperature" if setting == "temperature" or reason else "vector"
-    return CalibrationFit(fit_scaling(logits, targets, kind), len(targets), measured, reason)
+def kept_losses(logits: Floats, targets: Ints, setting: CalibrationSetting) -> Floats:
+    """Return the log-loss (N,) in nats of each image after the calibration that would be kept.
+
+    :func:`fit_calibration` decides which. Models are compared by it, because a model that keeps no
+    temperature does not have the loss that it would have with one. That of a fitted kind is
+    cross-fitted.
+    """
+    kind, losses, _ = _kept(np.asarray(logits, dtype=np.float64), targets, setting)
+    return losses[kind]
 
 
 def cross_fitted(
@@ -139,18 +133,29 @@ def is_lower(losses: Floats, than: Floats, significance: float = SIGNIFICANCE) -
     return float(ttest_1samp(differences, 0.0, alternative="greater").pvalue) < significance
 
 
-def _reason_against_vector(
-    logits: Floats, targets: Ints, losses: Floats, measured: dict[str, float]
-) -> str:
-    """Return why vector scaling is not used instead of a temperature, "" if it is."""
-    counts = np.bincount(targets, minlength=logits.shape[1])
-    if counts.min() < FEWEST_OF_A_CLASS:
-        return f"vector scaling needs {FEWEST_OF_A_CLASS} images of each class"
-    vector = calibrated_losses(logits, targets, "vector")
-    measured["vector"] = float(vector.mean())
-    if not is_lower(vector, losses):
-        return "vector scaling does not lower the cross-fitted log-loss further"
-    return ""
+def _kept(
+    logits: Floats, targets: Ints, setting: CalibrationSetting
+) -> tuple[Literal["none"] | Kind, dict[str, Floats], str]:
+    """Return the kind that is kept, the losses (N,) by kind, and why no further kind was taken."""
+    losses = {"none": uncalibrated_losses(logits, targets)}
+    if setting == "off":
+        return "none", losses, "regularize.calibration is off"
+    if len(targets) < FEWEST_IMAGES:
+        return "none", losses, f"fewer than {FEWEST_IMAGES} images"
+    plain = losses["temperature"] = calibrated_losses(logits, targets)
+    if setting == "temperature":
+        return "temperature", losses, ""
+    if setting == "auto":
+        if not plain.mean() < losses["none"].mean():
+            return "none", losses, "a temperature does not lower the cross-fitted log-loss"
+        if np.bincount(targets, minlength=logits.shape[1]).min() < FEWEST_OF_A_CLASS:
+            reason = f"vector scaling needs {FEWEST_OF_A_CLASS} images of each class"
+            return "temperature", losses, reason
+    losses["vector"] = calibrated_losses(logits, targets, "vector")
+    if setting == "auto" and not is_lower(losses["vector"], plain):
+        reason = "vector scaling does not lower the cross-fitted log-loss further"
+        return "temperature", losses, reason
+    return "vector", losses, ""
 
 
 def _parts(targets: Ints, count: int) -> Ints:
