@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 MODEL = "models:/classifier@champion"
+PACKAGED = "timm/tf_efficientnet_lite0=packaged"
 # (the command, keys of its result); the commands run in this order in one project.
 COMMANDS = (
     ("init ../new --images data/raw", "project is_committed next public_set images"),
@@ -37,8 +38,8 @@ COMMANDS = (
     ("probe", "block_probes joint_probes picture"),
     ("find-lr warmup_head", "phase present steepest tenth picture"),
     ("advise", "values changed"),
-    ("advise --backbones timm/tf_efficientnet_lite0", "backbones not_compared changed"),
-    ("advise --backbones timm/tf_efficientnet_lite0 --apply", "backbones not_compared changed"),
+    (f"advise --backbones {PACKAGED}", "backbones not_compared changed"),
+    (f"advise --backbones {PACKAGED} --apply", "backbones not_compared changed"),
     ("search --trials 1", "study metrics counts trials winner notes"),
     ("search --show", "study metrics counts trials winner notes"),
     ("search --apply", "study trial values changed"),
@@ -72,9 +73,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project(tmp_path_factory.mktemp("verbs") / "project")
     tiny.set_up(made)
     made.set(
-        backbone__name="timm/tf_efficientnet_lite0",
-        backbone__weights="packaged",
-        backbone__image_size=32,
         search__space={"warmup_head.lr": [0.002, 0.01]},
         search__confirm_seeds=1,
     )
