@@ -124,3 +124,27 @@ def test_an_error_of_a_full_disk_names_what_helps() -> None:
 def test_the_line_of_an_unknown_error_is_short() -> None:
     assert reason_of(ValueError("a" * 5000 + "\nb")) == "a" * 400
     assert reason_of(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize("kind", ["401 in HTML", "503 in HTML", "closed at once", "no HTTP"])
+def test_a_registry_on_another_server_is_named_instead_of_the_store(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faulty_server(kind) as uri:
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
+        with pytest.raises(ThawError) as caught:
+            resolve("models:/a/1", params("http://127.0.0.1:9").tracking)
+    message = str(caught.value)
+    assert message.startswith("models:/a/1: the MLflow registry http://ada:***@127.0.0.1:")
+    assert "(MLFLOW_REGISTRY_URI) cannot be used: " in message
+    assert ADDRESS not in message
+    assert reason(kind).replace(ADDRESS, "MLFLOW_REGISTRY_URI") in message
+
+
+def test_a_failed_store_is_named_also_where_the_registry_is_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:9")
+    with faulty_server("401 in HTML") as uri, pytest.raises(ThawError) as caught:
+        store.connect(params(uri).tracking)
+    check(str(caught.value), "401 in HTML")

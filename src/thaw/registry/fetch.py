@@ -17,7 +17,7 @@ from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX, require_version
 from thaw.tracking.outages import STORE_ERRORS
 from thaw.tracking.store import connect_read_only, store_uri
-from thaw.tracking.store_reasons import NOT_MLFLOW, reason_of
+from thaw.tracking.store_reasons import NOT_MLFLOW, failure_of, reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,10 +66,7 @@ def resolve(uri: str, tracking: Tracking) -> Version:
     except STORE_ERRORS as error:
         if getattr(error, "error_code", "") in _NOTHING_THERE:
             raise ThawError(f"{uri}: {explain_missing(client, name)}") from None
-        store = store_uri(tracking)
-        raise ThawError(
-            f"{uri}: the MLflow store {store} cannot be used: {reason_of(error)}"
-        ) from None
+        raise ThawError(f"{uri}: {failure_of(error, store_uri(tracking))}") from None
     return Version(name, number)
 
 

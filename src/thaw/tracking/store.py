@@ -22,7 +22,7 @@ from thaw.system.sqlite_addresses import address_of, is_sqlite, may_write, path_
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
 from thaw.tracking.outages import STORE_ERRORS, StoreOutageError, is_outage
 from thaw.tracking.runs_page import VIEW, VIEW_TAG
-from thaw.tracking.store_reasons import NOT_MLFLOW, reason_of
+from thaw.tracking.store_reasons import NOT_MLFLOW, failed_address, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,9 +128,8 @@ def store_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (*STORE_ERRORS, ImportError) as error:
-        kind = StoreOutageError if is_outage(error, uri) else ThawError
-        message = f"tracking: the MLflow store {uri} cannot be used: {reason_of(error)}"
-        raise kind(message) from error
+        kind = StoreOutageError if is_outage(error, failed_address(error, uri)) else ThawError
+        raise kind(f"tracking: {failure_of(error, uri)}") from error
 
 
 @contextlib.contextmanager
@@ -143,7 +142,7 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
     try:
         yield
     except (MlflowException, ParseError) as error:
-        message = f"tracking: the MLflow store {store_uri(tracking)} failed: {reason_of(error)}"
+        message = f"tracking: {failure_of(error, store_uri(tracking), 'failed')}"
         if getattr(error, "error_code", "") != "INVALID_PARAMETER_VALUE":  # which would fail again
             message += "; the same command continues where it stopped"
         raise ThawError(message) from error

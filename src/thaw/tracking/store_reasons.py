@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from thaw.system.storage_errors import uncaught_failure
@@ -9,6 +10,8 @@ from thaw.system.storage_errors import uncaught_failure
 _ADDRESS = "tracking.uri or MLFLOW_TRACKING_URI"
 _ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 _OTHER_SERVER = f"correct the address ({_ADDRESS}), or the proxy in front of the server"
+REGISTRY_URI = "MLFLOW_REGISTRY_URI"
+_PATHS_OF_REGISTRY = ("/mlflow/registered-models", "/mlflow/model-versions")  # of requests
 _LATER = "look at its log, and run the same command later"
 _LONGEST = 400  # characters of an unknown error
 _CODE = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error responses")
@@ -41,6 +44,26 @@ _SIGNS = (
 )
 _TLS = re.compile(r"SSLError\(.*?(\[SSL[^\]]*\][^(]*|certificate verify failed[^(]*)")
 _SYSTEM = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(Read timed out|timed out)")
+
+
+def failure_of(error: BaseException, uri: str, what: str = "cannot be used") -> str:
+    """Return one line about ``error`` of the store at ``uri``: its address, the reason, the remedy.
+
+    ``what`` is said of the store. Registered models may be on another server, which is named then.
+    """
+    address = failed_address(error, uri)
+    if address == uri:
+        return f"the MLflow store {uri} {what}: {reason_of(error)}"
+    reason = reason_of(error).replace(_ADDRESS, REGISTRY_URI)
+    return f"the MLflow registry {address} ({REGISTRY_URI}) {what}: {reason}"
+
+
+def failed_address(error: BaseException, uri: str) -> str:
+    """Return the address of the registry if ``error`` is of a request to it, else ``uri``."""
+    registry = os.environ.get(REGISTRY_URI, "")
+    text = str(error)
+    is_of_registry = any(path in text for path in _PATHS_OF_REGISTRY)
+    return registry if registry and is_of_registry else uri
 
 
 def reason_of(error: BaseException) -> str:
