@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from thaw.projects import doctor
 from thaw.projects.creation import create_project
 from thaw.projects.finding import Finding, State
 from thaw.system import tool_lock
+from thaw.system.project_paths import SCRATCH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +33,30 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def found(subject: str) -> Finding:
     (finding,) = [each for each in doctor.examine() if each.subject == subject]
     return finding
+
+
+def test_caches_that_a_stage_writes_and_removes_meanwhile_are_no_error(project: Path) -> None:
+    ends = threading.Event()
+
+    def write() -> None:
+        while not ends.is_set():
+            folders = [SCRATCH / str(number) for number in range(20)]
+            for folder in folders:
+                folder.mkdir(parents=True)
+                (folder / "part").touch()
+            for folder in folders:
+                shutil.rmtree(folder)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        sizes = [doctor._size(SCRATCH) for _ in range(200)]
+    finally:
+        ends.set()
+        writer.join()
+    assert set(sizes) == {0}
+    (SCRATCH / "a").write_bytes(b"abc")
+    assert doctor._size(SCRATCH) == 3
 
 
 def test_a_new_project_has_no_problem(project: Path) -> None:

@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -191,8 +192,18 @@ def _holders(content: object) -> Iterator[int]:
 
 
 def _scratch() -> Iterator[Finding]:
-    size = sum(path.lstat().st_size for path in SCRATCH.rglob("*") if path.is_file())
+    size = _size(SCRATCH)
     is_large = size > _LARGE_SCRATCH
     remedy = f"delete {SCRATCH}/activations; it is computed again" if is_large else ""
     text = f"{size / 1e9:.1f} GB of caches and checkpoints in {SCRATCH}"
     yield Finding("caches", State.WARNING if is_large else State.OK, text, remedy)
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of the files in ``folder``, which stages may write and remove meanwhile."""
+    size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(path, name).lstat().st_size
+    return size
