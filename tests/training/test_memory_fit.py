@@ -8,12 +8,20 @@ import torch
 
 from tests.training import phase
 from tests.training.greedy import greedy
-from tests.training.test_rehearsal import rehearsal
+from tests.training.test_rehearsal import rehearsal as rehearsal_of_eight
 from thaw.training.memory_fit import fewest_parts, shortage_explained
 from thaw.training.out_of_memory import MemoryShortageError
 
 if TYPE_CHECKING:
+    from thaw.model.classifier import Classifier
     from thaw.training.rehearsal import Rehearsal
+
+
+def rehearsal(model: Classifier, images: int = 6) -> Rehearsal:
+    """Return a rehearsal on a full batch of ``images``."""
+    made = rehearsal_of_eight(model, images)
+    made.learner.network.full_size = images
+    return made
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,14 @@ def test_a_killed_training_continues_with_the_pieces_that_it_began_with(tmp_path
     assert phase.differing(undisturbed, resumed) == []
 
 
+def test_a_training_of_fewer_images_than_a_batch_is_divided_as_it_was_tried(tmp_path: Path) -> None:
+    sources = phase.images(tmp_path / "train", 6), phase.images(tmp_path / "val", phase.VAL)
+    model = phase.model(2, "frozen")
+    greedy(model.head, 1)
+    trained(tmp_path, sources, model, accumulate="auto")  # a full batch has 8 images
+    assert json.loads((tmp_path / "choices.json").read_text())["parts"] == phase.BATCH
+
+
 def test_exhausted_memory_keeps_the_checkpoint_and_names_what_fits(tmp_path: Path) -> None:
     train, val = data(tmp_path)
     folder = tmp_path / "b"

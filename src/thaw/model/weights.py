@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import re
 import socket
 import urllib.error
@@ -99,7 +100,7 @@ def read(file: str) -> State:
 
         try:
             state = load_file(path)
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise ThawError(f"{path}: not a whole safetensors file ({error})") from error
     else:
         try:
@@ -164,6 +165,10 @@ def short_timeouts() -> Iterator[None]:
     """Make downloads fail within seconds if there is no network; cached files still load.
 
     The Hugging Face hub would retry for most of a minute, whatever timeout is set.
+
+    Raises:
+        ConnectionError: a connection failed by an error that is no ``OSError``.
+        Exception: any other error of the block.
     """
     from huggingface_hub import constants
 
@@ -172,6 +177,12 @@ def short_timeouts() -> Iterator[None]:
     constants.HF_HUB_OFFLINE = offline or not _answers(constants.ENDPOINT)
     try:
         yield
+    except Exception as error:
+        # The hub's library for HTTP, httpx or httpx2, has errors of its own.
+        is_of_hub = type(error).__module__.startswith("httpx")
+        if is_of_hub or isinstance(error, http.client.HTTPException):
+            raise ConnectionError(str(error)) from error
+        raise
     finally:
         socket.setdefaulttimeout(timeout)
         constants.HF_HUB_OFFLINE = offline
@@ -184,7 +195,7 @@ def _answers(url: str) -> bool:
         opener.open(urllib.request.Request(url, method="HEAD"), timeout=_SECONDS).close()  # noqa: S310
     except urllib.error.HTTPError:
         return True
-    except OSError:
+    except (OSError, http.client.HTTPException):  # the latter: it does not speak HTTP
         return False
     return True
 

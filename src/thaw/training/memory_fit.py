@@ -21,9 +21,9 @@ _COMMAND = "the same command continues from the last checkpoint"
 
 
 def fewest_parts(rehearsal: Rehearsal) -> int:
-    """Return the fewest parts that fit into the memory of every process, at most one per image.
+    """Return the fewest parts of a full batch that fit into the memory of every process.
 
-    The number divides the images of a process, so that all pieces have the same size. All
+    The images of a process are divided into pieces of the same size, at least of one image. All
     processes come to the same number.
 
     Raises:
@@ -33,7 +33,7 @@ def fewest_parts(rehearsal: Rehearsal) -> int:
     for parts in _candidates(rehearsal):
         failed = torch.tensor(float(not rehearsal.fits(parts)))
         if float(runtime.sum(failed)) == 0.0:
-            return parts
+            return _of_full_batch(rehearsal, parts)
     raise MemoryShortageError(_nothing_fits(rehearsal))
 
 
@@ -79,7 +79,8 @@ def _what_fits(rehearsal: Rehearsal, where: str) -> str:
         if more > parts and rehearsal.fits(more, moments=0):
             size = images // more
             return (
-                f"{message}, {size} do: set launch.accumulate to {more} (or auto), which keeps the "
+                f"{message}, {size} do: set launch.accumulate to "
+                f"{_of_full_batch(rehearsal, more)} (or auto), which keeps the "
                 f"images per step, or batch_size to {size * rehearsal.runtime.world}. If another "
                 f"program used the memory, {_COMMAND}."
             )
@@ -94,6 +95,15 @@ def _candidates(rehearsal: Rehearsal) -> list[int]:
         for parts in range(1, images + 1)
         if images % parts == 0 and (parts == 1 or images // parts >= _smallest(rehearsal))
     ]
+
+
+def _of_full_batch(rehearsal: Rehearsal, parts: int) -> int:
+    """Return in how many parts a full batch has pieces as small as ``parts`` of the tried one.
+
+    The tried batch has fewer images if the training split has.
+    """
+    size = len(rehearsal.batch.inputs) // parts
+    return -(-rehearsal.learner.network.full_size // size)
 
 
 def _smallest(rehearsal: Rehearsal) -> int:

@@ -35,14 +35,15 @@ class TrainedNetwork:
     Accelerate, and for full pieces it may be compiled or a CUDA graph.
 
     Attributes:
-        piece_size: Images that this process computes at once in a full batch.
+        full_size: Images of this process in a full batch.
+        piece_size: Those of them that it computes at once.
     """
 
     def __init__(self, runtime: Runtime, classifier: Classifier, cut: int, batch_size: int) -> None:
         """Take the cut at which batches enter, and the images of a step over all processes."""
         self._runtime, self._classifier, self._cut = runtime, classifier, cut
         self._batch_size = batch_size
-        self.piece_size = size_of_pieces(batch_size, runtime.world, 1)
+        self.full_size = self.piece_size = size_of_pieces(batch_size, runtime.world, 1)
         has_blocks = any(p.requires_grad for p in classifier.blocks.parameters())
         size = sum(p.numel() for p in classifier.head.parameters())
         self._is_small = not has_blocks and size * batch_size / runtime.world <= _SMALL
