@@ -164,3 +164,10 @@ def test_a_large_file_that_is_no_image_is_not_read(tmp_path: Path, model: Path) 
     assert str(found).startswith("not an image: only zero bytes")
     with pytest.raises(ThawError, match=r"video\.png: not an image"):
         encode(tmp_path / "video.png")
+
+
+def test_an_output_in_a_folder_that_takes_no_file_is_refused_before_the_model_is_loaded(
+    folder: Path,
+) -> None:
+    with pytest.raises(ThawError, match=r"^--out: /proc/x\.csv: no file can be created in /proc"):
+        refuse_output("models:/x/1", folder, Path("/proc/x.csv"))

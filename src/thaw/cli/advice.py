@@ -12,6 +12,7 @@ from thaw.config import overlaps
 from thaw.errors import ThawError
 from thaw.system import launching
 from thaw.system.devices import choose_device
+from thaw.system.output_folders import refuse_unwritable
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS
 
 # Formats in which matplotlib names itself, so that the next picture may replace the file.
@@ -98,3 +99,4 @@ def _refuse_picture(picture: Path) -> None:
     if picture.suffix not in {"", *_PICTURES}:
         endings = ", ".join(_PICTURES)
         raise ThawError(f"--picture: {picture}: give a name that ends in one of {endings}")
+    refuse_unwritable(picture, "--picture")

@@ -10,6 +10,7 @@ from thaw.evaluation.page.comparison import compare
 from thaw.evaluation.page.render import write_comparison
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.registry.stored_results import read_result
+from thaw.system.output_folders import refuse_unwritable
 from thaw.system.project_paths import PREPARED, SCRATCH
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def compare_results(first: str, second: str, tracking: Tracking) -> dict[str, An
     Raises:
         ThawError: a result is not found, or they cannot be compared.
     """
+    refuse_unwritable(PAGE, "thaw report --compare")
     content = compare(read_result(first, tracking), read_result(second, tracking))
     _add_pictures(content)
     write_comparison(content, PAGE)

@@ -15,6 +15,7 @@ from thaw.data.large_files import unread_reason
 from thaw.errors import ProblemsError, ThawError
 from thaw.registry.names import PREFIX
 from thaw.system.files import resolved
+from thaw.system.output_folders import refuse_unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,3 +119,4 @@ def refuse_output(model_uri: str, images: Path | None, out: Path) -> None:
     if images is not None and out.name.lower().endswith(EXTENSIONS):
         inputs.append(("images", images))
     overlaps.refuse_output(out, "--out", inputs)
+    refuse_unwritable(out, "--out")
