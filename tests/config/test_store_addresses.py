@@ -49,6 +49,9 @@ def test_an_address_that_can_be_used_has_no_problem(tmp_path: Path, address: str
     [
         ("sqlite:///{}", r"is a folder: name a file in it"),
         ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "such a database ends with each process: write sqlite:///FILE.db"),
+        ("sqlite:///file:a?mode=memory&cache=shared&uri=true", "ends with each process"),
+        ("sqlite:///%3Amemory%3A", "ends with each process"),
         ("sqlite:///{}/text.db", "is not an SQLite database"),
         ("sqlite:///{}/text.db/x.db", "cannot be created: .*text.db is not a folder"),
         ("sqlite:///" + "x" * 300, "cannot be read: File name too long"),

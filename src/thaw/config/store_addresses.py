@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from thaw.errors import ThawError, without_passwords
 from thaw.system.console import warn
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _HEADER = b"SQLite format 3\0"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_IN_MEMORY = (":memory:", "mode=memory")  # names of SQLite
 _BUCKETS = ("s3", "gs")
 _BY_PROFILE = ("databricks", "databricks-uc")  # also without a host: that of the user's profile
 _SERVERS = ("http", "https", *_BY_PROFILE, "uc")
@@ -67,6 +68,8 @@ def address_problem(
     """
     if not address or (address in _BY_PROFILE and address in schemes):
         return None
+    if is_sqlite(address) and any(sign in unquote(address) for sign in _IN_MEMORY):
+        return "such a database ends with each process: write sqlite:///FILE.db"
     if is_sqlite(address):
         return _file_problem(path_of(address))
     try:
