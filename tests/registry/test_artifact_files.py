@@ -12,7 +12,8 @@ import pytest
 from tests.promotion.moves import versions
 from thaw.errors import ThawError
 from thaw.registry import pyfunc
-from thaw.registry.artifact_files import LOADER, download_artifact
+from thaw.registry.artifact_check import check_artifact
+from thaw.registry.artifact_files import LOADER, ObjectStoreError, download_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +51,26 @@ def test_the_files_of_a_registered_model_are_downloaded(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         path.name: path.read_bytes() for path in stored.iterdir()
     }
+
+
+@pytest.mark.slow
+def test_an_object_store_that_does_not_answer_is_one_line(
+    local: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("boto3")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    local.client.create_registered_model("in-s3")
+    local.client.create_model_version("in-s3", "s3://bucket/model")
+    with pytest.raises(ThawError) as raised:
+        download_artifact(local.client, "in-s3", 1, tmp_path)
+    start = "models:/in-s3/1 could not be fetched: Could not connect to the endpoint URL"
+    assert str(raised.value).startswith(start)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(ObjectStoreError):  # and not that the model was changed
+        check_artifact(local.client, "in-s3", 1, "0" * 64)
 
 
 def _replaced(path: Path, replace: Callable[[Path], object]) -> None:

@@ -43,10 +43,15 @@ _ROOT_FILES = {
 }
 
 
+class ObjectStoreError(ThawError):
+    """The object store of an artifact failed, which says nothing about the artifact."""
+
+
 def download_artifact(client: MlflowClient, name: str, number: int, folder: Path) -> Path:
     """Copy the artifact of a version into ``folder``; return the model directory in it.
 
     Raises:
+        ObjectStoreError: the object store does not answer, or refuses.
         ThawError: the files cannot be fetched, or are not those of a model of thaw.
     """
     uri = f"models:/{name}/{number}"
@@ -56,8 +61,12 @@ def download_artifact(client: MlflowClient, name: str, number: int, folder: Path
         inner = _check_files(uri, repository)
         folder.mkdir(parents=True, exist_ok=True)
         copied = Path(repository.download_artifacts("", str(folder)))  # type: ignore[no-untyped-call]
+    except ThawError:
+        raise
     except STORE_ERRORS as error:
         raise ThawError(f"{uri} could not be fetched: {reason_of(error)}") from None
+    except Exception as error:  # libraries of object stores, such as boto3, raise their own
+        raise ObjectStoreError(f"{uri} could not be fetched: {reason_of(error)}") from None
     _refuse_code(uri, copied, copied / inner)
     return copied / inner
 
