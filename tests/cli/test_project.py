@@ -59,7 +59,7 @@ def test_init_quotes_the_folder_and_names_it_in_full(
     monkeypatch.chdir(tmp_path)
     output = run("init", "my flowers!")
     assert f"new project: {tmp_path / 'my flowers!'}" in output
-    assert "Next:  cd 'my flowers!' && " in output
+    assert "then cd 'my flowers!' && " in output
 
 
 def test_init_in_the_working_directory_prints_no_cd(
@@ -115,6 +115,14 @@ def test_init_takes_one_value_of_images_and_drops_none_in_silence(
     many = error("init", "flowers", "--images", "a.csv", *(f"{n}.csv" for n in range(9)))
     assert "not a.csv and 0.csv and 1.csv and 2.csv and 6 more: put" in many
     assert not (tmp_path / "flowers").exists()
+
+
+def test_a_folder_with_the_name_of_an_option_has_its_path_in_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.images(tmp_path / "photos", each=3)
+    assert "cd ./- && " in run("init", "-", "--images", "photos")
 
 
 def test_init_with_two_folders_names_the_second(

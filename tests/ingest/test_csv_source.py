@@ -134,7 +134,7 @@ def test_a_row_with_more_fields_than_the_header_is_a_problem(tmp_path: Path) -> 
 
 
 def test_a_quote_that_is_not_closed_does_not_take_the_rest_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match=r"is not CSV in UTF-8: .*; save it as CSV in UTF-8"):
+    with pytest.raises(ThawError, match=r"is not valid CSV: .*; perhaps a quote is not closed"):
         table(tmp_path, 'path,label\n1.png,"fox\n2.png,owl\n3.png,cat\n')
 
 

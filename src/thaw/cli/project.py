@@ -56,7 +56,8 @@ def init(
     found = create_project(folder, source, existing=existing)
     with contextlib.chdir(folder):
         is_committed = has_commit()
-    place = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    shown = f"./{folder}" if str(folder).startswith("-") else str(folder)  # `cd -` goes back
+    place = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(shown)} && "
     commit = "" if is_committed else "git add --all && git commit -m 'New project' && "
     command = f"{place}{commit}dvc repro"
     is_public = is_public_set(source)

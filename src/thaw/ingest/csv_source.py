@@ -47,7 +47,11 @@ def list_csv(path: Path, root: Path) -> Listing:
             )
     try:
         return _list_rows(path, root)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:  # the text is UTF-8
+        raise ThawError(
+            f"{path} is not valid CSV: {error}; perhaps a quote is not closed"
+        ) from None
+    except UnicodeDecodeError as error:
         raise ThawError(
             f"{path} is not CSV in UTF-8: {error}; save it as CSV in UTF-8 with commas"
         ) from None
