@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    PERMISSION_DENIED,
+    TEMPORARILY_UNAVAILABLE,
+)
 
 from tests.promotion.moves import versions
 from thaw.errors import ThawError
 from thaw.registry import pyfunc
-from thaw.registry.artifact_check import check_artifact
-from thaw.registry.artifact_files import LOADER, ObjectStoreError, download_artifact
+from thaw.registry.artifact_check import ChangedArtifactError, check_artifact
+from thaw.registry.artifact_files import (
+    LOADER,
+    ArtifactStoreError,
+    _is_about_the_files,
+    download_artifact,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,8 +80,45 @@ def test_an_object_store_that_does_not_answer_is_one_line(
     start = "models:/in-s3/1 could not be fetched: Could not connect to the endpoint URL"
     assert str(raised.value).startswith(start)
     assert "\n" not in str(raised.value)
-    with pytest.raises(ObjectStoreError):  # and not that the model was changed
+    with pytest.raises(ArtifactStoreError):  # and not that the model was changed
         check_artifact(local.client, "in-s3", 1, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("location", "seen"),
+    [
+        ("mlflow-artifacts://127.0.0.1:9/1/models/m/artifacts", ArtifactStoreError),
+        ("file:///nowhere/artifacts", ChangedArtifactError),
+    ],
+)
+def test_files_that_are_gone_are_a_changed_model_and_a_silent_server_is_not(
+    local: Shop, monkeypatch: pytest.MonkeyPatch, location: str, seen: type[ThawError]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    name = f"kept-{seen.__name__}"
+    local.client.create_registered_model(name)
+    local.client.create_model_version(name, location)
+    with pytest.raises(ThawError) as raised:
+        check_artifact(local.client, name, 1, "0" * 64)
+    assert type(raised.value) is seen
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_known"),
+    [
+        (PermissionError(13, "denied"), False),
+        (MlflowException("no", error_code=PERMISSION_DENIED), False),
+        (MlflowException("busy", error_code=TEMPORARILY_UNAVAILABLE), False),
+        (MlflowException("odd", error_code=INVALID_PARAMETER_VALUE), True),
+        (FileNotFoundError(2, "gone"), True),
+        (RuntimeError("of an object store"), False),
+    ],
+)
+def test_only_an_error_about_the_files_says_that_a_model_was_changed(
+    error: Exception, is_known: bool
+) -> None:
+    assert _is_about_the_files(error) is is_known
 
 
 def _replaced(path: Path, replace: Callable[[Path], object]) -> None:

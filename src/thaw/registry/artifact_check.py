@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.model.sealed_files import sealed_digest
-from thaw.registry.artifact_files import ObjectStoreError, download_artifact
+from thaw.registry.artifact_files import ArtifactStoreError, download_artifact
 from thaw.registry.names import DIGEST
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ def check_artifact(client: MlflowClient, name: str, number: int, digest: str) ->
     Every file is read. Nothing is loaded, and torch is not imported.
 
     Raises:
-        ChangedArtifactError: the files were changed, or cannot be fetched.
+        ChangedArtifactError: the files were changed or removed.
         MlflowException: there is no such version.
-        ObjectStoreError: the object store does not answer.
+        ArtifactStoreError: the store of the files does not answer, or refuses.
     """
     tagged = client.get_model_version(name, str(number)).tags.get(DIGEST, "")
     with tempfile.TemporaryDirectory(prefix="thaw-") as scratch:
         try:
             found = sealed_digest(download_artifact(client, name, number, Path(scratch)))
-        except ObjectStoreError:
+        except ArtifactStoreError:
             raise
         except ThawError as error:
             reason = str(error).replace(scratch, "")

@@ -10,13 +10,14 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from ruamel.yaml import YAML
 
 from thaw.errors import ThawError
 from thaw.model.sealed_files import LARGEST_SPEC, SPEC
-from thaw.tracking.outages import STORE_ERRORS
+from thaw.tracking.outages import STORE_ERRORS, is_outage
 from thaw.tracking.store_reasons import reason_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 LOADER = "thaw.registry.pyfunc"  # the only loader that an artifact may name
 _MLMODEL = "MLmodel"
 _DATA = "data"
+_REFUSED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 _LOCAL = ("/", "file:")  # other locations may contain passwords
 _LARGEST_TEXT = 16 * 1024  # bytes; an MLmodel of thaw has about 1 KB
 _LARGEST_EXAMPLE = 256 * 1024**2  # bytes; an image as base64
@@ -43,15 +45,15 @@ _ROOT_FILES = {
 }
 
 
-class ObjectStoreError(ThawError):
-    """The object store of an artifact failed, which says nothing about the artifact."""
+class ArtifactStoreError(ThawError):
+    """The store of an artifact does not answer, or refuses: nothing is known of the files."""
 
 
 def download_artifact(client: MlflowClient, name: str, number: int, folder: Path) -> Path:
     """Copy the artifact of a version into ``folder``; return the model directory in it.
 
     Raises:
-        ObjectStoreError: the object store does not answer, or refuses.
+        ArtifactStoreError: the store of the files does not answer, or refuses.
         ThawError: the files cannot be fetched, or are not those of a model of thaw.
     """
     uri = f"models:/{name}/{number}"
@@ -63,12 +65,21 @@ def download_artifact(client: MlflowClient, name: str, number: int, folder: Path
         copied = Path(repository.download_artifacts("", str(folder)))  # type: ignore[no-untyped-call]
     except ThawError:
         raise
-    except STORE_ERRORS as error:
-        raise ThawError(f"{uri} could not be fetched: {reason_of(error)}") from None
     except Exception as error:  # libraries of object stores, such as boto3, raise their own
-        raise ObjectStoreError(f"{uri} could not be fetched: {reason_of(error)}") from None
+        kind = ThawError if _is_about_the_files(error) else ArtifactStoreError
+        raise kind(f"{uri} could not be fetched: {reason_of(error)}") from None
     _refuse_code(uri, copied, copied / inner)
     return copied / inner
+
+
+def _is_about_the_files(error: Exception) -> bool:
+    """Return whether ``error`` says that files are missing or wrong, and not that it is unknown."""
+    if isinstance(error, PermissionError):
+        return False
+    if isinstance(error, MlflowException) and error.error_code in _REFUSED:
+        return False
+    is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError))
+    return isinstance(error, STORE_ERRORS) and (is_missing or not is_outage(error, ""))
 
 
 def _check_files(uri: str, repository: ArtifactRepository) -> str:
