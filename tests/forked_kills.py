@@ -16,12 +16,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.forks import Forks, Kill
+from tests.forks import Forks, Kill, in_child
 from tests.kill_soak import (
     ALIAS,
     STAGES,
     Result,
     copied,
+    current_version,
     differences,
     repeat,
     store_faults,
@@ -73,7 +74,8 @@ def _play(forks: Forks, generator: random.Random, kills: Counter[str], most: int
     forks.dvc_commit()
     kills["promote"] += forks.verb(*_PROMOTE, kill=Kill.drawn(generator, 1))
     forks.verb("status")  # completes what was decided
-    forks.verb(*_PROMOTE)
+    if in_child(current_version, forks.project, ALIAS) is None:
+        forks.verb(*_PROMOTE)
 
 
 def _faults_of_store(project: Project) -> list[str]:

@@ -160,6 +160,7 @@ class Forks:
                     killer.install(with_database=name in {"evaluate", "promote"})
                 _end_with(function)
             pids.append(pid)
+            _join_group(pid, pids[0])
         if kill and kill.seconds is not None:
             time.sleep(kill.seconds)
             with contextlib.suppress(ProcessLookupError):
@@ -182,11 +183,18 @@ def _stage_module(stage: str) -> ModuleType:
     return import_module(f"thaw.stages.{stage}")
 
 
+def _join_group(pid: int, group: int) -> None:
+    """Move a child into a group of processes, its own for 0.
+
+    The child and its parent both do so, because either can be first. It fails if the first child of
+    the group, or this one, was killed already.
+    """
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.setpgid(pid, group)
+
+
 def _become_child(folder: Path, log: Path, group: int) -> None:
-    try:
-        os.setpgid(0, group)
-    except PermissionError:  # the first child was killed already, and with it the group has ended
-        os._exit(1)
+    _join_group(0, group)
     os.chdir(folder)
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     for number in (1, 2):

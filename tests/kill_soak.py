@@ -121,7 +121,7 @@ def _play(project: Project, generator: random.Random, killer: Path, kills: Count
     if _killed(project, promote, "promote", generator, killer):
         kills["promote"] += 1
     project.run("thaw", "status")  # completes what was decided
-    if _ledger(project, ALIAS).current_version() is None:
+    if current_version(project, ALIAS) is None:
         project.run(*promote)
 
 
@@ -191,6 +191,11 @@ def _client(project: Project) -> MlflowClient:
 
 def _ledger(project: Project, alias: str) -> Ledger:
     return Ledger(_client(project), "classifier", alias)
+
+
+def current_version(project: Project, alias: str) -> int | None:
+    """Return the version that has ``alias``, as its history says."""
+    return _ledger(project, alias).current_version()
 
 
 def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:

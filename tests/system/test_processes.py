@@ -239,6 +239,21 @@ def test_an_interrupt_that_python_drops_is_sent_again(number: signal.Signals, pl
     assert err == "interrupted: the same command continues from the last checkpoint\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_an_error_is_examined_is_one_line(number: signal.Signals) -> None:
+    process = stage(f"""
+    import os
+    class Error(ThawError):
+        def __str__(self):
+            os.kill(os.getpid(), {int(number)})
+            return "late"
+    raise Error
+""")
+    _, err = process.communicate(timeout=50)
+    assert process.returncode == 130
+    assert err == "interrupted: the same command continues from the last checkpoint\n"
+
+
 def test_another_exception_that_python_drops_is_still_reported() -> None:
     process = stage("""
     class Thing:

@@ -82,10 +82,16 @@ def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> 
             signal.signal(number, _interrupt)
     sys.unraisablehook = _send_dropped_interrupt_again
     try:
+        _run(main, after_interrupt)
+    except KeyboardInterrupt:  # also while an error is examined
+        _end_interrupted(after_interrupt)
+    sys.exit(0)
+
+
+def _run(main: Callable[[], None], after_interrupt: str) -> None:
+    try:
         main()
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        _end_interrupted(after_interrupt)
     except SystemExit as ended:  # Typer hides the interrupt of a verb
         if ended.code == INTERRUPTED:
             _end_interrupted(after_interrupt)
@@ -99,7 +105,6 @@ def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> 
         # One write: several processes may report the same error at the same time.
         sys.stderr.write(f"error: {_without_long_lines(printable(message))}\n")
         sys.exit(EXIT_CODE)
-    sys.exit(0)
 
 
 def _end_interrupted(remedy: str) -> NoReturn:
