@@ -149,7 +149,7 @@ def test_a_killed_copy_leaves_no_incomplete_version(
     ("source", "name", "reason"),
     [
         ("models:/a@missing", "b", "there is no such version or alias; a has "),
-        ("models:/a/1", "b/c", "a model's name is of letters"),
+        ("models:/a/1", "b/c", "'b/c': should be a name of letters"),
         ("models:/a/1", "a", "copy it to another model"),
         ("a", "b", "must be models:/NAME@ALIAS"),
     ],

@@ -49,7 +49,7 @@ def list_csv(path: Path, root: Path) -> Listing:
         return _list_rows(path, root)
     except csv.Error as error:  # the text is UTF-8
         raise ThawError(
-            f"{path} is not valid CSV: {error}; perhaps a quote is not closed"
+            f"{path} is not valid CSV: {error}; perhaps a quote is not closed: correct the row"
         ) from None
     except UnicodeDecodeError as error:
         raise ThawError(

@@ -47,9 +47,8 @@ _CPU = torch.device("cpu")
 _BATCH_SIZE = 16
 _MAX_IMAGES = 1000  # in the comparison
 _MOST_MEGAPIXELS = 16.0  # of an image in the comparison
-_MOST_SIDE = (
-    512  # pixels, of the image whose latency is measured: a batch of photos takes gigabytes
-)
+# Pixels of a side of the image whose latency is measured: a batch of photos takes gigabytes.
+_MOST_SIDE = 512
 _ROUNDS = 15
 _WARM_UP = 2
 _UNWRITTEN = "nothing was written: choose the other --format, and report this"
