@@ -49,6 +49,14 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def upgraded(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of ``kept``, which is entered."""
+    folder = shutil.copytree(kept, tmp_path / "upgraded", symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a new project, which is entered."""
     create_project(tmp_path / "flowers", None)
@@ -95,29 +103,21 @@ def test_after_keep_no_stage_runs_again(kept: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_a_new_form_of_dvc_yaml_alone_runs_no_stage(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = shutil.copytree(kept, tmp_path / "project", symlinks=True)
-    monkeypatch.chdir(project)
-    before = files(project)
-    with_folders(project)
+def test_a_new_form_of_dvc_yaml_alone_runs_no_stage(upgraded: Path) -> None:
+    before = files(upgraded)
+    with_folders(upgraded)
     assert json.loads(run_dvc("status", "--json")) == {}
     output = run("upgrade")
     assert "converted: dvc.yaml, data/prepared/images.raw, data/prepared/pack.json" in output
     assert "no stage runs again" in output
-    assert files(project) == before
+    assert files(upgraded) == before
     assert json.loads(run_dvc("status", "--json")) == {}
     assert "Running stage" not in run_dvc("repro")
 
 
 @pytest.mark.slow
-def test_reports_that_git_kept_as_metrics_are_accepted_by_dvc(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = shutil.copytree(kept, tmp_path / "project", symlinks=True)
-    monkeypatch.chdir(project)
-    with_tracked_reports(project)
+def test_reports_that_git_kept_as_metrics_are_accepted_by_dvc(upgraded: Path) -> None:
+    with_tracked_reports(upgraded)
     assert json.loads(run_dvc("status", "--json")) == {}
     run("upgrade")
     assert json.loads(run_dvc("status", "--json")) == {}
@@ -125,7 +125,7 @@ def test_reports_that_git_kept_as_metrics_are_accepted_by_dvc(
     report = "reports/unfreeze/report.json"
     tracked = subprocess.run(["git", "ls-files", report], check=True, capture_output=True)
     assert not tracked.stdout
-    assert (project / report).exists()
+    assert (upgraded / report).exists()
 
 
 def with_tracked_reports(project: Path) -> None:
@@ -215,13 +215,11 @@ def test_a_stage_whose_parameters_have_changed_is_not_kept(clone: Path) -> None:
 
 @pytest.mark.slow
 def test_without_dvc_yaml_the_stages_whose_parameters_have_changed_run_again(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upgraded: Path,
 ) -> None:
-    project = shutil.copytree(kept, tmp_path / "project", symlinks=True)
-    monkeypatch.chdir(project)
-    path = project / "params.yaml"
+    path = upgraded / "params.yaml"
     path.write_text(path.read_text().replace("patience: 5", "patience: 6"))
-    (project / "dvc.yaml").unlink()
+    (upgraded / "dvc.yaml").unlink()
     run("upgrade")
     assert set(json.loads(run_dvc("status", "--json"))) == {"warmup_head", "unfreeze", "fold_bn"}
 
@@ -241,11 +239,9 @@ def test_an_import_of_the_user_whose_repository_does_not_answer_changes_nothing(
 
 @pytest.mark.slow
 def test_a_failure_of_dvc_at_the_end_names_the_command_that_keeps_the_outputs(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upgraded: Path,
 ) -> None:
-    project = shutil.copytree(kept, tmp_path / "project", symlinks=True)
-    monkeypatch.chdir(project)
-    with_folders(project)
+    with_folders(upgraded)
     plan = plan_upgrade()
     lock = Lock(".dvc/tmp/lock")
     lock.lock()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,12 +46,18 @@ def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -
     applying.apply(project.PREPARED, "", 0)
 
 
-def test_values_outside_of_the_space_begin_a_new_study(params: Params) -> None:
+def search_of_advice(params: Params) -> tuple[project.Search, dict[str, Any]]:
+    """Return a search with one trial, of values outside of the space; and these values."""
     search = project.Search(params)
     current = {d.key: value_of(params, d.key) for d in search.definition.dimensions}
     advised = {**current, "regularize.label_smoothing": 0.2}
     enqueue(search.study, search.definition.dimensions, "advice", advised)
     search.run_all(1)
+    return search, advised
+
+
+def test_values_outside_of_the_space_begin_a_new_study(params: Params) -> None:
+    search, _ = search_of_advice(params)
     applied = applying.apply(project.PREPARED, "", 0)
     assert applied.begins_new_study
     assert applied.study == search.study.study_name
@@ -78,11 +85,7 @@ def test_the_result_names_the_trial_its_values_and_what_changed(params: Params) 
 
 
 def test_values_that_began_a_new_study_can_be_applied_again(params: Params) -> None:
-    search = project.Search(params)
-    current = {d.key: value_of(params, d.key) for d in search.definition.dimensions}
-    advised = {**current, "regularize.label_smoothing": 0.2}
-    enqueue(search.study, search.definition.dimensions, "advice", advised)
-    search.run_all(1)
+    search, advised = search_of_advice(params)
     for number in (None, 0):
         applying.apply(project.PREPARED, "", number)
         again = applying.apply(project.PREPARED, "", number)

@@ -204,6 +204,14 @@ def test_a_normal_end_is_exit_code_0() -> None:
     assert process.returncode == 0
 
 
+def require_interrupted(process: subprocess.Popen[str], printed: str) -> None:
+    """Wait for a stage, and require the line and the exit code of an interrupt."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == printed
+    assert err == "interrupted: the same command continues from the last checkpoint\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU])
 def test_a_stopped_stage_cleans_up_and_states_how_to_continue(number: signal.Signals) -> None:
     # A try-finally stands for the MLflow run, which is marked KILLED on the way out.
@@ -213,30 +221,19 @@ def test_a_stopped_stage_cleans_up_and_states_how_to_continue(number: signal.Sig
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert out == "cleaned up\n"
-    assert err == "interrupted: the same command continues from the last checkpoint\n"
+    require_interrupted(process, "cleaned up\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_extension_module_is_initialised_before_the_interrupt(number: signal.Signals) -> None:
     # An exception that reaches a module in C++ at that time aborts the process (exit code -6).
-    process = stage(INTERRUPTED_IMPORT.format(number=int(number)))
-    out, err = process.communicate(timeout=50)
-    assert process.returncode == 130
-    assert out == "imported\n"
-    assert err == "interrupted: the same command continues from the last checkpoint\n"
+    require_interrupted(stage(INTERRUPTED_IMPORT.format(number=int(number))), "imported\n")
 
 
 @pytest.mark.parametrize("place", DROPPED)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_that_python_drops_is_sent_again(number: signal.Signals, place: str) -> None:
-    process = stage(DROPPED[place].format(number=int(number)))
-    out, err = process.communicate(timeout=50)
-    assert process.returncode == 130
-    assert out == "dropped\n"
-    assert err == "interrupted: the same command continues from the last checkpoint\n"
+    require_interrupted(stage(DROPPED[place].format(number=int(number))), "dropped\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -249,9 +246,7 @@ def test_an_interrupt_while_an_error_is_examined_is_one_line(number: signal.Sign
             return "late"
     raise Error
 """)
-    _, err = process.communicate(timeout=50)
-    assert process.returncode == 130
-    assert err == "interrupted: the same command continues from the last checkpoint\n"
+    require_interrupted(process, "")
 
 
 def test_another_exception_that_python_drops_is_still_reported() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LOADER = "thaw.registry.pyfunc"  # the only loader that an artifact may name
 _MLMODEL = "MLmodel"
 _DATA = "data"
+# Codes of MLflow: this user may not read the files.
 _REFUSED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 _LOCAL = ("/", "file:")  # other locations may contain passwords
 _LARGEST_TEXT = 16 * 1024  # bytes; an MLmodel of thaw has about 1 KB
