@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -577,25 +578,36 @@ def test_the_next_run_names_a_file_that_changed_without_a_change_of_its_time(
     assert found == [[], ["red/000.png"], []]
 
 
-def many_images(root: Path, number: int) -> Path:
-    """Write JPEGs that take about 20 ms each to read, in two classes."""
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 128 JPEGs that take about 20 ms each to read, in two classes."""
+    root = tmp_path_factory.mktemp("photos")
     generator = np.random.default_rng(0)
     whole = generator.integers(0, 256, (700, 1100, 3), dtype=np.uint8)
-    for index in range(number):
+    for index in range(128):
         path = root / "ab"[index % 2] / f"{index:03d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         Image.fromarray(whole[index : index + 400]).save(path, quality=95)
     return root
+
+
+@pytest.fixture(scope="module")
+def packed_at_once(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The images of ``photos``, prepared with the values of ``write_params``."""
+    folder = tmp_path_factory.mktemp("packed-at-once")
+    write_params(folder, source="folder", path=str(photos))
+    with contextlib.chdir(folder):
+        prepare.run(load(Params), list_folder(photos), out(folder))
+    return folder / "prepared"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with their parent")
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_stage_continues_and_writes_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: signal.Signals
+    tmp_path: Path, photos: Path, packed_at_once: Path, signum: signal.Signals
 ) -> None:
-    many_images(tmp_path / "data" / "raw", 288)
-    write_params(tmp_path, source="folder")
+    write_params(tmp_path, source="folder", path=str(photos))
     journal = tmp_path / ".thaw" / "prepare" / "packing" / "journal.jsonl"
     with subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (journal.exists() and lines(journal) > 3):
@@ -606,14 +618,11 @@ def test_a_killed_stage_continues_and_writes_the_same_bytes(
     assert "Traceback" not in error
     continued = run_stage(tmp_path)
     assert continued.returncode == 0, continued.stderr
-    found = re.match(r"continuing: (\d+) of 288 images are packed already", continued.stderr)
+    found = re.match(r"continuing: (\d+) of 128 images are packed already", continued.stderr)
     assert found
-    assert 48 <= int(found[1]) < 288
+    assert 48 <= int(found[1]) < 128
     assert not journal.parent.exists()
-    monkeypatch.chdir(tmp_path)
-    content = load(Params)
-    prepare.run(content, list_folder(Path("data/raw")), out(tmp_path, "whole"))
-    for path in (tmp_path / "whole").iterdir():
+    for path in packed_at_once.iterdir():
         assert path.read_bytes() == (tmp_path / "data/prepared" / path.name).read_bytes()
 
 
