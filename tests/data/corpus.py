@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -33,15 +34,18 @@ class Picture:
     reason: str = ""
 
 
-def corpus() -> Iterator[Picture]:
-    """Yield a file of each kind; none is larger than 1 MB. Those with many pixels are `bombs`."""
-    yield from _modes()
-    yield from _orientations()
-    yield from _deep()
-    yield from _several_frames()
-    yield from _damaged()
-    yield from _other_files()
-    yield from _headers()
+@cache
+def corpus() -> tuple[Picture, ...]:
+    """Return a file of each kind; none is larger than 1 MB. Those with many pixels are `bombs`."""
+    return (
+        *_modes(),
+        *_orientations(),
+        *_deep(),
+        *_several_frames(),
+        *_damaged(),
+        *_other_files(),
+        *_headers(),
+    )
 
 
 def pixels(seed: int = 0, size: tuple[int, int] = _SIZE) -> NDArray[np.uint8]:
