@@ -10,6 +10,7 @@ from tests import settings
 from tests.damage import KINDS, rotten
 from thaw.config.parameter_values import with_values
 from thaw.search.trained_heads import head_path, load_head, save_head
+from thaw.system import tool_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ def test_a_damaged_file_has_no_head(tmp_path: Path, kind: str) -> None:
     assert load_head(path) is not None
 
 
-def test_the_file_depends_on_what_the_head_warm_up_reads() -> None:
+def test_the_file_depends_on_what_the_head_warm_up_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     def path(values: dict[str, object], data: str = "data") -> Path:
         return head_path(with_values(settings.PARAMS, values), data, "backbone")
 
@@ -46,3 +47,5 @@ def test_the_file_depends_on_what_the_head_warm_up_reads() -> None:
     assert same == path({"unfreeze.lr": 0.5, "unfreeze.depth": 1})
     others = [path({}, "other"), path({"warmup_head.lr": 0.5}), path({"seed": 9})]
     assert len({same, *others}) == 4
+    monkeypatch.setattr(tool_lock, "version", lambda _: "999.0")
+    assert path({}) != same  # another timm may compute other heads

@@ -17,6 +17,7 @@ from thaw.data.manifest import Row
 from thaw.data.pack_writer import PackWriter
 from thaw.data.prepared import Prepared
 from thaw.model.frozen_part import FrozenPart
+from thaw.system import tool_lock
 from thaw.training.activation_cache import Cache, cache_of
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from thaw.data.loading import ImageSource
 
 
-@pytest.mark.parametrize("change", ["a weight", "a statistic", "the cut", "the data", "the split"])
+@pytest.mark.parametrize(
+    "change", ["a weight", "a statistic", "the cut", "the data", "the split", "timm"]
+)
 def test_the_file_name_depends_on_everything_that_determines_the_activations(
-    cache: Cache, change: str
+    cache: Cache, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime, model, split, cut = tiny.runtime(), tiny.classifier(), "train", 2
     before = cache.path(runtime, FrozenPart(model.part(0, cut)), split)
@@ -37,6 +40,8 @@ def test_the_file_name_depends_on_everything_that_determines_the_activations(
         next(model.blocks[0].buffers())[0] += 1e-6
     elif change == "the data":
         cache = Cache(cache.folder, cache.limit, "other")
+    elif change == "timm":
+        monkeypatch.setattr(tool_lock, "version", lambda _: "999.0")
     cut, split = (1 if change == "the cut" else 2), ("val" if change == "the split" else split)
     assert cache.path(runtime, FrozenPart(model.part(0, cut)), split) != before
 

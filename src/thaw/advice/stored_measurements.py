@@ -6,8 +6,6 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from thaw.advice.linear_probes import Probe, SplitTest
 from thaw.advice.measurements import Measurements
 from thaw.advice.measuring import measure
@@ -22,9 +20,12 @@ from thaw.system.code_digests import code_digests
 from thaw.system.console import say
 from thaw.system.files import write_json
 from thaw.system.project_paths import PROBE
+from thaw.system.tool_lock import library_versions
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import torch
 
     from thaw.context import Context
     from thaw.model.spec import ModelSpec
@@ -60,7 +61,7 @@ def _key(context: Context, spec: ModelSpec) -> str:
         code_digests()["unfreeze"],  # it covers the modules that measure
         runtime.precision.current,
         runtime.device.type,
-        torch.__version__,
+        library_versions(),
     )
 
 

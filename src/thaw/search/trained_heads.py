@@ -13,6 +13,7 @@ from thaw.system.checksums import sealed, unsealed
 from thaw.system.code_digests import code_digests
 from thaw.system.files import write_whole
 from thaw.system.project_paths import SEARCH
+from thaw.system.tool_lock import library_versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,7 @@ def head_path(params: Params, data_key: str, backbone_digest: str) -> Path:
     key = provenance.key(
         data_key, params.seed, backbone_digest, *(section.model_dump() for section in sections),
         params.backbone.model_dump(), params.launch.precision, code_digests()["warmup_head"],
+        library_versions(),
     )  # fmt: skip
     return FOLDER / f"{key[:40]}.safetensors"
 

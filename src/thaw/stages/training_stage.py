@@ -6,8 +6,6 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.result_values import result_values
@@ -19,6 +17,7 @@ from thaw.system.console import warn
 from thaw.system.files import write_json
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent
+from thaw.system.tool_lock import library_versions
 from thaw.tracking import untracked_results
 from thaw.training import history
 from thaw.training.checkpoints import Checkpoints
@@ -146,4 +145,4 @@ def _key(name: str, context: Context, sections: Sequence[str], parent: str) -> s
     """
     values = result_values(context.params, sections)
     digests = context.data.digest, parent, code_digests()[name]
-    return provenance.key(values, *digests, torch.__version__)[:16]
+    return provenance.key(values, *digests, library_versions())[:16]

@@ -45,9 +45,14 @@ class ToolLock:
 
 def installed() -> ToolLock:
     """Return the lock of the tool that is installed."""
-    versions = {"thaw": __version__} | {name: _version(name) for name in _LIBRARIES}
+    versions = {"thaw": __version__} | library_versions()
     digests = code_digests()
     return ToolLock(versions, {stage: digests[stage] for stage in STAGES})
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that compute a result, for keys of stored results."""
+    return {name: _version(name) for name in _LIBRARIES}
 
 
 def read(path: Path = TOOL_LOCK) -> ToolLock | None:

@@ -12,13 +12,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
 from thaw.model.frozen_part import FrozenPart
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
+from thaw.system.tool_lock import library_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +62,7 @@ class Cache:
             *digests,
             runtime.precision.current,
             runtime.device.type,
-            torch.__version__,
+            library_versions(),
         )
         return self.folder / f"{key[:40]}.npy"
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from thaw.advice.tournament.candidates import Input
 from thaw.advice.tournament.deadline import Deadline
@@ -25,6 +24,7 @@ from thaw.system.code_digests import code_digests
 from thaw.system.console import say
 from thaw.system.files import write_json
 from thaw.system.project_paths import SCRATCH
+from thaw.system.tool_lock import library_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +162,7 @@ def _stored_at(context: Context, weights: str) -> Path:
         code_digests()["warmup_head"],
         runtime.precision.current,
         runtime.device.type,
-        torch.__version__,
+        library_versions(),
     )
     return SCRATCH / "choices" / f"head-{key[:16]}.json"
 

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from thaw.advice.tournament.comparison import paired
 from thaw.advice.tournament.deadline import Deadline
@@ -32,6 +31,7 @@ from thaw.system.csv_text import csv_text
 from thaw.system.files import write_json, write_whole
 from thaw.system.project_paths import SCRATCH
 from thaw.system.quantities import quantity
+from thaw.system.tool_lock import library_versions
 from thaw.training.calibration import loss_of_guessing
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.out_of_memory import MemoryShortageError
@@ -219,7 +219,7 @@ def _stored_at(context: Context, spec: ModelSpec, head: FittedHead) -> Path:
         code_digests()["unfreeze"],
         runtime.precision.current,
         runtime.device.type,
-        torch.__version__,
+        library_versions(),
     )
     return SCRATCH / "choices" / f"training-{key[:16]}.json"
 
