@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from thaw.config.data_sections import Augment
     from thaw.config.params import Params
+    from thaw.config.regularize_section import CalibrationSetting
     from thaw.config.training_sections import Training
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
@@ -46,7 +47,7 @@ class Phase:
     ``augmentation`` changes the training images; None leaves them as they are. With ``keeps_last``
     the weights of the last epoch are kept, also if the validation loss is lower in another one.
     Without ``keeps_start``, the best epoch is kept even if the model at the start has a lower
-    validation loss. With ``calibrated``, validation losses are those of cross-fitted temperatures.
+    validation loss. Validation losses are those with the ``calibration`` that is kept.
     """
 
     plan: Plan
@@ -57,7 +58,7 @@ class Phase:
     gradual_epochs: int = 0
     keeps_last: bool = False
     keeps_start: bool = True
-    calibrated: bool = False
+    calibration: CalibrationSetting = "off"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Context:
             compile=launch.compile,
             keeps_last=phase.keeps_last,
             keeps_start=phase.keeps_start,
-            calibrated=phase.calibrated,
+            calibration=phase.calibration,
             graphs=self.params.resources.cuda_graphs == "auto",
         )
 

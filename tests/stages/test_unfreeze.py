@@ -141,4 +141,4 @@ def test_a_training_on_trial_is_judged_as_the_comparison_with_the_head_judges_it
         resolved = Resolved(opened.context.params.unfreeze, plan, {}, trial)
         phase = unfreeze.phase_of(opened.context, opened.spec.preprocessing, resolved)
         assert phase.keeps_start == (trial is None)
-        assert phase.calibrated == (trial is not None and calibration == "auto")
+        assert phase.calibration == ("off" if trial is None else calibration)

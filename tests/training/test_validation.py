@@ -41,8 +41,23 @@ def test_a_calibrated_loss_does_not_depend_on_the_scale_of_the_logits() -> None:
     losses = {}
     for scale in (0.1, 1.0, 10.0):
         scaled = ActivationSource((scale * sure).astype(np.float32), targets)
-        losses[scale] = validate(tiny.runtime(), nn.Identity(), scaled, 1, calibrated=True)[0]
+        losses[scale] = validate(
+            tiny.runtime(), nn.Identity(), scaled, 1, calibration="temperature"
+        )[0]
         plain = validate(tiny.runtime(), nn.Identity(), scaled, 1)[0]
         assert scale == 1.0 or plain > losses[scale] + 0.05
     assert losses[0.1] == pytest.approx(losses[1.0], rel=0.05)
     assert losses[10.0] == pytest.approx(losses[1.0], rel=0.05)
+
+
+def test_a_network_that_keeps_no_temperature_is_validated_without_one() -> None:
+    random = np.random.default_rng(3)
+    targets = np.arange(12) % 2
+    rows = (random.normal(0, 1, (12, 2)) + np.eye(2)[targets]).astype(np.float32)
+    known = ActivationSource(rows, targets)
+    found = {
+        setting: validate(tiny.runtime(), nn.Identity(), known, 1, calibration=setting)[0]
+        for setting in ("off", "auto", "temperature")
+    }
+    assert found["off"] < found["temperature"]
+    assert found["auto"] == pytest.approx(found["off"], rel=1e-12)

@@ -59,8 +59,9 @@ def run(
 def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved) -> Phase:
     """Return the training phase of the resolved plan.
 
-    A training that is on trial is compared with its start afterwards, by a calibrated loss. So are
-    its epochs: smoothed labels make the loss of a good epoch high, and a temperature repairs that.
+    A training that is on trial is compared with its start afterwards, by the loss with the
+    calibration that is kept. So are its epochs: smoothed labels make the loss of a good epoch high,
+    and a temperature repairs that.
     """
     settings, on_trial = resolved.settings, resolved.trial is not None
     return Phase(
@@ -71,7 +72,7 @@ def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved)
         lr_decay=settings.lr_decay,
         gradual_epochs=settings.gradual_epochs,
         keeps_start=not on_trial,
-        calibrated=on_trial and context.params.regularize.calibration != "off",
+        calibration=context.params.regularize.calibration if on_trial else "off",
     )
 
 

@@ -224,7 +224,7 @@ class _Phase:
         is_trained = train_loss is not None
         epoch = self.progress.epoch + is_trained
         network, val, setup = self.learner.network.whole, self.inputs.val, self.setup
-        loss, accuracy = validate(self.runtime, network, val, epoch, calibrated=setup.calibrated)
+        loss, accuracy = validate(self.runtime, network, val, epoch, calibration=setup.calibration)
         rate = self.learner.optimizer.param_groups[0]["lr"] if is_trained else 0.0
         return Row(epoch, train_loss, loss, accuracy, float(rate))
 

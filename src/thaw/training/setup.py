@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from thaw.config.process_sections import CompileSetting
-    from thaw.config.regularize_section import Regularize
+    from thaw.config.regularize_section import CalibrationSetting, Regularize
     from thaw.config.training_sections import Training
 
 
@@ -19,8 +19,8 @@ class TrainingSetup:
     ``gradual_epochs`` above 0, one more block starts to train after each that many epochs.
     ``accumulate`` and ``compile`` are as in the section ``launch``. With ``keeps_last`` the weights
     of the last epoch are kept instead of those with the lowest validation loss. Without
-    ``keeps_start``, the weights at the start are never kept after an epoch. With ``calibrated``,
-    validation losses are those of cross-fitted temperatures. With ``graphs``, steps on a GPU may be
+    ``keeps_start``, the weights at the start are never kept after an epoch. Validation
+    losses are those with the ``calibration`` that is kept. With ``graphs``, steps on a GPU may be
     CUDA graphs (``resources.cuda_graphs``).
     """
 
@@ -33,5 +33,5 @@ class TrainingSetup:
     compile: CompileSetting = "off"
     keeps_last: bool = False
     keeps_start: bool = True
-    calibrated: bool = False
+    calibration: CalibrationSetting = "off"
     graphs: bool = False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +15,16 @@ from thaw.advice.tournament.development import development
 from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.fold_training import FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
+from thaw.config.editing import write_values
 from thaw.context import Context
 from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import TEST
 from thaw.model.classifier import Classifier
 from thaw.model.frozen_part import FrozenPart
 from thaw.training import cached_activations
-from thaw.training.runtime import forward_all
+from thaw.training.calibration import calibrated_losses
+from thaw.training.logit_scaling import uncalibrated_losses
+from thaw.training.runtime import forward_all, logits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +66,25 @@ def test_the_head_alone_predicts_the_images_of_the_fold(project: Path, fit: Kind
     result = found.result(head_alone(opened.context.params.unfreeze, 7), 0)
     assert result.losses.shape == (len(found.fold.predict),)
     assert result.right.mean() > 0.6  # the classes differ in colour
+
+
+@pytest.mark.parametrize("setting", ["off", "auto", "temperature"])
+def test_predictions_are_judged_with_the_calibration_that_is_kept(
+    project: Path, setting: str
+) -> None:
+    write_values({"regularize.calibration": setting})
+    opened = open_model()
+    found = trainer(opened, strength=1.0)
+    everything = np.arange(len(found.images.ids))  # fewer than ten images are not calibrated
+    found = replace(found, fold=found.fold._replace(predict=everything))
+    result = found.result(head_alone(opened.context.params.unfreeze, 7), 0)
+    assert result.model is not None
+    outputs = logits(opened.context.runtime, result.model, found._predicted(), "test")
+    scores, targets = outputs.double().numpy(), found.images.targets[found.fold.predict]
+    plain, scaled = uncalibrated_losses(scores, targets), calibrated_losses(scores, targets)
+    assert plain.mean() < scaled.mean()  # so that auto keeps no temperature
+    expected = scaled if setting == "temperature" else plain
+    np.testing.assert_allclose(result.losses, expected)
 
 
 def test_training_changes_the_predictions_and_not_the_model(project: Path) -> None:

@@ -16,7 +16,7 @@ from thaw.advice.tournament.start_head import of_all_classes, small_head, starts
 from thaw.context import Context, Phase
 from thaw.data.loading import ImageSource
 from thaw.system import provenance
-from thaw.training.calibration import calibrated_losses
+from thaw.training.calibration import kept_losses
 from thaw.training.linear_heads import bounded_temperature, set_head, strengths
 from thaw.training.linear_paths import LinearMap, path
 from thaw.training.observer import Observer
@@ -41,8 +41,9 @@ _VALIDATED = 8  # images
 class FoldResult:
     """A candidate after ``epochs`` epochs on a fold.
 
-    ``losses`` (N,) are the calibrated log-losses of the images that the fold predicts, ``right``
-    (N,) is 1 for each that is classified correctly. ``model`` is what the training ended with.
+    ``losses`` (N,) are the log-losses of the images that the fold predicts, with the calibration
+    that the model would keep. ``right`` (N,) is 1 for each that is classified correctly. ``model``
+    is what the training ended with.
     """
 
     candidate: TrainingCandidate
@@ -118,7 +119,7 @@ class FoldTrainer:
         return FoldResult(
             candidate,
             done + epochs,
-            calibrated_losses(scores, targets),
+            kept_losses(scores, targets, params.regularize.calibration),
             (scores.argmax(axis=1) == targets).astype(np.float64),
             time.perf_counter() - begun + (after.seconds if after else 0.0),
             model.cpu(),  # the models of all candidates may not fit into a GPU

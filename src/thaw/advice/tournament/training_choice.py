@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 class TrainingRow:
     """A line of the leaderboard of trainings; errors are standard errors.
 
-    ``difference`` is the paired difference of the calibrated log-loss to the head alone, in nats.
+    ``difference`` is the paired difference of the log-loss to the head alone, in nats.
+    Each has the calibration that it would keep.
     """
 
     candidate: str
