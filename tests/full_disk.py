@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.project import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,19 +48,26 @@ def _init() -> None:
 
 
 def _project(stage: str) -> Callable[[], None]:
-    """Make a project in the working directory; return the stage, or `thaw init` of another one."""
-    from tests.advice import project
+    """Make what is needed in the working directory; return the stage, or `thaw init`."""
+    from tests import tiny
+    from thaw.config.editing import write_values
     from thaw.system.processes import run_main
 
-    with contextlib.redirect_stderr(io.StringIO()):
-        project.make_new(Path.cwd())
+    if stage == "warmup_head":
+        from tests.advice import project
+        from thaw.stages.warmup_head import main as train
+
+        with contextlib.redirect_stderr(io.StringIO()):
+            project.make_new(Path.cwd())
+        return lambda: run_main(train)
+    tiny.images(Path("images"), size=32)
     if stage == "init":
         return _init
-    if stage == "prepare":
-        from thaw.stages.prepare import main as run
-    else:
-        from thaw.stages.warmup_head import main as run
-    return lambda: run_main(run)
+    from thaw.stages.prepare import main as prepare
+
+    shutil.copy(ROOT / "params.yaml", ".")
+    write_values({"data.source": "folder", "data.path": "images"})
+    return lambda: run_main(prepare)
 
 
 def _outcome(run: Callable[[], None]) -> str:

@@ -54,13 +54,18 @@ def replaced(shop: Shop, kept: Path) -> Iterator[None]:
         shutil.copytree(kept, shop.prepared)
 
 
+@pytest.fixture(scope="module")
+def name(local: Shop) -> str:
+    """A model with a champion and a challenger, which no test of this file promotes."""
+    local.register("gate-data")
+    local.register("gate-data", "same")
+    return "gate-data"
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_data_is_one_line_with_the_commands_that_help(
-    damage: str, local: Shop, tmp_path: Path
+    damage: str, name: str, local: Shop, tmp_path: Path
 ) -> None:
-    name = f"damaged-{damage}"
-    local.register(name)
-    local.register(name, "same")
     with replaced(local, tmp_path / "kept"):
         DAMAGE[damage](local.prepared)
         with pytest.raises(ThawError) as refused:
@@ -95,10 +100,7 @@ def test_test_images_of_one_class_are_refused(local: Shop, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "text", ["<<<<<<< HEAD\nstages:\n", "[]", "stages: 3", "stages: {a: {outs: [1]}}", "{", "\x00"]
 )
-def test_a_malformed_lock_is_one_line(text: str, local: Shop) -> None:
-    name = f"lock-{len(text)}"
-    local.register(name)
-    local.register(name, "same")
+def test_a_malformed_lock_is_one_line(text: str, name: str, local: Shop) -> None:
     lock = local.folder / "dvc.lock"
     before = lock.read_text()
     lock.write_text(text)
