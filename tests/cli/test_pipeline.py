@@ -9,7 +9,7 @@ import pytest
 from tests.cli.test_result_summary import write
 from tests.cli.verbs import edit, error, run
 from tests.registry.test_stored_results import write_reports
-from thaw.system import tool_lock
+from thaw.system import launching, tool_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,15 @@ def test_a_mistyped_value_is_refused_with_its_key(project: Path) -> None:
     edit(project / "params.yaml", "seed: 0", "seed: zero")
     message = error("stage", "prepare")
     assert message == "params.yaml: seed: input should be a valid integer, but it is 'zero'"
+
+
+def test_a_stage_warns_of_other_libraries_than_those_of_the_lock(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, versions={**lock.versions, "timm": "0.1"}))
+    monkeypatch.setattr(launching, "replace_process", lambda *_: None)  # it would end this process
+    assert "timm 0.1" in run("stage", "evaluate")
 
 
 def test_an_unknown_stage_is_refused(project: Path) -> None:

@@ -97,6 +97,14 @@ def test_another_version_of_the_code_names_thaw_upgrade(project: Path) -> None:
     assert "thaw upgrade" in finding.remedy
 
 
+def test_other_libraries_than_those_of_the_lock_are_a_warning(project: Path) -> None:
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, versions={**lock.versions, "timm": "0.1"}))
+    finding = found("thaw.lock")
+    assert (finding.state, "timm 0.1" in finding.text) == (State.WARNING, True)
+    assert "thaw upgrade" in finding.remedy
+
+
 def test_a_lock_of_a_dvc_process_that_ended_is_named(project: Path) -> None:
     free = next(pid for pid in range(400_000, 500_000) if not psutil.pid_exists(pid))
     lock = project / ".dvc/tmp/rwlock"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,3 +87,26 @@ def test_a_stage_that_runs_again_is_no_longer_kept() -> None:
     lock = tool_lock.read()
     assert lock is not None
     assert lock.kept == {"prepare": made}
+
+
+def locked_libraries(**versions: str) -> None:
+    """Write a lock with other versions of some libraries."""
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, versions={**lock.versions, **versions}))
+
+
+def test_other_libraries_are_named_with_both_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    locked_libraries(timm="0.1")
+    tool_lock.warn_of_other_libraries()
+    warning = capsys.readouterr().err
+    assert f"timm 0.1 (installed: {version('timm')})" in warning
+    assert "`thaw upgrade` records the installed versions" in warning
+    assert "torchvision" not in warning
+
+
+def test_another_build_of_the_same_version_is_no_other_library(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    locked_libraries(torch=f"{version('torch').partition('+')[0]}+rocm9")
+    tool_lock.warn_of_other_libraries()
+    assert capsys.readouterr().err == ""

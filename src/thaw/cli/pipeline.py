@@ -47,6 +47,7 @@ def stage(
         raise ThawError(f"there is no stage {name!r}: choose from {', '.join(STAGES)}")
     refuse_unusable_parameters(params)
     tool_lock.refuse_other_code(name)
+    tool_lock.warn_of_other_libraries()
     if name == STAGES[0]:
         try_changed_model(params)
     tool_lock.forget_kept(name)

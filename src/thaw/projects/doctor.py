@@ -155,6 +155,13 @@ def _tool_lock() -> Iterator[Finding]:
             f"the installed thaw has other code for {', '.join(changed)}",
             f"`{tool_lock.fix()}` (`thaw upgrade --dry-run` shows what it changes)",
         )
+    elif lock is not None and (others := tool_lock.changed_libraries(lock)):
+        yield Finding(
+            "thaw.lock",
+            State.WARNING,
+            f"names other libraries than those that are installed: {', '.join(others)}",
+            f"`{tool_lock.fix()}` records the installed versions; results stay valid",
+        )
     else:
         yield Finding("thaw.lock", State.OK, "belongs to the installed thaw")
 

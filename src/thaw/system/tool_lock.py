@@ -19,6 +19,7 @@ from thaw import __version__
 from thaw.errors import ThawError
 from thaw.system.code_digests import PACKAGE, code_digests
 from thaw.system.conflict_markers import conflict
+from thaw.system.console import warn
 from thaw.system.files import write_whole
 from thaw.system.project_paths import TOOL_LOCK
 from thaw.system.stage_names import STAGES
@@ -107,6 +108,31 @@ def refuse_other_code(stage: str) -> None:
             f"{TOOL_LOCK}: the stage {stage} is locked to the code of thaw "
             f"{lock.versions.get('thaw', '?')}, and the installed thaw {__version__} has other "
             f"code for it: run `{fix()}`"
+        )
+
+
+def changed_libraries(lock: ToolLock) -> list[str]:
+    """Return, for each library with another version than ``lock`` names, a text with both.
+
+    The build of a version (``+cu130``) does not count: colleagues with other devices have others.
+    """
+    return [
+        f"{name} {lock.versions[name]} (installed: {found})"
+        for name, found in library_versions().items()
+        if name in lock.versions and _public(lock.versions[name]) != _public(found)
+    ]
+
+
+def _public(version_text: str) -> str:
+    return version_text.partition("+")[0]
+
+
+def warn_of_other_libraries() -> None:
+    """Warn if ``thaw.lock`` names other versions of libraries than those that are installed."""
+    if (lock := read()) is not None and (changed := changed_libraries(lock)):
+        warn(
+            f"{TOOL_LOCK} names other libraries than those that compute now: {', '.join(changed)}. "
+            f"Results that exist stay valid. `{fix()}` records the installed versions."
         )
 
 
