@@ -185,9 +185,16 @@ def test_models_of_earlier_versions_decode_as_they_did() -> None:
     assert read(inverted, "clip").pixels[0, :, 0].tolist() == [0, 255]
 
 
-def test_a_transparent_colour_of_16_bits_is_no_error() -> None:
-    plain = png_16(colours())
+@pytest.mark.parametrize("pixel_range", ["type", "image"])
+def test_a_transparent_colour_of_16_bits_is_shown_and_no_other_becomes_white(
+    pixel_range: Any,
+) -> None:
+    # Its low byte is the high byte of the first pixel, which Pillow would take for it.
+    values = np.array([[[0x1200, 0x1200, 0x1200], [0x3412, 0x3412, 0x3412]]])
+    plain = png_16(values)
     at = plain.index(b"IDAT") - 4
-    content = plain[:at] + chunk(b"tRNS", struct.pack(">3H", 0, 3640, 0)) + plain[at:]
-    for pixel_range in ("type", "image"):
-        assert read(content, pixel_range).pixels.shape == (8, 8, 3)
+    content = plain[:at] + chunk(b"tRNS", struct.pack(">3H", *[0x3412] * 3)) + plain[at:]
+    found, expected = read(content, pixel_range), read(plain, pixel_range)
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+    reason = "a transparent colour of 16 bits shown as it is"
+    assert found.conversions == (reason, *expected.conversions)

@@ -4,6 +4,7 @@ import http.server
 import os
 import pickle
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -159,6 +160,19 @@ def test_of_many_that_are_missing_three_are_named_and_the_rest_counted(tmp_path:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ThawError, match=rf"backbone\.weights: there is no file {tmp_path}/gone"):
         load(SMALL, str(tmp_path / "gone.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["empty.pth", "empty.safetensors"])
+def test_an_empty_file_is_refused_before_it_is_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(ThawError, match=rf"backbone\.weights: the file {tmp_path}/{name} is empty"):
+        weights.require_file(str(tmp_path / name))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_the_memory_of_a_process_is_no_weights() -> None:
+    with pytest.raises(ThawError, match=r"/proc/self/mem is empty"):
+        weights.require_file("/proc/self/mem")
 
 
 def truncated(path: Path) -> None:

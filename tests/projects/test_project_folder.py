@@ -7,6 +7,7 @@ import pytest
 from thaw.errors import ThawError
 from thaw.projects.project_folder import (
     new_folder,
+    refuse_nested,
     refuse_other_files,
     refuse_project,
     removed_on_failure,
@@ -85,3 +86,12 @@ def _write_in_part(paths: list[Path]) -> None:
     readme.parent.mkdir()
     readme.touch()
     raise ThawError("the disk is full")
+
+
+def test_a_folder_inside_of_a_project_is_refused(tmp_path: Path) -> None:
+    refuse_nested(tmp_path / "a/b")
+    for name in ("params.yaml", "thaw.lock"):
+        (tmp_path / name).touch()
+    refuse_nested(tmp_path)
+    with pytest.raises(ThawError, match=rf"a/b is inside of the project {tmp_path}, .*outside"):
+        refuse_nested(tmp_path / "a/b")

@@ -9,6 +9,8 @@ import pytest
 
 from tests import settings
 from thaw.errors import ThawError
+from thaw.registry.artifact_files import ArtifactStoreError
+from thaw.registry.model_cards import read_card
 from thaw.registry.stored_results import read_result
 from thaw.tracking.store import connect
 
@@ -83,10 +85,21 @@ def test_a_git_revision_is_read_through_dvc(tracking: Tracking, tmp_path: Path) 
     ):
         subprocess.run(command, check=True, env={**os.environ, **names})
     (tmp_path / "params.yaml").write_text("seed: 8\n")
-    assert read_result("HEAD", tracking).params == {"seed": "7"}
+    commit = _output(["git", "rev-parse", "HEAD"])
+    found = read_result("HEAD", tracking)
+    assert found.params == {"seed": "7"}
+    assert found.name == f"HEAD ({commit[:7]})"
+    assert read_result(commit[:10], tracking).name == commit[:10]
+    subprocess.run(["git", "tag", "1234567"], check=True)
+    assert read_result("1234567", tracking).params == {"seed": "7"}  # no version has this number
     for name in ("HEAD~9", "nope"):
         with pytest.raises(ThawError, match=rf"^there is no result '{name}' .*give a version"):
             read_result(name, tracking)
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def test_a_folder_without_predictions_is_refused(tracking: Tracking, tmp_path: Path) -> None:
@@ -98,3 +111,15 @@ def test_a_folder_without_predictions_is_refused(tracking: Tracking, tmp_path: P
 def test_a_version_that_does_not_exist_is_refused(tracking: Tracking) -> None:
     with pytest.raises(ThawError, match="9"):
         read_result("9", tracking)
+
+
+def test_files_of_a_store_that_does_not_answer_are_not_missing(tracking: Tracking) -> None:
+    client, _ = connect(tracking)
+    away = client.create_experiment("away", artifact_location="mlflow-artifacts://127.0.0.1:9/1")
+    run_id = client.create_run(away).info.run_id
+    with pytest.raises(ArtifactStoreError, match=rf"of the run {run_id} could not be fetched: "):
+        read_result(run_id, tracking)
+    name = tracking.registered_model
+    client.create_model_version(name, source="away", run_id=run_id)
+    with pytest.raises(ArtifactStoreError, match=r"MODEL_CARD\.md of the run .* could not be"):
+        read_card(f"models:/{name}/2", lambda: tracking)

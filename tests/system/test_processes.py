@@ -236,6 +236,30 @@ def test_an_interrupt_that_python_drops_is_sent_again(number: signal.Signals, pl
     require_interrupted(stage(DROPPED[place].format(number=int(number))), "dropped\n")
 
 
+@pytest.mark.parametrize("place", DROPPED)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_dropped_interrupt_of_a_process_that_ignores_others_is_sent_again(
+    number: signal.Signals, place: str
+) -> None:
+    once = "\n    from thaw.system.processes import interrupt_once; interrupt_once()"
+    require_interrupted(stage(once + DROPPED[place].format(number=int(number))), "dropped\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_second_interrupt_does_not_disturb_the_clean_up(number: signal.Signals) -> None:
+    process = stage(f"""
+    import os, signal
+    from thaw.system.processes import interrupt_once
+    interrupt_once()
+    try: os.kill(os.getpid(), {int(number)})
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), {int(number)})
+        print("cleaned up", flush=True)
+""")
+    require_interrupted(process, "cleaned up\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_while_an_error_is_examined_is_one_line(number: signal.Signals) -> None:
     process = stage(f"""

@@ -56,6 +56,16 @@ def refuse_signed_bytes(image: Image.Image) -> None:
         )
 
 
+def drop_transparent_colour(image: Image.Image, raw: str) -> bool:
+    """Remove the transparent colour of an image of 16 bits per sample; return whether it has one.
+
+    Pillow would compare its low bytes with the high bytes of the pixels.
+    """
+    if not _COLOURS.fullmatch(raw) and not _is_grey(image):
+        return False
+    return image.info.pop("transparency", None) is not None
+
+
 def correct_byte_order(image: Image.Image) -> None:
     """Correct the byte order that Pillow assumes, before ``image`` is decoded."""
     raw = raw_mode(image)

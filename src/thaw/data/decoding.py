@@ -150,11 +150,8 @@ def _convert(image: Image.Image, content: bytes, rules: _Rules, memory: MemorySh
     # Pillow's `n_frames` would read all frames of a GIF or TIFF.
     if getattr(image, "is_animated", False):
         conversions.append("several frames: the first one taken")
-    # MPO: a phone's JPEG that contains a second image.
-    if rules.jpeg_pixels == "reduced" and image.format in {"JPEG", "MPO"}:
-        scale = short_side / min(size)
-        if scale < 1:
-            image.draft(None, (round(size[0] * scale) + 1, round(size[1] * scale) + 1))
+    if rules.jpeg_pixels == "reduced":
+        _reduce_jpeg(image, short_side)
     if pixel_range != "clip":
         if problem := raw_photo_problem(image, content):
             raise DecodeError(problem)
@@ -171,6 +168,8 @@ def _convert(image: Image.Image, content: bytes, rules: _Rules, memory: MemorySh
     image.load()
     if has_other_profile(image):
         conversions.append(READ_AS_SRGB)
+    if pixel_range != "clip" and bit_depth.drop_transparent_colour(image, raw):
+        conversions.append("a transparent colour of 16 bits shown as it is")
     operation = operation_of(image)
     if operation is not None:
         conversions.append("rotated as its EXIF tag says")
@@ -183,6 +182,15 @@ def _convert(image: Image.Image, content: bytes, rules: _Rules, memory: MemorySh
     width, height = upright_size(size, operation)
     pixels = upright_pixels(image, operation, short_side)
     return Decoded(pixels, width, height, tuple(conversions), used)
+
+
+def _reduce_jpeg(image: Image.Image, short_side: int) -> None:
+    """Let a JPEG be decoded at a part of its size, where that is not below ``short_side``."""
+    scale = short_side / min(image.size)
+    # MPO: a phone's JPEG that contains a second image.
+    if image.format in {"JPEG", "MPO"} and scale < 1:
+        width, height = image.size
+        image.draft(None, (round(width * scale) + 1, round(height * scale) + 1))
 
 
 def _refuse_cost(image: Image.Image, size: tuple[int, int], content: bytes, needed: float) -> None:

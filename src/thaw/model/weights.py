@@ -79,11 +79,13 @@ def require_file(file: str) -> Path:
     """Return the path of the weights ``file``.
 
     Raises:
-        ThawError: there is no such file.
+        ThawError: there is no such file, or it is empty.
     """
     path = Path(file)
     if not path.is_file():
         raise ThawError(f"params.yaml: backbone.weights: there is no file {path}")
+    if not path.stat().st_size:  # as all files of /proc
+        raise ThawError(f"params.yaml: backbone.weights: the file {path} is empty")
     return path
 
 

@@ -27,6 +27,7 @@ from thaw.projects.initial_params import initial_params, model_name, params_text
 from thaw.projects.linked_data import with_link
 from thaw.projects.project_folder import (
     new_folder,
+    refuse_nested,
     refuse_other_files,
     refuse_project,
     removed_on_failure,
@@ -54,12 +55,14 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
     files, those of the project are committed, if git knows the name of the user.
 
     Raises:
-        ThawError: ``folder`` is a project already or has other files, a file would be overwritten,
-            the images cannot be used for a classifier (none, one class), they overlap with what
-            the project writes, or a path is not valid text. Nothing is written then.
+        ThawError: ``folder`` is a project already, is inside of one, or has other files; a file
+            would be overwritten; the images cannot be used for a classifier (none, one class),
+            or overlap with what the project writes; a path is not valid text. Nothing is written
+            then.
     """
     refuse_undecodable(folder, "the folder of the project")
     refuse_project(folder)
+    refuse_nested(folder)
     source = "folder"
     if is_public_set(images):
         source, images = str(images), None

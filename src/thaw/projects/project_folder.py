@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
+from thaw.system.missing_project import surrounding_project
 from thaw.system.project_paths import PARAMS_FILE, PIPELINE, TOOL_LOCK
 
 if TYPE_CHECKING:
@@ -36,6 +37,19 @@ def refuse_project(folder: Path) -> None:
         raise ThawError(
             f"{folder} is a project already (it has {', '.join(marks)}): choose another folder, "
             "or run `thaw upgrade` in it"
+        )
+
+
+def refuse_nested(folder: Path) -> None:
+    """Raise if ``folder`` is inside of a project.
+
+    Raises:
+        ThawError: names the project.
+    """
+    if (above := surrounding_project(folder)) is not None:
+        raise ThawError(
+            f"{folder} is inside of the project {above}, whose git and DVC would see its files: "
+            "choose a folder outside"
         )
 
 

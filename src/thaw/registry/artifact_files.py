@@ -7,6 +7,7 @@ that runs the loader that the artifact names. This module does not import torch.
 from __future__ import annotations
 
 import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,27 @@ def download_artifact(client: MlflowClient, name: str, number: int, folder: Path
         raise kind(f"{uri} could not be fetched: {reason_of(error)}") from None
     _refuse_code(uri, copied, copied / inner)
     return copied / inner
+
+
+def file_of_run(client: MlflowClient, run_id: str, path: str) -> bytes | None:
+    """Return the content of the file ``path`` of a run; None if the run has no such file.
+
+    Raises:
+        ArtifactStoreError: the store of the files does not answer, or refuses.
+    """
+    folder, _, _ = path.rpartition("/")
+    try:
+        listed = {entry.path for entry in client.list_artifacts(run_id, folder or None)}
+        if path not in listed:
+            return None
+        with tempfile.TemporaryDirectory(prefix="thaw-") as scratch:
+            return Path(client.download_artifacts(run_id, path, scratch)).read_bytes()
+    except Exception as error:  # libraries of object stores, such as boto3, raise their own
+        if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":  # the run is deleted
+            return None
+        raise ArtifactStoreError(
+            f"{path} of the run {run_id} could not be fetched: {reason_of(error)}"
+        ) from None
 
 
 def _is_about_the_files(error: Exception) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
-
 from thaw.evaluation.page.card import CARD
+from thaw.registry.artifact_files import file_of_run
 from thaw.registry.fetch import resolve
 from thaw.registry.names import PREFIX
 from thaw.system.project_paths import MODELS, REPORTS
@@ -27,6 +25,9 @@ def read_card(name: str, tracking: Callable[[], Tracking]) -> str:
 
     ``name`` is ``models:/NAME/VERSION`` or a folder; the deployed model of this project has the
     card of its last result. ``tracking`` returns the registry.
+
+    Raises:
+        ThawError: there is no such version, or the store does not answer.
     """
     if not name.startswith(PREFIX):
         is_deployed = Path(name).resolve() == _DEPLOYED.resolve()
@@ -34,11 +35,8 @@ def read_card(name: str, tracking: Callable[[], Tracking]) -> str:
         return path.read_text(encoding="utf-8") if is_deployed and path.is_file() else ""
     settings = tracking()
     version = resolve(name, settings)
-    with command_errors(settings), tempfile.TemporaryDirectory(prefix="thaw-") as scratch:
+    with command_errors(settings):
         client = connect_read_only(settings)
         run_id = client.get_model_version(version.name, str(version.number)).run_id
-        try:
-            path = Path(client.download_artifacts(str(run_id), CARD, scratch))
-            return path.read_text(encoding="utf-8")
-        except (MlflowException, OSError):  # a result of an earlier version
-            return ""
+    content = file_of_run(client, str(run_id), CARD) if run_id else None
+    return "" if content is None else content.decode("utf-8")  # None: of an earlier version

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
-
 from thaw.errors import ThawError
 from thaw.evaluation.page.comparison import StoredResult
+from thaw.registry.artifact_files import file_of_run
 from thaw.registry.fetch import resolve
 from thaw.registry.names import PREFIX
 from thaw.system.project_paths import PARAMS_FILE, REPORTS
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
     from thaw.config.result_sections import Tracking
 
+_VERSION = re.compile(r"[0-9]{1,6}")  # git shortens commits to 7 characters or more
 _RUN = re.compile(r"[0-9a-f]{32}")
 _PREDICTIONS = f"{REPORTS}/evaluate/predictions.csv"
 _HISTORIES = [f"{REPORTS}/{stage}/history.csv" for stage in TRAINING_STAGES]
@@ -34,13 +33,14 @@ _FORMS = (
 def read_result(name: str, tracking: Tracking) -> StoredResult:
     """Return the result that ``name`` names.
 
-    ``name`` is a number (a version of the project's model), ``models:/NAME/VERSION``,
-    ``models:/NAME@ALIAS``, the id of an MLflow run, a folder, or a git revision of the project.
+    ``name`` is a number of up to 6 digits (a version of the project's model),
+    ``models:/NAME/VERSION``, ``models:/NAME@ALIAS``, the id of an MLflow run, a folder, or a git
+    revision of the project.
 
     Raises:
         ThawError: nothing has this name, or it has no predictions.
     """
-    if name.isdecimal():
+    if _VERSION.fullmatch(name):
         name = f"{PREFIX}{tracking.registered_model}/{name}"
     if name.startswith(PREFIX):
         return _of_version(name, tracking)
@@ -66,25 +66,25 @@ def _of_version(uri: str, tracking: Tracking) -> StoredResult:
 
 
 def _of_run(name: str, run_id: str, tracking: Tracking) -> StoredResult:
-    with command_errors(tracking), tempfile.TemporaryDirectory(prefix="thaw-") as scratch:
+    with command_errors(tracking):
         client = connect_read_only(tracking)
+        client.get_run(run_id)  # raises if there is none
 
-        def read(path: str) -> bytes:
-            logged = f"pipeline/{path}" if path == _PARAMS else path
-            try:
-                return Path(client.download_artifacts(run_id, logged, scratch)).read_bytes()
-            except MlflowException as error:
-                raise FileNotFoundError(str(error)) from error
+    def read(path: str) -> bytes:
+        logged = f"pipeline/{path}" if path == _PARAMS else path
+        if (content := file_of_run(client, run_id, logged)) is None:
+            raise FileNotFoundError(logged)
+        return content
 
-        return _collected(name, read)
+    return _collected(name, read)
 
 
 def _of_revision(name: str) -> StoredResult:
     from dvc.api import DVCFileSystem
-    from dvc.scm import RevError
 
     try:
         files = DVCFileSystem(rev=name)
+        commit = str(files.repo.get_rev())
     except Exception as error:  # DVC raises many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ThawError(f"there is no result {name!r} ({reason}): {_FORMS}") from None
@@ -92,13 +92,12 @@ def _of_revision(name: str) -> StoredResult:
     def read(path: str) -> bytes:
         try:
             content: bytes = files.read_bytes(path)
-        except RevError as error:
-            raise ThawError(f"there is no result {name!r} ({error}): {_FORMS}") from None
         except Exception as error:  # it is not in the cache, or not in this revision
             raise FileNotFoundError(str(error)) from error
         return content
 
-    return _collected(name, read)
+    # "HEAD" names another commit tomorrow.
+    return _collected(name if commit.startswith(name) else f"{name} ({commit[:7]})", read)
 
 
 def _collected(name: str, read: Callable[[str], bytes]) -> StoredResult:

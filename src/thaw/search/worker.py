@@ -10,13 +10,12 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import optuna
 import torch
@@ -34,7 +33,7 @@ from thaw.search.shared_heads import shared_heads
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial_context import open_trial_context
 from thaw.system.console import say
-from thaw.system.processes import die_with_parent, run_main
+from thaw.system.processes import die_with_parent, interrupt_once, run_main
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.single_image_steps import FewImagesError
@@ -194,8 +193,7 @@ def _work() -> None:
     for name, kind in (("study", str), ("trials", int), ("prepared", Path)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt_once)
-    signal.signal(signal.SIGINT, _interrupt_once)
+    interrupt_once()
     params = load(Params)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     shared = open_trial_context(params, arguments.prepared)
@@ -204,12 +202,6 @@ def _work() -> None:
     connected = storage.connect(params.search.storage)
     with storage.explain_failures(params.search.storage):
         Worker(shared, definition, connected).work(arguments.study, arguments.trials)
-
-
-def _interrupt_once(signum: int, frame: object) -> NoReturn:  # noqa: ARG001
-    for name in (signal.SIGTERM, signal.SIGINT):  # a second one would disturb the clean-up
-        signal.signal(name, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -88,6 +88,16 @@ def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> 
     sys.exit(0)
 
 
+def interrupt_once() -> None:
+    """Let the first signal interrupt this process; a second one would disturb its clean-up.
+
+    :func:`run_main` has been called before.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, _interrupt_once)
+
+
 def _run(main: Callable[[], None], after_interrupt: str) -> None:
     try:
         main()
@@ -141,6 +151,13 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     _send_again(signum)
 
 
+def _interrupt_once(signum: int, frame: FrameType | None) -> None:
+    if not _is_initializing(frame):
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+    _interrupt(signum, frame)
+
+
 def _send_dropped_interrupt_again(dropped: sys.UnraisableHookArgs) -> None:
     """Replace the report of an exception that Python drops, as in ``__del__`` and weak references.
 
@@ -149,7 +166,10 @@ def _send_dropped_interrupt_again(dropped: sys.UnraisableHookArgs) -> None:
     if not isinstance(dropped.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(dropped)
         return
-    _send_again(*(dropped.exc_value.args or (signal.SIGINT,)))
+    (signum,) = dropped.exc_value.args or (signal.SIGINT,)
+    if signal.getsignal(signum) is signal.SIG_IGN:  # since the interrupt that was dropped
+        signal.signal(signum, _interrupt_once)
+    _send_again(signum)
 
 
 def _send_again(signum: int) -> None:
