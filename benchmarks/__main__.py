@@ -34,6 +34,9 @@ TARGETS = {
         "search_against_naive", "3 h", "hyperparameter search against uncached trials; kills"
     ),
     "promotion": Target("promotion_gate", "60 min", "error rates of the gate; racing promotions"),
+    "gate": Target(
+        "gate_error_rates", "10 min", "how often the gate's rule for the log-loss decides wrongly"
+    ),
     "serving": Target(
         "serving_throughput", "10 min", "throughput and latency of thaw serve and predict"
     ),
