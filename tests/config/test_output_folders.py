@@ -30,6 +30,11 @@ FOLDERS_AND_THOSE_AROUND = (
 )
 
 
+def _is_sampled(name: str, target: str) -> bool:
+    """Return whether the suite tries the link, too; the soak tries all of them."""
+    return target == "elsewhere" or name in {"data/prepared", "models"}
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project with 36 images outside of it, as the working directory."""
@@ -45,8 +50,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(set(FOLDERS_AND_THOSE_AROUND)))
-@pytest.mark.parametrize("target", ["elsewhere", "project/inside"])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        pytest.param(name, target, marks=() if _is_sampled(name, target) else pytest.mark.soak)
+        for name in sorted(set(FOLDERS_AND_THOSE_AROUND))
+        for target in ("elsewhere", "project/inside")
+    ],
+)
 def test_a_link_in_place_of_a_folder_is_refused_by_check_and_by_every_stage(
     project: Path, name: str, target: str
 ) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
 from itertools import product
 from typing import Any
@@ -13,9 +12,8 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from tests.data.peak import PREPROCESSING, environment, rise
+from tests.data.peak import PREPROCESSING, measured, rise
 from tests.data.pictures import ORIENTATION, encoded, noise, plain
-from tests.project import ROOT
 from thaw.data import decoding, downsizing
 from thaw.data.decode_error import DecodeError
 from thaw.data.decoding import decode
@@ -163,7 +161,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="measures memory thro
     ],
 )
 def test_a_thin_image_takes_little_memory(width: int, height: int) -> None:
-    megabytes, said = _measured(plain("PNG", "L", width, height))
+    megabytes, said = measured(plain("PNG", "L", width, height))
     assert megabytes < MOST_MEGABYTES
     refused = max(width, height) > 100 * min(width, height)
     assert ("more than 100 times" in said) == refused
@@ -200,7 +198,7 @@ def test_50_megapixels_take_little_more_memory_than_the_image_in_pillow(
         options["exif"][ORIENTATION] = orientation
     content = plain(kind, mode, 7071, 7071, **options)
     assert len(content) < 1e6
-    megabytes, said = _measured(content)
+    megabytes, said = measured(content)
     assert said == "(1, 3, 224, 224)"
     assert megabytes < MOST_MEGABYTES
 
@@ -212,13 +210,3 @@ def test_a_thin_image_in_an_older_pack_takes_little_memory(shape: tuple[int, int
     found: list[torch.Tensor] = []
     assert rise(lambda: found.append(PREPROCESSING.resize([pixels]))) < MOST_MEGABYTES
     assert (found[0] == torch.tensor([10, 128, 250]).view(1, 3, 1, 1)).all()
-
-
-def _measured(content: bytes) -> tuple[float, str]:
-    """Return the megabytes that a process needs to decode and resize, and its answer."""
-    command = [sys.executable, "-m", "tests.data.peak"]
-    done = subprocess.run(
-        command, input=content, capture_output=True, check=True, cwd=ROOT, env=environment()
-    )
-    megabytes, said = done.stdout.decode().strip().split(" ", 1)
-    return float(megabytes), said

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 import zlib
 
@@ -9,7 +8,7 @@ import pytest
 
 from tests.data.corpus import corpus
 from tests.data.deep_pictures import chunk
-from tests.data.peak import environment
+from tests.data.peak import measured
 from tests.data.pictures import encoded
 from thaw.data.decoding import decode
 from thaw.data.png_texts import without_texts
@@ -83,11 +82,9 @@ def test_texts_that_decompress_to_256_mb_take_little_memory() -> None:
     texts = [text(b"iTXt", b"k%d" % number, ONE_MEGABYTE) for number in range(63)]
     content = with_chunks(b"".join(texts), text(b"iTXt", XMP, ONE_MEGABYTE) * 60)
     assert len(content) < 200_000
-    command = [sys.executable, "-m", "tests.data.peak"]
-    done = subprocess.run(command, env=environment(), input=content, capture_output=True)
-    megabytes, said = done.stdout.decode().split(maxsplit=1)
-    assert said.strip() == "(1, 3, 224, 224)", done.stderr
-    assert float(megabytes) < 60
+    megabytes, said = measured(content)
+    assert said == "(1, 3, 224, 224)"
+    assert megabytes < 60
 
 
 def _exif(orientation: int) -> bytes:
