@@ -293,3 +293,21 @@ def test_a_message_that_quotes_a_long_value_is_shortened_in_the_middle() -> None
     assert second.startswith("value xxx")
     assert second.endswith("xxx end")
     assert len(second) < 2100
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "latin-1"},
+    ],
+    ids=["ASCII", "Latin-1"],
+)
+def test_characters_that_the_locale_cannot_encode_are_escaped(locale: dict[str, str]) -> None:
+    body = "from thaw.system.console import print_line; print_line('class \\u732b, 5 \\u2588')"
+    found = subprocess.run(
+        [sys.executable, "-c", STAGE.format(body=body)],
+        env={**os.environ, **locale}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == "class \\u732b, 5 \\u2588\n"

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from thaw.errors import EXIT_CODE, ThawError, printable
@@ -77,6 +78,7 @@ def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> 
     """
     # Before it ends, Python looks through all objects for cycles: seconds, with torch's modules.
     atexit.register(gc.freeze)
+    _escape_unknown_characters()
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
@@ -96,6 +98,15 @@ def interrupt_once() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is _interrupt:
             signal.signal(number, _interrupt_once)
+
+
+def _escape_unknown_characters() -> None:
+    """Write characters that the locale cannot encode as escapes, as Python does for messages.
+
+    Without this, a table with "±" or the name of a class would end a verb with an error.
+    """
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors in {"strict", "surrogateescape"}:
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(main: Callable[[], None], after_interrupt: str) -> None:
