@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.serving.test_export_result import exported
 from tests.serving.test_prediction_summary import summary
 from thaw.cli.serving_output import print_export, print_predictions
+from thaw.serving.export_result import Latency
 
 if TYPE_CHECKING:
     import pytest
@@ -18,6 +20,12 @@ def test_an_export_is_printed_with_its_latencies(capsys: pytest.CaptureFixture[s
     assert "x.onnx: 2.5 MB; equal on 20 images: no label changed" in printed.err
     print_export(exported(ties=2))
     assert "2 labels changed between nearly equal classes" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_model_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("models/[red]x", "models[/x]"):
+        print_export(replace(exported(), model=name, latencies={name: Latency(2.0, 1.0, 16)}))
+        assert f"{name}, resized" in capsys.readouterr().out
 
 
 def test_the_number_of_rows_is_the_result_and_all_else_are_messages(

@@ -13,7 +13,7 @@ from tests.stages import small
 from thaw.errors import ThawError
 from thaw.evaluation.page.card import CARD
 from thaw.model import directory
-from thaw.serving.hub import push
+from thaw.serving.hub import _short_card, push
 from thaw.system.files import write_whole
 from thaw.system.project_paths import MODELS, REPORTS
 
@@ -62,6 +62,16 @@ def test_another_model_than_that_of_the_last_result_gets_a_short_card() -> None:
     with hub() as state:
         push(str(MODELS / "other"), "owner/name", private=False, endpoint=state.address)
     assert "3 classes: blue, green, red" in state.files["README.md"].decode()
+
+
+def test_names_in_a_short_card_are_no_markdown_and_classes_left_out_are_counted() -> None:
+    small.save_model(MODELS / "other")
+    spec = directory.load(MODELS / "other")[1]
+    classes = ["<img src=x>", *(f"_{number}_" for number in range(24))]
+    card = _short_card("my [model]", spec.model_copy(update={"classes": classes}))
+    assert r"# my \[model\]" in card
+    assert r"for 25 classes: \<img src=x\>, \_0\_," in card
+    assert card.endswith(r"\_18\_ and 5 more." + "\n")
 
 
 def test_a_refusal_of_the_hub_is_one_line_that_says_how_to_get_access() -> None:

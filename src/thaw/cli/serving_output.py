@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from thaw.system.console import ResultConsole, print_line, say, warn
 from thaw.system.quantities import quantity
@@ -35,7 +36,7 @@ def print_export(exported: Exported) -> None:
     table = Table("", "1 image, ms", f"{batch} images, ms per image")
     for name, latency in exported.latencies.items():
         label = f"{name}, resized" if name == exported.model else name
-        table.add_row(label, f"{latency.one_image:.2f}", f"{latency.image_of_batch:.2f}")
+        table.add_row(Text(label), f"{latency.one_image:.2f}", f"{latency.image_of_batch:.2f}")
     ResultConsole().print(table)
     found = exported.comparison
     ties = f"{quantity(found.ties, 'label')} changed between nearly equal classes"

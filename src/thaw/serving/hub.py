@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from thaw.errors import ThawError
+from thaw.evaluation.page.card import plain
 from thaw.model import directory
 from thaw.model.timm_form import save_timm_form
 from thaw.registry.model_cards import read_card
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Without it, the client of the store of weights (Xet) repeats its requests for minutes in silence.
 _XET_ATTEMPTS = ("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", "2")
+_MOST_CLASSES = 20  # that a short card names
 _OWN = "thaw"  # the folder of the model directory in the repository
 # Errors of the HTTP clients that huggingface_hub uses in its versions, and of Python, by name.
 _NO_ANSWER = {"TransportError", "ConnectionError", "TimeoutError", "Timeout"}
@@ -115,8 +117,10 @@ def _fill(source: Path, folder: Path) -> ModelSpec:
 
 def _short_card(name: str, spec: ModelSpec) -> str:
     """Return a card for a model whose result has none."""
-    classes = ", ".join(spec.classes[:20])
+    classes = ", ".join(map(plain, spec.classes[:_MOST_CLASSES]))
+    if len(spec.classes) > _MOST_CLASSES:
+        classes += f" and {len(spec.classes) - _MOST_CLASSES} more"
     return (
         "---\nlibrary_name: thaw\npipeline_tag: image-classification\n---\n\n"
-        f"# {name}\n\n{spec.backbone} for {len(spec.classes)} classes: {classes}.\n"
+        f"# {plain(name)}\n\n{plain(spec.backbone)} for {len(spec.classes)} classes: {classes}.\n"
     )

@@ -46,4 +46,5 @@ def test_the_description_has_scores_limits_data_and_the_address_of_the_report(
 def test_names_are_no_markdown(content: dict[str, Any]) -> None:
     text = description({**content, "classes": ["a|b", "<script>", "_c_"]})
     assert r"a\|b, \<script\>, \_c\_" in text
+    assert plain("a&lt;b & c") == r"a\&lt;b \& c"
     assert plain("two\nlines") == "two lines"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CARD = "MODEL_CARD.md"
 _MOST_WEAK = 3  # classes that are named because their recall is low
 _LOW = 0.9  # recall
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&])")
 _TASK = "image-classification"
 
 
