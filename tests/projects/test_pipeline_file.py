@@ -40,6 +40,31 @@ def test_own_stages_and_entries_stay(tmp_path: Path) -> None:
     assert converted_pipeline(path) == text
 
 
+def test_additions_of_a_user_to_a_stage_of_thaw_stay(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    shipped = YAML().load(template("dvc.yaml.template"))["stages"]
+    path.write_text(
+        "stages:\n"
+        "  prepare:\n"
+        "    cmd: thaw\n"
+        "    frozen: true\n"
+        "    deps: [src/thaw/data.py, labels.xlsx, data/prepared/old.npy]\n"
+        "    params: [seed, {thaw.lock: [stages.old]}, {own.yaml: [a, b]}]\n"
+        "  unfreeze: {cmd: thaw, desc: second}\n"
+    )
+    text = converted_pipeline(path)
+    found = YAML().load(text)["stages"]
+    assert found["unfreeze"] == {**shipped["unfreeze"], "desc": "second"}
+    assert found["prepare"] == {
+        **shipped["prepare"],
+        "frozen": True,
+        "deps": [*shipped["prepare"]["deps"], "labels.xlsx"],
+        "params": [*shipped["prepare"]["params"], {"own.yaml": ["a", "b"]}],
+    }
+    path.write_text(text)
+    assert converted_pipeline(path) == text  # the additions are there once
+
+
 def test_own_artifacts_stay_beside_the_model(tmp_path: Path) -> None:
     path = tmp_path / "dvc.yaml"
     path.write_text("stages: {}\nartifacts:\n  labels: {path: labels.csv}\n")

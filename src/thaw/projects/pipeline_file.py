@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
 from thaw.projects.creation import template
+from thaw.system.project_paths import PARAMS_FILE, TOOL_LOCK
 from thaw.system.stage_names import STAGES, TRAINING_STAGES
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _EARLIER_PLOTS = {f"{stage} loss" for stage in TRAINING_STAGES}  # of thaw 0.1
 _OF_THAW = ("stages", "plots", "artifacts")  # entries of the template
+# Entries of thaw's stages, and where their dependencies are, in this or an earlier version.
+_OF_STAGES = {"cmd", "params", "deps", "outs", "metrics", "plots"}
+_PLACES = ("src/thaw/", "data/prepared", "models/", "reports/", "${")
 
 
 def converted_pipeline(path: Path) -> str:
     """Return the text of ``dvc.yaml`` for the installed tool.
 
-    Stages and other entries that the user has added to the file ``path`` stay.
+    What the user has added to the file ``path`` stays: stages and other entries, and in the stages
+    of thaw entries such as ``frozen``, dependencies, and parameters in other files.
 
     Raises:
         ThawError: the file is not a DVC pipeline.
@@ -38,7 +41,8 @@ def converted_pipeline(path: Path) -> str:
     plots = _own_plots(content, merged["plots"])
     artifacts = _own_artifacts(content, merged["artifacts"])
     others = {key: value for key, value in content.items() if key not in _OF_THAW}
-    if not own and not plots and not artifacts and not others:
+    is_extended = [_extend(merged["stages"][name], content["stages"].get(name)) for name in STAGES]
+    if not own and not plots and not artifacts and not others and not any(is_extended):
         return text
     merged["stages"].update(own)
     merged["plots"].extend(plots)
@@ -47,6 +51,34 @@ def converted_pipeline(path: Path) -> str:
     stream = StringIO()
     yaml.dump(merged, stream)
     return stream.getvalue()
+
+
+def _extend(shipped: dict[str, Any], found: object) -> bool:
+    """Add to a stage of thaw what the user has added to it; return whether that is anything."""
+    if not isinstance(found, dict):
+        return False
+    entries = {key: value for key, value in found.items() if key not in _OF_STAGES}
+    deps = [
+        each
+        for each in _listed(found, "deps")
+        if isinstance(each, str) and each not in shipped["deps"] and not each.startswith(_PLACES)
+    ]
+    params = [
+        {file: keys}
+        for each in _listed(found, "params")
+        if isinstance(each, dict)
+        for file, keys in each.items()
+        if Path(str(file)) not in {TOOL_LOCK, PARAMS_FILE}
+    ]
+    shipped.update(entries)
+    shipped["deps"].extend(deps)
+    shipped["params"].extend(params)
+    return bool(entries or deps or params)
+
+
+def _listed(stage: dict[str, Any], key: str) -> list[Any]:
+    found = stage.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _own_plots(content: dict[str, Any], shipped: list[dict[str, Any]]) -> list[Any]:
