@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from thaw.data.random_draws import shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from thaw.config.data_sections import Augment
     from thaw.data.prepared import Prepared
@@ -262,6 +264,26 @@ def test_activations_that_stay_on_a_device_are_those_of_the_cpu(
         assert torch.equal(one.targets, two.targets)
         assert torch.equal(one.weights, two.weights)
         assert (one.indices.tolist(), one.total) == (two.indices.tolist(), two.total)
+
+
+@pytest.mark.parametrize("copied_bytes", [1, 100, 2**26])
+def test_activations_of_a_file_are_copied_to_a_device_without_a_warning(
+    copied_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activations = np.arange(60, dtype=np.float32).reshape(12, 5)
+    np.save(tmp_path / "activations.npy", activations)
+    monkeypatch.setattr("thaw.data.loading.free_bytes", lambda _: 4 * activations.nbytes)
+    monkeypatch.setattr("thaw.data.loading._COPIED_BYTES", copied_bytes)
+    opened = np.load(tmp_path / "activations.npy", mmap_mode="r")
+    torch.set_warn_always(True)  # else torch warns once in a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            resident = ActivationSource(opened, np.arange(12)).resident(CPU)
+    finally:
+        torch.set_warn_always(False)
+    assert resident is not None
+    assert torch.equal(resident, torch.from_numpy(activations))
 
 
 EVERYTHING = settings.augment(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from thaw.data.packed_store import PackedStore
     from thaw.data.preprocessing import Preprocessing
 
+_COPIED_BYTES = 2**26  # of activations, at a time
 _MOST_PIXELS_READ = 2**25  # packed pixels that are read before they are resized
 
 
@@ -208,8 +209,12 @@ class ActivationSource:
         if self._resident is None:
             if self._activations.nbytes > free_bytes(device) // 4:
                 return None
-            whole = torch.from_numpy(np.ascontiguousarray(self._activations))
-            self._resident = whole.to(device)
+            whole = torch.empty(self._activations.shape, device=device)
+            step = max(1, _COPIED_BYTES * len(self) // max(1, whole.nbytes))
+            for start in range(0, len(self), step):  # torch warns of arrays that are read-only
+                part = self._activations[start : start + step].copy()
+                whole[start : start + step] = torch.from_numpy(part)
+            self._resident = whole
         return self._resident
 
     def leave_device(self) -> None:

@@ -1,0 +1,153 @@
+"""Tests that what computes on a device has all of its tensors there; see tests.other_device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.other_device import DEVICE, choose, one_device
+from tests.training import phase
+from thaw.data.batches import batches
+from thaw.data.loading import batch_parts
+from thaw.evaluation.latency import latency_ms
+from thaw.evaluation.page.heat_maps import heat_maps
+from thaw.evaluation.page.network_section import first_filters
+from thaw.model import batchnorm
+from thaw.model.batch_statistics import expected
+from thaw.model.calibration import CalibratedSoftmax, Calibration
+from thaw.model.drift import FoldedPlaces, Reference, statistics_after_merge
+from thaw.model.frozen_part import FrozenPart
+from thaw.training import trainable_state
+from thaw.training.activation_cache import Cache
+from thaw.training.bn_recalibration import recalibrate
+from thaw.training.cached_activations import CachedActivations
+from thaw.training.layerwise_pretraining import pretrain
+from thaw.training.runtime import logits
+from thaw.training.weight_interpolation import interpolated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from thaw.data.loading import ImageSource
+    from thaw.model.freeze_plan import BatchNormPolicy
+    from thaw.training.runtime import Runtime
+
+
+# A state dict does not replace tensors without values.
+pytestmark = pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    made = replace(tiny.runtime(), asynchronous=True, checkpoint_seconds=1e-9)
+    choose(monkeypatch)
+    with one_device():
+        yield made
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageSource:
+    return phase.images(tmp_path / "images", 12, augmented=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [("sgd", "train"), ("lamb", "frozen"), ("pulls", "fixed"), ("everything", "affine")],
+)
+def test_a_training_is_on_its_device(
+    name: str,
+    policy: BatchNormPolicy,
+    runtime: Runtime,
+    images: ImageSource,
+    tmp_path: Path,
+) -> None:
+    variant = phase.VARIANTS[name]
+    short = replace(variant, training=variant.training.model_copy(update={"epochs": 2}))
+    model = phase.model(2, policy, dropout=0.5)
+    progress = phase.fit_variant(tmp_path, model, (images, images), short, runtime=runtime)
+    assert progress.epoch == 2
+    assert {x.device for x in model.parameters()} == {DEVICE}
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_from_a_checkpoint_on_its_device(
+    runtime: Runtime, images: ImageSource, tmp_path: Path
+) -> None:
+    variant = phase.VARIANTS["everything"]
+    with pytest.raises(phase.Killed):
+        phase.fit_variant(
+            tmp_path, phase.model(2), (images, phase.Dying(images, 2)), variant, runtime=runtime
+        )
+    phase.fit_variant(tmp_path, phase.model(2), (images, images), variant, runtime=runtime)
+
+
+def test_cached_activations_stay_on_the_device(
+    runtime: Runtime, images: ImageSource, tmp_path: Path
+) -> None:
+    model = phase.model(0)
+    part = FrozenPart(model.part(0, 3))
+    cache = CachedActivations(runtime, Cache(tmp_path / "cache", 1e9, "data"))
+    source = cache.of(part, images, "train")
+    assert source.resident(DEVICE) is not None
+    phase.fit(tmp_path, model, (source, source), runtime=runtime, cut=3)
+
+
+def test_fold_merge_and_drift_are_computed_on_the_device(
+    runtime: Runtime, images: ImageSource
+) -> None:
+    model = tiny.classifier()
+    assert recalibrate(runtime, model, images, seed=1) == 3
+    statistics = expected(model)
+    assert batchnorm.fold_all(model) == 3
+    folded = batchnorm.affine_names(model)
+    pairs = batchnorm.merge_pairs(model, torch.zeros(1, 3, 16, 16, device=DEVICE))
+    statistics = statistics_after_merge(statistics, model, pairs)
+    batchnorm.merge(model, pairs)
+    places = FoldedPlaces.of(folded, pairs)
+    with places.watched(model) as moments, torch.inference_mode():
+        for batch in batches(images, batch_parts(np.arange(12), 8), DEVICE):
+            model(batch.inputs)
+    Reference({name: (m.mean, m.std) for name, m in moments.items()}, statistics).tensors()
+
+
+def test_scores_and_pictures_are_computed_on_the_device(
+    runtime: Runtime, images: ImageSource
+) -> None:
+    model = tiny.classifier()
+    outputs = logits(runtime, model, images, "scores")
+    assert outputs.device.type == "cpu"
+    softmax = CalibratedSoftmax(Calibration(scale=[1.0] * 3, offset=[0.0] * 3)).to(DEVICE)
+    assert softmax(outputs.to(DEVICE)).device == DEVICE
+    assert latency_ms(runtime, model, images) >= 0
+    inputs = images.finish(images.read(np.arange(2)).to(DEVICE), np.arange(2), None)
+    assert heat_maps(model, inputs, np.arange(2)) is not None
+    assert first_filters(model) is not None
+
+
+def test_weights_of_the_cpu_are_interpolated_on_the_device(runtime: Runtime) -> None:
+    model = phase.model(2)
+    start = phase.state(model)
+    assert model.plan is not None
+    end = trainable_state.state(model.to(runtime.device), model.plan)
+    assert {value.device for value in interpolated(start, end, 0.5).values()} == {DEVICE}
+
+
+@pytest.mark.slow
+def test_blocks_are_pretrained_on_the_device(runtime: Runtime, images: ImageSource) -> None:
+    assert len(pretrain(runtime, tiny.classifier().blocks, images, 1, seed=2)) == 3
+
+
+def test_an_operation_of_two_devices_is_found() -> None:
+    here, there = torch.zeros(2), torch.zeros(2, device=DEVICE)
+    with one_device(), pytest.raises(AssertionError, match="two devices"):
+        here + there
+    with one_device():
+        assert (there * torch.tensor(2.0)).device == DEVICE
+        assert torch.equal(there.cpu(), torch.ones(2))
