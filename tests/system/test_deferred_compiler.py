@@ -7,18 +7,7 @@ import pytest
 
 from thaw.system.deferred_compiler import COMPILER, compiler_deferred
 
-
-def output(code: str) -> str:
-    """Return what ``code`` prints in a Python of its own, in which nothing is imported yet."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-@pytest.mark.slow
-def test_networks_are_imported_without_the_compiler_which_works_when_it_is_used_later() -> None:
-    found = output(
-        """
+NETWORKS = """
 import sys
 import torch
 from thaw.model import timm_backbones, torchvision_backbones
@@ -39,15 +28,7 @@ print(compiled(torch.zeros(1)).item(), torch._dynamo.__file__ is not None)
 
 print(marked(torch.zeros(1)), torch.compile(lambda x: marked(x), backend="eager")(torch.zeros(1)))
 """
-    )
-    marked_result = "(False, tensor([1.]))"
-    assert found.splitlines() == ["[]", "1.0", "1.0 True", f"{marked_result} {marked_result}"]
-
-
-@pytest.mark.slow
-def test_a_library_that_uses_the_compiler_at_once_gets_the_real_one() -> None:
-    found = output(
-        """
+LIBRARY = """
 import sys
 import torch
 from thaw.system.deferred_compiler import compiler_deferred
@@ -59,22 +40,7 @@ with compiler_deferred():
 real = sys.modules["torch._dynamo"].__file__ is not None
 print(type(counters).__name__, eval_frame.__name__, real)
 """
-    )
-    assert found == "defaultdict torch._dynamo.eval_frame True"
-
-
-def test_an_imported_compiler_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    present = sys.modules.get(COMPILER, sys)
-    monkeypatch.setitem(sys.modules, COMPILER, present)
-    with compiler_deferred():
-        assert sys.modules[COMPILER] is present
-    assert sys.modules[COMPILER] is present
-
-
-@pytest.mark.slow
-def test_an_optimizer_steps_without_the_compiler_and_its_step_can_be_compiled_later() -> None:
-    found = output(
-        """
+OPTIMIZER = """
 import sys
 import torch
 from thaw.system.deferred_compiler import compiler_deferred
@@ -94,5 +60,56 @@ print("torch._dynamo" in sys.modules)
 torch.compile(step, backend="eager")()
 print(weight.item(), sys.modules["torch._dynamo"].__file__ is not None)
 """
-    )
-    assert found.splitlines() == ["0.5 []", "False", "0.0 True"]
+# Runs each argument in a fork of a process that has imported torch, and nothing else of use.
+RUNNER = """
+import os, sys
+import torch
+for program in sys.argv[1:]:
+    if (child := os.fork()) == 0:
+        exec(program, {})
+        sys.stdout.flush()
+        os._exit(0)
+    print("ended with", os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def printed() -> dict[str, list[str]]:
+    """The lines that each program prints in a Python that has imported torch alone."""
+    programs = (NETWORKS, LIBRARY, OPTIMIZER)
+    command = [sys.executable, "-c", RUNNER, *programs]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    outputs = done.stdout.split("ended with 0\n")
+    assert len(outputs) == len(programs) + 1, done.stdout + done.stderr
+    return {program: text.splitlines() for program, text in zip(programs, outputs, strict=False)}
+
+
+@pytest.mark.slow
+def test_networks_are_imported_without_the_compiler_which_works_when_it_is_used_later(
+    printed: dict[str, list[str]],
+) -> None:
+    marked_result = "(False, tensor([1.]))"
+    assert printed[NETWORKS] == ["[]", "1.0", "1.0 True", f"{marked_result} {marked_result}"]
+
+
+@pytest.mark.slow
+def test_a_library_that_uses_the_compiler_at_once_gets_the_real_one(
+    printed: dict[str, list[str]],
+) -> None:
+    assert printed[LIBRARY] == ["defaultdict torch._dynamo.eval_frame True"]
+
+
+def test_an_imported_compiler_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = sys.modules.get(COMPILER, sys)
+    monkeypatch.setitem(sys.modules, COMPILER, present)
+    with compiler_deferred():
+        assert sys.modules[COMPILER] is present
+    assert sys.modules[COMPILER] is present
+
+
+@pytest.mark.slow
+def test_an_optimizer_steps_without_the_compiler_and_its_step_can_be_compiled_later(
+    printed: dict[str, list[str]],
+) -> None:
+    assert printed[OPTIMIZER] == ["0.5 []", "False", "0.0 True"]
