@@ -8,6 +8,7 @@ from torch import nn
 
 from tests import tiny
 from thaw.data.loading import ActivationSource
+from thaw.training.calibration import kept_losses
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.validation import validate
 
@@ -61,3 +62,17 @@ def test_a_network_that_keeps_no_temperature_is_validated_without_one() -> None:
     }
     assert found["off"] < found["temperature"]
     assert found["auto"] == pytest.approx(found["off"], rel=1e-12)
+
+
+def test_no_vector_scaling_is_fitted_in_an_epoch() -> None:
+    random = np.random.default_rng(3)
+    targets = np.arange(600) % 2
+    biased = random.normal(0, 1, (600, 2)) + np.eye(2)[targets] + np.array([0.0, 2.0])
+    known = ActivationSource(biased.astype(np.float32), targets)
+    found = {
+        setting: validate(tiny.runtime(), nn.Identity(), known, 1, calibration=setting)[0]
+        for setting in ("temperature", "vector")
+    }
+    assert found["vector"] == found["temperature"]
+    rows = biased.astype(np.float32).astype(np.float64)
+    assert kept_losses(rows, targets, "vector").mean() < found["vector"] - 0.05

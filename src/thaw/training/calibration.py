@@ -74,14 +74,18 @@ def fit_calibration(
     return CalibrationFit(fitted, len(targets), means, reason)
 
 
-def kept_losses(logits: Floats, targets: Ints, setting: CalibrationSetting) -> Floats:
+def kept_losses(
+    logits: Floats, targets: Ints, setting: CalibrationSetting, *, tries_vector: bool = True
+) -> Floats:
     """Return the log-loss (N,) in nats of each image after the calibration that would be kept.
 
     :func:`fit_calibration` decides which. Models are compared by it, because a model that keeps no
     temperature does not have the loss that it would have with one. That of a fitted kind is
-    cross-fitted.
+    cross-fitted. Without ``tries_vector`` a temperature stands for vector scaling, whose fits take
+    seconds for thousands of images of many classes.
     """
-    kind, losses, _ = _kept(np.asarray(logits, dtype=np.float64), targets, setting)
+    logits = np.asarray(logits, dtype=np.float64)
+    kind, losses, _ = _kept(logits, targets, setting, tries_vector=tries_vector)
     return losses[kind]
 
 
@@ -134,7 +138,7 @@ def is_lower(losses: Floats, than: Floats, significance: float = SIGNIFICANCE) -
 
 
 def _kept(
-    logits: Floats, targets: Ints, setting: CalibrationSetting
+    logits: Floats, targets: Ints, setting: CalibrationSetting, *, tries_vector: bool = True
 ) -> tuple[Literal["none"] | Kind, dict[str, Floats], str]:
     """Return the kind that is kept, the losses (N,) by kind, and why no further kind was taken."""
     losses = {"none": uncalibrated_losses(logits, targets)}
@@ -143,14 +147,14 @@ def _kept(
     if len(targets) < FEWEST_IMAGES:
         return "none", losses, f"fewer than {FEWEST_IMAGES} images"
     plain = losses["temperature"] = calibrated_losses(logits, targets)
-    if setting == "temperature":
+    if setting == "auto" and not plain.mean() < losses["none"].mean():
+        return "none", losses, "a temperature does not lower the cross-fitted log-loss"
+    if setting == "temperature" or not tries_vector:
         return "temperature", losses, ""
-    if setting == "auto":
-        if not plain.mean() < losses["none"].mean():
-            return "none", losses, "a temperature does not lower the cross-fitted log-loss"
-        if np.bincount(targets, minlength=logits.shape[1]).min() < FEWEST_OF_A_CLASS:
-            reason = f"vector scaling needs {FEWEST_OF_A_CLASS} images of each class"
-            return "temperature", losses, reason
+    fewest = np.bincount(targets, minlength=logits.shape[1]).min()
+    if setting == "auto" and fewest < FEWEST_OF_A_CLASS:
+        reason = f"vector scaling needs {FEWEST_OF_A_CLASS} images of each class"
+        return "temperature", losses, reason
     losses["vector"] = calibrated_losses(logits, targets, "vector")
     if setting == "auto" and not is_lower(losses["vector"], plain):
         reason = "vector scaling does not lower the cross-fitted log-loss further"

@@ -30,7 +30,8 @@ def validate(
 ) -> tuple[float, float]:
     """Return the mean cross-entropy (nats) and the accuracy of ``network`` on ``source``.
 
-    The cross-entropy is the one with the calibration that a model with these logits would keep.
+    The cross-entropy is the one with the calibration that a model with these logits would keep. A
+    temperature stands for vector scaling, whose fit in each epoch would take long.
 
     Raises:
         NotFiniteError: the loss is not finite; the message names ``epoch``.
@@ -41,5 +42,7 @@ def validate(
     if not math.isfinite(loss):
         raise NotFiniteError(f"the validation loss is {loss} after epoch {epoch}: try a lower lr")
     if calibration != "off":
-        loss = float(kept_losses(scores.double().numpy(), source.targets, calibration).mean())
+        known = scores.double().numpy()
+        losses = kept_losses(known, source.targets, calibration, tries_vector=False)
+        loss = float(losses.mean())
     return loss, float((scores.argmax(1) == targets).double().mean())
