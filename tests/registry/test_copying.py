@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pytest
@@ -14,6 +15,9 @@ from thaw.registry import copying
 from thaw.registry.copying import Copied, copy_version
 from thaw.registry.fetch import Version, fetch
 from thaw.tracking.store import connect
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 GATE = {"gate": "passed", "gate.when": "2026-01-01"}
 
@@ -143,6 +147,26 @@ def test_a_killed_copy_leaves_no_incomplete_version(
     client, experiment = connect(shop.params.tracking.model_copy(update={"uri": uri}))
     assert len(client.search_runs([experiment])) == 1
     assert client.get_model_version_by_alias("killed", "challenger").version in {1, "1"}
+
+
+@pytest.mark.parametrize("place", ["same store", "other store"])
+def test_a_request_that_mlflow_repeats_makes_one_copy(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    uri = "" if place == "same store" else f"sqlite:///{tmp_path}/other/mlflow.db"
+    create = MlflowClient.create_model_version
+
+    def repeated(*given: Any, **named: Any) -> ModelVersion:
+        create(*given, **named)  # its answer is lost
+        return create(*given, **named)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", repeated)
+    assert copy_version("models:/a/1", "once", shop.params.tracking, uri) == Copied("once", 1)
+    client, _ = connect(
+        shop.params.tracking.model_copy(update={"uri": uri or shop.params.tracking.uri})
+    )
+    (version,) = client.search_model_versions("name = 'once'")
+    assert client.get_model_version_by_alias("once", "challenger").version == version.version
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from thaw.registry import names
 from thaw.registry.fetch import fetch, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
 from thaw.registry.register import create_model
+from thaw.registry.same_result import delete_unused
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.store import connect, store_uri
 
@@ -62,8 +63,8 @@ def copy_version(source: str, name: str, tracking: Tracking, to_uri: str = "") -
     if to_uri in {"", store_uri(tracking)}:
         with tempfile.TemporaryDirectory() as scratch:
             _fetch_and_load(found, Path(scratch))
-        copied = _existing_copy(client, name, found, entry) or _copy_in_store(
-            client, found, entry, name
+        copied = _existing_copy(client, name, found, entry) or _only_copy(
+            client, name, found, entry, _copy_in_store(client, found, entry, name)
         )
     else:
         copied = _copy_to_server(client, found, entry, name, tracking, to_uri)
@@ -88,13 +89,34 @@ def _fetch_and_load(found: Version, folder: Path) -> None:
 def _existing_copy(
     client: MlflowClient, name: str, found: Version, entry: ModelVersion
 ) -> ModelVersion | None:
-    """Return an earlier complete copy of the version, or None."""
-    for version in client.search_model_versions(f"name = '{name}'"):
-        tags = version.tags
-        same = tags.get(names.DIGEST) == entry.tags.get(names.DIGEST)
-        if tags.get(COPIED_FROM) == found.uri and same:
-            return version
-    return None
+    """Return the first earlier complete copy of the version, or None."""
+    return next(iter(_copies(client, name, found, entry)), None)
+
+
+def _copies(
+    client: MlflowClient, name: str, found: Version, entry: ModelVersion
+) -> list[ModelVersion]:
+    """Return the complete copies of the version, the first one first."""
+    copies = [
+        version
+        for version in client.search_model_versions(f"name = '{name}'")
+        if version.tags.get(COPIED_FROM) == found.uri
+        and version.tags.get(names.DIGEST) == entry.tags.get(names.DIGEST)
+    ]
+    return sorted(copies, key=lambda version: int(version.version))
+
+
+def _only_copy(
+    client: MlflowClient, name: str, found: Version, entry: ModelVersion, made: ModelVersion
+) -> ModelVersion:
+    """Return the first copy; delete the others that nothing uses.
+
+    There are several if MLflow repeated the request that created ``made`` because the answer was
+    lost, or if another process copied the version at the same time.
+    """
+    copies = _copies(client, name, found, entry) or [made]
+    delete_unused(client, copies[1:])
+    return copies[0]
 
 
 def _copy_in_store(
@@ -164,7 +186,7 @@ def _copy_to_server(
         name, f"{made.info.artifact_uri}/model", new_id, tags, description=entry.description
     )
     target.set_terminated(new_id, "FINISHED")
-    return version
+    return _only_copy(target, name, found, entry, version)
 
 
 def _model_folder(downloaded: Path, uri: str) -> Path:

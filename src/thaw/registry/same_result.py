@@ -43,17 +43,24 @@ def remove_repetitions(client: MlflowClient, versions: list[ModelVersion], own_m
     A version that has an alias or a gate result stays: it has been used. ``own_model`` is the
     id of the model that this process logged: it is deleted if the first version has another one.
     """
-    used = {str(versions[0].source)}
-    for version in versions[1:]:
-        with _unless_missing():
-            current = client.get_model_version(version.name, version.version)
-            if current.aliases or GATE in current.tags:
-                used.add(str(version.source))
-                continue
-            client.delete_model_version(version.name, version.version)
+    staying = delete_unused(client, versions[1:])
+    used = {str(version.source) for version in (versions[0], *staying)}
     for source in {source_of(own_model), *(str(each.source) for each in versions)} - used:
         with _unless_missing():
             client.delete_logged_model(source.removeprefix(_LOGGED))
+
+
+def delete_unused(client: MlflowClient, versions: list[ModelVersion]) -> list[ModelVersion]:
+    """Delete those of ``versions`` without an alias and a gate result; return the others."""
+    staying = []
+    for version in versions:
+        with _unless_missing():
+            current = client.get_model_version(version.name, version.version)
+            if current.aliases or GATE in current.tags:
+                staying.append(version)
+            else:
+                client.delete_model_version(version.name, version.version)
+    return staying
 
 
 @contextlib.contextmanager
