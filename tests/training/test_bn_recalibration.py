@@ -9,9 +9,11 @@ from torch import nn
 
 from tests import tiny
 from tests.training import phase
+from tests.training.greedy import greedy
 from thaw.data.loading import ActivationSource
 from thaw.model.batchnorm import fold_all, has_statistics
 from thaw.training.bn_recalibration import recalibrate
+from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -48,6 +50,13 @@ def test_no_parameter_changes_and_the_model_is_left_as_it_was(source: ImageSourc
     assert not any(module.training for module in model.modules())
     momenta = [getattr(module, "momentum", 0.1) for module in model.modules()]
     assert set(momenta) == {0.1}
+
+
+def test_statistics_that_do_not_fit_into_memory_are_named(source: ImageSource) -> None:
+    model = tiny.classifier()
+    greedy(model.head, 34, with_gradients=False)
+    with pytest.raises(MemoryShortageError, match=r"\(statistics\): 35 images do not fit"):
+        recalibrate(tiny.runtime(), model, source, seed=0)
 
 
 def test_batches_of_any_size_count_alike(

@@ -10,12 +10,14 @@ from torch import nn
 
 from tests import settings, tiny
 from tests.training import phase
+from tests.training.greedy import greedy
 from thaw.data.loading import ImageSource
 from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_store import PackedStore
 from thaw.errors import ThawError
 from thaw.model import zoo
 from thaw.training.layerwise_pretraining import pretrain
+from thaw.training.out_of_memory import MemoryShortageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,13 @@ def digits(tmp_path: Path) -> ImageSource:
     return ImageSource(
         store_of_all, np.arange(256), scans.target.astype(np.int64), phase.PREPROCESSING
     )
+
+
+def test_a_pretraining_that_does_not_fit_into_memory_is_named(images: ImageSource) -> None:
+    trained = tiny.classifier().blocks
+    greedy(trained[1], 8)
+    with pytest.raises(MemoryShortageError, match=r"block 2 of 3\): 64 images do not fit"):
+        pretrain(tiny.runtime(), trained, images, 1, seed=0)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "tiny"])

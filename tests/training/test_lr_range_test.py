@@ -12,6 +12,7 @@ from tests.training.greedy import greedy
 from thaw.errors import ThawError
 from thaw.training import lr_range_test
 from thaw.training.lr_range_test import Sweep
+from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.phase_inputs import PhaseInputs
 from thaw.training.setup import TrainingSetup
 
@@ -97,6 +98,13 @@ def test_a_step_is_computed_in_the_parts_of_the_training(
     greedy(model.head, 2)  # of the 8 images of a step
     found = find(model, train, accumulate=parts, steps=12, high=1e-2)
     assert found.losses == pytest.approx(whole.losses, rel=1e-4)
+
+
+def test_a_step_that_does_not_fit_names_the_parts_that_do(train: ImageSource) -> None:
+    model = phase.model()
+    greedy(model.head, 2)
+    with pytest.raises(MemoryShortageError, match=r"in step 1: 8 images .* launch.accumulate to 4"):
+        find(model, train, steps=12)
 
 
 def test_the_suggestions_are_read_off_the_curve() -> None:

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from thaw.data.loading import batch_parts
 from thaw.data.random_draws import shuffled
 from thaw.system.console import progress
+from thaw.training.out_of_memory import shortage_in_scoring
 
 if TYPE_CHECKING:
     from thaw.data.loading import Source
@@ -24,6 +25,9 @@ def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: 
 
     One pass is made. Each batch is normalised by its own statistics, and the result is the mean
     over batches of nearly equal size and over the processes. Nothing else changes.
+
+    Raises:
+        MemoryShortageError: a batch does not fit into memory.
 
     Source: Li et al. 2017, Revisiting Batch Normalization For Practical Domain Adaptation.
     """
@@ -47,7 +51,8 @@ def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: 
     is_shared = len(source) >= 2 * runtime.world
     parts = runtime.batch_parts(order, size) if is_shared else batch_parts(order, size)
     batches = runtime.load(source, parts)
-    with torch.no_grad():
+    images = len(parts[0].indices)
+    with torch.no_grad(), shortage_in_scoring("statistics", images, runtime.device):
         for batch in progress(batches, "statistics", len(parts), show=runtime.is_main):
             classifier(batch.inputs)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -19,6 +19,7 @@ from thaw.errors import ThawError
 from thaw.model.initialization import seeded
 from thaw.system.console import progress, say
 from thaw.training.optimizer_step import OptimizerStep
+from thaw.training.out_of_memory import shortage_in_scoring
 from thaw.training.single_image_steps import (
     FewImagesError,
     batch_norms,
@@ -71,6 +72,7 @@ def pretrain(
 
     Raises:
         ThawError: the outputs of a block are tokens, or maps without channels first.
+        MemoryShortageError: a batch does not fit into memory.
         FewImagesError: each process has one image, which BatchNorm cannot normalise.
     """
     backbone_blocks.to(runtime.device).eval()
@@ -85,7 +87,8 @@ def pretrain(
             raise FewImagesError(_TOO_FEW)
         phase = _Phase(runtime, backbone_blocks[:place], network, source, seed, place, fewest)
         title = f"autoencoder of block {place + 1} of {len(backbone_blocks)}"
-        errors.append(phase.train(epochs, title))
+        with shortage_in_scoring(title, -(-_BATCH // runtime.world), runtime.device):
+            errors.append(phase.train(epochs, title))
         block.eval()
         if runtime.is_main:
             say(f"{title}: mean squared error {errors[-1]:.4f}")

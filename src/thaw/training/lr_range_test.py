@@ -13,6 +13,7 @@ from thaw.errors import ThawError
 from thaw.system.quantities import quantity
 from thaw.training import trainable_state
 from thaw.training.learner import Learner
+from thaw.training.memory_fit import shortage_explained
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.rehearsal import Rehearsal
 from thaw.training.step_choices import StepChooser
@@ -99,20 +100,21 @@ def find(
     rates: list[float] = []
     losses: list[float] = []
     average = 0.0
-    for number, (epoch, step, batch) in enumerate(islice(_steps(order), sweep.steps)):
-        rate = sweep.rate(number)
-        learner.set_rate(rate / setup.settings.lr)
-        try:
-            loss = float(learner.learn(batch, epoch, step, number)) / batch.total
-            learner.step.raise_if_not_finite()
-        except NotFiniteError:
-            break
-        average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
-        smoothed = average / (1 - _SMOOTHING ** (number + 1))
-        if not math.isfinite(smoothed) or smoothed > _EXPLODED * min(losses, default=smoothed):
-            break
-        rates.append(rate)
-        losses.append(smoothed)
+    with shortage_explained(rehearse, lambda: f"in step {len(rates) + 1}"):
+        for number, (epoch, step, batch) in enumerate(islice(_steps(order), sweep.steps)):
+            rate = sweep.rate(number)
+            learner.set_rate(rate / setup.settings.lr)
+            try:
+                loss = float(learner.learn(batch, epoch, step, number)) / batch.total
+                learner.step.raise_if_not_finite()
+            except NotFiniteError:
+                break
+            average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
+            smoothed = average / (1 - _SMOOTHING ** (number + 1))
+            if not math.isfinite(smoothed) or smoothed > _EXPLODED * min(losses, default=smoothed):
+                break
+            rates.append(rate)
+            losses.append(smoothed)
     trainable_state.load(classifier, before)
     learner.optimizer.zero_grad()
     classifier.eval()

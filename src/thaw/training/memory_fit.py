@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from thaw.training.rehearsal import Rehearsal
 
 _FREE = "end other programs on the device, then run the same command"
-_COMMAND = "the same command continues from the last checkpoint"
+_COMMAND = "run the same command again"
 
 
 def fewest_parts(rehearsal: Rehearsal) -> int:
