@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.command_line import parser
 from thaw.config.prepare_section import Prepare
 from thaw.data import packed_store
 from thaw.data.pack_writer import PackWriter
@@ -33,6 +34,7 @@ _ACTIVATIONS = 512 << 20  # bytes
 
 def main() -> None:
     """Print a table: microseconds per image, and seconds per gigabyte of activations."""
+    parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         store = _packed(folder)

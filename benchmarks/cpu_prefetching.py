@@ -8,7 +8,6 @@ compared, too. The CPU time of both parts says how much there is to gain.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -21,6 +20,7 @@ from PIL import Image
 from rich.console import Console
 from torch import nn
 
+from benchmarks.command_line import parser
 from benchmarks.result_tables import markdown
 from tests import settings
 from thaw.data.batches import batches
@@ -43,10 +43,10 @@ _AUGMENT = settings.augment(crop=0.5, flip=0.5, brightness=0.2, contrast=0.2)
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    accepted = parser(__doc__)
+    accepted.add_argument("--images", type=int, default=256)
+    accepted.add_argument("--rounds", type=int, default=3)
+    options = accepted.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source = _source(Path(scratch), options.images)
         for one, two in zip(_epoch(source, 1), prefetched(_epoch(source, 1), 2), strict=True):

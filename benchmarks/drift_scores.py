@@ -6,7 +6,6 @@ PROJECT the default pipeline runs in a copy of this repository.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from benchmarks.command_line import parser
 from benchmarks.datasets.shifted_digits import recolour
 from benchmarks.result_tables import markdown
 from tests.project import Project
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Print the table."""
-    if len(sys.argv) > 1:
-        measure(Path(sys.argv[1]))
+    arguments = parser(__doc__)
+    arguments.add_argument("project", type=Path, nargs="?")
+    if given := arguments.parse_args().project:
+        measure(given)
         return
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))

@@ -3,8 +3,7 @@
 Speed: JPEGs of several sizes, alternately by `prepare` and by Pillow alone in one process per core.
 Other work on the machine changes the processor time of an image less than the images a second.
 Growth and memory: all stages on 1,000, 10,000 and 100,000 small JPEGs, with a tiny network that is
-trained for one epoch in `warmup_head`, and in `unfreeze` as a whole. ``--quick`` leaves the last
-number out, ``--growth`` the comparison with Pillow.
+trained for one epoch in `warmup_head`, and in `unfreeze` as a whole.
 """
 
 from __future__ import annotations
@@ -29,10 +28,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from benchmarks.command_line import parser
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterator
 
 _SHORT_SIDE = 256
@@ -60,13 +61,17 @@ class Cost(NamedTuple):
     peak: int
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Print two tables; the milliseconds of the second one are of processor time."""
-    if "--growth" not in arguments:
+    options = _options()
+    if options.part:
+        {"pillow": _pillow, "prepare": _prepare}[options.part](options.folder, options.jpeg_pixels)
+        return
+    if not options.growth:
         _print_speeds()
     print(f"\n{'stage':12} {'images':>8} {'seconds':>8} {'ms an added image':>18} {'peak MB':>8}")
     before: dict[str, tuple[int, float]] = {}
-    for number in _NUMBERS[:-1] if "--quick" in arguments else _NUMBERS:
+    for number in _NUMBERS[:-1] if options.quick else _NUMBERS:
         with tempfile.TemporaryDirectory() as folder:
             _write_small(Path(folder) / "raw", number)
             (Path(folder) / "params.yaml").write_text(_PARAMS)
@@ -80,6 +85,17 @@ def main(arguments: list[str]) -> None:
                     f"{cost.peak / 1e6:8.1f}",
                     flush=True,
                 )
+
+
+def _options() -> Namespace:
+    options = parser(__doc__)
+    only = options.add_mutually_exclusive_group()
+    only.add_argument("--growth", action="store_true", help="no comparison with Pillow")
+    options.add_argument("--quick", action="store_true", help="at most 10,000 small images")
+    only.add_argument("--part", choices=["pillow", "prepare"], help="one side, of these images:")
+    options.add_argument("--folder", type=Path)
+    options.add_argument("--jpeg-pixels", choices=["reduced", "all"], default="all")
+    return options.parse_args()
 
 
 def _print_speeds() -> None:
@@ -129,17 +145,17 @@ def _costs(folder: Path, jpeg_pixels: str) -> tuple[list[list[float]], list[list
     Imports are not counted.
     """
     own = [sys.executable, "-m", "benchmarks.large_data"]
-    costs: dict[str, list[list[float]]] = {"--pillow": [], "--prepare": []}
+    costs: dict[str, list[list[float]]] = {"pillow": [], "prepare": []}
     for _ in range(_ROUNDS):
         for side, measured in costs.items():
             result = subprocess.run(
-                [*own, side, str(folder), jpeg_pixels],
+                [*own, "--part", side, "--folder", str(folder), "--jpeg-pixels", jpeg_pixels],
                 env={**os.environ, **ENVIRONMENT},
                 stdout=subprocess.PIPE,
                 check=True,
             )
             measured.append(json.loads(result.stdout))
-    return costs["--pillow"], costs["--prepare"]
+    return costs["pillow"], costs["prepare"]
 
 
 @contextlib.contextmanager
@@ -218,9 +234,4 @@ def _peak_so_far(process: int) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--pillow"]:
-        _pillow(Path(sys.argv[2]), sys.argv[3])
-    elif sys.argv[1:2] == ["--prepare"]:
-        _prepare(Path(sys.argv[2]), "reduced" if sys.argv[3] == "reduced" else "all")
-    else:
-        main(sys.argv[1:])
+    main()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks.command_line import parser
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data.loading import ImageSource
@@ -48,14 +48,19 @@ _ROUNDS = 5
 
 def main() -> None:
     """Measure and print one line of JSON."""
+    arguments = parser(__doc__)
+    arguments.add_argument("memory_format", choices=["channels_last", "contiguous"])
+    arguments.add_argument("image_size", type=int)
+    arguments.add_argument("training", choices=["training"], nargs="?")
+    given = arguments.parse_args()
     params = load(Params)
     runtime = start(params.launch, params.resources)
     data = Prepared(Path("data/prepared"))
     classifier, spec = directory.load(Path("models/warmup_head"))
-    preprocessing = spec.preprocessing.model_copy(update={"image_size": int(sys.argv[2])})
+    preprocessing = spec.preprocessing.model_copy(update={"image_size": given.image_size})
     train = data.images("train", preprocessing)
     val = data.images("val", preprocessing)
-    if sys.argv[1] == "contiguous":
+    if given.memory_format == "contiguous":
         classifier = classifier.to(memory_format=torch.contiguous_format)
         for source in (train, val):
             source.__class__ = _Contiguous
@@ -74,8 +79,8 @@ def main() -> None:
 
     def warmup(folder: Path) -> None:
         cache = cache_of(folder, data, preprocessing, params.resources.cache_gb)
-        given = phase_inputs(runtime, classifier, train, val, depth, cache)
-        trained(0, 20, given, folder)
+        inputs = phase_inputs(runtime, classifier, train, val, depth, cache)
+        trained(0, 20, inputs, folder)
 
     images = PhaseInputs(train, val, 0)
     works: dict[str, Callable[[Path], None]] = {
@@ -83,7 +88,7 @@ def main() -> None:
         "validation": lambda _: forward(val),
         "warmup": warmup,
     }
-    if "training" in sys.argv[3:]:
+    if given.training:
         works["naive_epoch"] = lambda folder: trained(0, 1, images, folder)
         works["training"] = lambda folder: trained(depth, 1, images, folder)
     forward(train)

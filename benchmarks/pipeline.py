@@ -17,12 +17,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command_line import parser
 from benchmarks.subprocesses import read_result, run_script, start_script
 from tests.project import Project
 
 
 def main() -> None:
     """Run everything and print the table."""
+    parser(__doc__).parse_args()
     table = Table(title=f"thaw on {os.cpu_count()} cores")
     for name in ("figure", "to reach", "measured"):
         table.add_column(name)

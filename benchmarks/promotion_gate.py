@@ -6,7 +6,6 @@ backbone. Each round draws its own test split, from images on which no head was 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import multiprocessing
@@ -21,6 +20,7 @@ from mlflow.tracking import MlflowClient
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command_line import parser
 from tests import settings, tiny
 from thaw.config.promotion_sections import Promote
 from thaw.data.loading import ActivationSource
@@ -84,10 +84,10 @@ class Round:
 
 def main() -> None:
     """Run everything and print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=200, help="of racing promotions")
-    parser.add_argument("--offers", type=int, default=100, help="of worse and of equal models")
-    arguments = parser.parse_args()
+    accepted = parser(__doc__)
+    accepted.add_argument("--rounds", type=int, default=200, help="of racing promotions")
+    accepted.add_argument("--offers", type=int, default=100, help="of worse and of equal models")
+    arguments = accepted.parse_args()
     torch.set_num_threads(1)
     features, targets = digits()
     rows = [

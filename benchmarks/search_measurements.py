@@ -9,7 +9,6 @@ is cached, and each trial trains its own head (except for ``quality``, which mea
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.command_line import parser
 from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
@@ -262,8 +262,12 @@ def main() -> None:
         "equal": equal,
         "overhead": overhead,
     }
-    words = [int(word) if word.isdigit() else word for word in sys.argv[2:]]
-    print(json.dumps(parts[sys.argv[1]](*words)))
+    arguments = parser(__doc__)
+    arguments.add_argument("part", choices=list(parts))
+    arguments.add_argument("words", nargs="*")
+    given = arguments.parse_args()
+    words = [int(word) if word.isdigit() else word for word in given.words]
+    print(json.dumps(parts[given.part](*words)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ machine cancels out of the ratios. The clients run on the same cores as the serv
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -25,12 +24,14 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
+from benchmarks.command_line import parser
 from benchmarks.result_tables import markdown
 from benchmarks.serving_baselines import bare_batches, bare_folder, lite0
 from tests.project import environment
 from thaw.system.launching import ENVIRONMENT
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterator
 
 _CLIENTS = 16
@@ -60,9 +61,7 @@ def main() -> None:
         markdown(["figure", "to reach", "measured"], rows, console)
 
 
-def service(
-    model: Path, folder: Path, options: argparse.Namespace, runtime: str
-) -> list[list[str]]:
+def service(model: Path, folder: Path, options: Namespace, runtime: str) -> list[list[str]]:
     """Return rows of `thaw serve` with 16 clients, relative to the network alone."""
     images = [path.read_bytes() for path in sorted(folder.iterdir())[:_FILES]]
     bare, served, latencies, errors = [], [], [], 0
@@ -100,7 +99,7 @@ def service(
     ]
 
 
-def bulk(model: Path, folder: Path, options: argparse.Namespace, runtime: str) -> list[list[str]]:
+def bulk(model: Path, folder: Path, options: Namespace, runtime: str) -> list[list[str]]:
     """Return rows of `thaw predict` on a folder, relative to decoding and the network alone."""
     bare, done = [], []
     for _ in range(options.rounds):
@@ -245,15 +244,15 @@ def _tuned() -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(os.cpu_count()), **ENVIRONMENT, **environment()}
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--part", choices=["batches", "folder"])
-    parser.add_argument("--model")
-    parser.add_argument("--folder")
-    return parser.parse_args()
+def _options() -> Namespace:
+    accepted = parser(__doc__)
+    accepted.add_argument("--images", type=int, default=5000)
+    accepted.add_argument("--seconds", type=float, default=20.0)
+    accepted.add_argument("--rounds", type=int, default=3)
+    accepted.add_argument("--part", choices=["batches", "folder"])
+    accepted.add_argument("--model")
+    accepted.add_argument("--folder")
+    return accepted.parse_args()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import statistics
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from benchmarks.command_line import parser
 from benchmarks.result_tables import markdown
 from tests import tiny
 from tests.project import Project
@@ -27,6 +27,7 @@ from tests.services.servers import Servers, running_servers
 from tests.services.shaken_search import KILL, RESTART, run_shaken
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable
 
 Row = tuple[str, str, str]  # figure, goal, measured
@@ -45,7 +46,7 @@ _CHEAP_TRIALS = {
 }
 
 
-def end_to_end(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
+def end_to_end(servers: Servers, folder: Path, arguments: Namespace) -> Row:
     """Return the wall time of `dvc repro` on the digits, with servers and with the local store."""
     taken: dict[str, list[float]] = {"servers": [], "local": []}
     for repetition in range(arguments.repetitions):
@@ -65,7 +66,7 @@ def end_to_end(servers: Servers, folder: Path, arguments: argparse.Namespace) ->
     return ("digits end to end on servers over the local store, wall time", "1.15 x", measured)
 
 
-def two_ranks(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
+def two_ranks(servers: Servers, folder: Path, arguments: Namespace) -> Row:
     """Return the images a second of two ranks with one thread over one rank with two threads."""
     project = colleague.digits_project(folder / "ranks", servers.variables)
     project.set(backbone__image_size=arguments.image_size, unfreeze__depth=9)
@@ -82,7 +83,7 @@ def two_ranks(servers: Servers, folder: Path, arguments: argparse.Namespace) -> 
     return (label, "0.9", f"{ratio:.2f}")
 
 
-def search(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
+def search(servers: Servers, folder: Path, arguments: Namespace) -> Row:
     """Return the trials that a search lost or counted twice."""
     project = _small_project(servers, folder / "search")
     project.set(**_CHEAP_TRIALS)
@@ -94,7 +95,7 @@ def search(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row
     return (f"search, 8 workers, {_RESTARTS} restarts, {_KILLS} SIGKILLs", goal, measured)
 
 
-def registration(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
+def registration(servers: Servers, folder: Path, arguments: Namespace) -> Row:
     """Return the versions that are whole after registrations under errors of S3."""
     registrations = Registrations(folder / "registration", "faulty")
     attempts = 0
@@ -110,7 +111,7 @@ def registration(servers: Servers, folder: Path, arguments: argparse.Namespace) 
     return ("registration under 30 % S3 errors, 50 times", "50 whole, 0 half", measured)
 
 
-def away(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
+def away(servers: Servers, folder: Path, arguments: Namespace) -> Row:
     """Return what a minute without the MLflow server costs a training."""
     project = _small_project(servers, folder / "away")
     project.set(backbone__name="lenet5", backbone__weights="none")
@@ -124,7 +125,7 @@ def away(servers: Servers, folder: Path, arguments: argparse.Namespace) -> Row:
     return ("MLflow server killed for a minute", "0 points, stalls of 1 s", measured)
 
 
-FIGURES: dict[str, Callable[[Servers, Path, argparse.Namespace], Row]] = {
+FIGURES: dict[str, Callable[[Servers, Path, Namespace], Row]] = {
     "end-to-end": end_to_end,
     "ranks": two_ranks,
     "search": search,
@@ -154,15 +155,15 @@ def _epoch_seconds(project: Project) -> list[float]:
 
 def main() -> None:
     """Measure the figures that the command line names, and print them as a table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=list(FIGURES))
-    parser.add_argument("--trials", type=int, default=500)
-    parser.add_argument("--registrations", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--image-size", type=int, default=64, help="of the ranks, in pixels")
-    parser.add_argument("--small", action="store_true", help="a short training of the digits")
-    arguments = parser.parse_args()
+    accepted = parser(__doc__)
+    accepted.add_argument("--only", choices=list(FIGURES))
+    accepted.add_argument("--trials", type=int, default=500)
+    accepted.add_argument("--registrations", type=int, default=50)
+    accepted.add_argument("--seconds", type=float, default=60.0)
+    accepted.add_argument("--repetitions", type=int, default=3)
+    accepted.add_argument("--image-size", type=int, default=64, help="of the ranks, in pixels")
+    accepted.add_argument("--small", action="store_true", help="a short training of the digits")
+    arguments = accepted.parse_args()
     chosen = [arguments.only] if arguments.only else list(FIGURES)
     rows = []
     with tempfile.TemporaryDirectory() as folder, running_servers() as servers:

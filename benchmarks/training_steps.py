@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from benchmarks.command_line import parser
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.model import zoo
@@ -19,6 +20,7 @@ _STEPS, _BATCH = 20, 16
 
 def main() -> None:
     """Measure and print one line of JSON."""
+    parser(__doc__).parse_args()
     backbone, _ = zoo.load(load(Params, Path("params.yaml")).backbone.fixed())
     network = nn.Sequential(*backbone.blocks).to(memory_format=torch.channels_last).train()
     images = torch.randn(_BATCH, 3, 64, 64).contiguous(memory_format=torch.channels_last)

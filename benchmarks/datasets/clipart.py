@@ -20,6 +20,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command_line import parser
 from benchmarks.datasets.division import (
     NEAR,
     built,
@@ -135,6 +136,7 @@ def _pixels(path: Path) -> Image.Image:
 
 def main() -> None:
     """Download the package, write the images, and print their numbers."""
+    parser(__doc__).parse_args()
     source = images()
     table = Table(title="clip art, images a class")
     for name in ("class", "images", "few: train / val / test", "all: train / val / test"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from benchmarks import result_tables
+from benchmarks.command_line import parser
 from benchmarks.datasets import clipart, emoji, shifted_digits, sky, stamps
 from thaw.data.split_names import SPLITS
 
@@ -101,6 +102,7 @@ DATA = (
 
 def main() -> None:
     """Build every set for seed 0 and print its numbers of images."""
+    parser(__doc__).parse_args()
     rows = []
     for data in DATA:
         if data.folder is None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from benchmarks.command_line import parser
 from benchmarks.gpu.photographs import photograph
 
 _BOUNDARY = "thaw-benchmark"
@@ -19,10 +19,14 @@ _BOUNDARY = "thaw-benchmark"
 
 def main() -> None:
     """Ask for SECONDS, and print the images that were answered and the latencies as JSON."""
-    port, threads, duration, images = (int(argument) for argument in sys.argv[1:5])
-    body = form(images)
-    with ThreadPoolExecutor(threads) as pool:
-        asked = list(pool.map(lambda _: ask(port, body, duration), range(threads)))
+    arguments = parser(__doc__)
+    for name in ("port", "threads", "seconds", "images"):
+        arguments.add_argument(name, type=int)
+    given = arguments.parse_args()
+    body = form(given.images)
+    with ThreadPoolExecutor(given.threads) as pool:
+        asks = pool.map(lambda _: ask(given.port, body, given.seconds), range(given.threads))
+        asked = list(asks)
     latencies = [latency for one, _ in asked for latency in one]
     errors = sum(errors for _, errors in asked)
     print(json.dumps({"latencies": latencies, "errors": errors}))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from benchmarks.command_line import parser
 from benchmarks.method.scoring import scores
 from thaw.config.loading import load
 from thaw.config.parameter_values import assumed
@@ -50,7 +50,8 @@ _BATCH = 16  # as unfreeze.batch_size
 class Setting:
     """The data, the network with its pretrained weights, and the parameters of this folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, flip: bool) -> None:
+        self.flip = flip  # whether fastai may mirror the images
         self.params = assumed(load(Params))
         self.data = Prepared(Path("data/prepared"))
         self.runtime = start(self.params.launch, self.params.resources)
@@ -165,7 +166,7 @@ def fastai(setting: Setting, epochs: int) -> dict[str, Any]:
         resized = preprocessing.resize([setting.data.store.read(image_id)])
         pixels[image_id] = resized[0].permute(1, 2, 0).numpy()
     training = [*ids["train"], *ids["val"]]
-    transforms = augment.aug_transforms(do_flip="flip" in sys.argv[3:])
+    transforms = augment.aug_transforms(do_flip=setting.flip)
     block = data.DataBlock(
         blocks=(data.ImageBlock, data.CategoryBlock(vocab=manifest.classes, sort=False)),
         get_x=lambda image_id: core.PILImage.create(pixels[image_id]),
@@ -201,7 +202,12 @@ def fastai(setting: Setting, epochs: int) -> dict[str, Any]:
 def main() -> None:
     """Run the arm, and print what came out."""
     arms = {"logistic": logistic, "plain": plain, "fastai": fastai}
-    print(json.dumps(arms[sys.argv[1]](Setting(), int(sys.argv[2]))))
+    arguments = parser(__doc__)
+    arguments.add_argument("arm", choices=list(arms))
+    arguments.add_argument("epochs", type=int)
+    arguments.add_argument("flip", choices=["flip"], nargs="?")
+    given = arguments.parse_args()
+    print(json.dumps(arms[given.arm](Setting(flip=given.flip is not None), given.epochs)))
 
 
 if __name__ == "__main__":
