@@ -81,11 +81,11 @@ class Runner:
         }
 
     def _run_step(self, step: Mapping[str, Any], variables: Mapping[str, str]) -> int:
-        """Run a step as GitHub does; return its exit code."""
+        """Run a step as GitHub does with ``shell: bash``; return its exit code."""
         output = self.folder / "output"
         output.touch()
         done = subprocess.run(
-            ["bash", "-e", "-c", step["run"]],
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
             cwd=self.folder / "project",
             env={
                 **self.variables,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ DEPLOY = check_deploy.DEPLOY
 def test_each_file_is_checked_by_a_validator() -> None:
     checked = {argument for command in check_deploy.commands(DEPLOY) for argument in command}
     others = {"README.md", "example.env", "receiver.py", "Dockerfile.dockerignore"}
+    others |= {"databases.sql", "accounts.ini"}
     files = [path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert {path.name for path in files if str(path) not in checked} <= others
 
@@ -40,6 +42,57 @@ def test_a_key_that_each_start_of_mlflow_would_make_comes_from_the_environment(n
     services = YAML(typ="safe").load((DEPLOY / "compose/compose.yaml").read_text())["services"]
     value = services["mlflow"]["environment"][name]
     assert re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", value), "without it, nothing starts"
+
+
+def test_texts_for_containers_are_files() -> None:
+    # Compose refuses texts: it would copy them into the container, whose root is read-only.
+    configs = YAML(typ="safe").load((DEPLOY / "compose/compose.yaml").read_text())["configs"]
+    assert configs
+    for name, config in configs.items():
+        assert list(config) == ["file"], name
+        assert (DEPLOY / "compose" / config["file"]).is_file(), name
+
+
+def test_the_database_is_healthy_only_when_it_answers_by_tcp() -> None:
+    # While its databases are created, a server without TCP answers, which then ends.
+    services = YAML(typ="safe").load((DEPLOY / "compose/compose.yaml").read_text())["services"]
+    command = services["postgres"]["healthcheck"]["test"]
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+
+
+def test_the_object_store_gets_its_keys_from_the_environment(tmp_path: Path) -> None:
+    services = YAML(typ="safe").load((DEPLOY / "compose/compose.yaml").read_text())["services"]
+    server = tmp_path / "weed"
+    server.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/options\n')
+    server.chmod(0o755)
+    (script,) = services["s3"]["command"]
+    script = script.replace("$$", "$").replace("/tmp/s3.json", f"{tmp_path}/s3.json")
+    keys = {"AWS_ACCESS_KEY_ID": "name", "AWS_SECRET_ACCESS_KEY": "secret"}
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = [*services["s3"]["entrypoint"], script]
+    subprocess.run(command, env={"PATH": path, **keys}, check=True)
+    (identity,) = json.loads((tmp_path / "s3.json").read_text())["identities"]
+    assert identity["credentials"] == [{"accessKey": "name", "secretKey": "secret"}]
+    assert f"-s3.config={tmp_path}/s3.json" in (tmp_path / "options").read_text().split()
+    assert keys.keys() <= services["s3"]["environment"].keys()
+
+
+@pytest.mark.slow  # imports MLflow's server
+def test_mlflow_accepts_changes_from_its_own_pages_behind_the_proxy() -> None:
+    from mlflow.server.security_utils import should_block_cors_request
+
+    services = YAML(typ="safe").load((DEPLOY / "compose/compose.yaml").read_text())["services"]
+    options = dict(
+        option.removeprefix("--").split("=", 1) for option in services["mlflow"]["command"]
+    )
+    given = re.sub(
+        r"\$\{MLFLOW_DOMAIN[^}]*\}", "mlflow.example.org", options["cors-allowed-origins"]
+    )
+    for origin, is_blocked in (
+        ("https://mlflow.example.org", False),
+        ("https://elsewhere.example.org", True),
+    ):
+        assert should_block_cors_request(origin, "POST", given.split(",")) is is_blocked
 
 
 def test_mlflow_and_the_proxy_alone_reach_other_hosts() -> None:
@@ -84,6 +137,7 @@ def test_pods_run_without_root_rights_on_a_read_only_root(path: Path) -> None:
     assert pods
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["enableServiceLinks"] is False, "a Service called mlflow sets MLFLOW_PORT"
         for container in pod["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
             assert container["securityContext"]["allowPrivilegeEscalation"] is False

@@ -1,0 +1,2 @@
+CREATE DATABASE mlflow_accounts;
+CREATE DATABASE studies;
