@@ -8,12 +8,10 @@ import multiprocessing
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from thaw.system.memory import return_free_memory
 from thaw.system.processes import cores
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _AT_ONCE = 250e6  # bytes of all images together
 _PER_CORE = 100e6  # bytes per core, on machines with many cores
@@ -102,17 +100,7 @@ class MemoryShare:
         """Return what was taken. Call it when the image is deleted."""
         if not self._taken:
             return
-        # The launcher sets glibc to keep freed memory, which pays for training only.
-        if self._taken >= _RETURNED and (trim := _malloc_trim()) is not None:
-            trim(0)
+        if self._taken >= _RETURNED:
+            return_free_memory()
         self._budget.give_back(self._taken)
         self._taken = 0
-
-
-def _malloc_trim() -> Callable[[int], object] | None:
-    """Return glibc's function that gives free memory back to the kernel; None without glibc."""
-    try:
-        function: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
-        return None
-    return function

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from array import array
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,10 +17,11 @@ import numpy as np
 from PIL import Image
 
 from thaw.data.image_files import ImageFiles, remove
-from thaw.data.packed_store import COLUMNS, IMAGES, INDEX, SETTINGS
+from thaw.data.pack_index import PackIndex
+from thaw.data.packed_store import IMAGES, INDEX, SETTINGS
 from thaw.errors import ThawError
 from thaw.system.checksums import checksum
-from thaw.system.files import write_whole
+from thaw.system.files import write_parts, write_whole
 from thaw.system.storage_errors import write_failure
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class PackWriter:
     def __init__(self, folder: Path, config: Prepare, partial: Path | None = None) -> None:
         self._folder = folder
         self._config = config
-        self._rows = array("q")
+        self._index = PackIndex()
         self._offset = 0
         self._digest = hashlib.sha256()
         self._hasher = ThreadPoolExecutor(1)  # it hashes while this thread writes
@@ -150,18 +150,12 @@ class PackWriter:
 
     def _note(self, sizes: Sequence[PackedSize]) -> None:
         for size in sizes:
-            self._rows.extend((self._offset, *size))
+            self._index.append((self._offset, *size))
             self._offset += size.length
 
     def leave_out(self, numbers: Collection[int]) -> None:
         """Remove added images, by their position, from the index; their bytes stay in the file."""
-        table = self._table()
-        is_kept = ~np.isin(np.arange(len(table)), list(numbers))
-        self._rows = array("q", table[is_kept].tobytes())
-
-    def _table(self) -> NDArray[np.int64]:
-        """Return the rows of the index (N, 5)."""
-        return np.array(self._rows, dtype=np.int64).reshape(-1, COLUMNS)
+        self._index = self._index.without(numbers)
 
     def __exit__(
         self,
@@ -186,12 +180,10 @@ class PackWriter:
             settings["jpeg_pixels"] = self._config.jpeg_pixels
         if self._config.shard_mb:
             settings["shards"] = self._files.sizes
-        index = io.BytesIO()
-        np.save(index, self._table())
         try:
             self._files.finish(self._folder / IMAGES)
         except OSError as failed:
             what = f"{self._offset:,} bytes"
             raise ThawError(write_failure(self._path, failed, what)) from failed
-        write_whole(self._folder / INDEX, index.getvalue())
+        write_parts(self._folder / INDEX, self._index.npy_parts())
         write_whole(self._folder / SETTINGS, json.dumps(settings).encode())

@@ -14,6 +14,8 @@ from thaw.data.split_names import TRAIN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from thaw.ingest.listing import Listing
 
 _MOST_NAMED = 6  # images of one group
@@ -54,8 +56,23 @@ def repeated_hashes(groups: Iterable[str]) -> set[int]:
     Few groups that occur once may have one of these hashes as well.
     """
     hashes = np.fromiter(map(hash, groups), dtype=np.int64)
-    values, counts = np.unique(hashes, return_counts=True)
-    return set(values[counts > 1].tolist())
+    hashes.sort()
+    return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+
+
+def first_of_groups(groups: Sequence[str], chosen: Sequence[int]) -> NDArray[np.int64]:
+    """Return for each image in ``chosen`` the place in ``chosen`` of the first of its group.
+
+    Besides the result, only groups with several images take memory.
+    """
+    repeated = repeated_hashes(groups[image] for image in chosen)
+    first = np.arange(len(chosen))
+    places: dict[str, int] = {}
+    if repeated:
+        for place, image in enumerate(chosen):
+            if hash(group := groups[image]) in repeated:
+                first[place] = places.setdefault(group, place)
+    return first
 
 
 def duplicates(paths: Iterable[str], groups: Sequence[str]) -> list[list[str]]:

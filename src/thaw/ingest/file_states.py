@@ -6,7 +6,6 @@ the time is the same, the disk or a copy has damaged the file, perhaps in a way 
 
 from __future__ import annotations
 
-import io
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 import xxhash
 
 from thaw.system.files import write_parts
+from thaw.system.npy_files import npy_parts
 from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER = "source_states"  # one file for each folder of sources
 _MOST_NAMED = 5
+_BLOCK = 1 << 14  # rows that are written at once
 _ROW = 3  # hash of the path, time, start of the SHA-256
 
 
@@ -69,9 +70,9 @@ def write(states: States, folder: Path, root: Path) -> None:
     Raises:
         ThawError: the file cannot be written.
     """
-    buffer = io.BytesIO()
-    np.save(buffer, states.reshape(-1, _ROW))
-    write_parts(_record(folder, root), [buffer.getvalue()])
+    table = states.reshape(-1, _ROW)
+    blocks = (table[start : start + _BLOCK] for start in range(0, len(table), _BLOCK))
+    write_parts(_record(folder, root), npy_parts(len(table), _ROW, table.dtype, blocks))
 
 
 def _record(folder: Path, root: Path) -> Path:

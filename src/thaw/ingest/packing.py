@@ -85,7 +85,7 @@ def pack(
                     rows.extend(state_row(item[0].sample.path, item[0].state))
         if found.shards is not None:
             found.classes = sorted({sample.label for sample in found.samples})
-        table = np.array(rows, dtype=np.uint64).reshape(-1, 3)
+        table = np.frombuffer(rows, dtype=np.uint64).reshape(-1, 3)
         bad_files = [*found.bad_files, *bad_files]
         packed = Packed(RecordFile(journal), bad_files, list(found.problems), table)
         if states is not None:

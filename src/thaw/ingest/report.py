@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
-from itertools import chain
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from thaw.ingest.checks import (
     conversion_counts,
     count_leaks,
     duplicates,
+    first_of_groups,
     label_conflicts,
     repeated_hashes,
 )
@@ -50,12 +51,15 @@ def summarize(
     were left out because of their labels, as texts ``path (label)``.
     """
     rows = manifest.rows
-    labels = [intern(row.label) for row in rows]
-    splits = [intern(row.split) for row in rows]
+    by_class: Counter[tuple[str, str]] = Counter()
+    splits, sizes = list[str](), array("i")
+    for row in rows:
+        splits.append(intern(row.split))
+        by_class[intern(row.label), splits[-1]] += 1
+        sizes.extend((row.width, row.height))
+    sides = np.frombuffer(sizes, dtype=np.int32).reshape(-1, 2)
     repeated = duplicates((row.path for row in rows), groups)
-    by_class = Counter(zip(labels, splits, strict=True))
-    pairs = chain.from_iterable((row.width, row.height) for row in rows)
-    sides = np.fromiter(pairs, dtype=np.int64).reshape(-1, 2)
+    places = range(len(groups))
     return {
         "images": len(rows),
         "classes": len(manifest.classes),
@@ -69,7 +73,7 @@ def summarize(
         "conversions": conversion_counts(conversions),
         "ignored": dict(ignored),
         "duplicate_groups": len(repeated),
-        "copies": len(rows) - len(set(groups)),
+        "copies": int(np.sum(first_of_groups(groups, places) != places)),
         "duplicates": repeated[:_MOST_NAMED],
         "dropped_conflicts": [list(names) for names in dropped],
         "images_in_two_splits": count_leaks(groups, splits),

@@ -6,15 +6,20 @@ A split that the source does not give is drawn from the training images.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from thaw.data.split_names import SPLITS, TEST, TRAIN, VAL
+from thaw.ingest.checks import first_of_groups
 from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from thaw.config.prepare_section import Prepare
 
@@ -23,11 +28,12 @@ MIN_GROUPS = 3  # distinct images that a class needs: one for each split
 
 def split_problems(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
     """Return a line for each class with too few distinct images for three splits."""
+    members_of = _first_by_class(labels, first_of_groups(groups, range(len(groups))))
     return [
         f"class {label!r} has {quantity(len(members), 'distinct image')} "
         f"(without copies of images of other classes), but needs {MIN_GROUPS}: one each for "
         "training, validation and test; add images, or remove the class"
-        for label, members in sorted(_groups_by_class(labels, groups).items())
+        for label, members in sorted(members_of.items())
         if len(members) < MIN_GROUPS
     ]
 
@@ -73,7 +79,8 @@ def split(
     split, the next to the validation split. An image that is added later therefore moves few
     others.
     """
-    return _drawn(labels, groups, {TEST: test_fraction, VAL: val_fraction}, seed)
+    shares = {TEST: test_fraction, VAL: val_fraction}
+    return _drawn(labels, groups, range(len(labels)), shares, seed)
 
 
 def fill_splits(
@@ -88,13 +95,12 @@ def fill_splits(
     The fractions of ``config`` are shares of the training images of each class.
     """
     shares = {name: share for name, share in _shares(config).items() if name not in given}
-    training = [index for index, name in enumerate(given) if name == TRAIN]
-    drawn = _drawn(
-        [labels[index] for index in training], [groups[index] for index in training], shares, seed
-    )
     filled = list(given)
-    for index, name in zip(training, drawn, strict=True):
-        filled[index] = name
+    if shares:
+        training = array("q", (index for index, name in enumerate(given) if name == TRAIN))
+        drawn = _drawn(labels, groups, training, shares, seed)
+        for index, name in zip(training, drawn, strict=True):
+            filled[index] = name
     return filled
 
 
@@ -114,16 +120,25 @@ def _shares(config: Prepare) -> dict[str, float]:
 
 
 def _drawn(
-    labels: Sequence[str], groups: Sequence[str], shares: Mapping[str, float], seed: int
+    labels: Sequence[str],
+    groups: Sequence[str],
+    images: Sequence[int],
+    shares: Mapping[str, float],
+    seed: int,
 ) -> list[str]:
-    """Return the split of each image: of each class, the ``shares``, and the rest for training."""
-    assigned: dict[str, str] = {}
-    for _, members in sorted(_groups_by_class(labels, groups).items()):
-        ordered = sorted(members, key=partial(_rank, seed))
-        names = [name for name, share in shares.items() for _ in range(_quota(len(ordered), share))]
-        names += [TRAIN] * (len(ordered) - len(names))
-        assigned |= dict(zip(ordered, names, strict=False))
-    return [assigned[group] for group in groups]
+    """Return the split of each of ``images``: of each class, the ``shares``; the rest trains."""
+    first = first_of_groups(groups, images)
+    names = [*shares, TRAIN]
+    numbers = np.full(len(first), len(shares), dtype=np.int8)
+    for members in _first_by_class((labels[image] for image in images), first).values():
+        ranks = (_rank(seed, groups[images[place]]) for place in members.tolist())
+        order = np.argsort(np.fromiter(ranks, dtype="S32", count=len(members)))
+        start = 0
+        for number, share in enumerate(shares.values()):
+            end = start + _quota(len(members), share)
+            numbers[members[order[start:end]]] = number
+            start = end
+    return [names[number] for number in numbers[first].tolist()]
 
 
 def _rank(seed: int, group: str) -> bytes:
@@ -135,15 +150,18 @@ def _quota(count: int, fraction: float) -> int:
     return min(max(1, round(count * fraction)), max(1, (count - 1) // 2))
 
 
-def _groups_by_class(labels: Sequence[str], groups: Sequence[str]) -> dict[str, list[str]]:
-    """Return the groups of each class, in order.
+def _first_by_class(
+    labels: Iterable[str], first: NDArray[np.int64]
+) -> dict[str, NDArray[np.int64]]:
+    """Return the positions of the first images of groups by class.
 
-    A group whose images have several labels belongs to the class of its first image.
+    ``first`` (N,) is the position of the first image of each one's group. A group whose images
+    have several labels belongs to the class of its first image.
     """
-    owner: dict[str, str] = {}
-    for label, group in zip(labels, groups, strict=True):
-        owner.setdefault(group, label)
-    members: dict[str, list[str]] = {label: [] for label in labels}
-    for group, label in owner.items():
-        members[label].append(group)
-    return members
+    numbers: dict[str, int] = {}
+    numbered = (numbers.setdefault(label, len(numbers)) for label in labels)
+    label_of = np.fromiter(numbered, dtype=np.int32, count=len(first))
+    members = np.flatnonzero(first == np.arange(len(first)))
+    members = members[np.argsort(label_of[members], kind="stable")]
+    ends = np.bincount(label_of[members], minlength=len(numbers)).cumsum()
+    return dict(zip(numbers, np.split(members, ends[:-1]), strict=False))

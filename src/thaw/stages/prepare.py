@@ -24,6 +24,7 @@ from thaw.ingest.label_checks import similarity_problems
 from thaw.ingest.linked_outputs import refuse_linked_outputs
 from thaw.ingest.listing import shown_path
 from thaw.ingest.packing import keep_for_next_run, pack, remove_scratch
+from thaw.ingest.record_columns import columns_of
 from thaw.ingest.removal import clear
 from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
@@ -38,10 +39,11 @@ from thaw.system import project_paths
 from thaw.system.console import say, warn
 from thaw.system.files import write_json, write_whole
 from thaw.system.locks import only_process
+from thaw.system.memory import return_free_memory
 from thaw.system.processes import die_with_parent, run_main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from thaw.config.prepare_section import Prepare
     from thaw.ingest.listing import Listing
@@ -74,14 +76,13 @@ def _run(
 ) -> dict[str, Any]:
     packed = pack(params.prepare, found, folder, packing, states)
     records, bad = packed.records, packed.bad_files
-    labels = [record.sample.label for record in records]
-    groups = [record.group for record in records]
+    columns = columns_of(records)
+    labels, groups, given = columns.labels, columns.groups, columns.given
     problems = [*packed.problems, *class_problems(found)]
     problems += quarantine.bad_file_problems(params.data, found, bad, labels)
     if params.prepare.on_similar_labels == "error":
         problems += similarity_problems(found)
     near = _near(params.prepare, records, groups)
-    given = [record.sample.split for record in records]
     lost = lost_split_problems({sample.split for sample in found.samples}, set(given))
     splits, split_faults = _split(params, labels, given, near or groups)
     problems += lost or split_faults
@@ -94,9 +95,8 @@ def _run(
     if states is not None:
         file_states.write(packed.states, states, found.root)
     integrity.seal(folder / SETTINGS, [manifest.FILE, INDEX])
-    conversions = [record.conversions for record in records]
     content = report.summarize(
-        manifest.read(folder), groups, conversions, found.ignored, near, packed.dropped
+        manifest.read(folder), groups, columns.conversions, found.ignored, near, packed.dropped
     )
     ranges = value_ranges.summarize(records)
     remove_scratch(packing)
@@ -124,7 +124,7 @@ def _rows(records: RecordFile, splits: list[str]) -> Iterator[Row]:
         )
 
 
-def _near(config: Prepare, records: RecordFile, groups: list[str]) -> list[str] | None:
+def _near(config: Prepare, records: RecordFile, groups: Sequence[str]) -> list[str] | None:
     """Return the group of near-duplicates of each image; None if they are not searched for."""
     if not config.near_duplicates:
         return None
@@ -132,7 +132,7 @@ def _near(config: Prepare, records: RecordFile, groups: list[str]) -> list[str] 
 
 
 def _split(
-    params: Params, labels: list[str], given: list[str | None], groups: list[str]
+    params: Params, labels: list[str], given: list[str | None], groups: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Return the split of each image, given by the source or drawn, and problems."""
     if any(given):
@@ -176,6 +176,7 @@ def _prepare(params: Params) -> None:
     except ProblemsError as error:
         _write_problems(error)
         raise
+    return_free_memory()  # of the lists of all images: the figure needs most of the rest
     folder = project_paths.REPORTS / "prepare"
     write_json(folder / project_paths.REPORT, content)
     report.draw(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import psutil
@@ -22,3 +23,14 @@ def total_memory() -> int:
         except (OSError, ValueError):  # there is none, or it is "max"
             continue
     return min(limits)
+
+
+def return_free_memory() -> None:
+    """Give memory that is free in this process back to the kernel, where glibc manages it.
+
+    The launcher sets glibc to keep it, which pays for training only.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+        return
