@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from PIL import Image
 from thaw.evaluation import plots
 from thaw.evaluation.scores import Scores, score
 from thaw.metrics.predictions import Predictions
+from thaw.system.pictures import write_figure
 from thaw.training.history import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 LARGEST = 4000  # pixels a side that a browser still shows well
@@ -79,6 +82,60 @@ def test_the_confusion_matrix_shows_all_of_its_labels(
     path = tmp_path / "confusion.png"
     plots.confusion(scores(classes).confusion, classes, path)
     assert_nothing_is_cut_off(path)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Return the figures that are written."""
+    figures: list[Figure] = []
+
+    def write(figure: Figure, path: Path, **options: Any) -> None:
+        write_figure(figure, path, **options)
+        figures.append(figure)
+
+    monkeypatch.setattr(plots, "write_figure", write)
+    return figures
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["x" * 12, "y" * 20],
+        [*"abcdefgh", "a longer one", "z"],
+        ["\u0451\u0436\u0438\u043a \u0438 \u043a\u043e\u0442", *"bcdefghij"],
+        [f"class_{number:02d}" for number in range(21)],
+        [str(number) for number in range(15)],
+        pytest.param(names(100, long=True), marks=pytest.mark.slow),
+    ],
+    ids=lambda classes: f"{len(classes)} classes, {max(map(len, classes))} characters",
+)
+def test_names_beside_the_confusion_matrix_do_not_overlap(
+    classes: list[str], drawn: list[Figure], tmp_path: Path
+) -> None:
+    plots.confusion(np.eye(len(classes), dtype=np.int64), classes, tmp_path / "confusion.png")
+    axis = drawn[0].axes[0]
+    for labels, side in ((axis.get_xticklabels(), 0), (axis.get_yticklabels()[::-1], 1)):
+        assert len(labels) == len(classes)
+        edges = [label.get_window_extent().get_points()[:, side] for label in labels]
+        assert all(before[1] < after[0] for before, after in pairwise(edges))
+
+
+def test_the_confusion_matrix_of_very_many_classes_has_their_numbers(
+    drawn: list[Figure], tmp_path: Path
+) -> None:
+    classes = names(101, long=True)
+    plots.confusion(np.eye(101, dtype=np.int64), classes, tmp_path / "confusion.png")
+    axis = drawn[0].axes[0]
+    assert {"20", "40"} <= {label.get_text() for label in axis.get_yticklabels()}
+    assert "per_class.csv" in axis.get_ylabel()
+
+
+def test_a_picture_of_some_classes_says_of_how_many(drawn: list[Figure], tmp_path: Path) -> None:
+    rows = scores(names(61, long=False)).per_class
+    plots.per_class(rows[:2], tmp_path / "all.png")
+    plots.per_class(rows, tmp_path / "some.png")
+    texts = [figure.axes[0].get_title() for figure in drawn]
+    assert texts == ["", "The 60 of 61 classes with the lowest recall"]
 
 
 @pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])

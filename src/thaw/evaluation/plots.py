@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _MAX_MISTAKES = 24
 _MAX_CLASSES = 60
 _MAX_NAME_LENGTH = 24  # characters of a class name
+_MAX_NAMED = 100  # classes up to which the confusion matrix shows their names
 _MAX_ANNOTATED = 20  # classes up to which the confusion matrix shows its counts
 
 
@@ -36,11 +38,17 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axis, label="share of the class", shrink=0.8)
-    names = [_name(label) for label in classes]
-    axis.set_xticks(range(len(classes)), names, rotation=90 if _long(names) else 0)
-    axis.set_yticks(range(len(classes)), names)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("target")
+    unnamed = ""
+    if len(classes) <= _MAX_NAMED:
+        names = [_name(label) for label in classes]
+        font = min(10.0, 700 / len(classes))
+        rotation = 90 if _are_wide(names, size) else 0
+        axis.set_xticks(range(len(classes)), names, rotation=rotation, fontsize=font)
+        axis.set_yticks(range(len(classes)), names, fontsize=font)
+    else:
+        unnamed = " (number of the class in per_class.csv, from 0)"
+    axis.set_xlabel(f"predicted{unnamed}")
+    axis.set_ylabel(f"target{unnamed}")
     if len(classes) <= _MAX_ANNOTATED:
         for (row, column), count in np.ndenumerate(matrix):
             if count:
@@ -59,7 +67,12 @@ def per_class(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     axis.barh(places + 0.2, [row["recall"] for row in ordered], height=0.38, label="recall")
     axis.barh(places - 0.2, [row["precision"] for row in ordered], height=0.38, label="precision")
     axis.set_yticks(places, [f"{_name(row['class'])} ({row['support']})" for row in ordered])
+    if len(ordered) < len(rows):
+        axis.set_title(
+            f"The {len(ordered)} of {len(rows)} classes with the lowest recall", fontsize=10
+        )
     axis.set_xlim(0, 1)
+    axis.set_ylim(-0.6, len(ordered) - 0.4)
     axis.set_xlabel("on the test split (images in brackets)")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
     _save(figure, path)
@@ -207,5 +220,9 @@ def _save(figure: Figure, path: Path) -> None:
     write_figure(figure, path, dpi=110, bbox_inches="tight", pad_inches=0.15)
 
 
-def _long(classes: Sequence[str]) -> bool:
-    return sum(len(label) for label in classes) > 40
+def _are_wide(names: Sequence[str], size: float) -> bool:
+    """Return whether names side by side below a matrix ``size`` inches wide would overlap."""
+    # A character has about 0.095 inches, one of Chinese or Japanese two of them. The longest name
+    # is also beside the matrix, which has the rest of the figure.
+    inches = 0.095 * max(sum(1 + (east_asian_width(c) in "WF") for c in name) for name in names)
+    return inches > (size - 0.5 - inches) / len(names)
