@@ -20,6 +20,7 @@ from thaw.serving.loaded_model import LoadedModel
 from thaw.serving.runtimes import use_runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -27,21 +28,32 @@ if TYPE_CHECKING:
 IMAGES = [image(seed) for seed in range(5)]
 
 
-@pytest.fixture(scope="module", params=sorted(calibrated.BOTH))
+@pytest.fixture(params=sorted(calibrated.BOTH))
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def folder(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that makes the model of each kind once."""
+
+    @cache
+    def make(kind: str) -> Path:
+        tmp_path = tmp_path_factory.mktemp(kind)
+        model_directory(tmp_path / "plain")
+        found = calibrated.save_calibrated(
+            tmp_path / "plain", tmp_path / "made", calibrated.BOTH[kind], mirrored=kind == "vector"
+        )
+        assert directory.load(tmp_path / "made")[0].mirrored == found.mirrored == (kind == "vector")
+        return tmp_path / "made"
+
+    return make
+
+
+@pytest.fixture
+def folder(kind: str, made: Callable[[str], Path]) -> Path:
     """A model directory with a calibration of ``kind``; with vector scaling it is mirrored, too."""
-    tmp_path = tmp_path_factory.mktemp(kind)
-    model_directory(tmp_path / "plain")
-    found = calibrated.save_calibrated(
-        tmp_path / "plain", tmp_path / "made", calibrated.BOTH[kind], mirrored=kind == "vector"
-    )
-    assert directory.load(tmp_path / "made")[0].mirrored == found.mirrored == (kind == "vector")
-    return tmp_path / "made"
+    return made(kind)
 
 
 @cache
@@ -79,7 +91,16 @@ def test_the_python_api_and_mlflow_apply_the_calibration(folder: Path, kind: str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["onnx", "torch-export"])
+@pytest.mark.parametrize(
+    ("kind", "runtime"),
+    [
+        pytest.param("temperature", "onnx", marks=pytest.mark.soak),
+        ("temperature", "torch-export"),
+        ("vector", "onnx"),
+        ("vector", "torch-export"),
+    ],
+    indirect=["kind"],
+)
 def test_an_exported_file_has_the_calibration_in_its_graph(
     folder: Path, kind: str, runtime: export_formats.Format
 ) -> None:
@@ -92,6 +113,9 @@ def test_an_exported_file_has_the_calibration_in_its_graph(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", [pytest.param("temperature", marks=pytest.mark.soak), "vector"], indirect=True
+)
 def test_onnx_runtime_serves_calibrated_probabilities(
     folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
