@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 # Messages of RuntimeErrors that torch raises instead of its OutOfMemoryError.
-_MESSAGES = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory")
+# "ALLOC..." are those of cuBLAS and cuDNN.
+_MESSAGES = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED", "ALLOCATION_FAILED")
 
 
 class MemoryShortageError(ThawError):
