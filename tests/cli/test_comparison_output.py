@@ -18,7 +18,7 @@ def test_metrics_parameters_and_answers_of_two_results_are_printed(
     monkeypatch.chdir(tmp_path)
     write_reports(tmp_path / "a")
     write_reports(tmp_path / "b")
-    (tmp_path / "b/params.yaml").write_text("seed: 8\n")
+    (tmp_path / "b/params.yaml").write_text("seed: 8\ndata: {path: 'c:[d]\\'}\n")
     (tmp_path / "b/reports/evaluate/predictions.csv").write_text(
         "path,label,p_cat,p_dog\n1.png,cat,0.25,0.75\n"
     )
@@ -29,7 +29,9 @@ def test_metrics_parameters_and_answers_of_two_results_are_printed(
         "B: b",
         "accuracy",
         "seed: 7 -> 8",
-        "only A is right on 1",
+        "-> c:[d]\\\n",
+        "\n1 test image: only A is",
+        "right on 1, only B on 0",
         "compare.html",
     ):
         assert part in printed

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from thaw.system.console import ResultConsole, print_line
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,13 +23,13 @@ def print_comparison(content: dict[str, Any], page: Path) -> None:
         table.add_row(row["label"], *values, interval, row["verdict"])
     for letter, name in zip("AB", content["names"], strict=True):
         print_line(f"{letter}: {name}")
-    console = ResultConsole(highlight=False)
-    console.print(table)
+    ResultConsole(highlight=False).print(table)
     counts = content["counts"]
     print_line(
-        f"{content['images']} test images: only A is right on {counts['only_first']}, only B on "
-        f"{counts['only_second']} (exact McNemar test: p = {counts['p']:.3f})"
+        f"{quantity(content['images'], 'test image')}: only A is right on "
+        f"{counts['only_first']}, only B on {counts['only_second']} "
+        f"(exact McNemar test: p = {counts['p']:.3f})"
     )
     for row in content["params"]:
-        console.print(escape(f"{row['name']}: {row['first']} -> {row['second']}"), soft_wrap=True)
+        print_line(f"{row['name']}: {row['first']} -> {row['second']}")
     print_line(f"images with different answers, curves: {page}")
