@@ -9,6 +9,7 @@ from thaw.serving.schemas import Health, PredictResponse
 
 if TYPE_CHECKING:
     from typing import Any
+from urllib.parse import urljoin
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,14 @@ def schema(url: str) -> dict[str, Any]:
 def test_the_schema_describes_every_endpoint(schema: dict[str, Any]) -> None:
     assert set(schema["paths"]) == {"/predict", "/healthz", "/metrics"}
     assert schema["openapi"].startswith("3.1")
+
+
+def test_endpoints_are_beside_the_schema_where_a_proxy_serves_it_below_a_path(
+    schema: dict[str, Any],
+) -> None:
+    (server,) = schema["servers"]
+    base = urljoin("https://host/flowers/openapi.json", server["url"])
+    assert base == "https://host/flowers/"
 
 
 def test_the_schema_describes_requests_and_answers(schema: dict[str, Any]) -> None:

@@ -64,6 +64,7 @@ def create_app(model_uri: str, model: ServedModel, settings: Settings) -> FastAP
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # behind a proxy, the address would be that of the service
+        servers=[{"url": "."}],  # beside the schema, also where a proxy serves it below a path
     )
     app.state.service = service
     app.add_middleware(RequestMiddleware, metrics=metrics)
