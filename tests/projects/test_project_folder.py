@@ -95,3 +95,7 @@ def test_a_folder_inside_of_a_project_is_refused(tmp_path: Path) -> None:
     refuse_nested(tmp_path)
     with pytest.raises(ThawError, match=rf"a/b is inside of the project {tmp_path}, .*outside"):
         refuse_nested(tmp_path / "a/b")
+
+
+def test_a_project_may_be_made_in_a_clone_of_thaw() -> None:
+    refuse_nested(Path(__file__).parents[2] / "flowers")
