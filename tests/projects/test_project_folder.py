@@ -97,5 +97,8 @@ def test_a_folder_inside_of_a_project_is_refused(tmp_path: Path) -> None:
         refuse_nested(tmp_path / "a/b")
 
 
-def test_a_project_may_be_made_in_a_clone_of_thaw() -> None:
-    refuse_nested(Path(__file__).parents[2] / "flowers")
+def test_a_project_may_be_made_in_a_clone_of_thaw(tmp_path: Path) -> None:
+    for name in ("params.yaml", "thaw.lock"):
+        (tmp_path / name).touch()
+    (tmp_path / "src/thaw").mkdir(parents=True)  # and the package is installed elsewhere
+    refuse_nested(tmp_path / "flowers")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from thaw.errors import ThawError
 from thaw.system.missing_project import surrounding_project
 from thaw.system.project_paths import PARAMS_FILE, PIPELINE, TOOL_LOCK
-from thaw.system.tool_lock import is_tool_checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,7 +47,8 @@ def refuse_nested(folder: Path) -> None:
         ThawError: names the project.
     """
     above = surrounding_project(folder)
-    if above is not None and not is_tool_checkout(above):  # the README begins in a clone of thaw
+    # The README begins in a clone of thaw, where the package may be installed elsewhere.
+    if above is not None and not (above / "src/thaw").is_dir():
         raise ThawError(
             f"{folder} is inside of the project {above}, whose git and DVC would see its files: "
             "choose a folder outside"
