@@ -610,7 +610,9 @@ def test_a_killed_stage_continues_and_writes_the_same_bytes(
     write_params(tmp_path, source="folder", path=str(photos))
     journal = tmp_path / ".thaw" / "prepare" / "packing" / "journal.jsonl"
     with subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not (journal.exists() and lines(journal) > 3):
+        while process.poll() is None and not (
+            journal.exists() and lines(journal) > 1
+        ):  # 112 images are left
             time.sleep(0.002)
         process.send_signal(signum)
         _, error = process.communicate()
@@ -620,7 +622,7 @@ def test_a_killed_stage_continues_and_writes_the_same_bytes(
     assert continued.returncode == 0, continued.stderr
     found = re.match(r"continuing: (\d+) of 128 images are packed already", continued.stderr)
     assert found
-    assert 48 <= int(found[1]) < 128
+    assert 16 <= int(found[1]) < 128
     assert not journal.parent.exists()
     for path in packed_at_once.iterdir():
         assert path.read_bytes() == (tmp_path / "data/prepared" / path.name).read_bytes()
