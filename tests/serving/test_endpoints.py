@@ -133,13 +133,12 @@ def test_one_request_may_be_larger_than_the_limit_of_all_bodies(model: Path) -> 
     [
         (
             np.array([[-5, 9]], "i4"),
-            "image 0: values from -5 to 9 are outside of 0 to 65535, the range for samples of 16 "
+            "values from -5 to 9 are outside of 0 to 65535, the range for samples of 16 "
             "and 32 bits",
         ),
         (
             np.array([[0.5, 9]], "f4"),
-            "image 0: floating-point pixels have no defined range: save the image with 8 or 16 "
-            "bits",
+            "floating-point pixels have no defined range: save the image with 8 or 16 bits",
         ),
     ],
 )

@@ -24,17 +24,17 @@ GOOD = image()
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
-        ({"data": b"", "headers": PNG}, 400, "image 0: the file is empty"),
-        ({"data": b"<html>", "headers": PNG}, 400, "image 0: not an image"),
-        ({"data": GOOD[:300], "headers": PNG}, 400, "image 0: cannot be decoded"),
+        ({"data": b"", "headers": PNG}, 400, "the file is empty"),
+        ({"data": b"<html>", "headers": PNG}, 400, "not an image"),
+        ({"data": GOOD[:300], "headers": PNG}, 400, "cannot be decoded"),
         ({"data": image(size=200)[:-20] * 2, "headers": PNG}, 413, "larger than 0.2 MB"),
         ({"json": {"images": [text(GOOD), "/etc/passwd"]}}, 400, "image 1: not base64"),
         ({"json": {"images": [text(GOOD), text(b"<html>")]}}, 400, "image 1: not an image"),
         ({"json": {"images": []}}, 400, "0 images: send 1 to 32"),
         ({"json": {"images": [text(b"x")] * 33}}, 400, "33 images: send 1 to 32"),
         ({"json": {"images": text(GOOD)}}, 400, "must be a list"),
-        ({"json": {"image": None}}, 400, "image 0: not base64"),
-        ({"json": {"image": 7.5}}, 400, "image 0: not base64"),
+        ({"json": {"image": None}}, 400, "not base64"),
+        ({"json": {"image": 7.5}}, 400, "not base64"),
         ({"json": {"inputs": []}}, 400, "must have 'image'"),
         ({"json": []}, 400, "must have 'image'"),
         ({"data": "NaN", "headers": JSON}, 400, "must have"),
@@ -63,7 +63,7 @@ GOOD = image()
         (
             {"json": {"image": "data:image/png;base64," + text(GOOD)}},
             400,
-            "image 0: not base64: leave out its start, up to the comma",
+            "not base64: leave out its start, up to the comma",
         ),
     ],
 )
@@ -72,6 +72,27 @@ def test_malformed_requests_are_refused_with_a_reason(
 ) -> None:
     assert_refused(post(url, **body), status, reason)
     assert post(url, data=GOOD, headers=PNG).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "start"),
+    [
+        ({"data": b"<html>", "headers": PNG}, ""),
+        ({"json": {"image": text(b"<html>")}}, ""),
+        ({"json": {"images": [text(b"<html>")]}}, "image 0: "),
+        ({"files": [("image", ("rose.png", b"<html>"))]}, "rose.png: "),
+        ({"files": [("image", ("a.png", GOOD)), ("image", ("b.png", b"<html>"))]}, "b.png: "),
+        ({"files": [("image", ("a.png", GOOD)), ("image", ("a.png", b"<html>"))]}, "image 1: "),
+        ({"files": [("image", ("\x1b[2J.png", b"<html>"))]}, "\\x1b[2J.png: "),
+        ({"files": [("image", ("n" * 1000, b"<html>"))]}, "n" * 100 + ": "),
+    ],
+)
+def test_a_refusal_names_the_image_as_its_sender_does(
+    body: dict[str, Any], start: str, url: str
+) -> None:
+    answer = post(url, **body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(f"{start}not an image: an HTML page")
 
 
 def test_an_image_of_many_pixels_is_refused_by_its_header(url: str) -> None:
@@ -96,7 +117,7 @@ def test_thin_images_are_refused_with_a_reason_and_take_little_memory(model: Pat
             assert megabytes < 300
     assert [answer.status_code for answer in answers] == [400, 400, 400, 400, 200, 200]
     for (width, height), answer in zip(shapes[:4], answers, strict=False):
-        reason = f"image 0: {width} x {height} pixels: one side is more than 100 times the other"
+        reason = f"{width} x {height} pixels: one side is more than 100 times the other"
         assert_refused(answer, 400, reason)
 
 

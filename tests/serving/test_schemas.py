@@ -10,7 +10,8 @@ from thaw.serving.schemas import PredictRequest, check_count, explain
 
 
 def read(content: Any) -> list[bytes]:
-    return PredictRequest.model_validate_json(json.dumps(content)).images
+    sent = PredictRequest.model_validate_json(json.dumps(content))
+    return [sent.image] if sent.is_one_image else sent.images
 
 
 def test_one_image_and_a_list_are_accepted() -> None:
@@ -22,6 +23,7 @@ def test_one_image_and_a_list_are_accepted() -> None:
     ("content", "reason"),
     [
         ({"image": "QUJD", "images": []}, "the JSON must have 'image'"),
+        ({"image": 7}, "not base64"),
         ({"images": {}}, "'images' must be a list of base64"),
         ({"images": ["QUJD", "?", 7]}, "image 1: not base64"),
         ({"images": []}, "0 images: send 1 to 32"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.serving.budget import Budget
+    from thaw.serving.request_images import SentImage
     from thaw.serving.served_model import ServedModel
     from thaw.serving.service_metrics import ServiceMetrics
 
@@ -57,7 +58,7 @@ class _Item:
     """One image of a request: its model, its encoded content, its answer, its pixels."""
 
     model: ServedModel
-    content: bytes
+    sent: SentImage
     future: asyncio.Future[ImageProbabilities]
     image: Tensor = field(default_factory=lambda: torch.empty(0))
 
@@ -98,19 +99,21 @@ class BatchingEngine:
         """Return whether all threads run."""
         return all(thread.is_alive() for thread in self._threads)
 
-    async def predict(self, images: Sequence[bytes], timeout: float) -> list[ImageProbabilities]:
+    async def predict(
+        self, images: Sequence[SentImage], timeout: float
+    ) -> list[ImageProbabilities]:
         """Return the predictions for the encoded images of one request, all by one model.
 
         Raises:
-            DecodeError: an image cannot be decoded; the message gives its position.
+            DecodeError: an image cannot be decoded; the message gives its name.
             TimeoutError: the answer took longer than ``timeout`` seconds.
         """
         model = self.model
-        items = [_Item(model, content, self._loop.create_future()) for content in images]
+        items = [_Item(model, image, self._loop.create_future()) for image in images]
         with self._lock:
             self._decoding += len(items)
-        for place, item in enumerate(items):
-            self._pool.submit(self._decode, place, item)
+        for item in items:
+            self._pool.submit(self._decode, item)
         futures = [item.future for item in items]
         try:
             async with asyncio.timeout(timeout):
@@ -126,14 +129,14 @@ class BatchingEngine:
         for thread in self._threads:
             thread.join()
 
-    def _decode(self, place: int, item: _Item) -> None:
+    def _decode(self, item: _Item) -> None:
         try:
             if not item.future.cancelled():
-                item.image = item.model.predictor.read(item.content)
+                item.image = item.model.predictor.read(item.sent.content)
                 self._ready.put(item)
         except Exception as error:
             if isinstance(error, DecodeError):
-                error = error.of_image(place)
+                error = error.named(item.sent.name)
             self._answer([(item, error)])
         finally:
             with self._lock:

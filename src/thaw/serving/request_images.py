@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from thaw.errors import printable
 from thaw.serving.schemas import MAX_IMAGES, PredictRequest, check_count, explain
 
 if TYPE_CHECKING:
@@ -26,7 +27,19 @@ _ACCEPTED = (
 )
 
 
-async def read_images(request: Request, settings: Settings, held_bytes: Reservation) -> list[bytes]:
+_NAME_LENGTH = 100  # a client may send a name of any length
+
+
+class SentImage(NamedTuple):
+    """An encoded image, and how an error names it: '' if the request has no other image."""
+
+    content: bytes
+    name: str = ""
+
+
+async def read_images(
+    request: Request, settings: Settings, held_bytes: Reservation
+) -> list[SentImage]:
     """Return the encoded images of a request, in order.
 
     ``held_bytes`` grows by the bytes of the body while they arrive.
@@ -45,7 +58,7 @@ async def read_images(request: Request, settings: Settings, held_bytes: Reservat
     elif content_type == "application/json":
         images = _images_of_json(body)
     elif content_type.startswith("image/") or content_type == "application/octet-stream":
-        images = [body]
+        images = [SentImage(body)]
     else:
         sent = content_type or "missing"
         raise HTTPException(415, f"the Content-Type is {sent}: send {_ACCEPTED}")
@@ -77,7 +90,7 @@ async def _read_body(request: Request, settings: Settings, held_bytes: Reservati
     return b"".join(parts)
 
 
-async def _images_of_form(request: Request, body: bytes) -> list[bytes]:
+async def _images_of_form(request: Request, body: bytes) -> list[SentImage]:
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
@@ -93,11 +106,23 @@ async def _images_of_form(request: Request, body: bytes) -> list[bytes]:
         raise HTTPException(
             400, "the form has no whole file: send each image as a part with a filename"
         )
-    return [await file.read() for file in files]
+    names = _names_of_files([file.filename or "" for file in files])
+    return [SentImage(await file.read(), name) for file, name in zip(files, names, strict=True)]
 
 
-def _images_of_json(body: bytes) -> list[bytes]:
+def _names_of_files(filenames: list[str]) -> list[str]:
+    """Return the name of each file; its position, from 0, where that name is not unique."""
+    return [
+        printable(name[:_NAME_LENGTH]) if name and filenames.count(name) == 1 else f"image {place}"
+        for place, name in enumerate(filenames)
+    ]
+
+
+def _images_of_json(body: bytes) -> list[SentImage]:
     try:
-        return PredictRequest.model_validate_json(body).images
+        sent = PredictRequest.model_validate_json(body)
     except ValidationError as error:
         raise HTTPException(400, explain(error)) from None
+    if sent.is_one_image:
+        return [SentImage(sent.image)]
+    return [SentImage(content, f"image {place}") for place, content in enumerate(sent.images)]

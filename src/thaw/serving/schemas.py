@@ -45,19 +45,24 @@ class PredictRequest(BaseModel):
         }
     )
 
-    images: Annotated[list[Base64Image], FailFast()]
+    image: Base64Image = b""
+    images: Annotated[list[Base64Image], FailFast()] = []
 
     @model_validator(mode="before")
     @classmethod
-    def _accept_one_image(cls, content: Any) -> dict[str, Any]:
+    def _check_fields(cls, content: Any) -> dict[str, Any]:
         if not isinstance(content, dict) or len(content.keys() & {"image", "images"}) != 1:
             raise PydanticCustomError(
                 "fields", "the JSON must have 'image': base64 or 'images': [base64, ...]"
             )
-        images = [content["image"]] if "image" in content else content["images"]
-        if isinstance(images, list):
+        if isinstance(images := content.get("images"), list):
             check_count(len(images))
-        return {"images": images}
+        return content
+
+    @property
+    def is_one_image(self) -> bool:
+        """Return whether the image is in the field ``image``, and not in a list."""
+        return "image" in self.model_fields_set
 
 
 def check_count(images: int) -> None:
@@ -75,14 +80,15 @@ def check_count(images: int) -> None:
 def explain(error: ValidationError) -> str:
     """Return one line that says why the JSON body was refused."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
     match first["type"], first["loc"]:
         case "json_invalid", _:
             return "the body is not JSON"
         case "list_type", _:
             return "'images' must be a list of base64"
         case _, ("images", place):
-            return f"image {place}: {first['msg'].removeprefix('Value error, ')}"
-    return first["msg"]
+            return f"image {place}: {reason}"
+    return reason
 
 
 class Prediction(BaseModel):
