@@ -32,11 +32,6 @@ def test_the_position_of_an_image_stands_before_the_reason() -> None:
     assert error.text_for_training == f"image 3: {LARGE.text_for_training}"
 
 
-def test_the_name_of_an_image_stands_before_the_reason() -> None:
-    assert LARGE.named("rose.png").text_for_training == f"rose.png: {LARGE.text_for_training}"
-    assert LARGE.named("").text_for_training == LARGE.text_for_training
-
-
 def test_the_error_of_a_process_reaches_another_one_whole() -> None:
     error = pickle.loads(pickle.dumps(LARGE))
     assert (type(error), error.text_for_training) == (DecodeError, LARGE.text_for_training)

@@ -28,9 +28,4 @@ class DecodeError(Exception):
 
     def of_image(self, place: int) -> DecodeError:
         """Return this error with the position of the image in its list, from 0."""
-        return self.named(f"image {place}")
-
-    def named(self, name: str) -> DecodeError:
-        """Return this error with the name of the image before the reason; '' is no name."""
-        reason = f"{name}: {self.reason}" if name else self.reason
-        return DecodeError(reason, self.remedy, self.setting)
+        return DecodeError(f"image {place}: {self.reason}", self.remedy, self.setting)

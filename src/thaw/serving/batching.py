@@ -135,8 +135,8 @@ class BatchingEngine:
                 item.image = item.model.predictor.read(item.sent.content)
                 self._ready.put(item)
         except Exception as error:
-            if isinstance(error, DecodeError):
-                error = error.named(item.sent.name)
+            if isinstance(error, DecodeError) and item.sent.name:
+                error = DecodeError(f"{item.sent.name}: {error.reason}", error.remedy)
             self._answer([(item, error)])
         finally:
             with self._lock:
