@@ -359,7 +359,7 @@ def test_folders_without_an_overlap_are_valid(project: Path, path: str) -> None:
     images = tiny.images(project / path)
     before = contents(images)
     (project / "models").mkdir(exist_ok=True)
-    (project / "models/mine.pth").touch()
+    (project / "models/mine.pth").write_bytes(b"weights")
     edit(data__source="folder", data__path=path, backbone__weights="models/mine.pth")
     pipeline.check()
     for _ in range(2):  # the second run replaces the files of the first
