@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests import tiny
 from tests.ingest.obstacles import KINDS, make_obstacles
@@ -74,6 +75,22 @@ def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:
         ".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "README.md", "dvc.yaml",
         "params.yaml", "params.schema.json", "thaw.lock", "mlruns/README.md", "data/raw/README.md",
     }  # fmt: skip
+
+
+def test_git_ignores_what_dvc_caches_before_dvc_says_so(photos: Path) -> None:
+    # If a stage fails, DVC removes the outputs of those before it from its `.gitignore` files.
+    create_project(Path("flowers"), photos)
+    kinds: dict[bool, set[str]] = {True: set(), False: set()}  # by: DVC caches it
+    for stage in YAML(typ="safe").load(Path("flowers/dvc.yaml"))["stages"].values():
+        for entry in stage["outs"] + stage.get("metrics", []) + stage.get("plots", []):
+            for path, options in (entry if isinstance(entry, dict) else {entry: {}}).items():
+                kinds[options.get("cache", True)].add(path)
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", *kinds[True], *kinds[False]],
+        cwd="flowers", capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert set(ignored) == kinds[True]
+    assert kinds[False] == {"reports/evaluate/metrics.json"}
 
 
 def test_images_inside_the_project_are_named_by_a_relative_path(folder: Path) -> None:
