@@ -102,3 +102,16 @@ def test_a_project_may_be_made_in_a_clone_of_thaw(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "src/thaw").mkdir(parents=True)  # and the package is installed elsewhere
     refuse_nested(tmp_path / "flowers")
+
+
+def test_a_folder_beside_the_project_in_which_one_is_may_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("params.yaml", "thaw.lock"):
+        (project / name).touch()
+    monkeypatch.chdir(project)
+    refuse_nested(Path("../new"))
+    with pytest.raises(ThawError, match="inside of the project"):
+        refuse_nested(Path("../project/new"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def surrounding_project(folder: Path) -> Path | None:
     """Return the project in whose subfolder ``folder`` is, None if there is none."""
-    for above in folder.absolute().parents:
+    for above in folder.resolve().parents:  # of "../new", which is beside this folder
         if (above / PARAMS_FILE).is_file() and (above / TOOL_LOCK).is_file():
             return above
     return None
