@@ -145,8 +145,7 @@ def test_init_beside_a_csv_file_says_that_the_project_would_be_among_the_images(
     ]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
     message = error("init", "flowers", "--images", "labels.csv")
-    assert f"{tmp_path} contains " in message
-    assert ", because the new project would be in it: choose another DIR" in message
+    assert f"would be in {tmp_path}: choose another DIR" in message
 
 
 def test_init_without_images_says_where_to_put_them(

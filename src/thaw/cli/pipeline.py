@@ -55,7 +55,7 @@ def stage(
 
 
 def check(as_json: AsJson = False) -> None:
-    """Check params.yaml and try it: data, paths, addresses, and the model without its weights."""
+    """Check params.yaml, paths and addresses, and build the model; images are read by `prepare`."""
     from thaw.ingest.dvc_ignore import FILE, name_obstacles
     from thaw.ingest.removal import refuse_unusable
     from thaw.ingest.sources import source_of

@@ -157,10 +157,10 @@ def _refuse_overlaps(params: Params) -> None:
     """
     for path in (params.data.path, params.data.root):
         if overlap := overlap_of(Path(path), params):
-            is_around = Path.cwd().is_relative_to(Path(path).resolve())
-            reason = ", because the new project would be in it" if is_around else ""
+            if Path.cwd().is_relative_to(Path(path).resolve()):
+                overlap = f"the new project, whose stages write files, would be in {path}"
             raise ThawError(
-                f"--images: {overlap}{reason}: choose another DIR, or move the images to a folder "
+                f"--images: {overlap}: choose another DIR, or move the images to a folder "
                 f"of their own, for example {IMAGES} in the project, and give that"
             )
 

@@ -52,8 +52,8 @@ def become(command: list[str], environment: dict[str, str]) -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def is_speaker() -> bool:
-    """Return whether this process says that it was interrupted: the others of a stage do not."""
+def prints_messages() -> bool:
+    """Return whether this process prints that it was interrupted: one process of a stage does."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -72,7 +72,7 @@ def end_silently_at_signals(code: int) -> None:
 
 def _end(signum: int, frame: object) -> None:  # noqa: ARG001
     # Neither an exception nor a flush: the import that is interrupted might catch the one.
-    if is_speaker():
+    if prints_messages():
         os.write(2, _LINE)
     os._exit(INTERRUPTED)
 

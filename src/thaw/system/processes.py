@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from thaw.errors import EXIT_CODE, ThawError, printable
-from thaw.system.interrupts import INTERRUPTED, SIGNALS, end_silently_at_signals, is_speaker
+from thaw.system.interrupts import INTERRUPTED, SIGNALS, end_silently_at_signals, prints_messages
 from thaw.system.lost_connections import lost_connection
 from thaw.system.storage_errors import uncaught_failure
 
@@ -130,7 +130,7 @@ def _run(main: Callable[[], None], after_interrupt: str) -> None:
 
 def _end_interrupted(remedy: str) -> NoReturn:
     end_silently_at_signals(INTERRUPTED)
-    if is_speaker():
+    if prints_messages():
         sys.stderr.write(f"interrupted: {remedy}\n")
     sys.exit(INTERRUPTED)
 

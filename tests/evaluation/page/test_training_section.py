@@ -43,6 +43,17 @@ def test_a_phase_that_kept_its_start_and_a_refit_are_said(project: Subject) -> N
     assert "all 24 training and validation images" in phase["note"]
 
 
+def test_losses_after_calibration_are_said(project: Subject) -> None:
+    path = project.reports / "unfreeze" / "report.json"
+    said = {}
+    for calibration in ({}, {"calibration": {"kind": "temperature"}}):
+        write_json(path, {"best_epoch": 1, "fine_tuning": {"is_kept": True}, **calibration})
+        note = training_section(project)["phases"][1]["note"]
+        said[bool(calibration)] = "losses are those after a calibration" in note
+    write_json(path, {"best_epoch": 1})
+    assert said == {False: False, True: True}
+
+
 def test_without_leaderboards_there_are_no_choices(project: Subject) -> None:
     assert choices_section(project) is None
 

@@ -81,6 +81,11 @@ def _note(stage: str, report: dict[str, Any]) -> str:
         notes.append("No epoch was better: the model of the head warm-up was kept.")
     elif stage == "unfreeze" and report.get("blocks"):
         notes.append(f"{quantity(len(report['blocks']), 'block')} trained.")
+    if report.get("fine_tuning") and report.get("calibration"):
+        notes.append(
+            "Its validation losses are those after a calibration; the losses of the other phases "
+            "are not calibrated."
+        )
     if refit := report.get("refit"):
         notes.append(
             f"Then the head was fitted again on all {refit['images']} training and validation "
