@@ -39,6 +39,8 @@ def test_finished_trials_become_child_runs_and_are_printed_once(
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["best"] == 0.5
     assert parent.data.tags["thaw.best_trial"] == "0"
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("best so far: trial 0 with log_loss 0.5000")
     children = [run.data.tags["thaw.trial"] for run in runs() if "thaw.trial" in run.data.tags]
     assert sorted(children) == ["0", "1", "2"]
     client = MlflowClient(f"sqlite:///{Path.cwd()}/mlruns/mlflow.db")

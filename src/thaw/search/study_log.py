@@ -12,6 +12,7 @@ from thaw.metrics.registry import COSTS, METRICS
 from thaw.search import attempt, plots
 from thaw.search.confirmation import is_confirmed
 from thaw.search.study import finished_trials
+from thaw.search.tables import winner_line
 from thaw.system.console import say
 from thaw.tracking.study_run import StudyRun, TrialRecord
 
@@ -94,8 +95,10 @@ def _outcome(
         return {}, {}
     best = found[0]
     metrics = {"best": float(best.trial.values[0])}
-    tags = {"thaw.best_trial": str(best.trial.number)}
-    if is_confirmed(found, definition):
+    confirmed = is_confirmed(found, definition)
+    line = winner_line(found, definition.metrics[0], confirmed=confirmed)
+    tags = {"thaw.best_trial": str(best.trial.number), "mlflow.note.content": line}
+    if confirmed:
         metrics |= {"winner_mean": best.mean, "winner_spread": best.spread}
         tags["thaw.winner"] = str(best.trial.number)
         for other in found[1:]:
