@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _NEXT_STEPS = """\
-Next:  git add --all && git commit       keep it: `thaw promote` needs a commit
+Next:  git add --all && git commit       keep it; the gate needs a commit from before `dvc repro`
        thaw ui                           runs and models in the browser
        dvc plots show                    curves, confusion matrix, mistakes
        {experiment:32}  another value; the rest is reused
