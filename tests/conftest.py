@@ -7,6 +7,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -55,6 +56,13 @@ def pytest_configure(config: pytest.Config) -> None:
         # Forks of this process train. torch refuses that if autograd starts after fake tensors were
         # used (torch.export does): it counts devices then that do not exist.
         torch.autograd.backward(torch.ones(1, requires_grad=True).sum())
+    # Under nohup, or in the background of a shell, signals are ignored, and so by all children.
+    for number, action in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, action)
     # Read when CUDA starts; without it, matrix products have no deterministic kernel.
     name = "CUBLAS_WORKSPACE_CONFIG"
     os.environ.setdefault(name, launching.ENVIRONMENT[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import gc
 import os
@@ -106,7 +107,8 @@ def _escape_unknown_characters() -> None:
     Without this, a table with "±" or the name of a class would end a verb with an error.
     """
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors in {"strict", "surrogateescape"}:
-        sys.stdout.reconfigure(errors="backslashreplace")
+        with contextlib.suppress(OSError, ValueError):  # it is closed; the first line says so
+            sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(main: Callable[[], None], after_interrupt: str) -> None:
