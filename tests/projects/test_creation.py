@@ -135,7 +135,7 @@ def test_an_existing_readme_stays(photos: Path) -> None:
 def test_images_that_contain_the_project_are_refused_and_nothing_is_left(photos: Path) -> None:
     with pytest.raises(
         ThawError,
-        match=r"^--images: .*photos contains .*: choose another DIR, or move the images to ",
+        match=r"^--images: the new project, .*, would be in .*/photos: choose another DIR",
     ):
         create_project(photos / "project", photos)
     assert not (photos / "project").exists()
