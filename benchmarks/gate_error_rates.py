@@ -7,7 +7,6 @@ logits of Bayes' rule, so that the model is calibrated. The noise of two models 
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from rich.table import Table
 from scipy.optimize import brentq
 from scipy.special import log_softmax, softmax
 
+from benchmarks.command_line import parser
 from thaw.config.promotion_sections import Promote
 from thaw.metrics.registry import METRICS
 from thaw.promotion import paired_tests
@@ -101,11 +101,11 @@ def accepted(case: Case, worse_by: float, images: int, rounds: int) -> float:
 
 def main() -> None:
     """Simulate every case and print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=400, help="test splits of each cell")
-    parser.add_argument("--images", type=int, nargs="+", default=[50, 200, 1000])
-    parser.add_argument("--resamples", type=int, default=paired_tests.RESAMPLES, help="bootstrap")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=400, help="test splits of each cell")
+    options.add_argument("--images", type=int, nargs="+", default=[50, 200, 1000])
+    options.add_argument("--resamples", type=int, default=paired_tests.RESAMPLES, help="bootstrap")
+    arguments = options.parse_args()
     paired_tests.RESAMPLES = arguments.resamples
     table = Table(title=f"share that passes the rule for the log-loss, {arguments.rounds} splits")
     table.add_column("models")

@@ -107,7 +107,8 @@ def _escape_unknown_characters() -> None:
     Without this, a table with "±" or the name of a class would end a verb with an error.
     """
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors in {"strict", "surrogateescape"}:
-        with contextlib.suppress(OSError, ValueError):  # it is closed; the first line says so
+        # Of a closed output, the first line that is printed fails.
+        with contextlib.suppress(OSError, ValueError):
             sys.stdout.reconfigure(errors="backslashreplace")
 
 
