@@ -49,7 +49,7 @@ def trainers(project: Project) -> list[psutil.Process]:
 
 def orphans(project: Project) -> list[psutil.Process]:
     """Return the stages that still run after some time."""
-    _, alive = psutil.wait_procs(trainers(project), timeout=30)
+    _, alive = psutil.wait_procs(trainers(project), timeout=120)
     return alive
 
 

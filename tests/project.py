@@ -87,7 +87,7 @@ class Project:
     def run(self, *command: str, code: int = 0) -> str:
         """Run a command, check its exit code, and return its output."""
         process = self.start(*command)
-        output, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=3000)  # a limit of the test itself ends most before
         assert process.returncode == code, f"{command}: {process.returncode}\n{output}"
         return output
 

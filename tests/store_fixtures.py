@@ -88,7 +88,7 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(900):  # minutes: the machine may be busy
         assert process.poll() is None, "the server ended"
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=60):
                 return
         except OSError:
             time.sleep(0.2)

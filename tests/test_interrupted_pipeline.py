@@ -64,7 +64,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     process = project.start("dvc", "repro")
     outputs.append(interruptions.read_until(process, "epoch 1/150"))
     os.killpg(process.pid, signal.SIGINT)  # as ctrl-C in a terminal
-    ctrl_c_output, _ = process.communicate(timeout=60)
+    ctrl_c_output, _ = process.communicate(timeout=300)
     ctrl_c_code = process.returncode
     orphans += interruptions.orphans(project)
     status = interruptions.only_run(project)[1].info.status

@@ -91,7 +91,7 @@ def test_stages_and_verbs_run_in_odd_surroundings(tmp_path: Path) -> None:
 
 
 @pytest.mark.commands
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_notebook_does_the_whole_job_in_odd_surroundings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +147,7 @@ class Examples:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_no_module_of_the_project_is_imported_whatever_its_name(tmp_path: Path) -> None:
     project = made(tmp_path, [name for name in all_modules() if name not in _OF_PYTHON])
     for stage in STAGES:

@@ -97,7 +97,7 @@ def knows_run(server: str, run_id: str) -> bool:
     """Return whether an MLflow server answers at this address and has the run in its store."""
     address = f"{server}/api/2.0/mlflow/runs/get"
     try:
-        return requests.get(address, {"run_id": run_id}, timeout=20).ok
+        return requests.get(address, {"run_id": run_id}, timeout=60).ok
     except requests.RequestException:
         return False
 

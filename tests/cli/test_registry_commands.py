@@ -61,7 +61,7 @@ def test_status_and_history_need_no_right_to_write(local: Shop) -> None:
             cwd=local.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         assert "first" in done.stdout

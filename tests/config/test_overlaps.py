@@ -62,7 +62,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def thaw(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([THAW, *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run([THAW, *arguments], capture_output=True, text=True, timeout=300)
 
 
 def assert_refused(folder: Path, *named: str, verbs: list[tuple[str, ...]] = CHECKED) -> None:
@@ -223,7 +223,7 @@ def test_a_mounted_folder_is_refused(
     mount = f"mount --bind {source} {point} && exec {THAW} stage prepare"
     before = contents(project.parent)
     command = ["unshare", "--mount", "sh", "-c", mount]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if "error:" not in done.stderr:
         pytest.skip(f"nothing can be mounted here: {done.stderr}")
     assert done.returncode == 2

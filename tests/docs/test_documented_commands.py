@@ -36,7 +36,7 @@ CHEAP: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.commands
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
     images = photographs(tmp_path / "images")
     shell = Shell(tmp_path, {"FOLDER": str(images)})
@@ -45,7 +45,7 @@ def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.commands
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     images = photographs(tmp_path / "images")
     replaced = {
@@ -63,7 +63,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.commands
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_make_run_learns_the_digits_with_the_default_parameters(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.set(launch__threads=1)  # beside other processes, two threads wait for each other

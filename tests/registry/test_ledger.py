@@ -69,7 +69,7 @@ def raced(shop: Shop, name: str, start: Any, barrier: Any, results: Any) -> None
     ]
     for worker in workers:
         worker.start()
-    ended = [results.get(timeout=60) for _ in range(9)]
+    ended = [results.get(timeout=300) for _ in range(9)]
     for worker in workers:
         worker.join(30)
     rows = shop.ledger(name).rows()

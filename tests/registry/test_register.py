@@ -248,7 +248,7 @@ def test_a_new_process_elsewhere_predicts_what_was_evaluated(store: Store, tmp_p
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     served: list[dict[str, Any]] = json.loads(done.stdout)

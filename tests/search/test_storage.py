@@ -148,6 +148,6 @@ def test_studies_are_read_where_nothing_can_be_written(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert (done.stdout, done.stderr) == ("['one'] 1\n", "")

@@ -273,7 +273,7 @@ def test_workers_that_start_together_share_the_trials_of_a_new_database(params: 
     ]
     numbers = []
     for worker in workers:
-        output, _ = worker.communicate(timeout=100)
+        output, _ = worker.communicate(timeout=300)
         assert worker.returncode == 0
         numbers += [int(line) for line in output.split()]
     assert sorted(numbers) == list(range(12))

@@ -127,7 +127,7 @@ def _served(
     )
     try:
         service.wait_until(lambda: _is_ready(port))
-        answer = requests.post(f"http://{HOST}:{port}/predict", files={"image": image}, timeout=30)
+        answer = requests.post(f"http://{HOST}:{port}/predict", files={"image": image}, timeout=60)
         answer.raise_for_status()
     finally:
         service.stop()

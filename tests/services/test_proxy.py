@@ -79,12 +79,12 @@ def test_the_proxy_asks_for_the_token_over_tls_and_hides_it_from_the_service(
     root = tmp_path / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     session.verify = str(root)
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "the-token"}):
-        answer = session.get(f"{proxy}/predict", headers=headers, timeout=30)
+        answer = session.get(f"{proxy}/predict", headers=headers, timeout=60)
         assert answer.status_code == 401
     answer = session.get(
         f"{proxy}/predict", headers={"Authorization": "Bearer the-token"}, timeout=30
     )
     assert answer.status_code == 200
     assert answer.text == "/predict None"
-    assert session.get(f"{proxy}/healthz", timeout=30).text == "/healthz None"
-    assert session.get(f"{proxy}/healthz/../predict", timeout=30).status_code == 401
+    assert session.get(f"{proxy}/healthz", timeout=60).text == "/healthz None"
+    assert session.get(f"{proxy}/healthz/../predict", timeout=60).status_code == 401

@@ -54,7 +54,7 @@ def _raced(uri: str) -> list[tuple[int, int, str]]:
     ]
     for racer in racers:
         racer.start()
-    outcomes = [results.get(timeout=120) for _ in range(2 * _ROUNDS)]
+    outcomes = [results.get(timeout=300) for _ in range(2 * _ROUNDS)]
     for racer in racers:
         racer.join(30)
     return outcomes

@@ -44,7 +44,7 @@ def test_a_new_champion_runs_the_command_of_the_receiver_and_a_forged_call_does_
     url = f"http://{HOST}:{port}/webhook"
     try:
         receiver.wait_until(lambda: answers(port))
-        assert requests.post(url, json={"entity": "model"}, timeout=10).status_code == 401
+        assert requests.post(url, json={"entity": "model"}, timeout=60).status_code == 401
         client = MlflowClient(servers.mlflow.uri)
         client.create_registered_model("hooked")
         client.create_model_version("hooked", source="s3://nowhere/x")

@@ -52,7 +52,7 @@ def _why_broken(program: str) -> str | None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [program, *_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", "about:blank"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         except subprocess.TimeoutExpired as error:
             return str(error)
     return None if "<html>" in done.stdout else done.stderr[-300:] or f"code {done.returncode}"

@@ -47,14 +47,14 @@ def running(model_uri: str, **changes: Any) -> Iterator[str]:
 
 def metric(url: str, name: str) -> float:
     """Return one value of `/metrics`."""
-    lines = requests.get(f"{url}/metrics", timeout=10).text.splitlines()
+    lines = requests.get(f"{url}/metrics", timeout=60).text.splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return float(values[name])
 
 
 def wait_for(url: str, name: str, value: float) -> None:
     """Wait until a value of `/metrics` is at least ``value``."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while metric(url, name) < value:
         assert time.monotonic() < end, f"{name} stays below {value}"
         time.sleep(0.02)
@@ -62,12 +62,12 @@ def wait_for(url: str, name: str, value: float) -> None:
 
 def post(url: str, **body: Any) -> requests.Response:
     """Send a request to `/predict`."""
-    return requests.post(f"{url}/predict", timeout=30, **body)
+    return requests.post(f"{url}/predict", timeout=60, **body)
 
 
 def start_request(url: str, content: bytes, sent: int) -> http.client.HTTPConnection:
     """Send the headers and the first ``sent`` bytes of a request, and leave it open."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
     connection.putrequest("POST", "/predict")
     connection.putheader("Content-Type", "image/png")
     connection.putheader("Content-Length", str(len(content)))

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 @pytest.fixture(scope="module")
 def schema(url: str) -> dict[str, Any]:
-    content: dict[str, Any] = requests.get(f"{url}/openapi.json", timeout=10).json()
+    content: dict[str, Any] = requests.get(f"{url}/openapi.json", timeout=60).json()
     return content
 
 
@@ -45,4 +45,4 @@ def test_the_schema_describes_requests_and_answers(schema: dict[str, Any]) -> No
 
 
 def test_the_answers_are_valid_by_the_schema(url: str) -> None:
-    Health.model_validate(requests.get(f"{url}/healthz", timeout=10).json())
+    Health.model_validate(requests.get(f"{url}/healthz", timeout=60).json())

@@ -138,7 +138,7 @@ def test_a_client_that_reads_nothing_of_its_answer_is_ended(
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect((place.hostname, place.port))
         client.sendall(sent)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not (transports and transports[0].get_write_buffer_size()):
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -171,7 +171,7 @@ def test_clients_that_send_nothing_do_not_use_up_the_files_of_the_service(
             each.close()
     finally:
         server.terminate()
-        server.wait(timeout=60)
+        server.wait(timeout=300)
     assert (tmp_path / "log").read_text().count("\n") < 20
 
 

@@ -56,7 +56,7 @@ def test_several_images_are_predicted_in_their_order(url: str, model: Path) -> N
 
 
 def test_health_names_the_model_and_its_classes(url: str, model: Path) -> None:
-    health = requests.get(f"{url}/healthz", timeout=10)
+    health = requests.get(f"{url}/healthz", timeout=60)
     assert health.status_code == 200
     assert health.json() == {
         "status": "ok",
@@ -80,7 +80,7 @@ def test_metrics_count_the_requests(url: str, model: Path) -> None:
     [("GET", "/predict"), ("POST", "/"), ("GET", "/redoc"), ("POST", "/predict/")],
 )
 def test_another_address_or_method_is_refused(url: str, method: str, path: str) -> None:
-    answer = requests.request(method, f"{url}{path}", timeout=10)
+    answer = requests.request(method, f"{url}{path}", timeout=60)
     assert answer.status_code in {404, 405}
     error = answer.json()["error"]
     assert error.startswith(f"there is no {method} {path}: POST /predict classifies images; ")

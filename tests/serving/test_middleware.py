@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_every_answer_has_the_security_headers(url: str) -> None:
     for path in ("/", "/healthz", "/missing"):
-        headers = requests.get(f"{url}{path}", timeout=10).headers
+        headers = requests.get(f"{url}{path}", timeout=60).headers
         assert SECURITY_HEADERS.items() <= headers.items()
 
 
@@ -25,7 +25,7 @@ def test_every_answer_has_the_security_headers(url: str) -> None:
     ["/", "/docs", "/healthz", "/metrics", "/openapi.json", "/docs/files/favicon.png", "/no"],
 )
 def test_head_is_answered_as_get_without_the_body(url: str, path: str) -> None:
-    head, got = (requests.request(method, f"{url}{path}", timeout=10) for method in ("HEAD", "GET"))
+    head, got = (requests.request(method, f"{url}{path}", timeout=60) for method in ("HEAD", "GET"))
     assert head.status_code == got.status_code
     assert head.headers.keys() == got.headers.keys()
     assert head.content == b""

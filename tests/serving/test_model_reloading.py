@@ -44,7 +44,7 @@ def test_a_new_model_replaces_the_old_one_and_every_request_is_answered(tmp_path
     def send_requests(url: str) -> None:
         session = requests.Session()
         while not stop.is_set():
-            answer = session.post(f"{url}/predict", data=GOOD, headers=PNG, timeout=30)
+            answer = session.post(f"{url}/predict", data=GOOD, headers=PNG, timeout=60)
             answers.append((answer.status_code, answer.json()))
 
     with running(str(live)) as url:
@@ -75,7 +75,7 @@ def test_a_model_that_cannot_be_loaded_changes_nothing(tmp_path: Path) -> None:
         spec.write_text(spec.read_text().replace("cat", "dog"))
         wait_for(url, "thaw_reload_failures_total", 1)
         assert post(url, data=GOOD, headers=PNG).status_code == 200
-        assert requests.get(f"{url}/healthz", timeout=10).json()["classes"] == CLASSES
+        assert requests.get(f"{url}/healthz", timeout=60).json()["classes"] == CLASSES
 
 
 def test_the_service_follows_the_alias_and_answers_without_the_registry(
@@ -91,7 +91,7 @@ def test_the_service_follows_the_alias_and_answers_without_the_registry(
         assert (second["model"], second["digest"]) == ("models:/dev/2", registry[1])
         client.delete_registered_model_alias("dev", "champion")
         wait_for(url, "thaw_reload_failures_total", 1)
-        assert requests.get(f"{url}/healthz", timeout=10).json()["model"] == "models:/dev/2"
+        assert requests.get(f"{url}/healthz", timeout=60).json()["model"] == "models:/dev/2"
 
 
 def test_the_service_ends_while_the_registry_does_not_answer(

@@ -209,14 +209,14 @@ def test_the_documentation_shows_the_endpoints_without_an_error(page: Page, url:
 
 
 def test_a_browser_runs_only_the_script_of_the_page(url: str) -> None:
-    policy = requests.get(url, timeout=10).headers["Content-Security-Policy"]
+    policy = requests.get(url, timeout=60).headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "http" not in policy
 
 
 def test_the_documentation_loads_every_file_from_the_service(url: str) -> None:
-    answer = requests.get(f"{url}/docs", timeout=10)
+    answer = requests.get(f"{url}/docs", timeout=60)
     policy = answer.headers["Content-Security-Policy"]
     (scripts,) = (part for part in policy.split("; ") if part.startswith("script-src"))
     (script,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
@@ -228,6 +228,6 @@ def test_the_documentation_loads_every_file_from_the_service(url: str) -> None:
     for link in links:
         assert "//" not in link
         if not link.startswith("data:"):
-            assert requests.get(f"{url}/{link}", timeout=10).status_code == 200
+            assert requests.get(f"{url}/{link}", timeout=60).status_code == 200
     assert "openapi.json" in script
     assert "http" not in script

@@ -127,7 +127,7 @@ def test_a_body_without_a_declared_length_is_cut_off_at_the_limit(url: str) -> N
             yield b"x" * 10_000
 
     try:
-        answer = requests.post(f"{url}/predict", data=endless(), headers=PNG, timeout=30)
+        answer = requests.post(f"{url}/predict", data=endless(), headers=PNG, timeout=60)
     except requests.ConnectionError:
         return  # the service closed the connection while the body was sent, which is fine
     assert_refused(answer, 413, "larger than")

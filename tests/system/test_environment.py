@@ -92,7 +92,7 @@ def test_a_single_process_does_not_wait_for_others_that_a_variable_names(
     environment = {**os.environ, **LEFT_OVER}
     done = subprocess.run(
         [sys.executable, *command, "find-lr", "warmup_head"], cwd=tmp_path, env=environment,
-        capture_output=True, text=True, timeout=100, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert "error: " in done.stderr  # there is no prepared data: it got as far as that
     assert "Traceback" not in done.stderr

@@ -105,7 +105,7 @@ def start(stage: str, code: int = 0, **environment: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == code, output
     return process.pid, output
 
@@ -212,7 +212,7 @@ def test_two_machines_meet_at_the_address_of_accelerates_configuration(
             )
         )  # fmt: skip
     for process in running:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
     first, second = (load_file(tmp_path / "out" / f"{rank}.safetensors") for rank in range(2))
     assert phase.differing(first, second) == []

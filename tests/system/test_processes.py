@@ -144,7 +144,7 @@ def test_a_stage_whose_parent_is_the_first_process_of_a_container_survives() -> 
         [*PROBE[:-1], sys.executable, "-c", PARENT, child],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.stdout == "alive\n"
 
@@ -165,14 +165,14 @@ def test_a_child_whose_launcher_has_ended_does_not_start(launcher: str, lives: b
         env=clean | named[launcher],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (done.stdout, done.returncode) == (("alive\n", 0) if lives else ("", -signal.SIGKILL))
 
 
 def test_an_error_of_the_user_is_a_line_and_exit_code_2() -> None:
     process = stage("raise ThawError('params.yaml: seed is missing')")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert err == "error: params.yaml: seed is missing\n"
     assert not out
@@ -180,7 +180,7 @@ def test_an_error_of_the_user_is_a_line_and_exit_code_2() -> None:
 
 def test_an_unexpected_error_keeps_its_traceback() -> None:
     process = stage("raise ValueError('a bug')")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "Traceback" in err
     assert "a bug" in err
@@ -194,19 +194,19 @@ def test_an_ending_process_does_not_search_its_objects_for_cycles() -> None:
         "    thaw.cycle.itself = thaw.cycle\n"
         "    print('done')"
     )
-    assert process.communicate(timeout=60) == ("done\n", "")
+    assert process.communicate(timeout=300) == ("done\n", "")
     assert process.returncode == 0
 
 
 def test_a_normal_end_is_exit_code_0() -> None:
     process = stage("print('done')")
-    assert process.communicate(timeout=60) == ("done\n", "")
+    assert process.communicate(timeout=300) == ("done\n", "")
     assert process.returncode == 0
 
 
 def require_interrupted(process: subprocess.Popen[str], printed: str) -> None:
     """Wait for a stage, and require the line and the exit code of an interrupt."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert out == printed
     assert err == "interrupted: the same command continues from the last checkpoint\n"
@@ -280,14 +280,14 @@ def test_another_exception_that_python_drops_is_still_reported() -> None:
             raise ValueError("lost")
     Thing()
 """)
-    _, err = process.communicate(timeout=50)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0
     assert "ValueError: lost" in err
 
 
 def test_a_message_that_quotes_a_long_value_is_shortened_in_the_middle() -> None:
     process = stage("raise ThawError('first line\\nvalue ' + 'x' * 100_000 + ' end')")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     first, second = err.splitlines()
     assert first == "error: first line"
     assert second.startswith("value xxx")

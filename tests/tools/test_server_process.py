@@ -41,7 +41,7 @@ def test_the_children_of_a_server_are_stopped_with_it(tmp_path: Path) -> None:
     server.wait_until(lambda: log.read_text().endswith("\n"))
     child = psutil.Process(int(log.read_text()))
     server.stop()
-    psutil.wait_procs([child], timeout=10)
+    psutil.wait_procs([child], timeout=120)
     assert not child.is_running()
 
 
@@ -72,7 +72,7 @@ def test_the_children_of_a_server_end_when_the_process_that_started_it_is_killed
         starter.kill()
         starter.wait()
     assert server is not None
-    psutil.wait_procs([child, server], timeout=10)
+    psutil.wait_procs([child, server], timeout=120)
     assert not child.is_running()
     assert not server.is_running()
 

@@ -220,7 +220,7 @@ def test_a_server_that_does_not_answer_for_a_while_does_not_stop_training(
             run.log_row("unfreeze", row(epoch))
             stalls.append(time.monotonic() - started)
             time.sleep(1)
-    assert max(stalls) < 0.5, stalls
+    assert max(stalls) < 1.5, stalls  # an epoch that waits for the server waits 2 s
     deliver_waiting(served.tracking)
     (found,) = runs(served)
     assert points(found, where=served) == losses(11)
@@ -239,7 +239,7 @@ def test_a_stage_that_ends_while_the_server_is_stopped_waits_a_second(
     with run.stage("unfreeze"):
         for epoch in range(3):
             run.log_row("unfreeze", row(epoch))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20  # a request would wait 120 s
     os.killpg(group, signal.SIGCONT)
     run._thread.join(60)
     run._spool.close()

@@ -243,7 +243,7 @@ def test_a_store_on_read_only_storage_is_refused_at_the_start(project: Path) -> 
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: tracking: the MLflow store sqlite:///")
@@ -500,7 +500,7 @@ def test_a_stage_that_is_told_to_stop_ends_killed(project: Path) -> None:
     assert process.stdout is not None
     run_id = process.stdout.readline().strip()
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "interrupted: the same command continues" in err
     assert "Traceback" not in err
@@ -515,7 +515,7 @@ def test_a_run_of_a_killed_process_is_marked_at_the_next_start(project: Path) ->
     assert process.stdout is not None
     run_id = process.stdout.readline().strip()
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert client().get_run(run_id).info.status == "RUNNING"
     ResultRun(parameters(), "another data digest")
     assert client().get_run(run_id).info.status == "KILLED"
