@@ -170,6 +170,29 @@ def test_overflows_in_fp16_that_do_not_end_are_an_error(asynchronous: bool) -> N
         assert torch.equal(weight, weights[name]), name
 
 
+@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_norm_that_overflows_while_each_element_is_finite_is_an_error(
+    precision: str, asynchronous: bool
+) -> None:
+    # The scaler lowers the scale only for an element that is not finite: without an error, every
+    # further step would be skipped.
+    made = learner("adamw", precision, asynchronous=asynchronous)
+    made.learn(batch(), 1, 0, 0)
+    weights = {name: p.detach().clone() for name, p in made._classifier.named_parameters()}
+    for parameter in made.step.parameters:
+        parameter.grad = torch.full_like(parameter, 1e30)
+
+    def take() -> None:
+        made.step.take(1, 4, 1)
+        made.step.raise_if_not_finite()
+
+    with pytest.raises(NotFiniteError, match="epoch 1, step 5"):
+        take()
+    for name, weight in made._classifier.named_parameters():
+        assert torch.equal(weight, weights[name]), name
+
+
 def test_the_scale_of_the_loss_is_restored_from_a_checkpoint() -> None:
     first, second = learner("adamw", "fp16"), learner("adamw", "fp16")
     first.learn(spoiled(), 1, 0, 0)
