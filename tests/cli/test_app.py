@@ -89,7 +89,9 @@ def test_a_choice_that_does_not_exist_is_refused_in_plain_words() -> None:
 
 def test_an_error_of_the_installed_command_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     thaw = Path(sys.executable).parent / "thaw"
-    done = subprocess.run([thaw, "check"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [thaw, "check"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

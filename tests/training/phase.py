@@ -276,7 +276,13 @@ def _launch(out: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, timeout=1100, check=False
+        command,
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1100,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
