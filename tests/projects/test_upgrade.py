@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from contextlib import chdir
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from ruamel.yaml import YAML
 from tests.cli.verbs import run
 from tests.forked_dvc import run_dvc
 from tests.formats.clone import unpack_clone
+from tests.kill_at_write import Killer
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
@@ -311,3 +314,39 @@ def test_a_project_that_cannot_be_written_is_one_line(clone: Path) -> None:
     clone.chmod(0o500)
     with pytest.raises(ThawError, match="could not write"):
         apply_upgrade(plan_upgrade())
+
+
+def upgrade_is_killed(number: int, *arguments: str) -> bool:
+    """Upgrade in a fork that is killed after a write; return whether there were so many."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        Killer(number, "after", "process").install(with_database=False)
+        run("upgrade", *arguments)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
+# Of three for each file: the note, params.yaml, dvc.yaml, thaw.lock and others follow each other.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "number", [3, 6, 10, *(pytest.param(n, marks=pytest.mark.soak) for n in (4, 5, *range(7, 40)))]
+)
+def test_an_upgrade_that_is_killed_is_completed_by_the_next_one(clone: Path, number: int) -> None:
+    upgrade_is_killed(number, "--keep")
+    run("upgrade")
+    lock = tool_lock.read()
+    assert lock is not None
+    assert list(lock.kept) == list(STAGES)
+    assert json.loads(run_dvc("status", "--json")) == {}
+    assert not plan_upgrade().outputs
+
+
+@pytest.mark.slow
+def test_what_was_changed_since_a_killed_upgrade_is_not_kept(clone: Path) -> None:
+    assert upgrade_is_killed(12, "--keep")
+    path = clone / "params.yaml"
+    path.write_text(path.read_text().replace("patience: 5", "patience: 6"))
+    run("upgrade")
+    assert set(json.loads(run_dvc("status", "--json"))) == {"warmup_head", "unfreeze", "fold_bn"}

@@ -16,6 +16,8 @@ from thaw.system.stage_names import STAGES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_INPUTS = "changed deps"  # of `dvc status`: files and parameters
+_KINDS = (_INPUTS, "changed outs")
 _CODE = ("src/thaw/", str(TOOL_LOCK))
 
 
@@ -32,15 +34,39 @@ def stages_to_keep() -> tuple[list[str], dict[str, str]]:
     """
     if not DVC_LOCK.exists():
         return [], dict.fromkeys(STAGES, "DVC has recorded no output")
+    reasons = {stage: ", ".join(found) for stage, found in _changes().items()}
+    kept = [stage for stage, reason in reasons.items() if not reason]
+    return kept, {stage: reason for stage, reason in reasons.items() if reason}
+
+
+def modified_stages() -> dict[str, str]:
+    """Return the stages with an input or parameter of another content, and what it is.
+
+    Those that ``dvc.yaml`` lists for the first time do not count, nor do outputs: an upgrade that
+    was stopped has written both.
+
+    Raises:
+        ThawError: DVC fails.
+    """
+    changes = _changes((_INPUTS,)) if DVC_LOCK.exists() else {}
+    modified = {
+        stage: ", ".join(change for change in found if change.endswith("(modified)"))
+        for stage, found in changes.items()
+    }
+    return {stage: reason for stage, reason in modified.items() if reason}
+
+
+def _changes(kinds: tuple[str, ...] = _KINDS) -> dict[str, list[str]]:
+    """Return for each stage what differs from ``dvc.lock`` beside the code: "a.csv (modified)"."""
     present = _stages_in_pipeline()
     # By their names: for imports of the user, DVC would ask the repositories that they come from.
     status: dict[str, Any] = json.loads(run_dvc("status", "--json", *present)) if present else {}
-    reasons = {
-        stage: _reason(status.get(stage, [])) if stage in present else f"{PIPELINE} has no {stage}"
+    return {
+        stage: _items(status.get(stage, []), kinds)
+        if stage in present
+        else [f"{PIPELINE} has no {stage}"]
         for stage in STAGES
     }
-    kept = [stage for stage, reason in reasons.items() if not reason]
-    return kept, {stage: reason for stage, reason in reasons.items() if reason}
 
 
 def _stages_in_pipeline() -> list[str]:
@@ -82,21 +108,21 @@ def run_dvc(*arguments: str) -> str:
     return done.stdout
 
 
-def _reason(changes: list[Any]) -> str:
+def _items(changes: list[Any], kinds: tuple[str, ...]) -> list[str]:
     """Return what has changed in a stage beside its code, from the entries of ``dvc status``."""
     found: list[str] = []
     for change in changes:
         if isinstance(change, dict):
             for kind, items in change.items():
-                found += _changed_items(kind, items)
-    return ", ".join(found)
+                found += _changed_items(kind, items) if kind in kinds else []
+    return found
 
 
 def _changed_items(kind: str, items: dict[str, Any]) -> list[str]:
     """Return the changed items that are not code."""
     found = []
     for path, state in items.items():
-        if kind == "changed deps" and path.startswith(_CODE):
+        if kind == _INPUTS and path.startswith(_CODE):
             continue
         if isinstance(state, dict):  # parameters of a file
             found += [f"{path}: {key} ({what})" for key, what in state.items()]

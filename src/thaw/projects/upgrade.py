@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.config.schema import SCHEMA_FILE, schema_text
-from thaw.projects import earlier_metrics, file_layout
+from thaw.errors import ThawError
+from thaw.projects import earlier_metrics, file_layout, unfinished_upgrade
 from thaw.projects.ignored_outputs import ignore_outputs
-from thaw.projects.kept_outputs import accept_outputs, stages_to_keep
+from thaw.projects.kept_outputs import accept_outputs, modified_stages, stages_to_keep
 from thaw.projects.parameter_file import converted_parameters
 from thaw.projects.pipeline_file import converted_pipeline
+from thaw.projects.unfinished_upgrade import UnfinishedUpgrade
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
 from thaw.system.project_paths import PARAMS_FILE, PIPELINE
@@ -43,8 +45,9 @@ class Upgrade:
         changed: The stages whose code has changed since their outputs were computed.
         renames: The parameters that get another name.
         outputs: The files of outputs that get the names which ``dvc.yaml`` lists now.
-        accepted: The stages whose outputs DVC takes over: those in ``kept``, and, if ``dvc.yaml``
-            changes, those in which nothing else has changed.
+        note: What the next upgrade needs if this one is stopped. DVC takes over the outputs of the
+            stages in ``note.accepted``: those in ``kept``, and, if ``dvc.yaml`` changes, those in
+            which nothing else has changed.
         removable: Files of the tool that the project does not need any more.
         kept: The stages whose outputs are kept.
         not_kept: For stages whose outputs cannot be kept, what has changed beside the code.
@@ -55,7 +58,7 @@ class Upgrade:
     changed: list[str]
     renames: list[Rename]
     outputs: list[Path]
-    accepted: list[str]
+    note: UnfinishedUpgrade
     removable: list[str]
     kept: list[str] = field(default_factory=list)
     not_kept: dict[str, str] = field(default_factory=dict)
@@ -64,7 +67,8 @@ class Upgrade:
 def plan_upgrade(*, keep: bool = False) -> Upgrade:
     """Return what the upgrade of the project in the working directory changes.
 
-    With ``keep``, the outputs of each stage in which only the code has changed are kept.
+    With ``keep``, the outputs of each stage in which only the code has changed are kept. An upgrade
+    that was stopped is completed.
 
     Raises:
         ThawError: a file of the project is damaged, or DVC fails.
@@ -74,10 +78,12 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
     locked = before.stages if before else {}
     changed = [stage for stage in STAGES if locked.get(stage) != lock.stages[stage]]
     pipeline = _new_pipeline()
-    is_asked = bool((keep and changed) or pipeline)
-    unchanged, reasons = stages_to_keep() if is_asked else ([], {})
+    begun = unfinished_upgrade.read(lock.stages)
+    keep = keep or bool(begun and begun.keep)
+    unchanged, reasons = _unchanged_stages(begun, is_asked=bool((keep and changed) or pipeline))
     kept = [stage for stage in changed if keep and stage in unchanged]
-    accepted = [stage for stage in unchanged if stage in kept or stage not in changed]
+    of_same_code = [stage for stage in (begun.accepted if begun else STAGES) if stage not in changed]
+    accepted = [stage for stage in unchanged if stage in kept or stage in of_same_code]
     earlier = before.kept if before else {}
     made = {stage: _made_by(before, stage) for stage in kept}
     made |= {stage: by for stage, by in earlier.items() if stage not in changed}
@@ -88,13 +94,14 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
     if pipeline:
         texts[PIPELINE] = pipeline
     texts = {path: text for path, text in texts.items() if _plain_lines(text) != _read(path)}
+    outputs = list(dict.fromkeys([*(begun.paths() if begun else []), *file_layout.pending()]))
     return Upgrade(
         lock=replace(lock, kept=made),
         texts=texts,
         changed=changed,
         renames=renames,
-        outputs=file_layout.pending(),
-        accepted=accepted,
+        outputs=outputs,
+        note=UnfinishedUpgrade(lock.stages, unchanged, accepted, [*map(str, outputs)], keep),
         removable=_removable(),
         kept=kept,
         not_kept=reasons if keep and changed else {},
@@ -107,15 +114,32 @@ def apply_upgrade(upgrade: Upgrade) -> None:
     Raises:
         ThawError: a file cannot be written, or DVC fails.
     """
+    note = upgrade.note
+    if note.unchanged:
+        note.begin()
     for path, text in upgrade.texts.items():
         write_whole(path, text.encode())
     if tool_lock.read() != upgrade.lock:
         tool_lock.write(upgrade.lock)
     file_layout.convert()
     ignore_outputs(upgrade.outputs)
-    if PIPELINE in upgrade.texts:
-        earlier_metrics.remove_reports_from_git()
-    accept_outputs(upgrade.accepted)
+    earlier_metrics.remove_reports_from_git()
+    try:
+        accept_outputs(note.accepted)
+    except ThawError:  # the message names the command that completes the upgrade
+        unfinished_upgrade.end()
+        raise
+    unfinished_upgrade.end()
+
+
+def _unchanged_stages(
+    begun: UnfinishedUpgrade | None, *, is_asked: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Return the stages whose outputs may be kept, and for others why not."""
+    if begun is None:
+        return stages_to_keep() if is_asked else ([], {})
+    reasons = modified_stages()
+    return [stage for stage in begun.unchanged if stage not in reasons], reasons
 
 
 def _new_pipeline() -> str:
