@@ -7,6 +7,7 @@ from tests import tiny
 from thaw.cli.project_output import print_survey, print_upgrade, survey_content, upgrade_content
 from thaw.config.renames import Rename
 from thaw.projects.image_survey import survey
+from thaw.projects.unfinished_upgrade import UnfinishedUpgrade
 from thaw.projects.upgrade import Upgrade
 from thaw.system import tool_lock
 
@@ -51,7 +52,7 @@ def test_an_upgrade_is_printed_and_has_the_same_content(
         changed=["unfreeze", "evaluate"],
         renames=[Rename("a.b", "a.c")],
         outputs=[Path("reports/x.json")],
-        accepted=[],
+        note=UnfinishedUpgrade({}, [], [], [], keep=False),
         removable=["tests"],
         kept=["evaluate"],
         not_kept={"fold_bn": "its parameters"},

@@ -344,7 +344,7 @@ def test_an_upgrade_that_is_killed_is_completed_by_the_next_one(clone: Path, num
 
 
 @pytest.mark.slow
-def test_what_was_changed_since_a_killed_upgrade_is_not_kept(clone: Path) -> None:
+def test_a_stage_that_was_changed_since_a_killed_upgrade_is_not_kept(clone: Path) -> None:
     assert upgrade_is_killed(12, "--keep")
     path = clone / "params.yaml"
     path.write_text(path.read_text().replace("patience: 5", "patience: 6"))

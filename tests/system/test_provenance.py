@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -97,6 +98,58 @@ def test_a_project_in_a_folder_that_git_ignores_is_in_no_commit(
     monkeypatch.chdir("inner")
     Path("params.yaml").write_text("a")
     assert provenance.git_state() == (commit, True)
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_git_is_told_not_to_compare_is_compared(
+    flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = checkout(tmp_path, monkeypatch)
+    git("update-index", flag, "params.yaml")
+    assert provenance.git_state() == (commit, False)
+    Path("params.yaml").write_text("b")
+    assert not git("status", "--porcelain")
+    assert provenance.git_state() == (commit, True)
+
+
+def test_a_file_of_the_same_size_and_time_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = checkout(tmp_path, monkeypatch)
+    git("config", "core.checkStat", "minimal")
+    git("config", "core.trustctime", "false")
+    path = Path("params.yaml")
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    git("status")  # git notes size and time in its index
+    path.write_text("b")
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    assert not git("status", "--porcelain")
+    assert provenance.git_state() == (commit, True)
+
+
+def test_a_link_is_committed_with_the_file_that_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout(tmp_path, monkeypatch)
+    outside, inside = tmp_path.with_name("shared.yaml"), Path("src/shared.yaml")
+    for target in (outside, inside):
+        target.write_text("a")
+        Path("params.yaml").unlink()
+        Path("params.yaml").symlink_to(target)
+        git("add", ".")
+        git("commit", "--quiet", "--message", "link")
+        assert provenance.git_state() == (git("rev-parse", "HEAD"), target == outside)
+
+
+def test_line_ends_that_git_converts_are_no_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout(tmp_path, monkeypatch)
+    Path(".gitattributes").write_text("*.yaml text\n")
+    Path("params.yaml").write_bytes(b"a: 1\r\n")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "text")
+    assert provenance.git_state() == (git("rev-parse", "HEAD"), False)
 
 
 def test_new_code_is_a_change_where_git_does_not_show_new_files(

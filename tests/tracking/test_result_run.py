@@ -523,7 +523,7 @@ def test_a_run_of_a_killed_process_is_marked_at_the_next_start(project: Path) ->
 
 def test_a_run_of_a_living_process_is_not_marked(project: Path) -> None:
     living = ResultRun(parameters(), DIGEST)
-    assert tags(living)[PROCESS] == f"{socket.gethostname()}:{os.getpid()}"
+    assert tags(living)[PROCESS].endswith(f":{os.getpid()}")
     ResultRun(parameters(), "another data digest")
     assert status(living) == "RUNNING"
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -10,14 +12,26 @@ from thaw.tracking.run_owner import PROCESS, is_dead, noting_failure, this_proce
 
 
 def test_the_current_process_is_not_dead() -> None:
-    assert this_process() == f"{socket.gethostname()}:{os.getpid()}"
+    assert re.fullmatch(rf"{socket.gethostname()}/[0-9a-f]{{8}}:{os.getpid()}", this_process())
     assert not is_dead({PROCESS: this_process()})
+
+
+def test_a_process_of_another_container_with_this_host_name_is_not_dead() -> None:
+    code = "from thaw.tracking.run_owner import this_process; print(this_process())"
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no new namespace of process ids: {done.stderr}")
+    tag = done.stdout.strip()
+    assert tag.startswith(f"{socket.gethostname()}/")
+    assert not is_dead({PROCESS: f"{tag.rpartition(':')[0]}:999999999"})
 
 
 def test_an_ended_process_of_this_machine_is_dead() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
-    assert is_dead({PROCESS: f"{socket.gethostname()}:{process.pid}"})
+    assert is_dead({PROCESS: f"{this_process().rpartition(':')[0]}:{process.pid}"})
+    assert is_dead({PROCESS: f"{socket.gethostname()}:{process.pid}"})  # of an earlier version
     assert not is_dead({PROCESS: f"another-machine:{process.pid}"})
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from thaw.errors import ThawError
-from thaw.system.project_paths import DVC_LOCK, PIPELINE, TOOL_LOCK
+from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, TOOL_LOCK
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -40,17 +40,21 @@ def stages_to_keep() -> tuple[list[str], dict[str, str]]:
 
 
 def modified_stages() -> dict[str, str]:
-    """Return the stages with an input or parameter of another content, and what it is.
+    """Return the stages with another parameter or other images than ``dvc.lock`` names, and which.
 
-    Those that ``dvc.yaml`` lists for the first time do not count, nor do outputs: an upgrade that
-    was stopped has written both.
+    Outputs of stages do not count: an upgrade that was stopped has converted them.
 
     Raises:
         ThawError: DVC fails.
     """
     changes = _changes((_INPUTS,)) if DVC_LOCK.exists() else {}
     modified = {
-        stage: ", ".join(change for change in found if change.endswith("(modified)"))
+        stage: ", ".join(
+            change
+            for change in found
+            if change.endswith("(modified)")
+            and (stage == STAGES[0] or change.startswith(f"{PARAMS_FILE}:"))
+        )
         for stage, found in changes.items()
     }
     return {stage: reason for stage, reason in modified.items() if reason}

@@ -82,7 +82,9 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
     keep = keep or bool(begun and begun.keep)
     unchanged, reasons = _unchanged_stages(begun, is_asked=bool((keep and changed) or pipeline))
     kept = [stage for stage in changed if keep and stage in unchanged]
-    of_same_code = [stage for stage in (begun.accepted if begun else STAGES) if stage not in changed]
+    of_same_code = [
+        stage for stage in (begun.accepted if begun else STAGES) if stage not in changed
+    ]
     accepted = [stage for stage in unchanged if stage in kept or stage in of_same_code]
     earlier = before.kept if before else {}
     made = {stage: _made_by(before, stage) for stage in kept}

@@ -28,16 +28,26 @@ def key(*parts: object) -> str:
 def git_state() -> tuple[str, bool] | None:
     """Return (commit, whether code or parameters differ from it); None outside a git checkout.
 
-    ``dvc.lock`` and the reports do not count: a run itself changes them. Files that git ignores or
-    does not show, because the user has configured it so, are in no commit: they differ.
+    ``dvc.lock`` and the reports do not count: a run itself changes them. The content of the files
+    is compared, because git does not show those that it ignores or is told not to compare.
     """
     commit = _git("rev-parse", "HEAD")
     shown = ("--untracked-files=normal", "--ignore-submodules=none")
     changes = _git("status", "--porcelain", *shown, "--", *_SOURCES)
-    ignored = _git("ls-files", "--others", "--ignored", "--exclude-standard", "--", *_FILES)
-    if commit is None or changes is None or ignored is None:
+    if commit is None or changes is None:
         return None
-    return commit, bool(changes or ignored)
+    return commit, bool(changes) or not _are_committed()
+
+
+def _are_committed() -> bool:
+    """Return whether parameters and pipeline are those of the commit, also where they are links."""
+    try:
+        targets = [Path(name).resolve(strict=True) for name in _FILES if Path(name).exists()]
+    except (OSError, RuntimeError):  # a link to itself
+        return False
+    paths = [os.path.relpath(target, Path.cwd().resolve()) for target in targets]
+    here = _git("hash-object", "--", *paths)
+    return not paths or here == _git("rev-parse", *(f"HEAD:./{path}" for path in paths))
 
 
 def lock_digest(path: Path = DVC_LOCK) -> str | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
+import hashlib
 import os
 import re
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -15,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 PROCESS = "thaw.system.processes"  # the tag of a run that holds ``this_process``
+_FIRST_NAMESPACE = "pid:[4026531836]"  # of process ids outside of containers: PROC_PID_INIT_INO
 
 
 def this_process() -> str:
-    """Return host name and process id, as the tag ``PROCESS`` holds them."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Return machine and process id, as the tag ``PROCESS`` holds them: "host/1a2b3c4d:123"."""
+    return f"{_machine()}:{os.getpid()}"
 
 
 def is_dead(tags: Mapping[str, str]) -> bool:
@@ -33,8 +37,31 @@ def is_dead(tags: Mapping[str, str]) -> bool:
 
 
 def is_here(tags: Mapping[str, str]) -> bool:
-    """Return whether ``tags`` name a process of this machine."""
-    return tags.get(PROCESS, "").rpartition(":")[0] == socket.gethostname()
+    """Return whether ``tags`` name a process of this machine. Earlier tags have its name alone."""
+    return tags.get(PROCESS, "").rpartition(":")[0] in {_machine(), socket.gethostname()}
+
+
+@functools.cache
+def _machine() -> str:
+    """Return the host name and a number, in which machines and containers of one name differ.
+
+    The process ids of another machine, or of another container, say nothing about those here.
+    """
+    parts = [_content("/etc/machine-id")]
+    with contextlib.suppress(OSError):  # not Linux
+        namespace = Path("/proc/self/ns/pid").readlink().name
+        if namespace != _FIRST_NAMESPACE:  # a container, whose image may have an id
+            parts = [_content("/proc/sys/kernel/random/boot_id"), namespace]
+    number = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
+    return f"{socket.gethostname()}/{number}"
+
+
+def _content(path: str) -> str:
+    """Return the text of a file, "" if there is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def user() -> str:
