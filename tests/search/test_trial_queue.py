@@ -19,6 +19,8 @@ from thaw.search import attempt, outages, storage, trial_queue
 from thaw.system.project_paths import STORE
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
     from thaw.config.params import Params
 
 
@@ -97,6 +99,57 @@ def test_an_interrupted_trial_waits_and_keeps_its_retries(
     assert all("retry_history" not in trial.system_attrs for trial in search.study.trials)
     reason = str(interruption) or "interrupted"
     assert search.study.trials[0].user_attrs[attempt.REASON] == reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        ThawError("No space left on device"),
+        StorageInternalError("restart"),
+        ZeroDivisionError("of the trial itself"),
+    ],
+)
+def test_an_error_in_a_trial_that_another_process_has_ended_is_raised_as_it_is(
+    params: Params, error: BaseException
+) -> None:
+    search, other = project.Search(params), project.Search(params)
+
+    def objective(_: optuna.Trial) -> list[float]:
+        other.make_stale()
+        assert other.run(1) == 1
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        search.run(1, objective)
+    assert raised.value is error
+    assert search.states() == ["FAIL", "COMPLETE"]
+
+
+@pytest.mark.parametrize("is_read_before", [True, False])
+def test_a_trial_that_its_own_worker_ends_while_another_one_puts_it_back_is_run_once(
+    params: Params, monkeypatch: pytest.MonkeyPatch, is_read_before: bool
+) -> None:
+    # A restart of the database releases the lock of a worker that has taken a trial.
+    search, other = project.Search(params), project.Search(params)
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt, "claim", _killed)
+        with pytest.raises(SystemExit):
+            search.run(1)
+    record_unclaimed = attempt.record_unclaimed
+
+    def ended(study: optuna.Study, storage: BaseStorage, number: int) -> None:
+        if not is_read_before:
+            record_unclaimed(study, storage, number)
+        attempt.mark_interrupted(optuna.Trial(search.study, trial_id), "restart")
+        search.study.tell(number, state=TrialState.FAIL)
+        if is_read_before:
+            record_unclaimed(study, storage, number)
+
+    trial_id = search.study.trials[0]._trial_id
+    monkeypatch.setattr(attempt, "record_unclaimed", ended)
+    other.run_all(1)
+    assert search.states() == ["FAIL", "COMPLETE"]
 
 
 def test_a_trial_that_an_outage_of_the_database_ends_keeps_its_retries(

@@ -29,7 +29,10 @@ def project(digits: Colleague, tmp_path_factory: pytest.TempPathFactory) -> Coll
     copy = digits.copied_to(tmp_path_factory.mktemp("verbs") / "project")
     copy.set(fold_bn__lr=0.001)
     copy.commit("faster")
-    assert "as @challenger" in copy.run("dvc", "repro")
+    output = copy.run("dvc", "repro")
+    assert "as @challenger" in output
+    assert re.search(r"its report: http://127\.0\.0\.1:\d+/#/experiments/\d+/runs/\w+/", output)
+    assert "View run" not in output
     copy.commit("second")
     return copy
 
@@ -53,7 +56,7 @@ def test_every_verb_of_the_registry_works_on_the_servers(
     history = project.run("thaw", "history", "--verify")
     assert re.search(r"rollback, version \d+ to 1", history)
     assert "3 rows, verified" in history
-    project.run("thaw", "copy", _CHAMPION, "production")
+    assert "View run" not in project.run("thaw", "copy", "--json", _CHAMPION, "production")
     assert "@challenger" in project.run("thaw", "status", "--model", "production")
     project.run("thaw", "repair")
     project.run("thaw", "report")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import settings
-from thaw.tracking.runs_page import VIEW_TAG, address_of_runs
+from thaw.tracking.runs_page import VIEW_TAG, address_of_runs, address_on
 from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ PAGE = "/#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=th
 )
 def test_the_address_leads_to_the_runs_and_names_no_password(server: str, shown: str) -> None:
     assert address_of_runs(server, "3") == shown + PAGE
+
+
+def test_the_address_of_a_page_names_no_password() -> None:
+    address = address_on("https://ann:secret@mlflow.example.org/team/", "#/models/flowers")
+    assert address == "https://mlflow.example.org/team/#/models/flowers"
 
 
 def test_a_new_experiment_shows_scores_and_changed_values_first(stored: Path) -> None:

@@ -28,10 +28,11 @@ from thaw.system.sqlite_addresses import (
 from thaw.system.storage_errors import uncaught_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sqlalchemy.engine import Engine
+    from sqlalchemy import Executable
+    from sqlalchemy.engine import Connection, Engine
 
 HEARTBEAT_INTERVAL = 5  # seconds between two heartbeats of a running trial
 GRACE_PERIOD = 20  # seconds without a heartbeat after which a trial counts as stale
@@ -128,10 +129,11 @@ def _explain_opening(url: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exclusive_lock(storage: RDBStorage) -> Iterator[None]:
+def exclusive_lock(storage: RDBStorage) -> Iterator[Callable[[], None]]:
     """Exclude all other workers of all machines, so that counting and taking a trial is one step.
 
-    sqlite has no row locks (it ignores ``SELECT ... FOR UPDATE``): there, a file is locked.
+    sqlite has no row locks (it ignores ``SELECT ... FOR UPDATE``): there, a file is locked. A
+    server that restarts releases the lock. The function that the block gets raises then.
 
     Raises:
         ThawError: the database stopped answering.
@@ -140,11 +142,12 @@ def exclusive_lock(storage: RDBStorage) -> Iterator[None]:
     with explain_failures(url):
         if is_sqlite(url):
             with _file_lock(path_of(url)):
-                yield
+                yield lambda: None
             return
+        lock_row = select(_LOCK_TABLE.c.id).with_for_update()
         with storage.engine.begin() as connection:
-            connection.execute(select(_LOCK_TABLE.c.id).with_for_update())
-            yield
+            connection.execute(lock_row)
+            yield lambda: _execute(connection, lock_row)
 
 
 @contextlib.contextmanager
@@ -192,6 +195,10 @@ def _use_write_ahead_log(path: Path) -> None:
 def _relax_synchronous(connection: Any, _: Any) -> None:
     # With a write-ahead log, a power failure may then lose the last trial, and nothing else.
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _execute(connection: Connection, statement: Executable) -> None:
+    connection.execute(statement)
 
 
 def _create_lock_row(engine: Engine) -> None:

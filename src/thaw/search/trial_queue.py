@@ -68,19 +68,24 @@ def run_next(
     a database that does not answer. After any other exception the trial has failed.
     """
     with contextlib.ExitStack() as lock:
-        lock.enter_context(exclusive_lock(storage))
+        require_lock = lock.enter_context(exclusive_lock(storage))
         _requeue(study, storage, _is_lost)
         optuna.storages.fail_stale_trials(study)
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if not waiting and len(latest_attempts(study)) >= trials:
             return None
+        require_lock()  # a restart of the database releases it: another worker may count now
         storage.forget_heartbeat()
         runner = _Runner(storage, objective, lock)
         try:
             study.optimize(runner, n_trials=1)
         except Exception as error:
-            if (interruption := _interruption(error)) is not None:
+            # Optuna raises another error on top if the trial was ended by another process.
+            cause = runner.error or error
+            if (interruption := _interruption(cause)) is not None:
                 raise interruption from interruption.__cause__  # it tells an outage
+            if runner.error is not None:
+                raise runner.error from runner.error.__cause__
             if not runner.has_lost_its_trial(study):
                 raise
     return runner.number
@@ -100,7 +105,7 @@ class _Runner:
     objective: Objective
     lock: contextlib.ExitStack
     number: int | None = None
-    has_failed: bool = False
+    error: BaseException | None = None  # of the trial, or its interruption
 
     def __call__(self, trial: Trial) -> Sequence[float]:
         self.number = trial.number
@@ -112,7 +117,7 @@ class _Runner:
             self.lock.close()
             return self.objective(trial)
         except (KeyboardInterrupt, ThawError, StorageInternalError) as error:
-            self.has_failed = True
+            self.error = error
             with contextlib.suppress(UpdateFinishedTrialError, StorageInternalError):
                 if is_outage(error):
                     wait_until_it_answers(self.storage)  # an attempt without the mark costs a retry
@@ -120,13 +125,13 @@ class _Runner:
             raise
         except (optuna.TrialPruned, UpdateFinishedTrialError):
             raise
-        except Exception:
-            self.has_failed = True
+        except Exception as error:
+            self.error = error
             raise
 
     def has_lost_its_trial(self, study: optuna.Study) -> bool:
         """Return whether another process declared the trial stale while this one ran it."""
-        if self.number is None or self.has_failed:
+        if self.number is None:
             return False
         return trial_of(study, self.number).state == TrialState.FAIL
 
@@ -158,9 +163,22 @@ def _requeue(
     study: optuna.Study, storage: HeartbeatStorage, is_lost: Callable[[FrozenTrial], bool]
 ) -> None:
     for trial in latest_attempts(study):
-        if is_lost(trial):
-            if trial.state == TrialState.RUNNING:
-                if not attempt.is_claimed(trial):
-                    attempt.record_unclaimed(study, storage, trial.number)
-                study.tell(trial.number, state=TrialState.FAIL)
-            study.add_trial(attempt.next_attempt(trial))
+        if is_lost(trial) and is_lost(ended := _ended(study, storage, trial)):
+            study.add_trial(attempt.next_attempt(ended))
+
+
+def _ended(study: optuna.Study, storage: HeartbeatStorage, trial: FrozenTrial) -> FrozenTrial:
+    """End an attempt as failed if it is running; return it.
+
+    It is returned as it is now if another process ends it at the same time. Its own worker does so
+    when the database restarts, which releases the lock that it has while it takes a trial.
+    """
+    if trial.state != TrialState.RUNNING:
+        return trial
+    try:
+        if not attempt.is_claimed(trial):
+            attempt.record_unclaimed(study, storage, trial.number)
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (UpdateFinishedTrialError, ValueError):
+        return trial_of(study, trial.number)
+    return trial

@@ -47,6 +47,8 @@ def record(
     """
     from thaw.registry.descriptions import describe
     from thaw.tracking.result_run import log_documents
+    from thaw.tracking.runs_page import address_on
+    from thaw.tracking.store import store_uri
 
     with _registration_errors(params.tracking):
         registered = _register(params, result, spec, data, folder)
@@ -67,6 +69,8 @@ def record(
         say(f"registered {version} as @{registered.alias}; `thaw report` shows the result")
     else:
         say(f"not registered again: this is the model of {version}, @{registered.alias}")
+    if (uri := store_uri(params.tracking)).startswith("http"):
+        say(f"its report: {address_on(uri, registered.report)}")
 
 
 def _accuracy_line(result: Result, views: int) -> str:

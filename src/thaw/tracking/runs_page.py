@@ -37,7 +37,12 @@ def address_of_runs(server: str, experiment_id: str) -> str:
 
     MLflow's home page is the one for generative AI.
     """
+    view = f"workflowType=machine_learning&viewStateShareKey={_VIEW}"
+    return address_on(server, f"#/experiments/{experiment_id}/runs?{view}")
+
+
+def address_on(server: str, page: str) -> str:
+    """Return the address of ``page`` of MLflow on ``server``, without its user and password."""
     parts = urlsplit(server)
     host = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    view = f"workflowType=machine_learning&viewStateShareKey={_VIEW}"
-    return f"{host.rstrip('/')}/#/experiments/{experiment_id}/runs?{view}"
+    return f"{host.rstrip('/')}/{page}"

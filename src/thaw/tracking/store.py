@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseError
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from thaw.errors import ThawError, without_passwords
+from thaw.errors import ThawError
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.project_paths import STORE
 from thaw.system.repeated_stages import registering
@@ -56,8 +56,6 @@ def connect(tracking: Tracking) -> tuple[MlflowClient, str]:
     configure_mlflow()
     uri = store_uri(tracking)
     mlflow.set_tracking_uri(uri)
-    if without_passwords(uri) != uri:  # MLflow would print the address of each run
-        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     with store_errors(uri):
         if is_sqlite(uri):
             path = path_of(uri)
@@ -115,6 +113,9 @@ def configure_mlflow() -> None:
     for name, value in ENVIRONMENT.items():
         if name.startswith("MLFLOW_"):
             os.environ.setdefault(name, value)
+    # Two lines for each run that ends on a server, with the password of its address, and also
+    # within the output of --json.
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
 @contextlib.contextmanager
