@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.registry.forged import KEY, rows
-from thaw.registry.ledger_rows import Decision, Row, chained, new_row
+from thaw.errors import ThawError
+from thaw.registry.ledger_rows import Decision, Row, chained, check_reason, new_row
 
 PROMOTION = Decision("promotion", 1, 2, 1, "better", "runs:/1/report", True, "a", "b", "comparison")
 
@@ -65,3 +66,23 @@ def test_only_a_promotion_a_rollback_or_a_first_champion_moves_the_alias() -> No
 def test_each_row_holds_the_digest_of_the_row_before() -> None:
     chain = rows(3)
     assert [row.parent for row in chain] == ["", chain[0].digest, chain[1].digest]
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "\u200b", "\n\t", "\u2060\ufeff\u0301", "\0\x1b"])
+def test_a_reason_that_cannot_be_seen_is_none(reason: str) -> None:
+    check_reason(reason)
+    with pytest.raises(ThawError, match="--force needs a reason"):
+        check_reason(reason, is_needed=True)
+
+
+@pytest.mark.parametrize("reason", ["x" * 1001, "caf\udce9"])
+def test_a_reason_that_a_row_cannot_hold_is_refused(reason: str) -> None:
+    with pytest.raises(ThawError, match=r"^--reason has (1,001 characters|bytes that are not)"):
+        check_reason(reason)
+
+
+def test_the_longest_reason_leaves_room_for_the_result_of_the_gate() -> None:
+    reason = "é" * 1000
+    check_reason(reason, is_needed=True)
+    why = f"{reason} (refused: accuracy)"
+    assert made(replace(PROMOTION, why=why)).decision.why == why

@@ -29,7 +29,7 @@ from thaw.registry.aliases import aliases
 from thaw.registry.champion_history import approved_versions, rollback_version
 from thaw.registry.fetch import resolve
 from thaw.registry.ledger import Ledger
-from thaw.registry.ledger_rows import Decision
+from thaw.registry.ledger_rows import Decision, check_reason
 from thaw.registry.names import CHALLENGER, PREVIOUS
 from thaw.system import provenance
 from thaw.tracking.run_owner import user
@@ -71,15 +71,14 @@ class PromotionRequest:
         """Raise if the request cannot be carried out.
 
         Raises:
-            ThawError: force has no reason or is combined with a dry run, or thaw moves the alias
-                itself.
+            ThawError: force has no reason or is combined with a dry run, the reason cannot be
+                stored, or thaw moves the alias itself.
         """
         if self.force and self.dry_run:
             raise ThawError(
                 "--dry-run shows what the gate says, which --force ignores: leave one out"
             )
-        if self.force and not self.reason.strip():
-            raise ThawError('--force needs a reason: --force --reason "..."')
+        check_reason(self.reason, is_needed=self.force)
         if self.alias in {CHALLENGER, PREVIOUS}:
             raise ThawError(f"--to {self.alias}: thaw moves that alias itself: give another one")
 

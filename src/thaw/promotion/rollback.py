@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from thaw.errors import ThawError
 from thaw.registry.aliases import version_exists
 from thaw.registry.champion_history import champion_stack, decided_digests
-from thaw.registry.ledger_rows import Decision
+from thaw.registry.ledger_rows import Decision, check_reason
 from thaw.registry.names import DIGEST
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ def rollback(ledger: Ledger, reason: str) -> Decision:
     If the alias was moved by hand, that is the last approved version.
 
     Raises:
-        ThawError: no version had the alias before, or those versions were deleted, or the files of
-            the version were changed after registration.
+        ThawError: no version had the alias before, or those versions were deleted, the files of
+            the version were changed after registration, or the reason cannot be stored.
         ConflictError: the alias was moved meanwhile.
     """
+    check_reason(reason)
     rows = ledger.complete()
     current = ledger.current_version()
     targets = rollback_targets(ledger, rows, current)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import unicodedata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from thaw.errors import ThawError
 from thaw.tracking.run_owner import user
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ Kind = Literal["first", "promotion", "rollback", "refusal", "signing"]
 State = Literal["open", "done", "void"]
 
 MAX_LENGTH = 5000  # characters of a tag
+_LONGEST_REASON = 1000  # characters; a row has the result of the gate beside it
 MOVES = ("first", "promotion", "rollback")
 
 
@@ -136,6 +139,24 @@ def values_of(row: Row) -> dict[str, str]:
         "report_digest": decision.report_digest,
         "off": decision.off,
     }
+
+
+def check_reason(reason: str, *, is_needed: bool = False) -> None:
+    """Raise if a row cannot hold the whole of ``reason``, the text of a user.
+
+    Raises:
+        ThawError: it is too long, has bytes that are no text, or ``is_needed`` and nothing in it
+            can be seen.
+    """
+    categories = {unicodedata.category(character) for character in reason}
+    if is_needed and not any(category[0] in "LNPS" for category in categories):
+        raise ThawError('--force needs a reason: --force --reason "..."')
+    if "Cs" in categories:  # Python reads bytes that are no text so
+        raise ThawError("--reason has bytes that are not valid text in this environment")
+    if len(reason) > _LONGEST_REASON:
+        raise ThawError(
+            f"--reason has {len(reason):,} characters: give at most {_LONGEST_REASON:,}"
+        )
 
 
 def _storable(text: str) -> str:
