@@ -38,8 +38,7 @@ COMMANDS = (
     ("probe", "block_probes joint_probes picture"),
     ("find-lr warmup_head", "phase present steepest tenth picture"),
     ("advise", "values changed"),
-    (f"advise --backbones {PACKAGED}", "backbones not_compared changed"),
-    (f"advise --backbones {PACKAGED} --apply", "backbones not_compared changed"),
+    ("advise --apply", "values changed"),
     ("search --trials 1", "study metrics counts trials winner notes"),
     ("search --show", "study metrics counts trials winner notes"),
     ("search --apply", "study trial values changed"),
@@ -57,7 +56,9 @@ COMMANDS = (
     (f"export {MODEL} --format torch-export --out ../x.pt2", "file format bytes milliseconds"),
     (f"push-to-hub {MODEL} owner/name", "repository address has_timm_weights"),
     ("repair", "intact restored cached lost moved store delivered_stages"),
-    ("advise --apply", "values changed"),
+    # The last ones: with a larger network, all others would take longer.
+    (f"advise --backbones {PACKAGED}", "backbones not_compared changed"),
+    (f"advise --backbones {PACKAGED} --apply", "backbones not_compared changed"),
 )  # fmt: skip
 WITHOUT = {
     "stage": "DVC runs it; `thaw report --json` has the results of all stages",
