@@ -87,6 +87,13 @@ def test_a_choice_that_does_not_exist_is_refused_in_plain_words() -> None:
     assert "Value error" not in result.output
 
 
+def test_a_missing_argument_is_explained() -> None:
+    result = CliRunner().invoke(app, ["predict", "photo.jpg"])
+    assert result.exit_code == 2
+    text = " ".join(result.output.replace("│", " ").split())
+    assert "Missing argument 'folder'. The images, in this folder and all below it." in text
+
+
 def test_an_error_of_the_installed_command_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     thaw = Path(sys.executable).parent / "thaw"
     done = subprocess.run(

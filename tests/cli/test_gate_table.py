@@ -33,6 +33,12 @@ def test_each_rule_is_one_line_of_the_table_at_80_columns(width: int) -> None:
     assert max(map(len, lines[1:])) <= width
 
 
+def test_the_rule_of_the_classes_says_that_its_values_are_recalls() -> None:
+    rule = RuleResult("classes", "a: 1", "b: 0.9", "fall at most 0.12", passed=True, sentence="")
+    text = printed(replace(reported(), rules=[rule]))
+    assert text.splitlines()[2].split("  ")[1:2] == ["classes (recall)"]
+
+
 def test_digests_and_names_are_never_broken_at_60_columns() -> None:
     made = reported()
     rule = RuleResult("committed", "0123456789ab", "", "a commit", passed=False, sentence="commit")

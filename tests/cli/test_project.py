@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from typer.testing import CliRunner
 
 from tests import tiny
 from tests.cli.verbs import error, run
+from thaw import __version__
 from thaw.cli.app import app
-from thaw.projects.creation import template
+from thaw.projects.creation import create_project, template
 from thaw.system import tool_lock
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
 
@@ -28,9 +29,31 @@ def test_upgrade_writes_the_lock_and_names_the_stages_that_run_again(project: Pa
     tool_lock.write(replace(lock, stages={**lock.stages, "fold_bn": "0" * 64}))
     assert "fold_bn" in run("upgrade", "--dry-run")
     assert tool_lock.read() != lock
-    assert "fold_bn" in run("upgrade")
+    done = run("upgrade")
+    assert "fold_bn" in done
+    assert done.splitlines()[-1] == "Next:  dvc repro"
     assert tool_lock.read() == lock
-    assert "no stage" in run("upgrade")
+    assert run("upgrade") == "no stage runs again because of its code\n"
+
+
+def test_an_upgrade_in_a_git_repository_says_what_to_commit_before_dvc_repro(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_project(tmp_path / "project", None)
+    monkeypatch.chdir(tmp_path / "project")
+    commit = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q"]
+    subprocess.run(["git", "add", "--all"], check=True)
+    subprocess.run([*commit, "--allow-empty", "-m", "new"], check=True)
+    lock = tool_lock.installed()
+    tool_lock.write(replace(lock, stages={**lock.stages, "fold_bn": "0" * 64}))
+    ignored = Path(".gitignore")
+    ignored.write_text(ignored.read_text().replace("/dvc_plots/\n", ""))
+    done = run("upgrade").splitlines()
+    assert done[0] == "converted: .gitignore"
+    assert done[-1] == (
+        f"Next:  git add --all && git commit -m 'thaw upgrade to {__version__}' && dvc repro"
+    )
+    assert ignored.read_text().endswith("\n/dvc_plots/\n")
 
 
 def test_init_prints_what_it_found_and_the_next_command(

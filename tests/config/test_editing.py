@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.project import ROOT
 from thaw.config.editing import read_text, renamed_text, write_values
+from thaw.config.editing import written as message_of
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.result_values import flatten
@@ -436,3 +437,8 @@ def test_only_the_values_that_are_written_change(
     assert after.count("\n") == after.count(ending)
     for key in _SPELLED.keys() & values.keys():
         assert after.count(f"   # {key}") <= text.count(f"   # {key}")
+
+
+def test_the_message_about_written_values_names_the_next_command() -> None:
+    assert message_of(["a.b"]) == "written into params.yaml: a.b. `dvc repro` trains with them"
+    assert message_of([]).endswith("already: `dvc repro` trains with them, if it has not yet")

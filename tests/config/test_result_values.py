@@ -134,10 +134,12 @@ def test_the_changed_text_is_one_line_without_what_changes_no_result() -> None:
 def test_the_changed_text_ends_with_what_is_the_same_in_most_runs() -> None:
     data = Params().data.model_copy(update={"source": "csv", "path": "/a", "root": "/a"})
     backbone = Params().backbone.model_copy(update={"image_size": "auto"})
-    text = changed_text(Params(seed=3, data=data, backbone=backbone, head=Head(taps=[1])))
+    prepare = Params().prepare.model_copy(update={"jpeg_pixels": "all", "val_fraction": 0.2})
+    head = Head(taps=[1])
+    text = changed_text(Params(seed=3, data=data, prepare=prepare, backbone=backbone, head=head))
     assert text == (
-        "seed=3, head.taps=[1], data.source=csv, data.path=/a, data.root=/a, "
-        "backbone.image_size=auto"
+        "seed=3, prepare.val_fraction=0.2, head.taps=[1], data.source=csv, data.path=/a, "
+        "data.root=/a, prepare.jpeg_pixels=all, backbone.image_size=auto"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -65,6 +66,17 @@ def test_a_new_project_has_no_problem(project: Path) -> None:
     assert {"Python", "packages", "GPUs", "disk", "thaw.lock", "MLflow"} <= {
         each.subject for each in findings
     }
+
+
+def test_a_project_without_git_or_commit_is_named_with_the_commands(project: Path) -> None:
+    assert [each for each in doctor.examine() if each.subject == "git"] == []
+    shutil.rmtree(".git")
+    for reason in ("no git checkout", "has no commit yet"):
+        finding = found("git")
+        assert finding.state is State.WARNING
+        assert reason in finding.text
+        assert finding.remedy.startswith("`git init && git add --all && git commit")
+        subprocess.run(["git", "init", "--quiet"], check=True)
 
 
 def test_outside_of_a_project_it_names_thaw_init(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from thaw.projects.ignored_outputs import ignore_outputs
+from thaw.projects.creation import template
+from thaw.projects.ignored_outputs import ignore_outputs, with_missing_lines
 
 NEW = [
     Path("reports/unfreeze/choices.json"),
@@ -49,3 +50,18 @@ def test_a_folder_without_git_stays_as_it_is(
     monkeypatch.setenv("PATH", str(project))
     ignore_outputs(NEW)
     assert not list(project.rglob(".gitignore"))
+
+
+def test_lines_of_a_new_project_are_added_once() -> None:
+    text = "/mlruns/*\n/.thaw/\n!/predictions.csv\n/models/"
+    new = with_missing_lines(text)
+    assert new.startswith(f"{text}\n\n# Outputs, ")
+    assert "\n/dvc_plots/\n" in new
+    assert new.count("/mlruns/*\n") == new.count("/models/\n") == 1
+    assert new.endswith("/reports/*.png\n")  # the last one but that of the predictions
+    assert with_missing_lines(new) == new
+
+
+def test_a_new_project_lacks_no_line() -> None:
+    text = template("gitignore", images="/data/images/")
+    assert with_missing_lines(text) == text

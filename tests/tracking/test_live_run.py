@@ -131,6 +131,7 @@ def test_a_stage_that_does_not_end_well_says_how_and_where(
         raise error
     (found,) = runs()
     assert (found.info.status, found.data.tags["thaw.stopped_in"]) == (status, "unfreeze")
+    assert found.data.tags["mlflow.note.content"].startswith("unfreeze stopped: ")
 
 
 def test_metrics_of_the_machine_continue_in_the_next_stage() -> None:

@@ -485,6 +485,9 @@ def test_a_stage_that_does_not_end_well_says_how_and_where(
         raise error
     assert status(run) == expected
     assert tags(run)["thaw.stopped_in"] == "unfreeze"
+    assert tags(run)["mlflow.note.content"].startswith("unfreeze stopped: ")
+    assert ResultRun(parameters(), DIGEST).run_id == run.run_id
+    assert "mlflow.note.content" not in tags(run)
 
 
 def test_the_last_stage_ends_the_run(project: Path) -> None:
@@ -518,7 +521,9 @@ def test_a_run_of_a_killed_process_is_marked_at_the_next_start(project: Path) ->
     process.communicate(timeout=300)
     assert client().get_run(run_id).info.status == "RUNNING"
     ResultRun(parameters(), "another data digest")
-    assert client().get_run(run_id).info.status == "KILLED"
+    found = client().get_run(run_id)
+    assert found.info.status == "KILLED"
+    assert "ended without a message" in found.data.tags["mlflow.note.content"]
 
 
 def test_a_run_of_a_living_process_is_not_marked(project: Path) -> None:

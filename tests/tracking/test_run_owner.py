@@ -8,7 +8,17 @@ import sys
 
 import pytest
 
-from thaw.tracking.run_owner import PROCESS, is_dead, noting_failure, this_process, user
+from thaw.errors import ThawError
+from thaw.tracking.run_owner import (
+    DESCRIPTION,
+    PROCESS,
+    STOPPED_IN,
+    is_dead,
+    noting_failure,
+    stop_tags,
+    this_process,
+    user,
+)
 
 
 def test_the_current_process_is_not_dead() -> None:
@@ -50,19 +60,31 @@ def test_a_user_id_without_a_name_is_used_as_the_name(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED"), (ValueError, "FAILED")],
+    [
+        (KeyboardInterrupt(), ("KILLED", "interrupted")),
+        (SystemExit(), ("KILLED", "interrupted")),
+        (ValueError("internal"), ("FAILED", "ValueError")),
+        (ThawError("the disk is full"), ("FAILED", "the disk is full")),
+    ],
 )
-def test_the_status_of_a_failure_is_noted_and_the_error_goes_on(
-    error: type[BaseException], status: str
+def test_status_and_reason_of_a_failure_are_noted_and_the_error_goes_on(
+    error: BaseException, status: tuple[str, str]
 ) -> None:
-    noted: list[str] = []
-    with pytest.raises(error), noting_failure(noted.append):
+    noted: list[tuple[str, ...]] = []
+    with pytest.raises(type(error)), noting_failure(lambda *failure: noted.append(failure)):
         raise error
     assert noted == [status]
 
 
+def test_the_description_of_a_stopped_run_says_where_why_and_what_next() -> None:
+    tags = stop_tags("unfreeze", "the disk is full")
+    assert tags[STOPPED_IN] == "unfreeze"
+    assert tags[DESCRIPTION].startswith("unfreeze stopped: the disk is full")
+    assert "`dvc repro` continues" in tags[DESCRIPTION]
+
+
 def test_nothing_is_noted_of_a_block_that_ends_well() -> None:
-    noted: list[str] = []
-    with noting_failure(noted.append):
+    noted: list[tuple[str, ...]] = []
+    with noting_failure(lambda *failure: noted.append(failure)):
         pass
     assert noted == []

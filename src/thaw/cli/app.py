@@ -21,11 +21,11 @@ class _Verbs(TyperGroup):
     """The verbs of the command."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb; name a refused choice without pydantic's "Value error, ".
+        """Run the verb; say what a missing argument is, and leave out pydantic's "Value error, ".
 
         Raises:
             ThawError: the working directory was deleted.
-            BadParameter: a choice is refused.
+            BadParameter: a choice is refused, or an argument is missing.
         """
         try:
             os.getcwd()  # noqa: PTH109  (Path.cwd would keep no path either)
@@ -39,7 +39,8 @@ class _Verbs(TyperGroup):
         except BrokenPipeError:
             end_with_closed_output()
         except typer.BadParameter as error:
-            error.message = error.message.removeprefix("Value error, ")
+            help_text = getattr(error.param, "help", None) or ""  # a missing one has no message
+            error.message = error.message.removeprefix("Value error, ") or help_text
             raise
         else:
             return result

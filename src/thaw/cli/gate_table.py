@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from thaw.promotion.gate_report import Report
     from thaw.promotion.rule_result import RuleResult
 
+_SHOWN_NAMES = {"classes": "classes (recall)"}  # its values do not say what they are
 _DIGEST = re.compile("[0-9a-f]{12}")
 
 
@@ -43,7 +44,7 @@ def show(report: Report, console: Console) -> None:
         values = [_number(rule.challenger), _number(rule.champion), rule.needed]
         if console.width < WIDE:
             values = [each[:8] if _DIGEST.fullmatch(each) else each for each in values]
-        table.add_row(mark, *map(Text, (rule.name, *values)))
+        table.add_row(mark, *map(Text, (_SHOWN_NAMES.get(rule.name, rule.name), *values)))
     console.print(table)
     for sentence, names in _grouped(report.failed).items():
         line = Text.assemble((f"{', '.join(names)}: ", "bold"), sentence)

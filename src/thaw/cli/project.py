@@ -117,7 +117,7 @@ def upgrade(
 ) -> None:
     """Adapt the project to the installed thaw; `dvc repro` then runs what has changed."""
     require_project()
-    from thaw.cli.project_output import print_upgrade, upgrade_content
+    from thaw.cli.project_output import command_after_upgrade, print_upgrade, upgrade_content
     from thaw.projects.upgrade import apply_upgrade, plan_upgrade
 
     plan = plan_upgrade(keep=keep)
@@ -129,6 +129,8 @@ def upgrade(
     print_upgrade(plan)
     if dry_run:
         typer.echo("(--dry-run: nothing was written)")
+    elif command := command_after_upgrade(plan):
+        typer.echo(f"Next:  {command}")
 
 
 def repair(as_json: AsJson = False) -> None:

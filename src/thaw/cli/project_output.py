@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from thaw import __version__
 from thaw.errors import grouped
 from thaw.ingest.listing import shown_path
+from thaw.projects.first_commit import has_commit
 from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
@@ -88,6 +90,16 @@ def print_upgrade(plan: Upgrade) -> None:
         typer.echo("no stage runs again because of its code")
     if plan.removable:
         typer.echo(f"not needed any more, you can remove: {', '.join(plan.removable)}")
+
+
+def command_after_upgrade(plan: Upgrade) -> str:
+    """Return the command that completes an upgrade that was written, "" if there is none."""
+    is_changed = bool(plan.texts or plan.changed or plan.outputs)
+    commit = f"git add --all && git commit -m 'thaw upgrade to {__version__}'"
+    again = upgrade_content(plan)["runs_again"]
+    # The gate wants what decides about a result committed before `dvc repro`.
+    steps = [commit if is_changed and has_commit() else "", "dvc repro" if again else ""]
+    return " && ".join(filter(None, steps))
 
 
 def upgrade_content(plan: Upgrade) -> dict[str, Any]:

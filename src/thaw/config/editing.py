@@ -67,7 +67,8 @@ def write_values(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> list[st
 def written(changed: Sequence[str]) -> str:
     """Return the message about the ``changed`` keys of ``params.yaml``, with the next command."""
     if not changed:
-        return f"{PARAMS_FILE} has these values already"
+        has = f"{PARAMS_FILE} has these values already"
+        return f"{has}: `dvc repro` trains with them, if it has not yet"
     return f"written into {PARAMS_FILE}: {', '.join(changed)}. `dvc repro` trains with them"
 
 

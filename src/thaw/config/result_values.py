@@ -21,6 +21,7 @@ WITHOUT_EFFECT = frozenset({"promote", "search", "tracking", "resources"})
 KEYS_WITHOUT_EFFECT = frozenset({"prepare.shard_mb"})  # in other sections
 
 _PLACES = ("data.source", "data.path", "data.root")
+_OF_INIT = {"prepare.jpeg_pixels": "all"}  # besides those that are ``auto``
 _LONGEST = 100  # characters of a value in changed_text
 
 
@@ -63,10 +64,15 @@ def differing(params: Section) -> dict[str, Any]:
 def changed_text(params: Section) -> str:
     """Return the values that can change a result and differ from the defaults, on one line.
 
-    Where the data is and what is ``auto`` come last: they are the same in most runs of a project.
+    Where the data is and what `thaw init` writes come last: they are the same in most runs of a
+    project.
     """
     found = {key: value for key, value in differing(params).items() if _has_effect(key)}
-    last = [key for key, value in found.items() if value == AUTO or key in _PLACES]
+    last = [
+        key
+        for key, value in found.items()
+        if value == AUTO or key in _PLACES or _OF_INIT.get(key) == value
+    ]
     keys = [*(key for key in found if key not in last), *last]
     return ", ".join(f"{key}={str(found[key])[:_LONGEST]}" for key in keys)
 

@@ -22,7 +22,7 @@ from thaw.errors import ThawError
 from thaw.projects.finding import Finding, State
 from thaw.projects.pipeline_check import refuse_damaged_pipeline
 from thaw.projects.store_findings import store_findings
-from thaw.system import tool_lock
+from thaw.system import provenance, tool_lock
 from thaw.system.memory import total_memory
 from thaw.system.missing_project import surrounding_project
 from thaw.system.project_paths import PARAMS_FILE, SCRATCH
@@ -60,6 +60,7 @@ def _project() -> Iterator[Finding]:
     yield Finding("parameters", State.OK, f"{PARAMS_FILE} is valid")
     yield from _pipeline()
     yield from _tool_lock()
+    yield from _git()
     yield from _dvc_lock()
     yield from _scratch()
     yield from store_findings(params.tracking)
@@ -164,6 +165,17 @@ def _tool_lock() -> Iterator[Finding]:
         )
     else:
         yield Finding("thaw.lock", State.OK, "belongs to the installed thaw")
+
+
+def _git() -> Iterator[Finding]:
+    if shutil.which("git") is not None and (reason := provenance.why_no_commit()):
+        has_remedy = "`" in reason
+        yield Finding(
+            "git",
+            State.WARNING,
+            f"{reason}; DVC stops without git, and `thaw promote` needs a commit",
+            "" if has_remedy else "`git init && git add --all && git commit -m 'New project'`",
+        )
 
 
 def _dvc_lock() -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from thaw.system.files import write_whole
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_HEADING = "\n# Outputs, pages and pictures of thaw, added by `thaw upgrade`"
 _IGNORED, _NOT_IGNORED = Path(".gitignore"), 1  # the exit code of `git check-ignore`
 
 
@@ -29,6 +30,23 @@ def ignore_outputs(paths: Iterable[Path]) -> None:
         for path in paths:
             if path in cached and path.exists() and _is_not_ignored(path):
                 _append(path.parent / _IGNORED, f"/{path.name}")
+
+
+def with_missing_lines(text: str) -> str:
+    """Return the text of a project's ``.gitignore`` with the lines of a new project that it lacks.
+
+    A line that the user has turned round, ``!/predictions.csv``, is not missing.
+    """
+    there = set(text.splitlines())
+    missing = [
+        line
+        for line in template("gitignore", images="").splitlines()
+        if line and not line.startswith("#") and not {line, f"!{line}"} & there
+    ]
+    if not missing:
+        return text
+    before = text if not text or text.endswith("\n") else f"{text}\n"
+    return before + "\n".join([_HEADING, *missing, ""])
 
 
 def _cached_outputs() -> Iterator[Path]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from thaw.config.schema import SCHEMA_FILE, schema_text
 from thaw.errors import ThawError
 from thaw.projects import earlier_metrics, file_layout, unfinished_upgrade
-from thaw.projects.ignored_outputs import ignore_outputs
+from thaw.projects.ignored_outputs import ignore_outputs, with_missing_lines
 from thaw.projects.kept_outputs import accept_outputs, modified_stages, stages_to_keep
 from thaw.projects.parameter_file import converted_parameters
 from thaw.projects.pipeline_file import converted_pipeline
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from thaw.config.renames import Rename
     from thaw.system.tool_lock import ToolLock
 
+_IGNORED = Path(".gitignore")
 _SOURCES = Path("src/thaw")
 # Files of the tool's repository that a clone does not need when the tool is installed.
 _OF_THE_TOOL = ("src/thaw", "tests", "benchmarks", "tools", "hatch_build.py", "pyproject.toml",
@@ -95,6 +96,8 @@ def plan_upgrade(*, keep: bool = False) -> Upgrade:
         texts[Path(SCHEMA_FILE)] = schema_text()
     if pipeline:
         texts[PIPELINE] = pipeline
+    if _IGNORED.exists() and not tool_lock.is_tool_checkout(Path.cwd()):
+        texts[_IGNORED] = with_missing_lines(_read(_IGNORED))
     texts = {path: text for path, text in texts.items() if _plain_lines(text) != _read(path)}
     outputs = list(dict.fromkeys([*(begun.paths() if begun else []), *file_layout.pending()]))
     return Upgrade(

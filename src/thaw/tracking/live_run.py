@@ -20,7 +20,7 @@ from thaw.tracking.delivery import Delivery, deliver_waiting
 from thaw.tracking.outages import StoreOutageError
 from thaw.tracking.run_identity import identify
 from thaw.tracking.run_lookup import open_run
-from thaw.tracking.run_owner import noting_failure
+from thaw.tracking.run_owner import noting_failure, stop_tags
 from thaw.tracking.spool import Spool
 from thaw.tracking.store import connect, store_errors, store_uri
 from thaw.tracking.system_metrics import measuring
@@ -75,15 +75,15 @@ class LiveRun:
         """
         try:
             with (
-                noting_failure(lambda status: self._end(name, status)),
+                noting_failure(lambda *failure: self._end(name, *failure)),
                 measuring(self._tracking.system_metrics_seconds, self._log_system_metrics),
             ):
                 yield
         finally:
             self._close()
 
-    def _end(self, stage: str, status: str) -> None:
-        self._add({spool.TAGS: {"thaw.stopped_in": stage}})
+    def _end(self, stage: str, status: str, reason: str) -> None:
+        self._add({spool.TAGS: stop_tags(stage, reason)})
         self._add({spool.STATUS: status})
 
     def log_row(self, stage: str, row: Row) -> None:

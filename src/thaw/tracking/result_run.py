@@ -27,7 +27,7 @@ from thaw.tracking.outages import STORE_ERRORS, StoreOutageError
 from thaw.tracking.run_identity import identify
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_lookup import open_run
-from thaw.tracking.run_owner import noting_failure
+from thaw.tracking.run_owner import DESCRIPTION, noting_failure, stop_tags
 from thaw.tracking.store import connect, store_errors, store_uri
 from thaw.tracking.system_metrics import measuring
 
@@ -102,7 +102,7 @@ class ResultRun:
             KeyboardInterrupt: the stage was interrupted.
             SystemExit: the stage was told to stop.
         """
-        failure: list[str] = []
+        failures: list[tuple[str, str]] = []
         measured: list[spool.Entry] = []
 
         def keep(values: Mapping[str, float]) -> None:
@@ -110,13 +110,16 @@ class ResultRun:
 
         seconds = self._tracking.system_metrics_seconds
         try:
-            with noting_failure(failure.append), measuring(seconds, keep):
+            with (
+                noting_failure(lambda *failure: failures.append(failure)),
+                measuring(seconds, keep),
+            ):
                 yield
         finally:
             with contextlib.suppress(*STORE_ERRORS):
                 self._delivery.send(measured)
-                for status in failure:
-                    self.tag({"thaw.stopped_in": name})
+                for status, reason in failures:
+                    self.tag(stop_tags(name, reason))
                     self._client.set_terminated(self.run_id, status)
 
     def log_history(self, stage: str, rows: Sequence[Row]) -> None:
@@ -154,7 +157,7 @@ class ResultRun:
 
         ``note`` (Markdown) is the description of the run. The run must be MLflow's active run.
         """
-        self.tag({"thaw.dvc_lock": provenance.lock_digest() or "none", "mlflow.note.content": note})
+        self.tag({"thaw.dvc_lock": provenance.lock_digest() or "none", DESCRIPTION: note})
         is_named = data.source not in {"folder", "csv"}
         name = data.source if is_named else Path(data.path).name
         dataset = MetaDataset(  # type: ignore[abstract]

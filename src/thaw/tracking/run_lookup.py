@@ -11,7 +11,7 @@ from thaw.system.console import warn
 from thaw.tracking.pending_models import remove_pending_models
 from thaw.tracking.run_identity import COMMIT, DIRTY, KEY, experiment_tags
 from thaw.tracking.run_logging import log_in_batches
-from thaw.tracking.run_owner import PROCESS, is_dead, this_process
+from thaw.tracking.run_owner import DESCRIPTION, PROCESS, is_dead, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 RESULT = "thaw.result"  # digest of the final model of the run
 STARTED_AT = "thaw.git_started"  # commit and state at the start, if the code was committed later
-_UNFINISHED = ("RUNNING", "FAILED", "KILLED")
+_STOPPED = ("FAILED", "KILLED")
+_UNFINISHED = ("RUNNING", *_STOPPED)
 
 
 def open_run(
@@ -38,6 +39,8 @@ def open_run(
     run = run or create(client, experiment_id, identity)
     run_id: str = run.info.run_id
     client.update_run(run_id, status="RUNNING")
+    if run.info.status in _STOPPED and DESCRIPTION in run.data.tags:
+        client.delete_tag(run_id, DESCRIPTION)  # why it stopped
     tags = {PROCESS: this_process(), **experiment_tags(), **_commit_tags(run.data.tags)}
     log_in_batches(client, run_id, tags={**tags, RESULT: result} if result else tags)
     if result:
@@ -96,6 +99,9 @@ def _close_dead_runs(client: MlflowClient, experiment_id: str, own: str) -> None
     )
     for run in running:
         if is_dead(run.data.tags) and run.info.run_id != own:
+            reason = f"Stopped: its process ({run.data.tags[PROCESS]}) ended without a message."
+            text = "\n\n".join(filter(None, [run.data.tags.get(DESCRIPTION), reason]))
+            log_in_batches(client, run.info.run_id, tags={DESCRIPTION: text})
             client.set_terminated(run.info.run_id, "KILLED")
 
 

@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from thaw.errors import ThawError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 PROCESS = "thaw.system.processes"  # the tag of a run that holds ``this_process``
+STOPPED_IN = "thaw.stopped_in"
+DESCRIPTION = "mlflow.note.content"
+_LONGEST = 2000  # characters of a description
 _FIRST_NAMESPACE = "pid:[4026531836]"  # of process ids outside of containers: PROC_PID_INIT_INO
 
 
@@ -72,9 +77,15 @@ def user() -> str:
         return str(os.getuid())
 
 
+def stop_tags(stage: str, reason: str) -> dict[str, str]:
+    """Return the tags that say where and why a run stopped. MLflow shows the text above the run."""
+    text = f"{stage} stopped: {reason}\n\nThe same `dvc repro` continues it."
+    return {STOPPED_IN: stage, DESCRIPTION: text[:_LONGEST]}
+
+
 @contextlib.contextmanager
-def noting_failure(note: Callable[[str], object]) -> Iterator[None]:
-    """Call ``note`` with the status of a run whose work in this block fails or is stopped.
+def noting_failure(note: Callable[[str, str], object]) -> Iterator[None]:
+    """Call ``note`` with status and reason of a run whose work in this block fails or is stopped.
 
     Raises:
         KeyboardInterrupt: the work was interrupted: KILLED.
@@ -84,8 +95,8 @@ def noting_failure(note: Callable[[str], object]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        note("KILLED")
+        note("KILLED", "interrupted")
         raise
-    except BaseException:
-        note("FAILED")
+    except BaseException as error:
+        note("FAILED", str(error) if isinstance(error, ThawError) else type(error).__name__)
         raise
