@@ -94,13 +94,22 @@ def test_the_documented_programs_give_the_label_of_the_model(
     assert capsys.readouterr().out.split() == [label, label]
 
 
+@pytest.fixture(scope="module")
+def loaded(made: Callable[[export_formats.Format], Exported]) -> Callable[[Tensor], Tensor]:
+    """Return what a file with the torch.export graph computes; to load it takes seconds."""
+    return export_formats.load_exported("torch-export", made("torch-export").out.read_bytes(), 1)
+
+
 @pytest.fixture
 def exported(
-    made: Callable[[export_formats.Format], Exported], monkeypatch: pytest.MonkeyPatch
+    made: Callable[[export_formats.Format], Exported],
+    loaded: Callable[[Tensor], Tensor],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Let every export write the same file, because an export takes seconds."""
     content = made("torch-export").out.read_bytes()
     monkeypatch.setattr(export, "export", lambda *_: content)
+    monkeypatch.setattr(export, "load_exported", lambda *_: loaded)
 
 
 @pytest.mark.slow
