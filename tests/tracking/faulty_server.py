@@ -7,6 +7,8 @@ import socketserver
 import threading
 from typing import TYPE_CHECKING
 
+from mlflow.server.security_utils import INVALID_HOST_MSG
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,6 +45,7 @@ _JSON = "Content-Type: application/json"
 ANSWERS = {
     **{f"{code} in HTML": _response(code, HTML, "Content-Type: text/html") for code in _CODES},
     **{f"{code} in JSON": _response(code, _REASON % _MLFLOW[code], _JSON) for code in _CODES},
+    "403 for its name": _response(403, INVALID_HOST_MSG.encode(), "Content-Type: text/plain"),
     "503 without a body": _response(503, b""),
     "HTML": _response(200, HTML, "Content-Type: text/html"),
     "nothing in the body": _response(200, b"", _JSON),

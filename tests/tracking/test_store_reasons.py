@@ -32,6 +32,7 @@ REASONS = {
     "401 in JSON": f"UNAUTHENTICATED: as MLflow says it; {ACCOUNT} name the account",
     "403 in HTML": f"with 403: {ACCOUNT} must name an account with the permission",
     "403 in JSON": f"says it; {ACCOUNT} must name an account with the permission",
+    "403 for its name": f"add the host to its --allowed-hosts, or correct the address ({ADDRESS})",
     "404 in HTML": f"it answers with 404: correct it ({ADDRESS})",
     "404 in JSON": f"ENDPOINT_NOT_FOUND: as MLflow says it; correct the address ({ADDRESS})",
     "429": f"the server answers with 429, too many requests: {LATER}",

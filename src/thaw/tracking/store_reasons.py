@@ -15,6 +15,7 @@ _PATHS_OF_REGISTRY = ("/mlflow/registered-models", "/mlflow/model-versions")  # 
 _LATER = "look at its log, and run the same command later"
 _LONGEST = 400  # characters of an unknown error
 _CODE = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error responses")
+_UNKNOWN_NAME = "Invalid Host header"  # MLflow's answer to a name that is not in --allowed-hosts
 _CODES = {
     "401": f"the server refuses the account: {_ACCOUNT} name it",
     "403": f"the server refuses the request with 403: {_ACCOUNT} must name an account with the "
@@ -75,6 +76,11 @@ def reason_of(error: BaseException) -> str:
     if failure := uncaught_failure(error):
         return failure
     line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if _UNKNOWN_NAME in line:
+        return (
+            "the server does not serve this host name (403): add the host to its --allowed-hosts, "
+            f"or correct the address ({_ADDRESS})"
+        )
     if found := _CODE.search(line):
         return _of_code(found[1] or found[2])
     name = getattr(error, "error_code", "")
