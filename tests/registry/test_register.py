@@ -145,6 +145,24 @@ def test_registering_the_same_weights_of_a_run_again_makes_nothing_new(store: St
     assert len(store.logged(run_id)) == 1
 
 
+def test_registering_again_restores_files_that_are_missing_or_cut(store: Store) -> None:
+    run_id = store.new_run()
+    store.register("restored", run_id)
+    (model,) = store.logged(run_id)
+    place = model.artifact_location.removeprefix("file://").removeprefix("file:")
+    weights = Path(place) / "data" / "merged" / "model.safetensors"
+    before, time = weights.read_bytes(), weights.stat().st_mtime_ns
+    store.register("restored", run_id)
+    assert weights.stat().st_mtime_ns == time  # intact files are not uploaded again
+    weights.unlink()
+    store.register("restored", run_id)
+    assert weights.read_bytes() == before
+    weights.write_bytes(before[:-1])
+    store.register("restored", run_id)
+    assert weights.read_bytes() == before
+    assert store.versions("restored") == [1]
+
+
 def test_a_challenger_that_is_registered_again_stays_the_challenger(store: Store) -> None:
     store.register("stays")
     run_id = store.new_run()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 # computes what was evaluated.
 _DISTRIBUTION = "thaw-vision"  # the name of thaw on PyPI
 _PACKAGES = ("numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
+_DATA = "data"  # the folder of MLflow's models of the kind "pyfunc" that has their files
 _PACKAGES_BY_MODULE = "_MODULES_TO_PACKAGES"  # a variable of MLflow's; None until it is needed
 
 
@@ -109,6 +110,7 @@ def register(
     models = _models(run)
     _remove_partial(client, models)
     model = _logged(models, record.digest) or _log(folder, record.digest, example)
+    _restore_files(client, model, folder)
     logged = {metric.key for metric in model.metrics or []}
     missing = {key: value for key, value in record.metrics.items() if key not in logged}
     mlflow.log_metrics(missing, step=0, model_id=model.model_id)
@@ -156,6 +158,18 @@ def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
             tags={DIGEST: digest, PROCESS: this_process()},
         )
     return mlflow.get_logged_model(info.model_id)
+
+
+def _restore_files(client: MlflowClient, model: LoggedModel, folder: Path) -> None:
+    """Upload the files of ``folder`` again, if some of ``model`` are missing or have other sizes.
+
+    Their contents are compared with the digest before a model is loaded.
+    """
+    place = f"{_DATA}/{folder.name}"
+    there = client.list_logged_model_artifacts(model.model_id, place)
+    sizes = {each.path.rpartition("/")[2]: each.file_size for each in there}
+    if any(sizes.get(path.name) != path.stat().st_size for path in folder.iterdir()):
+        client.log_model_artifacts(model.model_id, str(folder), place)
 
 
 @contextlib.contextmanager
