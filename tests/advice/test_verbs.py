@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -84,11 +85,19 @@ def test_an_advice_that_time_has_shortened_says_so(
 def test_training_is_recommended_for_a_backbone_without_pretrained_weights(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_values({"backbone.weights": "none"})
+    auto = ("image_size", "framing")
+    write_values({"backbone.weights": "none", **{f"backbone.{key}": "auto" for key in auto}})
+    write_values({"augment.crop": "auto", "head.taps": "auto", "warmup_head.fit": "auto"})
     shown = thaw(capsys, "advise", "--apply")
     assert "No pretrained weights: train all blocks." in shown
     assert "backbone.weights is none" in shown
     assert params()["unfreeze"]["depth"] == 7
+    headings = [line for line in shown.splitlines() if re.fullmatch(r"\w+:", line)]
+    assert len(headings) == len(set(headings))
+    # A search needs numbers in place of these.
+    after = load(Params)
+    assert "auto" not in (after.backbone.framing, after.backbone.image_size, after.head.taps)
+    assert "auto" not in (after.warmup_head.fit, after.augment.crop, after.augment.flip)
 
 
 @pytest.mark.slow

@@ -67,9 +67,7 @@ class MeasuredAdvice:
             "unfreeze.refit": "off" if training["depth"] else "on",
             "fold_bn.epochs": 2 if training["batch_norm"] == "train" else 0,
         }
-        sections = list(Params.model_fields)
-        ordered = sorted(found, key=lambda key: sections.index(key.partition(".")[0]))
-        return {key: found[key] for key in ordered}
+        return by_section(found)
 
     @property
     def _augmentation(self) -> dict[str, float]:
@@ -96,6 +94,13 @@ class MeasuredAdvice:
         }
 
 
+def by_section(values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` by dotted key in the order of the sections."""
+    sections = list(Params.model_fields)
+    ordered = sorted(values, key=lambda key: sections.index(key.partition(".")[0]))
+    return {key: values[key] for key in ordered}
+
+
 def measured_advice(
     prepared: Path, device: torch.device | None = None, deadline: Deadline | None = None
 ) -> MeasuredAdvice | None:
@@ -119,6 +124,16 @@ def measured_advice(
     classifier, spec = begin(chosen, chosen.head, context.data, parent)
     start = classifier, spec
     return _of_model(replace(context, params=chosen), start, choice, head, deadline)
+
+
+def uncompared_values(prepared: Path, device: torch.device | None = None) -> dict[str, Any]:
+    """Return what the stage warmup_head takes for each ``auto`` where there is nothing to compare.
+
+    It is {} where ``params.yaml`` has no ``auto`` of these.
+    """
+    params = load(Params)
+    context = open_context(params, prepared, single_process=True, device=device)
+    return choose_head(context, parent_of(params)).values
 
 
 def _of_model(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from thaw.advice.leaderboard_tables import head_table, training_sentence, training_table
-from thaw.advice.measured_advice import measured_advice
+from thaw.advice.measured_advice import by_section, measured_advice, uncompared_values
 from thaw.advice.recommendation import recommend
 from thaw.advice.stored_measurements import measured_project
 from thaw.advice.tournament.deadline import Deadline
@@ -121,7 +121,8 @@ def _recommended(prepared: Path, device: torch.device | None, *, as_json: bool) 
         _console.print(summary, highlight=False, soft_wrap=True)
         for reason in recommendation.reasons:
             _console.print(f"- {reason}", highlight=False, soft_wrap=True)
-    return _of_auto(load(Params)) | recommendation.values
+    uncompared = uncompared_values(prepared, device)
+    return by_section(uncompared | _of_auto(load(Params)) | recommendation.values)
 
 
 def _of_auto(params: Params) -> dict[str, Any]:
