@@ -68,8 +68,8 @@ def _next_steps(report: Report) -> str:
     unchanged = f"version {report.against} stays the {report.alias}; " if report.against else ""
     command = f"thaw promote {report.version} --model {report.name} --to {report.alias}"
     return (
-        f"{unchanged}nothing was changed. Each failed rule above says what to do; "
-        f'`{command} --force --reason "..."` promotes anyway'
+        f"{unchanged}nothing was changed. The failed rules are explained above. "
+        f'`{command} --force --reason "..."` promotes it anyway'
     )
 
 
