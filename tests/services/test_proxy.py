@@ -10,18 +10,14 @@ import pytest
 import requests
 
 from tools.check_deploy import DEPLOY
+from tools.debian_packages import MissingPackageError, install
 from tools.services.server_process import HOST, ServerProcess, answers, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.services,
-    pytest.mark.skipif(
-        shutil.which("caddy") is None, reason="caddy is not installed: apt-get install caddy"
-    ),
-]
+pytestmark = pytest.mark.services
 
 
 class Upstream(BaseHTTPRequestHandler):
@@ -44,8 +40,19 @@ def upstream() -> Iterator[int]:
     server.shutdown()
 
 
+@pytest.fixture(scope="module")
+def caddy() -> str:
+    """The program of the proxy, installed from Debian where it is missing."""
+    if shutil.which("caddy") is None:
+        try:
+            install("caddy")
+        except MissingPackageError as error:
+            pytest.skip(str(error))
+    return "caddy"
+
+
 @pytest.fixture
-def proxy(upstream: int, tmp_path: Path) -> Iterator[str]:
+def proxy(caddy: str, upstream: int, tmp_path: Path) -> Iterator[str]:
     """The address of the proxy of `deploy/`, with certificates of its own, on free ports."""
     port = free_port()
     options = f"{{\n\thttp_port {free_port()}\n\tadmin off\n\tskip_install_trust\n}}\n"
@@ -62,7 +69,7 @@ def proxy(upstream: int, tmp_path: Path) -> Iterator[str]:
         "MLFLOW_UPSTREAM": f"{HOST}:{upstream}",
         "SERVE_UPSTREAM": f"{HOST}:{upstream}",
     }
-    command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
+    command = [caddy, "run", "--adapter", "caddyfile", "--config", str(config)]
     server = ServerProcess(command, variables, tmp_path / "caddy.log")
     try:
         server.wait_until(lambda: answers(port))
