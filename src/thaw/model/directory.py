@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 WEIGHTS: Literal["model.safetensors"] = "model.safetensors"
 STATISTICS: Literal["statistics.safetensors"] = "statistics.safetensors"
+_RESTORE = "; in a project, `thaw repair` restores it"
 # What building a model from a hostile spec raises.
 _UNFIT = (
     ThawError, RuntimeError, AttributeError, AssertionError, ValueError, TypeError, LookupError,
@@ -89,7 +90,7 @@ def read_spec(folder: Path) -> ModelSpec:
         ) from None
     except ChangedError:
         raise ThawError(
-            f"{path} was changed or damaged: its content does not match the digest in it"
+            f"{path} was changed or damaged: its content does not match the digest in it{_RESTORE}"
         ) from None
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:400]
@@ -189,7 +190,9 @@ def _tensors(folder: Path, name: str, spec: ModelSpec) -> dict[str, torch.Tensor
         raise ThawError(f"{folder} is no model directory: it has no {name}")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != spec.files.get(name):  # type: ignore[call-overload]
-        raise ThawError(f"{path} was changed or damaged: its SHA-256 is not the one in {SPEC}")
+        raise ThawError(
+            f"{path} was changed or damaged: its SHA-256 is not the one in {SPEC}{_RESTORE}"
+        )
     try:
         content_checks.check_header(content)
         return load_tensors(content)

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
     from thaw.model.spec import ModelSpec
 
-_OTHER = ": it is not loaded; `thaw status` lists other versions, `dvc repro` makes a new one"
+_OTHER = (
+    ": it is not loaded; `thaw status` lists other versions, and `dvc repro` with another `seed` "
+    "makes a new one"
+)
 
 # codes of MLflow: no such model or version; no such alias (in a store of SQL)
 _NOTHING_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
