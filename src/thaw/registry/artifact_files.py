@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LOADER = "thaw.registry.pyfunc"  # the only loader that an artifact may name
 _MLMODEL = "MLmodel"
-_DATA = "data"
+DATA = "data"  # the folder of MLflow's models of the kind "pyfunc" that has their files
 # Codes of MLflow: this user may not read the files.
 _REFUSED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 _LOCAL = ("/", "file:")  # other locations may contain passwords
@@ -120,9 +120,9 @@ def _check_files(uri: str, repository: ArtifactRepository) -> str:
     others = [
         path
         for path, size in root.items()
-        if path not in {*_ROOT_FILES, _DATA} or (path == _DATA) != (size is None)
+        if path not in {*_ROOT_FILES, DATA} or (path == DATA) != (size is None)
     ]
-    folders = _listed(repository, _DATA) if not others else {}
+    folders = _listed(repository, DATA) if not others else {}
     others += [path for path, size in folders.items() if size is not None]
     if others:
         raise ThawError(f"{uri} holds what does not belong to a model: {_shortened(others)}")

@@ -151,7 +151,7 @@ def check_reason(reason: str, *, is_needed: bool = False) -> None:
     categories = {unicodedata.category(character) for character in reason}
     if is_needed and not any(category[0] in "LNPS" for category in categories):
         raise ThawError('--force needs a reason: --force --reason "..."')
-    if "Cs" in categories:  # Python reads bytes that are no text so
+    if "Cs" in categories:  # what Python makes of bytes that are not text
         raise ThawError("--reason has bytes that are not valid text in this environment")
     if len(reason) > _LONGEST_REASON:
         raise ThawError(

@@ -19,6 +19,7 @@ from thaw.registry.ledger_rows import (
     values_of,
     version_text,
 )
+from thaw.tracking.run_owner import DESCRIPTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ def row_tags(row: Row) -> dict[str, str]:
         SIGNATURE: row.signature,
         HIDDEN: "true",
         "mlflow.experimentKind": "custom_model_development",
-        "mlflow.note.content": note[:MAX_LENGTH],
+        DESCRIPTION: note[:MAX_LENGTH],
         **{f"thaw.{name}": value for name, value in values_of(row).items()},
     }
 

@@ -17,6 +17,7 @@ from mlflow.utils import requirements_utils
 
 from thaw import __version__
 from thaw.registry import pyfunc
+from thaw.registry.artifact_files import DATA
 from thaw.registry.descriptions import OF_MODEL
 from thaw.registry.first_alias import give_alias
 from thaw.registry.names import (
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 # computes what was evaluated.
 _DISTRIBUTION = "thaw-vision"  # the name of thaw on PyPI
 _PACKAGES = ("numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
-_DATA = "data"  # the folder of MLflow's models of the kind "pyfunc" that has their files
 _PACKAGES_BY_MODULE = "_MODULES_TO_PACKAGES"  # a variable of MLflow's; None until it is needed
 
 
@@ -165,7 +165,7 @@ def _restore_files(client: MlflowClient, model: LoggedModel, folder: Path) -> No
 
     Their contents are compared with the digest before a model is loaded.
     """
-    place = f"{_DATA}/{folder.name}"
+    place = f"{DATA}/{folder.name}"
     there = client.list_logged_model_artifacts(model.model_id, place)
     sizes = {each.path.rpartition("/")[2]: each.file_size for each in there}
     if any(sizes.get(path.name) != path.stat().st_size for path in folder.iterdir()):

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import threading
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sqlalchemy import Executable
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Engine
 
 HEARTBEAT_INTERVAL = 5  # seconds between two heartbeats of a running trial
 GRACE_PERIOD = 20  # seconds without a heartbeat after which a trial counts as stale
@@ -129,11 +129,11 @@ def _explain_opening(url: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exclusive_lock(storage: RDBStorage) -> Iterator[Callable[[], None]]:
+def exclusive_lock(storage: RDBStorage) -> Iterator[Callable[[], object]]:
     """Exclude all other workers of all machines, so that counting and taking a trial is one step.
 
     sqlite has no row locks (it ignores ``SELECT ... FOR UPDATE``): there, a file is locked. A
-    server that restarts releases the lock. The function that the block gets raises then.
+    server that restarts releases the lock: the function that this yields raises an error then.
 
     Raises:
         ThawError: the database stopped answering.
@@ -147,7 +147,7 @@ def exclusive_lock(storage: RDBStorage) -> Iterator[Callable[[], None]]:
         lock_row = select(_LOCK_TABLE.c.id).with_for_update()
         with storage.engine.begin() as connection:
             connection.execute(lock_row)
-            yield lambda: _execute(connection, lock_row)
+            yield partial(connection.execute, lock_row)
 
 
 @contextlib.contextmanager
@@ -195,10 +195,6 @@ def _use_write_ahead_log(path: Path) -> None:
 def _relax_synchronous(connection: Any, _: Any) -> None:
     # With a write-ahead log, a power failure may then lose the last trial, and nothing else.
     connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _execute(connection: Connection, statement: Executable) -> None:
-    connection.execute(statement)
 
 
 def _create_lock_row(engine: Engine) -> None:

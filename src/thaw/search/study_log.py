@@ -14,6 +14,7 @@ from thaw.search.confirmation import is_confirmed
 from thaw.search.study import finished_trials
 from thaw.search.tables import winner_line
 from thaw.system.console import say
+from thaw.tracking.run_owner import DESCRIPTION
 from thaw.tracking.study_run import StudyRun, TrialRecord
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _outcome(
     metrics = {"best": float(best.trial.values[0])}
     confirmed = is_confirmed(found, definition)
     line = winner_line(found, definition.metrics[0], confirmed=confirmed)
-    tags = {"thaw.best_trial": str(best.trial.number), "mlflow.note.content": line}
+    tags = {"thaw.best_trial": str(best.trial.number), DESCRIPTION: line}
     if confirmed:
         metrics |= {"winner_mean": best.mean, "winner_spread": best.spread}
         tags["thaw.winner"] = str(best.trial.number)

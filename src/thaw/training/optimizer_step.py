@@ -65,7 +65,6 @@ class OptimizerStep:
         )
         self._first_failure = torch.full((), _NONE, dtype=torch.int64, device=runtime.device)
         self._one = torch.ones((), device=runtime.device)
-        self._largest = self._one  # the largest element of the gradient, in fp16
         self.is_strict = False  # see thaw.training.determinism
 
     def backward(self, loss: Tensor) -> None:
@@ -84,9 +83,7 @@ class OptimizerStep:
         """
         self.scaler.unscale_(self.optimizer)
         self._add_penalties()
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = whole(torch.nn.utils.get_total_norm(gradients))
-        self._largest = self._largest_element(gradients)
+        norm = whole(torch.nn.utils.get_total_norm(self._gradients()))
         if self._is_deferred:
             self._step_on_device(norm, epoch, step, number)
         else:
@@ -130,7 +127,7 @@ class OptimizerStep:
     def _step_now(self, norm: Tensor, epoch: int, step: int, number: int) -> None:
         length = float(norm)
         if not math.isfinite(length):
-            if bool(self._is_no_overflow()):
+            if not self.scaler.is_enabled() or not self._is_overflow():
                 raise NotFiniteError(_message(epoch, step))
             return
         # Accelerate's own clipping looks for optional packages on the disk at every step.
@@ -140,20 +137,18 @@ class OptimizerStep:
         self.optimizer.step()
 
     def _note_failure(self, failed: Tensor, epoch: int, step: int) -> None:
-        is_first = failed & self._is_no_overflow() & (self._first_failure == _NONE)
+        if self.scaler.is_enabled():
+            failed = failed & ~self._is_overflow()
+        is_first = failed & (self._first_failure == _NONE)
         self._first_failure.masked_fill_(is_first, epoch * _STEPS + step)
 
-    def _largest_element(self, gradients: list[Tensor]) -> Tensor:
-        """Return the largest absolute value, which is only read in fp16; else 1."""
-        if not self.scaler.is_enabled():
-            return self._one
-        return whole(torch.nn.utils.get_total_norm(gradients, math.inf))
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.parameters if p.grad is not None]
 
-    def _is_no_overflow(self) -> Tensor:
-        """Return whether a smaller scale of the loss cannot make the norm finite."""
-        if not self.scaler.is_enabled():
-            return self._one.bool()
-        return (self.scaler.scale(self._one) < 1) | self._largest.isfinite()
+    def _is_overflow(self) -> Tensor:
+        """Return whether a smaller scale of the loss may make a norm finite that is not: fp16."""
+        largest = whole(torch.nn.utils.get_total_norm(self._gradients(), math.inf))
+        return (self.scaler.scale(self._one) >= 1) & ~largest.isfinite()
 
     def _add_penalties(self) -> None:
         if self._settings.l1:
