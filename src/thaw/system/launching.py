@@ -24,7 +24,7 @@ ENVIRONMENT = {
     # Other threads' arenas know no such thresholds: what a thread computes with would be unmapped.
     "MALLOC_ARENA_MAX": "1",
     # A thread that waits for the others spins for milliseconds by default, on the core that they
-    # need where other programs run as well: docs/benchmarks.md.
+    # need where other programs run as well: docs/measured_choices.md.
     "GOMP_SPINCOUNT": "3000",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # deterministic matrix products on NVIDIA GPUs
     "MLFLOW_DISABLE_TELEMETRY": "true",
