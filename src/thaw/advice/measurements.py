@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # Training images per class from which training the backbone improves the result. Fewer suffice for
 # dissimilar data, because the pretrained features do not describe it. Rounded from a few trials
-# (docs/measured_choices.md), not from a scan: on similar data (clip art) fine-tuning lost at 30 images
-# per class and won at about 100; on shifted digits frozen features lost at 60.
+# (docs/measured_choices.md), not from a scan: on similar data (clip art) fine-tuning lost at 30
+# images per class and won at about 100; on shifted digits frozen features lost at 60.
 MANY_IMAGES = {"similar": 80, "dissimilar": 40}
 # Shift of the BatchNorm statistics, in standard deviations, above which data is dissimilar.
 MAX_SIMILAR_SHIFT = 0.6

@@ -136,8 +136,8 @@ def _full_training(measured: Measurements) -> dict[str, Any]:
     """Return the learning rate and BatchNorm policy to train all blocks with.
 
     If validation images differ from training images, statistics of training images are not valid
-    for them. Affine maps have no statistics and need a lower rate (docs/measured_choices.md). Without
-    pretrained weights, training needs the statistics.
+    for them. Affine maps have no statistics and need a lower rate (docs/measured_choices.md).
+    Without pretrained weights, training needs the statistics.
     """
     if measured.validation_differs and not measured.from_scratch:
         return {"lr": 0.0003, "batch_norm": "affine"}

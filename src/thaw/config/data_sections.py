@@ -76,7 +76,7 @@ class AugmentSection(Section):
         CROP,
         "Largest share of the area that a random crop removes; the window is resized to the input "
         "size. 0 turns it off. auto takes the largest of a few that the fitted head tolerates.",
-        source="Szegedy et al. 2015; 0.45 suits fine-tuning of similar data (docs/measured_choices.md).",
+        source="Szegedy et al. 2015; 0.45 suits fine-tuning of similar data (docs/method.md).",
     )
     flip: Probability | Literal["auto"] = parameter(
         FLIP,
