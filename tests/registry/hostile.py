@@ -119,6 +119,7 @@ SPEC_VALUES: dict[str, list[object]] = {
     "preprocessing.short_side": [0, -1, 10**9, "x", None],
     "preprocessing.max_megapixels": [0, -1.0, 1e308, "x", None],
     "preprocessing.crop_pct": [0, -0.5, 1e-9, 1.5, 1e308, "x", None],
+    "preprocessing.pixel_range": [[0, float("inf")], [5, 5], [9, 0], [0, 1e300], [0], "x", None],
     "preprocessing.interpolation": ["nearest", "", None, 3],
     "preprocessing.mean": [[], [0.5], [0.5, 0.5, 1e300], "x", None],
     "preprocessing.std": [[0, 0, 0], [1, 1, 0.0], [-1, 1, 1], [1e300, 1, 1], None],
@@ -163,6 +164,12 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "spec: NaN": raw_spec('{"format": NaN}'),
     "weights: NaN": tensors(WEIGHTS, lambda s: _first(s, float("nan"))),
     "weights: infinite": tensors(WEIGHTS, lambda s: _first(s, float("inf"))),
+    "weights: integers": tensors(WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)].int())),
+    "weights: all of integers": tensors(
+        WEIGHTS, lambda s: s.update({key: tensor.int() for key, tensor in s.items()})
+    ),
+    "weights: complex": tensors(WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)].cfloat())),
+    "weights: truth values": tensors(WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)] > 0)),
     "weights: another shape": tensors(WEIGHTS, lambda s: _swap(s, _last(s), torch.zeros(2, 2))),
     "weights: a row too few": tensors(WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)][:-1])),
     "weights: a scalar": tensors(WEIGHTS, lambda s: _swap(s, _last(s), torch.tensor(1.0))),
@@ -206,6 +213,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     ),
     "statistics: negative": tensors(
         STATISTICS, lambda s: [t.fill_(-1.0) for key, t in s.items() if ".std." in key]
+    ),
+    "statistics: integers": tensors(
+        STATISTICS, lambda s: s.update({key: tensor.int() for key, tensor in s.items()})
     ),
     "statistics: odd names": tensors(STATISTICS, lambda s: _swap(s, "mean", torch.zeros(3))),
     "statistics: garbage": content(STATISTICS, b"garbage"),

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 from torch import Tensor
 
 from thaw.data.device_stream import sent
@@ -31,6 +38,7 @@ JpegPixels = Literal["reduced", "all"]
 _LATER_FIELDS = {"pixel_range": "type", "jpeg_pixels": "reduced", "framing": "crop"}
 _Finite = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
+_LARGEST_SAMPLE = 1e30  # as prepare.range in params.yaml
 _MOST_PIXELS_IN_FLOAT32 = 2**25  # that are resized at once on a device: 400 MB
 
 
@@ -56,6 +64,15 @@ class Preprocessing(BaseModel):
     interpolation: Interpolation
     mean: tuple[_Finite, _Finite, _Finite]
     std: tuple[_Spread, _Spread, _Spread]
+
+    @field_validator("pixel_range")
+    @classmethod
+    def _is_bounded(cls, value: PixelRange) -> PixelRange:
+        if not isinstance(value, str):
+            low, high = value
+            if not -_LARGEST_SAMPLE <= low < high <= _LARGEST_SAMPLE:
+                raise ValueError("the two numbers must be finite, the smaller one first")
+        return value
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

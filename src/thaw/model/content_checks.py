@@ -75,6 +75,21 @@ def check_finite(state: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name[:80]} has values that are not finite")
 
 
+def check_kinds(classifier: Classifier, state: Mapping[str, Tensor]) -> None:
+    """Raise if a tensor holds integers where ``classifier`` has floating-point numbers, or reverse.
+
+    torch would convert them without a message.
+
+    Raises:
+        ValueError: it does; the message names it.
+    """
+    for name, expected in classifier.state_dict().items():
+        tensor = state.get(name)
+        if tensor is not None and tensor.is_floating_point() != expected.is_floating_point():
+            kinds = [str(each.dtype).removeprefix("torch.") for each in (tensor, expected)]
+            raise ValueError(f"{name[:80]} has values of type {kinds[0]}, not {kinds[1]}")
+
+
 def check_statistics(reference: Reference, classifier: Classifier, spec: ModelSpec) -> None:
     """Raise if drift cannot be measured with ``reference``.
 

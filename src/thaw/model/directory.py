@@ -114,6 +114,7 @@ def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, Model
         content_checks.check_finite(state)
         content_checks.check_shapes(spec, state)
         classifier = _skeleton(spec)
+        content_checks.check_kinds(classifier, state)
         classifier.load_state_dict(state)
     except _UNFIT as error:
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__

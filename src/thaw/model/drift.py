@@ -104,6 +104,8 @@ class Reference:
         try:
             for key in tensors:
                 kind, part, name = key.split(".", 2)
+                if not tensors[key].is_floating_point():
+                    raise ValueError(f"{key[:80]} has no floating-point values")
                 if part == "mean":
                     pair = (tensors[key], tensors[f"{kind}.std.{name}"])
                     found[kind][name] = (pair[0].double().numpy(), pair[1].double().numpy())
