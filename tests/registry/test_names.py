@@ -32,3 +32,8 @@ def test_the_uri_of_a_version_has_a_number_or_an_alias(end: str) -> None:
 def test_other_uris_are_refused_with_the_parameter(uri: str) -> None:
     with pytest.raises(ThawError, match=f"^backbone.weights: {uri}: must be models:/NAME@ALIAS or"):
         names.require_version(uri, "backbone.weights")
+
+
+def test_a_uri_with_bytes_that_are_no_text_is_named() -> None:
+    with pytest.raises(ThawError, match="^the model 'models:/.udcff/1' has bytes that are not"):
+        names.require_version("models:/\udcff/1")

@@ -10,9 +10,23 @@ import typer
 from thaw.cli.project_folder import DEVICE_HELP, MODEL_HELP, AsJson, load_params
 from thaw.system import launching
 from thaw.system.devices import choose_device
+from thaw.system.path_texts import refuse_undecodable_text
 from thaw.system.project_paths import PREPARED
 
+
+def _text(parameter: typer.CallbackParam, value: str) -> str:
+    """Return ``value``, which goes to the store.
+
+    Raises:
+        ThawError: it has bytes that are no text.
+    """
+    refuse_undecodable_text(value, parameter.opts[0])
+    return value
+
+
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
+_Model = Annotated[str, typer.Option(help=MODEL_HELP, callback=_text)]
+_Reason = Annotated[str, typer.Option(help="Text for the history.", callback=_text)]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,12 +39,14 @@ def promote(
     version: Annotated[
         int | None, typer.Argument(min=1, help="By default the @challenger.")
     ] = None,
-    to: Annotated[str, typer.Option(help="The alias to give to the version.")] = "champion",
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
+    to: Annotated[
+        str, typer.Option(help="The alias to give to the version.", callback=_text)
+    ] = "champion",
+    model: _Model = "",
     force: Annotated[
         bool, typer.Option("--force", help="Promote even if the gate refuses.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Text for the history.")] = "",
+    reason: _Reason = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Run the gate only; record and move nothing.")
     ] = False,
@@ -52,9 +68,9 @@ def promote(
 
 
 def rollback(
-    reason: Annotated[str, typer.Option(help="Text for the history.")] = "",
-    alias: Annotated[str, typer.Option(help="The alias to set back.")] = "champion",
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
+    reason: _Reason = "",
+    alias: Annotated[str, typer.Option(help="The alias to set back.", callback=_text)] = "champion",
+    model: _Model = "",
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion the champion again."""
@@ -67,8 +83,8 @@ def rollback(
 
 
 def history(
-    alias: Annotated[str, typer.Option(help="The alias.")] = "champion",
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
+    alias: Annotated[str, typer.Option(help="The alias.", callback=_text)] = "champion",
+    model: _Model = "",
     verify: Annotated[
         bool, typer.Option("--verify", help="Check digests and signatures of all rows.")
     ] = False,
@@ -93,7 +109,7 @@ def history(
 
 
 def status(
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
+    model: _Model = "",
     as_json: AsJson = False,
 ) -> None:
     """Show every alias of the model: version, scores, run, age, gate result."""
@@ -105,9 +121,13 @@ def status(
 
 
 def copy(
-    source: Annotated[str, typer.Argument(help="models:/A@champion or models:/A/3")],
-    name: Annotated[str, typer.Argument(help="The registered model to copy to.")],
-    to_uri: Annotated[str, typer.Option(help="Another MLflow store or server.")] = "",
+    source: Annotated[
+        str, typer.Argument(help="models:/A@champion or models:/A/3", callback=_text)
+    ],
+    name: Annotated[str, typer.Argument(help="The registered model to copy to.", callback=_text)],
+    to_uri: Annotated[
+        str, typer.Option(help="Another MLflow store or server.", callback=_text)
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Copy a version to another registered model, with its scores, report and lineage."""

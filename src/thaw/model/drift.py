@@ -98,14 +98,14 @@ class Reference:
         """Return the reference from the tensors of :meth:`tensors`.
 
         Raises:
-            ValueError: the names are not those of a reference.
+            ValueError: the names or types are not those of a reference.
         """
+        if others := [name for name in tensors if not tensors[name].is_floating_point()]:
+            raise ValueError(f"{others[0][:80]} has no floating-point values")
         found: dict[str, Channels] = {"seen": {}, "expected": {}}
         try:
             for key in tensors:
                 kind, part, name = key.split(".", 2)
-                if not tensors[key].is_floating_point():
-                    raise ValueError(f"{key[:80]} has no floating-point values")
                 if part == "mean":
                     pair = (tensors[key], tensors[f"{kind}.std.{name}"])
                     found[kind][name] = (pair[0].double().numpy(), pair[1].double().numpy())

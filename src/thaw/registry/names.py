@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from thaw.errors import ThawError
+from thaw.system.path_texts import refuse_undecodable_text
 
 PREFIX = "models:/"  # of the URI of a registered model
 
@@ -37,8 +38,9 @@ def require_version(uri: str, key: str = "") -> re.Match[str]:
     ``key`` is the parameter that has it.
 
     Raises:
-        ThawError: it has another form.
+        ThawError: it has another form, or is no text.
     """
+    refuse_undecodable_text(uri, key or "the model")
     found = _URI.fullmatch(uri)
     if found is None:
         what = f"{key}: {uri}" if key else uri
