@@ -8,13 +8,16 @@ from thaw.projects.finding import State
 from thaw.projects.store_findings import store_findings
 from thaw.system.project_paths import SPOOL
 from thaw.tracking.run_owner import PROCESS, this_process
-from thaw.tracking.store import connect
+from thaw.tracking.store import connect, connect_read_only
 from thaw.tracking.store_scope import unchanged_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+    from mlflow.tracking import MlflowClient
+
+    from thaw.config.result_sections import Tracking
 
 TRACKING = settings.PARAMS.tracking
 
@@ -47,7 +50,17 @@ def test_a_result_that_the_store_does_not_have_is_named_with_its_command(
     run_id = "81ac1a6dc6874a6b8fee491c4286a135"
     registered = {"run_id": run_id, "name": "project", "version": 1}
     (folder / "registered.json").write_text(json.dumps(registered))
-    found = list(store_findings(TRACKING))[-1]
+    opened: list[Tracking] = []
+
+    def connected(tracking: Tracking) -> MlflowClient:
+        opened.append(tracking)
+        return connect_read_only(tracking)
+
+    monkeypatch.setattr("thaw.tracking.store_state.connect_read_only", connected)
+    with unchanged_store():
+        connect(TRACKING)
+        found = list(store_findings(TRACKING))[-1]
+    assert len(opened) == 1
     assert (found.subject, found.state) == ("result", State.WARNING)
     assert run_id in found.text
     assert "dvc repro --single-item --force evaluate" in found.remedy

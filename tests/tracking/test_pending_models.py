@@ -89,9 +89,19 @@ def test_a_complete_model_stays_and_a_pending_one_of_the_own_run_does_not(
         (f"{socket.gethostname()}:999999999", 0, True),
         (this_process(), 0, True),
         ("elsewhere:1", 10, False),
-        ("elsewhere:1", 10_000, True),
+        ("elsewhere:1", 6 * 3600, False),
+        ("elsewhere:1", -6 * 3600, False),
+        ("elsewhere:1", 100_000, True),
     ],
-    ids=["running here", "process is gone", "this one", "elsewhere", "elsewhere, long ago"],
+    ids=[
+        "running here",
+        "process is gone",
+        "this one",
+        "elsewhere",
+        "this clock is hours ahead",
+        "this clock is hours behind",
+        "elsewhere, long ago",
+    ],
 )
 def test_the_process_that_a_model_names_decides_not_the_run_that_it_shares(
     client: MlflowClient, process: str, age: int, is_removed: bool, monkeypatch: pytest.MonkeyPatch

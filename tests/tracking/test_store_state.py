@@ -12,7 +12,7 @@ from tests import settings
 from thaw.tracking import store
 from thaw.tracking.run_owner import PROCESS, this_process
 from thaw.tracking.store_scope import unchanged_store
-from thaw.tracking.store_state import examine, has_run
+from thaw.tracking.store_state import examine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +54,10 @@ def test_a_server_that_does_not_answer_is_named_with_the_reason() -> None:
 
 
 def test_a_run_of_another_store_or_a_deleted_one_is_not_there() -> None:
-    assert not has_run(TRACKING, "0" * 32)  # there is no store
+    assert not examine(TRACKING, "0" * 32).has_result  # there is no store
     client, experiment = store.connect(TRACKING)
     run_id = client.create_run(experiment).info.run_id
-    assert has_run(TRACKING, run_id)
-    assert not has_run(TRACKING, "0" * 32)
+    assert examine(TRACKING, run_id).has_result
+    assert not examine(TRACKING, "0" * 32).has_result
     client.delete_run(run_id)
-    assert not has_run(TRACKING, run_id)
+    assert not examine(TRACKING, run_id).has_result

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def store_findings(tracking: Tracking) -> Iterator[Finding]:
     """Yield what the MLflow store of ``tracking`` has of this project, or lacks."""
-    store = store_state.examine(tracking)
+    try:
+        result, damage = read_last_result(REPORTS / "evaluate"), ""
+    except ThawError as error:
+        result, damage = None, str(error)
+    store = store_state.examine(tracking, result.run_id if result else "")
     yield Finding("MLflow", State.OK if store.answers else State.ERROR, store.text)
     if store.dead_runs:
         text = f"{store.dead_runs} are RUNNING in MLflow, but their processes have ended"
@@ -38,18 +42,9 @@ def store_findings(tracking: Tracking) -> Iterator[Finding]:
             yield Finding("spool", State.OK, text)
         else:
             yield Finding("spool", State.WARNING, text, "`thaw repair` delivers them")
-    if store.answers:
-        yield from _result(tracking)
-
-
-def _result(tracking: Tracking) -> Iterator[Finding]:
-    try:
-        result = read_last_result(REPORTS / "evaluate")
-        is_there = result is None or store_state.has_run(tracking, result.run_id)
-    except ThawError as error:
-        yield Finding("result", State.ERROR, str(error))
-        return
-    if result and not is_there:
+    if damage:
+        yield Finding("result", State.ERROR, damage)
+    elif result and store.answers and not store.has_result:
         text = f"its run {result.run_id} is not in the MLflow store"
         remedy = f"`{repeat_command('evaluate')}` logs and registers it"
         yield Finding("result", State.WARNING, text, remedy)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 # MLflow compares with the number that it stores, not with the name.
 _PENDING = f"status = {LoggedModelStatus.PENDING.to_int()}"
-_LONGEST_UPLOAD = 600  # seconds after which a process of another machine is taken for killed
+# Seconds after which a process of another machine is taken for killed. The time is that of its
+# clock, or of the server's, which can be hours from the one here.
+_LONGEST_UPLOAD = 24 * 3600
 
 
 def remove_pending_models(client: MlflowClient, experiment_id: str, own_run: str) -> None:

@@ -29,6 +29,7 @@ class StoreState:
         live_runs: Runs whose processes exist.
         dead_runs: Runs that MLflow holds as RUNNING although their processes ended.
         waiting: Files that wait on the disk for the store.
+        has_result: Whether the store has the run that was asked for, and it is not deleted.
     """
 
     answers: bool
@@ -36,20 +37,7 @@ class StoreState:
     live_runs: int = 0
     dead_runs: int = 0
     waiting: int = 0
-
-
-def has_run(tracking: Tracking, run_id: str) -> bool:
-    """Return whether the store of ``tracking`` has the run ``run_id``, and it is not deleted.
-
-    Raises:
-        ThawError: the store does not answer.
-    """
-    uri = store_uri(tracking)
-    if is_sqlite(uri) and not path_of(uri).exists():
-        return False
-    client = connect_read_only(tracking)
-    with store_errors(uri):
-        return bool(client.search_runs(_experiments(client, tracking), f"run_id = '{run_id}'"))
+    has_result: bool = False
 
 
 def _experiments(client: MlflowClient, tracking: Tracking) -> list[str]:
@@ -58,8 +46,11 @@ def _experiments(client: MlflowClient, tracking: Tracking) -> list[str]:
     return [experiment.experiment_id] if experiment else []
 
 
-def examine(tracking: Tracking) -> StoreState:
-    """Return the state of the store of ``tracking``."""
+def examine(tracking: Tracking, result: str = "") -> StoreState:
+    """Return the state of the store of ``tracking``; ``result`` is the id of a run to look for.
+
+    The store is opened once: that takes seconds where it is slow or far away.
+    """
     waiting = len(spool.waiting())
     uri = store_uri(tracking)
     if is_sqlite(uri) and not path_of(uri).exists():
@@ -69,10 +60,18 @@ def examine(tracking: Tracking) -> StoreState:
         with store_errors(uri):
             ids = _experiments(client, tracking)
             running = client.search_runs(ids, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY)
+            found = client.search_runs(ids, f"run_id = '{result}'") if result else []
     except ThawError as error:
         return StoreState(answers=False, text=str(error), waiting=waiting)
     dead = sum(run_owner.is_dead(run.data.tags) for run in running)
     live = len(running) - dead
     runs = f"{quantity(live, 'run')} of the experiment {tracking.experiment}"
     text = f"answers; {runs} {'is' if live == 1 else 'are'} active now"
-    return StoreState(answers=True, text=text, live_runs=live, dead_runs=dead, waiting=waiting)
+    return StoreState(
+        answers=True,
+        text=text,
+        live_runs=live,
+        dead_runs=dead,
+        waiting=waiting,
+        has_result=bool(found),
+    )
