@@ -79,6 +79,17 @@ def test_a_project_without_git_or_commit_is_named_with_the_commands(project: Pat
         subprocess.run(["git", "init", "--quiet"], check=True)
 
 
+def test_a_checkout_that_git_refuses_has_a_remedy_of_its_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # what git itself is tested with
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    finding = found("git")
+    assert "belongs to another user; DVC stops without git" in finding.text
+    assert finding.remedy.startswith("`git config --global --add safe.directory")
+
+
 def test_outside_of_a_project_it_names_thaw_init(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,7 +231,17 @@ def test_the_reason_for_no_commit_is_named(tmp_path: Path, monkeypatch: pytest.M
     git("commit", "--quiet", "--allow-empty", "--message", "first")
     assert provenance.why_no_commit() == ""
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance.why_no_commit() == "git is not installed, or does not answer"
+    reason = provenance.why_no_commit()
+    assert reason == "git is not installed, or does not answer: `git --version` must work"
+
+
+def test_a_damaged_checkout_is_not_called_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout(tmp_path, monkeypatch)
+    (tmp_path / ".git" / "config").write_text("[core\n")
+    found = provenance.no_commit()
+    assert found == ("git cannot read this checkout", "`git status` says why")
 
 
 def test_a_checkout_of_another_user_is_refused_with_the_command_that_accepts_it(

@@ -35,6 +35,7 @@ _PYTHON = (3, 11)
 _PACKAGES = ("torch", "torchvision", "timm", "accelerate", "mlflow", "optuna", "dvc")
 _LOW_DISK, _LOW_MEMORY = 5e9, 4e9  # bytes
 _LARGE_SCRATCH = 20e9  # bytes
+_FIRST_COMMIT = "`git init && git add --all && git commit -m 'New project'`"
 
 
 def examine() -> list[Finding]:
@@ -168,14 +169,9 @@ def _tool_lock() -> Iterator[Finding]:
 
 
 def _git() -> Iterator[Finding]:
-    if shutil.which("git") is not None and (reason := provenance.why_no_commit()):
-        has_remedy = "`" in reason
-        yield Finding(
-            "git",
-            State.WARNING,
-            f"{reason}; DVC stops without git, and `thaw promote` needs a commit",
-            "" if has_remedy else "`git init && git add --all && git commit -m 'New project'`",
-        )
+    if shutil.which("git") is not None and (found := provenance.no_commit()):
+        text = f"{found.reason}; DVC stops without git, and `thaw promote` needs a commit"
+        yield Finding("git", State.WARNING, text, found.remedy or _FIRST_COMMIT)
 
 
 def _dvc_lock() -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from thaw.system.locked_stages import read_stages
 from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, TOOL_LOCK
@@ -70,25 +70,40 @@ def _lock_digest(path: Path, names: Iterable[str]) -> str | None:
     return key({name: stages[name] for name in names if name in stages and name != "evaluate"})
 
 
+class NoCommit(NamedTuple):
+    """Why :func:`git_state` is None, and the command that helps, if it is not the first commit."""
+
+    reason: str
+    remedy: str = ""
+
+
 def why_no_commit() -> str:
-    """Return why :func:`git_state` is None here; empty where it is not.
+    """Return the text of :func:`no_commit`; empty where there is a commit."""
+    found = no_commit()
+    return ": ".join(filter(None, found)) if found else ""
+
+
+def no_commit() -> NoCommit | None:
+    """Return why :func:`git_state` is None here; None where it is not.
 
     git refuses a checkout that belongs to another user, as in a container or on a shared disk.
     """
     done = _run("rev-parse", "HEAD")
     if done is None:
-        return "git is not installed, or does not answer"
+        return NoCommit("git is not installed, or does not answer", "`git --version` must work")
     if done.returncode == 0:
-        return ""
+        return None
     if "safe.directory" in done.stderr:
-        return (
-            f"git refuses {Path.cwd()}, which belongs to another user: `git config --global --add "
-            "safe.directory DIR` with the folder of the checkout accepts it"
+        return NoCommit(
+            f"git refuses {Path.cwd()}, which belongs to another user",
+            "`git config --global --add safe.directory DIR` with the folder of the checkout "
+            "accepts it",
         )
     if "not a git repository" in done.stderr:
-        return "this is no git checkout"
-    has_folder = _git("rev-parse", "--git-dir") is not None
-    return "this checkout has no commit yet" if has_folder else "git cannot read this checkout"
+        return NoCommit("this is no git checkout")
+    if _git("rev-parse", "--git-dir") is not None:
+        return NoCommit("this checkout has no commit yet")
+    return NoCommit("git cannot read this checkout", "`git status` says why")
 
 
 def _git(*arguments: str) -> str | None:
