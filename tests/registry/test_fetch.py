@@ -15,7 +15,7 @@ from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry import pyfunc
 from thaw.registry.artifact_files import LOADER
-from thaw.registry.fetch import Version, fetch, resolve
+from thaw.registry.fetch import Version, fetch, fetched_into, resolve
 from thaw.registry.names import DIGEST
 from thaw.registry.register import ModelRecord, register
 from thaw.tracking.store import connect
@@ -56,6 +56,31 @@ def test_the_model_directory_comes_back_whole(tracking: Tracking, tmp_path: Path
     folder = fetch(resolve("models:/dev/2", tracking), tmp_path)
     _, spec = directory.load(folder)
     assert spec.digest == model_directory(tmp_path / "same", seed=1).digest
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}/data/merged/model.json is damaged", "models:/dev/2: model.json is damaged"),
+        ("{}/data/merged: two do not fit", "models:/dev/2: two do not fit"),
+        ("{}/data/a has other files", "models:/dev/2 has other files"),
+        (f"{{}}/data/a/b was changed{directory.RESTORE}", "models:/dev/2: b was changed"),
+        ("{} is empty", "models:/dev/2 is empty"),
+    ],
+)
+def test_an_error_about_fetched_files_names_the_version_and_not_a_folder_that_is_deleted(
+    text: str, expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ThawError) as refused, fetched_into(tmp_path, Version("dev", 2)):
+        raise ThawError(text.format(tmp_path))
+    assert str(refused.value).startswith(f"{expected}: it is not loaded; `thaw status` lists")
+
+
+def test_an_error_about_something_else_stays_as_it_is(tmp_path: Path) -> None:
+    error = ThawError("another reason")
+    with pytest.raises(ThawError) as refused, fetched_into(tmp_path, Version("dev", 2)):
+        raise error
+    assert refused.value is error
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 WEIGHTS: Literal["model.safetensors"] = "model.safetensors"
 STATISTICS: Literal["statistics.safetensors"] = "statistics.safetensors"
-_RESTORE = "; in a project, `thaw repair` restores it"
+# the end of errors about a folder
+RESTORE = "; in a project, `thaw repair` restores it"
 # What building a model from a hostile spec raises.
 _UNFIT = (
     ThawError, RuntimeError, AttributeError, AssertionError, ValueError, TypeError, LookupError,
@@ -90,7 +91,7 @@ def read_spec(folder: Path) -> ModelSpec:
         ) from None
     except ChangedError:
         raise ThawError(
-            f"{path} was changed or damaged: its content does not match the digest in it{_RESTORE}"
+            f"{path} was changed or damaged: its content does not match the digest in it{RESTORE}"
         ) from None
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:400]
@@ -192,7 +193,7 @@ def _tensors(folder: Path, name: str, spec: ModelSpec) -> dict[str, torch.Tensor
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != spec.files.get(name):  # type: ignore[call-overload]
         raise ThawError(
-            f"{path} was changed or damaged: its SHA-256 is not the one in {SPEC}{_RESTORE}"
+            f"{path} was changed or damaged: its SHA-256 is not the one in {SPEC}{RESTORE}"
         )
     try:
         content_checks.check_header(content)

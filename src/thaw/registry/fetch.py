@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from thaw.tracking.store import connect_read_only, store_uri
 from thaw.tracking.store_reasons import NOT_MLFLOW, failure_of, reason_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mlflow.entities.model_registry import ModelVersion
@@ -82,6 +85,27 @@ def _number(found: ModelVersion) -> int:
     if not str(found.version).isdecimal():
         raise MlflowException(f"{NOT_MLFLOW}: a version has no number")
     return int(found.version)
+
+
+@contextmanager
+def fetched_into(folder: Path, version: Version) -> Iterator[None]:
+    """Name ``version`` in an error about its files in ``folder``, which is deleted afterwards.
+
+    The path differs each time, and what helps for a folder of a project does not help here.
+
+    Raises:
+        ThawError: the block raised it.
+    """
+    try:
+        yield
+    except ThawError as error:
+        text = str(error)
+        if str(folder) not in text:
+            raise
+        model = re.compile(rf"{re.escape(str(folder))}/data/[^/:\s]+(/?)")
+        text = model.sub(lambda found: version.uri + (": " if found[1] else ""), text)
+        text = text.replace(str(folder), version.uri).removesuffix(directory.RESTORE)
+        raise ThawError(f"{text}{_OTHER}") from error
 
 
 def fetch(version: Version, folder: Path) -> Path:

@@ -104,11 +104,11 @@ def _registered(
     Raises:
         ThawError: ``backbone.name`` differs, or a parameter would overwrite the weights.
     """
-    from thaw.registry.fetch import fetch, resolve
+    from thaw.registry.fetch import fetch, fetched_into, resolve
 
-    with tempfile.TemporaryDirectory() as folder:
-        model = fetch(resolve(parent, params.tracking), Path(folder))
-        classifier, spec = directory.load(model)
+    version = resolve(parent, params.tracking)
+    with tempfile.TemporaryDirectory() as folder, fetched_into(Path(folder), version):
+        classifier, spec = directory.load(fetch(version, Path(folder)))
     if spec.backbone != params.backbone.name:
         raise ThawError(
             f"params.yaml: backbone.name: {parent} is a {spec.backbone}, not "

@@ -46,11 +46,12 @@ def local_model(model_uri: str, tracking: Tracking | None = None) -> Iterator[Lo
     if not model_uri.startswith(PREFIX):
         yield LocalModel(model_uri, _existing_folder(model_uri))
         return
-    from thaw.registry.fetch import fetch, resolve  # imports MLflow
+    from thaw.registry.fetch import fetch, fetched_into, resolve  # imports MLflow
 
     with TemporaryDirectory(prefix="thaw-") as scratch:
         version = resolve(model_uri, tracking or registry_settings())
-        yield LocalModel(version.uri, fetch(version, Path(scratch)))
+        with fetched_into(Path(scratch), version):
+            yield LocalModel(version.uri, fetch(version, Path(scratch)))
 
 
 def resolve_version(model_uri: str) -> str:
