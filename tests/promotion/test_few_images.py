@@ -17,16 +17,22 @@ def test_a_small_test_split_is_told_the_images_and_the_margin_that_would_do() ->
     assert few_images_note(ACCURACY, scored([]), CHAMPION, TARGETS[:60]) == [
         "60 test images cannot show that any version is not worse: accuracy within 0.02 needs 149 "
         "images. Ways out: add test images and `dvc repro`; keep version 1; compare less strictly, "
-        "now and later (promote.not_worse.accuracy: 0.05); decide without the comparison "
+        "now and later (promote.not_worse: {accuracy: 0.05}); decide without the comparison "
         '(`--force --reason "..."`)'
     ]
+
+
+def test_the_proposed_value_keeps_the_margins_that_suffice_because_it_replaces_them_all() -> None:
+    both = rules(not_worse={"accuracy": 0.02, "log_loss": 0.05})
+    (note,) = few_images_note(both, scored([]), CHAMPION, TARGETS[:90])
+    assert "(promote.not_worse: {accuracy: 0.04, log_loss: 0.05})" in note
 
 
 def test_no_margin_is_proposed_that_would_exclude_hardly_anything_or_not_help() -> None:
     both = rules(not_worse={"accuracy": 0.02, "log_loss": 0.05})
     (note,) = few_images_note(both, scored([]), CHAMPION, TARGETS[:17])
     assert "log_loss within 0.05 needs 30 images" in note  # at any margin
-    assert "(promote.not_worse.accuracy: 0.17, no promote.not_worse.log_loss)" in note
+    assert "(promote.not_worse: {accuracy: 0.17})" in note
     for settings in (both, ACCURACY):
         (note,) = few_images_note(settings, scored([]), CHAMPION, TARGETS[:9])
         assert "strictly" not in note
@@ -36,7 +42,7 @@ def test_the_images_of_the_smallest_class_are_those_that_count_for_its_recall() 
     settings = rules(not_worse={"worst_class_recall": 0.05})
     (note,) = few_images_note(settings, scored([]), CHAMPION, TARGETS[:90])
     assert "worst_class_recall within 0.05 needs 59 images of the smallest class" in note
-    assert "promote.not_worse.worst_class_recall: 0.1)" in note
+    assert "(promote.not_worse: {worst_class_recall: 0.1})" in note
 
 
 @pytest.mark.parametrize(("images", "margin"), [(17, 0.17), (60, 0.05), (149, 0.02)])

@@ -33,27 +33,27 @@ def few_images_note(
     is_same = champion and challenger.content and challenger.content == champion.content
     if champion is None or is_same or champion.probabilities is None:
         return []
-    needs, changes, left_out = [], [], 0
+    needs, margins = [], {}
     for name, margin in settings.not_worse.items():
         metric = METRICS[name]
         images = image_count(metric, targets)
         fewest = min_images(metric, margin, settings.confidence)
         if images >= fewest:
+            margins[name] = margin
             continue
         of_class = " of the smallest class" if metric.limited_by_smallest_class else ""
         needs.append(f"{name} within {format_number(margin)} needs {fewest} images{of_class}")
         least = least_margin(images, settings.confidence)
         is_limited = metric.is_share_correct or images >= MIN_IMAGES
         if is_limited and least < WIDEST_MARGIN:
-            changes.append(f"promote.not_worse.{name}: {least:g}")
-        else:
-            changes.append(f"no promote.not_worse.{name}")
-            left_out += 1
+            margins[name] = least
     if not needs:
         return []
     ways = ["add test images and `dvc repro`", f"keep version {champion.version}"]
-    if left_out < len(settings.not_worse):
-        ways.append(f"compare less strictly, now and later ({', '.join(changes)})")
+    if margins:
+        # All of them: what params.yaml has replaces the whole default.
+        written = ", ".join(f"{name}: {margin:g}" for name, margin in margins.items())
+        ways.append(f"compare less strictly, now and later (promote.not_worse: {{{written}}})")
     ways.append('decide without the comparison (`--force --reason "..."`)')
     return [
         f"{quantity(len(targets), 'test image')} cannot show that any version is not worse: "
