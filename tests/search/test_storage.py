@@ -53,6 +53,29 @@ def test_messages_do_not_contain_the_password(address: str) -> None:
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        ("failed: fe_sendauth: no password supplied", "PGPASSWORD"),
+        ('failed: FATAL:  password authentication failed for user "thaw"', "PGPASSWORD"),
+        ('failed: FATAL:  database "studies" does not exist', "create it"),
+        ("permission denied for schema public", "owner of the database"),
+    ],
+)
+def test_a_refusal_of_postgresql_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, refusal: str, advice: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception(refusal))
+
+    monkeypatch.setattr(storage, "HeartbeatStorage", refuse)
+    with pytest.raises(ThawError) as raised:
+        storage.connect("postgresql://thaw@db.example.org/studies")
+    assert refusal in str(raised.value)
+    assert advice in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 def test_the_lock_excludes_others_and_is_free_after_the_block(tmp_path: Path) -> None:
     opened = storage.connect(f"sqlite:///{tmp_path}/search.db")
     inside: list[str] = []

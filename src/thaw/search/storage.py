@@ -39,6 +39,14 @@ GRACE_PERIOD = 20  # seconds without a heartbeat after which a trial counts as s
 MAX_RETRIES = 1  # of a trial whose worker was killed
 # thaw's own table of one row. Workers on several machines lock this row; see exclusive_lock.
 _LOCK_TABLE = Table("thaw_lock", MetaData(), Column("id", Integer, primary_key=True))
+_LOGIN = "set PGPASSWORD or ~/.pgpass to the password of this user"
+# Texts of PostgreSQL's client and server, and what to do; the first one that is found counts.
+_ADVICE = (
+    ("no password supplied", _LOGIN),
+    ("password authentication failed", _LOGIN),
+    ("does not exist", "create it as an administrator of the server, or correct the address"),
+    ("permission denied", "the user needs to be the owner of the database, which creates tables"),
+)
 
 
 class HeartbeatStorage(RDBStorage):
@@ -214,4 +222,6 @@ def _reason(error: BaseException) -> str:
         return failure
     cause = error.__cause__ if isinstance(error, OptunaError) else None
     lines = str(cause or error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    reason = lines[0] if lines else type(error).__name__
+    advice = next((text for sign, text in _ADVICE if sign in reason), "")
+    return f"{reason} ({advice})" if advice else reason
