@@ -490,6 +490,21 @@ def test_a_stage_that_does_not_end_well_says_how_and_where(
     assert "mlflow.note.content" not in tags(run)
 
 
+def test_the_description_of_a_user_survives_stop_continuation_and_result(project: Path) -> None:
+    Path("reports").mkdir()
+    run = ResultRun(parameters(), DIGEST)
+    client().set_tag(run.run_id, "mlflow.note.content", "mine")
+    with pytest.raises(ThawError), run.stage("unfreeze"):
+        raise ThawError("the disk is full")
+    assert tags(run)["mlflow.note.content"].startswith("mine\n\nunfreeze stopped: the disk is")
+    run = ResultRun(parameters(), DIGEST)
+    assert tags(run)["mlflow.note.content"] == "mine"
+    for card in ("**98 %**", "**99 %**"):
+        with run.active():
+            run.complete(card, parameters().data, DIGEST)
+        assert tags(run)["mlflow.note.content"] == f"mine\n\n{card}"
+
+
 def test_the_last_stage_ends_the_run(project: Path) -> None:
     run = ResultRun(parameters(), DIGEST)
     with run.stage("evaluate"), run.active():

@@ -11,8 +11,10 @@ from thaw.errors import ThawError
 from thaw.system.console import warn
 from thaw.tracking import spool
 from thaw.tracking.outages import StoreOutageError, is_outage
+from thaw.tracking.run_description import with_note
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_lookup import create, find
+from thaw.tracking.run_owner import DESCRIPTION
 from thaw.tracking.store import connect, store_errors, store_uri
 
 if TYPE_CHECKING:
@@ -55,6 +57,9 @@ class Delivery:
             self._steps |= _last_steps(self._client.get_run(self._run_id))
         metrics, system = self._new_metrics(entries), self._new_system_metrics(entries)
         tags = {key: value for entry in entries for key, value in entry.get(spool.TAGS, {}).items()}
+        if DESCRIPTION in tags:
+            described = self._client.get_run(self._run_id).data.tags
+            tags |= with_note(described, tags[DESCRIPTION])
         log_in_batches(self._client, self._run_id, metrics=[*metrics, *system], tags=tags)
         for status in [entry[spool.STATUS] for entry in entries if spool.STATUS in entry][-1:]:
             self._client.set_terminated(self._run_id, status)

@@ -24,6 +24,7 @@ from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, REPORTS
 from thaw.tracking import spool, untracked_results
 from thaw.tracking.delivery import Delivery, deliver_waiting
 from thaw.tracking.outages import STORE_ERRORS, StoreOutageError
+from thaw.tracking.run_description import COMPLETED
 from thaw.tracking.run_identity import identify
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_lookup import open_run
@@ -119,7 +120,7 @@ class ResultRun:
             with contextlib.suppress(*STORE_ERRORS):
                 self._delivery.send(measured)
                 for status, reason in failures:
-                    self.tag(stop_tags(name, reason))
+                    self._delivery.send([{spool.TAGS: stop_tags(name, reason)}])
                     self._client.set_terminated(self.run_id, status)
 
     def log_history(self, stage: str, rows: Sequence[Row]) -> None:
@@ -155,9 +156,11 @@ class ResultRun:
     def complete(self, note: str, data: Data, data_digest: str) -> None:
         """Log the data set, the locked pipeline and the reports.
 
-        ``note`` (Markdown) is the description of the run. The run must be MLflow's active run.
+        ``note`` (Markdown) describes the run, below what a user wrote there. The run must be
+        MLflow's active run.
         """
-        self.tag({"thaw.dvc_lock": provenance.lock_digest() or "none", DESCRIPTION: note})
+        tags = {COMPLETED: provenance.lock_digest() or "none", DESCRIPTION: note}
+        self._delivery.send([{spool.TAGS: tags}])
         is_named = data.source not in {"folder", "csv"}
         name = data.source if is_named else Path(data.path).name
         dataset = MetaDataset(  # type: ignore[abstract]

@@ -9,6 +9,7 @@ from mlflow.entities import Run, ViewType
 from thaw.system import provenance
 from thaw.system.console import warn
 from thaw.tracking.pending_models import remove_pending_models
+from thaw.tracking.run_description import NOTE, own_text, with_note
 from thaw.tracking.run_identity import COMMIT, DIRTY, KEY, experiment_tags
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_owner import DESCRIPTION, PROCESS, is_dead, this_process
@@ -40,7 +41,7 @@ def open_run(
     run_id: str = run.info.run_id
     client.update_run(run_id, status="RUNNING")
     if run.info.status in _STOPPED and DESCRIPTION in run.data.tags:
-        client.delete_tag(run_id, DESCRIPTION)  # why it stopped
+        _remove_note(client, run)  # why it stopped
     tags = {PROCESS: this_process(), **experiment_tags(), **_commit_tags(run.data.tags)}
     log_in_batches(client, run_id, tags={**tags, RESULT: result} if result else tags)
     if result:
@@ -75,6 +76,17 @@ def create(client: MlflowClient, experiment_id: str, identity: RunIdentity) -> R
     return run
 
 
+def _remove_note(client: MlflowClient, run: Run) -> None:
+    """Remove thaw's note from the description; what a user wrote stays."""
+    tags = run.data.tags
+    if own := own_text(tags):
+        log_in_batches(client, run.info.run_id, tags={DESCRIPTION: own})
+    else:
+        client.delete_tag(run.info.run_id, DESCRIPTION)
+    if NOTE in tags:
+        client.delete_tag(run.info.run_id, NOTE)
+
+
 def _runs_of_key(client: MlflowClient, experiment_id: str, key: str) -> list[Run]:
     """Return the runs with this key, newest first."""
     found: list[Run] = client.search_runs(
@@ -100,8 +112,7 @@ def _close_dead_runs(client: MlflowClient, experiment_id: str, own: str) -> None
     for run in running:
         if is_dead(run.data.tags) and run.info.run_id != own:
             reason = f"Stopped: its process ({run.data.tags[PROCESS]}) ended without a message."
-            text = "\n\n".join(filter(None, [run.data.tags.get(DESCRIPTION), reason]))
-            log_in_batches(client, run.info.run_id, tags={DESCRIPTION: text})
+            log_in_batches(client, run.info.run_id, tags=with_note(run.data.tags, reason))
             client.set_terminated(run.info.run_id, "KILLED")
 
 
