@@ -181,3 +181,11 @@ def test_a_deadline_leaves_ways_out_and_nothing_is_stored(
     assert found.name == "head alone"
     assert deadline.has_shortened
     assert len(choice(monkeypatch, losses).rows) == 7
+
+
+def test_without_epochs_nothing_is_compared_and_the_head_alone_is_the_model(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_values({"unfreeze.epochs": 0})
+    found = choice(monkeypatch, {})
+    assert (found.name, found.rows, found.values["epochs"]) == ("head alone", [], 0)

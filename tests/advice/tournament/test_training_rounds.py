@@ -8,7 +8,7 @@ import pytest
 from tests.advice.project import open_model
 from thaw.advice.tournament.fold_training import FoldResult
 from thaw.advice.tournament.training_candidates import trainings
-from thaw.advice.tournament.training_rounds import affordable, expected_loss, going_on
+from thaw.advice.tournament.training_rounds import Limits, expected_loss, going_on
 from thaw.config.params import Params
 
 if TYPE_CHECKING:
@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 7, 50])
-def test_a_comparison_costs_at_most_one_and_a_half_trainings(project: Path, epochs: int) -> None:
+@pytest.mark.parametrize(("scale", "most"), [(0.5, 1.5), (1.0, 1.5), (288 / 224, 1.0), (2.0, 1.0)])
+def test_a_comparison_costs_at_most_one_and_a_half_trainings_one_in_pixels_of_a_larger_input(
+    project: Path, epochs: int, scale: float, most: float
+) -> None:
     opened = open_model()
     settings = opened.context.params.unfreeze.model_copy(update={"epochs": epochs})
     data, ways = opened.context.data, 4
     train = len(data.manifest.ids("train"))
-    images = affordable(data, settings, ways)
+    images = Limits(settings, ways, scale).images(data)
     trained = ways + 2 * (min(epochs, 3) - 1)
-    cost = images * (0.8 * trained + 0.2 / 3 * (1 + ways + 2))
-    assert 0.9 * 1.5 * epochs * train < cost <= 1.5 * epochs * train
+    one = 0.8 * trained + 0.2 / 3 * (1 + ways + 2)
+    limit = most * epochs * train / max(1.0, scale) ** 2
+    assert limit - one < images * one <= limit
 
 
 @pytest.mark.parametrize(

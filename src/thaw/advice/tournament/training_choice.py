@@ -21,9 +21,10 @@ from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
-from thaw.advice.tournament.training_rounds import affordable, expected_loss, going_on, more_epochs
+from thaw.advice.tournament.training_rounds import Limits, expected_loss, going_on, more_epochs
 from thaw.config.result_values import result_values
 from thaw.config.section import AUTO
+from thaw.model.meta_classifier import meta_backbone
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.console import say
@@ -134,10 +135,15 @@ def _compare(
 ) -> TrainingChoice:
     settings, blocks = context.params.unfreeze, len(classifier.blocks)
     alone, ways = head_alone(settings, blocks), trainings(settings, blocks)
-    most = min(settings.compared_images, affordable(context.data, settings, len(ways)))
+    nothing = TrainingChoice(alone.name, _values(alone.values, 0), [])
+    if not settings.epochs:
+        return nothing
+    native = meta_backbone(context.params.backbone.name).image_size
+    limits = Limits(settings, len(ways), spec.preprocessing.image_size / native)
+    most = min(settings.compared_images, limits.images(context.data))
     images = head.folds(development(context.data, most, context.params.seed))
-    if not images.folds or not settings.epochs:
-        return TrainingChoice(alone.name, _values(alone.values, 0), [])
+    if not images.folds:
+        return nothing
     trainer = FoldTrainer.start(context, classifier, spec.preprocessing, images, head)
     base = trainer.result(alone, 0)
     first: list[FoldResult] = []

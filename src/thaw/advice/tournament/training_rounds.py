@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thaw.advice.folds import FOLDS
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 KEPT = 2  # ways that go on to the last round
 _LAST_ROUND = 3  # epochs
-_MOST_COST = 1.5  # whole trainings that the comparison may cost, in images
+# Whole trainings that the comparison may cost, in images, and in pixels where the input is larger
+# than that of the weights.
+_MOST_COST, _MOST_LARGE_COST = 1.5, 1.0
 _PREDICTION = 1 / 3  # cost of predicting an image; training on it costs 1
 # The gain from 1 to 3 epochs, times this, is expected from 3 to 9.
 _NEXT_GAIN = 0.5
@@ -29,13 +32,33 @@ def more_epochs(settings: Unfreeze) -> int:
     return min(_LAST_ROUND, settings.epochs) - 1
 
 
-def affordable(data: Prepared, settings: Unfreeze, ways: int) -> int:
-    """Return how many images can be compared at 1.5 times the cost of a whole training."""
-    kept = min(ways, KEPT)
-    trained = (ways + kept * more_epochs(settings)) * (1 - 1 / FOLDS)
-    predicted = (1 + ways + kept) / FOLDS
-    budget = _MOST_COST * settings.epochs * len(data.manifest.ids(TRAIN))
-    return int(budget / (trained + predicted * _PREDICTION))
+@dataclass(frozen=True)
+class Limits:
+    """What a comparison may cost.
+
+    Attributes:
+        settings: The section ``unfreeze``.
+        ways: The number of ways that are compared.
+        scale: The side of the input over that of the images that the weights were made for.
+    """
+
+    settings: Unfreeze
+    ways: int
+    scale: float
+
+    def images(self, data: Prepared) -> int:
+        """Return how many images can be compared.
+
+        All epochs together cost at most 1.5 whole trainings at the same input. Where that is larger
+        than the input of the weights, they cost at most one training at the size of the weights,
+        because the features at the larger sizes cost about as much as the rest.
+        """
+        kept = min(self.ways, KEPT)
+        trained = (self.ways + kept * more_epochs(self.settings)) * (1 - 1 / FOLDS)
+        predicted = (1 + self.ways + kept) / FOLDS
+        most = _MOST_COST if self.scale <= 1 else _MOST_LARGE_COST / self.scale**2
+        budget = most * self.settings.epochs * len(data.manifest.ids(TRAIN))
+        return int(budget / (trained + predicted * _PREDICTION))
 
 
 def going_on(first: Sequence[FoldResult]) -> list[FoldResult]:
