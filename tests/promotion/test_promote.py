@@ -197,7 +197,10 @@ def test_a_version_with_other_weights_than_registered_cannot_be_forced(local: Sh
     local.register(name)
     local.register(name, "same")
     local.client.set_model_version_tag(name, "2", "thaw.model_digest", "f" * 64)
-    with pytest.raises(ThawError, match=r"2 cannot be promoted: .* is not what was registered"):
+    with pytest.raises(
+        ThawError,
+        match=r"^cannot be promoted: models:/swapped/2.* not what was registered.*; `thaw status`",
+    ):
         offer(local, name, force=True, reason="never mind")
     assert local.aliases(name)["champion"] == 1
 

@@ -28,7 +28,7 @@ ADDRESS = "tracking.uri or MLFLOW_TRACKING_URI"
 LATER = "run the same command later"
 REFUSED = ("401", "403", "404")  # what time does not change
 REASONS = {
-    "401 in HTML": f"the server refuses the account: {ACCOUNT} name it",
+    "401 in HTML": f"the server refuses the account: set {ACCOUNT} to one that it has",
     "401 in JSON": f"UNAUTHENTICATED: as MLflow says it; {ACCOUNT} name the account",
     "403 in HTML": f"with 403: {ACCOUNT} must name an account with the permission",
     "403 in JSON": f"says it; {ACCOUNT} must name an account with the permission",

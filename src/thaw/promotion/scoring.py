@@ -13,7 +13,7 @@ from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.model import directory
 from thaw.model.calibration import CalibratedSoftmax
-from thaw.registry.fetch import fetch
+from thaw.registry.fetch import fetch, fetched_into
 from thaw.system.dvc_lock import file_md5
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
@@ -77,12 +77,14 @@ def score_version(
     """
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            folder = fetch(version, Path(scratch))
-            loaded = directory.load(folder)
+            with fetched_into(Path(scratch), version):
+                folder = fetch(version, Path(scratch))
+                loaded = directory.load(folder)
         except ThawError as error:
-            problem = str(error).replace(scratch, "")
+            problem = str(error)
             if must_load:
-                raise ThawError(f"{version.uri} cannot be promoted: {problem}") from None
+                named = problem if version.uri in problem else f"{version.uri}: {problem}"
+                raise ThawError(f"cannot be promoted: {named}") from None
             return ScoredVersion(version.number, problem=problem)
         digest = loaded[1].digest  # fetch() and load() refuse files that do not agree with it
         if problem := _class_problem(loaded[1].classes, data.manifest.classes):

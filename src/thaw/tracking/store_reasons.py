@@ -17,7 +17,7 @@ _LONGEST = 400  # characters of an unknown error
 _CODE = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error responses")
 _UNKNOWN_NAME = "Invalid Host header"  # MLflow's answer to a name that is not in --allowed-hosts
 _CODES = {
-    "401": f"the server refuses the account: {_ACCOUNT} name it",
+    "401": f"the server refuses the account: set {_ACCOUNT} to one that it has",
     "403": f"the server refuses the request with 403: {_ACCOUNT} must name an account with the "
     "permission",
     "404": "the server has no MLflow at this address, it answers with 404: correct it "
