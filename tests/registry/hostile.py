@@ -168,7 +168,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "weights: all of integers": tensors(
         WEIGHTS, lambda s: s.update({key: tensor.int() for key, tensor in s.items()})
     ),
-    "weights: complex": tensors(WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)].cfloat())),
+    "weights: complex": tensors(
+        WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)].to(torch.cfloat))
+    ),
     "weights: truth values": tensors(WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)] > 0)),
     "weights: another shape": tensors(WEIGHTS, lambda s: _swap(s, _last(s), torch.zeros(2, 2))),
     "weights: a row too few": tensors(WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)][:-1])),

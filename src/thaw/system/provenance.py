@@ -71,7 +71,7 @@ def _lock_digest(path: Path, names: Iterable[str]) -> str | None:
 
 
 class NoCommit(NamedTuple):
-    """Why :func:`git_state` is None, and the command that helps, if it is not the first commit."""
+    """The reason why :func:`git_state` is None, and what helps, if it is not the first commit."""
 
     reason: str
     remedy: str = ""

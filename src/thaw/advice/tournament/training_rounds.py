@@ -34,7 +34,7 @@ def more_epochs(settings: Unfreeze) -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a comparison may cost.
+    """The limits of the cost of a comparison.
 
     Attributes:
         settings: The section ``unfreeze``.
