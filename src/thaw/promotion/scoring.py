@@ -83,8 +83,9 @@ def score_version(
         except ThawError as error:
             problem = str(error)
             if must_load:
-                named = problem if version.uri in problem else f"{version.uri}: {problem}"
-                raise ThawError(f"cannot be promoted: {named}") from None
+                if version.uri not in problem:
+                    problem = f"{version.uri}: {problem}"
+                raise ThawError(f"cannot be promoted: {problem}") from None
             return ScoredVersion(version.number, problem=problem)
         digest = loaded[1].digest  # fetch() and load() refuse files that do not agree with it
         if problem := _class_problem(loaded[1].classes, data.manifest.classes):
