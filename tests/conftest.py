@@ -126,18 +126,22 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+# Taken before any fixture: one of the session writes the address of its store before those of its
+# first module run, and would leave it to all later modules.
+_MLFLOW_AT_START = {key: value for key, value in os.environ.items() if key.startswith("MLFLOW_")}
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _clean_process() -> Iterator[None]:
     """Restore the working directory and what MLflow writes into the environment."""
     folder = Path.cwd()
-    before = {key: value for key, value in os.environ.items() if key.startswith("MLFLOW_")}
     yield
     os.chdir(folder)
     if "mlflow" in sys.modules:
         sys.modules["mlflow"].set_tracking_uri(None)
     for key in [key for key in os.environ if key.startswith("MLFLOW_")]:
         del os.environ[key]
-    os.environ.update(before)
+    os.environ.update(_MLFLOW_AT_START)
     gc.collect()
     gc.freeze()  # also what this module has imported
 

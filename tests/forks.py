@@ -196,9 +196,6 @@ def _join_group(pid: int, group: int) -> None:
 def _become_child(folder: Path, log: Path, group: int) -> None:
     _join_group(0, group)
     os.chdir(folder)
-    # A store of an earlier test of this process: MLflow writes its address into the environment.
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        del os.environ[name]
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     for number in (1, 2):
         os.dup2(file, number)

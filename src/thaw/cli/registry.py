@@ -14,7 +14,7 @@ from thaw.system.path_texts import refuse_undecodable_text
 from thaw.system.project_paths import PREPARED
 
 
-def _text(parameter: typer.CallbackParam, value: str) -> str:
+def _checked_text(parameter: typer.CallbackParam, value: str) -> str:
     """Return ``value``, which goes to the store.
 
     Raises:
@@ -25,8 +25,8 @@ def _text(parameter: typer.CallbackParam, value: str) -> str:
 
 
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
-_Model = Annotated[str, typer.Option(help=MODEL_HELP, callback=_text)]
-_Reason = Annotated[str, typer.Option(help="Text for the history.", callback=_text)]
+_Model = Annotated[str, typer.Option(help=MODEL_HELP, callback=_checked_text)]
+_Reason = Annotated[str, typer.Option(help="Text for the history.", callback=_checked_text)]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +40,7 @@ def promote(
         int | None, typer.Argument(min=1, help="By default the @challenger.")
     ] = None,
     to: Annotated[
-        str, typer.Option(help="The alias to give to the version.", callback=_text)
+        str, typer.Option(help="The alias to give to the version.", callback=_checked_text)
     ] = "champion",
     model: _Model = "",
     force: Annotated[
@@ -69,7 +69,9 @@ def promote(
 
 def rollback(
     reason: _Reason = "",
-    alias: Annotated[str, typer.Option(help="The alias to set back.", callback=_text)] = "champion",
+    alias: Annotated[
+        str, typer.Option(help="The alias to set back.", callback=_checked_text)
+    ] = "champion",
     model: _Model = "",
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +85,7 @@ def rollback(
 
 
 def history(
-    alias: Annotated[str, typer.Option(help="The alias.", callback=_text)] = "champion",
+    alias: Annotated[str, typer.Option(help="The alias.", callback=_checked_text)] = "champion",
     model: _Model = "",
     verify: Annotated[
         bool, typer.Option("--verify", help="Check digests and signatures of all rows.")
@@ -122,11 +124,13 @@ def status(
 
 def copy(
     source: Annotated[
-        str, typer.Argument(help="models:/A@champion or models:/A/3", callback=_text)
+        str, typer.Argument(help="models:/A@champion or models:/A/3", callback=_checked_text)
     ],
-    name: Annotated[str, typer.Argument(help="The registered model to copy to.", callback=_text)],
+    name: Annotated[
+        str, typer.Argument(help="The registered model to copy to.", callback=_checked_text)
+    ],
     to_uri: Annotated[
-        str, typer.Option(help="Another MLflow store or server.", callback=_text)
+        str, typer.Option(help="Another MLflow store or server.", callback=_checked_text)
     ] = "",
     as_json: AsJson = False,
 ) -> None:

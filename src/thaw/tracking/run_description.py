@@ -28,7 +28,10 @@ def with_note(tags: Mapping[str, str], note: str) -> dict[str, str]:
 
 
 def own_text(tags: Mapping[str, str]) -> str:
-    """Return the description in ``tags`` without thaw's note, wherever it stands."""
+    """Return what a user wrote into the description in ``tags``.
+
+    thaw's note is left out. It may be above, below or inside of the text.
+    """
     text = tags.get(DESCRIPTION, "")
     if NOTE not in tags:
         return "" if _is_earlier_note(text, tags) else text

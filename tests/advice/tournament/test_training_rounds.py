@@ -8,7 +8,7 @@ import pytest
 from tests.advice.project import open_model
 from thaw.advice.tournament.fold_training import FoldResult
 from thaw.advice.tournament.training_candidates import trainings
-from thaw.advice.tournament.training_rounds import Limits, expected_loss, going_on
+from thaw.advice.tournament.training_rounds import affordable, expected_loss, going_on
 from thaw.config.params import Params
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def test_a_comparison_costs_at_most_one_and_a_half_trainings_one_in_pixels_of_a_
     settings = opened.context.params.unfreeze.model_copy(update={"epochs": epochs})
     data, ways = opened.context.data, 4
     train = len(data.manifest.ids("train"))
-    images = Limits(settings, ways, scale).images(data)
+    images = affordable(data, settings, ways, scale)
     trained = ways + 2 * (min(epochs, 3) - 1)
     one = 0.8 * trained + 0.2 / 3 * (1 + ways + 2)
     limit = most * epochs * train / max(1.0, scale) ** 2

@@ -21,7 +21,7 @@ from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
-from thaw.advice.tournament.training_rounds import Limits, expected_loss, going_on, more_epochs
+from thaw.advice.tournament.training_rounds import affordable, expected_loss, going_on, more_epochs
 from thaw.config.result_values import result_values
 from thaw.config.section import AUTO
 from thaw.model.meta_classifier import meta_backbone
@@ -139,8 +139,8 @@ def _compare(
     if not settings.epochs:
         return nothing
     native = meta_backbone(context.params.backbone.name).image_size
-    limits = Limits(settings, len(ways), spec.preprocessing.image_size / native)
-    most = min(settings.compared_images, limits.images(context.data))
+    scale = spec.preprocessing.image_size / native
+    most = min(settings.compared_images, affordable(context.data, settings, len(ways), scale))
     images = head.folds(development(context.data, most, context.params.seed))
     if not images.folds:
         return nothing

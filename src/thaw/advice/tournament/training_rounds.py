@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thaw.advice.folds import FOLDS
@@ -32,33 +31,20 @@ def more_epochs(settings: Unfreeze) -> int:
     return min(_LAST_ROUND, settings.epochs) - 1
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The limits of the cost of a comparison.
+def affordable(data: Prepared, settings: Unfreeze, ways: int, scale: float) -> int:
+    """Return how many images can be compared.
 
-    Attributes:
-        settings: The section ``unfreeze``.
-        ways: The number of ways that are compared.
-        scale: The side of the input over that of the images that the weights were made for.
+    ``scale`` is the side of the input over that of the images that the weights were made for. The
+    comparison costs at most 1.5 whole trainings at the same input. Where ``scale`` is above 1, it
+    costs at most one training at the size of the weights: a step costs more there, and the features
+    of several sizes were computed before.
     """
-
-    settings: Unfreeze
-    ways: int
-    scale: float
-
-    def images(self, data: Prepared) -> int:
-        """Return how many images can be compared.
-
-        All epochs together cost at most 1.5 whole trainings at the same input. Where that is larger
-        than the input of the weights, they cost at most one training at the size of the weights,
-        because the features at the larger sizes cost about as much as the rest.
-        """
-        kept = min(self.ways, KEPT)
-        trained = (self.ways + kept * more_epochs(self.settings)) * (1 - 1 / FOLDS)
-        predicted = (1 + self.ways + kept) / FOLDS
-        most = _MOST_COST if self.scale <= 1 else _MOST_LARGE_COST / self.scale**2
-        budget = most * self.settings.epochs * len(data.manifest.ids(TRAIN))
-        return int(budget / (trained + predicted * _PREDICTION))
+    kept = min(ways, KEPT)
+    trained = (ways + kept * more_epochs(settings)) * (1 - 1 / FOLDS)
+    predicted = (1 + ways + kept) / FOLDS
+    most = _MOST_COST if scale <= 1 else _MOST_LARGE_COST / scale**2
+    budget = most * settings.epochs * len(data.manifest.ids(TRAIN))
+    return int(budget / (trained + predicted * _PREDICTION))
 
 
 def going_on(first: Sequence[FoldResult]) -> list[FoldResult]:
