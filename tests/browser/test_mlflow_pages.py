@@ -147,17 +147,6 @@ def test_the_page_of_experiments_lists_no_rows_of_the_history_of_promotions(
     assert sorted(rows) == ["Default", "thaw"]
 
 
-def test_a_failed_wait_does_not_name_the_script_of_a_worker_as_without_an_answer(
-    page: Page, pages: Pages
-) -> None:
-    page.open(f"{pages.server}/#/experiments", 1500, 800)
-    page.wait(f"{TEXT}.includes('Default')", 60)
-    with pytest.raises(AssertionError) as caught:
-        page.wait("false", 2)
-    assert "no answer yet: [" in str(caught.value)
-    assert "worker.js" not in str(caught.value)
-
-
 def test_a_run_has_one_curve_over_all_phases(page: Page, pages: Pages) -> None:
     page.open(f"{pages.runs.split('/runs?')[0]}/runs/{pages.run_id}/model-metrics", 1500, 1000)
     page.wait(f"{TEXT}.includes('all_phases')", 60)

@@ -26,8 +26,7 @@ _OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     *("--no-first-run", "--disable-background-networking"),
 )
-# About the script of a worker, a tab is told the first one only.
-_ANSWERS = ("responseReceivedExtraInfo", "loadingFinished", "loadingFailed")
+_ANSWERS = ("loadingFinished", "loadingFailed")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -72,7 +71,7 @@ class Page:
         self._number = 0
         self._session: str | None = None
         self.problems: list[str] = []
-        self._pending: dict[str, str] = {}  # addresses of requests without an answer
+        self._pending: dict[str, str] = {}  # addresses of the document's requests without an answer
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -98,7 +97,7 @@ class Page:
         name, params = event.get("method"), event.get("params", {})
         if name in {"Runtime.exceptionThrown", "Log.entryAdded"}:
             self.problems.append(json.dumps(params))
-        elif name == "Network.requestWillBeSent":
+        elif name == "Network.requestWillBeSent" and params["loaderId"]:  # not that of a worker
             self._pending[params["requestId"]] = params["request"]["url"]
         elif name in {f"Network.{answer}" for answer in _ANSWERS}:
             self._pending.pop(params["requestId"], None)
