@@ -50,3 +50,21 @@ def test_a_whole_model_with_new_digests_is_loaded(whole: Path, tmp_path: Path) -
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     assert resealed(folder) == directory.load(folder)[1].digest
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("weights: one too many", r"Unexpected key\(s\) in state_dict: \"extra\""),
+        ("weights: beyond float32", r"head\.1\.weight has values that are not finite"),
+    ],
+)
+def test_the_tensor_that_does_not_fit_is_named(
+    change: str, reason: str, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(whole, folder)
+    CHANGES[change](folder)
+    resealed(folder)
+    with pytest.raises(ThawError, match=reason):
+        directory.load(folder)

@@ -175,6 +175,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "weights: another shape": tensors(WEIGHTS, lambda s: _swap(s, _last(s), torch.zeros(2, 2))),
     "weights: a row too few": tensors(WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)][:-1])),
     "weights: a scalar": tensors(WEIGHTS, lambda s: _swap(s, _last(s), torch.tensor(1.0))),
+    "weights: beyond float32": tensors(
+        WEIGHTS, lambda s: _swap(s, _last(s), s[_last(s)].double() * 1e300)
+    ),
     "weights: one missing": tensors(WEIGHTS, lambda s: s.pop(_last(s))),
     "weights: one too many": tensors(WEIGHTS, lambda s: _swap(s, "extra", torch.zeros(3))),
     "weights: a block too many": tensors(

@@ -10,7 +10,7 @@ import mlflow
 import pytest
 import requests
 
-from tests.registry.served import CLASSES, image, model_directory
+from tests.registry.served import CLASSES, image, model_directory, overflowing
 from tests.serving.service import PNG, metric, post, running, wait_for
 from thaw.model import directory
 from thaw.model.predictor import Predictor
@@ -76,6 +76,16 @@ def test_a_model_that_cannot_be_loaded_changes_nothing(tmp_path: Path) -> None:
         wait_for(url, "thaw_reload_failures_total", 1)
         assert post(url, data=GOOD, headers=PNG).status_code == 200
         assert requests.get(f"{url}/healthz", timeout=60).json()["classes"] == CLASSES
+
+
+def test_a_model_that_answers_no_image_does_not_replace_one_that_does(tmp_path: Path) -> None:
+    model_directory(tmp_path / "live")
+    broken = overflowing(tmp_path / "live", tmp_path / "broken")
+    with running(str(tmp_path / "live")) as url:
+        replace(tmp_path / "live", broken)
+        wait_for(url, "thaw_reload_failures_total", 1)
+        assert metric(url, "thaw_reloads_total") == 0
+        assert post(url, data=GOOD, headers=PNG).status_code == 200
 
 
 def test_the_service_follows_the_alias_and_answers_without_the_registry(

@@ -65,13 +65,13 @@ def check_shapes(spec: ModelSpec, state: Mapping[str, Tensor]) -> None:
 
 
 def check_finite(state: Mapping[str, Tensor]) -> None:
-    """Raise if a tensor contains NaN or infinity.
+    """Raise if a tensor contains NaN or infinity, or a number beyond float32, which it becomes.
 
     Raises:
         ValueError: it does; the message names it.
     """
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
             raise ValueError(f"{name[:80]} has values that are not finite")
 
 

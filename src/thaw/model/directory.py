@@ -42,6 +42,7 @@ _UNFIT = (
     ThawError, RuntimeError, AttributeError, AssertionError, ValueError, TypeError, LookupError,
     ArithmeticError, MemoryError,
 )  # fmt: skip
+_OF_TORCH = "Error(s) in loading state_dict for Classifier: "  # before the names of tensors
 _OF_DVC = ".gitignore"  # DVC writes it beside its outputs
 NO_STATISTICS = save_tensors({})  # the content of STATISTICS for a model without statistics
 
@@ -118,7 +119,8 @@ def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, Model
         content_checks.check_kinds(classifier, state)
         classifier.load_state_dict(state)
     except _UNFIT as error:
-        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        text = " ".join(str(error).split()).removeprefix(_OF_TORCH)
+        reason = text[:300] or type(error).__name__
         raise ThawError(f"{folder}: {SPEC} does not describe {WEIGHTS}: {reason}") from error
     reference = load_reference(folder, spec)
     if reference is not None:

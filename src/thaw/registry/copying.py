@@ -15,7 +15,7 @@ from thaw.config.text_patterns import MODEL_NAME, MODEL_NAME_WORDS
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry import names
-from thaw.registry.fetch import fetch, resolve
+from thaw.registry.fetch import fetch, fetched_into, resolve
 from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
 from thaw.registry.register import create_model
 from thaw.registry.same_result import delete_unused
@@ -80,10 +80,12 @@ def _fetch_and_load(found: Version, folder: Path) -> None:
         ThawError: its files were changed after registration, or are not a model that serves.
     """
     try:
-        directory.load(fetch(found, folder))
+        with fetched_into(folder, found):
+            directory.load(fetch(found, folder))
     except ThawError as error:
-        reason = str(error).replace(str(folder), "")
-        raise ThawError(f"{found.uri} cannot be copied: {reason}") from None
+        text = str(error)
+        version = "" if found.uri in text else f"{found.uri}: "
+        raise ThawError(f"cannot be copied: {version}{text}") from None
 
 
 def _existing_copy(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from thaw.errors import ThawError
 from thaw.serving.model_uri import local_model, resolve_version
 from thaw.serving.runtimes import use_runtime
 from thaw.system.quantities import quantity
@@ -41,7 +42,8 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
     """Load the model that ``model_uri`` names now, and run it once.
 
     Raises:
-        ThawError: the model does not exist, or differs from what was registered.
+        ThawError: the model does not exist, differs from what was registered, or gives no finite
+            result.
         MemoryShortageError: a batch does not fit into the memory of the device.
     """
     version = resolve_version(model_uri)
@@ -50,6 +52,17 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
             found.folder, window=_DRIFT_WINDOW, max_megapixels=settings.max_megapixels
         )
         use_runtime(settings.runtime, predictor, found.folder)
+    _try(found.name, predictor, settings)
+    return ServedModel(found.name, version, predictor)
+
+
+def _try(name: str, predictor: Predictor, settings: Settings) -> None:
+    """Compute once.
+
+    Raises:
+        ThawError: no result is finite.
+        MemoryShortageError: a batch does not fit into the memory of the device.
+    """
     size = predictor.spec.preprocessing.image_size
     # A GPU also loads its kernels and takes its memory now, not at the first request.
     for count in (1, settings.batch_size) if settings.computing.is_gpu else (1,):
@@ -57,5 +70,12 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
             f"out of memory on {predictor.device} with {quantity(count, 'image')} at once: end "
             "other programs on it, or set a smaller --max-batch"
         ):
-            predictor.forward(torch.zeros(count, 3, size, size, dtype=torch.uint8))
-    return ServedModel(found.name, version, predictor)
+            result = predictor.forward(torch.zeros(count, 3, size, size, dtype=torch.uint8))
+    if not bool(result.isfinite().all()):  # in fp16, that of a single image may overflow
+        noise = torch.randint(256, (1, 3, size, size), generator=torch.Generator().manual_seed(0))
+        if not bool(predictor.forward(noise.to(torch.uint8)).isfinite().any()):
+            precision = settings.computing.precision.name
+            reason = "its weights are damaged: serve another version (`thaw status`)"
+            if precision != "fp32":
+                reason = f"its values may overflow in {precision}: set --precision fp32"
+            raise ThawError(f"{name} gives no probability that is finite: {reason}")
