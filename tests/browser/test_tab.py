@@ -32,7 +32,7 @@ def test_an_address_that_differs_after_the_hash_alone_is_loaded_again(
 
 
 def test_the_script_of_a_worker_is_no_request_without_an_answer(page: Page, tmp_path: Path) -> None:
-    """The browser does not tell a tab that it takes such a script from its cache."""
+    """Load it twice: the browser does not tell a tab that it takes the script from its cache."""
     (tmp_path / "page.html").write_text("<script>new Worker('worker.js').onmessage = event => {"
                                         "window.told = event.data }</script>")  # fmt: skip
     (tmp_path / "worker.js").write_text("postMessage('from the worker')")
