@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import pytest
 import requests
+from mlflow.exceptions import MlflowException
 
 from tests.registry.served import CLASSES, image, model_directory, overflowing
 from tests.serving.service import PNG, metric, post, running, wait_for
+from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.model.predictor import Predictor
 from thaw.model.sealed_files import SPEC
 from thaw.serving import model_reloading
+from thaw.serving.model_uri import resolve_version
+from thaw.serving.served_model import ServedModel, load_served_model
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from thaw.serving.settings import Settings
 
 GOOD = image()
 
@@ -102,6 +108,64 @@ def test_the_service_follows_the_alias_and_answers_without_the_registry(
         client.delete_registered_model_alias("dev", "champion")
         wait_for(url, "thaw_reload_failures_total", 1)
         assert requests.get(f"{url}/healthz", timeout=60).json()["model"] == "models:/dev/2"
+
+
+class Loads:
+    """Loads models, except version 2. ``fetched`` and ``named`` are what was loaded and polled."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cause: Exception | None = None) -> None:
+        self.cause, self.fetched, self.named = cause, list[str](), list[str]()
+        self._resolve = resolve_version
+        monkeypatch.setattr(model_reloading, "load_served_model", self.load)
+        monkeypatch.setattr(model_reloading, "resolve_version", self.resolve)
+
+    def load(self, uri: str, settings: Settings) -> ServedModel:
+        self.fetched.append(uri)
+        if uri == "models:/dev/2":
+            raise ThawError(f"{uri} cannot be loaded") from self.cause
+        return load_served_model(uri, settings)
+
+    def resolve(self, uri: str) -> str:
+        self.named.append(self._resolve(uri))
+        return self.named[-1]
+
+    def wait_until_polled(self, uri: str) -> None:
+        count, end = len(self.named), time.monotonic() + 20
+        while uri not in self.named[count:] and time.monotonic() < end:
+            time.sleep(0.01)
+
+
+def test_a_broken_version_is_fetched_once_until_the_alias_moves(
+    registry: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    loads = Loads(monkeypatch)
+    with running("models:/dev@champion") as url:
+        client.set_registered_model_alias("dev", "champion", "2")
+        wait_for(url, "thaw_reload_failures_total", 4)  # the service still says so at each poll
+        assert loads.fetched == ["models:/dev/2"]
+        client.set_registered_model_alias("dev", "champion", "1")
+        loads.wait_until_polled("models:/dev/1")
+        client.set_registered_model_alias("dev", "champion", "2")
+        failures = metric(url, "thaw_reload_failures_total")
+        wait_for(url, "thaw_reload_failures_total", failures + 2)
+        assert loads.fetched == ["models:/dev/2"] * 2
+        assert post(url, data=GOOD, headers=PNG).json()["digest"] == registry[0]
+
+
+@pytest.mark.parametrize("why", ["the store failed", "an hour has passed"])
+@pytest.mark.usefixtures("registry")
+def test_a_version_that_may_be_whole_now_is_fetched_again(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    loads = Loads(monkeypatch, MlflowException(why) if why == "the store failed" else None)
+    if why == "an hour has passed":
+        monkeypatch.setattr(model_reloading, "_REMEMBERED", 0.0)
+    with running("models:/dev@champion") as url:
+        client.set_registered_model_alias("dev", "champion", "2")
+        wait_for(url, "thaw_reload_failures_total", 3)
+        assert loads.fetched[:3] == ["models:/dev/2"] * 3
 
 
 def test_the_service_ends_while_the_registry_does_not_answer(
