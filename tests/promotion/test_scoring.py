@@ -11,6 +11,7 @@ from tests import calibrated, tf32, tiny
 from tests.promotion.offered import Shop
 from thaw.data.prepared import Prepared
 from thaw.model import directory
+from thaw.promotion import scoring
 from thaw.promotion.scoring import score_version
 from thaw.registry.fetch import Version
 from thaw.training.runtime import logits
@@ -84,3 +85,12 @@ def test_a_version_of_other_classes_names_those_of_both_sides(
     assert found.problem.endswith(
         "the data alone have new 0, new 1, new 2, new 3, new 4 and 2 more"
     )
+
+
+def test_a_version_whose_images_do_not_fit_into_memory_is_not_scored(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "total_memory", lambda: 1_000_000)
+    found = score_version(Version("scored", 1), Prepared(shop.prepared), tiny.runtime(), BINS)
+    assert found.probabilities is None
+    assert found.problem.startswith("to score 128 images of 32 x 32 pixels at once takes about ")

@@ -150,6 +150,10 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     for place, values in SPEC_VALUES.items()
     for value in values
 } | {
+    "preprocessing: resized to 409,600 pixels": lambda a: (
+        spec("preprocessing.image_size", 4096)(a),
+        spec("preprocessing.crop_pct", 0.01)(a),
+    ),
     "spec: empty": raw_spec(""),
     "spec: list": raw_spec("[]"),
     "spec: nested lists": raw_spec(lambda: "[" * 200_000),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,8 @@ import pytest
 from tests.registry.served import image, uniform
 from tests.serving.service import PNG, metric, post, running
 from thaw.model.predictor import Predictor
+from thaw.serving import served_model
+from thaw.serving.image_limit import ImageLimit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +36,27 @@ def test_all_images_of_a_request_are_computed_once(url: str) -> None:
     assert post(url, files=files).status_code == 200
     assert metric(url, "thaw_batch_images_sum") - before[1] == 3
     assert metric(url, "thaw_batch_images_count") - before[0] <= 3
+
+
+def test_batches_are_no_larger_and_no_more_at_once_than_the_model_allows(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, running_now, most = Predictor.forward, threading.Semaphore(1), [0]
+
+    def watched(self: Predictor, images: Tensor, *, watch: bool = False) -> Tensor:
+        assert running_now.acquire(blocking=False)
+        most.append(len(images))
+        found = forward(self, images, watch=watch)
+        running_now.release()
+        return found
+
+    limit = ImageLimit(2, threading.Semaphore(1))
+    monkeypatch.setattr(served_model, "limit_images", lambda *_: limit)
+    monkeypatch.setattr(Predictor, "forward", watched)
+    with running(str(model)) as url, ThreadPoolExecutor(16) as pool:
+        answers = pool.map(lambda n: post(url, data=image(n), headers=PNG), range(48))
+        assert {answer.status_code for answer in answers} == {200}
+    assert max(most) == 2
 
 
 def test_an_image_without_finite_probabilities_spoils_no_other_request(

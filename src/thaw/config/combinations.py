@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from thaw.config.section import AUTO
+from thaw.config.section import AUTO, LARGEST_RESIZED
 from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from thaw.config.training_sections import Training
 
 
-_LARGEST_SIDE = 8192  # pixels of an image before the centre crop
 _MOST_HEAD_WEIGHTS = 500_000_000
 
 
@@ -48,11 +47,11 @@ def _backbone(params: Params) -> Iterator[str]:
 def _input(params: Params) -> Iterator[str]:
     backbone = params.backbone.assumed()
     resized = backbone.image_size / backbone.crop_pct
-    if resized > _LARGEST_SIDE:
+    if resized > LARGEST_RESIZED:
         yield (
             f"backbone.crop_pct: images of {backbone.image_size} pixels are resized to "
-            f"{resized:,.0f} pixels before the crop, more than {_LARGEST_SIDE:,}: set crop_pct to "
-            f"{backbone.image_size / _LARGEST_SIDE:.3g} or more"
+            f"{resized:,.0f} pixels before the crop, more than {LARGEST_RESIZED:,}: set crop_pct "
+            f"to {backbone.image_size / LARGEST_RESIZED:.3g} or more"
         )
 
 

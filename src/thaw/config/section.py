@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from thaw.config.text_patterns import WITHOUT_ZERO
 
 AUTO: Final = "auto"
+LARGEST_RESIZED: Final = 8192  # pixels of a side of an image before the centre crop
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Block = Annotated[int, Field(ge=1, le=1000)]

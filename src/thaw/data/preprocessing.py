@@ -18,9 +18,11 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
+    model_validator,
 )
 from torch import Tensor
 
+from thaw.config.section import LARGEST_RESIZED
 from thaw.data.device_stream import sent
 from thaw.data.framing import Framing, center, margin_of, resized_size
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
@@ -73,6 +75,16 @@ class Preprocessing(BaseModel):
             if not -_LARGEST_SAMPLE <= low < high <= _LARGEST_SAMPLE:
                 raise ValueError("the two numbers must be finite, the smaller one first")
         return value
+
+    @model_validator(mode="after")
+    def _resizes_to_a_bounded_size(self) -> Preprocessing:
+        resized = self.image_size / self.crop_pct
+        if resized > LARGEST_RESIZED:
+            raise ValueError(
+                f"images are resized to {resized:,.0f} pixels before the crop, more than "
+                f"{LARGEST_RESIZED:,}"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

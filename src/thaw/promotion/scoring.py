@@ -13,10 +13,12 @@ from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.model import directory
 from thaw.model.calibration import CalibratedSoftmax
+from thaw.model.inference_memory import bytes_per_image
 from thaw.registry.fetch import fetch, fetched_into
 from thaw.system.dvc_lock import file_md5
+from thaw.system.memory import total_memory
 from thaw.training.precision import strict_float32
-from thaw.training.runtime import logits
+from thaw.training.runtime import SCORE_BATCH, logits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,6 +92,8 @@ def score_version(
         digest = loaded[1].digest  # fetch() and load() refuse files that do not agree with it
         if problem := _class_problem(loaded[1].classes, data.manifest.classes):
             return ScoredVersion(version.number, digest, problem=problem, has_other_classes=True)
+        if problem := _memory_problem(loaded, len(data.manifest.ids("test")), runtime):
+            return ScoredVersion(version.number, digest, problem=problem)
         try:
             return _score(version.number, folder, loaded, data, runtime, bins)
         except ThawError as error:
@@ -106,6 +110,25 @@ def _class_problem(own: list[str], of_data: list[str]) -> str:
     }
     parts = [f"{side} {_listed(labels)}" for side, labels in sides.items() if labels]
     return f"the data have other classes: {', '.join(parts) or 'their order differs'}"
+
+
+def _memory_problem(loaded: tuple[Classifier, ModelSpec], images: int, runtime: Runtime) -> str:
+    """Return that a batch of test images takes more memory than this machine has, "" if not.
+
+    The system would end this process, or another one. torch reports a full GPU itself.
+    """
+    if runtime.device.type != "cpu":
+        return ""
+    classifier, spec = loaded
+    size, batch = spec.preprocessing.image_size, min(images, SCORE_BATCH)
+    needed, memory = batch * bytes_per_image(classifier, size), total_memory()
+    if needed <= memory:
+        return ""
+    return (
+        f"to score {batch} images of {size} x {size} pixels at once takes about "
+        f"{needed / 1e9:,.1f} GB of memory, and this machine has {memory / 1e9:,.1f} GB: promote "
+        "it on a larger one"
+    )
 
 
 def _listed(labels: list[str]) -> str:

@@ -13,6 +13,7 @@ from thaw.serving import output_names
 from thaw.serving.batch_results import in_batches, on_cores, on_device
 from thaw.serving.compute_device import Computing
 from thaw.serving.image_files import find_images, refuse_output
+from thaw.serving.image_limit import limit_images
 from thaw.serving.model_uri import local_model
 from thaw.serving.output_names import refuse_other_format
 from thaw.serving.prediction_file import DRIFT, PRECISION, PredictionFile
@@ -50,8 +51,8 @@ def predict_folder(
     default 32 on a CPU and 128 on a GPU.
 
     Raises:
-        ThawError: the model or the folder does not exist, ``out`` must not be written or names
-            another format, or another process writes it.
+        ThawError: the model or the folder does not exist, the model needs too much memory, ``out``
+            must not be written or names another format, or another process writes it.
     """
     refuse_output(model_uri, folder, out)
     refuse_other_format(out, output_names.CSV)
@@ -72,9 +73,12 @@ def predict_folder(
             size = batch_size or (BATCH_SIZE_ON_GPU if computing.is_gpu else BATCH_SIZE)
             if not computing.is_gpu:
                 size = min(size, -(-len(remaining) // cores()))  # a batch for each core
-            batches = in_batches(remaining, size)
-            compute = on_device if computing.is_gpu else on_cores
-            results = compute(predictor, folder.resolve(), batches)
+            limit = limit_images(model.name, predictor, size)
+            batches = in_batches(remaining, limit.batch)
+            if computing.is_gpu:
+                results = on_device(predictor, folder.resolve(), batches)
+            else:
+                results = on_cores(predictor, folder.resolve(), batches, limit.computing)
             if predictor.drift:
                 predictor.drift.spread(len(remaining))
             done_before = len(rows.done)

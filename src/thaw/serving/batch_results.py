@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
@@ -16,6 +17,7 @@ from thaw.training.out_of_memory import shortage_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from thaw.serving.batch_decoding import DecodedBatch
 
 _MOST_ON_DEVICE = 2  # batches that a GPU has to compute, so that it does not wait for the next one
+_UNLIMITED = nullcontext()
 _NOT_FINITE = "the model gave a probability that is not finite"
 
 
@@ -37,17 +40,24 @@ class BatchResult:
 
 
 def on_cores(
-    predictor: Predictor, root: Path, batches: Sequence[Sequence[str]]
+    predictor: Predictor,
+    root: Path,
+    batches: Sequence[Sequence[str]],
+    computing: AbstractContextManager[object] = _UNLIMITED,
 ) -> Iterator[BatchResult]:
     """Yield the results of ``batches`` of paths below ``root``, in order, computed on the CPU.
 
+    Forward passes run within ``computing``, which may limit how many run at the same time.
     Each core decodes and computes its own batch. A forward pass on all cores would wait at every
     layer for the core that decodes at that moment.
     """
 
     def compute(batch: Sequence[str]) -> BatchResult:
         read = read_batch(predictor.reader, root, batch)
-        return _result(read, predictor.forward(read.images, watch=True) if read.paths else None)
+        if not read.paths:
+            return _result(read, None)
+        with computing:
+            return _result(read, predictor.forward(read.images, watch=True))
 
     return map_in_order(
         compute,

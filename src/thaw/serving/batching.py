@@ -168,7 +168,8 @@ class BatchingEngine:
             return [], []
         batch = [first]
         end = time.monotonic() + _MAX_WAIT
-        while len(batch) < self._max_batch:
+        most = min(self._max_batch, first.model.limit.batch)
+        while len(batch) < most:
             try:
                 item = self._next_item(end)
             except queue.Empty:
@@ -194,7 +195,8 @@ class BatchingEngine:
         inputs = torch.cat([item.image for item in batch])
         is_alone = self._admitted.used <= len(batch)
         torch.set_num_threads(cores() if is_alone else 1)  # a setting of this thread
-        probabilities = model.predictor.forward(inputs, watch=True)
+        with model.limit.computing:
+            probabilities = model.predictor.forward(inputs, watch=True)
         self._metrics.forward_seconds.observe(time.perf_counter() - start)
         self._metrics.batch_images.observe(len(batch))
         return [

@@ -13,6 +13,7 @@ from thaw.data.prefetching import delayed
 from thaw.errors import ThawError
 from thaw.registry.names import PREFIX
 from thaw.serving.image_inputs import encode, is_list_of_images
+from thaw.serving.image_limit import limit_images
 from thaw.serving.model_uri import local_model
 from thaw.system.bounded_pool import map_in_order
 from thaw.system.devices import AUTO, CPU
@@ -81,10 +82,11 @@ class LoadedModel:
     def predict_proba(self, images: Iterable[Any]) -> NDArray[np.float32]:
         """Return the probability of each class for each image, shape (N, classes), 0 to 1.
 
-        Images are read in batches of 32, so ``images`` may be a generator over many files.
+        Images are read in batches of at most 32, so ``images`` may be a generator over many files.
 
         Raises:
-            ThawError: an image cannot be read; the message gives its position, from 0.
+            ThawError: an image cannot be read; the message gives its position, from 0. Or an image
+                of the model's size does not fit into memory.
             TypeError: ``images`` is one image, or a table, and not a list of images.
 
         Examples:
@@ -125,8 +127,9 @@ class LoadedModel:
 
     def _batches(self, images: Iterable[Any]) -> Iterator[Tensor]:
         """Decode on all cores; yield uint8 batches (N, 3, S, S)."""
-        read = map_in_order(self._read, enumerate(images), pending_per_core=_BATCH_SIZE // 2)
-        while batch := list(islice(read, _BATCH_SIZE)):
+        size = limit_images(self.name, self._predictor, _BATCH_SIZE).batch
+        read = map_in_order(self._read, enumerate(images), pending_per_core=-(-size // 2))
+        while batch := list(islice(read, size)):
             yield torch.cat(batch)
 
     def _read(self, numbered: tuple[int, Any]) -> Tensor:

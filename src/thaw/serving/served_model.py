@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thaw.errors import ThawError
+from thaw.serving.image_limit import limit_images
 from thaw.serving.model_uri import local_model, resolve_version
 from thaw.serving.runtimes import use_runtime
 from thaw.system.quantities import quantity
@@ -15,6 +16,7 @@ from thaw.training.out_of_memory import shortage_named
 
 if TYPE_CHECKING:
     from thaw.model.predictor import Predictor
+    from thaw.serving.image_limit import ImageLimit
     from thaw.serving.settings import Settings
 
 _DRIFT_WINDOW = 512  # the drift score covers this many images, or up to twice as many
@@ -25,12 +27,13 @@ class ServedModel:
     """A loaded model.
 
     ``name`` is ``models:/NAME/NUMBER`` or a folder. ``version`` changes when the URI that was
-    asked for leads to another model.
+    asked for leads to another model. ``limit`` bounds the images that are computed at once.
     """
 
     name: str
     version: str
     predictor: Predictor
+    limit: ImageLimit
 
     @property
     def digest(self) -> str:
@@ -44,7 +47,7 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
     Raises:
         ThawError: the model does not exist, differs from what was registered, or gives no finite
             result.
-        MemoryShortageError: a batch does not fit into the memory of the device.
+        MemoryShortageError: an image, or on a GPU a batch, does not fit into its memory.
     """
     version = resolve_version(model_uri)
     with local_model(model_uri) as found:
@@ -52,8 +55,9 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
             found.folder, window=_DRIFT_WINDOW, max_megapixels=settings.max_megapixels
         )
         use_runtime(settings.runtime, predictor, found.folder)
+    limit = limit_images(found.name, predictor, settings.batch_size)
     _try(found.name, predictor, settings)
-    return ServedModel(found.name, version, predictor)
+    return ServedModel(found.name, version, predictor, limit)
 
 
 def _try(name: str, predictor: Predictor, settings: Settings) -> None:
