@@ -23,7 +23,8 @@ REPORTS: dict[str, dict[str, Any]] = {
     "warmup_head/report.json": PHASE | {"best_epoch": 3, "epochs": 5},
     "unfreeze/report.json": PHASE | {"warmup_head_stands": False, "blocks": [8, 9]},
     "fold_bn/report.json": PHASE
-    | {"folded": 49, "merged": 48, "fold_relative_move": 1e-7, "merge_relative_move": 3e-6},
+    | {"folded": 49, "merged": 48, "kept_affine": 1}
+    | {"fold_relative_move": 1e-7, "merge_relative_move": 3e-6},
     "evaluate/report.json": {
         "test": {
             "accuracy": 0.98765,
@@ -93,9 +94,21 @@ def test_no_batch_norm_is_merged_where_none_was_folded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    none = {"folded": 0, "merged": 0, "fold_relative_move": 0.0, "merge_relative_move": 0.0}
+    none = {"folded": 0, "merged": 0, "kept_affine": 0}
     show(PARAMS, write(tmp_path, fold_bn=none))
     assert "; no BatchNorm to merge" in shown(capsys)
+
+
+@pytest.mark.parametrize("folded", [0, 48])
+def test_batch_norms_that_were_trained_as_affine_maps_count_as_merged(
+    folded: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    counts = {"folded": folded, "merged": 49, "kept_affine": 0}
+    show(PARAMS, write(tmp_path, fold_bn=counts))
+    text = shown(capsys)
+    assert "49 BatchNorms merged into the weights" in text
+    assert "49 of" not in text
 
 
 def test_a_result_without_the_value_of_a_newer_metric_is_shown(

@@ -198,6 +198,7 @@ def test_the_records_of_a_deleted_run_do_not_count_until_it_is_restored(shop: Sh
     case.add("same")
     case.client.delete_run(case.run(2))
     (rule,) = offer(shop, case.name, 2).failed
-    assert rule.sentence.startswith("the run of the version was deleted: `mlflow runs restore`")
+    restore = f"`mlflow runs restore --run-id {case.run(2)}`"
+    assert rule.sentence == f"the run of the version was deleted: {restore} puts it back"
     case.client.restore_run(case.run(2))
     assert offer(shop, case.name, 2).verdict == "passed"

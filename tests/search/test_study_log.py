@@ -77,3 +77,23 @@ def test_the_record_of_a_killed_trial_has_its_reported_epochs_and_a_reason(
     assert (record.state, record.reason) == ("fail", "its worker was killed")
     assert record.curve == [{"epoch": 1, "val_loss": 0.7}]
     assert record.started <= record.ended
+
+
+@pytest.mark.usefixtures("store")
+def test_the_end_of_a_search_keeps_what_a_user_wrote_on_the_run_of_the_study(
+    params: Params,
+) -> None:
+    search = project.Search(params)
+    client = MlflowClient(f"sqlite:///{Path.cwd()}/mlruns/mlflow.db")
+    search.run_all(1)
+    for _ in range(2):
+        log = StudyLog(search.study, search.definition, Path("plots"))
+        (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run.data.tags]
+        text = parent.data.tags.get("mlflow.note.content", "")
+        client.set_tag(parent.info.run_id, "mlflow.note.content", text or "mine")
+        found = confirmation.candidates(search.study, search.definition, search.storage)
+        log.finish("FINISHED", found)
+    (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run.data.tags]
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("mine\n\nbest so far: trial 0 with log_loss 0.5000")
+    assert note.count("best so far") == 1

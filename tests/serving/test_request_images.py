@@ -47,7 +47,8 @@ GOOD = image()
         (
             {"data": "a,b\n1,2,3", "headers": {"Content-Type": "text/csv"}},
             415,
-            "Type is text/csv: send",
+            "Type is text/csv: send a form with files (multipart/form-data), JSON with base64 "
+            "texts in the list 'images' (application/json), or an image as the body",
         ),
         ({"data": GOOD}, 415, "the Content-Type is missing: send a form"),
         (

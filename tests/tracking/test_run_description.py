@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from thaw.tracking.run_description import COMPLETED, NOTE, own_text, with_note
+from thaw.tracking.run_description import COMPLETED, NOTE, beside_own_text, own_text, with_note
 from thaw.tracking.run_owner import DESCRIPTION, stop_tags
 
 STOP = stop_tags("unfreeze", "the disk is full")
@@ -39,6 +39,19 @@ def test_notes_of_earlier_versions_are_no_text_of_a_user() -> None:
     assert own_text(STOP) == ""
     assert own_text({DESCRIPTION: "**99 %** test accuracy", COMPLETED: "none"}) == ""
     assert own_text({**STOP, DESCRIPTION: "mine"}) == "mine"
+
+
+@pytest.mark.parametrize("start", ["best so far: ", "winner: ", "no clear winner: "])
+def test_notes_of_earlier_versions_on_a_study_are_no_text_of_a_user(start: str) -> None:
+    assert own_text({DESCRIPTION: f"{start}trial 3 with log_loss 0.5000"}) == ""
+
+
+def test_only_the_description_is_joined_with_the_text_of_a_user() -> None:
+    found = {DESCRIPTION: "mine", "other": "theirs"}
+    assert beside_own_text({"a": "b"}, found) == {"a": "b"}
+    joined = beside_own_text({"a": "b", DESCRIPTION: "note"}, found)
+    assert (joined["a"], joined[DESCRIPTION]) == ("b", "mine\n\nnote")
+    assert own_text(joined) == "mine"
 
 
 def test_both_together_fit_into_a_tag() -> None:

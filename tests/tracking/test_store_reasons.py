@@ -29,9 +29,9 @@ LATER = "run the same command later"
 REFUSED = ("401", "403", "404")  # what time does not change
 REASONS = {
     "401 in HTML": f"the server refuses the account: set {ACCOUNT} to one that it has",
-    "401 in JSON": f"UNAUTHENTICATED: as MLflow says it; {ACCOUNT} name the account",
-    "403 in HTML": f"with 403: {ACCOUNT} must name an account with the permission",
-    "403 in JSON": f"says it; {ACCOUNT} must name an account with the permission",
+    "401 in JSON": f"UNAUTHENTICATED: as MLflow says it; set {ACCOUNT} to an account of the server",
+    "403 in HTML": f"with 403: set {ACCOUNT} to an account with the permission",
+    "403 in JSON": f"says it; set {ACCOUNT} to an account with the permission",
     "403 for its name": f"add the host to its --allowed-hosts, or correct the address ({ADDRESS})",
     "404 in HTML": f"it answers with 404: correct it ({ADDRESS})",
     "404 in JSON": f"ENDPOINT_NOT_FOUND: as MLflow says it; correct the address ({ADDRESS})",

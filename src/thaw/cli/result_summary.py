@@ -134,12 +134,14 @@ def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
 
 def _merging(report: dict[str, Any]) -> str:
     """Return how many BatchNorms are part of the convolutions now, and what that changed."""
-    if not report["folded"]:
+    # Those that unfreeze has trained as affine maps are merged, and are not folded again.
+    total = report["merged"] + report.get("kept_affine", 0)
+    if not total:
         return "no BatchNorm to merge"
     moved = max(report["fold_relative_move"], report["merge_relative_move"], _LEAST_CHANGE)
-    of = "" if report["merged"] == report["folded"] else f"{report['merged']} of "
+    of = "" if report["merged"] == total else f"{report['merged']} of "
     return (
-        f"{of}{quantity(report['folded'], 'BatchNorm')} merged into the weights, "
+        f"{of}{quantity(total, 'BatchNorm')} merged into the weights, "
         f"which changed no output by more than {moved * 100:.4f} %"
     )
 

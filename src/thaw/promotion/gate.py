@@ -70,8 +70,9 @@ def _artifact(challenger: ScoredVersion, origin: Origin) -> RuleResult:
 
 def _provenance(settings: Promote, origin: Origin) -> Iterator[RuleResult]:
     wanted = settings.provenance
-    if origin.is_run_deleted and (wanted.committed or wanted.data or wanted.dvc_lock):
-        sentence = "the run of the version was deleted: `mlflow runs restore` puts it back"
+    if origin.deleted_run and (wanted.committed or wanted.data or wanted.dvc_lock):
+        restore = f"`mlflow runs restore --run-id {origin.deleted_run}`"
+        sentence = f"the run of the version was deleted: {restore} puts it back"
         yield RuleResult("run", "deleted", "", "a run", passed=False, sentence=sentence)
     if wanted.committed:
         known = bool(origin.commit) and origin.dirty in {"true", "false"}

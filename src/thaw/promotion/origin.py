@@ -35,7 +35,7 @@ class Origin:
     None or "" if a value is unknown. ``prepared_locked`` is the digest of ``data/prepared`` in
     ``dvc.lock``, ``prepared_here`` that of the files in it. ``model_locked`` holds the digests of
     the files of the model in ``dvc.lock``, by name; it is empty if they are not listed there.
-    ``is_run_deleted``: the run is in MLflow's trash, and its records do not count.
+    ``deleted_run`` is the id of a run in MLflow's trash, whose records do not count.
     """
 
     tagged_digest: str
@@ -50,7 +50,7 @@ class Origin:
     prepared_locked: str
     prepared_here: str
     model_locked: Mapping[str, str] = field(default_factory=dict)
-    is_run_deleted: bool = False
+    deleted_run: str = ""
 
 
 def read_origin(
@@ -76,7 +76,9 @@ def read_origin(
         prepared_locked=dvc_lock.recorded_md5(prepared) if read_files else "",
         prepared_here=dvc_lock.folder_md5(prepared) if read_files else "",
         model_locked=dvc_lock.recorded_files(_DEPLOYED) if read_files else {},
-        is_run_deleted=run is not None and run.info.lifecycle_stage == LifecycleStage.DELETED,
+        deleted_run=entry.run_id
+        if run is not None and run.info.lifecycle_stage == LifecycleStage.DELETED
+        else "",
     )
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from thaw.serving.settings import Settings
 
 _ACCEPTED = (
-    "a form with files (multipart/form-data), JSON {'images': [base64, ...]} (application/json), "
-    "or an image as the body (image/jpeg, image/png, ...)"
+    "a form with files (multipart/form-data), JSON with base64 texts in the list 'images' "
+    "(application/json), or an image as the body (image/jpeg, image/png, ...)"
 )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 NOTE = "thaw.note"  # the tag with length and digest of thaw's note: "120:1a2b3c"
 COMPLETED = "thaw.dvc_lock"  # a tag of runs that `evaluate` has described
+_OF_STUDIES = ("best so far: trial ", "winner: trial ", "no clear winner: trial ")
 _LONGEST = 5000  # characters of both together: a limit of MLflow's servers
 
 
@@ -25,6 +26,15 @@ def with_note(tags: Mapping[str, str], note: str) -> dict[str, str]:
         note = note[: max(0, _LONGEST - len(own) - 2)]
     text = "\n\n".join(filter(None, [own, note]))
     return {DESCRIPTION: text, NOTE: f"{len(note)}:{_digest(note)}"}
+
+
+def beside_own_text(tags: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """Return ``tags`` for a run with the tags ``found``.
+
+    A description in ``tags`` is the note: it does not replace the text of a user.
+    """
+    note = tags.get(DESCRIPTION)
+    return {**tags, **(with_note(found, note) if note else {})}
 
 
 def own_text(tags: Mapping[str, str]) -> str:
@@ -47,7 +57,7 @@ def own_text(tags: Mapping[str, str]) -> str:
 def _is_earlier_note(text: str, tags: Mapping[str, str]) -> bool:
     """Return whether thaw wrote ``text`` before it recorded its notes."""
     starts = (f"{tags.get(STOPPED_IN, '')} stopped: ", "Stopped: its process")
-    return text.startswith(starts) or COMPLETED in tags
+    return text.startswith(starts + _OF_STUDIES) or COMPLETED in tags
 
 
 def _digest(text: str) -> str:

@@ -18,15 +18,15 @@ _CODE = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error respo
 _UNKNOWN_NAME = "Invalid Host header"  # MLflow's answer to a name that is not in --allowed-hosts
 _CODES = {
     "401": f"the server refuses the account: set {_ACCOUNT} to one that it has",
-    "403": f"the server refuses the request with 403: {_ACCOUNT} must name an account with the "
+    "403": f"the server refuses the request with 403: set {_ACCOUNT} to an account with the "
     "permission",
     "404": "the server has no MLflow at this address, it answers with 404: correct it "
     f"({_ADDRESS})",
     "429": "the server answers with 429, too many requests: run the same command later",
 }
 _CODES_IN_JSON = {
-    "UNAUTHENTICATED": f"; {_ACCOUNT} name the account",
-    "PERMISSION_DENIED": f"; {_ACCOUNT} must name an account with the permission",
+    "UNAUTHENTICATED": f"; set {_ACCOUNT} to an account of the server",
+    "PERMISSION_DENIED": f"; set {_ACCOUNT} to an account with the permission",
     "ENDPOINT_NOT_FOUND": f"; correct the address ({_ADDRESS})",
 }
 NOT_MLFLOW = "its answers are not those of MLflow"

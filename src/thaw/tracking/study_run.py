@@ -18,6 +18,7 @@ from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
 from thaw.system.console import warn
 from thaw.tracking.outages import STORE_ERRORS, StoreOutageError, is_outage
+from thaw.tracking.run_description import beside_own_text
 from thaw.tracking.run_identity import COMMIT
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_owner import PROCESS, this_process, user
@@ -242,6 +243,7 @@ class StudyRun:
             # The step is the number of trials, so that a continued search gives a curve.
             step = len(self.logged)
             numbers = [Metric(key, value, now, step) for key, value in metrics.items()]
+            tags = beside_own_text(tags, self._client.get_run(self.run_id).data.tags)
             log_in_batches(self._client, self.run_id, metrics=numbers, tags=tags)
             if folder.is_dir():
                 self._client.log_artifacts(self.run_id, str(folder), "search")
