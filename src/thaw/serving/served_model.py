@@ -79,7 +79,7 @@ def _try(name: str, predictor: Predictor, settings: Settings) -> None:
         noise = torch.randint(256, (1, 3, size, size), generator=torch.Generator().manual_seed(0))
         if not bool(predictor.forward(noise.to(torch.uint8)).isfinite().any()):
             precision = settings.computing.precision.name
-            reason = "its weights are damaged: serve another version (`thaw status`)"
+            remedy = "its weights are damaged: serve another version (`thaw status`)"
             if precision != "fp32":
-                reason = f"its values may overflow in {precision}: set --precision fp32"
-            raise ThawError(f"{name} gives no probability that is finite: {reason}")
+                remedy = f"its values may overflow in {precision}: set --precision fp32"
+            raise ThawError(f"{name} gives no probability that is finite: {remedy}")
