@@ -76,10 +76,15 @@ def read_origin(
         prepared_locked=dvc_lock.recorded_md5(prepared) if read_files else "",
         prepared_here=dvc_lock.folder_md5(prepared) if read_files else "",
         model_locked=dvc_lock.recorded_files(_DEPLOYED) if read_files else {},
-        deleted_run=entry.run_id
-        if run is not None and run.info.lifecycle_stage == LifecycleStage.DELETED
-        else "",
+        deleted_run=_deleted_run(run),
     )
+
+
+def _deleted_run(run: Run | None) -> str:
+    """Return the id of ``run`` if it is in MLflow's trash, else ""."""
+    if run is None or run.info.lifecycle_stage != LifecycleStage.DELETED:
+        return ""
+    return str(run.info.run_id)
 
 
 def _lock_here(recorded: str) -> str | None:
