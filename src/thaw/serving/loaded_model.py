@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -127,10 +128,14 @@ class LoadedModel:
 
     def _batches(self, images: Iterable[Any]) -> Iterator[Tensor]:
         """Decode on all cores; yield uint8 batches (N, 3, S, S)."""
-        size = limit_images(self.name, self._predictor, _BATCH_SIZE).batch
+        size = self._batch_size
         read = map_in_order(self._read, enumerate(images), pending_per_core=-(-size // 2))
         while batch := list(islice(read, size)):
             yield torch.cat(batch)
+
+    @cached_property
+    def _batch_size(self) -> int:
+        return limit_images(self.name, self._predictor, _BATCH_SIZE).batch
 
     def _read(self, numbered: tuple[int, Any]) -> Tensor:
         place, image = numbered

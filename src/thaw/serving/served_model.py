@@ -56,12 +56,12 @@ def load_served_model(model_uri: str, settings: Settings) -> ServedModel:
         )
         use_runtime(settings.runtime, predictor, found.folder)
     limit = limit_images(found.name, predictor, settings.batch_size)
-    _try(found.name, predictor, settings)
+    _compute_once(found.name, predictor, settings)
     return ServedModel(found.name, version, predictor, limit)
 
 
-def _try(name: str, predictor: Predictor, settings: Settings) -> None:
-    """Compute once.
+def _compute_once(name: str, predictor: Predictor, settings: Settings) -> None:
+    """Let the model answer, so that it fails now and not at the first request.
 
     Raises:
         ThawError: no result is finite.
