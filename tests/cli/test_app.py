@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from tests.cli.verbs import error, run
 from thaw import __version__
-from thaw.cli.app import app
+from thaw.cli.app import app, fit_help_to_terminal
 
 VERBS = {
     "init", "upgrade", "repair", "stage", "check",
@@ -32,6 +33,23 @@ OUTSIDE = [
 def test_help_lists_every_verb(option: str) -> None:
     output = run(option)
     assert all(f" {verb} " in output for verb in VERBS)
+
+
+@pytest.mark.parametrize("columns", [40, 69, 80])
+@pytest.mark.parametrize("verb", ["predict", "serve", "export", "search"])
+def test_help_shows_whole_names_of_options(
+    columns: int,
+    verb: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(app, "rich_markup_mode", app.rich_markup_mode)
+    fit_help_to_terminal()
+    get_command(app).main([verb, "--help"], "thaw", standalone_mode=False)
+    output = capsys.readouterr().out
+    assert "…" not in output
+    assert "--json" in output or "--port" in output
 
 
 def test_version_is_printed() -> None:

@@ -138,7 +138,11 @@ def test_backbones_are_printed_as_json_for_programs() -> None:
 
 
 def test_a_text_that_no_backbone_contains_is_refused() -> None:
-    assert "`thaw backbones --names`" in error("backbones", "resnet9999")
+    assert "`thaw backbones --names`" in error("backbones", "an eagle")
+
+
+def test_a_misspelt_backbone_is_refused_with_the_names_that_are_near() -> None:
+    assert "did you mean timm/resnet50 or " in error("backbones", "timm/resnt50")
 
 
 def test_check_names_entries_that_dvc_cannot_read(project: Path) -> None:

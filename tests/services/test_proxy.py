@@ -122,19 +122,8 @@ def nginx_proxy(nginx: str, upstream: int, tmp_path: Path) -> Iterator[str]:
     key, certificate, port = tmp_path / "key.pem", tmp_path / "certificate.pem", free_port()
     subprocess.run(
         [
-            *[
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "1",
-                "-subj",
-                "/CN=localhost",
-            ],
-            *("-addext", "subjectAltName=DNS:localhost"),
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
             *("-keyout", str(key), "-out", str(certificate)),
         ],
         check=True,

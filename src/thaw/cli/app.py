@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from thaw.errors import ThawError
 from thaw.system import environment
 from thaw.system.console import end_with_closed_output
 from thaw.system.processes import run_main
+
+_LEAST_COLUMNS_OF_TABLE = 70  # in fewer, tables of help cut the names of options
 
 
 class _Verbs(TyperGroup):
@@ -77,7 +80,14 @@ def global_options(
 def run() -> None:
     """Run the command line."""
     environment.clean()
+    fit_help_to_terminal()
     run_main(app, after_interrupt="run the same command again")
+
+
+def fit_help_to_terminal() -> None:
+    """Print help as plain text in a narrow terminal."""
+    if shutil.get_terminal_size().columns < _LEAST_COLUMNS_OF_TABLE:
+        app.rich_markup_mode = None
 
 
 def _print_version(*, is_wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,7 +135,7 @@ def backbones(
 
     found = backbone_catalogue.find(text)
     if not found:
-        raise ThawError(f"no backbone matches {text!r}: `thaw backbones --names` lists all names")
+        raise ThawError(f"no backbone matches {text!r}: {_near_names(text)}")
     if names:
         if as_json:
             print_json(found)
@@ -155,6 +156,17 @@ def backbones(
         )
     if len(found) > _MOST_WITH_SIZES:
         typer.echo(f"{len(found)} backbones. For their sizes: thaw backbones TEXT")
+
+
+def _near_names(text: str) -> str:
+    """Return the names of backbones that are like ``text``, as a question, or what lists all."""
+    from thaw.model import zoo
+
+    models = {name.partition("/")[2]: name for name in zoo.names()}
+    near = difflib.get_close_matches(text.rpartition("/")[2].lower(), models, n=3)
+    if not near:
+        return "`thaw backbones --names` lists all names"
+    return f"did you mean {' or '.join(models[name] for name in near)}?"
 
 
 def report(

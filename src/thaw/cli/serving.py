@@ -137,7 +137,7 @@ def push_to_hub(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Upload a model with its card to the Hugging Face hub; plain networks also as timm's."""
+    """Upload a model with its card to the Hugging Face hub, where possible also in timm's form."""
     _require_registry(model)
     from thaw.serving.hub import push
 
