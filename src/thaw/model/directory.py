@@ -24,6 +24,7 @@ from thaw.model import batchnorm, content_checks, zoo
 from thaw.model.assembly import assemble, first_blocks
 from thaw.model.drift import Reference
 from thaw.model.sealed_files import LARGEST_SPEC, SPEC, ChangedError, read_bounded
+from thaw.model.size_check import check_size
 from thaw.model.spec import ModelSpec, parse
 from thaw.system.files import write_whole
 
@@ -115,6 +116,7 @@ def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, Model
     try:
         content_checks.check_finite(state)
         content_checks.check_shapes(spec, state)
+        check_size(spec, state)
         classifier = _skeleton(spec)
         content_checks.check_kinds(classifier, state)
         classifier.load_state_dict(state)
