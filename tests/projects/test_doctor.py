@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -88,6 +89,28 @@ def test_a_checkout_that_git_refuses_has_a_remedy_of_its_own(
     finding = found("git")
     assert "belongs to another user; DVC stops without git" in finding.text
     assert finding.remedy.startswith("`git config --global --add safe.directory")
+
+
+def test_another_thaw_that_is_first_in_the_path_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = [tmp_path / name / "thaw" for name in ("first", "this")]
+    for program in programs:
+        program.parent.mkdir()
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs[0].parent), prepend=os.pathsep)
+    monkeypatch.setattr("sys.argv", [str(programs[1]), "doctor"])
+    finding = found("thaw")
+    assert f"this is {programs[1]}, but `dvc repro` runs {programs[0]}" in finding.text
+    assert f"put {programs[1].parent} first in PATH" in finding.remedy
+    monkeypatch.setattr("sys.argv", [str(programs[0]), "doctor"])
+    assert [each for each in doctor.examine() if each.subject == "thaw"] == []
+
+
+def test_a_thaw_that_dvc_cannot_find_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "thaw" else f"/bin/{name}")
+    assert found("thaw").text == "the command is not in PATH"
 
 
 def test_outside_of_a_project_it_names_thaw_init(

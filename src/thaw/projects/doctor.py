@@ -124,10 +124,19 @@ def _disk() -> Iterator[Finding]:
 
 
 def _commands() -> Iterator[Finding]:
-    for command, package in (("dvc", "thaw-vision"), ("git", "git")):
+    for command, package in (("dvc", "thaw-vision"), ("git", "git"), ("thaw", "thaw-vision")):
         if shutil.which(command) is None:
             remedy = f"install {package}, or add its folder to PATH"
             yield Finding(command, State.ERROR, "the command is not in PATH", remedy)
+    first, this = shutil.which("thaw"), Path(sys.argv[0])
+    is_command = this.name == "thaw" and this.is_file()
+    if first is not None and is_command and not this.samefile(first):
+        yield Finding(
+            "thaw",
+            State.WARNING,
+            f"this is {this.absolute()}, but `dvc repro` runs {first}, which is first in PATH",
+            f"activate the environment of this one, or put {this.absolute().parent} first in PATH",
+        )
 
 
 def _pipeline() -> Iterator[Finding]:
