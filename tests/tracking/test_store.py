@@ -7,6 +7,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from requests import HTTPError, Response
 
 from tests import settings
 from thaw.errors import ThawError
@@ -159,3 +160,21 @@ def test_messages_do_not_contain_the_password_of_the_address(
         with store.command_errors(tracking(uri)):
             raise MlflowException(f"API request to {uri} failed")
     assert "open-sesame" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (403, "an account with the permission EDIT on the experiment"),
+        (500, "run the same command later; the same command continues where it stopped"),
+    ],
+)
+def test_a_file_that_the_server_does_not_store_is_one_line(status: int, expected: str) -> None:
+    response = Response()
+    response.status_code = status
+    side = "Client" if status == 403 else "Server"
+    text = f"{status} {side} Error: for url: http://server/api/2.0/mlflow-artifacts/artifacts/1/a"
+    with pytest.raises(ThawError) as caught, store.command_errors(tracking("http://server")):
+        raise HTTPError(text, response=response)
+    assert str(caught.value).endswith(expected)
+    assert len(str(caught.value).splitlines()) == 1

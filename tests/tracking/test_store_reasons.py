@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from tests import settings
 from tests.tracking.faulty_server import ANSWERS, SILENCE, faulty_server
@@ -149,3 +150,17 @@ def test_a_failed_store_is_named_also_where_the_registry_is_another_one(
     with faulty_server("401 in HTML") as uri, pytest.raises(ThawError) as caught:
         store.connect(params(uri).tracking)
     check(str(caught.value), "401 in HTML")
+
+
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [
+        ("registered-models/alias", "EDIT on the registered model"),
+        ("model-versions/create", "EDIT on the registered model"),
+        ("runs/create", "EDIT on the experiment"),
+        ("experiments/set-experiment-tag", "EDIT on the experiment"),
+    ],
+)
+def test_a_refused_request_names_the_permission_that_it_needs(path: str, needed: str) -> None:
+    text = f"API request to endpoint /api/2.0/mlflow/{path} failed with error code 403 != 200."
+    assert reason_of(MlflowException(text)).endswith(f"an account with the permission {needed}")

@@ -24,14 +24,15 @@ from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
 from thaw.registry import ledger_rows, ledger_store, ledger_tags
-from thaw.registry.aliases import aliases, creation_time, is_missing, version_exists
+from thaw.registry.alias_moves import RefusedMoveError, move_aliases, warn_of_open_move
+from thaw.registry.aliases import aliases, creation_time, is_missing, is_refused, version_exists
 from thaw.registry.artifact_check import ChangedArtifactError, check_artifact
 from thaw.registry.champion_history import last_move
 from thaw.registry.ledger_chain import check_chain
 from thaw.registry.ledger_tags import BadRowError
 from thaw.registry.ledger_view import View
-from thaw.registry.names import CHALLENGER, CHAMPION, FIRST, GATE, PREVIOUS
-from thaw.registry.signing import configured_signer
+from thaw.registry.names import CHAMPION, FIRST, GATE
+from thaw.registry.signing import required_signer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -113,12 +114,23 @@ class Ledger:
         return aliases(self.client, self.name).get(self.alias)
 
     def complete(self) -> list[Row]:
-        """Move the alias if a process died before it did so; return all rows."""
+        """Move the alias if a process died before it did so; return all rows.
+
+        An account that may not move it gets a warning and the rows as they are.
+
+        Raises:
+            MlflowException: the store failed.
+        """
         rows = self.rows()
         row = last_move(rows)
         if row is None or row.state == "done":
             return rows
-        self._apply(row)
+        try:
+            self._apply(row)
+        except MlflowException as error:
+            if not is_refused(error):
+                raise
+            warn_of_open_move(self.name, self.alias, row)
         return self.rows()
 
     def record(self, decision: Decision, seen: Sequence[Row]) -> Row:
@@ -128,12 +140,21 @@ class Ledger:
 
         Raises:
             ConflictError: the alias was moved since.
+            RefusedMoveError: the account may not move the alias.
             ThawError: there is no key to sign the row, or the artifact of the version was changed.
+            MlflowException: the store failed.
         """
         ledger_store.hide_rows(self.client, self.key)
         row = self._append(decision, seen)
-        if row.moves_alias:
+        if not row.moves_alias:
+            return row
+        try:
             self._apply(row)
+        except MlflowException as error:
+            if not is_refused(error):
+                raise
+            self._end(row, "void")  # otherwise the next account that may move the alias does it
+            raise RefusedMoveError(self.name, self.alias) from None
         return row
 
     def signer(self) -> Signer | None:
@@ -142,18 +163,7 @@ class Ledger:
         Raises:
             ThawError: rows must be signed, and there is no key, or it is not a trusted one.
         """
-        signer = configured_signer()
-        if self.trusted and signer is None:
-            raise ThawError(
-                f"{self.name}: promote.public_keys asks for signed decisions, and this process has "
-                "no key: set THAW_LEDGER_KEY_FILE to its file"
-            )
-        if self.trusted and signer is not None and signer.public not in self.trusted:
-            raise ThawError(
-                f"{self.name}: the key of this process, {signer.public}, is not one of "
-                "promote.public_keys: add it there, or use another key"
-            )
-        return signer
+        return required_signer(self.name, self.trusted)
 
     def _append(self, decision: Decision, seen: Sequence[Row]) -> Row:
         nonce = uuid.uuid4().hex
@@ -227,21 +237,10 @@ class Ledger:
             row = newest  # another process appended a row while this one was slow: apply that one
 
     def _end(self, row: Row, state: ledger_rows.State) -> None:
-        self.client.set_experiment_tag(row.experiment_id, ledger_tags.STATE, state)
+        ledger_store.end_row(self.client, row, state)
 
     def _move(self, decision: Decision) -> None:
-        self.client.set_registered_model_alias(self.name, self.alias, str(decision.to))
-        if self.alias != CHAMPION:
-            return
-        current = aliases(self.client, self.name)
-        previous = decision.previous
-        if previous is None or not version_exists(self.client, self.name, previous):
-            if PREVIOUS in current:
-                self.client.delete_registered_model_alias(self.name, PREVIOUS)
-        else:
-            self.client.set_registered_model_alias(self.name, PREVIOUS, str(previous))
-        if current.get(CHALLENGER) == decision.to:
-            self.client.delete_registered_model_alias(self.name, CHALLENGER)
+        move_aliases(self.client, self.name, self.alias, decision)
 
     def _chain(self, key: str) -> tuple[Chain, frozenset[str]]:
         stored = ledger_store.read_rows(self.client, key, self.model_created)

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from thaw.registry import ledger_tags
 from thaw.registry.alias_names import is_alias
+from thaw.registry.aliases import is_refused
 from thaw.registry.ledger_chain import Problem
 from thaw.registry.ledger_tags import BadRowError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
 
-    from thaw.registry.ledger_rows import Row
+    from thaw.registry.ledger_rows import Row, State
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,21 @@ def hide_rows(client: MlflowClient, ledger: str) -> None:
         for one in list(experiments(client, shown)):
             if one.lifecycle_stage == "active":  # MLflow refuses to tag deleted ones
                 client.set_experiment_tag(one.experiment_id, ledger_tags.HIDDEN, "true")
+
+
+def end_row(client: MlflowClient, row: Row, state: State) -> None:
+    """Store how ``row`` ended, unless another account wrote it, whose row this one may not edit.
+
+    It stays open then, and moves nothing any more, because the aliases are as it says.
+
+    Raises:
+        MlflowException: the store failed.
+    """
+    try:
+        client.set_experiment_tag(row.experiment_id, ledger_tags.STATE, state)
+    except MlflowException as error:
+        if not is_refused(error):
+            raise
 
 
 def ledgers_of_model(client: MlflowClient, model_created: int, alias: str) -> set[str]:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 KEY_FILE = "THAW_LEDGER_KEY_FILE"  # variable: the path of a private key
 KEY_TEXT = "THAW_LEDGER_KEY"  # variable: the private key itself
@@ -82,6 +82,26 @@ def configured_signer(environment: Mapping[str, str] = os.environ) -> Signer | N
             "`thaw signing-key FILE` makes one"
         )
     return _signer(private)
+
+
+def required_signer(name: str, trusted: Collection[str]) -> Signer | None:
+    """Return the key that signs new rows of the model ``name``, or None if none is configured.
+
+    Raises:
+        ThawError: rows must be signed by a key of ``trusted``, and there is no key, or another one.
+    """
+    signer = configured_signer()
+    if trusted and signer is None:
+        raise ThawError(
+            f"{name}: promote.public_keys asks for signed decisions, and this process has no key: "
+            f"set {KEY_FILE} to its file"
+        )
+    if trusted and signer is not None and signer.public not in trusted:
+        raise ThawError(
+            f"{name}: the key of this process, {signer.public}, is not one of "
+            "promote.public_keys: add it there, or use another key"
+        )
+    return signer
 
 
 def create_key(path: Path) -> Signer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from http.client import FORBIDDEN
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from filelock import FileLock
 from google.protobuf.json_format import ParseError
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from requests import RequestException
 
 from thaw.errors import ThawError
 from thaw.system.launching import ENVIRONMENT
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
 
 CREATED_BY_THAW = "thaw.made"  # tag of an experiment
+_FAIL_AGAIN = ("INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")  # codes of MLflow
 
 
 def store_uri(tracking: Tracking) -> str:
@@ -142,9 +145,10 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, ParseError) as error:
+    except (MlflowException, ParseError, RequestException) as error:  # files raise the last one
         message = f"tracking: {failure_of(error, store_uri(tracking), 'failed')}"
-        if getattr(error, "error_code", "") != "INVALID_PARAMETER_VALUE":  # which would fail again
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if getattr(error, "error_code", "") not in _FAIL_AGAIN and status != FORBIDDEN:
             message += "; the same command continues where it stopped"
         raise ThawError(message) from error
 

@@ -12,9 +12,17 @@ _ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 _OTHER_SERVER = f"correct the address ({_ADDRESS}), or the proxy in front of the server"
 REGISTRY_URI = "MLFLOW_REGISTRY_URI"
 _PATHS_OF_REGISTRY = ("/mlflow/registered-models", "/mlflow/model-versions")  # of requests
+# What an account needs, by the path of the request that the server refused.
+_PERMISSIONS = dict.fromkeys(_PATHS_OF_REGISTRY, " EDIT on the registered model") | dict.fromkeys(
+    ("/mlflow/runs", "/mlflow/experiments", "/mlflow/logged-models", "/mlflow-artifacts"),
+    " EDIT on the experiment",
+)
 _LATER = "look at its log, and run the same command later"
 _LONGEST = 400  # characters of an unknown error
-_CODE = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error responses")
+_CODE = re.compile(
+    r"failed with error code (\d{3})|too many (\d{3}) error responses|"
+    r"^(\d{3}) (?:Client|Server) Error"
+)
 _UNKNOWN_NAME = "Invalid Host header"  # MLflow's answer to a name that is not in --allowed-hosts
 _CODES = {
     "401": f"the server refuses the account: set {_ACCOUNT} to one that it has",
@@ -82,7 +90,8 @@ def reason_of(error: BaseException) -> str:
             f"or correct the address ({_ADDRESS})"
         )
     if found := _CODE.search(line):
-        return _of_code(found[1] or found[2])
+        code = found[1] or found[2] or found[3]
+        return _of_code(code) + _permission(line, code)
     name = getattr(error, "error_code", "")
     if name in _CODES_IN_JSON:
         return line[:_LONGEST] + _CODES_IN_JSON[name]
@@ -96,6 +105,12 @@ def reason_of(error: BaseException) -> str:
         return line[:_LONGEST]
     reason = found[1] or "it does not answer in time"
     return f"{reason} (start it, or correct {_ADDRESS})"
+
+
+def _permission(line: str, code: str) -> str:
+    """Return the permission that a refused request needs, as the end of the reason."""
+    paths = (path for path in _PERMISSIONS if code == "403" and path in line)
+    return next((_PERMISSIONS[path] for path in paths), "")
 
 
 def _of_code(code: str) -> str:
