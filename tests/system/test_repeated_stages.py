@@ -19,7 +19,10 @@ def test_a_result_that_a_store_does_not_have_is_registered_without_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert registering() == "run `dvc repro` first"
+    assert registering() == (
+        "`dvc repro` registers a model when its last stage ends; if a training runs, here or on "
+        "another machine, wait for it"
+    )
     (REPORTS / "evaluate").mkdir(parents=True)
     (REPORTS / "evaluate" / REGISTERED).touch()  # of whatever store
     assert repeat_command("evaluate") in registering()

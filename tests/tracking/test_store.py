@@ -57,7 +57,9 @@ def test_a_temporary_experiment_of_dvc_uses_the_store_of_its_project(
 
 
 def test_reading_does_not_create_a_store(project: Path) -> None:
-    with pytest.raises(ThawError, match=r"there is no MLflow store .*: run `dvc repro` first"):
+    with pytest.raises(
+        ThawError, match=r"there is no MLflow store .*: `dvc repro` registers a model"
+    ):
         store.connect_read_only(tracking())
     assert not list(project.iterdir())
 

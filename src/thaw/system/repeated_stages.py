@@ -18,8 +18,11 @@ def registering() -> str:
 
     A result can exist without its run and its version: the store was deleted, ``tracking.uri``
     names another one, or the project is a clone whose outputs come from a DVC remote. `dvc repro`
-    has nothing to do then.
+    has nothing to do then. Where there is no result, a training may run here or elsewhere.
     """
     if (REPORTS / "evaluate" / REGISTERED).is_file():
         return f"`{repeat_command('evaluate')}` registers the result of this project in it"
-    return "run `dvc repro` first"
+    return (
+        "`dvc repro` registers a model when its last stage ends; if a training runs, here or on "
+        "another machine, wait for it"
+    )
