@@ -68,7 +68,7 @@ SECONDS = {
     "serving/test_batch_prediction.py": 10,
     "benchmarks/gpu/test_main.py": 10,
     "registry/test_artifact_check.py": 10,
-    "tracking/test_store_reasons.py": 10,
+    "tracking/test_store_failures.py": 10,
     "serving/test_loaded_model.py": 10,
 }
 

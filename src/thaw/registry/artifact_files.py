@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from thaw.errors import ThawError
 from thaw.model.sealed_files import LARGEST_SPEC, SPEC
 from thaw.tracking.outages import STORE_ERRORS, is_outage
-from thaw.tracking.store_reasons import reason_of
+from thaw.tracking.store_failures import reason_of
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository

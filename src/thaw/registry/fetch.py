@@ -19,7 +19,7 @@ from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX, require_version
 from thaw.tracking.outages import STORE_ERRORS
 from thaw.tracking.store import connect_read_only, store_uri
-from thaw.tracking.store_reasons import NOT_MLFLOW, failure_of, reason_of
+from thaw.tracking.store_failures import NOT_MLFLOW, failure_of, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from optuna.study import StudyDirection
 
 from thaw.metrics.registry import METRICS
 from thaw.search import search_space
+from thaw.search.default_space import with_fitting_space
 from thaw.search.key_parameters import key_values
-from thaw.search.shipped_space import with_fitting_space
 from thaw.system import provenance
 
 if TYPE_CHECKING:

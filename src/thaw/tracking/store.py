@@ -24,7 +24,7 @@ from thaw.system.sqlite_addresses import address_of, is_sqlite, may_write, path_
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
 from thaw.tracking.outages import STORE_ERRORS, StoreOutageError, is_outage
 from thaw.tracking.runs_page import VIEW, VIEW_TAG
-from thaw.tracking.store_reasons import NOT_MLFLOW, failed_address, failure_of
+from thaw.tracking.store_failures import NOT_MLFLOW, failed_address, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from thaw.tracking.run_identity import COMMIT
 from thaw.tracking.run_logging import log_in_batches
 from thaw.tracking.run_owner import PROCESS, this_process, user
 from thaw.tracking.store import connect, store_errors, store_uri
-from thaw.tracking.store_reasons import reason_of
+from thaw.tracking.store_failures import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

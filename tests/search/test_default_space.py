@@ -8,7 +8,7 @@ from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.config.search_sections import Range
 from thaw.search import search_space
-from thaw.search.shipped_space import with_fitting_space
+from thaw.search.default_space import with_fitting_space
 
 DEFAULT = Params().search.space
 BASE = {"unfreeze.depth": 2}  # a search starts from a known depth

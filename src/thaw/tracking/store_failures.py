@@ -1,4 +1,4 @@
-"""One line about an error of the MLflow store: the reason, and what helps."""
+"""One line about a failure of the MLflow store: the reason, and what helps."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from thaw.tracking import store
 from thaw.tracking.live_run import LiveRun
 from thaw.tracking.outages import StoreOutageError
 from thaw.tracking.spool import waiting
-from thaw.tracking.store_reasons import reason_of
+from thaw.tracking.store_failures import reason_of
 from thaw.training.history import Row
 
 if TYPE_CHECKING:
