@@ -80,6 +80,7 @@ def test_a_dry_run_tells_what_the_gate_says_and_changes_nothing(local: Shop) -> 
         assert run(cli.app, [*command, "2"]).exit_code == 1
         passed = run(cli.app, [*command, "3"])
         assert passed.exit_code == 0
+        assert "\npassed all " in passed.output
         shown = run(cli.app, [*command, "2", "--json"])
         assert shown.exit_code == 1
         refused = json.loads(shown.stdout)

@@ -18,7 +18,7 @@ from thaw.promotion import verification
 from thaw.registry.alias_names import check_alias
 from thaw.registry.champion_history import last_move
 from thaw.registry.ledger import Ledger
-from thaw.registry.names import CHALLENGER, REFUSED
+from thaw.registry.names import CHALLENGER, PASSED, REFUSED
 from thaw.system.console import ResultConsole, say
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
@@ -51,7 +51,8 @@ def promote(
         print_json(gate_report.content_of(report))
         return report.verdict != REFUSED
     gate_table.show(report, _console)
-    _print(f"{report.verdict}: {report.summary}")
+    verdict = "" if report.verdict == PASSED else f"{report.verdict}: "  # "passed all 13 rules"
+    _print(f"{verdict}{report.summary}")
     if request.dry_run:
         _print("dry run: nothing is recorded, and no alias moves")
         return report.verdict != REFUSED
