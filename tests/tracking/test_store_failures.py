@@ -164,3 +164,10 @@ def test_a_failed_store_is_named_also_where_the_registry_is_another_one(
 def test_a_refused_request_names_the_permission_that_it_needs(path: str, needed: str) -> None:
     text = f"API request to endpoint /api/2.0/mlflow/{path} failed with error code 403 != 200."
     assert reason_of(MlflowException(text)).endswith(f"an account with the permission {needed}")
+
+
+@pytest.mark.parametrize("text", ["failed with error code 404", "404 Client Error: for url"])
+def test_files_that_the_server_does_not_find_are_no_wrong_address(text: str) -> None:
+    request = "http://127.0.0.1:5000/api/2.0/mlflow-artifacts/presigned/1/model"
+    line = f"{text} {request}" if text[0] == "4" else f"API request to endpoint {request} {text}"
+    assert "whether its bucket or folder exists" in reason_of(MlflowException(line))

@@ -12,9 +12,14 @@ _ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 _OTHER_SERVER = f"correct the address ({_ADDRESS}), or the proxy in front of the server"
 REGISTRY_URI = "MLFLOW_REGISTRY_URI"
 _PATHS_OF_REGISTRY = ("/mlflow/registered-models", "/mlflow/model-versions")  # of requests
+_PATH_OF_FILES = "/mlflow-artifacts"
+_NO_FILES = (
+    "the server does not find the files in its store of artifacts (404): an administrator looks "
+    "whether its bucket or folder exists (`--artifacts-destination`)"
+)
 # What an account needs, by the path of the request that the server refused.
 _PERMISSIONS = dict.fromkeys(_PATHS_OF_REGISTRY, " EDIT on the registered model") | dict.fromkeys(
-    ("/mlflow/runs", "/mlflow/experiments", "/mlflow/logged-models", "/mlflow-artifacts"),
+    ("/mlflow/runs", "/mlflow/experiments", "/mlflow/logged-models", _PATH_OF_FILES),
     " EDIT on the experiment",
 )
 _LATER = "look at its log, and run the same command later"
@@ -91,6 +96,8 @@ def reason_of(error: BaseException) -> str:
         )
     if found := _CODE.search(line):
         code = found[1] or found[2] or found[3]
+        if code == "404" and _PATH_OF_FILES in line:
+            return _NO_FILES
         return _of_code(code) + _permission(line, code)
     name = getattr(error, "error_code", "")
     if name in _CODES_IN_JSON:
