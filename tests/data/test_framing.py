@@ -19,15 +19,15 @@ def images(height: int, width: int) -> Tensor:
 @pytest.mark.parametrize(
     ("framing", "expected"), [("crop", (256, 512)), ("pad", (128, 256)), ("squish", (256, 256))]
 )
-def test_the_margin_is_the_short_side_the_long_side_or_both(
+def test_the_resized_side_is_the_short_side_the_long_side_or_both(
     framing: Framing, expected: tuple[int, int]
 ) -> None:
-    assert resized_size(100, 200, side=224, margin=256, framing=framing) == expected
-    assert resized_size(200, 100, side=224, margin=256, framing=framing) == expected[::-1]
+    assert resized_size(100, 200, side=224, resized=256, framing=framing) == expected
+    assert resized_size(200, 100, side=224, resized=256, framing=framing) == expected[::-1]
 
 
 def test_a_line_keeps_one_pixel() -> None:
-    assert resized_size(1000, 1, side=32, margin=32, framing="pad") == (32, 1)
+    assert resized_size(1000, 1, side=32, resized=32, framing="pad") == (32, 1)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 91), (33, 40), (31, 90), (64, 2)])

@@ -13,22 +13,22 @@ Framing = Literal["crop", "pad", "squish"]
 
 
 def resized_size(
-    height: int, width: int, *, side: int, margin: int, framing: Framing
+    height: int, width: int, *, side: int, resized: int, framing: Framing
 ) -> tuple[int, int]:
     """Return (height, width) of a resized image, of which the centre of ``side`` pixels is taken.
 
-    ``margin`` is the number of pixels, at least ``side``, that the short side (``crop``), the long
+    ``resized`` is the number of pixels, at least ``side``, that the short side (``crop``), the long
     side (``pad``) or both sides (``squish``) get.
     """
     if framing == "squish":
-        return margin, margin
+        return resized, resized
     reference = min(height, width) if framing == "crop" else max(height, width)
     least = side if framing == "crop" else 1
-    scale = margin / reference
+    scale = resized / reference
     return max(least, round(height * scale)), max(least, round(width * scale))
 
 
-def margin_of(side: int, crop_pct: float) -> int:
+def resized_side(side: int, crop_pct: float) -> int:
     """Return the pixels to which an image is resized, if the network gets ``side`` of them.
 
     ``crop_pct`` is the share of them that the network gets, in (0, 1].

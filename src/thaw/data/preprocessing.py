@@ -24,7 +24,7 @@ from torch import Tensor
 
 from thaw.config.section import LARGEST_RESIZED
 from thaw.data.device_stream import sent
-from thaw.data.framing import Framing, center, margin_of, resized_size
+from thaw.data.framing import Framing, center, resized_side, resized_size
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
 from thaw.data.pixel_range import PixelRange
 from thaw.data.resizing import Interpolation, resize_images, resize_in_float32
@@ -148,7 +148,7 @@ class Preprocessing(BaseModel):
             height,
             width,
             side=self.image_size,
-            margin=margin_of(self.image_size, self.crop_pct),
+            resized=resized_side(self.image_size, self.crop_pct),
             framing=self.framing,
         )
 

@@ -1,4 +1,4 @@
-"""How many images a model computes at once, so that they fit into the memory of this machine.
+"""The number of images that a model computes at once, so that they fit into memory.
 
 The size of the images is part of a model. Where they are large, a batch of the usual size in each
 thread would take more memory than there is, and the system would end this process or another one.

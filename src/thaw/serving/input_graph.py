@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from thaw.data.framing import margin_of
+from thaw.data.framing import resized_side
 from thaw.serving.graph_resizing import (
     EXACT,
     pillow_weights,
@@ -41,7 +41,7 @@ class InputGraph(nn.Module):
         super().__init__()
         self.short_side = preprocessing.short_side
         self.side = preprocessing.image_size
-        self.margin = margin_of(preprocessing.image_size, preprocessing.crop_pct)
+        self.resized = resized_side(preprocessing.image_size, preprocessing.crop_pct)
         self.framing: Framing = preprocessing.framing
         self.interpolation: Interpolation = preprocessing.interpolation
         border = torch.tensor(preprocessing.border, dtype=torch.float32)
@@ -87,12 +87,12 @@ class InputGraph(nn.Module):
     def _resized_size(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         """Return what :func:`thaw.data.framing.resized_size` returns."""
         if self.framing == "squish":
-            margin = torch.full_like(height, self.margin)
-            return margin, margin
+            resized = torch.full_like(height, self.resized)
+            return resized, resized
         is_crop = self.framing == "crop"
         reference = torch.minimum(height, width) if is_crop else torch.maximum(height, width)
         least = self.side if is_crop else 1
-        scale = _ratio(self.margin, reference)
+        scale = _ratio(self.resized, reference)
         return (
             torch.round(height * scale).clamp(min=least),
             torch.round(width * scale).clamp(min=least),

@@ -30,6 +30,7 @@ from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.processes import run_main
+from thaw.system.quantities import quantity
 from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
@@ -219,7 +220,9 @@ def main() -> None:
             directory.write_no_statistics(project_paths.MODELS / "fold_bn" / "merged")
         if stage.context.runtime.is_main:
             report = result.report
-            say(f"folded {report['folded']} BatchNorms, merged {report['merged']}")
+            total = quantity(report["merged"] + report["kept_affine"], "affine map")
+            folded = quantity(report["folded"], "BatchNorm")
+            say(f"folded {folded}; merged {report['merged']} of {total} into the weights")
         stage.finish(spec, result.progress, result.report)
 
 

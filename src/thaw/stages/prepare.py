@@ -11,7 +11,7 @@ from thaw.config import output_folders, overlaps
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data import integrity, manifest
-from thaw.data.framing import margin_of, resized_size
+from thaw.data.framing import resized_side, resized_size
 from thaw.data.manifest import LeftOut, Row
 from thaw.data.pack_resolution import find_enlarged
 from thaw.data.packed_store import INDEX, SETTINGS, PackedStore
@@ -213,7 +213,7 @@ def _lost_detail(params: Params) -> list[str]:
     resized = partial(
         resized_size,
         side=backbone.image_size,
-        margin=margin_of(backbone.image_size, backbone.crop_pct),
+        resized=resized_side(backbone.image_size, backbone.crop_pct),
         framing=backbone.framing,
     )
     rows = manifest.read(project_paths.PREPARED).rows
