@@ -21,7 +21,7 @@ def found(
 ) -> tuple[int, int] | None:
     """Return the number of enlarged images and the needed short side, for a pack of 256."""
     resized = partial(
-        resized_size, side=image_size, margin=round(image_size / crop_pct), framing=framing
+        resized_size, side=image_size, resized=round(image_size / crop_pct), framing=framing
     )
     enlarged = find_enlarged(rows(*sizes), 256, resized)
     return (enlarged.images, enlarged.needed) if enlarged else None
@@ -59,14 +59,14 @@ def test_images_that_are_small_themselves_do_not_count() -> None:
 def test_a_pack_of_the_needed_side_has_no_finding() -> None:
     for size in (PHOTO, TALL, (601, 799), (333, 1001)):
         for framing in ("crop", "pad", "squish"):
-            resized = partial(resized_size, side=300, margin=343, framing=framing)
+            resized = partial(resized_size, side=300, resized=343, framing=framing)
             first = find_enlarged(rows(size), 256, resized)
             if first is not None:
                 assert find_enlarged(rows(size), first.needed, resized) is None
 
 
 def test_the_warning_names_the_parameter_and_its_value() -> None:
-    resized = partial(resized_size, side=320, margin=366, framing="crop")
+    resized = partial(resized_size, side=320, resized=366, framing="crop")
     enlarged = find_enlarged(rows(PHOTO, (10, 10)), 256, resized)
     assert enlarged is not None
     assert enlarged.warning("image_size 320") == (
