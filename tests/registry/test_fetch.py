@@ -93,7 +93,7 @@ def test_an_error_about_something_else_stays_as_it_is(tmp_path: Path) -> None:
         ),
         (
             "models:/nothing@champion",
-            "no registered model 'nothing': the store has dev; run `dvc repro`",
+            "no registered model 'nothing': the store has dev; `dvc repro` registers",
         ),
         ("models:/dev", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
         ("models:/dev/latest", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
@@ -119,7 +119,9 @@ def test_resolving_a_uri_writes_nothing(
     assert resolve("models:/dev@champion", fresh) == Version("dev", 1)
     assert {path: path.read_bytes() for path in store.parent.glob("mlflow*")} == before
     nowhere = tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/mlruns/mlflow.db"})
-    with pytest.raises(ThawError, match=r"there is no MLflow store sqlite:.*: run `dvc repro`"):
+    with pytest.raises(
+        ThawError, match=r"there is no MLflow store sqlite:.*: `dvc repro` registers"
+    ):
         resolve("models:/dev@champion", nowhere)
     assert not (tmp_path / "mlruns").exists()
     with pytest.raises(ThawError, match="the MLflow store nonsense://x cannot be used"):

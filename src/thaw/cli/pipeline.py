@@ -135,7 +135,8 @@ def backbones(
 
     found = backbone_catalogue.find(text)
     if not found:
-        raise ThawError(f"no backbone matches {text!r}: {_near_names(text)}")
+        remedy = _near_names(text)
+        raise ThawError(f"no backbone matches {text!r}: {remedy}")
     if names:
         if as_json:
             print_json(found)
