@@ -224,6 +224,25 @@ def test_a_stopped_stage_cleans_up_and_states_how_to_continue(number: signal.Sig
     require_interrupted(process, "cleaned up\n")
 
 
+@pytest.mark.parametrize(
+    ("number", "line", "code"),
+    [
+        (signal.SIGTERM, "stopped by SIGTERM: again\n", 143),
+        (signal.SIGINT, "interrupted: again\n", 130),
+    ],
+)
+def test_a_verb_says_which_signal_has_ended_it_also_where_typer_hides_it(
+    number: signal.Signals, line: str, code: int
+) -> None:
+    program = (
+        "import os, typer; from thaw.system.processes import run_main; app = typer.Typer()\n"
+        f"@app.command()\ndef verb(): os.kill(os.getpid(), {int(number)})\n"
+        "run_main(app, after_interrupt='again', is_verb=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stderr.lstrip(), done.returncode) == (line, code)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_extension_module_is_initialised_before_the_interrupt(number: signal.Signals) -> None:
     # An exception that reaches a module in C++ at that time aborts the process (exit code -6).

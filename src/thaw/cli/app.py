@@ -81,7 +81,7 @@ def run() -> None:
     """Run the command line."""
     environment.clean()
     fit_help_to_terminal()
-    run_main(app, after_interrupt="run the same command again")
+    run_main(app, after_interrupt="run the same command again", is_verb=True)
 
 
 def fit_help_to_terminal() -> None:

@@ -5,7 +5,7 @@ from thaw.system.interrupts import end_at_signals
 
 def main() -> None:
     """Run the command line."""
-    end_at_signals()
+    end_at_signals(is_verb=True)
     from thaw.cli.app import run  # after the line above: it imports for about a second
 
     run()

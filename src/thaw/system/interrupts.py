@@ -1,4 +1,4 @@
-"""Signals while a process starts: one line and exit code 130, from the first moment.
+"""Signals while a process starts: one line and an exit code, from the first moment.
 
 They are SIGINT, SIGTERM, that of a terminal that closes, and that of a limit of processor time.
 
@@ -15,21 +15,40 @@ import sys
 
 FIRST_MODULE = "thaw.system.interrupts"  # `python -m` of this runs another module
 INTERRUPTED = 130  # exit code
+TERMINATED = 143  # exit code of a verb at SIGTERM, which service managers expect
 # Windows has the first two alone.
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
-_LINE = b"interrupted: run the same command again\n"
+_AGAIN = "run the same command again"
 
 
-def end_at_signals() -> None:
+def ending(signum: int, remedy: str, *, is_verb: bool) -> tuple[str, int]:
+    """Return the line and the exit code with which ``signum`` ends a verb or a stage.
+
+    A verb may be a service, such as `thaw serve`: its manager sends SIGTERM and knows what it did.
+    """
+    if is_verb and signum == signal.SIGTERM:
+        return f"stopped by SIGTERM: {remedy}\n", TERMINATED
+    return f"interrupted: {remedy}\n", INTERRUPTED
+
+
+def end_at_signals(*, is_verb: bool = False) -> None:
     """Make :data:`SIGNALS` end this process with a line, until other handlers are set.
 
     A signal that the parent ignores stays ignored, as for background jobs of a shell. Signals that
     :func:`become` kept back arrive now.
     """
+
+    def end(signum: int, frame: object) -> None:  # noqa: ARG001
+        # Neither an exception nor a flush: the import that is interrupted might catch the one.
+        line, code = ending(signum, _AGAIN, is_verb=is_verb)
+        if prints_messages():
+            os.write(2, line.encode())
+        os._exit(code)
+
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, end)
     release_signals()
 
 
@@ -68,13 +87,6 @@ def end_silently_at_signals(code: int) -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: os._exit(code))
-
-
-def _end(signum: int, frame: object) -> None:  # noqa: ARG001
-    # Neither an exception nor a flush: the import that is interrupted might catch the one.
-    if prints_messages():
-        os.write(2, _LINE)
-    os._exit(INTERRUPTED)
 
 
 def main() -> None:

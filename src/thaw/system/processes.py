@@ -14,7 +14,13 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from thaw.errors import EXIT_CODE, ThawError, printable
-from thaw.system.interrupts import INTERRUPTED, SIGNALS, end_silently_at_signals, prints_messages
+from thaw.system.interrupts import (
+    INTERRUPTED,
+    SIGNALS,
+    end_silently_at_signals,
+    ending,
+    prints_messages,
+)
 from thaw.system.lost_connections import lost_connection
 from thaw.system.storage_errors import uncaught_failure
 
@@ -30,6 +36,7 @@ _LONGEST_LINE = 2000  # characters of a message
 _INITIALIZING = {"ExtensionFileLoader.create_module", "ExtensionFileLoader.exec_module"}
 _SEND_AGAIN = 0.05  # seconds until a signal that came too early is sent again
 _CONTINUES = "the same command continues from the last checkpoint"
+_last_signal: list[int] = [signal.SIGINT]  # which Typer hides
 
 
 def cores() -> int:
@@ -39,8 +46,10 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def die_with_parent(environment: Mapping[str, str] = os.environ) -> None:
-    """Make the kernel kill this process when its parent ends.
+def die_with_parent(
+    environment: Mapping[str, str] = os.environ, number: signal.Signals = signal.SIGKILL
+) -> None:
+    """Make the kernel send ``number`` to this process when its parent ends.
 
     Otherwise a killed DVC or launcher would leave the training process running, and the next
     ``dvc repro`` would start a second one. The setting survives ``exec`` but not ``fork``, so every
@@ -49,7 +58,7 @@ def die_with_parent(environment: Mapping[str, str] = os.environ) -> None:
     """
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
     launcher = environment.get(LAUNCHER)
     if launcher is not None and int(launcher) not in {os.getpid(), os.getppid()}:
         os.kill(os.getpid(), signal.SIGKILL)  # the launcher ended before the call
@@ -67,12 +76,14 @@ def die_with_starter() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> NoReturn:
+def run_main(
+    main: Callable[[], None], *, after_interrupt: str = _CONTINUES, is_verb: bool = False
+) -> NoReturn:
     """Run a stage or a verb and exit.
 
     A ThawError is printed as a line and gives exit code 2, and so does an error of a full or broken
-    disk or of a lost process, wherever it comes from. An interrupt gives 130, and its line says
-    what to do with ``after_interrupt``.
+    disk or of a lost process, wherever it comes from. An interrupt gives 130, of a verb by
+    SIGTERM 143, and its line says what to do with ``after_interrupt``.
 
     Raises:
         SystemExit: always, unless an unexpected error is raised.
@@ -85,9 +96,13 @@ def run_main(main: Callable[[], None], *, after_interrupt: str = _CONTINUES) -> 
             signal.signal(number, _interrupt)
     sys.unraisablehook = _send_dropped_interrupt_again
     try:
-        _run(main, after_interrupt)
+        _run(main)
     except KeyboardInterrupt:  # also while an error is examined
-        _end_interrupted(after_interrupt)
+        line, code = ending(_last_signal[0], after_interrupt, is_verb=is_verb)
+        end_silently_at_signals(code)
+        if prints_messages():
+            sys.stderr.write(line)
+        sys.exit(code)
     sys.exit(0)
 
 
@@ -112,13 +127,13 @@ def _escape_unknown_characters() -> None:
             sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _run(main: Callable[[], None], after_interrupt: str) -> None:
+def _run(main: Callable[[], None]) -> None:
     try:
         main()
         sys.stdout.flush()
     except SystemExit as ended:  # Typer hides the interrupt of a verb
         if ended.code == INTERRUPTED:
-            _end_interrupted(after_interrupt)
+            raise KeyboardInterrupt from ended
         raise
     except Exception as error:
         message = str(error) if isinstance(error, ThawError) else _known_failure(error)
@@ -129,13 +144,6 @@ def _run(main: Callable[[], None], after_interrupt: str) -> None:
         # One write: several processes may report the same error at the same time.
         sys.stderr.write(f"error: {_without_long_lines(printable(message))}\n")
         sys.exit(EXIT_CODE)
-
-
-def _end_interrupted(remedy: str) -> NoReturn:
-    end_silently_at_signals(INTERRUPTED)
-    if prints_messages():
-        sys.stderr.write(f"interrupted: {remedy}\n")
-    sys.exit(INTERRUPTED)
 
 
 def _known_failure(error: Exception) -> str | None:
@@ -161,6 +169,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
         KeyboardInterrupt: no extension module is being initialised.
     """
     if not _is_initializing(frame):
+        _last_signal[0] = signum
         raise KeyboardInterrupt(signum)
     _send_again(signum)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
+from thaw.system import server_runner
 from thaw.system.console import print_line
+from thaw.system.interrupts import become
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.project_paths import SCRATCH
 from thaw.system.sqlite_addresses import is_sqlite, path_of
@@ -24,7 +27,7 @@ _HOST = "127.0.0.1"
 
 
 def replace_by_ui(tracking: Tracking, port: int) -> None:
-    """Print the address of the experiment's runs; replace this process by MLflow's server.
+    """Print the address of the experiment's runs; run MLflow's server until a signal arrives.
 
     If the store is a server already, only its address is printed.
 
@@ -60,7 +63,9 @@ def _replace(uri: str, port: int) -> None:
     folder = path_of(uri).parent if is_sqlite(uri) else SCRATCH
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    os.execvpe(command[0], command, environment)  # noqa: S606
+    if hasattr(signal, "sigwait"):  # Windows has neither it nor sessions of processes
+        command = [sys.executable, "-P", "-m", server_runner.MODULE, *command]
+    become(command, environment)
 
 
 def _refuse_busy(port: int) -> None:
