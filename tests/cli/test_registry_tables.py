@@ -95,7 +95,7 @@ def test_a_narrow_status_has_run_age_and_gate_of_each_alias_on_a_line_below() ->
     assert status_lines(statuses(), now, 80) == []
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", [40, 60, 80])
 def test_no_time_of_the_history_is_broken_inside_of_a_date(width: int) -> None:
     rows = [row(1, Decision("refusal", 1, 2, 1, why="refused: 3 of 14 rules failed"), model=1000)]
     lines = lines_of(history_table("m", "champion", rows, 1000, width), width)
@@ -126,7 +126,29 @@ def test_no_rollback_is_named_after_another_move_or_where_the_version_has_an_ali
     assert rollback_line(statuses(), last) == ""
 
 
-@pytest.mark.parametrize("width", [50, 60, 72, 80, 100])
+def test_a_narrow_history_has_few_lines_for_each_row() -> None:
+    decisions = [
+        Decision("promotion", None, 1, None),
+        Decision("refusal", 1, 2, 1, why="refused: 3 of 14 rules failed"),
+    ]
+    rows = [row(1, decisions[0], model=1000), row(2, decisions[1], model=1000)]
+    lines = lines_of(history_table("m", "champion", rows, 2000, 40), 40)
+    assert [line.rstrip() for line in lines[1:]] == [
+        "  when (UTC), who, what, why",
+        "1 2026-01-02 03:04:05  me@host",
+        "  promotion: version none to 1",
+        "2 2026-01-02 03:04:05  me@host",
+        "  refusal: version 1 to 2",
+        "  refused: 3 of 14 rules failed",
+        "  1970-01-01 00:00:02",
+        "  new model",
+        "  the registered model was deleted and",
+        "  created again: no row above counts",
+        "  any more",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 72, 80, 100])
 def test_no_cell_of_the_history_is_cut_off_at_the_edge_of_the_terminal(width: int) -> None:
     why = "zzzzzzz " * 12
     forced = Decision("promotion", 1, 2, 1, why=why, forced=True)

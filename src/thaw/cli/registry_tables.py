@@ -108,17 +108,18 @@ def history_table(
 
     Addresses of reports are not in it, because columns break them: see :func:`report_lines`.
     ``model_created`` is the creation timestamp (ms) of the current registered model. On a terminal
-    of less than 72 columns (``width``) there are no lines between cells, and times have two lines.
+    of less than 72 columns (``width``) each row is a number and a few lines of text.
     """
     table = Table(title=Text(f"{name} @{alias}"), title_style="bold")
-    is_wide = width >= WIDE
-    if not is_wide:
-        table.box, table.padding = None, (0, 2, 0, 0)
     table.add_column("")
-    # With min_width in place of no_wrap, rich cuts the last column off.
-    table.add_column("when (UTC)", no_wrap=True)
-    for column in ("who", "what", "from", "to", "why"):
-        table.add_column(column, overflow="fold")
+    if width < WIDE:
+        table.box, table.padding = None, (0, 1, 0, 0)
+        table.add_column("when (UTC), who, what, why", overflow="fold")
+    else:
+        # With min_width in place of no_wrap, rich cuts the last column off.
+        table.add_column("when (UTC)", no_wrap=True)
+        for column in ("who", "what", "from", "to", "why"):
+            table.add_column(column, overflow="fold")
     cells: list[tuple[str, ...]] = []
     before = rows[0].model if rows else model_created
     for row in rows:
@@ -128,10 +129,16 @@ def history_table(
         cells.append(_cells(row))
     if before != model_created:
         cells.append(_new_model_cells(model_created))
-    for number, when, *others in cells:
-        time = when if is_wide else when.replace(" ", "\n")
-        table.add_row(*map(Text, (number, time, *others)))
+    for row_cells in cells:
+        table.add_row(*map(Text, row_cells if width >= WIDE else _narrow_cells(*row_cells)))
     return table
+
+
+def _narrow_cells(number: str, when: str, who: str, *others: str) -> tuple[str, str]:
+    what, origin, to, why = others
+    versions = f": version {origin or 'none'} to {to}" if to else ""
+    lines = (f"{when}  {who}".rstrip(), what + versions, why)
+    return number, "\n".join(line for line in lines if line)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
