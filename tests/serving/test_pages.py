@@ -180,6 +180,23 @@ def test_a_probability_stands_on_one_line(page: Page, url: str, picture: Path) -
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("width", "is_beside"), [(1280, True), (900, False), (375, False)])
+def test_bars_begin_beside_the_longest_name_and_a_wide_screen_shows_them_beside_the_images(
+    width: int, is_beside: bool, page: Page, url: str, picture: Path
+) -> None:
+    page.open(url, width, 800)
+    page.choose("input[type=file]", picture)
+    page.wait(f"{ROWS}.length")
+    box = "document.querySelector('{}').getBoundingClientRect()"
+    drop, classes, track = (box.format(name) for name in ("#drop", "#classes", ".track"))
+    names = "[...document.querySelectorAll('#classes .name')].map(e => e.scrollWidth)"
+    gap = page.evaluate(f"{track}.left - {classes}.left - Math.max(...{names})")
+    assert 0 < gap < 20
+    assert page.evaluate(f"{classes}.left > {drop}.right") is is_beside
+    assert page.evaluate(f"{classes}.bottom < 800") or not is_beside
+
+
+@pytest.mark.browser
 def test_a_class_name_is_shown_as_text_and_not_as_markup(
     page: Page, tmp_path: Path, picture: Path
 ) -> None:
