@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,13 +58,14 @@ def test_an_artifact_that_changes_after_the_gate_does_not_get_the_alias(local: S
 
 @pytest.mark.slow
 def test_an_interrupted_move_to_an_artifact_that_was_changed_is_void(
-    local: Shop, monkeypatch: pytest.MonkeyPatch
+    local: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name = "changed-meanwhile"
     died_before_the_alias(local, name, monkeypatch)
     flip(stored(local, name, 2) / "model.safetensors")
-    with pytest.raises(ThawError, match=r"was changed.*: the champion was not moved"):
-        local.ledger(name).complete()
+    local.ledger(name).complete()
+    warning = " ".join(capfd.readouterr().err.split())
+    assert re.search(r"was changed.*: the champion was not moved", warning)
     assert local.aliases(name)["champion"] == 1
     assert local.ledger(name).rows()[-1].state == "void"
     # Version 2 passed the gate, and nothing shows who changed its files: only force goes past it.

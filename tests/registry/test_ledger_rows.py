@@ -7,7 +7,7 @@ import pytest
 
 from tests.registry.forged import KEY, rows
 from thaw.errors import ThawError
-from thaw.registry.ledger_rows import Decision, Row, chained, check_reason, new_row
+from thaw.registry.ledger_rows import Decision, Row, chained, check_reason, decider, new_row
 
 PROMOTION = Decision("promotion", 1, 2, 1, "better", "runs:/1/report", True, "a", "b", "comparison")
 
@@ -86,3 +86,14 @@ def test_the_longest_reason_leaves_room_for_the_result_of_the_gate() -> None:
     check_reason(reason, is_needed=True)
     why = f"{reason} (refused: accuracy)"
     assert made(replace(PROMOTION, why=why)).decision.why == why
+
+
+def test_a_row_names_the_account_of_the_server_where_it_is_not_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("thaw.registry.ledger_rows.user", lambda: "ada")
+    monkeypatch.setattr("socket.gethostname", lambda: "desk")
+    assert decider("") == decider("ada") == "ada@desk"
+    assert decider("team\x1b[2J") == "ada@desk (account team [2J)"
+    row = new_row(PROMOTION, ledger="m/champion", nonce="n", model=1, account="team")
+    assert row.who == "ada@desk (account team)"

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from thaw.errors import ThawError
+from thaw.tracking import run_owner
 from thaw.tracking.run_owner import (
     DESCRIPTION,
     PROCESS,
@@ -88,3 +89,15 @@ def test_nothing_is_noted_of_a_block_that_ends_well() -> None:
     with noting_failure(lambda *failure: noted.append(failure)):
         pass
     assert noted == []
+
+
+def test_the_account_of_a_server_is_the_one_that_mlflow_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD", raising=False)
+    monkeypatch.setattr("mlflow.utils.credentials._get_credentials_path", lambda: "no-such-file")
+    assert run_owner.server_account("https://mlflow.example.org") == ""  # MLflow sends neither
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    assert run_owner.server_account("https://mlflow.example.org") == "ada"
+    assert run_owner.server_account("sqlite:///mlflow.db") == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -29,10 +28,10 @@ from thaw.registry.aliases import aliases
 from thaw.registry.champion_history import approved_versions, rollback_version
 from thaw.registry.fetch import resolve
 from thaw.registry.ledger import Ledger
-from thaw.registry.ledger_rows import Decision, check_reason
+from thaw.registry.ledger_rows import Decision, check_reason, decider
 from thaw.registry.names import CHALLENGER, PREVIOUS
 from thaw.system import provenance
-from thaw.tracking.run_owner import user
+from thaw.tracking.run_owner import server_account
 from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def run_gate(
         alias=ledger.alias,
         against=candidate.against,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
-        who=f"{user()}@{socket.gethostname()}",
+        who=decider(server_account(ledger.client.tracking_uri)),
         images=len(scored.targets),
         rules=_check_rules(params.promote, candidate, references, scored, origin, off),
         metrics=gate_report.metric_values(challenger, champion),

@@ -27,6 +27,10 @@ class RefusedMoveError(ThawError):
         )
 
 
+class GivenUpMoveError(ThawError):
+    """A decided move cannot be made any more: its version was deleted, or its files changed."""
+
+
 def move_aliases(client: MlflowClient, name: str, alias: str, decision: Decision) -> None:
     """Move ``alias`` and those that follow it; write only what differs.
 

@@ -23,16 +23,23 @@ from typing import TYPE_CHECKING
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
-from thaw.registry import ledger_rows, ledger_store, ledger_tags
-from thaw.registry.alias_moves import RefusedMoveError, is_refused, move_aliases, warn_of_open_move
+from thaw.registry import ledger_rows, ledger_store, row_states
+from thaw.registry.alias_moves import (
+    GivenUpMoveError,
+    RefusedMoveError,
+    is_refused,
+    move_aliases,
+    warn_of_open_move,
+)
 from thaw.registry.aliases import aliases, creation_time, is_missing, version_exists
 from thaw.registry.artifact_check import ChangedArtifactError, check_artifact
 from thaw.registry.champion_history import last_move
 from thaw.registry.ledger_chain import check_chain
-from thaw.registry.ledger_tags import BadRowError
 from thaw.registry.ledger_view import View
 from thaw.registry.names import CHAMPION, FIRST, GATE
 from thaw.registry.signing import required_signer
+from thaw.system.console import warn
+from thaw.tracking.run_owner import server_account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -116,7 +123,8 @@ class Ledger:
     def complete(self) -> list[Row]:
         """Move the alias if a process died before it did so; return all rows.
 
-        An account that may not move it gets a warning and the rows as they are.
+        There is a warning if the account may not move it, or if the move is given up: then its row
+        is void, also for an account that may not write that.
 
         Raises:
             MlflowException: the store failed.
@@ -127,6 +135,9 @@ class Ledger:
             return rows
         try:
             self._apply(row)
+        except GivenUpMoveError as error:
+            warn(str(error))
+            return row_states.without_move(self.rows(), row)
         except MlflowException as error:
             if not is_refused(error):
                 raise
@@ -173,7 +184,13 @@ class Ledger:
         is_move = decision.kind in ledger_rows.MOVES
         if is_move and decision.model:
             check_artifact(self.client, self.name, decision.to, decision.model)
-        row = ledger_rows.new_row(decision, ledger=self.key, nonce=nonce, model=self.model_created)
+        row = ledger_rows.new_row(
+            decision,
+            ledger=self.key,
+            nonce=nonce,
+            model=self.model_created,
+            account=server_account(self.client.tracking_uri),
+        )
         known = {one.experiment_id for one in seen}
         for _ in range(_MOST_ATTEMPTS):
             view = self.view()
@@ -182,33 +199,14 @@ class Ledger:
                 self.current_version() != decision.origin or next(moved, None) is not None
             ):
                 raise ConflictError(self.name, self.alias)
-            found = self._create(ledger_rows.chained(row, view.next_number, view.own.head, signer))
+            chained = ledger_rows.chained(row, view.next_number, view.own.head, signer)
+            found = ledger_store.create_row(self.client, chained)
             if found is not None and found.nonce == nonce:
                 return found
         raise ThawError(
             f"{self.name}: no row could be added to the history of @{self.alias}, because the "
             "names of the next ones are taken (`thaw history --verify`)"
         )
-
-    def _create(self, row: Row) -> Row | None:
-        """Create the experiment of ``row``, unless it exists; return the row that exists now.
-
-        It may exist because another process was faster, or because a request was repeated.
-
-        Raises:
-            MlflowException: the store failed.
-        """
-        name = f"{ledger_tags.prefix_of(self.key)}{row.number}"
-        try:
-            self.client.create_experiment(name, tags=ledger_tags.row_tags(row))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        found = self.client.get_experiment_by_name(name)
-        try:
-            return ledger_tags.row_of(found, self.key, self.model_created) if found else None
-        except BadRowError:
-            return None
 
     def _apply(self, row: Row) -> None:
         """Move the aliases as ``row`` says. After a crash, any process can repeat every step."""
@@ -219,12 +217,12 @@ class Ledger:
                 self._move(row.decision)
             except ChangedArtifactError as error:
                 self._end(row, "void")
-                raise ThawError(f"{error}: the {self.alias} was not moved") from None
+                raise GivenUpMoveError(f"{error}: the {self.alias} was not moved") from None
             except MlflowException as error:
                 if not is_missing(error):
                     raise
                 self._end(row, "void")
-                raise ThawError(
+                raise GivenUpMoveError(
                     f"{self.name} version {row.decision.to} was deleted before it became the "
                     f"{self.alias}: the {self.alias} was not moved"
                 ) from None
@@ -237,13 +235,14 @@ class Ledger:
             row = newest  # another process appended a row while this one was slow: apply that one
 
     def _end(self, row: Row, state: ledger_rows.State) -> None:
-        ledger_store.end_row(self.client, row, state)
+        row_states.end_row(self.client, self.name, row, state)
 
     def _move(self, decision: Decision) -> None:
         move_aliases(self.client, self.name, self.alias, decision)
 
     def _chain(self, key: str) -> tuple[Chain, frozenset[str]]:
         stored = ledger_store.read_rows(self.client, key, self.model_created)
-        chain = check_chain(stored.rows, self.trusted)
+        rows = row_states.with_known_ends(self.client, self.name, stored.rows)
+        chain = check_chain(rows, self.trusted)
         problems = [*stored.problems, *chain.problems]
         return replace(chain, problems=problems), stored.occupied

@@ -52,8 +52,10 @@ class Row:
     """A row of the history. ``when`` is UTC (ISO 8601), ``number`` counts from 1.
 
     ``state``: ``open`` until the alias is moved, then ``done``; ``void`` if the version was deleted
-    before. ``model`` is the creation timestamp (ms) of the registered model, 0 if it is unknown. A
-    model that was deleted and created again has another one. ``ledger`` is MODEL/ALIAS.
+    before. ``who`` is USER@HOST of the process, with the account of the server where that differs:
+    all of it is what the process says. ``model`` is the creation timestamp (ms) of the registered
+    model, 0 if it is unknown. A model that was deleted and created again has another one.
+    ``ledger`` is MODEL/ALIAS.
 
     ``parent`` is the digest of the row before, ``digest`` that of this row with ``parent``. Both
     are "" in rows that were written before the chain. ``signer`` is the public key of the one who
@@ -98,13 +100,16 @@ class Row:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def new_row(decision: Decision, *, ledger: str, nonce: str, model: int) -> Row:
-    """Return the row of ``decision``, before it has a number and a place in the chain."""
+def new_row(decision: Decision, *, ledger: str, nonce: str, model: int, account: str = "") -> Row:
+    """Return the row of ``decision``, before it has a number and a place in the chain.
+
+    ``account`` is the account of the server that this process uses, "" for none.
+    """
     return Row(
         number=0,
         decision=replace(decision, why=_storable(decision.why)),
         when=datetime.now(UTC).isoformat(timespec="seconds"),
-        who=f"{user()}@{socket.gethostname()}",
+        who=decider(account),
         state="open" if decision.kind in MOVES else "done",
         experiment_id="",
         nonce=nonce,
@@ -120,6 +125,13 @@ def chained(row: Row, number: int, parent: str, signer: Signer | None) -> Row:
     if signer is None:
         return row
     return replace(row, signer=signer.public, signature=signer.sign(row.digest))
+
+
+def decider(account: str) -> str:
+    """Return user and machine of this process, and ``account`` where it differs from the user."""
+    name = user()
+    place = f"{name}@{socket.gethostname()}"
+    return _storable(f"{place} (account {account})" if account not in {"", name} else place)
 
 
 def values_of(row: Row) -> dict[str, str]:

@@ -10,7 +10,6 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from thaw.registry import ledger_tags
-from thaw.registry.alias_moves import is_refused
 from thaw.registry.alias_names import is_alias
 from thaw.registry.ledger_chain import Problem
 from thaw.registry.ledger_tags import BadRowError
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
 
-    from thaw.registry.ledger_rows import Row, State
+    from thaw.registry.ledger_rows import Row
 
 
 @dataclass(frozen=True)
@@ -68,19 +67,25 @@ def hide_rows(client: MlflowClient, ledger: str) -> None:
                 client.set_experiment_tag(one.experiment_id, ledger_tags.HIDDEN, "true")
 
 
-def end_row(client: MlflowClient, row: Row, state: State) -> None:
-    """Store how ``row`` ended, unless another account wrote it, whose row this one may not edit.
+def create_row(client: MlflowClient, row: Row) -> Row | None:
+    """Create the experiment of ``row``, unless its name is taken; return the row that it stores.
 
-    It stays open then, and moves nothing any more, because the aliases are as it says.
+    It may exist because another process was faster, or because a request was repeated.
 
     Raises:
         MlflowException: the store failed.
     """
+    name = f"{ledger_tags.prefix_of(row.ledger)}{row.number}"
     try:
-        client.set_experiment_tag(row.experiment_id, ledger_tags.STATE, state)
+        client.create_experiment(name, tags=ledger_tags.row_tags(row))
     except MlflowException as error:
-        if not is_refused(error):
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    found = client.get_experiment_by_name(name)
+    try:
+        return ledger_tags.row_of(found, row.ledger, row.model) if found else None
+    except BadRowError:
+        return None
 
 
 def ledgers_of_model(client: MlflowClient, model_created: int, alias: str) -> set[str]:

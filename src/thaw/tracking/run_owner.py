@@ -77,6 +77,20 @@ def user() -> str:
         return str(os.getuid())
 
 
+def server_account(uri: str) -> str:
+    """Return the account with which MLflow logs in to the server ``uri``, "" if there is none.
+
+    It is the name that this process sends. The server alone knows whether the password fits.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return ""
+    from mlflow.utils.credentials import read_mlflow_creds
+
+    credentials = read_mlflow_creds()
+    has_both = bool(credentials.username and credentials.password)  # else MLflow sends neither
+    return str(credentials.username) if has_both else ""
+
+
 def stop_tags(stage: str, reason: str) -> dict[str, str]:
     """Return the tags that say where and why a run stopped. MLflow shows the text above the run."""
     text = f"{stage} stopped: {reason}\n\nThe same `dvc repro` continues it."
