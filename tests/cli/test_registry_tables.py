@@ -74,7 +74,7 @@ def lines_of(table: Table, width: int) -> list[str]:
     return out.getvalue().splitlines()
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", [32, 40, 55, 56, 60, 80])
 def test_the_status_has_every_value_whole_also_on_a_narrow_terminal(width: int) -> None:
     now = datetime(2026, 1, 4, tzinfo=UTC)
     lines = lines_of(status_table("m", statuses(), now, width), width)
@@ -136,7 +136,7 @@ def test_a_narrow_history_has_few_lines_for_each_row() -> None:
     assert [line.rstrip() for line in lines[1:]] == [
         "  when (UTC), who, what, why",
         "1 2026-01-02 03:04:05  me@host",
-        "  promotion: version none to 1",
+        "  promotion: version 1",
         "2 2026-01-02 03:04:05  me@host",
         "  refusal: version 1 to 2",
         "  refused: 3 of 14 rules failed",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from thaw.promotion.status import AliasStatus
     from thaw.registry.ledger_rows import Row
 
+_NARROW = 56  # columns of a terminal that has no room for a table of scores
 WIDE = 72  # columns of a terminal that has room for the tables of status, history and gate
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)")
 
@@ -25,13 +26,22 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)")
 def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime, width: int) -> Table:
     """Return the table of all aliases of the model ``name``.
 
-    Where a terminal of ``width`` columns has no room for run, age and gate, they are not in it: see
-    :func:`status_lines`.
+    A narrow terminal gets two columns: the alias, and its version with a line for each score.
+    Where a terminal of ``width`` columns has no room for run, age and gate, they are not in it:
+    see :func:`status_lines`.
     """
     table = Table(title=Text(name), title_style="bold", box=None, padding=(0, 2, 0, 0))
     brief = {key: metric.label for key, metric in METRICS.items() if metric.is_brief}
     labels = [label.replace(" ", "\n") for label in brief.values()]
     is_wide = width >= WIDE
+    if width < _NARROW:
+        for status in statuses:
+            found = [(label, status.metrics.get(key)) for key, label in brief.items()]
+            scores = [f"{label} {value:.4f}" for label, value in found if value is not None]
+            lines = "\n".join([f"version {status.version}", *scores])
+            table.add_row(Text(f"@{status.alias}"), Text(lines))
+        table.show_header = False
+        return table
     for column in ("alias", "version", *labels, *(("run", "age") if is_wide else ())):
         table.add_column(column, no_wrap=True)  # on a narrow terminal, only the gate column wraps
     if is_wide:
@@ -136,7 +146,7 @@ def history_table(
 
 def _narrow_cells(number: str, when: str, who: str, *others: str) -> tuple[str, str]:
     what, origin, to, why = others
-    versions = f": version {origin or 'none'} to {to}" if to else ""
+    versions = f": version {f'{origin} to {to}' if origin else to}" if to else ""
     lines = (f"{when}  {who}".rstrip(), what + versions, why)
     return number, "\n".join(line for line in lines if line)
 
