@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,9 +36,7 @@ def test_a_small_file_that_names_a_giant_network_is_refused_before_it_is_built(
         with pytest.raises(ThawError, match=r"42 blocks of timm/vit_giant.* have 1,\d+,\d+,\d+ w"):
             directory.load(tmp_path)
 
-    begun = time.process_time()
     assert rise(load) < 300
-    assert time.process_time() - begun < 2
 
 
 def test_a_giant_network_with_its_weights_is_accepted_where_the_memory_suffices(

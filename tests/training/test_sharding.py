@@ -14,6 +14,8 @@ from tests.training.phase import Variant
 from thaw.system.launching import accelerate_command
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
     from thaw.data.loading import ImageSource
@@ -23,13 +25,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
+def cases(names: Iterable[str], sample: Iterable[str]) -> list[Any]:
+    """Return ``names`` as parameters; those outside of ``sample`` belong to `make soak`."""
+    return [
+        name if name in sample else pytest.param(name, marks=pytest.mark.soak) for name in names
+    ]
+
+
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Return the folder of the results of two processes, which train sharded over gloo."""
+    which = ["all"] if "soak" in request.config.option.markexpr else []
     found = tmp_path_factory.mktemp("sharded")
     command = accelerate_command("tests.training.sharded", sharded.LAUNCH, threads=1)
     done = subprocess.run(
-        [*command, str(found)],
+        [*command, str(found), *which],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -70,7 +80,9 @@ def assert_like_one_process(
         torch.testing.assert_close(found["losses"], phase.losses(progress.history), **close)
 
 
-@pytest.mark.parametrize("policy", [p for p in phase.POLICIES if p != "train"])
+@pytest.mark.parametrize(
+    "policy", cases([p for p in phase.POLICIES if p != "train"], sharded.POLICIES)
+)
 def test_sharded_training_gives_the_weights_of_one_process(
     policy: BatchNormPolicy,
     out: Path,
@@ -80,7 +92,7 @@ def test_sharded_training_gives_the_weights_of_one_process(
     assert_like_one_process(out, policy, phase.model(batch_norm=policy), data, tmp_path)
 
 
-@pytest.mark.parametrize("name", sharded.VARIANTS)
+@pytest.mark.parametrize("name", cases(sharded.VARIANTS, sharded.SAMPLE))
 def test_sharded_training_gives_the_weights_of_one_process_in_every_variant(
     name: str, out: Path, data: tuple[ImageSource, ImageSource], tmp_path: Path
 ) -> None:
@@ -88,7 +100,7 @@ def test_sharded_training_gives_the_weights_of_one_process_in_every_variant(
     assert_like_one_process(out, name, model, data, tmp_path, variant, tolerance=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
+@pytest.mark.parametrize("optimizer", cases(["adamw", "sgd", "lamb"], [sharded.OPTIMIZER]))
 def test_deferred_steps_of_sharded_training_give_the_weights_of_one_process(
     optimizer: str,
     out: Path,
@@ -130,7 +142,7 @@ def test_sharded_training_in_16_bits_learns_like_that_in_float32(precision: str,
 
 def test_both_processes_end_with_the_same_whole_model(out: Path) -> None:
     names = [path.name[: -len("-0.safetensors")] for path in out.glob("fit-*-0.safetensors")]
-    assert len(names) == len(phase.POLICIES) + len(sharded.VARIANTS) + 7
+    assert len(names) == len(sharded.POLICIES) + len(sharded.SAMPLE) + 5
     for name in names:
         first, second = ranks(out, name)
         assert phase.differing(first, second) == [], name
@@ -142,7 +154,7 @@ def test_under_the_policy_train_the_running_statistics_move(out: Path) -> None:
     assert "blocks.0.1.running_mean" not in changed
 
 
-@pytest.mark.parametrize("name", ["killed", "killed-everything"])
+@pytest.mark.parametrize("name", cases(["killed", "killed-everything"], ["killed"]))
 @pytest.mark.parametrize("at", sharded.KILLED_AT[1:])
 def test_sharded_training_that_was_killed_ends_in_the_same_bits(
     name: str, at: int, out: Path

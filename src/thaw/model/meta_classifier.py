@@ -7,10 +7,11 @@ stage runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from thaw.errors import ThawError
 from thaw.model import zoo
@@ -40,13 +41,23 @@ def meta_backbone(name: str) -> Backbone:
         ThawError: the name is unknown, or the network cannot be cut.
     """
     try:
-        with torch.device("meta"):
-            return zoo.build(name)
+        return build_without_values(name)
     except Exception:  # the network computes with values while it is built
         backbone = zoo.build(name)
         for part in (*backbone.blocks, backbone.pool):
             part.to("meta")
         return backbone
+
+
+def build_without_values(name: str) -> Backbone:
+    """Return the backbone ``name`` on the meta device; never build it with values.
+
+    Raises:
+        ThawError: the name is unknown, or the network cannot be cut.
+        Exception: the network computes with values while it is built; each raises another one.
+    """
+    with torch.device("meta"), _WithoutInitialization():
+        return zoo.build(name)
 
 
 def meta_classifier(
@@ -98,3 +109,17 @@ def output_sizes(classifier: Classifier, image_size: int) -> list[Sizes]:
 def count_weights(module: nn.Module) -> int:
     """Return the number of weights of ``module``."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+class _WithoutInitialization(TorchFunctionMode):
+    """Leave out what is done in place to tensors without values.
+
+    Initialisations would import torch's reference functions for two seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        is_in_place = name.endswith("_") and not name.endswith("__")
+        if is_in_place and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))

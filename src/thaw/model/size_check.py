@@ -6,18 +6,15 @@ A file of some kilobytes can name a network of billions of weights.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch.overrides import TorchFunctionMode
-
-from thaw.model import zoo
+from thaw.model.meta_classifier import build_without_values, count_weights
 from thaw.system.memory import total_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from thaw.model.spec import ModelSpec
 
@@ -54,24 +51,4 @@ def check_size(spec: ModelSpec, state: Mapping[str, Tensor]) -> None:
 @functools.lru_cache(maxsize=64)
 def _weights_of_blocks(name: str) -> list[int]:
     """Return the number of weights of each block, from a network without values."""
-    with torch.device("meta"), _WithoutInitialization():
-        backbone = zoo.build(name)
-    return [_count(block) for block in backbone.blocks]
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-class _WithoutInitialization(TorchFunctionMode):
-    """Leave out what is done in place to tensors without values.
-
-    Initialisations would import torch's reference functions for two seconds.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        is_in_place = name.endswith("_") and not name.endswith("__")
-        if is_in_place and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+    return [count_weights(block) for block in build_without_values(name).blocks]

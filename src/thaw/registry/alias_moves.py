@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
-from thaw.registry.aliases import aliases, version_exists
+from thaw.registry.aliases import aliases, is_refused, version_exists
 from thaw.registry.names import CHALLENGER, CHAMPION, PREVIOUS
 from thaw.system.console import warn
 
@@ -52,11 +52,6 @@ def move_aliases(client: MlflowClient, name: str, alias: str, decision: Decision
         client.set_registered_model_alias(name, PREVIOUS, str(previous))
     if current.get(CHALLENGER) == decision.to:
         _remove(client, name, CHALLENGER)
-
-
-def is_refused(error: MlflowException) -> bool:
-    """Return whether MLflow raised ``error`` because the account has not the permission."""
-    return bool(error.error_code == "PERMISSION_DENIED")
 
 
 def warn_of_open_move(name: str, alias: str, row: Row) -> None:

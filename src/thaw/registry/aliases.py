@@ -70,6 +70,11 @@ def is_missing(error: MlflowException) -> bool:
     return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
 
 
+def is_refused(error: MlflowException) -> bool:
+    """Return whether MLflow raised ``error`` because the account has not the permission."""
+    return bool(error.error_code == "PERMISSION_DENIED")
+
+
 def _model(client: MlflowClient, name: str) -> RegisteredModel:
     try:
         return client.get_registered_model(name)

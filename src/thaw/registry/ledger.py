@@ -27,11 +27,10 @@ from thaw.registry import ledger_rows, ledger_store, row_states
 from thaw.registry.alias_moves import (
     GivenUpMoveError,
     RefusedMoveError,
-    is_refused,
     move_aliases,
     warn_of_open_move,
 )
-from thaw.registry.aliases import aliases, creation_time, is_missing, version_exists
+from thaw.registry.aliases import aliases, creation_time, is_missing, is_refused, version_exists
 from thaw.registry.artifact_check import ChangedArtifactError, check_artifact
 from thaw.registry.champion_history import last_move
 from thaw.registry.ledger_chain import check_chain

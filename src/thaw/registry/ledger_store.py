@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from thaw.registry import ledger_tags
 from thaw.registry.alias_names import is_alias
+from thaw.registry.aliases import is_refused
 from thaw.registry.ledger_chain import Problem
 from thaw.registry.ledger_tags import BadRowError
 

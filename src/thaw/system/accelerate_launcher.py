@@ -19,6 +19,7 @@ from accelerate.commands.launch import launch_command, launch_command_parser
 from accelerate.utils import prepare_simple_launcher_cmd_env
 
 from thaw.errors import EXIT_CODE
+from thaw.system.garbage_collection import collect_as_usual
 from thaw.system.interrupts import FIRST_MODULE, INTERRUPTED, SIGNALS
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def start_all(options: Namespace) -> int:
     signal.signal(signal.SIGINT, lambda *_: None)
     options.training_script_args.insert(0, options.training_script)
     options.training_script = FIRST_MODULE
+    collect_as_usual()
     try:
         with _signals_kept_from_children():
             launch_command(options)

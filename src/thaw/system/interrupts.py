@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 
+from thaw.system.garbage_collection import collect_seldom
+
 FIRST_MODULE = "thaw.system.interrupts"  # `python -m` of this runs another module
 INTERRUPTED = 130  # exit code
 TERMINATED = 143  # exit code of a verb at SIGTERM, which service managers expect
@@ -103,6 +105,7 @@ def main() -> None:
     end_at_signals()
     import runpy  # after the line above: each import is a moment that a signal may hit
 
+    collect_seldom()
     module = sys.argv.pop(1)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -14,6 +14,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from thaw.errors import EXIT_CODE, ThawError, printable
+from thaw.system.garbage_collection import collect_as_usual
 from thaw.system.interrupts import (
     INTERRUPTED,
     SIGNALS,
@@ -94,6 +95,7 @@ def run_main(
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    collect_as_usual()
     sys.unraisablehook = _send_dropped_interrupt_again
     try:
         _run(main)
