@@ -116,7 +116,16 @@ def test_a_row_that_was_renamed_is_reported_and_its_number_stays_free(
     assert local.aliases(model)["champion"] == 3
 
 
-@pytest.mark.parametrize("tag", ["thaw.to", "thaw.why", "thaw.forced", "thaw.row_digest"])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "thaw.to",
+        *(
+            pytest.param(tag, marks=pytest.mark.soak)
+            for tag in ("thaw.why", "thaw.forced", "thaw.row_digest")
+        ),
+    ],
+)
 def test_a_row_whose_tag_was_changed_is_skipped_and_the_next_ones_count(
     tag: str, local: Shop
 ) -> None:
