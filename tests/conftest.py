@@ -22,10 +22,13 @@ from tests.file_costs import cost
 from tests.project import Project
 from thaw.system import launching
 from thaw.system.deferred_compiler import compiler_deferred
+from thaw.system.garbage_collection import collect_as_usual, collect_seldom
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+collect_seldom()  # until all tests are collected
 
 # Tests compute on tiny tensors: more threads cost time, most of all beside other test processes.
 torch.set_num_threads(1)
@@ -123,7 +126,7 @@ def pytest_collection_finish() -> None:
     objects of imported libraries are examined.
     """
     gc.collect()
-    gc.freeze()
+    collect_as_usual()
 
 
 # Taken before any fixture: one of the session writes the address of its store before those of its

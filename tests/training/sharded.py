@@ -17,7 +17,7 @@ from tests.training import phase
 from tests.training.phase import Dying, Killed, Variant
 from thaw.config.process_sections import Launch
 from thaw.errors import ThawError
-from thaw.model.freeze_plan import Plan
+from thaw.model.freeze_plan import BatchNormPolicy, Plan
 from thaw.optimizers.registry import OPTIMIZERS
 from thaw.training import divided_tensors, phase_checkpoints, sharding
 from thaw.training.learner import Learner
@@ -38,7 +38,7 @@ BETWEEN = Plan(frozenset({0, 2}), 3, "frozen")  # block 1 is frozen between two 
 VARIANTS = {name: phase.VARIANTS[name] for name in ("sgd", "pulls", "accumulated", "everything")}
 KILLED_AT = (0, 4, 11)
 # What the suite tries; `make soak` tries the others as well.
-POLICIES = ("train", "frozen")
+POLICIES: tuple[BatchNormPolicy, ...] = ("train", "frozen")
 SAMPLE = ("everything",)  # of VARIANTS
 OPTIMIZER = "adamw"
 
