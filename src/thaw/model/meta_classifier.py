@@ -50,7 +50,7 @@ def meta_backbone(name: str) -> Backbone:
 
 
 def build_without_values(name: str) -> Backbone:
-    """Return the backbone ``name`` on the meta device; never build it with values.
+    """Return the backbone ``name`` on the meta device. Its weights never get values.
 
     Raises:
         ThawError: the name is unknown, or the network cannot be cut.
