@@ -11,7 +11,6 @@ from mlflow.exceptions import MlflowException
 
 from thaw.registry import ledger_tags
 from thaw.registry.alias_names import is_alias
-from thaw.registry.aliases import is_refused
 from thaw.registry.ledger_chain import Problem
 from thaw.registry.ledger_tags import BadRowError
 

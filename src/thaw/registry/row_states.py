@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from mlflow.exceptions import MlflowException
 
 from thaw.registry import ledger_tags
-from thaw.registry.alias_moves import is_refused
+from thaw.registry.aliases import is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
