@@ -6,12 +6,14 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests import tiny
 from thaw.errors import ProblemsError, ThawError
 from thaw.ingest.sources import list_images
 from thaw.projects.creation import create_project
 from thaw.projects.image_survey import survey
+from thaw.projects.shard_survey import is_shard_list
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +83,48 @@ def test_damaged_shards_and_a_single_class_are_named(tmp_path: Path, images: Pat
     content = (both / "val-0.tar").read_bytes()
     (both / "val-0.tar").write_bytes(content[: len(content) // 2])
     assert any("val-0.tar: not a complete tar file" in line for line in survey(both).problems)
+
+
+def test_a_list_of_shards_on_this_machine_and_in_a_store_becomes_a_project(
+    tmp_path: Path, images: Path
+) -> None:
+    folder = shards(tmp_path / "shards", images, "json.label")
+    listed = tmp_path / "shards.txt"
+    listed.write_text(f"# photos\nfile://{folder}/train-{{0..1}}.tar\nshards/val-0.tar\n")
+    found = create_project(tmp_path / "project", listed)
+    assert found is not None
+    assert found.splits == {"train": 18, "val": 9}
+    assert (found.data.source, found.data.label_field) == ("webdataset", "json.label")
+    assert found.data.path == found.data.root == str(listed)
+    params = YAML().load(tmp_path / "project/params.yaml")
+    assert params["data"]["path"] == params["data"]["root"] == str(listed)
+    listing = list_images(found.data, tmp_path / "project").shards
+    assert listing is not None
+    assert listing.names[0] == f"file://{folder}/train-0.tar"
+
+
+def test_a_list_in_the_project_stays_in_git(tmp_path: Path, images: Path) -> None:
+    shards(tmp_path / "shards", images, "cls")
+    listed = tmp_path / "project/shards.txt"
+    listed.parent.mkdir()
+    listed.write_text("../shards/train-{0..1}.tar\n../shards/val-0.tar\n../shards/test-0.tar\n")
+    found = create_project(tmp_path / "project", listed, existing=True)
+    assert found is not None
+    assert (found.data.path, found.data.root) == ("shards.txt", "shards.txt")
+    assert "shards.txt" not in (tmp_path / "project/.gitignore").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# only a comment\n", "a.tar\nb.zip\n", "a.tar.gz\n", "\udcff.tar\n"]
+)
+def test_another_list_is_not_one_of_shards(tmp_path: Path, text: str) -> None:
+    (tmp_path / "list.txt").write_text(text, errors="surrogateescape")
+    assert not is_shard_list(tmp_path / "list.txt")
+    with pytest.raises(ThawError):
+        survey(tmp_path / "list.txt")
+
+
+def test_a_shard_of_a_list_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shards.txt").write_text("nowhere.tar\n")
+    with pytest.raises(ThawError, match=r"nowhere\.tar is not a file: correct the list"):
+        survey(tmp_path / "shards.txt")

@@ -39,7 +39,7 @@ def init(
             metavar="<path>",
             help="A folder with one folder per class (or train/, val/, test/ with those in each) "
             "or with tar shards or Parquet files, a CSV file with the columns path,label[,split], "
-            "or a public data set: torchvision:NAME, hf:NAME.",
+            "a text file that lists tar shards, or a public data set: torchvision:NAME, hf:NAME.",
         ),
     ] = None,
     existing: Annotated[

@@ -49,10 +49,11 @@ _DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 def create_project(folder: Path, images: Path | None, *, existing: bool = False) -> Survey | None:
     """Create a project in ``folder`` and return what was found about its images.
 
-    ``images`` is a folder, a CSV file, or the name of a public data set, for which None is
-    returned: it is downloaded later. Without it, images in ``data/raw`` of the project are used; if
-    there are none, None is returned. ``existing`` allows a folder with other files. Without other
-    files, those of the project are committed, if git knows the name of the user.
+    ``images`` is a folder, a CSV file, a list of shards, or the name of a public data set, for
+    which None is returned: it is downloaded later. Without it, images in ``data/raw`` of the
+    project are used; if there are none, None is returned. ``existing`` allows a folder with other
+    files. Without other files, those of the project are committed, if git knows the name of the
+    user.
 
     Raises:
         ThawError: ``folder`` is a project already, is inside of one, or has other files; a file
@@ -134,7 +135,8 @@ def _create(name: str, images: Path | None, source: str) -> tuple[Survey | None,
 
 def _texts(name: str, root: Path, params: str) -> dict[Path, str]:
     """Return the text of each file of a new project."""
-    ignored = "" if root.is_absolute() else f"/{root.as_posix()}/*\n!/{root.as_posix()}/README.md"
+    is_own = not root.is_absolute() and not root.is_file()  # a list of shards belongs to git
+    ignored = f"/{root.as_posix()}/*\n!/{root.as_posix()}/README.md" if is_own else ""
     texts = {
         PARAMS_FILE: params,
         Path(SCHEMA_FILE): schema_text(),

@@ -28,7 +28,7 @@ from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import split_problems
 from thaw.projects.hub_survey import list_local_hub
-from thaw.projects.shard_survey import list_local_shards
+from thaw.projects.shard_survey import is_shard_list, list_all_shards
 from thaw.system.path_texts import refuse_undecodable
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Survey:
 
 
 def survey(path: Path) -> Survey:
-    """Look at the images that ``path`` names: a folder, or a CSV file with paths and labels.
+    """Look at the images that ``path`` names: a folder, a CSV file, or a list of tar shards.
 
     The folder has images or, if it has none, tar shards or a data set of the Hub. Relative
     paths in a CSV file start at its folder. Where all of its paths are absolute, ``data.root`` is
@@ -96,6 +96,8 @@ def survey(path: Path) -> Survey:
     refuse_undecodable(path, "--images")
     if path.is_file():
         _refuse_other_file(path)
+    if path.is_file() and is_shard_list(path):
+        return _survey_of(*list_all_shards(path))
     is_csv = path.is_file()
     root = path.parent if is_csv else path
     data = Data(source="csv" if is_csv else "folder", path=str(path), root=str(root))
@@ -105,9 +107,13 @@ def survey(path: Path) -> Survey:
         found.root = folder
     has_shards_only = all(sample.path.endswith(".tar") for sample in found.samples)
     if not is_csv and has_shards_only and any(path.rglob("*.tar")):
-        data, found = list_local_shards(path)
+        data, found = list_all_shards(path)
     elif not is_csv and _is_hub_set(path, found):
         data, found = list_local_hub(path)
+    return _survey_of(data, found)
+
+
+def _survey_of(data: Data, found: Listing) -> Survey:
     counts = Counter(sample.label for sample in found.samples)
     sizes = _sizes(found)
     return Survey(

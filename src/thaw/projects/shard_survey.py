@@ -1,17 +1,22 @@
-"""A first look at a folder of tar shards: which field has the label, and what is in them."""
+"""A first look at tar shards: which field has the label, and what is in them."""
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thaw.config.data_sections import Data
 from thaw.errors import ThawError
 from thaw.ingest.listing import Fields
+from thaw.ingest.shard_files import local_shards, shard_names
 from thaw.ingest.shard_index import index_shard
 from thaw.ingest.sources import list_images
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from thaw.ingest.listing import Listing
 
 # Fields that usually have the label; those of JSON are tried with these keys.
@@ -22,22 +27,41 @@ _LABEL_FIELDS = (
 )
 
 
-def list_local_shards(folder: Path) -> tuple[Data, Listing]:
-    """Return the section ``data`` for the tar files in ``folder``, and the listing of all samples.
+def is_shard_list(path: Path) -> bool:
+    """Return whether each line of the text file ``path`` is a shard or a comment."""
+    has_any = False
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in filter(None, map(str.strip, lines)):
+                if line[0] == "#":
+                    continue
+                if not line.partition("?")[0].endswith(".tar"):  # an address may have a query
+                    return False
+                has_any = True
+    except (OSError, ValueError):  # not text
+        return False
+    return has_any
 
-    Headers and labels are read, and no image.
+
+def list_all_shards(path: Path) -> tuple[Data, Listing]:
+    """Return the section ``data`` for a folder or a list of shards, and the listing of all samples.
+
+    Headers and labels are read, and no image. Remote shards are copied one after the other.
 
     Raises:
-        ThawError: no sample of the first shard has a label in a usual field, or only the names of
-            some shards state a split.
+        ThawError: no sample of the first shard has a label in a usual field, only the names of
+            some shards state a split, or a shard of the list cannot be read.
     """
-    first = min(folder.rglob("*.tar"))
-    path = str(folder)
-    data = Data(source="webdataset", path=path, root=path, label_field=_label_field(first))
+    first, text = shard_names(path)[0], str(path)
+    with _file_of(first, path) as file:
+        data = Data(
+            source="webdataset", path=text, root=text, label_field=_label_field(file, first)
+        )
     found = list_images(data, Path())
     assert found.shards is not None
     for name, split in zip(found.shards.names, found.shards.splits, strict=True):
-        index = index_shard(folder / name, name, found.shards.fields, split)
+        with _file_of(name, path) as file:
+            index = index_shard(file, name, found.shards.fields, split)
         for sample in index.samples:
             found.shards.add(sample)
         found.bad_files += index.bad_files
@@ -46,9 +70,18 @@ def list_local_shards(folder: Path) -> tuple[Data, Listing]:
     return data, found
 
 
-def _label_field(shard: Path) -> str:
+@contextlib.contextmanager
+def _file_of(name: str, path: Path) -> Iterator[Path]:
+    """Give the file of the shard ``name``; a copy of a remote one is removed after the block."""
+    root = path if path.is_dir() else path.parent
+    with tempfile.TemporaryDirectory(prefix="thaw-shards-") as copies:
+        for shard in local_shards([name], root, Path(copies)):
+            yield shard.file
+
+
+def _label_field(file: Path, shard: str) -> str:
     """Return the first usual field that is the label of the most samples in ``shard``."""
-    found = {name: index_shard(shard, shard.name, Fields(name, ""), None) for name in _LABEL_FIELDS}
+    found = {name: index_shard(file, shard, Fields(name, ""), None) for name in _LABEL_FIELDS}
     best = max(found, key=lambda name: len(found[name].samples))
     if found[best].samples:
         return best
