@@ -166,6 +166,18 @@ def test_a_refused_request_names_the_permission_that_it_needs(path: str, needed:
     assert reason_of(MlflowException(text)).endswith(f"an account with the permission {needed}")
 
 
+def test_a_server_whose_store_of_artifacts_is_away_is_distinguished_from_one_that_fails() -> None:
+    path = "/api/2.0/mlflow{}/artifacts"
+    line = (
+        "API request to http://127.0.0.1:5000{0} failed with exception HTTPConnectionPool: Max "
+        "retries exceeded with url: {0} (Caused by ResponseError('too many 500 error responses'))"
+    )
+    away = reason_of(MlflowException(line.format(path.format("-artifacts"))))
+    assert "store of artifacts (500)" in away
+    assert "--artifacts-destination" in away
+    assert "store of artifacts" not in reason_of(MlflowException(line.format(path.format("/runs"))))
+
+
 @pytest.mark.parametrize("text", ["failed with error code 404", "404 Client Error: for url"])
 def test_files_that_the_server_does_not_find_are_no_wrong_address(text: str) -> None:
     request = "http://127.0.0.1:5000/api/2.0/mlflow-artifacts/presigned/1/model"

@@ -17,6 +17,11 @@ _NO_FILES = (
     "the server does not find the files in its store of artifacts (404): an administrator looks "
     "whether its bucket or folder exists (`--artifacts-destination`)"
 )
+_STORE_FAILS = (
+    "the server fails to reach the files in its store of artifacts ({}): an administrator looks "
+    "whether that store (`--artifacts-destination`, an S3 server for example) runs; then run the "
+    "same command again"
+)
 # What an account needs, by the path of the request that the server refused.
 _PERMISSIONS = dict.fromkeys(_PATHS_OF_REGISTRY, " EDIT on the registered model") | dict.fromkeys(
     ("/mlflow/runs", "/mlflow/experiments", "/mlflow/logged-models", _PATH_OF_FILES),
@@ -98,6 +103,8 @@ def reason_of(error: BaseException) -> str:
         code = found[1] or found[2] or found[3]
         if code == "404" and _PATH_OF_FILES in line:
             return _NO_FILES
+        if code == "500" and _PATH_OF_FILES in line:  # 502 to 504 are answers of a proxy
+            return _STORE_FAILS.format(code)
         return _of_code(code) + _permission(line, code)
     name = getattr(error, "error_code", "")
     if name in _CODES_IN_JSON:
