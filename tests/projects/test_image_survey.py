@@ -124,6 +124,15 @@ def test_a_class_whose_name_is_not_valid_text_is_listed(tmp_path: Path) -> None:
     assert f"{root}/\\udcff/000.png: the file's name is not valid UTF-8" in survey(root).problems
 
 
+def test_a_text_file_beside_the_images_is_a_problem_of_the_survey(tmp_path: Path) -> None:
+    images = tiny.images(tmp_path / "photos", each=6)
+    (images / "red/readme.txt").write_text("The licence of these images.\n")
+    shutil.copy(images / "red/000.png", images / "red/of another name.dat")
+    assert [line for line in survey(images).problems if ".txt" in line or ".dat" in line] == [
+        f"{images}/red/readme.txt: not an image: text"
+    ]
+
+
 def test_shapes_that_prepare_will_refuse_are_listed(tmp_path: Path) -> None:
     images = tiny.images(tmp_path / "photos", each=3)
     Image.new("RGB", (301, 3)).save(images / "red/line.png")

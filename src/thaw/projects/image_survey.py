@@ -7,6 +7,7 @@ import statistics
 import tarfile
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from PIL import Image
 
 from thaw.config.data_sections import Data
 from thaw.config.prepare_section import Prepare
-from thaw.data.decoding import EXTENSIONS
+from thaw.data.decoding import EXTENSIONS, FORMATS
+from thaw.data.file_kinds import DAMAGED, reason_not_opened
 from thaw.data.header_sizes import size_of_file
 from thaw.data.limits import shape_problem
 from thaw.errors import ProblemsError, ThawError
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _FEWEST_CLASSES = 2
 _MOST_HEADERS = 400  # images whose size is read
+_HEAD = 4096  # bytes
 _OF_FILES = ("csv", "folder")  # values of data.source in which each image is a file
 
 
@@ -125,6 +128,7 @@ def _survey_of(data: Data, found: Listing) -> Survey:
             *found.problems,
             *(bad.line(found.root) for bad in found.bad_files),
             *(_path_problems(found) if data.source in _OF_FILES else ()),
+            *(_other_files(found, sizes) if data.source in _OF_FILES else ()),
             *class_problems(found),
             *similarity_problems(found),
             *_too_few(found),
@@ -154,6 +158,21 @@ def _path_problems(found: Listing) -> list[str]:
     allowed = allowed_of(found)
     named = ((sample.path, refusal(allowed, sample)) for sample in _sampled(found))
     return [BadFile(path, reason).line(found.root) for path, reason in named if reason]
+
+
+def _other_files(found: Listing, sizes: dict[str, tuple[int, int]]) -> list[str]:
+    """Return a line for each file of a sample that name and first bytes show to be no image."""
+    lines = []
+    for sample in _sampled(found):
+        file = found.root / sample.path
+        is_named = file.suffix.lower() in EXTENSIONS
+        if sample.path in sizes or is_named or not file.is_file():
+            continue
+        with suppress(OSError), file.open("rb") as stream:
+            reason = reason_not_opened(stream.read(_HEAD), FORMATS)
+            if not reason.startswith(DAMAGED):  # `prepare` reads all of it
+                lines.append(BadFile(sample.path, reason).line(found.root))
+    return lines
 
 
 def _is_hub_set(path: Path, found: Listing) -> bool:
