@@ -127,8 +127,7 @@ def _survey_of(data: Data, found: Listing) -> Survey:
         [
             *found.problems,
             *(bad.line(found.root) for bad in found.bad_files),
-            *(_path_problems(found) if data.source in _OF_FILES else ()),
-            *(_other_files(found, sizes) if data.source in _OF_FILES else ()),
+            *(_file_problems(found, sizes) if data.source in _OF_FILES else ()),
             *class_problems(found),
             *similarity_problems(found),
             *_too_few(found),
@@ -153,20 +152,14 @@ def _folder_of_absolute(found: Listing) -> Path | None:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _path_problems(found: Listing) -> list[str]:
-    """Return a line for each image of a sample whose file ``prepare`` will refuse to open."""
+def _file_problems(found: Listing, sizes: dict[str, tuple[int, int]]) -> list[str]:
+    """Return a line for each file of a sample that cannot be opened, or is clearly no image."""
     allowed = allowed_of(found)
     named = ((sample.path, refusal(allowed, sample)) for sample in _sampled(found))
-    return [BadFile(path, reason).line(found.root) for path, reason in named if reason]
-
-
-def _other_files(found: Listing, sizes: dict[str, tuple[int, int]]) -> list[str]:
-    """Return a line for each file of a sample that name and first bytes show to be no image."""
-    lines = []
+    lines = [BadFile(path, reason).line(found.root) for path, reason in named if reason]
     for sample in _sampled(found):
         file = found.root / sample.path
-        is_named = file.suffix.lower() in EXTENSIONS
-        if sample.path in sizes or is_named or not file.is_file():
+        if file.suffix.lower() in EXTENSIONS or sample.path in sizes or not file.is_file():
             continue
         with suppress(OSError), file.open("rb") as stream:
             reason = reason_not_opened(stream.read(_HEAD), FORMATS)
