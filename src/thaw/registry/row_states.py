@@ -1,4 +1,4 @@
-"""How the moves of the rows of a ledger ended: the state of a row, written and read.
+"""States of the rows of a ledger: how their moves ended, written and read.
 
 A server with accounts lets only the account that wrote a row change it. Another account that makes
 its move may edit the registered model: there, a tag says how the row ended. It counts only for rows

@@ -54,7 +54,7 @@ def _end(server: subprocess.Popen[bytes], signals: set[signal.Signals]) -> None:
         send(signal.SIGTERM)
         while seconds < _STOP_TIMEOUT and not signals & signal.sigpending():
             time.sleep(_CHECK)
-            server.poll()  # an ended process that nobody has waited for counts as one
+            server.poll()  # an ended process counts as one until it has been waited for
             send(0)
             seconds += _CHECK
         send(signal.SIGKILL)
