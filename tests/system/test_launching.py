@@ -26,6 +26,7 @@ from thaw.system.code_digests import PACKAGE, compute
 from thaw.system.interrupts import FIRST_MODULE
 from thaw.system.processes import LAUNCHER
 from thaw.system.stage_names import STAGES
+from thaw.training import accelerator
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,24 +191,17 @@ def test_accelerate_starts_as_many_processes_as_asked_for_and_ignores_the_users_
 def test_two_machines_meet_at_the_address_of_accelerates_configuration(
     project: Path, tmp_path: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "out").mkdir()
     running = []
     for rank in range(2):  # each stands for a machine
-        config = tmp_path / f"machine-{rank}.yaml"
-        config.write_text(
-            "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nnum_machines: 2\n"
-            f"num_processes: 2\nmachine_rank: {rank}\nmain_process_ip: 127.0.0.1\n"
-            f"main_process_port: {port}\nrdzv_backend: static\nsame_network: true\n"
-        )
-        launch = Launch(processes="auto", config=str(config))
+        config = two_machines(tmp_path, rank, port)
+        launch = Launch(processes="auto", config=config)
         command = launching.accelerate_command("tests.training.machines", launch, threads=1)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
         running.append(
             subprocess.Popen(
-                [*command, str(tmp_path / "out"), str(config)], env=environment, cwd=ROOT,
+                [*command, str(tmp_path / "out"), config], env=environment, cwd=ROOT,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
         )  # fmt: skip
@@ -221,6 +215,49 @@ def test_two_machines_meet_at_the_address_of_accelerates_configuration(
     phase.fit(tmp_path / "alone", alone, sources)
     for name, value in phase.state(alone).items():
         torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-4, msg=name)
+
+
+def two_machines(tmp_path: Path, rank: int, port: int) -> str:
+    """Write Accelerate's configuration of a machine of two, and return its path."""
+    path = tmp_path / f"machine-{rank}.yaml"
+    path.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nnum_machines: 2\n"
+        f"num_processes: 2\nmachine_rank: {rank}\nmain_process_ip: 127.0.0.1\n"
+        f"main_process_port: {port}\nrdzv_backend: static\nsame_network: true\n"
+    )
+    return str(path)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_a_machine_waits_for_the_first_one_as_long_as_processes_wait_for_each_other(
+    tmp_path: Path,
+) -> None:
+    launch = Launch(processes="auto", config=two_machines(tmp_path, 1, 1))
+    command = launching.accelerate_command("module", launch, threads=1)
+    assert command[command.index("--rdzv_conf") + 1] == "timeout=43200,join_timeout=43200"
+    assert accelerator._LONGEST_WAIT.total_seconds() == launching.MEETING_SECONDS
+
+
+@pytest.mark.slow
+def test_a_machine_that_the_first_one_never_meets_says_so_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "MEETING_SECONDS", 2)
+    launch = Launch(processes="auto", config=two_machines(tmp_path, 1, port := free_port()))
+    command = launching.accelerate_command("tests.training.machines", launch, threads=1)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 2
+    *_, line = done.stderr.splitlines()
+    assert line.startswith(f"error: the 2 machines did not meet at 127.0.0.1:{port} (")
+    assert line.endswith(f"check main_process_ip and main_process_port in {launch.config}")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def become(options: Namespace) -> None:
 
 def start_all(options: Namespace) -> int:
     """Run the module in several processes; return the exit code of the first failed one, or 0."""
-    import torch.distributed.run  # noqa: F401  # which gives its loggers their levels
+    import torch.distributed.run  # which gives its loggers their levels
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -73,7 +73,20 @@ def start_all(options: Namespace) -> int:
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     except SignalException:  # torchrun has ended the processes
         return INTERRUPTED
+    except (torch.distributed.DistNetworkError, torch.distributed.DistStoreError) as error:
+        print(_missed(options, error), file=sys.stderr)  # noqa: T201
+        return EXIT_CODE
     return 0
+
+
+def _missed(options: Namespace, error: Exception) -> str:
+    """Return the line that says that this machine has not met the others."""
+    reason = str(error).strip().partition("\n")[0]
+    return (
+        f"error: the {options.num_machines} machines did not meet at {options.main_process_ip}:"
+        f"{options.main_process_port} ({reason}): start the same stage on each of them, and check "
+        f"main_process_ip and main_process_port in {options.config_file}"
+    )
 
 
 @contextlib.contextmanager

@@ -35,6 +35,9 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
 }
 
+# How long machines wait for the first one, as long as processes do later: training/accelerator.py.
+MEETING_SECONDS = 12 * 3600
+
 
 def replace_process(stage: str, settings: ProcessSettings) -> None:
     """Become the process that runs ``stage``; does not return."""
@@ -86,7 +89,9 @@ def _group_options(config: str, group: ProcessGroup) -> list[str]:
     starts one and says nothing (huggingface/accelerate#2741).
     """
     if config:
-        return ["--config_file", config]
+        # torch's 15 minutes end before a long `prepare` on the first machine does.
+        wait = f"timeout={MEETING_SECONDS},join_timeout={MEETING_SECONDS}"  # static and c10d
+        return ["--config_file", config, "--rdzv_conf", wait]
     # What the user has told `accelerate config` for other work is not for these stages.
     own = Path(__file__).with_name("accelerate.yaml")
     several = ["--multi_gpu", "--main_process_port", "0"] if group.processes > 1 else []
