@@ -59,15 +59,7 @@ def run_shaken(
 
     ``events`` happen at equal distances: ``KILL`` kills a worker, ``RESTART`` restarts the server.
     """
-    servers.store.create_bucket(HEADS)
-    project.set(
-        search__storage=servers.database.create_database(STUDIES),
-        search__artifacts=f"s3://{HEADS}",
-        search__confirm_seeds=0,
-        search__pruner="none",
-    )
-    project.commit("search")
-    project.run("dvc", "repro", "prepare")
+    set_up_search(project, servers, STUDIES, HEADS)
     command = ("thaw", "search", "--trials", str(trials), "--workers", str(workers))
     with _ended_afterwards(project.start(*command, "--device", "cpu")) as search:
         for number, event in enumerate(events, start=1):
@@ -79,13 +71,31 @@ def run_shaken(
         output, _ = search.communicate(timeout=_TIMEOUT * trials)
     project.output += output
     assert search.returncode == 0, output
-    states = [state for (state,) in _rows(servers, "SELECT state FROM trials")]
+    return counts_of(servers, STUDIES)
+
+
+def set_up_search(project: Colleague, servers: Servers, database: str, bucket: str) -> None:
+    """Give ``project`` a new database and a new bucket of heads for a search; prepare its data."""
+    servers.store.create_bucket(bucket)
+    project.set(
+        search__storage=servers.database.create_database(database),
+        search__artifacts=f"s3://{bucket}",
+        search__confirm_seeds=0,
+        search__pruner="none",
+    )
+    project.commit("search")
+    project.run("dvc", "repro", "prepare")
+
+
+def counts_of(servers: Servers, database: str) -> Counts:
+    """Return the trials of the study in ``database``."""
+    states = [state for (state,) in _rows(servers, "SELECT state FROM trials", database)]
     repeated = "SELECT trial_id FROM trial_system_attributes WHERE key = 'failed_trial'"
     return Counts(
         states.count("COMPLETE"),
         len(states),
-        len(_rows(servers, repeated)),
-        len(_rows(servers, _KILLED_TWICE)),
+        len(_rows(servers, repeated, database)),
+        len(_rows(servers, _KILLED_TWICE, database)),
     )
 
 
@@ -126,8 +136,8 @@ def _ended(servers: Servers) -> int:
         return 0
 
 
-def _rows(servers: Servers, query: str) -> list[tuple[Any, ...]]:
+def _rows(servers: Servers, query: str, name: str = STUDIES) -> list[tuple[Any, ...]]:
     database = servers.database
-    address = f"postgresql://thaw:{database.password}@127.0.0.1:{database.port}/{STUDIES}"
+    address = f"postgresql://thaw:{database.password}@127.0.0.1:{database.port}/{name}"
     with psycopg.connect(address) as connection:
         return list(connection.execute(query.encode()).fetchall())

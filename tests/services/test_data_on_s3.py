@@ -44,6 +44,10 @@ def test_a_fresh_clone_pulls_the_results_and_has_nothing_to_do(
     project.run("dvc", "repro")
     project.commit("slower")
     project.run("dvc", "push", "--run-cache")
+    clone.set(fold_bn__lr=0.0002)  # the same change without the colleague's dvc.lock
+    assert "Running stage" not in clone.run("dvc", "repro", "--pull")
+    assert clone.digests() == project.digests()
+    clone.run("git", "checkout", "--quiet", ".")
     clone.run("git", "pull", "--quiet")
     shown = clone.run("dvc", "repro", "--pull")
     assert "Running stage" not in shown

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.services import colleague
 from tests.services.secret_search import places_of_secrets
-from tests.services.shaken_search import HEADS, KILL, RESTART, STUDIES, run_shaken
+from tests.services.shaken_search import (
+    HEADS,
+    KILL,
+    RESTART,
+    STUDIES,
+    counts_of,
+    run_shaken,
+    set_up_search,
+)
 from thaw.search.trained_heads import FOLDER, load_head
 
 if TYPE_CHECKING:
@@ -33,3 +42,25 @@ def test_a_search_survives_a_restart_of_the_database_and_two_killed_workers(
     assert all(load_head(head) for head in heads)
     assert {head.read_bytes() for head in heads} == set(uploaded), "each head is on the store"
     assert places_of_secrets(servers, [project], [STUDIES]) == []
+
+
+def test_the_same_command_in_another_clone_joins_the_search(
+    servers: Servers, photos: Path, tmp_path: Path
+) -> None:
+    """Two clones share the trials, each trial counts once, and both print the same winner."""
+    first = colleague.new_project(tmp_path / "colours", photos, servers.variables)
+    set_up_search(first, servers, "together", "heads-together")
+    second = first.copied_to(tmp_path / "clone")
+    command = ("thaw", "search", "--trials", "8", "--workers", "1", "--device", "cpu")
+    running = [project.start(*command) for project in (first, second)]
+    outputs = [search.communicate(timeout=1500)[0] for search in running]
+    assert [search.returncode for search in running] == [0, 0], outputs
+    counts = counts_of(servers, "together")
+    assert (counts.complete, counts.attempts, counts.repeats) == (8, 8, 0)
+    winners = [re.search(r"winner: .*", output) for output in outputs]
+    assert winners[0]
+    assert winners[1]
+    assert winners[0].group() == winners[1].group()
+    for project, output in zip((first, second), outputs, strict=True):
+        project.output += output
+    assert places_of_secrets(servers, [first, second], ["together"]) == []
