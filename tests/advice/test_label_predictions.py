@@ -21,6 +21,8 @@ from thaw.system import project_paths
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.training.linear_paths import Kind
+
 COLOURS = ((40, 60, 200), (40, 180, 60), (200, 40, 40))  # of blue, green, red
 WRONG = 7  # an image with the label of the next class
 
@@ -44,11 +46,12 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     return Context(settings.PARAMS, Prepared(project_paths.PREPARED), tiny.runtime())
 
 
+@pytest.mark.parametrize("kind", ["logistic", "svm", "lda"])
 def test_each_training_and_validation_image_is_predicted_by_a_head_that_does_not_know_it(
-    context: Context,
+    kind: Kind, context: Context
 ) -> None:
     classifier, spec = directory.load(project_paths.MODELS / "warmup_head")
-    found = predict_labels(context, classifier, spec.preprocessing)
+    found = predict_labels(context, classifier, spec.preprocessing, kind)
     assert found is not None
     np.testing.assert_array_equal(np.sort(found.ids), np.arange(72))
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0)
@@ -67,7 +70,7 @@ def test_a_sample_of_many_images_is_predicted(
 ) -> None:
     monkeypatch.setattr(label_predictions, "_MOST", 30)
     classifier, spec = directory.load(project_paths.MODELS / "warmup_head")
-    found = predict_labels(context, classifier, spec.preprocessing)
+    found = predict_labels(context, classifier, spec.preprocessing, "lda")
     assert found is not None
     assert len(found.ids) == len(set(found.ids)) == 30
     assert found.ids.max() < 72
@@ -75,7 +78,7 @@ def test_a_sample_of_many_images_is_predicted(
 
 def test_a_seed_gives_the_same_predictions(context: Context) -> None:
     classifier, spec = directory.load(project_paths.MODELS / "warmup_head")
-    both = [predict_labels(context, classifier, spec.preprocessing) for _ in range(2)]
+    both = [predict_labels(context, classifier, spec.preprocessing, "lda") for _ in range(2)]
     assert both[0] is not None
     assert both[1] is not None
     np.testing.assert_array_equal(both[0].probabilities, both[1].probabilities)

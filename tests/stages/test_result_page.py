@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.evaluation.page import example
 from thaw.context import Context
-from thaw.stages import evaluate
+from thaw.stages import evaluate, result_page
 from thaw.stages.result_page import CARD, PAGE, documents_of
 
 if TYPE_CHECKING:
@@ -43,3 +44,15 @@ def test_the_parameter_says_how_much_the_page_shows(
         assert part in page
     for part in missing:
         assert part not in page
+
+
+@pytest.mark.parametrize(
+    ("fit", "kind"), [("svm", "svm"), ("logistic", "logistic"), ("gradient", "lda"), (None, "lda")]
+)
+def test_wrong_labels_are_searched_for_with_the_kind_of_head_of_the_warm_up(
+    fit: str | None, kind: str, tmp_path: Path
+) -> None:
+    if fit is not None:
+        content = {"fit": fit, "strength": "auto", "is_compared": True, "validation_differs": False}
+        (tmp_path / "choices.json").write_text(json.dumps(content))
+    assert result_page._kind_of_head(tmp_path) == kind

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
+    from thaw.training.linear_paths import Kind
 
 _MOST = 5000  # images; a stratified sample of more
 
@@ -38,9 +39,9 @@ class LabelPredictions(NamedTuple):
 
 
 def predict_labels(
-    context: Context, classifier: Classifier, preprocessing: Preprocessing
+    context: Context, classifier: Classifier, preprocessing: Preprocessing, kind: Kind
 ) -> LabelPredictions | None:
-    """Return cross-validated predictions by linear heads on the features of ``classifier``.
+    """Return cross-validated predictions by heads of ``kind`` on the features of ``classifier``.
 
     Its blocks must not have trained on the images. Duplicates and near-duplicates are in one fold.
     The features come from the activation cache where they are in it. None in all processes except
@@ -65,7 +66,7 @@ def predict_labels(
         if chosen.any():
             features[chosen] = source.read(places[chosen] - start).flatten(1).float().numpy()
     found = out_of_fold(
-        "lda", features.astype(np.float32), images.targets, images.folds, STRENGTHS["lda"]
+        kind, features.astype(np.float32), images.targets, images.folds, STRENGTHS[kind]
     )
     predicted = images.predicted
     fit = fit_calibration(found.logits, images.targets[predicted], "temperature")

@@ -91,10 +91,7 @@ def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:
         ThawError: it does not exist yet.
     """
     if not (folder / SPEC).is_file():
-        raise ThawError(
-            f"{folder} has no model yet: run `dvc repro warmup_head` first, or test the head "
-            "warm-up by `thaw find-lr warmup_head`"
-        )
+        raise ThawError(f"{folder} has no model yet: run `dvc repro warmup_head` first")
     return directory.load(folder, allow_others=True)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thaw.advice.label_predictions import predict_labels
+from thaw.advice.tournament.choice_files import read_head
+from thaw.errors import ThawError
 from thaw.evaluation.page import card, content, render
 from thaw.evaluation.page.subject import Documents, Predicted, Subject
 from thaw.model.sealed_files import SPEC
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
     from thaw.evaluation.scores import Result
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
+    from thaw.training.linear_paths import Kind
 
 PAGE = project_paths.REPORTS / render.PAGE
 CARD = project_paths.REPORTS / card.CARD
 _OF_TRAINING = (
     "Images for training and validation, each predicted by a linear head on features of the frozen "
-    "backbone that was fitted to other images."
+    "backbone that was fitted to other images ({})."
 )
 _OF_TEST = "Images of the test split, predicted by the model, which did not train on them."
 
@@ -44,8 +47,18 @@ def training_labels(context: Context, spec: ModelSpec) -> list[Predicted]:
     classifier, warm = earlier_models.load(folder)
     if warm.digest not in {parent.digest for parent in spec.parents}:
         return []
-    found = predict_labels(context, classifier, warm.preprocessing)
-    return [] if found is None else [Predicted(_OF_TRAINING, *found)]
+    kind = _kind_of_head(project_paths.REPORTS / "warmup_head")
+    found = predict_labels(context, classifier, warm.preprocessing, kind)
+    return [] if found is None else [Predicted(_OF_TRAINING.format(kind), *found)]
+
+
+def _kind_of_head(report: Path) -> Kind:
+    """Return how the warm-up fitted its head; LDA where it was trained, or does not say it."""
+    try:
+        fit = read_head(report).fit
+    except ThawError:  # kept outputs of an earlier version
+        return "lda"
+    return "lda" if fit == "gradient" else fit
 
 
 def documents_of(

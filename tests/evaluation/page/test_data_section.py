@@ -45,6 +45,18 @@ def test_an_image_with_another_label_is_listed_as_suspect(project: Subject) -> N
     assert (image["path"], image["label"], image["suggested"]) == ("4.png", "green", "blue")
 
 
+def test_predictions_that_are_worse_than_the_model_are_called_weak(project: Subject) -> None:
+    targets = project.data.manifest.targets
+    perfect = replace(project.result, probabilities=np.eye(3)[project.result.targets])
+    for wrong in (0, 20):
+        guessed = np.where(np.arange(30) < wrong, (targets[:30] + 1) % 3, targets[:30])
+        predicted = Predicted("All images.", np.arange(30), 0.9 * np.eye(3)[guessed] + 0.1 / 3)
+        subject = replace(project, result=perfect, predicted=[predicted])
+        (check,) = data_section(subject)["suspects"]
+        assert check["agreement"] == (30 - wrong) / 30
+        assert check["is_weak"] == (wrong > 0)
+
+
 def test_notes_name_the_special_cases_of_the_data(project: Subject) -> None:
     example.write_reports(
         duplicate_groups=2,

@@ -10,6 +10,7 @@ from thaw.data.split_names import SPLITS, TRAIN
 from thaw.evaluation import stage_reports
 from thaw.evaluation.page.likely_wrong import likely_wrong
 from thaw.evaluation.page.thumbnails import data_address
+from thaw.metrics.uncertainty import share_interval
 from thaw.system.project_paths import REPORT
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.evaluation.page.subject import Predicted, Subject
+    from thaw.evaluation.scores import Result
 
 _MOST_CLASSES = 16  # of which samples are shown
 _SAMPLES = 6  # images a class
@@ -103,7 +105,9 @@ def _samples(subject: Subject) -> list[dict[str, Any]]:
 
 def _suspects(subject: Subject, predicted: Predicted) -> dict[str, Any]:
     manifest = subject.data.manifest
-    found = likely_wrong(manifest.targets[predicted.ids], predicted.probabilities)
+    targets = manifest.targets[predicted.ids]
+    found = likely_wrong(targets, predicted.probabilities)
+    agreement = float((predicted.probabilities.argmax(axis=1) == targets).mean())
     images = []
     for suspect in found[:_MOST_SUSPECTS]:
         image_id = int(predicted.ids[suspect.place])
@@ -122,8 +126,16 @@ def _suspects(subject: Subject, predicted: Predicted) -> dict[str, Any]:
         "origin": predicted.origin,
         "checked": len(predicted.ids),
         "found": len(found),
+        "agreement": agreement,
+        "is_weak": agreement < _lowest_accuracy(subject.result),
         "images": images,
     }
+
+
+def _lowest_accuracy(result: Result) -> float:
+    """Return the lower end of the 95 % interval of the model's accuracy on the test split."""
+    right = result.probabilities.argmax(axis=1) == result.targets
+    return share_interval(int(right.sum()), len(right))[0]
 
 
 def _spread(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:
