@@ -47,7 +47,7 @@ def test_a_search_survives_a_restart_of_the_database_and_two_killed_workers(
 def test_the_same_command_in_another_clone_joins_the_search(
     servers: Servers, photos: Path, tmp_path: Path
 ) -> None:
-    """Two clones share the trials, each trial counts once, and both print the same winner."""
+    """Share trials between two clones: each counts once, and both print the same winner."""
     first = colleague.new_project(tmp_path / "colours", photos, servers.variables)
     set_up_search(first, servers, "together", "heads-together")
     second = first.copied_to(tmp_path / "clone")
