@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import re
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,20 +47,20 @@ def test_a_search_survives_a_restart_of_the_database_and_two_killed_workers(
 def test_the_same_command_in_another_clone_joins_the_search(
     servers: Servers, photos: Path, tmp_path: Path
 ) -> None:
-    """Share trials between two clones: each counts once, and both print the same winner."""
+    """Share trials between two clones: each counts once, and both show the same winner."""
     first = colleague.new_project(tmp_path / "colours", photos, servers.variables)
     set_up_search(first, servers, "together", "heads-together")
     second = first.copied_to(tmp_path / "clone")
+    both = (first, second)
     command = ("thaw", "search", "--trials", "8", "--workers", "1", "--device", "cpu")
-    running = [project.start(*command) for project in (first, second)]
+    running = [project.start(*command) for project in both]
     outputs = [search.communicate(timeout=1500)[0] for search in running]
     assert [search.returncode for search in running] == [0, 0], outputs
     counts = counts_of(servers, "together")
     assert (counts.complete, counts.attempts, counts.repeats) == (8, 8, 0)
-    winners = [re.search(r"winner: .*", output) for output in outputs]
-    assert winners[0]
-    assert winners[1]
-    assert winners[0].group() == winners[1].group()
-    for project, output in zip((first, second), outputs, strict=True):
+    shown, same = (json.loads(one.run("thaw", "search", "--show", "--json")) for one in both)
+    assert len(shown["trials"]) == 8
+    assert shown["winner"] == same["winner"]
+    for project, output in zip(both, outputs, strict=True):
         project.output += output
-    assert places_of_secrets(servers, [first, second], ["together"]) == []
+    assert places_of_secrets(servers, [*both], ["together"]) == []
