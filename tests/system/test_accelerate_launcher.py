@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -141,3 +142,10 @@ def test_a_signal_while_several_processes_start_python_gives_one_line(
     )
     assert done.stderr == "interrupted: run the same command again\n"
     assert done.returncode == 130
+
+
+def test_a_network_error_on_one_machine_is_not_called_a_missed_meeting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(torch.distributed.DistNetworkError):
+        code_of(monkeypatch, torch.distributed.DistNetworkError("the port is in use"))

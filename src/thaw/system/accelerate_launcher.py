@@ -74,6 +74,8 @@ def start_all(options: Namespace) -> int:
     except SignalException:  # torchrun has ended the processes
         return INTERRUPTED
     except (torch.distributed.DistNetworkError, torch.distributed.DistStoreError) as error:
+        if (options.num_machines or 1) == 1:
+            raise
         print(_missed(options, error), file=sys.stderr)  # noqa: T201
         return EXIT_CODE
     return 0
