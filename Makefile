@@ -52,7 +52,7 @@ test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 	pytest -m gpu
 
 test-browser: $(VENV)/.installed-browser  ## Run the tests of the pages in a headless Chromium (installed by apt)
-	pytest -m browser tests/browser tests/serving/test_pages.py
+	NO_SKIPS=1 pytest -m browser tests/browser tests/serving/test_pages.py
 
 test-docs: $(VENV)/.installed-dev  ## Run every command of README and tutorial, the notebook and `make run` (minutes)
 	pytest -m commands tests/docs tests/test_surroundings.py
@@ -61,7 +61,7 @@ test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh env
 	python -m tools.check_wheel
 
 test-services: $(VENV)/.installed-services  ## Run teamwork on real servers: PostgreSQL (installed by apt), S3, MLflow
-	pytest -m services --timeout 1800 tests/services
+	NO_SKIPS=1 pytest -m services --timeout 1800 tests/services
 
 soak: $(VENV)/.installed-dev  ## Run the exhaustive tests: all kill points, bit flips and backbones (hours)
 	pytest -m soak --timeout 7200

@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ from thaw.system.garbage_collection import collect_as_usual, collect_seldom
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 collect_seldom()  # until all tests are collected
 
@@ -80,6 +80,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave `tests/services` out unless it is asked for: its packages are an extra of their own."""
     is_services = collection_path == Path(__file__).parent / "services"
     return True if is_services and "services" not in config.option.markexpr else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Let a skipped test of `services` or `browser` fail where NO_SKIPS is set, as `make` does."""
+    report = yield
+    of_target = any(item.get_closest_marker(name) for name in ("services", "browser"))
+    if report.skipped and of_target and os.environ.get("NO_SKIPS"):
+        report.outcome, report.longrepr = "failed", f"{report.longrepr[2]} (NO_SKIPS is set)"
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -45,7 +45,7 @@ def test_other(): ...
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeconftest("from tests.conftest import *\n")
-    pytester.makeini(f"[pytest]\nmarkers =\n  soak\n  gpu\n  slow\npythonpath = {ROOT}")
+    pytester.makeini(f"[pytest]\nmarkers =\n  soak\n  gpu\n  slow\n  services\npythonpath = {ROOT}")
     pytester.makepyfile(MARKED)
     return pytester
 
@@ -72,6 +72,27 @@ def test_gpus_are_visible_to_tests_that_ask_for_them_alone(
     option = SimpleNamespace(option=SimpleNamespace(markexpr=expression))
     pytest_configure(option)  # type: ignore[arg-type]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ("" if hidden else "0")
+
+
+@pytest.mark.parametrize(("value", "outcome"), [("1", "failed"), ("", "skipped")])
+def test_a_server_that_cannot_be_installed_fails_the_target_of_make_alone(
+    value: str, outcome: str, suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_SKIPS", value)
+    suite.makepyfile("""
+        import pytest
+
+        @pytest.fixture
+        def servers():
+            pytest.skip("install postgresql")
+
+        @pytest.mark.services
+        def test_on_servers(servers): ...
+    """)
+    result = suite.runpytest("-m", "services", "-rs")
+    reported = {"failed": "errors"}.get(outcome, outcome)  # a fixture that fails is an error
+    result.assert_outcomes(**{reported: 1})
+    result.stdout.fnmatch_lines("*install postgresql*")
 
 
 def test_exhaustive_tests_run_on_request(suite: pytest.Pytester) -> None:

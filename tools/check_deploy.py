@@ -1,7 +1,7 @@
 """Check the files in `deploy/` with the validators of their formats: `make check-deploy`.
 
-Nothing is started. A validator that is not installed (caddy, shellcheck) is named and skipped; the
-others come from PyPI with the extra `deploy`.
+Nothing is started. Caddy and shellcheck come from Debian, installed where they are missing and
+apt-get works; the others come from PyPI with the extra `deploy`. A missing validator is a failure.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools.debian_packages import MissingPackageError, install
+
 DEPLOY = Path(__file__).parent.parent / "deploy"
 _KUBERNETES = ("1.31", "1.37")  # versions of the API: the oldest and the newest that are checked
-_OPTIONAL = ("caddy", "shellcheck")
+_OF_DEBIAN = ("caddy", "shellcheck")
 
 
 def commands(folder: Path) -> list[list[str]]:
@@ -53,12 +55,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def main() -> int:
-    """Run the validators; return 1 if one finds a problem."""
+    """Run the validators; return 1 if one finds a problem or is missing."""
     failed = False
     for command in commands(DEPLOY):
-        name = command[0]
-        if shutil.which(name) is None and name in _OPTIONAL:
-            print(f"skipped: {name} is not installed (Debian: apt-get install {name})")
+        if missing := _missing(command[0]):
+            failed = True
+            print(f"not checked: {missing}: {' '.join(command)}", file=sys.stderr)
             continue
         done = subprocess.run(
             command, env=environment(DEPLOY), capture_output=True, text=True, check=False
@@ -68,6 +70,19 @@ def main() -> int:
             print(f"{' '.join(command)}:\n{done.stdout}{done.stderr}", file=sys.stderr)
     print("deploy/: " + ("problems were found" if failed else "no problems"))
     return int(failed)
+
+
+def _missing(program: str) -> str | None:
+    """Return why a program cannot run, or None; install it where that is possible."""
+    if shutil.which(program) is not None:
+        return None
+    if program not in _OF_DEBIAN:
+        return f"{program} is not installed: run `pip install -e '.[deploy]'`"
+    try:
+        install(program)
+    except MissingPackageError as error:
+        return str(error)
+    return None
 
 
 if __name__ == "__main__":

@@ -186,3 +186,22 @@ def test_a_broken_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     broken.write_text("if\n")
     monkeypatch.setattr(check_deploy, "commands", lambda _: [["bash", "-n", str(broken)]])
     assert check_deploy.main() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("shellcheck", "shellcheck is not installed"), ("hadolint", "pip install -e '.[deploy]'")],
+)
+def test_a_missing_validator_is_a_failure_that_says_what_to_install(
+    name: str,
+    advice: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no apt-get either
+    monkeypatch.setattr(check_deploy, "commands", lambda _: [[name, "file"]])
+    assert check_deploy.main() == 1
+    output = capsys.readouterr()
+    assert advice in output.err
+    assert "problems were found" in output.out
