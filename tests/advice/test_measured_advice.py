@@ -6,6 +6,7 @@ import pytest
 
 from tests.advice.project import PREPARED
 from thaw.advice.measured_advice import MeasuredAdvice, measured_advice
+from thaw.advice.stored_advice import stored_advice
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.head_choice import HeadChoice
 from thaw.advice.tournament.training_choice import TrainingChoice
@@ -60,6 +61,7 @@ def test_all_values_are_compared_also_where_params_yaml_gives_them(project: Path
     assert found is not None
     assert {row.image_size for row in found.head.rows} == {64}  # params.yaml says 32
     assert auto_keys(with_values(load(Params), found.values)) == []
+    assert stored_advice(PREPARED) == found.values
 
 
 def test_after_the_deadline_nothing_more_is_compared_and_nothing_is_stored(project: Path) -> None:
@@ -69,6 +71,7 @@ def test_after_the_deadline_nothing_more_is_compared_and_nothing_is_stored(proje
     assert (len(found.head.rows), len(found.training.rows)) == (1, 1)
     assert found.training.name == "head alone"
     assert not list(Path(".thaw").glob("choices/*"))
+    assert stored_advice(PREPARED) is None
 
 
 def test_new_weights_have_nothing_to_compare(project: Path) -> None:

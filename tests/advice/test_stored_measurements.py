@@ -3,19 +3,20 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import chdir
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.advice.project import BLOCKS, CLASSES, PREPARED
 from thaw.advice import stored_measurements
 from thaw.advice.stored_measurements import measured_project
 from thaw.config.editing import write_values
+from thaw.stages import prepare
 from thaw.system.project_paths import PROBE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thaw.advice.measurements import Measurements
 
 
@@ -43,6 +44,13 @@ def _forbid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_measurements, "measure", measure)
 
 
+def _is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> bool:
+    _forbid(monkeypatch)
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        measured_project(PREPARED)
+    return True
+
+
 def test_a_project_is_measured_with_the_backbone_of_its_parameters(
     measurements: Measurements,
 ) -> None:
@@ -57,13 +65,61 @@ def test_the_same_is_not_measured_again_and_the_message_says_so(
     assert "are read from .thaw/probe.json" in capsys.readouterr().err
 
 
-def test_other_parameters_are_measured_anew(
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"unfreeze.depth": 3, "unfreeze.epochs": 1, "unfreeze.lr": 0.01},
+        {"head.taps": [2, 3], "warmup_head.fit": "logistic", "fold_bn.epochs": 0},
+        {"augment.crop": 0.3, "augment.rotate": 0.0, "regularize.label_smoothing": 0.1},
+        {"launch.threads": 2},
+        {"tracking.experiment": "other", "resources.cache_gb": 1.0},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_another_value_that_changes_no_measurement_measures_nothing(
+    measurements: Measurements, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_values(changed)
+    _forbid(monkeypatch)
+    assert measured_project(PREPARED) == measurements
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 5},
+        {"backbone.image_size": 48},
+        {"backbone.crop_pct": 0.8},
+        {"backbone.framing": "pad"},
+        {"backbone.weights": "none"},
+        {"backbone.weights": "other.safetensors"},
+        {"backbone.name": "timm/test_resnet", "backbone.weights": "none"},
+    ],
+    ids=str,
+)
+def test_another_input_backbone_or_seed_is_measured_anew(
+    measurements: Measurements, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if changed.get("backbone.weights") == "other.safetensors":
+        weights = load_file("weights.safetensors")
+        save_file({name: value * 2 for name, value in weights.items()}, "other.safetensors")
+    write_values(changed)
+    assert _is_measured_anew(monkeypatch)
+
+
+def test_other_images_are_measured_anew(
     measurements: Measurements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_values({"seed": 5})
-    _forbid(monkeypatch)
-    with pytest.raises(pytest.fail.Exception, match="measured again"):
-        measured_project(PREPARED)
+    next(Path("images").rglob("*.png")).unlink()
+    prepare.main()
+    assert _is_measured_anew(monkeypatch)
+
+
+def test_other_code_is_measured_anew(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_measurements, "code_digests", lambda: {"unfreeze": "other"})
+    assert _is_measured_anew(monkeypatch)
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "null", '{"key": 1}', "{"])

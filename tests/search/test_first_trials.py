@@ -3,12 +3,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.search import project
 from thaw.search import attempt, first_trials, trial_queue
 
 if TYPE_CHECKING:
     import optuna
-    import pytest
 
     from thaw.config.params import Params
 
@@ -42,11 +43,55 @@ def test_a_head_with_hidden_layers_is_not_fitted_in_closed_form(params: Params) 
     assert "warmup_head.fit" not in values
 
 
+def test_the_advised_strength_is_used_with_the_advised_fit_only(params: Params) -> None:
+    advised = {"warmup_head.fit": "logistic", "warmup_head.strength": 0.1}
+    _, (_, values) = first_trials.first_trials(project.definition_of(params), advised)
+    assert values.items() >= advised.items()
+    head = params.head.model_copy(update={"hidden": [8]})
+    definition = project.definition_of(params.model_copy(update={"head": head}))
+    _, (_, values) = first_trials.first_trials(definition, advised)
+    assert not values.keys() & advised.keys()
+
+
+def test_the_advice_is_what_was_compared_and_nothing_is_measured_then(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared = {"unfreeze.lr": 0.005, "unfreeze.refit": "off"}
+    monkeypatch.setattr(first_trials, "stored_advice", lambda *_: compared)
+    monkeypatch.setattr(first_trials, "measured_project", lambda *_: pytest.fail("measured"))
+    search = project.Search(params)
+    first_trials.enqueue_first_trials(
+        search.study, search.storage, search.definition, project.PREPARED, 2
+    )
+    search.run_all(2)
+    _, advice = search.study.get_trials()
+    found = attempt.values_of(advice, search.definition.dimensions)
+    assert advice.user_attrs[attempt.NAME] == "advice"
+    assert found.items() >= compared.items()
+    assert "the values that `thaw advise` has compared" in capsys.readouterr().err
+
+
+def test_an_advice_that_params_yaml_has_already_is_no_second_trial(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied = {"unfreeze.lr": params.unfreeze.lr, "unfreeze.refit": params.unfreeze.refit}
+    monkeypatch.setattr(first_trials, "stored_advice", lambda *_: applied)
+    search = project.Search(params)
+    for _ in range(2):
+        first_trials.enqueue_first_trials(
+            search.study, search.storage, search.definition, project.PREPARED, 2
+        )
+    names = [trial.user_attrs[attempt.NAME] for trial in search.study.get_trials()]
+    assert names == ["params.yaml"]
+    assert "params.yaml has the values of the advice" in capsys.readouterr().err
+
+
 def test_the_advice_is_tried_as_soon_as_there_is_room(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advised: Any = SimpleNamespace(values={"unfreeze.lr": 0.005})
     measured: list[object] = []
+    monkeypatch.setattr(first_trials, "stored_advice", lambda *_: None)
     monkeypatch.setattr(first_trials, "measured_project", lambda path, _: measured.append(path))
     monkeypatch.setattr(first_trials, "recommend", lambda _: advised)
     search = project.Search(params)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thaw.advice.recommendation import ROBUST_AUGMENTATION
+from thaw.advice.stored_advice import store_advice
 from thaw.advice.tournament.augmentation_choice import choose_augmentation
 from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.deadline import Deadline
@@ -107,7 +108,8 @@ def measured_advice(
     """Compare heads and trainings for the prepared data; values of ``params.yaml`` do not bind.
 
     What the stages have compared is not compared again, and after the ``deadline`` nothing is. None
-    if there is nothing to compare: new weights, or too few images.
+    if there is nothing to compare: new weights, or too few images. The values are stored for
+    `thaw search`, unless the deadline left something out.
     """
     deadline = deadline or Deadline()
     params = load(Params)
@@ -123,7 +125,10 @@ def measured_advice(
     head = FittedHead.of(choice, chosen)
     classifier, spec = begin(chosen, chosen.head, context.data, parent)
     start = classifier, spec
-    return _of_model(replace(context, params=chosen), start, choice, head, deadline)
+    found = _of_model(replace(context, params=chosen), start, choice, head, deadline)
+    if not found.is_shortened:
+        store_advice(found.values, context, spec)
+    return found
 
 
 def uncompared_values(prepared: Path, device: torch.device | None = None) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from thaw.advice.measuring import measure
 from thaw.config.loading import load
 from thaw.config.parameter_values import assumed
 from thaw.config.params import Params
-from thaw.config.result_values import result_values
 from thaw.context import open_context
 from thaw.registry.starting_model import starting_model
 from thaw.system import provenance
@@ -35,14 +34,15 @@ def measured_project(prepared: Path, device: torch.device | None = None) -> Meas
     """Measure the prepared data with the backbone that ``params.yaml`` names, on ``device``.
 
     In place of ``auto``, image size and framing have their defaults. Measurements of the same data,
-    weights, code and parameters are read from ``.thaw/probe.json``.
+    weights, input, seed and code are read from ``.thaw/probe.json``: no other parameter changes
+    them.
     """
     params = assumed(load(Params))
     context = open_context(params, prepared, single_process=True, device=device)
     classifier, spec = starting_model(context, all_blocks=True)
     key = _key(context, spec)
     if stored := _read(key):
-        say(f"measurements are read from {PROBE}: data, weights, code and parameters are the same")
+        say(f"measurements are read from {PROBE}: data, weights, input and code are the same")
         return stored
     found = measure(context, classifier, spec.preprocessing)
     content = {"key": key, "data": context.data.digest, "backbone": spec.backbone}
@@ -51,10 +51,16 @@ def measured_project(prepared: Path, device: torch.device | None = None) -> Meas
 
 
 def _key(context: Context, spec: ModelSpec) -> str:
-    """Return a digest of everything that the measurements depend on."""
-    runtime = context.runtime
+    """Return a digest of everything that the measurements depend on.
+
+    Of the parameters these are the seed, which draws images and folds, and what the data, the
+    weights and the preprocessing come from. :func:`measure` reads the others nowhere.
+    """
+    runtime, params = context.runtime, context.params
     return provenance.key(
-        result_values(context.params),
+        params.seed,
+        params.backbone.weights == "none",
+        spec.backbone,
         context.data.digest,
         [parent.digest for parent in spec.parents],
         spec.preprocessing.model_dump(mode="json"),

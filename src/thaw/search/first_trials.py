@@ -1,14 +1,18 @@
 """The first trials of a study: ``params.yaml`` as it is, then with the values of `thaw advise`.
 
-With both among the trials, the best trial is never worse than either.
+With both among the trials, the best trial is never worse than either. The second one has the values
+that `thaw advise` has compared for this data and backbone; without any, the recommendation by
+measurements.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thaw.advice.recommendation import recommend
+from thaw.advice.stored_advice import stored_advice
 from thaw.advice.stored_measurements import measured_project
+from thaw.config.backbone_weights import trial_params
 from thaw.config.parameter_values import value_of
 from thaw.search import attempt
 from thaw.search.storage import exclusive_lock
@@ -39,20 +43,38 @@ def enqueue_first_trials(
     missing = _missing(study, trials)
     if not missing:
         return
-    advised: dict[str, object] = {}
+    advised: dict[str, Any] = {}
     if ADVICE in missing:
-        say("measuring the data for advice")
-        advised = recommend(measured_project(prepared, device)).values
+        advised = _advised(prepared, device)
+    first = first_trials(definition, advised)
+    if _are_equal(definition, first):
+        first = first[:1]
+        say(f"{CURRENT} has the values of the advice: they are one trial")
     with exclusive_lock(storage):
         still_missing = _missing(study, trials)  # another machine may have added some
-        for name, values in first_trials(definition, advised):
+        for name, values in first:
             if name in missing and name in still_missing:
                 enqueue(study, definition.dimensions, name, values)
 
 
+def _are_equal(definition: StudyDefinition, first: list[tuple[str, dict[str, Any]]]) -> bool:
+    """Return whether both trials train with the same parameters, as after `thaw advise --apply`."""
+    (_, current), (_, advice) = first
+    return trial_params(definition.params, current) == trial_params(definition.params, advice)
+
+
+def _advised(prepared: Path, device: torch.device | None) -> dict[str, Any]:
+    """Return the stored values of `thaw advise`, or those of the recommendation by measurements."""
+    if (compared := stored_advice(prepared, device)) is not None:
+        say(f"the trial {ADVICE} has the values that `thaw advise` has compared for this data")
+        return compared
+    say("measuring the data for advice")
+    return recommend(measured_project(prepared, device)).values
+
+
 def first_trials(
-    definition: StudyDefinition, advised: dict[str, object]
-) -> list[tuple[str, dict[str, object]]]:
+    definition: StudyDefinition, advised: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
     """Return the names and values of the first trials.
 
     An advised value outside of the space is replaced by the nearest one inside, if there is one.
@@ -67,6 +89,9 @@ def first_trials(
     has_hidden_layers = bool(values.get("head.hidden", params.head.hidden))
     if has_hidden_layers and fixed.get("warmup_head.fit", "gradient") != "gradient":
         del values["warmup_head.fit"]
+    if values.get("warmup_head.fit") != advised.get("warmup_head.fit"):
+        # The advised strength is that of the advised fit.
+        values = {k: v for k, v in values.items() if k not in {"warmup_head.strength"} & {*fixed}}
     return [(CURRENT, current), (ADVICE, values)]
 
 

@@ -17,6 +17,7 @@ STORE = Path("mlruns")  # MLflow's database and files, and the studies
 SCRATCH = Path(".thaw")
 SPOOL = SCRATCH / "spool"
 PROBE = SCRATCH / "probe.json"  # the measurements of `thaw probe`
+ADVICE = SCRATCH / "advice.json"  # the values of `thaw advise`
 ACTIVATIONS = SCRATCH / "activations"
 SEARCH = SCRATCH / "search"
 
