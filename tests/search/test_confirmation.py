@@ -82,22 +82,37 @@ def test_a_trial_that_diverges_on_a_new_seed_has_lost(objective: str, params: Pa
 def test_the_trainings_with_new_seeds_are_counted(params: Params) -> None:
     search = searched(params)
 
-    def shown() -> str:
-        return confirmation.progress(search.study, search.definition, search.storage)
+    def counted() -> tuple[int, int] | None:
+        found = confirmation.trainings(search.study, search.definition, search.storage)
+        return found and (sum(trial.state.is_finished() for trial in found[0]), found[1])
 
-    assert shown() == ""
+    assert counted() is None
     again = open_again(search)
-    assert "0 of 4 trainings with new seeds" in shown()
+    assert counted() == (0, 4)
     trial_queue.run_next(
         again,
         search.storage,
         0,
         lambda trial: project.store_result(trial, search.definition, 0.3),
     )
-    assert "1 of 4 trainings with new seeds" in shown()
+    assert counted() == (1, 4)
 
 
-def test_a_look_at_the_progress_does_not_read_the_other_studies(params: Params) -> None:
+def test_the_trainings_of_former_finalists_are_not_counted(params: Params) -> None:
+    search = searched(params)
+    run_all(search, open_again(search), lambda t: project.store_result(t, search.definition, 0.3))
+
+    def second_best(trial: optuna.Trial) -> list[float]:
+        search.draw(trial)
+        return project.store_result(trial, search.definition, 0.01)
+
+    search.run(4, second_best)
+    found = confirmation.trainings(search.study, search.definition, search.storage)
+    assert found is not None
+    assert (len(found[0]), found[1]) == (2, 4)
+
+
+def test_a_look_at_the_trainings_does_not_read_the_other_studies(params: Params) -> None:
     search = searched(params)
     open_again(search)
     read: list[str] = []
@@ -106,7 +121,7 @@ def test_a_look_at_the_progress_does_not_read_the_other_studies(params: Params) 
         read.append(" ".join(statement.split()))
 
     sqlalchemy.event.listen(search.storage.engine, "before_cursor_execute", note)
-    assert confirmation.progress(search.study, search.definition, search.storage)
+    assert confirmation.trainings(search.study, search.definition, search.storage)
     assert read
     assert [each for each in read if "FROM stud" in each and "WHERE" not in each] == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,11 @@ from thaw.search import confirmation, search_space, storage, tables
 from thaw.search.first_trials import enqueue_first_trials
 from thaw.search.opened_study import OpenedStudy
 from thaw.search.outages import repeated_after_outage, wait_until_it_answers
+from thaw.search.progress import progress_of
 from thaw.search.study import find_study, open_study
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
+from thaw.search.trial_queue import latest_attempts
 from thaw.search.worker_pool import WorkerPool
 from thaw.system.console import say
 from thaw.system.devices import AUTO, choose_device, gpu_count, visible_name
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import optuna
     import torch
     from optuna.storages import RDBStorage
+    from rich.console import RenderableType
 
 _POLL_INTERVAL = 1.0  # seconds between two looks at the study
 _console = Console()
@@ -101,8 +103,9 @@ def run(prepared: Path, trials: int, workers: Workers, name: str) -> OpenedStudy
             launch, wait = params.launch.of_worker(), partial(wait_until_it_answers, connected)
             count = workers.number(len(devices), process_group(launch).processes)
             pool = WorkerPool(count, launch, folder, arguments, devices, wait)
-            status = _run_workers(pool, study, definition, connected, log)
-    return OpenedStudy(study, definition, connected, is_interrupted=status == "KILLED")
+            opened = OpenedStudy(study, definition, connected)
+            status = _run_workers(pool, opened, log, partial(_view, opened, trials, count))
+    return replace(opened, is_interrupted=status == "KILLED")
 
 
 def find(prepared: Path, name: str) -> OpenedStudy:
@@ -136,23 +139,27 @@ def _checked_definition(params: Params, prepared: Path, device: torch.device) ->
 
 
 def _run_workers(
-    pool: WorkerPool,
-    study: optuna.Study,
-    definition: StudyDefinition,
-    connected: RDBStorage,
-    log: StudyLog,
+    pool: WorkerPool, opened: OpenedStudy, log: StudyLog, view: Callable[[], RenderableType]
 ) -> str:
-    """Run the workers to their end and log it; return the status of the MLflow run."""
+    """Run the workers to their end and log it; return the status of the MLflow run.
+
+    A terminal shows the ``view``.
+
+    Raises:
+        StorageInternalError: the storage does not answer at the end.
+    """
     status = "FAILED"
     try:
-        _watch(pool, partial(_look, study, definition, connected, log))
+        _watch(pool, partial(_look, opened.storage, log, view))
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
         say("interrupted: this is the study so far; the same command continues the search")
     finally:
         try:
-            log.finish(status, confirmation.candidates(study, definition, connected))
+            log.finish(
+                status, confirmation.candidates(opened.study, opened.definition, opened.storage)
+            )
         except StorageInternalError:
             log.fail()
             raise
@@ -172,19 +179,25 @@ def _watch(pool: WorkerPool, look: Callable[[Live | None], None]) -> None:
 
 
 def _look(
-    study: optuna.Study,
-    definition: StudyDefinition,
-    connected: RDBStorage,
-    log: StudyLog,
-    live: Live | None,
+    connected: RDBStorage, log: StudyLog, view: Callable[[], RenderableType], live: Live | None
 ) -> None:
     """Log and show the trials that have finished; wait for the database if it does not answer."""
 
     def look() -> None:
         log.update(print_each=not _console.is_terminal)
         if live is not None:
-            table = tables.best_trials(study, definition)
-            line = confirmation.progress(study, definition, connected)
-            live.update(Group(table, line) if line else table, refresh=True)
+            live.update(view(), refresh=True)
 
     repeated_after_outage(connected, look)
+
+
+def _view(opened: OpenedStudy, trials: int, workers: int) -> RenderableType:
+    """Return the table of the best trials, and below it how far the study is."""
+    latest = latest_attempts(opened.study)
+    lines = [progress_of(latest, trials, workers).bar("searching")]
+    if (
+        again := confirmation.trainings(opened.study, opened.definition, opened.storage)
+    ) is not None:
+        found = progress_of(*again, workers, earlier=latest)
+        lines.append(found.bar("confirming the best on new seeds"))
+    return Group(tables.best_trials(opened.study, opened.definition), *lines)

@@ -114,14 +114,21 @@ def is_confirmed(found: Sequence[Candidate], definition: StudyDefinition) -> boo
     return bool(found) and seeds > 0 and all(len(each.values) == seeds for each in found)
 
 
-def progress(study: optuna.Study, definition: StudyDefinition, storage: RDBStorage) -> str:
-    """Return how many trainings on new seeds have ended, as a line; "" before they begin."""
+def trainings(
+    study: optuna.Study, definition: StudyDefinition, storage: RDBStorage
+) -> tuple[list[FrozenTrial], int] | None:
+    """Return the latest training of each finalist on each new seed, and how many there will be.
+
+    None before the confirmation begins.
+    """
     again = _opened_again(study, storage)
     if again is None:
-        return ""
-    found = _candidates(study, definition, again)
-    ended, total = sum(len(each.values) for each in found), len(found) * len(_new_seeds(definition))
-    return f"confirming the best trials: {ended} of {total} trainings with new seeds have ended"
+        return None
+    seeds = _new_seeds(definition)
+    found = finalists(study, definition.dimensions)
+    wanted = {(trial.number, seed) for trial in found for seed in seeds}
+    by_run = {_run_of(trial): trial for trial in again.get_trials(deepcopy=False)}
+    return [by_run[run] for run in sorted(wanted & by_run.keys())], len(wanted)
 
 
 def _new_seeds(definition: StudyDefinition) -> list[int]:
