@@ -4,17 +4,21 @@
 #   machine.sh RANK MACHINES ADDRESS PROCESSES
 #
 # RANK is 0 on the first machine, whose ADDRESS the others can reach; PROCESSES are started on each machine, one per
-# GPU. In params.yaml: launch: {processes: auto, config: /tmp/thaw-machine.yaml}. Environment variables:
+# GPU. In params.yaml: launch: {processes: auto, config: $THAW_MACHINE}; this script sets the variable, so that two jobs
+# on a machine have a file each. Environment variables:
 #
 #   STAGES     what to train, in this order; all by default
-#   PORT       where the machines meet at ADDRESS; 29500 by default
+#   PORT       where the machines meet at ADDRESS; 29500 by default; jobs with the same ADDRESS need different ones
 #   INTERFACE  the network interface to use, if the machine's name does not resolve to its address
 #
 # DVC runs on the first machine only, which writes all outputs. A stage that was killed continues from its last
 # checkpoint when the command is given again with STAGES from that stage on.
 set -eu
 rank=$1 machines=$2 address=$3 processes=$4
-cat > /tmp/thaw-machine.yaml <<END
+THAW_MACHINE=$(mktemp "${TMPDIR:-/tmp}/thaw-machine-$rank-XXXXXX")
+export THAW_MACHINE
+trap 'rm -f "$THAW_MACHINE"' EXIT
+cat > "$THAW_MACHINE" <<END
 compute_environment: LOCAL_MACHINE
 distributed_type: MULTI_GPU
 num_machines: $machines

@@ -7,7 +7,12 @@ import pytest
 from thaw.config.process_sections import Launch
 from thaw.errors import ThawError
 from thaw.system import process_group as module
-from thaw.system.process_group import ProcessGroup, process_group, refuse_more_than_gpus
+from thaw.system.process_group import (
+    ProcessGroup,
+    config_file,
+    process_group,
+    refuse_more_than_gpus,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +41,19 @@ def test_a_file_of_accelerate_says_how_many_processes_run_on_how_many_machines(
     group = process_group(Launch(processes=processes, config=str(path)))
     assert group == ProcessGroup(8, 2)
     assert group.on_this_machine == 4
+
+
+def test_environment_variables_in_the_path_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cluster.yaml").write_text(TWO_MACHINES)
+    monkeypatch.setenv("THE_FOLDER", str(tmp_path))
+    for config in ("$THE_FOLDER/cluster.yaml", "${THE_FOLDER}/cluster.yaml"):
+        assert process_group(Launch(processes="auto", config=config)) == ProcessGroup(8, 2)
+        assert config_file(config) == str(tmp_path / "cluster.yaml")
+    monkeypatch.delenv("THE_FOLDER")
+    with pytest.raises(ThawError, match="the environment variable THE_FOLDER is not set"):
+        process_group(Launch(processes="auto", config="$THE_FOLDER/cluster.yaml"))
 
 
 @pytest.mark.parametrize(

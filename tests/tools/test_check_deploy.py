@@ -157,20 +157,47 @@ def test_images_do_not_run_as_root() -> None:
     }
 
 
-def test_the_script_of_a_machine_writes_a_configuration_that_stages_accept(tmp_path: Path) -> None:
-    text = (DEPLOY / "machine.sh").read_text()
-    script = tmp_path / "machine.sh"
-    script.write_text(text.replace("/tmp/thaw-machine.yaml", str(tmp_path / "machine.yaml")))
+def stand_in(folder: Path, name: str, script: str) -> None:
+    """Write a program ``name`` that runs ``script``."""
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> dict[str, str]:
+    """Variables with stand-ins for a cluster of two nodes; dvc and thaw record their calls.
+
+    The file of Accelerate's of each process that runs is kept in ``machines``.
+    """
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (tmp_path / "machines").mkdir()
+    (programs / "activate").write_text(f'PATH="{programs}:$PATH"\n')
+    kept = f'cp "$THAW_MACHINE" "{tmp_path}/machines/${{THAW_MACHINE##*/}}"'
     for name in ("dvc", "thaw"):
-        program = tmp_path / name
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n')
-        program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    launch = PARAMS.launch.model_copy(
-        update={"processes": "auto", "config": str(tmp_path / "machine.yaml")}
+        stand_in(programs, name, f'echo {name} "$@" >> {tmp_path}/calls\nsleep 0.1\n{kept}')
+    stand_in(programs, "scontrol", "echo node1; echo node2")
+    stand_in(
+        programs,
+        "srun",
+        'shift\nfor rank in 0 1; do SLURM_PROCID=$rank "$@" & all="$all $!"; done\n'
+        "for one in $all; do wait $one || exit 1; done",
     )
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    slurm = {"SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[1-2]"}
+    return {**os.environ, "PATH": path, "THAW_VENV": str(programs.parent), **slurm}
+
+
+def test_the_script_of_a_machine_writes_a_configuration_that_stages_accept(
+    cluster: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = PARAMS.launch.model_copy(update={"processes": "auto", "config": "$THAW_MACHINE"})
     for rank in ("0", "1"):
-        subprocess.run(["sh", script, rank, "2", "10.0.0.1", "4"], env=environment, check=True)
+        command = ["sh", str(DEPLOY / "machine.sh"), rank, "2", "10.0.0.1", "4"]
+        subprocess.run(command, env=cluster, check=True)
+        (written,) = (tmp_path / "machines").glob(f"thaw-machine-{rank}-*")
+        monkeypatch.setenv("THAW_MACHINE", str(written))
         group = process_group(launch)
         assert (group.processes, group.machines) == (8, 2)
     stages = ["warmup_head", "unfreeze", "fold_bn", "evaluate"]
@@ -179,6 +206,52 @@ def test_the_script_of_a_machine_writes_a_configuration_that_stages_accept(tmp_p
         *(f"dvc repro --single-item --force {stage}" for stage in stages),
         *(f"thaw stage {stage}" for stage in stages),
     ]
+
+
+def test_two_jobs_of_slurm_on_the_same_nodes_share_no_file_and_no_port(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
+    at_nodes = {**cluster, "TMPDIR": str(tmp_path), "MACHINE_SCRIPT": str(DEPLOY / "machine.sh")}
+    script = str(DEPLOY / "slurm" / "train-many.sbatch")
+    jobs = [
+        subprocess.Popen(["bash", script], env={**at_nodes, "SLURM_JOB_ID": number})
+        for number in ("4711", "4712")
+    ]
+    assert [job.wait(60) for job in jobs] == [0, 0]
+    files = [YAML(typ="safe").load(path) for path in (tmp_path / "machines").iterdir()]
+    assert sorted((file["main_process_port"], file["machine_rank"]) for file in files) == [
+        (port, rank) for port in (19711, 19712) for rank in (0, 1)
+    ]
+    assert {file["main_process_ip"] for file in files} == {"node1"}
+    assert list(tmp_path.glob("thaw-machine-*")) == []
+
+
+def test_two_searches_of_slurm_on_a_node_work_in_copies_of_their_own(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    (project / "data" / "image").touch()
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for command in (("init",), (*identity, "commit", "--allow-empty", "--message", "first")):
+        subprocess.run(["git", *command], cwd=project, check=True, capture_output=True)
+    stand_in(tmp_path / "venv" / "bin", "thaw", f'ls data; echo "$PWD $@" >> {tmp_path}/calls')
+    script = str(DEPLOY / "slurm" / "search.sbatch")
+    jobs = [
+        subprocess.Popen(
+            ["bash", script],
+            cwd=project,
+            env={**cluster, "TMPDIR": str(tmp_path), "SLURM_JOB_ID": number, "TRIALS": "3"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in ("4711", "4712")
+    ]
+    assert [job.communicate(timeout=60)[0] for job in jobs] == ["image\n"] * 2
+    assert sorted((tmp_path / "calls").read_text().splitlines()) == [
+        f"{tmp_path}/thaw-search-{number} search --trials 3 --workers 1" for number in (4711, 4712)
+    ]
+    assert list(tmp_path.glob("thaw-search-*")) == []
 
 
 def test_a_broken_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

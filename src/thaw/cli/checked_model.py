@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from os.path import expandvars
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
@@ -46,7 +47,7 @@ def _key(params: Params) -> str:
         total_memory(),
         sorted(map(str, Path("/dev").glob("nvidia[0-9]*"))),
         os.environ.get("CUDA_VISIBLE_DEVICES"),
-        [_state(path) for path in (params.backbone.weights, params.launch.config)],
+        [_state(path) for path in (params.backbone.weights, expandvars(params.launch.config))],
     )
 
 

@@ -54,7 +54,7 @@ class Launch(Section):
     config: str = parameter(
         "",
         "Configuration file of Accelerate for several machines (number, rank, address); empty for "
-        "one machine.",
+        "one machine. $NAME is replaced by the environment variable NAME.",
     )
 
     def of_verb(self) -> Launch:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from thaw.system.environment import clean
 from thaw.system.interrupts import FIRST_MODULE, become, release_signals
-from thaw.system.process_group import ProcessGroup, process_group
+from thaw.system.process_group import ProcessGroup, config_file, process_group
 from thaw.system.processes import LAUNCHER, cores, die_with_starter
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _group_options(config: str, group: ProcessGroup) -> list[str]:
     if config:
         # torch's 15 minutes end before a long `prepare` on the first machine does.
         wait = f"timeout={MEETING_SECONDS},join_timeout={MEETING_SECONDS}"  # static and c10d
-        return ["--config_file", config, "--rdzv_conf", wait]
+        return ["--config_file", config_file(config), "--rdzv_conf", wait]
     # What the user has told `accelerate config` for other work is not for these stages.
     own = Path(__file__).with_name("accelerate.yaml")
     several = ["--multi_gpu", "--main_process_port", "0"] if group.processes > 1 else []

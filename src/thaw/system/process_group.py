@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 # The kinds of training in a file of Accelerate's that thaw does.
 _KINDS = ("NO", "MULTI_GPU")
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
 class ProcessSettings(Protocol):
@@ -60,14 +63,32 @@ def process_group(settings: ProcessSettings) -> ProcessGroup:
     wanted = settings.processes
     if not settings.config:
         return ProcessGroup(max(1, gpu_count()) if wanted == "auto" else wanted)
-    content = _read(settings.config)
-    group = _group(content, settings.config)
+    path = config_file(settings.config)
+    group = _group(_read(path), path)
     if wanted not in {"auto", group.processes}:
         raise ThawError(
-            f"params.yaml: launch.processes is {wanted}, but num_processes in {settings.config} is "
+            f"params.yaml: launch.processes is {wanted}, but num_processes in {path} is "
             f"{group.processes}: set launch.processes to auto"
         )
     return group
+
+
+def config_file(config: str) -> str:
+    """Return the path ``launch.config`` with the values of its environment variables, as in $NAME.
+
+    Two jobs on one machine, of the same parameters, have a file each: ``deploy/machine.sh``.
+
+    Raises:
+        ThawError: a variable is not set.
+    """
+    unset = [name for name in _VARIABLE.findall(config) if name not in os.environ]
+    if unset:
+        raise ThawError(
+            f"params.yaml: launch.config: {config}: the environment variable {unset[0]} is not "
+            "set: set it, so that this is the path of a file of Accelerate's, as "
+            "deploy/machine.sh does with THAW_MACHINE"
+        )
+    return _VARIABLE.sub(lambda found: os.environ[found[1]], config)
 
 
 def refuse_more_than_gpus(group: ProcessGroup) -> None:
