@@ -61,6 +61,13 @@ def test_caches_that_a_stage_writes_and_removes_meanwhile_are_no_error(project: 
     assert doctor._size(SCRATCH) == 3
 
 
+def test_what_is_examined_next_is_told(project: Path) -> None:
+    begun: list[str] = []
+    doctor.examine(begun.append)
+    assert begun[0] == "packages"
+    assert begun[-2:] == ["the project's files", "the store of MLflow"]
+
+
 def test_a_new_project_has_no_problem(project: Path) -> None:
     findings = doctor.examine()
     assert [each for each in findings if each.state is State.ERROR] == []

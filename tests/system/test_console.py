@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thaw.system import console
-from thaw.system.console import ResultConsole, print_line, progress, say, warn
+from thaw.system.console import ResultConsole, activity, print_line, progress, say, warn
 
 
 def test_a_message_is_printed_unchanged_on_the_error_stream(
@@ -99,6 +99,26 @@ def test_progress_ends_with_an_error_of_the_items(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(console, "_err", terminal)
     with pytest.raises(ZeroDivisionError):
         list(progress((1 // number for number in (1, 0)), "dividing", 2))
+
+
+def test_a_terminal_shows_what_is_being_done_until_it_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(console, "_err", Console(file=stream, force_terminal=True, width=100))
+    with activity("reading [lists]") as show:
+        time.sleep(0.2)
+        show("reading [sizes]")
+        time.sleep(0.2)
+    assert "reading [lists]" in stream.getvalue()
+    assert "reading [sizes]" in stream.getvalue()
+    assert "\x1b[2K" in stream.getvalue()  # the line is erased
+
+
+def test_a_file_has_no_line_of_what_is_being_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with activity("reading") as show:
+        show("more")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "7", "-3", "wide"])

@@ -15,6 +15,7 @@ from thaw.config.output_folders import refuse_listed_folders
 from thaw.errors import ThawError, grouped
 from thaw.ingest.path_spellings import similar_spelling
 from thaw.system import launching, tool_lock
+from thaw.system.console import activity, progress
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE, PREPARED, REPORTS
 from thaw.system.quantities import quantity
@@ -131,9 +132,10 @@ def backbones(
     as_json: AsJson = False,
 ) -> None:
     """List backbones, image sizes and where the weights are; with parameters for 60 or fewer."""
-    from thaw.model import backbone_catalogue
+    with activity("loading the lists of backbones"):
+        from thaw.model import backbone_catalogue
 
-    found = backbone_catalogue.find(text)
+        found = backbone_catalogue.find(text)
     if not found:
         remedy = _near_names(text)
         raise ThawError(f"no backbone matches {text!r}: {remedy}")
@@ -143,7 +145,9 @@ def backbones(
         else:
             typer.echo("\n".join(found))
         return
-    entries = backbone_catalogue.describe(found, with_sizes=len(found) <= _MOST_WITH_SIZES)
+    with_sizes = len(found) <= _MOST_WITH_SIZES
+    shown = progress(found, "reading the sizes", len(found), show=with_sizes)
+    entries = [backbone_catalogue.describe(name, with_sizes=with_sizes) for name in shown]
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return

@@ -12,6 +12,7 @@ import typer
 
 from thaw.cli.project_folder import AsJson, load_params, require_project
 from thaw.errors import ThawError
+from thaw.system.console import activity
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import SPOOL
 from thaw.system.quantities import quantity
@@ -169,10 +170,11 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Examine machine, packages and project, and say what to do; exit code 1 on an error."""
-    from thaw.projects.doctor import examine
-    from thaw.projects.finding import State
+    with activity("loading the packages") as show:
+        from thaw.projects.doctor import examine
+        from thaw.projects.finding import State
 
-    found = examine()
+        found = examine(lambda part: show(f"examining: {part}"))
     if as_json:
         print_json([asdict(finding) for finding in found])
     else:

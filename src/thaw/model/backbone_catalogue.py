@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.model import lenet, timm_backbones, torchvision_backbones, zoo
 from thaw.model.meta_classifier import count_weights, meta_backbone
 from thaw.model.weights import PACKAGED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 NONE, PACKAGE, HERE, DOWNLOAD = "none", "packaged", "on this disk", "to download"
 
@@ -44,12 +40,8 @@ def find(text: str) -> list[str]:
     return [name for name in zoo.names() if fnmatch.fnmatchcase(name.lower(), pattern)]
 
 
-def describe(names: Sequence[str], *, with_sizes: bool) -> list[Entry]:
-    """Return an entry for each name; the sizes of a network take about a tenth of a second."""
-    return [_entry(name, with_sizes=with_sizes) for name in names]
-
-
-def _entry(name: str, *, with_sizes: bool) -> Entry:
+def describe(name: str, *, with_sizes: bool) -> Entry:
+    """Return the entry of a network; its sizes take about a tenth of a second."""
     weights, image_size = _weights(name)
     if not with_sizes:
         return Entry(name, weights, image_size)

@@ -29,7 +29,7 @@ from thaw.system.project_paths import PARAMS_FILE, SCRATCH
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PYTHON = (3, 11)
 _PACKAGES = ("torch", "torchvision", "timm", "accelerate", "mlflow", "optuna", "dvc")
@@ -38,14 +38,25 @@ _LARGE_SCRATCH = 20e9  # bytes
 _FIRST_COMMIT = "`git init && git add --all && git commit -m 'New project'`"
 
 
-def examine() -> list[Finding]:
-    """Return all findings; those about a project only where the working directory is one."""
-    return [
-        *_python(), *_packages(), *_devices(), *_memory(), *_disk(), *_commands(), *_project()
-    ]  # fmt: skip
+def examine(begin: Callable[[str], None] = lambda _: None) -> list[Finding]:
+    """Return all findings; those about a project only where the working directory is one.
+
+    ``begin`` is called with what is examined next.
+    """
+    parts = {
+        "packages": (_python, _packages),
+        "devices": (_devices,),
+        "memory, disk and commands": (_memory, _disk, _commands),
+    }
+    found: list[Finding] = []
+    for name, examinations in parts.items():
+        begin(name)
+        for examination in examinations:
+            found += examination()
+    return found + list(_project(begin))
 
 
-def _project() -> Iterator[Finding]:
+def _project(begin: Callable[[str], None]) -> Iterator[Finding]:
     if not PARAMS_FILE.exists():
         text = f"{Path.cwd()} is no project of thaw"
         remedy = "`thaw init DIR` creates one"
@@ -59,11 +70,13 @@ def _project() -> Iterator[Finding]:
         yield Finding("parameters", State.ERROR, str(error))
         return
     yield Finding("parameters", State.OK, f"{PARAMS_FILE} is valid")
+    begin("the project's files")
     yield from _pipeline()
     yield from _tool_lock()
     yield from _git()
     yield from _dvc_lock()
     yield from _scratch()
+    begin("the store of MLflow")
     yield from store_findings(params.tracking)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from rich.text import Text
 from thaw.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import ConsoleOptions, ConsoleRenderable, RenderResult
     from rich.progress import Task
@@ -122,6 +123,19 @@ def _tracked(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     )
     with Progress(*columns, console=_err, transient=True) as bar:
         yield from bar.track(items, total=total, description=description)
+
+
+@contextlib.contextmanager
+def activity(text: str) -> Iterator[Callable[[str], None]]:
+    """Show ``text`` with a moving sign during the block if this is a terminal; no number is known.
+
+    The block gets a function that replaces the text. The line disappears at the end.
+    """
+    if not _err.is_terminal:
+        yield lambda _: None
+        return
+    with _err.status(Text(text)) as line:
+        yield lambda other: line.update(Text(other))
 
 
 class _Rate(ProgressColumn):
