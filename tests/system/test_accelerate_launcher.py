@@ -109,8 +109,21 @@ def test_torchrun_logs_no_signals_and_failures(monkeypatch: pytest.MonkeyPatch) 
         assert not logger.isEnabledFor(logging.ERROR)
 
 
-def test_an_interrupt_gives_the_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert code_of(monkeypatch, SignalException("interrupted", signal.SIGINT)) == 130
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGINT, ""),  # process 0 prints it
+        (signal.SIGTERM, "interrupted: the same command continues from the last checkpoint\n"),
+    ],
+)
+def test_an_interrupt_gives_the_exit_code_130_and_one_line(
+    number: signal.Signals,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert code_of(monkeypatch, SignalException("interrupted", number)) == 130
+    assert capsys.readouterr().err == line
 
 
 # Python imports it in each process while it starts, before the first module runs.
@@ -125,9 +138,15 @@ if "RANK" in os.environ:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("SIGINT", "interrupted: run the same command again\n"),
+        ("SIGTERM", "interrupted: the same command continues from the last checkpoint\n"),
+    ],
+)
 def test_a_signal_while_several_processes_start_python_gives_one_line(
-    name: str, tmp_path: Path
+    name: str, line: str, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(AT_THE_START.format(name=name))
     paths = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
@@ -140,7 +159,7 @@ def test_a_signal_while_several_processes_start_python_gives_one_line(
         timeout=300,
         start_new_session=True,
     )
-    assert done.stderr == "interrupted: run the same command again\n"
+    assert done.stderr == line
     assert done.returncode == 130
 
 

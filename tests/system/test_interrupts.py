@@ -67,6 +67,22 @@ def test_one_process_of_a_stage_says_that_it_was_interrupted(
         assert process.returncode == INTERRUPTED
 
 
+def test_a_process_that_the_launcher_of_several_ends_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_import.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("RANK", "0")
+    for ranks, line in (("1", LINE), ("2", "")):
+        monkeypatch.setenv("WORLD_SIZE", ranks)
+        process = start("-m", FIRST_MODULE, "slow_import")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=300) == ("", line)
+        assert process.returncode == INTERRUPTED
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_the_process_becomes_another_program_arrives_in_it(
     number: signal.Signals,

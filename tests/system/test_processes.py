@@ -244,6 +244,23 @@ def test_a_verb_says_which_signal_has_ended_it_also_where_typer_hides_it(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_last_moments_of_python_leaves_the_exit_code(
+    number: signal.Signals,
+) -> None:
+    process = stage(f"""
+    import os
+    class Last:
+        def __del__(self, kill=os.kill, pid=os.getpid(), write=os.write):
+            kill(pid, {int(number)})
+            write(1, b"after it\\n")
+    sys.last = Last()  # deleted when Python has reset the handlers
+    raise ThawError("no data")
+""")
+    assert process.communicate(timeout=300) == ("after it\n", "error: no data\n")
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_extension_module_is_initialised_before_the_interrupt(number: signal.Signals) -> None:
     # An exception that reaches a module in C++ at that time aborts the process (exit code -6).
     require_interrupted(stage(INTERRUPTED_IMPORT.format(number=int(number))), "imported\n")

@@ -20,7 +20,7 @@ from accelerate.utils import prepare_simple_launcher_cmd_env
 
 from thaw.errors import EXIT_CODE
 from thaw.system.garbage_collection import collect_as_usual
-from thaw.system.interrupts import FIRST_MODULE, INTERRUPTED, SIGNALS
+from thaw.system.interrupts import CONTINUES, FIRST_MODULE, INTERRUPTED, SIGNALS, ending
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -71,7 +71,9 @@ def start_all(options: Namespace) -> int:
         if failure.exitcode != EXIT_CODE:
             print(f"process {rank} failed: exit code {failure.exitcode}", file=sys.stderr)  # noqa: T201
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
-    except SignalException:  # torchrun has ended the processes
+    except SignalException as error:  # torchrun has sent it to the processes, which have ended
+        if error.sigval == signal.SIGTERM:  # at which they print nothing
+            sys.stderr.write(ending(signal.SIGTERM, CONTINUES, is_verb=False)[0])
         return INTERRUPTED
     except (torch.distributed.DistNetworkError, torch.distributed.DistStoreError) as error:
         if (options.num_machines or 1) == 1:

@@ -22,6 +22,7 @@ TERMINATED = 143  # exit code of a verb at SIGTERM, which service managers expec
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 _AGAIN = "run the same command again"
+CONTINUES = "the same command continues from the last checkpoint"
 
 
 def ending(signum: int, remedy: str, *, is_verb: bool) -> tuple[str, int]:
@@ -44,7 +45,7 @@ def end_at_signals(*, is_verb: bool = False) -> None:
     def end(signum: int, frame: object) -> None:  # noqa: ARG001
         # Neither an exception nor a flush: the import that is interrupted might catch the one.
         line, code = ending(signum, _AGAIN, is_verb=is_verb)
-        if prints_messages():
+        if is_verb or prints_message_at(signum):
             os.write(2, line.encode())
         os._exit(code)
 
@@ -73,8 +74,14 @@ def become(command: list[str], environment: dict[str, str]) -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def prints_messages() -> bool:
-    """Return whether this process prints that it was interrupted: one process of a stage does."""
+def prints_message_at(signum: int) -> bool:
+    """Return whether this process of a stage prints that ``signum`` ended it: one of them does.
+
+    The launcher of several processes sends them SIGTERM when one has failed, which has said why.
+    It prints the line itself when it was sent SIGTERM.
+    """
+    if signum == signal.SIGTERM and os.environ.get("WORLD_SIZE", "1") != "1":
+        return False
     return os.environ.get("RANK", "0") == "0"
 
 

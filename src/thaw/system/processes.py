@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, NoReturn
 from thaw.errors import EXIT_CODE, ThawError, printable
 from thaw.system.garbage_collection import collect_as_usual
 from thaw.system.interrupts import (
+    CONTINUES,
     INTERRUPTED,
     SIGNALS,
     end_silently_at_signals,
     ending,
-    prints_messages,
+    prints_message_at,
 )
 from thaw.system.lost_connections import lost_connection
 from thaw.system.storage_errors import uncaught_failure
@@ -36,7 +37,6 @@ _LONGEST_LINE = 2000  # characters of a message
 # Python functions below which the code in C++ of an extension module runs while it is imported.
 _INITIALIZING = {"ExtensionFileLoader.create_module", "ExtensionFileLoader.exec_module"}
 _SEND_AGAIN = 0.05  # seconds until a signal that came too early is sent again
-_CONTINUES = "the same command continues from the last checkpoint"
 _last_signal: list[int] = [signal.SIGINT]  # which Typer hides
 
 
@@ -78,7 +78,7 @@ def die_with_starter() -> None:
 
 
 def run_main(
-    main: Callable[[], None], *, after_interrupt: str = _CONTINUES, is_verb: bool = False
+    main: Callable[[], None], *, after_interrupt: str = CONTINUES, is_verb: bool = False
 ) -> NoReturn:
     """Run a stage or a verb and exit.
 
@@ -89,8 +89,7 @@ def run_main(
     Raises:
         SystemExit: always, unless an unexpected error is raised.
     """
-    # Before it ends, Python looks through all objects for cycles: seconds, with torch's modules.
-    atexit.register(gc.freeze)
+    atexit.register(_end_undisturbed)
     _escape_unknown_characters()
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -102,7 +101,7 @@ def run_main(
     except KeyboardInterrupt:  # also while an error is examined
         line, code = ending(_last_signal[0], after_interrupt, is_verb=is_verb)
         end_silently_at_signals(code)
-        if prints_messages():
+        if is_verb or prints_message_at(_last_signal[0]):
             sys.stderr.write(line)
         sys.exit(code)
     sys.exit(0)
@@ -116,6 +115,18 @@ def interrupt_once() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is _interrupt:
             signal.signal(number, _interrupt_once)
+
+
+def _end_undisturbed() -> None:
+    """Let Python end this process in little time and with the exit code that it has.
+
+    Python would look through all objects for cycles, which takes seconds with torch's modules. It
+    also resets handlers, so that a signal in its last moments would replace the exit code; only an
+    ignored signal stays ignored.
+    """
+    gc.freeze()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _escape_unknown_characters() -> None:
