@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from thaw.cli.result_summary import as_json, show
+from thaw.cli import result_summary
+from thaw.cli.result_summary import add_release, as_json
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.promotion import release_pages
 
 PARAMS = load(Params, Path(__file__).parents[2] / "params.yaml")
 
@@ -54,6 +56,10 @@ def write(folder: Path, **changes: dict[str, Any]) -> Path:
         stage = "registered" if path.stem == "registered" else path.parent.name
         path.write_text(json.dumps(content | changes.get(stage, {})))
     return folder
+
+
+def show(params: Params, reports: Path) -> None:
+    result_summary.show(params, as_json(reports))
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
@@ -262,3 +268,46 @@ def test_the_result_is_printed_as_json_by_stage(tmp_path: Path) -> None:
     assert found["page"] is None
     (tmp_path / "index.html").touch()
     assert as_json(tmp_path)["page"] == str(tmp_path / "index.html")
+
+
+RELEASE = {"label": "Refused", "reason": "The gate refused it: 1 of 13 rules failed: not_worse."}
+
+
+@pytest.mark.parametrize("page", [None, Path(".thaw/report.html")])
+def test_a_decision_after_the_registration_is_shown_with_its_page(
+    page: Path | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    asked = []
+
+    def present(_: Params, name: str, version: int) -> release_pages.Present:
+        asked.append((name, version))
+        return release_pages.Present(RELEASE, page)
+
+    monkeypatch.setattr(release_pages, "present_state", present)
+    (write(tmp_path) / "index.html").touch()
+    content = as_json(tmp_path)
+    add_release(content, PARAMS)
+    result_summary.show(PARAMS, content)
+    assert asked == [("digits", 3)]
+    printed = shown(capsys)
+    assert f"release Refused: {RELEASE['reason']}" in printed
+    assert (page or tmp_path / "index.html").resolve().as_uri() in printed
+
+
+def test_a_registry_that_cannot_be_read_leaves_the_rest_of_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ThawError("the store does not answer")
+
+    monkeypatch.setattr(release_pages, "present_state", fail)
+    (write(tmp_path) / "index.html").touch()
+    content = as_json(tmp_path)
+    add_release(content, PARAMS)
+    assert content["release"] is None
+    assert content["page"] == str(tmp_path / "index.html")
+    assert "the store does not answer" in capsys.readouterr().err

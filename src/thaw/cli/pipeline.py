@@ -198,7 +198,9 @@ def report(
         return
     from thaw.cli import result_summary
 
+    content = result_summary.as_json(REPORTS)
+    result_summary.add_release(content, params)
     if as_json:
-        print_json(result_summary.as_json(REPORTS))
+        print_json(content)
     else:
-        result_summary.show(params, REPORTS)
+        result_summary.show(params, content)

@@ -44,9 +44,12 @@ def promote(
     from thaw.promotion import gate_report
     from thaw.promotion import promote as promotion
 
+    keys = params.promote.public_keys
     with command_errors(params.tracking):
         check_alias(request.alias)
         report = promotion.promote(params, prepared, request)
+        if not request.dry_run:
+            _update_pages(params.tracking, report.name, (report.version, report.against), keys)
     if as_json:
         print_json(gate_report.content_of(report))
         return report.verdict != REFUSED
@@ -90,6 +93,7 @@ def rollback(
         ledger = _ledger(tracking, name, alias, trusted)
         verification.warn_of_problems(ledger)
         decision = roll_back(ledger, reason)
+        _update_pages(tracking, name, (decision.origin, decision.to), trusted)
     if as_json:
         moved = {"from": decision.origin, "to": decision.to, "reason": reason}
         print_json({"model": name, "alias": alias, **moved})
@@ -225,6 +229,14 @@ def _ledger(tracking: Tracking, name: str, alias: str, trusted: Sequence[str]) -
     check_alias(alias)
     client = connect_to_read(tracking)
     return Ledger(client, name, alias, trusted)
+
+
+def _update_pages(
+    tracking: Tracking, name: str, versions: Sequence[int | None], trusted: Sequence[str]
+) -> None:
+    from thaw.promotion.release_pages import update_run_pages
+
+    update_run_pages(connect_to_read(tracking), name, versions, trusted)
 
 
 def _print(line: str) -> None:

@@ -13,7 +13,7 @@ from thaw.evaluation import stage_reports
 from thaw.evaluation.fine_tuning_text import comparison_text
 from thaw.evaluation.page.render import PAGE
 from thaw.metrics.registry import METRICS
-from thaw.system.console import ResultConsole
+from thaw.system.console import ResultConsole, warn
 from thaw.system.project_paths import REGISTERED, REPORT, TOOL_LOCK
 from thaw.system.quantities import quantity
 from thaw.system.stage_names import STAGES
@@ -35,13 +35,8 @@ _LEAST_CHANGE = 1e-6  # the smallest that the table shows: 0.0001 %
 _DEPTHS = (3, 5)  # proposed for an experiment: the first one that was not just trained
 
 
-def show(params: Params, reports: Path) -> None:
-    """Print the table of the reports of the last ``dvc repro``.
-
-    Raises:
-        ThawError: some stage has not run yet.
-    """
-    content = as_json(reports)
+def show(params: Params, content: dict[str, Any]) -> None:
+    """Print the table of the reports of the last ``dvc repro``, which :func:`as_json` returns."""
     table = Table(title="thaw", show_header=False, title_style="bold", min_width=60)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
@@ -51,6 +46,8 @@ def show(params: Params, reports: Path) -> None:
         table.add_section()
     registered = content["registered"]
     table.add_row("registered", _version(registered))
+    if release := content["release"]:
+        table.add_row("release", escape(f"{release['label']}: {release['reason']}"))
     table.add_row("MLflow run", registered["run_id"])
     console = ResultConsole(highlight=False)
     console.print(table)
@@ -79,7 +76,26 @@ def as_json(reports: Path) -> dict[str, Any]:
         **found,
         "registered": _read(reports / "evaluate" / REGISTERED),
         "page": str(page) if page.is_file() else None,
+        "release": None,
     }
+
+
+def add_release(content: dict[str, Any], params: Params) -> None:
+    """Add what was decided on the version since it was registered, and the page that shows it.
+
+    If the registry cannot be read, there is a warning, and the content stays.
+    """
+    from thaw.promotion.release_pages import present_state
+
+    registered = content["registered"]
+    try:
+        present = present_state(params, registered["name"], registered["version"])
+    except ThawError as error:
+        warn(f"release of the version as it was when it was registered: {error}")
+        return
+    if present is not None:
+        content["release"] = present.release
+        content["page"] = str(present.page) if present.page else content["page"]
 
 
 def _stage_rows(params: Params, content: dict[str, Any]) -> Iterator[tuple[str, str]]:

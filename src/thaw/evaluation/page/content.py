@@ -16,11 +16,15 @@ from thaw.evaluation.page import (
     scores_section,
     training_section,
 )
+from thaw.evaluation.page.release_box import box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from thaw.evaluation.page.subject import Registration, Subject
+
+
+_NOTE = "This was so when the page was written: `thaw report` shows the present state."
 
 
 def measure(subject: Subject) -> dict[str, Any]:
@@ -52,7 +56,7 @@ def complete(
         "architecture": network_section.architecture(subject.spec),
         "classes": subject.spec.classes,
         "test_images": len(subject.result.targets),
-        "release": release(registration),
+        "release": box(**release(registration), note=_NOTE),
         "origin": origin_section.origin_section(subject, registration),
         "commands": origin_section.commands_section(registration),
     }

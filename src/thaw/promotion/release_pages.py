@@ -1,0 +1,97 @@
+"""Keep the release box of report pages up to date: in MLflow's runs, and in this project.
+
+`reports/index.html` is an output of the stage evaluate, whose digest DVC knows: it is not changed.
+The page with the present state is another file, which DVC and git ignore.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mlflow.exceptions import MlflowException
+
+from thaw.errors import ThawError
+from thaw.evaluation.page.release_box import with_box
+from thaw.evaluation.page.render import PAGE
+from thaw.promotion.release_state import release_of
+from thaw.registry.artifact_files import file_of_run
+from thaw.system.console import warn
+from thaw.system.files import write_whole
+from thaw.system.project_paths import REPORTS, SCRATCH
+from thaw.system.sqlite_addresses import is_sqlite, path_of
+from thaw.tracking.outages import STORE_ERRORS
+from thaw.tracking.result_run import MAIN_ARTIFACT
+from thaw.tracking.store import command_errors, connect_read_only, store_uri
+from thaw.tracking.store_failures import reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
+
+    from mlflow.tracking import MlflowClient
+
+    from thaw.config.params import Params
+
+PRESENT_PAGE = SCRATCH / MAIN_ARTIFACT
+
+
+class Present(NamedTuple):
+    """The present release of a version, and the page that shows it."""
+
+    release: dict[str, Any]
+    page: Path | None
+
+
+def update_run_pages(
+    client: MlflowClient, name: str, versions: Iterable[int | None], trusted: Collection[str] = ()
+) -> None:
+    """Write the present state into the pages of the runs of ``versions``.
+
+    A page that cannot be read or written stays as it is, with a warning: the decision is recorded.
+    """
+    for version in sorted({number for number in versions if number}):
+        try:
+            _update_run_page(client, name, version, trusted)
+        except (*STORE_ERRORS, MlflowException, ThawError) as error:
+            warn(
+                f"the decision is recorded, but the report page of {name} version {version} in "
+                f"MLflow does not show it: {reason_of(error)}. `thaw status` shows it"
+            )
+
+
+def _update_run_page(
+    client: MlflowClient, name: str, version: int, trusted: Collection[str]
+) -> None:
+    run_id = client.get_model_version(name, str(version)).run_id
+    stored = file_of_run(client, run_id, MAIN_ARTIFACT) if run_id else None
+    release = release_of(client, name, version, trusted) if stored else None
+    if not run_id or stored is None or release is None:
+        return
+    page = with_box(stored.decode("utf-8", "replace"), release)
+    if page is not None:
+        client.log_text(run_id, page, MAIN_ARTIFACT)
+
+
+def present_state(params: Params, name: str, version: int) -> Present | None:
+    """Return the present release of the version of this project's result; write its page.
+
+    None if nothing was decided on it since it was registered, or if there is no store, as in a
+    clone: `reports/index.html` shows the state.
+
+    Raises:
+        ThawError: the registry cannot be read, or has no such version.
+    """
+    uri = store_uri(params.tracking)
+    if is_sqlite(uri) and not path_of(uri).exists():
+        return None
+    with command_errors(params.tracking):
+        client = connect_read_only(params.tracking)
+        release = release_of(client, name, version, params.promote.public_keys)
+    if release is None:
+        return None
+    stored = REPORTS / PAGE
+    page = with_box(stored.read_text("utf-8", "replace"), release) if stored.is_file() else None
+    if page is None:
+        return Present(release, None)
+    write_whole(PRESENT_PAGE, page.encode("utf-8", "backslashreplace"))
+    return Present(release, PRESENT_PAGE)
