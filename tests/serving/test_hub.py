@@ -44,7 +44,7 @@ def test_a_plain_model_is_uploaded_with_its_card_and_is_read_back_by_timm(tmp_pa
     assert {"thaw/model.json", "thaw/model.safetensors"} <= state.files.keys()
     readme = state.files["README.md"].decode()
     data: Any = ModelCard(readme).data
-    assert (data.library_name, data.license) == ("thaw", "mit")
+    assert (data.library_name, data.license) == ("timm", "mit")
     assert 'timm.create_model("hf-hub:owner/name"' in readme
     for path, content in state.files.items():
         write_whole(tmp_path / "got" / path, content)
@@ -57,11 +57,21 @@ def test_a_plain_model_is_uploaded_with_its_card_and_is_read_back_by_timm(tmp_pa
     assert config["label_names"] == spec.classes
 
 
+def test_a_licence_that_is_given_stands_in_the_header() -> None:
+    with hub() as state:
+        push(str(MODEL), "o/n", private=False, license_id="apache-2.0", endpoint=state.address)
+    data: Any = ModelCard(state.files["README.md"].decode()).data
+    assert data.license == "apache-2.0"
+
+
 def test_another_model_than_that_of_the_last_result_gets_a_short_card() -> None:
     small.save_model(MODELS / "other")
     with hub() as state:
         push(str(MODELS / "other"), "owner/name", private=False, endpoint=state.address)
     assert "3 classes: blue, green, red" in state.files["README.md"].decode()
+    data: Any = ModelCard(state.files["README.md"].decode()).data
+    assert data.library_name == ("timm" if "config.json" in state.files else "thaw")
+    assert data.license is None
 
 
 def test_names_in_a_short_card_are_no_markdown_and_classes_left_out_are_counted() -> None:

@@ -135,13 +135,21 @@ def push_to_hub(
     private: Annotated[
         bool, typer.Option("--private", help="Create the repository as a private one.")
     ] = False,
+    license_id: Annotated[
+        str,
+        typer.Option(
+            "--license",
+            help="The licence in the card's header, such as mit; default: that of the backbone's "
+            "pretrained weights, where it is known.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Upload a model with its card to the Hugging Face hub, where possible also in timm's form."""
     _require_registry(model)
     from thaw.serving.hub import push
 
-    pushed = push(model, repo, private=private)
+    pushed = push(model, repo, private=private, license_id=license_id)
     if as_json:
         print_json({"repository": repo, **pushed._asdict()})
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from thaw.errors import ThawError
-from thaw.evaluation.page.card import plain
+from thaw.evaluation.page.card import plain, with_metadata
 from thaw.model import directory
 from thaw.model.timm_form import save_timm_form
 from thaw.registry.model_cards import read_card
@@ -38,12 +38,20 @@ class Pushed(NamedTuple):
     has_timm_weights: bool
 
 
-def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = None) -> Pushed:
+def push(
+    model_uri: str,
+    repo: str,
+    *,
+    private: bool,
+    license_id: str = "",
+    endpoint: str | None = None,
+) -> Pushed:
     """Upload a model with its card to the repository ``repo``.
 
     The repository gets ``README.md`` (the model card), the model directory in ``thaw/``, and, where
     the architecture is plain, the weights as timm reads them. It is created if it does not exist.
-    ``endpoint`` is the address of the hub, by default that of the environment.
+    ``license_id`` is the licence in the header of the card; "" is that of the backbone's weights,
+    where it is known. ``endpoint`` is the address of the hub, by default that of the environment.
 
     Raises:
         ThawError: ``repo`` is not OWNER/NAME, there is no such model, or the hub refuses or does
@@ -57,6 +65,7 @@ def push(model_uri: str, repo: str, *, private: bool, endpoint: str | None = Non
         spec = _fill(model.folder, folder)
         is_plain = (folder / "config.json").exists()
         card = read_card(model.name, registry_settings) or _short_card(model.name, spec)
+        card = with_metadata(card, is_timm=is_plain, license_id=license_id)
         usage = _TIMM.format(repo=repo) if is_plain else ""
         (folder / "README.md").write_text(card + usage, encoding="utf-8")
         os.environ.setdefault(*_XET_ATTEMPTS)

@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tests.evaluation.page import example
-from thaw.evaluation.page.card import description, model_card, plain
+from thaw.evaluation.page.card import description, model_card, plain, with_metadata
 from thaw.evaluation.page.content import complete, measure
 
 if TYPE_CHECKING:
@@ -41,6 +41,41 @@ def test_the_description_has_scores_limits_data_and_the_address_of_the_report(
     assert f"Class {worst['class']}: {worst['hits']} of {worst['support']}" in text
     assert "\n\n\n" not in text
     assert not text.startswith("---")
+
+
+def test_the_header_names_backbone_and_licence_and_the_text_whose_licence_it_is(
+    content: dict[str, Any],
+) -> None:
+    known = {"source": "timm/a.b", "base_model": "timm/a.b", "license": "mit"}
+    card: Any = ModelCard(model_card({**content, "pretrained": known}))
+    assert (card.data.base_model, card.data.license) == ("timm/a.b", "mit")
+    assert r"weights of the backbone are those of timm/a.b, with the licence mit." in card.text
+
+
+def test_a_licence_without_identifier_is_named_as_another_one(content: dict[str, Any]) -> None:
+    known = {"source": "timm/a.b", "base_model": "timm/a.b", "license": "dinov3-license"}
+    data: Any = ModelCard(model_card({**content, "pretrained": known})).data
+    assert (data.license, data.license_name) == ("other", "dinov3-license")
+
+
+def test_what_is_not_known_of_the_backbone_is_not_in_the_card(content: dict[str, Any]) -> None:
+    card: Any = ModelCard(model_card({**content, "pretrained": {}}))
+    assert card.data.library_name == "thaw"
+    assert not {"base_model", "license", "license_name"} & card.data.to_dict().keys()
+    assert "licence" not in card.text
+
+
+@pytest.mark.parametrize(("is_timm", "library"), [(True, "timm"), (False, "thaw")])
+def test_the_library_of_the_hub_is_timm_only_for_weights_in_its_form(
+    is_timm: bool, library: str, content: dict[str, Any]
+) -> None:
+    made = model_card({**content, "pretrained": {"source": "x", "license": "apple-ascl"}})
+    data: Any = ModelCard(with_metadata(made, is_timm=is_timm)).data
+    assert (data.library_name, data.license_name) == (library, "apple-ascl")
+    own: Any = ModelCard(with_metadata(made, is_timm=is_timm, license_id="mit"))
+    assert own.data.license == "mit"
+    assert "license_name" not in own.data.to_dict()
+    assert own.text.strip() == ModelCard(made).text.strip()
 
 
 def test_names_are_no_markdown(content: dict[str, Any]) -> None:

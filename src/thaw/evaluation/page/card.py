@@ -18,6 +18,8 @@ _MOST_WEAK = 3  # classes that are named because their recall is low
 _LOW = 0.9  # recall
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&])")
 _TASK = "image-classification"
+# Licences that the hub has an identifier for; it calls every other one "other".
+_IDENTIFIERS = {"apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "mit"}
 
 
 def description(content: Mapping[str, Any], report: str = "") -> str:
@@ -65,8 +67,30 @@ def model_card(content: Mapping[str, Any]) -> str:
         metrics=[row["name"] for row in content["scores"]],
         model_name=f"{content['name']} version {content['version']}",
         eval_results=results,
+        base_model=content["pretrained"].get("base_model"),
     )
+    known = content["pretrained"].get("license")
+    if known in _IDENTIFIERS:
+        data.license = known
+    elif known:
+        data.license, data.license_name = "other", known
     return f"---\n{data.to_yaml()}\n---\n\n{description(content)}"
+
+
+def with_metadata(card: str, *, is_timm: bool, license_id: str = "") -> str:
+    """Return the file ``card`` for the hub: with the library that loads it, and its licence.
+
+    ``license_id`` replaces the licence of the backbone's weights, which the card has without one.
+    """
+    from huggingface_hub import ModelCard
+
+    made: Any = ModelCard(card)
+    if is_timm:
+        made.data.library_name = "timm"
+    if license_id:
+        made.data.license = license_id
+        made.data.license_name = None
+    return str(made)
 
 
 def plain(text: str) -> str:

@@ -16,6 +16,7 @@ from thaw.evaluation.page import (
     scores_section,
     training_section,
 )
+from thaw.evaluation.page.pretrained_weights import pretrained_weights
 from thaw.evaluation.page.release_box import box
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def complete(
         "version": registration.version,
         "run_id": registration.run_id,
         "made": origin_section.now(),
+        "pretrained": pretrained_weights(subject.params),
         "architecture": network_section.architecture(subject.spec),
         "classes": subject.spec.classes,
         "test_images": len(subject.result.targets),
