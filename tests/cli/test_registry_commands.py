@@ -20,7 +20,9 @@ from thaw.cli import app as cli
 from thaw.cli import registry_commands as commands
 from thaw.errors import ThawError
 from thaw.promotion.rollback import rollback
+from thaw.registry.artifact_files import file_of_run
 from thaw.registry.names import GATE
+from thaw.tracking.result_run import MAIN_ARTIFACT
 
 if TYPE_CHECKING:
     from tests.promotion.offered import Shop
@@ -33,16 +35,30 @@ __all__ = ["_mlflow_as_it_was", "local"]  # fixtures
 def test_the_exit_code_of_promote_is_one_after_a_refusal(local: Shop) -> None:
     name = "codes"
     for quality in ("good", "bad", "same"):
-        local.register(name, quality)
+        number = local.register(name, quality)
+        run_id = str(local.client.get_model_version(name, str(number)).run_id)
+        local.client.log_text(run_id, '<p class="release">as registered</p>', MAIN_ARTIFACT)
+
+    def box(version: int) -> str:
+        run_id = str(local.client.get_model_version(name, str(version)).run_id)
+        return (file_of_run(local.client, run_id, MAIN_ARTIFACT) or b"").decode()
+
     with contextlib.chdir(local.folder):
         run = CliRunner().invoke
+        assert run(cli.app, ["promote", "2", "--model", name, "--dry-run"]).exit_code == 1
+        assert "as registered" in box(2)
         refused = run(cli.app, ["promote", "2", "--model", name])
         assert refused.exit_code == 1
         assert "FAIL" in refused.output
+        assert "<strong>Refused</strong>" in box(2)
         assert isinstance(run(cli.app, ["promote", "9", "--model", name]).exception, ThawError)
         assert run(cli.app, ["promote", "--model", name]).exit_code == 0
         assert local.aliases(name) == {"champion": 3, "previous": 1}
+        assert "Promoted on" in box(3)
+        assert "<strong>Replaced</strong>" in box(1)
         assert run(cli.app, ["rollback", "--model", name]).exit_code == 0
+        assert "<strong>Rolled back</strong>" in box(3)
+        assert "<strong>Released as champion</strong>" in box(1)
         for verb in ("status", "history"):
             assert run(cli.app, [verb, "--model", name]).exit_code == 0
         assert run(cli.app, ["copy", f"models:/{name}@champion", "codes2"]).exit_code == 0

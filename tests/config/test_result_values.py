@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests import settings
+from thaw.config import result_values as result_values_module
 from thaw.config.data_sections import AugmentSection
 from thaw.config.model_sections import Head
 from thaw.config.parameter import parameter, parameters
@@ -125,7 +126,7 @@ def test_the_changed_text_is_one_line_without_what_changes_no_result() -> None:
     prepare = Params().prepare.model_copy(update={"shard_mb": 50})
     params = Params(seed=3, head=Head(taps=[1] * 200), tracking=tracking, prepare=prepare)
     text = changed_text(params)
-    assert text.startswith("seed=3, head.taps=[1, 1,")
+    assert text.startswith("seed=3, taps=[1, 1,")
     assert len(text) < 130
     assert "secret" not in text
     assert "shard_mb" not in text
@@ -138,9 +139,27 @@ def test_the_changed_text_ends_with_what_is_the_same_in_most_runs() -> None:
     head = Head(taps=[1])
     text = changed_text(Params(seed=3, data=data, prepare=prepare, backbone=backbone, head=head))
     assert text == (
-        "seed=3, prepare.val_fraction=0.2, head.taps=[1], data.source=csv, data.path=/a, "
-        "data.root=/a, prepare.jpeg_pixels=all, backbone.image_size=auto"
+        "seed=3, taps=[1], val_fraction=0.2, data.source=csv, data.path=/a, "
+        "data.root=/a, jpeg_pixels=all, image_size=auto"
     )
+
+
+def test_the_changed_text_begins_with_what_people_vary_most_in_short_names() -> None:
+    params = changed(settings.PARAMS, "unfreeze", "depth")
+    for key in ("unfreeze.lr", "fold_bn.epochs", "augment.rotate", "backbone.crop_pct"):
+        params = changed(params, *key.split("."))
+    text = changed_text(params)
+    names = [part.partition("=")[0] for part in text.split(", ")]
+    assert names[:2] == ["depth", "unfreeze.lr"]  # other sections have a key lr as well
+    order = [names.index(name) for name in ("fold_bn.epochs", "rotate", "crop_pct")]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if "." in key])
+def test_a_short_name_in_the_changed_text_names_one_parameter(key: str) -> None:
+    name = result_values_module._short_names(Params)[key]
+    ends = [other for other in KEYS if other == name or other.endswith(f".{name}")]
+    assert ends == [key] or key == "backbone.name"
 
 
 def test_parameters_of_a_result_are_those_that_can_change_it() -> None:

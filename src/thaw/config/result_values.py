@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter import parameters
@@ -22,6 +23,25 @@ KEYS_WITHOUT_EFFECT = frozenset({"prepare.shard_mb"})  # in other sections
 
 _PLACES = ("data.source", "data.path", "data.root")
 _OF_INIT = {"prepare.jpeg_pixels": "all"}  # besides those that are ``auto``
+# Keys and sections in the order in which people vary them; "" stands for all others.
+_VARIED = (
+    "seed",
+    "backbone.name",
+    "unfreeze.depth",
+    "unfreeze.blocks",
+    "unfreeze",
+    "head",
+    "warmup_head",
+    "fold_bn",
+    "regularize",
+    "augment",
+    "backbone",
+    "",
+)
+# Names that say nothing without their section.
+_NAMES = {key: key for key in ("data.source", "data.path", "data.root")} | {
+    "backbone.name": "backbone"
+}
 _LONGEST = 100  # characters of a value in changed_text
 
 
@@ -64,8 +84,9 @@ def differing(params: Section) -> dict[str, Any]:
 def changed_text(params: Section) -> str:
     """Return the values that can change a result and differ from the defaults, on one line.
 
-    Where the data is and what `thaw init` writes come last: they are the same in most runs of a
-    project.
+    The column of the runs table shows about ten characters, so what people vary most comes first,
+    in short names. Where the data is and what `thaw init` writes come last: they are the same in
+    most runs of a project.
     """
     found = {key: value for key, value in differing(params).items() if _has_effect(key)}
     last = [
@@ -73,8 +94,24 @@ def changed_text(params: Section) -> str:
         for key, value in found.items()
         if value == AUTO or key in _PLACES or _OF_INIT.get(key) == value
     ]
-    keys = [*(key for key in found if key not in last), *last]
-    return ", ".join(f"{key}={str(found[key])[:_LONGEST]}" for key in keys)
+    first = sorted((key for key in found if key not in last), key=_rank)
+    names = _short_names(type(params))
+    return ", ".join(f"{names[key]}={str(found[key])[:_LONGEST]}" for key in [*first, *last])
+
+
+def _rank(key: str) -> int:
+    """Return the place of ``key`` among what people vary, most often first."""
+    starts = (start for start in _VARIED if f"{key}.".startswith(f"{start}."))
+    return _VARIED.index(next(starts, ""))
+
+
+def _short_names(kind: type[Section]) -> dict[str, str]:
+    """Return the last part of each dotted key; the whole key where other sections have it too."""
+    keys = [parameter.key for parameter in parameters(kind)]
+    count = Counter(key.rpartition(".")[2] for key in keys)
+    last = {key: key.rpartition(".")[2] for key in keys}
+    short = {key: name if count[name] == 1 else key for key, name in last.items()}
+    return short | _NAMES
 
 
 def result_parameters(params: Section) -> dict[str, str]:
