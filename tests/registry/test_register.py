@@ -125,6 +125,14 @@ def test_the_first_version_is_the_champion_and_the_next_the_challenger(store: St
     assert store.aliases("two") == {"champion": 1, "challenger": 2}
 
 
+def test_the_scores_come_before_the_digests_among_the_tags(store: Store) -> None:
+    """MLflow's pages list tags in the order in which the store returns them."""
+    store.register("ordered")
+    tags = [*store.client.get_model_version("ordered", "1").tags]
+    assert tags[:2] == ["test.accuracy", "test.ece"]
+    assert {DIGEST, PARENTS, TEST_DIGEST} <= {*tags[2:]}
+
+
 def test_the_newest_version_is_the_challenger_and_the_champion_stays(store: Store) -> None:
     for _ in range(3):
         store.register("three")

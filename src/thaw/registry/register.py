@@ -114,12 +114,12 @@ def register(
     logged = {metric.key for metric in model.metrics or []}
     missing = {key: value for key, value in record.metrics.items() if key not in logged}
     mlflow.log_metrics(missing, step=0, model_id=model.model_id)
-    tags = {
-        DIGEST: record.digest,
+    tags = {  # in the order in which MLflow's pages list them
+        **{f"test.{key}": f"{value:.6g}" for key, value in record.scores.items()},
         PARENTS: record.parents,
+        DIGEST: record.digest,
         TEST_DIGEST: record.test_digest,
         **({CONTENT: record.content} if record.content else {}),
-        **{f"test.{key}": f"{value:.6g}" for key, value in record.scores.items()},
     }
     found = _version(client, name, model, tags)
     alias = give_alias(client, found, record.digest, trusted)
