@@ -10,15 +10,19 @@ import pytest
 
 from tests.evaluation.page import example
 from tests.evaluation.page.test_comparison import result
+from tests.evaluation.page.test_training_section import HEADS, TRAININGS
 from tests.serving.barriers import needs_axe, serious_barriers
 from thaw.evaluation.page.comparison import compare
 from thaw.evaluation.page.content import complete, measure
 from thaw.evaluation.page.render import write_comparison, write_page
+from thaw.evaluation.page.training_section import choices_section
+from thaw.system.files import write_json, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.serving.browser import Page
+    from thaw.evaluation.page.subject import Subject
 
 pytestmark = pytest.mark.browser
 WIDTHS = [(1280, False), (1280, True), (375, False)]
@@ -55,8 +59,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subject = replace(subject, result=scored)
         content = complete(measure(subject), subject, example.REGISTRATION)
         content["depth"] = DEPTH
+        write_leaderboards(subject)
+        content["choices"] = choices_section(subject)
     write_page(content, folder / "index.html")
     return folder / "index.html"
+
+
+def write_leaderboards(subject: Subject) -> None:
+    """Write the leaderboards and choices of heads and trainings into the reports."""
+    head, training = subject.reports / "warmup_head", subject.reports / "unfreeze"
+    write_whole(head / "leaderboard.csv", HEADS.encode())
+    write_whole(training / "leaderboard.csv", TRAININGS.encode())
+    write_json(head / "choices.json", {"values": {"head.taps": [8, 9]}, "images": 51, "folds": 5})
+    write_json(training / "choices.json", {"values": {"augment.flip": 0.0}})
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +130,10 @@ def test_a_page_has_no_serious_barrier(
     page: Page, request: pytest.FixtureRequest, kind: str, *, dark: bool
 ) -> None:
     opened(page, request.getfixturevalue(kind), 1280, dark=dark)
+    if kind == "report":
+        titles = page.evaluate("[...document.querySelectorAll('h2')].map(e => e.textContent)")
+        assert {"Depth", "Choices"} <= set(titles)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert serious_barriers(page) == []
 
 

@@ -168,6 +168,41 @@ def test_the_page_has_no_serious_barrier_before_and_after_an_image(
 
 
 @pytest.mark.browser
+@needs_axe
+@pytest.mark.parametrize(("width", "dark"), [(1000, False), (1000, True), (375, False)])
+def test_a_list_of_several_files_has_no_serious_barrier(
+    page: Page, url: str, tmp_path: Path, width: int, *, dark: bool
+) -> None:
+    pictures = [tmp_path / f"picture {seed}.png" for seed in (3, 4)]
+    for seed, path in enumerate(pictures, 3):
+        path.write_bytes(image(seed, size=300))
+    broken = tmp_path / "broken.png"
+    broken.write_text("<html>")
+    page.open(url, width, 900, dark=dark)
+    page.choose("input[type=file]", *pictures, broken)
+    results = "[...document.querySelectorAll('#files .result')].map(one => one.innerText)"
+    page.wait(f"!{results}.includes('…') && {results}.length === 3")
+    assert serious_barriers(page) == []
+    page.problems.clear()  # the browser logs the status 400
+
+
+@pytest.mark.browser
+@needs_axe
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_documentation_has_no_serious_barrier(page: Page, url: str, *, dark: bool) -> None:
+    page.open(f"{url}/docs", 1200, 780, dark=dark)
+    page.wait("document.querySelectorAll('.opblock').length === 3")
+    assert serious_barriers(page) == []
+    page.evaluate("document.querySelectorAll('.opblock-summary-control').forEach(b => b.click())")
+    page.wait("document.querySelectorAll('.opblock-body').length === 3")
+    assert serious_barriers(page) == []
+    page.evaluate("document.querySelectorAll('.try-out__btn').forEach(b => b.click())")
+    page.wait("document.querySelectorAll('.execute').length === 3")
+    # Swagger UI's field for the request has no name. docs/serving.md says so.
+    assert [rule for rule, _ in serious_barriers(page)] == ["label"]
+
+
+@pytest.mark.browser
 def test_a_probability_stands_on_one_line(page: Page, url: str, picture: Path) -> None:
     page.open(url, 360, 900)
     page.choose("input[type=file]", picture)

@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 SWAGGER_FILES = "/docs/files"
+# Colours of Swagger UI with too little contrast, and its list of servers, which has this one only
+# and no name for a screen reader.
+_SWAGGER_STYLE = (
+    ".swagger-ui .info .title small.version-stamp{background:#3f6212}"
+    ".swagger-ui .info .url{color:#1d4ed8}"
+    ".swagger-ui .opblock.opblock-get .opblock-summary-method{background:#1d4ed8}"
+    ".swagger-ui .opblock.opblock-post .opblock-summary-method{background:#166534}"
+    ".swagger-ui .json-schema-2020-12-expand-deep-button{color:#404040}"
+    ".swagger-ui .btn.cancel{color:#b91c1c;border-color:#b91c1c}"
+    ".swagger-ui .btn.execute{background:#1d4ed8;border-color:#1d4ed8}"
+    ".swagger-ui .scheme-container{display:none}"
+)
 
 
 def add_pages(app: FastAPI) -> None:
@@ -55,8 +67,11 @@ def _swagger_html(title: str) -> str:
         swagger_js_url=f"{relative}/swagger-ui-bundle.js",
         swagger_css_url=f"{relative}/swagger-ui.css",
         swagger_favicon_url="data:,",
+        # A link in the button of an endpoint is out of reach for a screen reader.
+        swagger_ui_parameters={"deepLinking": False},
     )
-    return bytes(page.body).decode()
+    text = bytes(page.body).decode().replace("<html>", '<html lang="en">', 1)
+    return text.replace("</head>", f"<style>{_SWAGGER_STYLE}</style></head>", 1)
 
 
 def _hash_of(page: str, tag: str) -> str:
