@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from ruamel.yaml import YAML
 
 from tests import tiny
 from thaw.errors import ProblemsError, ThawError
+from thaw.ingest import shard_files
 from thaw.ingest.sources import list_images
 from thaw.projects.creation import create_project
 from thaw.projects.image_survey import survey
@@ -128,3 +130,21 @@ def test_a_shard_of_a_list_that_does_not_exist_is_named(tmp_path: Path) -> None:
     (tmp_path / "shards.txt").write_text("nowhere.tar\n")
     with pytest.raises(ThawError, match=r"nowhere\.tar is not a file: correct the list"):
         survey(tmp_path / "shards.txt")
+
+
+def test_each_shard_of_a_remote_list_is_copied_once(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+
+    def copy(address: str, target: Path) -> Path:
+        copied.append(address)
+        shutil.copy(folder / address.rpartition("/")[2], target)
+        return target
+
+    folder = shards(tmp_path / "shards", images, "cls")
+    (tmp_path / "shards.txt").write_text("s3://photos/{train-0,train-1,val-0,test-0}.tar\n")
+    monkeypatch.setattr(shard_files, "_copied", copy)
+    found = survey(tmp_path / "shards.txt")
+    assert found.splits == {"train": 18, "val": 9, "test": 9}
+    assert copied == [f"s3://photos/{name}" for name in NAMES]

@@ -17,6 +17,7 @@ from thaw.ingest.sources import list_images
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from thaw.data.split_names import SplitName
     from thaw.ingest.listing import Listing
 
 # Fields that usually have the label; those of JSON are tried with these keys.
@@ -57,17 +58,25 @@ def list_all_shards(path: Path) -> tuple[Data, Listing]:
         data = Data(
             source="webdataset", path=text, root=text, label_field=_label_field(file, first)
         )
-    found = list_images(data, Path())
-    assert found.shards is not None
-    for name, split in zip(found.shards.names, found.shards.splits, strict=True):
+        found = list_images(data, Path())
+        assert found.shards is not None
+        names, splits = found.shards.names, found.shards.splits
+        _add(found, file, first, splits[0])
+    for name, split in zip(names[1:], splits[1:], strict=True):
         with _file_of(name, path) as file:
-            index = index_shard(file, name, found.shards.fields, split)
-        for sample in index.samples:
-            found.shards.add(sample)
-        found.bad_files += index.bad_files
-        found.classes = sorted({*found.classes, *(sample.label for sample in index.samples)})
+            _add(found, file, name, split)
     found.notes.append(f"labels are in the field {data.label_field}")
     return data, found
+
+
+def _add(found: Listing, file: Path, name: str, split: SplitName | None) -> None:
+    """Add the samples of the shard ``name``, which is in ``file``, to a listing."""
+    assert found.shards is not None
+    index = index_shard(file, name, found.shards.fields, split)
+    for sample in index.samples:
+        found.shards.add(sample)
+    found.bad_files += index.bad_files
+    found.classes = sorted({*found.classes, *(sample.label for sample in index.samples)})
 
 
 @contextlib.contextmanager
