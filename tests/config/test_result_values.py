@@ -155,6 +155,14 @@ def test_the_changed_text_begins_with_what_people_vary_most_in_short_names() -> 
     assert order == sorted(order)
 
 
+def test_the_changed_text_begins_with_the_keys_that_are_asked_for() -> None:
+    params = changed(Params(), "unfreeze", "lr")
+    text = changed_text(params, {"augment.rotate", "unfreeze.depth", "tracking.uri"})
+    depth, rotate = params.unfreeze.depth, params.augment.rotate
+    assert text.startswith(f"depth={depth}, rotate={rotate}, unfreeze.lr=")  # also the defaults
+    assert "uri" not in text
+
+
 @pytest.mark.parametrize("key", [key for key in KEYS if "." in key])
 def test_a_short_name_in_the_changed_text_names_one_parameter(key: str) -> None:
     name = result_values_module._short_names(Params)[key]

@@ -66,6 +66,18 @@ def test_the_git_state_of_an_unchanged_checkout_is_its_commit(
     assert provenance.git_state() == (commit, False)
 
 
+def test_the_text_of_the_commit_is_that_before_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout(tmp_path, monkeypatch)
+    Path("params.yaml").write_text("b")
+    assert provenance.committed_text(Path("params.yaml")) == "a"
+    assert provenance.committed_text(Path("other.yaml")) is None
+    Path("params.yaml").write_bytes(b"caf\xe9")
+    git("commit", "--quiet", "--all", "--message", "no text")
+    assert provenance.committed_text(Path("params.yaml")) is None
+
+
 @pytest.mark.parametrize(
     "name", ["src/code.py", "src/new.py", "params.yaml", "dvc.yaml", "thaw.lock"]
 )

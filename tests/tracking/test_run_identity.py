@@ -2,9 +2,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pytest
 
 from tests import settings
-from thaw.tracking.run_identity import KEY, RunIdentity, identify
+from thaw.system import provenance
+from thaw.tracking import run_identity
+from thaw.tracking.run_identity import (
+    CHANGED,
+    KEY,
+    RunIdentity,
+    identify,
+    uncommitted_parameters,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_key_depends_on_data_and_values_but_not_on_the_store() -> None:
@@ -25,3 +39,27 @@ def test_an_identity_survives_a_file() -> None:
     assert RunIdentity(**json.loads(json.dumps(asdict(identity)))) == identity
     assert identity.tags[KEY] == identity.key
     assert identity.params["seed"] == str(settings.PARAMS.seed)
+
+
+def test_the_changed_values_begin_with_those_that_are_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: 1\naugment: {rotate: 12.0}\nunfreeze: {depth: 3}\n")
+    committed = "seed: 1\nunfreeze: {depth: 3, lr: 0.1}\n"
+    monkeypatch.setattr(provenance, "committed_text", lambda _: committed)
+    assert uncommitted_parameters(path) == {"augment.rotate", "unfreeze.lr"}
+    monkeypatch.setattr(run_identity, "uncommitted_parameters", lambda: {"augment.rotate"})
+    text = identify(settings.PARAMS, "data").tags[CHANGED]
+    assert text.startswith(f"rotate={settings.PARAMS.augment.rotate}, ")
+
+
+@pytest.mark.parametrize("committed", [None, "", "- a list", "text", "augment: 3"])
+def test_a_file_that_is_not_committed_as_a_mapping_names_no_parameter_or_all(
+    committed: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: 1\n")
+    monkeypatch.setattr(provenance, "committed_text", lambda _: committed)
+    assert uncommitted_parameters(path) <= {"seed"}
+    assert uncommitted_parameters(tmp_path / "missing.yaml") == set()

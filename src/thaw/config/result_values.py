@@ -12,7 +12,7 @@ from thaw.config.renames import original_name
 from thaw.config.section import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from thaw.config.params import Params
     from thaw.config.section import Section
@@ -81,22 +81,29 @@ def differing(params: Section) -> dict[str, Any]:
     }
 
 
-def changed_text(params: Section) -> str:
+def changed_text(params: Section, first: Collection[str] = ()) -> str:
     """Return the values that can change a result and differ from the defaults, on one line.
 
-    The column of the runs table shows about ten characters, so what people vary most comes first,
-    in short names. Where the data is and what `thaw init` writes come last: they are the same in
-    most runs of a project.
+    The column of the runs table shows about ten characters. The keys ``first`` come first, also
+    with their defaults, then what people vary most, in short names. Where the data is and what
+    `thaw init` writes come last: they are the same in most runs of a project.
     """
-    found = {key: value for key, value in differing(params).items() if _has_effect(key)}
+    values, changed = params.model_dump(), differing(params)
+    found = {
+        parameter.key: value_of(values, parameter.key)
+        for parameter in parameters(type(params))
+        if _has_effect(parameter.key) and (parameter.key in changed or parameter.key in first)
+    }
     last = [
         key
         for key, value in found.items()
-        if value == AUTO or key in _PLACES or _OF_INIT.get(key) == value
+        if key not in first and (value == AUTO or key in _PLACES or _OF_INIT.get(key) == value)
     ]
-    first = sorted((key for key in found if key not in last), key=_rank)
+    varied = sorted(
+        (key for key in found if key not in last), key=lambda key: (key not in first, _rank(key))
+    )
     names = _short_names(type(params))
-    return ", ".join(f"{names[key]}={str(found[key])[:_LONGEST]}" for key in [*first, *last])
+    return ", ".join(f"{names[key]}={str(found[key])[:_LONGEST]}" for key in [*varied, *last])
 
 
 def _rank(key: str) -> int:

@@ -50,6 +50,14 @@ def _are_committed() -> bool:
     return not paths or here == _git("rev-parse", *(f"HEAD:./{path}" for path in paths))
 
 
+def committed_text(path: Path) -> str | None:
+    """Return the content of ``path`` in the last commit; None if it has no such text file."""
+    try:
+        return _git("show", f"HEAD:./{path}")
+    except UnicodeDecodeError:
+        return None
+
+
 def lock_digest(path: Path = DVC_LOCK) -> str | None:
     """SHA-256 over thaw's locked stages before evaluate, which DVC locks after it has run.
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from thaw.config.result_values import changed_text, result_digest, result_parameters
+from thaw.config.loading import content_of, read_content
+from thaw.config.parameter import parameters
+from thaw.config.params import Params
+from thaw.config.result_values import changed_text, result_digest, result_parameters, value_of
+from thaw.errors import ThawError
 from thaw.system import provenance
 from thaw.system.code_digests import result_code_digest
+from thaw.system.project_paths import PARAMS_FILE
 from thaw.tracking.run_owner import PROCESS, this_process, user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from thaw.config.params import Params
+    from pathlib import Path
 
 KEY = "thaw.key"
 CHANGED = "thaw.changed"  # one column of the runs table: the values that differ from the defaults
@@ -44,7 +48,7 @@ def identify(params: Params, data_digest: str) -> RunIdentity:
     backbone = params.backbone.name.rsplit("/", 1)[-1]
     # MLflow shows tags in this order: first those that people read.
     tags = {
-        CHANGED: changed_text(params),
+        CHANGED: changed_text(params, uncommitted_parameters()),
         **experiment_tags(),
         KEY: key,
         PROCESS: this_process(),
@@ -65,6 +69,30 @@ def identify(params: Params, data_digest: str) -> RunIdentity:
         params=result_parameters(params),
         tags=tags,
     )
+
+
+def uncommitted_parameters(path: Path = PARAMS_FILE) -> set[str]:
+    """Return the keys of ``path`` whose values differ from those of the last commit.
+
+    They are what an experiment varies (`dvc exp run -S`). None are named without a commit of the
+    file.
+    """
+    committed = provenance.committed_text(path)
+    if committed is None or not path.is_file():
+        return set()
+    try:
+        then, now = content_of(committed, path), read_content(path)
+    except ThawError:  # the committed file was no mapping
+        return set()
+    keys = [parameter.key for parameter in parameters(Params)]
+    return {key for key in keys if _given(then, key) != _given(now, key)}
+
+
+def _given(content: dict[str, Any], key: str) -> object:
+    try:
+        return value_of(content, key)
+    except (KeyError, TypeError):
+        return None
 
 
 def experiment_tags() -> dict[str, str]:
