@@ -3,8 +3,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,6 +44,30 @@ def test_a_full_disk_is_found_behind_the_error_of_a_library() -> None:
     assert str(uncaught_failure(error)).startswith("models/x: could not write the file: No space")
     text = RuntimeError("io error: No space left on device (os error 28)\nmore lines")
     assert str(uncaught_failure(text)).startswith("io error: No space left on device (os error 28)")
+
+
+def test_a_message_that_has_the_remedy_already_is_not_given_it_again() -> None:
+    explained = write_failure("a/b", error_of(errno.ENOSPC))
+    assert uncaught_failure(RuntimeError(f"{explained}\nmore")) == explained
+
+
+@pytest.mark.parametrize("full", ["work", "temporary"])
+def test_the_full_disk_is_named_where_the_error_names_no_file(
+    full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("work", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    free = {str(path): 1000 if path.name == full else 1 << 30 for path in tmp_path.iterdir()}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free[str(path)]))
+    message = uncaught_failure(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert str(message).startswith(f"{tmp_path / full}: could not write the file: No space left")
+    text = uncaught_failure(RuntimeError("database or disk is full"))
+    assert str(text).startswith(
+        f"database or disk is full (the disk of {tmp_path / full}); free some space"
+    )
+    assert "a temporary or output file" in str(uncaught_failure(OSError(errno.EIO, "x")))
 
 
 def test_a_full_database_is_found(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _REMEDIES = {
     errno.ENOSPC: "free some space on its disk",
@@ -25,6 +28,7 @@ _REMEDIES = {
 _OF_DISKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 # No file can have such a path, or this user has no right to it.
 _OF_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM})
+_FULL = 1 << 20  # bytes: a disk with less is full
 # Limits of this process, and texts by which libraries name them.
 _MEMORY = "out of memory: end other programs, or raise the limit of this process (ulimit -v)"
 _FILES = "too many open files: raise the limit (ulimit -n)"
@@ -65,14 +69,34 @@ def uncaught_failure(error: BaseException) -> str | None:
     """
     for each in _causes(error):
         if isinstance(each, OSError) and each.errno in _OF_DISKS:
-            return write_failure(each.filename or "a temporary or output file", each)
+            place = each.filename or _full_disk(each.errno) or "a temporary or output file"
+            return write_failure(place, each)
         if isinstance(each, OSError) and each.errno in _OF_PATHS and each.filename:
             return f"{each.filename}: {_reason_of_access(each)}"
         if limit := _limit_reached(each):
             return f"{limit}, then run the same command"
         if found := next((text for text in _TEXTS if text in str(each)), None):
             line = next(line for line in str(each).splitlines() if found in line)
-            return f"{line.strip()}; {_REMEDIES[_TEXTS[found]]}, then run the same command"
+            return _explained(line.strip(), _TEXTS[found])
+    return None
+
+
+def _explained(line: str, number: int) -> str:
+    """Return a library's line with the disk and the remedy; one of thaw's has them already."""
+    remedy = f"{_REMEDIES[number]}, then run the same command"
+    if remedy in line:
+        return line
+    folder = _full_disk(number)
+    return f"{line}{f' (the disk of {folder})' if folder else ''}; {remedy}"
+
+
+def _full_disk(number: int) -> str | None:
+    """Return the working directory or the one of temporary files, if the error is its full disk."""
+    for find in (Path.cwd, tempfile.gettempdir) if number == errno.ENOSPC else ():
+        with contextlib.suppress(OSError):  # a removed folder, no folder for temporary files
+            folder = find()
+            if shutil.disk_usage(folder).free < _FULL:
+                return str(folder)
     return None
 
 
