@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 from importlib import import_module
@@ -22,6 +23,13 @@ _MODULES = (
 
 def run_dvc(*arguments: str) -> str:
     """Return what `dvc` prints on stdout in the working directory; it must succeed."""
+    done = completed_dvc(*arguments)
+    assert done.returncode == 0, f"dvc {' '.join(arguments)}: {done}"
+    return done.stdout
+
+
+def completed_dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `dvc` in the working directory; return its exit code and what it prints."""
     for name in _MODULES:
         import_module(name)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -30,8 +38,8 @@ def run_dvc(*arguments: str) -> str:
             _end_as_dvc(arguments, out.fileno(), err.fileno())
         _, status = os.waitpid(pid, 0)
         printed, errors = (_content(file) for file in (out, err))
-    assert status == 0, f"dvc {' '.join(arguments)}: {status}\n{printed}{errors}"
-    return printed
+    code = os.waitstatus_to_exitcode(status)
+    return subprocess.CompletedProcess(arguments, code, printed, errors)
 
 
 def _content(file: IO[bytes]) -> str:

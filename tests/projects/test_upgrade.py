@@ -16,12 +16,13 @@ from dvc.lock import Lock
 from ruamel.yaml import YAML
 
 from tests.cli.verbs import run
-from tests.forked_dvc import run_dvc
+from tests.forked_dvc import completed_dvc, run_dvc
 from tests.formats.clone import unpack_clone
 from tests.kill_at_write import Killer
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.projects import kept_outputs
 from thaw.projects.creation import create_project, template
 from thaw.projects.upgrade import apply_upgrade, plan_upgrade
 from thaw.system import tool_lock
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OTHER = "0" * 64
+
+
+@pytest.fixture(autouse=True)
+def _dvc_in_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an upgrade run DVC in forks; the project of the fixture `kept` has a new process."""
+    monkeypatch.setattr(kept_outputs, "completed_dvc", completed_dvc)
 
 
 @pytest.fixture

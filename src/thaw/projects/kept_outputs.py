@@ -105,11 +105,16 @@ def run_dvc(*arguments: str) -> str:
     Raises:
         ThawError: it fails.
     """
-    command = [sys.executable, "-P", "-m", "dvc", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = completed_dvc(*arguments)
     if done.returncode:
         raise ThawError(f"`dvc {' '.join(arguments)}` failed: {done.stderr.strip()}")
     return done.stdout
+
+
+def completed_dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run DVC to its end; return its exit code and what it prints."""
+    command = [sys.executable, "-P", "-m", "dvc", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def _items(changes: list[Any], kinds: tuple[str, ...]) -> list[str]:
