@@ -168,7 +168,7 @@ def test_messages_do_not_contain_the_password_of_the_address(
     ("status", "expected"),
     [
         (403, "an account with the permission EDIT on the experiment"),
-        (500, "then run the same command again; the same command continues where it stopped"),
+        (500, "for example) runs; then run the same command again"),
     ],
 )
 def test_a_file_that_the_server_does_not_store_is_one_line(status: int, expected: str) -> None:

@@ -183,3 +183,15 @@ def test_files_that_the_server_does_not_find_are_no_wrong_address(text: str) -> 
     request = "http://127.0.0.1:5000/api/2.0/mlflow-artifacts/presigned/1/model"
     line = f"{text} {request}" if text[0] == "4" else f"API request to endpoint {request} {text}"
     assert "whether its bucket or folder exists" in reason_of(MlflowException(line))
+
+
+def test_an_unknown_authority_names_the_variable_for_its_certificate() -> None:
+    error = OSError(
+        "Max retries exceeded with url: /api (Caused by SSLError(SSLCertVerificationError(1, "
+        "'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer "
+        "certificate (_ssl.c:1006)')))"
+    )
+    assert reason_of(error).endswith(
+        f"correct the address ({ADDRESS}), or set MLFLOW_TRACKING_SERVER_CERT_PATH to the file "
+        "with the certificate of the authority that the server's certificate is from"
+    )

@@ -23,6 +23,7 @@ from thaw.system.repeated_stages import registering
 from thaw.system.sqlite_addresses import address_of, is_sqlite, may_write, path_of
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
 from thaw.tracking.outages import STORE_ERRORS, StoreOutageError, is_outage
+from thaw.tracking.retry_notice import report_repeated_requests
 from thaw.tracking.runs_page import VIEW, VIEW_TAG
 from thaw.tracking.store_failures import NOT_MLFLOW, failed_address, failure_of
 
@@ -119,6 +120,7 @@ def configure_mlflow() -> None:
     # Two lines for each run that ends on a server, with the password of its address, and also
     # within the output of --json.
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    report_repeated_requests()
 
 
 @contextlib.contextmanager
@@ -148,7 +150,8 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
     except (MlflowException, ParseError, RequestException) as error:  # files raise the last one
         message = f"tracking: {failure_of(error, store_uri(tracking), 'failed')}"
         status = getattr(getattr(error, "response", None), "status_code", None)
-        if getattr(error, "error_code", "") not in _FAIL_AGAIN and status != FORBIDDEN:
+        may_help = getattr(error, "error_code", "") not in _FAIL_AGAIN and status != FORBIDDEN
+        if may_help and "the same command" not in message:
             message += "; the same command continues where it stopped"
         raise ThawError(message) from error
 

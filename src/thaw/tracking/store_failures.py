@@ -9,6 +9,10 @@ from thaw.system.storage_errors import uncaught_failure
 
 _ADDRESS = "tracking.uri or MLFLOW_TRACKING_URI"
 _ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+_AUTHORITY = (
+    "or set MLFLOW_TRACKING_SERVER_CERT_PATH to the file with the certificate of the authority "
+    "that the server's certificate is from"
+)
 _OTHER_SERVER = f"correct the address ({_ADDRESS}), or the proxy in front of the server"
 REGISTRY_URI = "MLFLOW_REGISTRY_URI"
 _PATHS_OF_REGISTRY = ("/mlflow/registered-models", "/mlflow/model-versions")  # of requests
@@ -110,7 +114,7 @@ def reason_of(error: BaseException) -> str:
     if name in _CODES_IN_JSON:
         return line[:_LONGEST] + _CODES_IN_JSON[name]
     if found := _TLS.search(line):
-        return f"TLS fails ({found[1].strip()}): correct the address ({_ADDRESS}) or certificates"
+        return f"TLS fails ({found[1].strip()}): correct the address ({_ADDRESS}), {_AUTHORITY}"
     if explained := next((text for sign, text in _SIGNS if sign in line), None):
         return explained
     is_request = "Max retries exceeded" in line or line.startswith("API request to")
