@@ -6,6 +6,7 @@ The golden results hold all its files to the bit; `make test-docs` trains the de
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import subprocess
 import sys
@@ -107,6 +108,21 @@ def test_dvc_shows_metrics_and_plots(project: Project, tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text()
     assert "confusion.png" in page
     assert "val_loss" in page
+
+
+def test_the_table_of_experiments_has_few_columns_and_the_accuracy_first(project: Project) -> None:
+    def columns(*options: str) -> list[str]:
+        table = project.run("dvc", "exp", "show", "--csv", *options)
+        return next(csv.reader(line for line in table.splitlines() if "test.accuracy" in line))
+
+    every, shown = columns(), columns("--drop", ".*/")  # as docs/questions.md says
+    metrics = [name for name in every if name.startswith("test.")]
+    assert len(metrics) <= 10
+    own = ["Experiment", "rev", "typ", "Created", "parent"]
+    assert every[: len(own) + 1] == shown[: len(own) + 1] == [*own, "test.accuracy"]
+    assert not [name for name in shown if "/" in name]  # digests of files
+    assert len(shown) <= 50  # 43 where this was written; once there were 229
+    assert len(every) <= 80  # 67
 
 
 def test_a_second_repro_runs_no_stage_and_logs_no_run(

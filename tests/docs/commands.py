@@ -27,10 +27,20 @@ def python_of(page: Path) -> list[str]:
     return _PYTHON.findall(page.read_text(encoding="utf-8"))
 
 
+def blocks_of(page: Path) -> list[str]:
+    """Return the fenced ``bash`` blocks of a page, whose commands may go over several lines."""
+    return _BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
 def commands_of(page: Path) -> list[str]:
     """Return the commands in the fenced ``bash`` blocks of a page, without comments, in order."""
+    return commands_in(page.read_text(encoding="utf-8"))
+
+
+def commands_in(text: str) -> list[str]:
+    """Return the commands in the fenced ``bash`` blocks of a text."""
     found = []
-    for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
+    for block in _BLOCK.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tests.docs.commands import Shell, commands_of, python_of
+from tests.docs.commands import Shell, blocks_of, commands_in, commands_of, python_of
 from tests.project import ROOT, Project
 
 if TYPE_CHECKING:
@@ -64,6 +64,33 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
 
 @pytest.mark.commands
 @pytest.mark.timeout(3600)
+def test_the_first_commands_of_the_readme_choose_everything_by_measurement(tmp_path: Path) -> None:
+    """Nothing is set here: a new project has ``auto`` for all that depends on the images.
+
+    The guide on scripts uses the same project and its released version.
+    """
+    images = photographs(tmp_path / "images")
+    shell = Shell(tmp_path, {"/data/flowers": str(images)})
+    first = first_block(ROOT / "README.md")
+    assert first[-3:] == ["cd flowers", "dvc repro", "thaw report"]
+    for command in first:
+        if not command.startswith(tuple(ELSEWHERE)):
+            shell.run(command)
+    reports = shell.folder / "reports"
+    heads = json.loads((reports / "warmup_head/choices.json").read_text())
+    assert {"backbone.image_size", "backbone.framing", "warmup_head.fit"} <= heads["values"].keys()
+    scores = json.loads((reports / "evaluate/metrics.json").read_text())["test"]
+    assert scores["accuracy"] == 1.0  # one class is much brighter
+    assert (reports / "index.html").exists()
+    for block in blocks_of(ROOT / "docs/how-to/scripts.md"):
+        output = shell.run(f"set -e\n{block}".replace(" DIR ", f" {images} "))
+        assert "Traceback" not in output
+    assert json.loads((shell.folder / "summary.json").read_text())["unreadable"] == {}
+    assert len((shell.folder / "predictions.csv").read_text().splitlines()) == 41
+
+
+@pytest.mark.commands
+@pytest.mark.timeout(3600)
 def test_make_run_learns_the_digits_with_the_default_parameters(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.set(launch__threads=1)  # beside other processes, two threads wait for each other
@@ -80,6 +107,12 @@ def recipe(target: str) -> list[str]:
     found = re.search(rf"^{target}:.*\n((?:\t.+\n)+)", content, re.MULTILINE)
     assert found is not None
     return [line.strip().lstrip("@") for line in found[1].splitlines()]
+
+
+def first_block(page: Path) -> list[str]:
+    """Return the commands of the first block of a page."""
+    text = page.read_text(encoding="utf-8")
+    return commands_in(text[: text.index("\n```\n", text.index("```bash")) + 5])
 
 
 def commands_to_run(page: Path) -> list[str]:
