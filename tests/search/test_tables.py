@@ -65,5 +65,11 @@ def test_the_winner_is_named_with_its_spread(
     assert tables.winner_line(found, "log_loss", confirmed=confirmed) == expected
 
 
+def test_a_gap_of_rounding_makes_no_clear_winner_where_seeds_have_no_spread() -> None:
+    first, other = candidate(0.2, [0.2, 0.2]), candidate(0.2, [0.2000001, 0.2000001])
+    assert not tables.is_clear([first, other])
+    assert tables.is_clear([first, candidate(0.2, [0.21, 0.21])])
+
+
 def test_values_are_shown_as_lines() -> None:
     assert tables.values_text({"a.b": 0.00012345, "c": [8]}) == "  a.b: 0.000123\n  c: [8]"

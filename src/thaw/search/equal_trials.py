@@ -52,6 +52,11 @@ def has_importances(study: optuna.Study) -> bool:
     return len(trials) > 1 and _largest_group(trials)[1] <= len(trials) / 2
 
 
+def are_equal(first: float, second: float) -> bool:
+    """Return whether two objectives differ by no more than rounding."""
+    return bool(np.isclose(first, second, rtol=_RELATIVE, atol=_ABSOLUTE))
+
+
 def _complete(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 

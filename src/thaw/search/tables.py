@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thaw.search import attempt
+from thaw.search.equal_trials import are_equal
 from thaw.search.study import ranked_trials
 from thaw.search.trial_queue import latest_attempts
 from thaw.system.quantities import quantity
@@ -100,10 +101,16 @@ def winner_line(found: Sequence[Candidate], metric: str, *, confirmed: bool) -> 
 
 
 def is_clear(found: Sequence[Candidate]) -> bool:
-    """Return whether the winner is better than the runner-up by more than the spread of seeds."""
+    """Return whether the winner is better than the runner-up by more than the spread of seeds.
+
+    Rounding is no difference: two trials of the same model have no spread where the seed has no
+    effect.
+    """
     if len(found) == 1:
         return True
     first, other = found
+    if are_equal(first.mean, other.mean):
+        return False
     return not abs(first.mean - other.mean) <= max(first.spread, other.spread)
 
 
