@@ -12,7 +12,7 @@ from tests.config.bounds import check_bounds
     [
         ("prepare.val_fraction", [0.01, 0.49], [0.0, 0.5]),
         ("prepare.short_side", [8, 8192], [7, 8193]),
-        ("prepare.max_megapixels", [1.0, 178.0], [0.0, 179.0]),
+        ("prepare.max_megapixels", [0.001, 178.0], [0.0, 1e-9, 179.0]),
         (
             "prepare.range",
             ["type", "image", [0, 4095], (-1000.5, 1e30)],

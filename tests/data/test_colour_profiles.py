@@ -39,6 +39,42 @@ def of_space(space: bytes) -> bytes:
     return SRGB[:16] + space + SRGB[20:128] + struct.pack(">I", 0)
 
 
+def grey(curve: bytes) -> bytes:
+    """Return the profile of a grey scale with ``curve``."""
+    entry = struct.pack(">I4sII", 1, b"kTRC", 144, len(curve))
+    return SRGB[:16] + b"GRAY" + SRGB[20:128] + entry + curve
+
+
+def points(gamma: float, count: int = 1) -> bytes:
+    """Return a curve: the gamma alone, or ``count`` points of it."""
+    if count == 1:
+        return struct.pack(">4sIIH", b"curv", 0, 1, round(gamma * 256))
+    values = [round(65535 * (level / (count - 1)) ** gamma) for level in range(count)]
+    return struct.pack(f">4sII{count}H", b"curv", 0, count, *values)
+
+
+def formula(number: int, *values: float) -> bytes:
+    """Return a curve as a formula of ICC.1:2022, 10.18."""
+    numbers = (round(value * 65536) for value in values)
+    return struct.pack(f">4sIHH{len(values)}i", b"para", 0, number, 0, *numbers)
+
+
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+OTHER_GREYS = {
+    "linear": struct.pack(">4sII", b"curv", 0, 0),
+    "gamma 1.0": points(1.0),
+    "gamma 1.8": points(1.8),
+    "256 points of gamma 1.0": points(1.0, 256),
+    "formula 0": formula(0, 1.8),
+    "formula 1": formula(1, 1.8, 1, 0),
+    "formula 2": formula(2, 1.8, 0.9, 0, 0.1),
+    "formula 1 without a slope": formula(1, 1.8, 0, 0),
+    "an unknown formula": formula(9, 1.0),
+    "a negative gamma": formula(0, -2.0),
+    "an unknown kind": b"text" + bytes(8),
+    "cut": struct.pack(">4sII", b"curv", 0, 1000),
+    "2^32 - 1 points": struct.pack(">4sII", b"curv", 0, 2**32 - 1),
+}
 OTHERS = {"Display P3": profile(DISPLAY_P3), "Adobe RGB": profile(ADOBE_RGB)}
 
 
@@ -62,6 +98,14 @@ def test_an_image_with_another_profile_is_counted_and_keeps_its_pixels(
     assert np.array_equal(found.pixels, plain.pixels)
 
 
+@pytest.mark.parametrize("name", OTHER_GREYS)
+def test_a_grey_image_with_another_curve_is_counted_and_keeps_its_pixels(name: str) -> None:
+    plain = decode(picture("PNG", None, "L"), short_side=16, max_megapixels=1)
+    found = decode(picture("PNG", grey(OTHER_GREYS[name]), "L"), short_side=16, max_megapixels=1)
+    assert set(found.conversions) - set(plain.conversions) == {READ_AS_SRGB}
+    assert np.array_equal(found.pixels, plain.pixels)
+
+
 def test_a_profile_of_cmyk_is_counted_beside_its_conversion() -> None:
     content = picture("JPEG", of_space(b"CMYK"), "CMYK")
     found = decode(content, short_side=16, max_megapixels=1)
@@ -73,7 +117,10 @@ def test_a_profile_of_cmyk_is_counted_beside_its_conversion() -> None:
     [
         pytest.param(SRGB, id="sRGB"),
         pytest.param(SRGB.replace(b"s\0R\0G\0B", b"c\0002\0 \0 "), id="sRGB under another name"),
-        pytest.param(of_space(b"GRAY"), id="grey"),
+        pytest.param(grey(points(2.2)), id="grey, gamma 2.2"),
+        pytest.param(grey(formula(3, *SRGB_CURVE)), id="grey, curve of sRGB"),
+        pytest.param(grey(formula(4, *SRGB_CURVE, 0, 0)), id="grey, the same with shifts"),
+        pytest.param(of_space(b"GRAY") + "sRGB".encode("utf-16-be"), id="grey, by its name"),
         pytest.param(of_space(b"RGB ") + "sRGB v4".encode("utf-16-be"), id="tables, by its name"),
         pytest.param(None, id="none"),
         pytest.param(b"no profile", id="damaged"),

@@ -98,7 +98,7 @@ class Prepare(Section):
         "one file. It changes no result.",
         unit="MB",
     )
-    max_megapixels: Annotated[float, Field(gt=0.0, le=178.0)] = parameter(
+    max_megapixels: Annotated[float, Field(ge=0.001, le=178.0)] = parameter(
         100.0,
         "An image whose header states more pixels is refused without decoding it.",
         unit="megapixels",

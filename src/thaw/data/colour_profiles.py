@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from PIL import Image
 
 READ_AS_SRGB = "another colour profile read as sRGB"  # the name of the conversion
@@ -21,33 +23,97 @@ _PRIMARIES = {
     b"bXYZ": (0.1431, 0.0606, 0.7141),
 }
 _TOLERANCE = 0.005  # sRGB profiles of 12 programs differ by less, Display P3 by more than 0.04
+# Of the range of a grey level. A gamma of 2.2, which stands for sRGB, differs by 9 of 255 levels,
+# one of 1.8 by 19, and a dot gain of 20 % by 24.
+_GREY_TOLERANCE = 0.05
+_MOST_POINTS = 4096  # of the curve of a grey profile; usual ones have 1 to 1024
+_LEVELS = np.linspace(0, 1, 256)
 
 
 def has_other_profile(image: Image.Image) -> bool:
-    """Return whether ``image`` has a colour profile other than sRGB. Greys have no colours."""
+    """Return whether ``image`` has a profile other than sRGB, or the curve of sRGB for greys."""
     profile = image.info.get("icc_profile")
-    if not isinstance(profile, bytes) or profile[16:20] not in {b"RGB ", b"CMYK"}:
+    if not isinstance(profile, bytes) or profile[16:20] not in {b"RGB ", b"CMYK", b"GRAY"}:
         return False
-    found = _primaries(profile)
+    try:
+        entries = dict(_entries(profile))
+        if profile[16:20] == b"GRAY":
+            return _has_other_curve(profile, entries)
+        found = {name: _triple(profile, entries[name]) for name in _PRIMARIES if name in entries}
+    except struct.error:  # the profile is damaged
+        return not _names_srgb(profile)
     if found.keys() == _PRIMARIES.keys():
         return any(
             not np.allclose(found[name], expected, rtol=0, atol=_TOLERANCE)
             for name, expected in _PRIMARIES.items()
         )
-    return b"sRGB" not in profile.replace(b"\0", b"")  # a profile of tables; its name is in UTF-16
+    return not _names_srgb(profile)  # a profile of tables
 
 
-def _primaries(profile: bytes) -> dict[bytes, tuple[float, ...]]:
-    """Return those of the primaries that ``profile`` has, by the name of their entry."""
-    found = {}
-    try:
-        (count,) = struct.unpack_from(">I", profile, _HEADER)
-        for number in range(min(count, _MOST_ENTRIES)):
-            place = _HEADER + 4 + number * _ENTRY
-            name, offset, _ = struct.unpack_from(">4sII", profile, place)
-            if name in _PRIMARIES:
-                values = struct.unpack_from(">3i", profile, offset + 8)
-                found[name] = tuple(value / 65536 for value in values)
-    except struct.error:  # the profile is damaged
-        return {}
-    return found
+def _names_srgb(profile: bytes) -> bool:
+    return b"sRGB" in profile.replace(b"\0", b"")  # its name may be in UTF-16
+
+
+def _entries(profile: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and the place of each entry of the profile's table."""
+    (count,) = struct.unpack_from(">I", profile, _HEADER)
+    for number in range(min(count, _MOST_ENTRIES)):
+        name, offset, _ = struct.unpack_from(">4sII", profile, _HEADER + 4 + number * _ENTRY)
+        yield name, offset
+
+
+def _triple(profile: bytes, place: int) -> tuple[float, ...]:
+    return tuple(value / 65536 for value in struct.unpack_from(">3i", profile, place + 8))
+
+
+def _has_other_curve(profile: bytes, entries: dict[bytes, int]) -> bool:
+    """Return whether a grey profile gives the levels another luminance than sRGB does."""
+    luminance = _grey_curve(profile, entries[b"kTRC"]) if b"kTRC" in entries else None
+    if luminance is None:
+        return not _names_srgb(profile)
+    light = np.clip(np.nan_to_num(luminance), 0, 1)
+    as_srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return bool(np.abs(as_srgb - _LEVELS).max() > _GREY_TOLERANCE)
+
+
+def _grey_curve(profile: bytes, place: int) -> np.ndarray | None:
+    """Return the luminance of 256 levels from 0 to 1, or None for an unknown kind of curve.
+
+    The kinds are those of ICC.1:2022, sections 10.6 (points) and 10.18 (a formula).
+    """
+    kind, number = profile[place : place + 4], place + 8
+    if kind == b"curv":
+        (count,) = struct.unpack_from(">I", profile, number)
+        if count == 0:
+            return _LEVELS
+        if count > _MOST_POINTS:
+            return None
+        points = np.array(struct.unpack_from(f">{count}H", profile, number + 4))
+        if count == 1:
+            return np.asarray(_LEVELS ** (points[0] / 256))
+        return np.interp(_LEVELS, np.linspace(0, 1, count), points / 65535)
+    if kind != b"para":
+        return None
+    (formula,) = struct.unpack_from(">H", profile, number)
+    if formula >= len(_PARAMETERS):
+        return None
+    count = _PARAMETERS[formula]
+    given = [value / 65536 for value in struct.unpack_from(f">{count}i", profile, number + 4)]
+    gamma, a, b, c, d, e, f = _seven(formula, given)
+    with np.errstate(all="ignore"):  # of a damaged profile
+        curve = np.power(np.maximum(a * _LEVELS + b, 0), gamma) + e
+    return np.where(d <= _LEVELS, curve, c * _LEVELS + f)
+
+
+_PARAMETERS = (1, 3, 4, 5, 7)  # of the formulas 0 to 4
+
+
+def _seven(formula: int, given: list[float]) -> list[float]:
+    """Return gamma, a, b, c, d, e, f of Y = (aX + b)^gamma + e from d on, else cX + f."""
+    if formula == 0:
+        return [given[0], 1, 0, 0, 0, 0, 0]
+    if formula in {1, 2}:
+        gamma, a, b, *rest = given
+        shift = rest[0] if rest else 0.0
+        return [gamma, a, b, 0, -b / a if a else 0, shift, shift]
+    return [*given, 0, 0] if formula == 3 else given
