@@ -1,14 +1,16 @@
 """Take the screenshots of the documentation from a project: `python -m tools.screenshots`.
 
-Run it in a project with a result, such as the digits of this repository after `make run`. It needs
+Run it in a project with a promoted result, such as the digits after `make run`. It needs
 Chromium, and opens the report page, MLflow's pages and the page of the service.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +23,6 @@ import mlflow
 from tests.serving.browser import browser
 from thaw.config.loading import load
 from thaw.config.params import Params
-from thaw.system import project_paths
 from tools.services.server_process import HOST, ServerProcess, answers, free_port
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _CLOSE_ASSISTANT = '[data-component-id="mlflow.assistant.chat_panel.close"]'
 def main() -> None:
     """Write one PNG for each page into ``docs/images``."""
     name = load(Params).tracking.registered_model
-    report = Path(project_paths.REPORTS, "index.html").resolve()
+    report = _report_page()
     # The browser ends a bit later than this program leaves the folder.
     profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with profile as folder, browser(Path(folder)) as page:
@@ -68,6 +69,13 @@ def main() -> None:
             page.choose("input[type=file]", *(image.resolve() for image in images))
             page.wait(f"{_TEXT}.includes('%') && !{_TEXT}.includes('…')", 60)
             _save(page, "service")
+
+
+def _report_page() -> Path:
+    """Return the page that `thaw report` names, with what was decided on the version."""
+    thaw = str(Path(sys.executable).with_name("thaw"))
+    printed = subprocess.run([thaw, "report", "--json"], check=True, capture_output=True, text=True)
+    return Path(json.loads(printed.stdout)["page"]).resolve()
 
 
 def _open(page: Page, address: str, text: str) -> None:
