@@ -49,10 +49,10 @@ class Evaluate(Section):
         unit="views",
         source="Krizhevsky et al. 2012",
     )
-    report: Literal["full", "short", "off"] = parameter(
+    report: Literal["all", "full", "short", "off"] = parameter(
         "full",
-        "Report page reports/index.html: with heat maps and a check of the labels, without them, "
-        "or no page.",
+        "Report page reports/index.html: with heat maps and a check of the labels (full), without "
+        "them (short), with them and what `thaw probe` measures (all), or no page (off).",
     )
 
 

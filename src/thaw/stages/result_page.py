@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thaw.advice.label_predictions import predict_labels
+from thaw.advice.stored_measurements import measured_project
 from thaw.advice.tournament.choice_files import read_head
 from thaw.errors import ThawError
 from thaw.evaluation.page import card, content, render
@@ -12,6 +13,7 @@ from thaw.evaluation.page.subject import Documents, Predicted, Subject
 from thaw.model.sealed_files import SPEC
 from thaw.stages import earlier_models
 from thaw.system import project_paths
+from thaw.system.console import warn
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def training_labels(context: Context, spec: ModelSpec) -> list[Predicted]:
     from.
     """
     folder = project_paths.MODELS / "warmup_head"
-    if context.params.evaluate.report != "full" or not (folder / SPEC).is_file():
+    if context.params.evaluate.report not in content.FULL or not (folder / SPEC).is_file():
         return []
     classifier, warm = earlier_models.load(folder)
     if warm.digest not in {parent.digest for parent in spec.parents}:
@@ -61,6 +63,21 @@ def _kind_of_head(report: Path) -> Kind:
     return "lda" if fit == "gradient" else fit
 
 
+def _measure_depth(context: Context) -> None:
+    """Measure how well each block classifies, if these data are not measured yet.
+
+    Without it, the page has no diagram of the depth. In several processes it is left out: the
+    others do not take part in the pages.
+    """
+    if context.runtime.world > 1:
+        warn("evaluate.report: all: in several processes, only `thaw probe` measures the depth")
+        return
+    try:
+        measured_project(project_paths.PREPARED, context.runtime.device)
+    except ThawError as error:
+        warn(f"the report page has no diagram of the depth: {error}")
+
+
 def documents_of(
     context: Context,
     classifier: Classifier,
@@ -75,6 +92,8 @@ def documents_of(
     test split. The function is called with the registered version.
     """
     setting = context.params.evaluate.report
+    if setting == "all":
+        _measure_depth(context)
     tested = Predicted(_OF_TEST, result.ids, result.probabilities)
     subject = Subject(
         params=context.params,
@@ -85,7 +104,7 @@ def documents_of(
         result=result,
         folder=folder,
         reports=project_paths.REPORTS,
-        predicted=[*labels, tested] if setting == "full" else [],
+        predicted=[*labels, tested] if setting in content.FULL else [],
     )
     measured = content.measure(subject)
 

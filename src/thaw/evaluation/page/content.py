@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from thaw.evaluation.page.subject import Registration, Subject
 
 
+FULL = frozenset({"all", "full"})  # values of evaluate.report with heat maps and checked labels
 _NOTE = "This was so when the page was written: `thaw report` shows the present state."
 
 
 def measure(subject: Subject) -> dict[str, Any]:
     """Return the sections of the page that describe the model and its data."""
-    is_full = subject.params.evaluate.report == "full"
+    is_full = subject.params.evaluate.report in FULL
     return {
         "scores": scores_section.scores_section(subject),
         "test": scores_section.classes_section(subject),
