@@ -65,7 +65,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
 @pytest.mark.commands
 @pytest.mark.timeout(3600)
 def test_the_first_commands_of_the_readme_choose_everything_by_measurement(tmp_path: Path) -> None:
-    """Nothing is set here: a new project has ``auto`` for all that depends on the images.
+    """Run them without other values: a new project has ``auto`` for all that depends on images.
 
     The guide on scripts uses the same project and its released version.
     """

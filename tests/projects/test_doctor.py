@@ -61,7 +61,7 @@ def test_caches_that_a_stage_writes_and_removes_meanwhile_are_no_error(project: 
     assert doctor._size(SCRATCH) == 3
 
 
-def test_what_is_examined_next_is_told(project: Path) -> None:
+def test_the_doctor_tells_what_it_examines_next(project: Path) -> None:
     begun: list[str] = []
     doctor.examine(begun.append)
     assert begun[0] == "packages"

@@ -194,10 +194,11 @@ def _look(
 def _view(opened: OpenedStudy, trials: int, workers: int) -> RenderableType:
     """Return the table of the best trials, and below it how far the study is."""
     latest = latest_attempts(opened.study)
-    lines = [progress_of(latest, trials, workers).bar("searching")]
-    if (
-        again := confirmation.trainings(opened.study, opened.definition, opened.storage)
-    ) is not None:
+    searched = progress_of(latest, trials, workers)
+    lines = [searched.bar("searching")]
+    is_complete = searched.done == searched.total  # before that, finalists may change
+    again = confirmation.trainings(opened.study, opened.definition, opened.storage)
+    if is_complete and again is not None:
         found = progress_of(*again, workers, earlier=latest)
         lines.append(found.bar("confirming the best on new seeds"))
     return Group(tables.best_trials(opened.study, opened.definition), *lines)

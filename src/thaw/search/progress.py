@@ -1,4 +1,4 @@
-"""How far a study is: trials that have ended, the time of a trial, and the time that remains."""
+"""Progress of a study: trials that have ended, the time of a trial, and the remaining time."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_a_licence_without_identifier_is_named_as_another_one(content: dict[str,
     assert (data.license, data.license_name) == ("other", "dinov3-license")
 
 
-def test_what_is_not_known_of_the_backbone_is_not_in_the_card(content: dict[str, Any]) -> None:
+def test_a_card_leaves_out_what_is_not_known_of_the_backbone(content: dict[str, Any]) -> None:
     card: Any = ModelCard(model_card({**content, "pretrained": {}}))
     assert card.data.library_name == "thaw"
     assert not {"base_model", "license", "license_name"} & card.data.to_dict().keys()

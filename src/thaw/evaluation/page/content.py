@@ -16,8 +16,8 @@ from thaw.evaluation.page import (
     scores_section,
     training_section,
 )
-from thaw.evaluation.page.pretrained_weights import pretrained_weights
 from thaw.evaluation.page.release_box import box
+from thaw.model.weights_origin import weights_origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,13 +49,14 @@ def complete(
     measured: Mapping[str, Any], subject: Subject, registration: Registration
 ) -> dict[str, Any]:
     """Return the whole content: the sections, the registered version, and where it comes from."""
+    backbone = subject.params.backbone
     return {
         **measured,
         "name": registration.name,
         "version": registration.version,
         "run_id": registration.run_id,
         "made": origin_section.now(),
-        "pretrained": pretrained_weights(subject.params),
+        "pretrained": weights_origin(backbone.name, backbone.weights),
         "architecture": network_section.architecture(subject.spec),
         "classes": subject.spec.classes,
         "test_images": len(subject.result.targets),

