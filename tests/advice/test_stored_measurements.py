@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.advice.project import BLOCKS, CLASSES, PREPARED
 from thaw.advice import stored_measurements
 from thaw.advice.stored_measurements import measured_project
+from thaw.cli.advice_output import show_advice
 from thaw.config.editing import write_values
 from thaw.stages import prepare
 from thaw.system.project_paths import PROBE
@@ -137,3 +138,13 @@ def test_a_file_without_a_value_is_replaced(measurements: Measurements) -> None:
     PROBE.write_text(json.dumps(content))
     assert measured_project(PREPARED) == measurements
     assert json.loads(PROBE.read_text())["measurements"]["blocks"] == measurements.blocks
+
+
+def test_what_advise_writes_where_nothing_is_compared_measures_nothing_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = dict.fromkeys(("backbone.framing", "backbone.image_size", "head.taps"), "auto")
+    write_values({**auto, "backbone.weights": "none", "unfreeze.depth": "auto"})
+    show_advice(PREPARED, apply=True)
+    _forbid(monkeypatch)
+    assert measured_project(PREPARED).from_scratch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from thaw.advice.stored_measurements import with_input
 from thaw.config.loading import load
-from thaw.config.parameter_values import assumed
 from thaw.config.params import Params
 from thaw.context import open_context
 from thaw.registry.starting_model import starting_model
@@ -41,7 +41,7 @@ def stored_advice(prepared: Path, device: torch.device | None = None) -> dict[st
         key, values = content["key"], dict(content["values"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    params = assumed(load(Params))
+    params = with_input(load(Params))
     context = open_context(params, prepared, single_process=True, device=device)
     _, spec = starting_model(context, all_blocks=True)
     return values if key == _key(context, spec) else None

@@ -10,9 +10,11 @@ from thaw.advice.linear_probes import Probe, SplitTest
 from thaw.advice.measurements import Measurements
 from thaw.advice.measuring import measure
 from thaw.config.loading import load
-from thaw.config.parameter_values import assumed
+from thaw.config.parameter_values import assumed, with_values
 from thaw.config.params import Params
+from thaw.config.section import AUTO
 from thaw.context import open_context
+from thaw.model.meta_classifier import meta_backbone
 from thaw.registry.starting_model import starting_model
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
@@ -33,11 +35,12 @@ if TYPE_CHECKING:
 def measured_project(prepared: Path, device: torch.device | None = None) -> Measurements:
     """Measure the prepared data with the backbone that ``params.yaml`` names, on ``device``.
 
-    In place of ``auto``, image size and framing have their defaults. Measurements of the same data,
+    In place of ``auto``, image size and framing are those that the stages take where nothing is
+    compared: the middle of the image, at the size of the network. Measurements of the same data,
     weights, input, seed and code are read from ``.thaw/probe.json``: no other parameter changes
     them.
     """
-    params = assumed(load(Params))
+    params = with_input(load(Params))
     context = open_context(params, prepared, single_process=True, device=device)
     classifier, spec = starting_model(context, all_blocks=True)
     key = _key(context, spec)
@@ -48,6 +51,19 @@ def measured_project(prepared: Path, device: torch.device | None = None) -> Meas
     content = {"key": key, "data": context.data.digest, "backbone": spec.backbone}
     write_json(PROBE, content | {"measurements": asdict(found)})
     return found
+
+
+def with_input(params: Params) -> Params:
+    """Return ``params`` with an input in place of ``auto``: that of the stages without comparison.
+
+    What `thaw advise --apply` writes then is what was measured.
+    """
+    values: dict[str, Any] = {}
+    if params.backbone.image_size == AUTO:
+        values["backbone.image_size"] = meta_backbone(params.backbone.name).image_size
+    if params.backbone.framing == AUTO:
+        values |= {"backbone.framing": "crop", "backbone.crop_pct": 1.0}
+    return assumed(with_values(params, values))
 
 
 def _key(context: Context, spec: ModelSpec) -> str:
