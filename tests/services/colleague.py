@@ -67,6 +67,11 @@ class Colleague(Project):
         """Return the same folder with other variables."""
         return Colleague(self.folder, {**self._variables, **changed})
 
+    def without(self, name: str) -> Colleague:
+        """Forget the variable ``name``, and return this colleague."""
+        self._variables = {key: each for key, each in self._variables.items() if key != name}
+        return self
+
     def copied_to(self, folder: Path) -> Colleague:
         """Return a copy of the project, with its own cache of DVC."""
         shutil.copytree(self.folder, folder, symlinks=True)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from tests.services import colleague
+from tests.services.caddy import running_caddy
 from tests.services.secret_search import places_of_secrets
 from tests.serving.hub_stub import hub
 from tools.services.server_process import HOST, ServerProcess, free_port
@@ -117,6 +119,55 @@ def test_passwords_in_addresses_and_wrong_ones_are_in_no_message_file_or_run(
     assert "Connection refused" in lost.run("thaw", "status", code=2)
     assert "open-sesame" not in stranger.output
     assert places_of_secrets(servers, [owner, stranger, lost]) == []
+
+
+def test_mlflow_behind_the_proxy_with_tls_works_where_its_certificate_is_given(
+    servers: Servers, project: Colleague, tmp_path: Path
+) -> None:
+    upstream = servers.mlflow.uri.removeprefix("http://")
+    with running_caddy(tmp_path, upstream, upstream) as proxy:
+        stranger = project.with_variables({"MLFLOW_TRACKING_URI": proxy.mlflow})
+        refused = stranger.run("thaw", "status", code=2)
+        assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in refused
+        for variable in ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE"):
+            owner = stranger.with_variables({variable: str(proxy.certificate)})
+            assert "@champion" in owner.run("thaw", "status")
+        owner.run("dvc", "repro", "--force", "--single-item", "evaluate")
+        reason = ("--reason", "through the proxy")
+        assert "@champion" in owner.run("thaw", "promote", "--force", *reason)
+        assert "through the proxy" in owner.run("thaw", "history", "--json")
+        owner.run("thaw", "rollback", *reason)
+    assert places_of_secrets(servers, [owner]) == []
+
+
+def test_a_colleague_promotes_with_edit_and_is_told_of_it_with_read(
+    servers: Servers, project: Colleague
+) -> None:
+    password = secrets.token_urlsafe(16)
+    servers.mlflow.create_account("ben", password)
+    ben = project.with_variables(
+        {"MLFLOW_TRACKING_USERNAME": "ben", "MLFLOW_TRACKING_PASSWORD": password}
+    )
+    ben.without("MLFLOW_TRACKING_URI").set(tracking__uri=servers.mlflow.uri)
+    assert "@champion" in ben.run("thaw", "status")
+    before = project.run("thaw", "history")
+    promotion = ("thaw", "promote", "--force", "--reason", "of ben")
+    assert "EDIT on the experiment" in ben.run(*promotion, code=2)
+    evaluation = ("dvc", "repro", "--force", "--single-item", "evaluate")
+    assert "EDIT on the experiment" in ben.run(*evaluation, code=255)
+    assert project.run("thaw", "history") == before
+
+    experiment = re.search(r"experiments/(\d+)", ben.run("thaw", "ui"))
+    assert experiment
+    servers.mlflow.grant("ben", "experiment", experiment[1], "EDIT")
+    assert "EDIT on the registered model" in ben.run(*promotion, code=2)
+    assert project.run("thaw", "history") == before
+    servers.mlflow.grant("ben", "registered_model", "classifier", "EDIT")
+    ben.run(*evaluation)
+    ben.run(*promotion)
+    for each in (ben, project):
+        assert "of ben" in each.run("thaw", "history", "--json")
+        assert "@champion" in each.run("thaw", "status")
 
 
 def _served(

@@ -74,6 +74,19 @@ class MlflowServer:
         """Create an account without special rights."""
         self._post("users/create", {"username": name, "password": password})
 
+    def grant(self, name: str, kind: str, which: str, permission: str) -> None:
+        """Give the account ``name`` a permission on an experiment (id) or registered model."""
+        self._post(
+            "users/permissions/grant",
+            {
+                "username": name,
+                "resource_type": kind,
+                "resource_id": which,
+                "permission": permission,
+            },
+            version="3.0",
+        )
+
     def create_webhook(self, url: str, secret: str) -> None:
         """Make the server call ``url`` when an alias is set; ``secret`` signs the calls."""
         event = {"entity": "MODEL_VERSION_ALIAS", "action": "CREATED"}
@@ -81,10 +94,10 @@ class MlflowServer:
             "webhooks", {"name": "champion", "url": url, "events": [event], "secret": secret}
         )
 
-    def _post(self, path: str, content: dict[str, Any]) -> None:
+    def _post(self, path: str, content: dict[str, Any], version: str = "2.0") -> None:
         """Send a request as the administrator."""
         answer = requests.post(
-            f"{self.uri}/api/2.0/mlflow/{path}",
+            f"{self.uri}/api/{version}/mlflow/{path}",
             json=content,
             auth=(_ADMIN, self._admin_password),
             timeout=30,
