@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,15 @@ from thaw.promotion.verification import verify
 from thaw.registry.ledger import Ledger
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.services.colleague import Colleague
     from tests.services.servers import Servers
 
 pytestmark = pytest.mark.services
 
 _ROUNDS = 8
+_ROUNDS_OF_VERBS = 2
 _NAME = "raced"
 
 
@@ -41,6 +46,45 @@ def test_of_two_promotions_over_rest_one_wins_and_the_chain_of_decisions_holds(
     assert [row.decision.origin for row in rows] == [None, *(row.decision.to for row in rows[:-1])]
     assert ledger.current_version() == rows[-1].decision.to
     assert verify(ledger).is_verified
+
+
+def test_of_two_colleagues_who_promote_at_once_one_is_told_that_the_champion_changed(
+    servers: Servers, digits: Colleague, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colleagues = [digits.copied_to(tmp_path / name) for name in ("a", "b")]
+    for name, value in servers.variables.items():
+        monkeypatch.setenv(name, value)
+    client = MlflowClient(servers.mlflow.uri)
+    first = client.get_model_version("classifier", "1")
+    source = str(first.source)
+    versions = [
+        client.create_model_version(
+            "classifier", source, first.run_id, first.tags, model_id=source.removeprefix("models:/")
+        ).version
+        for _ in range(2 * _ROUNDS_OF_VERBS)
+    ]
+    ledger, won = Ledger(client, "classifier"), []
+    for number in range(_ROUNDS_OF_VERBS):
+        before, pair = ledger.rows(), versions[2 * number : 2 * number + 2]
+        promotions = [
+            each.start("thaw", "promote", str(version), "--force", "--reason", "a race")
+            for each, version in zip(colleagues, pair, strict=True)
+        ]
+        outputs = [promotion.communicate(timeout=900)[0] for promotion in promotions]
+        codes = [promotion.returncode for promotion in promotions]
+        assert sorted(codes) == [0, 2], outputs
+        assert outputs[codes.index(2)].splitlines()[-1:] == [
+            "error: classifier: the champion changed, look again (`thaw status`)"
+        ]
+        won.append(int(pair[codes.index(0)]))
+        rows = ledger.rows()
+        assert rows[: len(before)] == before
+        (row,) = rows[len(before) :]
+        assert (row.state, row.decision.to) == ("done", won[-1])
+        assert ledger.current_version() == won[-1]
+    assert verify(ledger).is_verified
+    report = json.loads(colleagues[0].run("thaw", "status", "--json"))
+    assert str(won[-1]) in repr(report)
 
 
 def _raced(uri: str) -> list[tuple[int, int, str]]:
