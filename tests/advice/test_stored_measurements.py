@@ -140,7 +140,7 @@ def test_a_file_without_a_value_is_replaced(measurements: Measurements) -> None:
     assert json.loads(PROBE.read_text())["measurements"]["blocks"] == measurements.blocks
 
 
-def test_what_advise_writes_where_nothing_is_compared_measures_nothing_again(
+def test_an_advice_without_comparison_is_for_the_input_that_it_writes(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = dict.fromkeys(("backbone.framing", "backbone.image_size", "head.taps"), "auto")
