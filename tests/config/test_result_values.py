@@ -157,9 +157,12 @@ def test_the_changed_text_begins_with_what_people_vary_most_in_short_names() -> 
 
 def test_the_changed_text_begins_with_the_keys_that_are_asked_for() -> None:
     params = changed(Params(), "unfreeze", "lr")
-    text = changed_text(params, {"augment.rotate", "unfreeze.depth", "tracking.uri"})
-    depth, rotate = params.unfreeze.depth, params.augment.rotate
-    assert text.startswith(f"depth={depth}, rotate={rotate}, unfreeze.lr=")  # also the defaults
+    first = {"augment.rotate", "unfreeze.depth", "unfreeze.epochs", "tracking.uri"}
+    text = changed_text(params, first)
+    depth, rotate, epochs = params.unfreeze.depth, params.augment.rotate, params.unfreeze.epochs
+    # also defaults; short names come before long ones
+    expected = f"depth={depth}, rotate={rotate}, unfreeze.epochs={epochs}, unfreeze.lr="
+    assert text.startswith(expected)
     assert "uri" not in text
 
 

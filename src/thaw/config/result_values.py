@@ -85,8 +85,8 @@ def changed_text(params: Section, first: Collection[str] = ()) -> str:
     """Return the values that can change a result and differ from the defaults, on one line.
 
     The column of the runs table shows about ten characters. The keys ``first`` come first, also
-    with their defaults, then what people vary most, in short names. Where the data is and what
-    `thaw init` writes come last: they are the same in most runs of a project.
+    with their defaults (short names before long ones), then what people vary most. Where the data
+    is and what `thaw init` writes come last: they are the same in most runs of a project.
     """
     values, changed = params.model_dump(), differing(params)
     found = {
@@ -99,10 +99,12 @@ def changed_text(params: Section, first: Collection[str] = ()) -> str:
         for key, value in found.items()
         if key not in first and (value == AUTO or key in _PLACES or _OF_INIT.get(key) == value)
     ]
-    varied = sorted(
-        (key for key in found if key not in last), key=lambda key: (key not in first, _rank(key))
-    )
     names = _short_names(type(params))
+
+    def order(key: str) -> tuple[bool, bool, int]:
+        return key not in first, key in first and "." in names[key], _rank(key)
+
+    varied = sorted((key for key in found if key not in last), key=order)
     return ", ".join(f"{names[key]}={str(found[key])[:_LONGEST]}" for key in [*varied, *last])
 
 

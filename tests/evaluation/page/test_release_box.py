@@ -6,7 +6,7 @@ from thaw.evaluation.page.release_box import box, with_box
 
 RULES = [
     {"name": "not_worse", "passed": True, "sentence": "accuracy did not fall"},
-    {"name": "data", "passed": False, "sentence": "other <data>"},
+    {"name": "data", "passed": False, "sentence": "other <data>: run `dvc repro`"},
 ]
 
 
@@ -38,7 +38,9 @@ def test_the_rules_are_listed_and_shown_where_one_failed(count: int) -> None:
     assert found is not None
     assert f"Gate of 2026-01-01: 1 of {count} rules passed" in found
     assert "passed: not_worse</strong> accuracy did not fall" in found
-    assert ("failed: data</strong> other &lt;data&gt;" in found) is (count == 2)
+    assert ("failed: data</strong> other &lt;data&gt;: run <code>dvc repro</code>" in found) is (
+        count == 2
+    )
     assert ('<details class="gate" open>' in found) is (count == 2)
 
 
