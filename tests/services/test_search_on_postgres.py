@@ -17,6 +17,7 @@ from tests.services.shaken_search import (
     set_up_search,
 )
 from thaw.search.trained_heads import FOLDER, load_head
+from tools.check_deploy import DEPLOY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,23 +45,27 @@ def test_a_search_survives_a_restart_of_the_database_and_two_killed_workers(
     assert places_of_secrets(servers, [project], [STUDIES]) == []
 
 
-def test_the_same_command_in_another_clone_joins_the_search(
+def test_two_jobs_of_slurm_work_at_one_search_in_clones_of_their_own(
     servers: Servers, photos: Path, tmp_path: Path
 ) -> None:
-    """Share trials between two clones: each counts once, and both show the same winner."""
+    """Share trials between two jobs: each counts once, and all clones show the same winner."""
     first = colleague.new_project(tmp_path / "colours", photos, servers.variables)
     set_up_search(first, servers, "together", "heads-together")
-    second = first.copied_to(tmp_path / "clone")
-    both = (first, second)
-    command = ("thaw", "search", "--trials", "8", "--workers", "1", "--device", "cpu")
-    running = [project.start(*command) for project in both]
+    activate = tmp_path / "venv" / "bin" / "activate"
+    activate.parent.mkdir(parents=True)
+    activate.touch()
+    options = {"THAW_VENV": str(tmp_path / "venv"), "TMPDIR": str(tmp_path), "TRIALS": "8"}
+    jobs = [first.with_variables({**options, "SLURM_JOB_ID": number}) for number in ("41", "42")]
+    command = ("bash", str(DEPLOY / "slurm" / "search.sbatch"))
+    running = [job.start(*command) for job in jobs]
     outputs = [search.communicate(timeout=1500)[0] for search in running]
     assert [search.returncode for search in running] == [0, 0], outputs
+    assert list(tmp_path.glob("thaw-search-*")) == []
     counts = counts_of(servers, "together")
     assert (counts.complete, counts.attempts, counts.repeats) == (8, 8, 0)
+    both = (first, first.copied_to(tmp_path / "clone"))
     shown, same = (json.loads(one.run("thaw", "search", "--show", "--json")) for one in both)
     assert len(shown["trials"]) == 8
     assert shown["winner"] == same["winner"]
-    for project, output in zip(both, outputs, strict=True):
-        project.output += output
+    first.output += "".join(outputs)
     assert places_of_secrets(servers, [*both], ["together"]) == []
