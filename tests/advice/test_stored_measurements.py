@@ -4,7 +4,8 @@ import json
 import shutil
 from contextlib import chdir
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -14,11 +15,14 @@ from thaw.advice import stored_measurements
 from thaw.advice.stored_measurements import measured_project
 from thaw.cli.advice_output import show_advice
 from thaw.config.editing import write_values
+from thaw.data.prepared import Prepared
+from thaw.evaluation.page.depth_section import depth_section
 from thaw.stages import prepare
 from thaw.system.project_paths import PROBE
 
 if TYPE_CHECKING:
     from thaw.advice.measurements import Measurements
+    from thaw.evaluation.page.subject import Subject
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,19 @@ def test_a_project_is_measured_with_the_backbone_of_its_parameters(
     measurements: Measurements,
 ) -> None:
     assert (measurements.classes, measurements.blocks) == (CLASSES, BLOCKS)
+
+
+def test_the_report_page_shows_the_measurements_of_its_data_and_backbone(
+    measurements: Measurements,
+) -> None:
+    backbone = json.loads(PROBE.read_text())["backbone"]
+    spec = SimpleNamespace(backbone=backbone)
+    subject = cast("Subject", SimpleNamespace(data=Prepared(PREPARED), spec=spec))
+    rows = depth_section(subject)
+    assert rows is not None
+    assert [row["accuracy"] for row in rows if row["kind"] == "block alone"] == [
+        probe.accuracy for probe in measurements.block_probes
+    ]
 
 
 def test_the_same_is_not_measured_again_and_the_message_says_so(

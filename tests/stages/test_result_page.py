@@ -73,7 +73,7 @@ def test_the_depth_is_measured_where_the_parameter_asks_for_all(
         calls.append(prepared)
         probe = {"blocks": [1], "width": 8, "accuracy": 0.5, "error": 0.01}
         found = {"block_probes": [probe], "joint_probes": []}
-        content = {"data": subject.data.manifest.digest, "backbone": subject.spec.backbone}
+        content = {"data": subject.data.digest, "backbone": subject.spec.backbone}
         write_json(PROBE, content | {"measurements": found})
 
     monkeypatch.setattr(result_page, "measured_project", measure)

@@ -19,7 +19,7 @@ def _probe(*blocks: int, accuracy: float) -> dict[str, Any]:
 
 def _content(project: Subject) -> dict[str, Any]:
     return {
-        "data": project.data.manifest.digest,
+        "data": project.data.digest,
         "backbone": project.spec.backbone,
         "measurements": {
             "block_probes": [_probe(n, accuracy=n / 10) for n in (1, 2, 3)],

@@ -21,7 +21,7 @@ def depth_section(subject: Subject, path: Path = PROBE) -> list[dict[str, Any]] 
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        asked = subject.data.manifest.digest, subject.spec.backbone
+        asked = subject.data.digest, subject.spec.backbone
         if (content["data"], content["backbone"]) != asked:
             return None
         found = content["measurements"]
