@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 import pytest
 from sqlalchemy import create_engine, inspect, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from tests.tracking.test_result_run import CAN_MOUNT
 from thaw.errors import ThawError
@@ -107,6 +107,35 @@ def test_a_server_that_refuses_the_lock_is_reported_in_one_line() -> None:
         pass
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IntegrityError("CREATE TABLE", {}, Exception("duplicate key value violates unique ...")),
+        ProgrammingError("CREATE TABLE", {}, Exception('relation "studies" already exists')),
+    ],
+)
+def test_a_database_whose_tables_another_search_creates_at_once_is_opened_again(
+    error: DBAPIError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, url = [error, error], f"sqlite:///{tmp_path}/x.db"
+
+    def opened(*_: object) -> storage.HeartbeatStorage:
+        if errors:
+            raise errors.pop()
+        return kept
+
+    kept = storage.HeartbeatStorage(url, {})
+    monkeypatch.setattr(storage, "HeartbeatStorage", opened)
+    monkeypatch.setattr(storage, "_PAUSE", 0)
+    assert storage._open_server(url) is kept
+    errors += [error] * 20
+    with pytest.raises(type(error)):
+        storage._open_server(url)
+    errors[:] = [OperationalError("SELECT", {}, Exception("no connection"))]
+    with pytest.raises(OperationalError):
+        storage._open_server(url)
 
 
 def test_the_lock_of_a_server_is_one_row_however_often_it_is_created(tmp_path: Path) -> None:

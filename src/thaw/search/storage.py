@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from filelock import FileLock
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy import Column, Integer, MetaData, Table, event, inspect, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from thaw.errors import ThawError
 from thaw.search.outages import StorageAwayError, is_outage
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 HEARTBEAT_INTERVAL = 5  # seconds between two heartbeats of a running trial
 GRACE_PERIOD = 20  # seconds without a heartbeat after which a trial counts as stale
 MAX_RETRIES = 1  # of a trial whose worker was killed
+_OPENINGS = 6  # of a database whose tables others create at the same time
+_PAUSE = 0.5  # seconds
 # thaw's own table of one row. Workers on several machines lock this row; see exclusive_lock.
 _LOCK_TABLE = Table("thaw_lock", MetaData(), Column("id", Integer, primary_key=True))
 _LOGIN = "set PGPASSWORD or ~/.pgpass to the password of this user"
@@ -102,9 +105,27 @@ def connect(storage: str) -> HeartbeatStorage:
     with _explain_opening(url):
         if is_sqlite(url):
             return _open_sqlite(path_of(url), make_folder=not storage)
+        return _open_server(url)
+
+
+def _open_server(url: str, left: int = _OPENINGS) -> HeartbeatStorage:
+    """Open a database of a server; do it again if its tables appeared meanwhile.
+
+    Of two searches that create the tables at the same moment, one gets an error.
+
+    Raises:
+        DBAPIError: the database refuses for another reason.
+    """
+    try:
         opened = HeartbeatStorage(url, {"connect_timeout": 10})
         _create_lock_row(opened.engine)
-        return opened
+    except DBAPIError as error:
+        is_race = isinstance(error, IntegrityError) or "already exists" in str(error)
+        if not is_race or left == 1:
+            raise
+        time.sleep(_PAUSE)
+        return _open_server(url, left - 1)
+    return opened
 
 
 def connect_to_read(storage: str) -> HeartbeatStorage:
