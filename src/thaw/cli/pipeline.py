@@ -199,7 +199,8 @@ def report(
     from thaw.cli import result_summary
 
     content = result_summary.as_json(REPORTS)
-    result_summary.add_release(content, params)
+    with activity("reading the release from the registry"):
+        result_summary.add_release(content, params)
     if as_json:
         print_json(content)
     else:
