@@ -18,6 +18,8 @@ rank=$1 machines=$2 address=$3 processes=$4
 THAW_MACHINE=$(mktemp "${TMPDIR:-/tmp}/thaw-machine-$rank-XXXXXX")
 export THAW_MACHINE
 trap 'rm -f "$THAW_MACHINE"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 cat > "$THAW_MACHINE" <<END
 compute_environment: LOCAL_MACHINE
 distributed_type: MULTI_GPU

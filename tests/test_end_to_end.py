@@ -121,8 +121,8 @@ def test_the_table_of_experiments_has_few_columns_and_the_accuracy_first(project
     own = ["Experiment", "rev", "typ", "Created", "parent"]
     assert every[: len(own) + 1] == shown[: len(own) + 1] == [*own, "test.accuracy"]
     assert not [name for name in shown if "/" in name]  # digests of files
-    assert len(shown) <= 50  # 43 where this was written; once there were 229
-    assert len(every) <= 80  # 67
+    assert len(shown) <= 45  # 43 where this was written; once there were 229
+    assert len(every) <= 70  # 67
 
 
 def test_a_second_repro_runs_no_stage_and_logs_no_run(

@@ -109,6 +109,7 @@ def test_another_value_that_changes_no_measurement_measures_nothing(
         {"backbone.image_size": 48},
         {"backbone.crop_pct": 0.8},
         {"backbone.framing": "pad"},
+        {"launch.precision": "bf16"},
         {"backbone.weights": "none"},
         {"backbone.weights": "other.safetensors"},
         {"backbone.name": "timm/test_resnet", "backbone.weights": "none"},

@@ -75,7 +75,24 @@ OTHER_GREYS = {
     "cut": struct.pack(">4sII", b"curv", 0, 1000),
     "2^32 - 1 points": struct.pack(">4sII", b"curv", 0, 2**32 - 1),
 }
-OTHERS = {"Display P3": profile(DISPLAY_P3), "Adobe RGB": profile(ADOBE_RGB)}
+
+
+def with_curves(gamma: float) -> bytes:
+    """Return the profile of sRGB with the same curve of a gamma for the three colours."""
+    content, curve = bytearray(SRGB), points(gamma)
+    (count,) = struct.unpack_from(">I", content, 128)
+    for number in range(count):
+        place = 132 + 12 * number
+        if bytes(content[place : place + 4]) in {b"rTRC", b"gTRC", b"bTRC"}:
+            struct.pack_into(">II", content, place + 4, len(content), len(curve))
+    return bytes(content) + curve
+
+
+OTHERS = {
+    "Display P3": profile(DISPLAY_P3),
+    "Adobe RGB": profile(ADOBE_RGB),
+    "linear": with_curves(1.0),
+}
 
 
 def picture(kind: str, icc: bytes | None, mode: str = "RGB") -> bytes:
@@ -117,6 +134,7 @@ def test_a_profile_of_cmyk_is_counted_beside_its_conversion() -> None:
     [
         pytest.param(SRGB, id="sRGB"),
         pytest.param(SRGB.replace(b"s\0R\0G\0B", b"c\0002\0 \0 "), id="sRGB under another name"),
+        pytest.param(with_curves(2.2), id="sRGB with a gamma of 2.2"),
         pytest.param(grey(points(2.2)), id="grey, gamma 2.2"),
         pytest.param(grey(formula(3, *SRGB_CURVE)), id="grey, curve of sRGB"),
         pytest.param(grey(formula(4, *SRGB_CURVE, 0, 0)), id="grey, the same with shifts"),

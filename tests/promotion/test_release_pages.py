@@ -88,6 +88,22 @@ def test_the_page_of_the_project_stays_and_another_shows_the_present_state(
     assert (tmp_path / "reports/index.html").read_text() == WRITTEN  # its digest is in dvc.lock
 
 
+def test_a_page_of_the_project_that_cannot_be_written_leaves_the_state(
+    local: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "project-page-unwritable"
+    registered(local, name, "good", "bad")
+    offer(local, name, 2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/index.html").write_text(WRITTEN)
+    (tmp_path / ".thaw").write_text("a file where the folder should be")
+    found = present_state(local.params, name, 2)
+    assert found is not None
+    assert (found.release["label"], found.page) == ("Refused", None)
+    assert "the page with the present release is not written" in capsys.readouterr().err
+
+
 def test_a_project_whose_page_is_off_gets_the_state_alone(
     local: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

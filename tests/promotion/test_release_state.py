@@ -92,6 +92,16 @@ def test_another_alias_is_told_beside_the_champion(local: Shop) -> None:
     assert found["rules"]
 
 
+def test_the_first_version_stays_released_beside_another_alias(local: Shop) -> None:
+    name = "told-first"
+    local.register(name)
+    local.client.set_registered_model_alias(name, "production", "1")
+    found = state(local, name, 1)
+    assert (found["label"], found["released"]) == ("Released as champion", True)
+    assert found["reason"].startswith("It was the first version of the model")
+    assert "For @production: released as production. The alias was set by hand" in found["reason"]
+
+
 def test_rules_that_were_changed_after_the_decision_are_left_out(local: Shop) -> None:
     name = "told-changed"
     local.register(name)

@@ -87,7 +87,7 @@ def test_an_advice_that_params_yaml_has_already_is_no_second_trial(
 
 
 def test_the_advice_is_tried_as_soon_as_there_is_room(
-    params: Params, monkeypatch: pytest.MonkeyPatch
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     advised: Any = SimpleNamespace(values={"unfreeze.lr": 0.005})
     measured: list[object] = []
@@ -103,3 +103,4 @@ def test_the_advice_is_tried_as_soon_as_there_is_room(
     names = [trial.user_attrs.get(attempt.NAME) for trial in search.study.trials]
     assert names == ["params.yaml", "advice", None]
     assert measured == [project.PREPARED]  # once, when the advice has room
+    assert "one trial" not in capsys.readouterr().err

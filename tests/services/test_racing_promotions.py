@@ -84,7 +84,8 @@ def test_of_two_colleagues_who_promote_at_once_one_is_told_that_the_champion_cha
         assert ledger.current_version() == won[-1]
     assert verify(ledger).is_verified
     report = json.loads(colleagues[0].run("thaw", "status", "--json"))
-    assert str(won[-1]) in repr(report)
+    versions_of = {each["alias"]: each["version"] for each in report["aliases"]}
+    assert versions_of["champion"] == won[-1]
 
 
 def _raced(uri: str) -> list[tuple[int, int, str]]:

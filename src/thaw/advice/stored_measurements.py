@@ -37,8 +37,8 @@ def measured_project(prepared: Path, device: torch.device | None = None) -> Meas
 
     In place of ``auto``, image size and framing are those that the stages take where nothing is
     compared: the middle of the image, at the size of the network. Measurements of the same data,
-    weights, input, seed and code are read from ``.thaw/probe.json``: no other parameter changes
-    them.
+    weights, input, seed, precision, kind of device, libraries and code are read from
+    ``.thaw/probe.json``: no other parameter changes them.
     """
     params = with_input(load(Params))
     context = open_context(params, prepared, single_process=True, device=device)

@@ -25,25 +25,28 @@ _PRIMARIES = {
 _TOLERANCE = 0.005  # sRGB profiles of 12 programs differ by less, Display P3 by more than 0.04
 # Of the range of a grey level. A gamma of 2.2, which stands for sRGB, differs by 9 of 255 levels,
 # one of 1.8 by 19, and a dot gain of 20 % by 24.
-_GREY_TOLERANCE = 0.05
-_MOST_POINTS = 4096  # of the curve of a grey profile; usual ones have 1 to 1024
+_CURVE_TOLERANCE = 0.05
+_MOST_POINTS = 4096  # of a curve; usual ones have 1 to 1024
 _LEVELS = np.linspace(0, 1, 256)
+_CURVES = (b"rTRC", b"gTRC", b"bTRC")  # of the three colours
 
 
 def has_other_profile(image: Image.Image) -> bool:
-    """Return whether ``image`` has a profile other than sRGB, or the curve of sRGB for greys."""
+    """Return whether ``image`` has a profile that differs from sRGB; of greys, in its curve."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or profile[16:20] not in {b"RGB ", b"CMYK", b"GRAY"}:
         return False
     try:
         entries = dict(_entries(profile))
         if profile[16:20] == b"GRAY":
-            return _has_other_curve(profile, entries)
+            grey = _curve(profile, entries[b"kTRC"]) if b"kTRC" in entries else None
+            return not _names_srgb(profile) if grey is None else _is_other_curve(grey)
         found = {name: _triple(profile, entries[name]) for name in _PRIMARIES if name in entries}
+        curves = [_curve(profile, entries[name]) for name in _CURVES if name in entries]
     except struct.error:  # the profile is damaged
         return not _names_srgb(profile)
     if found.keys() == _PRIMARIES.keys():
-        return any(
+        return any(curve is not None and _is_other_curve(curve) for curve in curves) or any(
             not np.allclose(found[name], expected, rtol=0, atol=_TOLERANCE)
             for name, expected in _PRIMARIES.items()
         )
@@ -66,17 +69,14 @@ def _triple(profile: bytes, place: int) -> tuple[float, ...]:
     return tuple(value / 65536 for value in struct.unpack_from(">3i", profile, place + 8))
 
 
-def _has_other_curve(profile: bytes, entries: dict[bytes, int]) -> bool:
-    """Return whether a grey profile gives the levels another luminance than sRGB does."""
-    luminance = _grey_curve(profile, entries[b"kTRC"]) if b"kTRC" in entries else None
-    if luminance is None:
-        return not _names_srgb(profile)
+def _is_other_curve(luminance: np.ndarray) -> bool:
+    """Return whether 256 levels have another luminance (0 to 1) than in sRGB."""
     light = np.clip(np.nan_to_num(luminance), 0, 1)
     as_srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return bool(np.abs(as_srgb - _LEVELS).max() > _GREY_TOLERANCE)
+    return bool(np.abs(as_srgb - _LEVELS).max() > _CURVE_TOLERANCE)
 
 
-def _grey_curve(profile: bytes, place: int) -> np.ndarray | None:
+def _curve(profile: bytes, place: int) -> np.ndarray | None:
     """Return the luminance of 256 levels from 0 to 1, or None for an unknown kind of curve.
 
     The kinds are those of ICC.1:2022, sections 10.6 (points) and 10.18 (a formula).

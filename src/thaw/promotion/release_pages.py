@@ -1,7 +1,7 @@
 """Keep the release box of report pages up to date: in MLflow's runs, and in this project.
 
 `reports/index.html` is an output of the stage evaluate, whose digest DVC knows: it is not changed.
-The page with the present state is another file, which DVC and git ignore.
+The page with the present state is another file, which git ignores and which is no output of DVC.
 """
 
 from __future__ import annotations
@@ -93,5 +93,9 @@ def present_state(params: Params, name: str, version: int) -> Present | None:
     page = with_box(stored.read_text("utf-8", "replace"), release) if stored.is_file() else None
     if page is None:
         return Present(release, None)
-    write_whole(PRESENT_PAGE, page.encode("utf-8", "backslashreplace"))
+    try:
+        write_whole(PRESENT_PAGE, page.encode("utf-8", "backslashreplace"))
+    except ThawError as error:
+        warn(f"the page with the present release is not written: {error}")
+        return Present(release, None)
     return Present(release, PRESENT_PAGE)

@@ -27,7 +27,8 @@ _NONE_YET = (
     "The gate has not compared this version with the champion yet: `thaw promote {}` does, and "
     "releases it if it passes."
 )
-_BY_HAND = "No promotion gave it the alias, which was set by hand (`thaw status`)."
+_FIRST = "It was the first version of the model: there was no champion to compare with."
+_BY_HAND = "The alias was set by hand, without a promotion (`thaw status`)."
 _WITHOUT_GATE = {CHALLENGER, PREVIOUS}
 _OF_ALIAS = f"{GATE}/"  # the start of a tag of the gate of another alias than the champion
 
@@ -66,7 +67,7 @@ def release_of(
             found[alias] = state
     if not found:
         return None
-    main = found.pop(CHAMPION, _State("Not released", _NONE_YET.format(version), None))
+    main = found.pop(CHAMPION, None) or _undecided(version, given.get(CHAMPION))
     more = [
         f"For @{alias}: {state.label.lower()}. {state.reason}" for alias, state in found.items()
     ]
@@ -79,6 +80,13 @@ def release_of(
         decided=_day(row) if row else "",
         rules=_rules(client, row) if row else (),
     )
+
+
+def _undecided(version: int, champion: int | None) -> _State:
+    """Return the state of a version of which the history of the champion says nothing more."""
+    if champion == version:
+        return _State(f"Released as {CHAMPION}", _FIRST, None, released=True)
+    return _State("Not released", _NONE_YET.format(version), None)
 
 
 def _state(rows: Sequence[Row], alias: str, version: int, current: int | None) -> _State | None:

@@ -47,7 +47,7 @@ def enqueue_first_trials(
     if ADVICE in missing:
         advised = _advised(prepared, device)
     first = first_trials(definition, advised)
-    if _are_equal(definition, first):
+    if ADVICE in missing and _are_equal(definition, first):
         first = first[:1]
         say(f"{CURRENT} has the values of the advice: they are one trial")
     with exclusive_lock(storage):

@@ -25,7 +25,7 @@ class StudyProgress:
     """``done`` of ``total`` trials.
 
     ``seconds`` is the mean time of a trial and ``remaining`` the estimated time in seconds until
-    all have ended; both are None before the first trial has ended.
+    all have ended; both are None as long as neither these trials nor earlier ones have a result.
     """
 
     done: int
@@ -87,7 +87,10 @@ def _mean_seconds(trials: Sequence[FrozenTrial]) -> float | None:
 
 
 def _seconds(trial: FrozenTrial, end: datetime) -> float:
-    return (end - trial.datetime_start).total_seconds() if trial.datetime_start else 0.0
+    if trial.datetime_start is None:
+        return 0.0
+    # A machine in another time zone may have started it "later".
+    return max(0.0, (end - trial.datetime_start).total_seconds())
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Signals while a process starts: one line and an exit code, from the first moment.
+"""End a process that still imports at a signal, with one line and an exit code.
 
 They are SIGINT, SIGTERM, that of a terminal that closes, and that of a limit of processor time.
 
@@ -43,7 +43,7 @@ def end_at_signals(*, is_verb: bool = False) -> None:
     """
 
     def end(signum: int, frame: object) -> None:  # noqa: ARG001
-        # Neither an exception nor a flush: the import that is interrupted might catch the one.
+        # No exception, which the interrupted import might catch.
         line, code = ending(signum, _AGAIN, is_verb=is_verb)
         if is_verb or prints_message_at(signum):
             os.write(2, line.encode())
@@ -77,8 +77,8 @@ def become(command: list[str], environment: dict[str, str]) -> None:
 def prints_message_at(signum: int) -> bool:
     """Return whether this process of a stage prints that ``signum`` ended it: one of them does.
 
-    The launcher of several processes sends them SIGTERM when one has failed, which has said why.
-    It prints the line itself when it was sent SIGTERM.
+    The launcher of several processes sends them SIGTERM when one has failed, which has printed
+    the error. It prints the line itself when it was sent SIGTERM.
     """
     if signum == signal.SIGTERM and os.environ.get("WORLD_SIZE", "1") != "1":
         return False
