@@ -87,6 +87,33 @@ def test_a_head_is_uploaded_once(heads: SharedHeads, saved: Path) -> None:
     assert len(files(heads)) == 1
 
 
+def test_a_head_that_a_killed_worker_has_listed_without_uploading_it_is_uploaded(
+    heads: SharedHeads, saved: Path, tmp_path: Path
+) -> None:
+    SharedHeads(heads.study, heads.storage, BrokenStore()).publish(saved)
+    assert files(heads) == []
+    heads.publish(saved)
+    other = tmp_path / "two" / saved.name
+    assert heads.fetch(other)
+    assert other.read_bytes() == saved.read_bytes()
+
+
+def test_a_head_that_a_killed_worker_has_saved_without_uploading_it_is_uploaded(
+    params: Params, tmp_path: Path
+) -> None:
+    params = with_values(params, {"search.artifacts": str(tmp_path / "shared")})
+    search = project.Search(params)
+    shared = project.opened(params)
+    classifier = shared.backbones.new_classifier(params)
+    trial.warm_up(shared, shared.context_of(params), classifier)
+    found = shared_heads(params.search.artifacts, search.study, search.storage)
+    assert found is not None
+    shared.shared_heads = found
+    for _ in range(2):
+        trial.warm_up(shared, shared.context_of(params), classifier)
+        assert len(files(found)) == 1
+
+
 def test_a_damaged_or_missing_upload_is_not_used_and_another_one_is(
     heads: SharedHeads, saved: Path, tmp_path: Path
 ) -> None:

@@ -151,7 +151,13 @@ def test_a_colleague_promotes_with_edit_and_is_told_of_it_with_read(
     ben.without("MLFLOW_TRACKING_URI").set(tracking__uri=servers.mlflow.uri)
     assert "@champion" in ben.run("thaw", "status")
     before = project.run("thaw", "history")
-    promotion = ("thaw", "promote", "--force", "--reason", "of ben")
+    (champion,) = (
+        each["version"]
+        for each in json.loads(project.run("thaw", "status", "--json"))["aliases"]
+        if each["alias"] == "champion"
+    )
+    other = "2" if champion == 1 else "1"
+    promotion = ("thaw", "promote", other, "--force", "--reason", "of ben")
     assert "EDIT on the experiment" in ben.run(*promotion, code=2)
     evaluation = ("dvc", "repro", "--force", "--single-item", "evaluate")
     assert "EDIT on the experiment" in ben.run(*evaluation, code=255)

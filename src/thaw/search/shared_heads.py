@@ -47,6 +47,7 @@ class SharedHeads:
     storage: BaseStorage
     store: Any
     _is_warned: bool = field(default=False, init=False)
+    _stored: set[str] = field(default_factory=set, init=False)  # names of files, as far as known
 
     def fetch(self, path: Path) -> bool:
         """Download the head with the name of ``path``, if another worker has uploaded it.
@@ -68,20 +69,25 @@ class SharedHeads:
             return False
 
     def publish(self, path: Path) -> None:
-        """Upload the head in the file ``path``, unless another worker has uploaded it meanwhile.
+        """Upload the head in the file ``path``, unless a worker has uploaded it already.
+
+        A worker that was killed may have listed or saved it without uploading it.
 
         Raises:
             ThawError: the database of the studies does not answer.
             StorageInternalError: it raised an error.
         """
+        if path.name in self._stored:
+            return
         try:
-            if not self._artifacts(path.name):
+            if not any(self._is_stored(found) for found in self._artifacts(path.name)):
                 upload_artifact(
                     artifact_store=self.store,
                     file_path=str(path),
                     study_or_trial=self.study,
                     storage=self.storage,
                 )
+            self._stored.add(path.name)
         except (ThawError, StorageInternalError):  # of the database of the studies
             raise
         except Exception as error:  # whatever the client of the store raises
@@ -91,6 +97,13 @@ class SharedHeads:
         """Return the identifiers of the uploaded files called ``name``."""
         listed = get_all_artifact_meta(self.study, storage=self.storage)
         return [one.artifact_id for one in listed if one.filename == name]
+
+    def _is_stored(self, artifact: str) -> bool:
+        try:
+            self.store.open_reader(artifact).close()
+        except ArtifactNotFound:
+            return False
+        return True
 
     def _download(self, artifact: str, path: Path) -> bool:
         """Download ``artifact`` to ``path``; return False if it is missing or damaged."""

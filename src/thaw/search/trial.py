@@ -88,6 +88,7 @@ def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> N
     shares its heads.
     """
     path = shared.head_path(context.params)
+    was_here = path.exists()
     if shared.shared_heads:
         shared.shared_heads.fetch(path)
     context.runtime.wait()
@@ -95,6 +96,8 @@ def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> N
     if context.runtime.all_agree(state is not None):
         assert state is not None
         classifier.head.load_state_dict(state)
+        if was_here and shared.shared_heads:
+            shared.shared_heads.publish(path)
         return
     warmup_head.run(context, classifier, shared.preprocessing(context.params), Observer())
     if context.runtime.is_main:
