@@ -46,6 +46,19 @@ def test_find_lr_replaces_auto_as_the_stage_does(
     assert said[0].startswith("unfreeze.batch_norm auto: affine (4 images per device and step")
 
 
+def test_find_lr_refuses_a_rate_that_the_stage_unfreeze_chooses(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_values({"unfreeze.depth": "auto"})
+    report = Path("reports/warmup_head/choices.json")
+    content = json.loads(report.read_text())
+    report.write_text(json.dumps({**content, "is_compared": True}))
+    with pytest.raises(ThawError, match=r"depth is auto: .*`thaw advise --apply` writes"):
+        thaw(capsys, "find-lr")
+    write_values({"unfreeze.blocks": [6]})  # the depth is not read
+    assert "unfreeze.lr is " in thaw(capsys, "find-lr")
+
+
 def test_find_lr_names_the_command_that_makes_a_missing_warmed_up_model(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,12 +56,18 @@ def test_the_values_of_a_section_are_together() -> None:
 
 
 @pytest.mark.slow
-def test_all_values_are_compared_also_where_params_yaml_gives_them(project: Path) -> None:
+def test_all_values_are_compared_once_also_where_params_yaml_gives_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = measured_advice(PREPARED)
     assert found is not None
     assert {row.image_size for row in found.head.rows} == {64}  # params.yaml says 32
     assert auto_keys(with_values(load(Params), found.values)) == []
     assert stored_advice(PREPARED) == found.values
+    # After --apply all values are those of the advice: the same choice, and nothing is compared.
+    write_values({**found.values, "augment.noise": 0.1})
+    monkeypatch.setattr("thaw.advice.tournament.training_choice.FoldTrainer", None)
+    assert measured_advice(PREPARED) == found
 
 
 def test_after_the_deadline_nothing_more_is_compared_and_nothing_is_stored(project: Path) -> None:

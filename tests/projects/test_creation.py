@@ -63,7 +63,8 @@ def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:
     create_project(Path("flowers"), None)
     project = Path("flowers")
     tiny.images(project / "data/raw", each=1)
-    for name in ("mlruns/mlflow.db", ".thaw/x.npy", "reports/probe.png", "predictions.csv"):
+    predictions = ("predictions.csv", "predictions.csv.json")
+    for name in ("mlruns/mlflow.db", ".thaw/x.npy", "reports/probe.png", *predictions):
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

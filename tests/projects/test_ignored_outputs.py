@@ -58,7 +58,7 @@ def test_lines_of_a_new_project_are_added_once() -> None:
     assert new.startswith(f"{text}\n\n# Outputs, ")
     assert "\n/dvc_plots/\n" in new
     assert new.count("/mlruns/*\n") == new.count("/models/\n") == 1
-    assert new.endswith("/reports/*.png\n")  # the last one but that of the predictions
+    assert new.endswith("/reports/*.png\n/predictions.csv.json\n")  # not /predictions.csv
     assert with_missing_lines(new) == new
 
 

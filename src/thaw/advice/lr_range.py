@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from thaw.advice.auto_values import resolve
+from thaw.advice.tournament.choice_files import read_head
+from thaw.advice.tournament.training_choice import is_chosen_by_training
 from thaw.config.loading import load
 from thaw.config.parameter_values import assumed
 from thaw.config.params import Params
+from thaw.config.section import AUTO
 from thaw.context import Phase, open_context
 from thaw.errors import ThawError
 from thaw.evaluation.lr_range_plot import draw
@@ -16,6 +19,7 @@ from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
 from thaw.model.sealed_files import SPEC
 from thaw.registry.starting_model import starting_model
+from thaw.system.project_paths import REPORTS
 from thaw.training.lr_range_test import find
 
 if TYPE_CHECKING:
@@ -31,6 +35,11 @@ _NO_EPOCHS = (
     "unfreeze trains no epoch (unfreeze.epochs is 0, or unfreeze.depth: auto chose the head alone "
     "for these images): no learning rate has an effect; to try fine-tuning, set both, for example "
     "`unfreeze.depth: 3` and `unfreeze.epochs: 5`"
+)
+_COMPARED = (
+    "params.yaml: unfreeze.depth is auto: the stage unfreeze compares trainings and chooses depth "
+    "and learning rate together; `thaw advise --apply` writes the choice into params.yaml, and "
+    "`thaw find-lr` then tests its rates"
 )
 PhaseName = Literal["warmup_head", "unfreeze"]
 
@@ -56,8 +65,8 @@ def find_rates(
     """Run the test of ``phase`` from its initial weights, draw it, and return the suggestions.
 
     Raises:
-        ThawError: the phase is unfreeze, and the stage warmup_head has not run yet; or the phase
-            trains nothing, so that its rate has no effect.
+        ThawError: the phase is unfreeze, and the stage warmup_head has not run yet; or the rate of
+            ``params.yaml`` has no effect, because the phase trains nothing or chooses its rate.
     """
     params = assumed(load(Params))
     if phase == "warmup_head" and params.warmup_head.fit != "gradient":
@@ -70,6 +79,7 @@ def find_rates(
     context = open_context(params, prepared, single_process=True, device=device)
     if phase == "unfreeze":
         classifier, spec = _load_warmed_up(models / "warmup_head")
+        _refuse_chosen_rate(params)
         tested = _unfreeze_phase(context, classifier, spec)
         if tested.settings.epochs == 0:
             raise ThawError(_NO_EPOCHS)
@@ -93,6 +103,18 @@ def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:
     if not (folder / SPEC).is_file():
         raise ThawError(f"{folder} has no model yet: run `dvc repro warmup_head` first")
     return directory.load(folder, allow_others=True)
+
+
+def _refuse_chosen_rate(params: Params) -> None:
+    """Raise if the stage unfreeze takes its learning rate from a comparison of trainings.
+
+    Raises:
+        ThawError: it does, or the report of the stage warmup_head is missing or damaged.
+    """
+    if params.unfreeze.depth != AUTO or params.unfreeze.blocks:
+        return
+    if is_chosen_by_training(params, read_head(REPORTS / "warmup_head")):
+        raise ThawError(_COMPARED)
 
 
 def _unfreeze_phase(context: Context, classifier: Classifier, spec: ModelSpec) -> Phase:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
 
-_FREE = ("depth", "blocks", "lr", "batch_norm", "epochs", "gradual_epochs")
+_FREE = ("depth", "blocks", "lr", "batch_norm", "epochs", "gradual_epochs", "refit")
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,10 @@ def measured_advice(
     """
     deadline = deadline or Deadline()
     params = load(Params)
-    free = {**dict.fromkeys(KEYS, AUTO), "head.hidden": [], "warmup_head.strength": AUTO}
+    free: dict[str, Any] = dict.fromkeys(KEYS, AUTO)
+    free |= {"head.hidden": [], "warmup_head.strength": AUTO}
     free |= dict.fromkeys(("augment.crop", "augment.flip"), AUTO)
+    free |= dict.fromkeys(ROBUST_AUGMENTATION, 0.0)  # chosen only if validation images differ
     free |= {f"unfreeze.{key}": getattr(Params().unfreeze, key) for key in _FREE}
     context = open_context(with_values(params, free), prepared, single_process=True, device=device)
     parent = parent_of(params)
