@@ -5,8 +5,10 @@ import timm
 import torch
 from torch import nn
 
+from thaw.errors import ThawError
 from thaw.model import timm_backbones
 from thaw.model.block_chain import CutError
+from thaw.model.unallocated import build_unallocated
 
 
 def test_listed_names_exist_and_are_not_of_two_classifiers() -> None:
@@ -67,6 +69,14 @@ def test_a_top_with_weights_is_a_step_whose_output_has_the_layout_of_a_block() -
 def test_a_network_without_exactly_one_classifier_is_refused() -> None:
     with pytest.raises(CutError, match="exactly one classifier"):
         timm_backbones.chain(nn.Linear(1, 1))
+
+
+def test_every_network_of_timm_that_cannot_be_cut_says_so() -> None:
+    encoders = timm.list_models("*_enc")  # of models for text and images; they classify nothing
+    assert encoders
+    for name in encoders:
+        with pytest.raises(ThawError, match=r"cannot be cut .* exactly one classifier"):
+            build_unallocated(f"timm/{name}")
 
 
 def test_a_block_with_rotary_positions_accepts_any_square_image() -> None:

@@ -20,16 +20,17 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from thaw.errors import ThawError
-from thaw.model import batchnorm, content_checks, zoo
+from thaw.model import batchnorm, content_checks
 from thaw.model.assembly import assemble, first_blocks
 from thaw.model.drift import Reference
 from thaw.model.sealed_files import LARGEST_SPEC, SPEC, ChangedError, read_bounded
 from thaw.model.size_check import check_size
 from thaw.model.spec import ModelSpec, parse
+from thaw.model.unallocated import allocate, build_unallocated
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from thaw.model.classifier import Classifier
     from thaw.model.spec import FileName
@@ -116,8 +117,7 @@ def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, Model
     try:
         content_checks.check_finite(state)
         content_checks.check_shapes(spec, state)
-        check_size(spec, state)
-        classifier = _skeleton(spec)
+        classifier = _skeleton(spec, state)
         content_checks.check_kinds(classifier, state)
         classifier.load_state_dict(state)
     except _UNFIT as error:
@@ -207,10 +207,17 @@ def _tensors(folder: Path, name: str, spec: ModelSpec) -> dict[str, torch.Tensor
         raise ThawError(f"{path} is not a safetensors file: {reason}") from None
 
 
-def _skeleton(spec: ModelSpec) -> Classifier:
-    """Return the module structure; its weights are to be loaded."""
+def _skeleton(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> Classifier:
+    """Return the module structure; its weights ``state`` are to be loaded.
+
+    Only the blocks that the model keeps take memory, whatever network it names.
+    """
     size = spec.preprocessing.image_size
-    backbone = first_blocks(zoo.build(spec.backbone), spec.blocks, size)
+    backbone = build_unallocated(spec.backbone)
+    kept = backbone.blocks[: spec.blocks]
+    check_size(kept, state)
+    allocate(nn.ModuleList([*kept, backbone.pool]))
+    backbone = first_blocks(backbone, spec.blocks, size)
     classifier = assemble(backbone, spec.head, len(spec.classes), image_size=size)
     for name in spec.folded:
         module = classifier.get_submodule(name)

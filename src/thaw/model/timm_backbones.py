@@ -101,7 +101,8 @@ def chain(network: Any) -> Chain:
     Raises:
         CutError: the network does not have exactly one classifier.
     """
-    last = network.get_classifier() if hasattr(network, "forward_head") else None
+    has_one = hasattr(network, "forward_head") and hasattr(network, "get_classifier")
+    last = network.get_classifier() if has_one else None
     if not isinstance(last, nn.Module):
         raise CutError("it does not have exactly one classifier")
     children = list(network.named_children())

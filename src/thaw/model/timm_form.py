@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thaw.model import block_chain, timm_backbones
+from thaw.model.unallocated import build_unallocated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,12 +59,14 @@ def _network(classifier: Classifier, spec: ModelSpec) -> nn.Module | None:
         return None
     if classifier.taps != (classifier.outline.blocks,):
         return None
+    if len(build_unallocated(spec.backbone).blocks) != len(classifier.blocks):
+        return None
     network: Any
     network, _ = timm_backbones.create(spec.backbone.removeprefix(_LIBRARY), None)
     network.reset_classifier(len(spec.classes))
     chain = timm_backbones.chain(network.eval())
     blocks = nn.ModuleList(block_chain.blocks(chain))
-    if len(blocks) != len(classifier.blocks) or not isinstance(chain.last, nn.Linear):
+    if not isinstance(chain.last, nn.Linear):
         return None
     _copy(classifier, blocks, {affine: conv for conv, affine in spec.merged})
     assert isinstance(last, nn.Linear)

@@ -15,6 +15,7 @@ from thaw.model import directory, zoo
 from thaw.model.assembly import assemble, trimmed
 from thaw.model.head import HeadSpec
 from thaw.model.spec import ModelSpec, Parent
+from thaw.model.unallocated import build_unallocated
 from thaw.registry.names import PREFIX
 from thaw.training.precision import strict_float32
 
@@ -117,7 +118,7 @@ def _registered(
     given = spec.preprocessing
     # The weights may need another normalisation than the default of the network.
     whole = replace(
-        zoo.build(spec.backbone),
+        build_unallocated(spec.backbone),
         mean=given.mean,
         std=given.std,
         interpolation=given.interpolation,
