@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from thaw.errors import ThawError
 from thaw.model import zoo
 from thaw.model.assembly import assemble
+from thaw.model.unallocated import build_unallocated
 
 if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
@@ -43,7 +44,7 @@ def meta_backbone(name: str) -> Backbone:
     try:
         return build_without_values(name)
     except Exception:  # the network computes with values while it is built
-        backbone = zoo.build(name)
+        backbone = build_unallocated(name)
         for part in (*backbone.blocks, backbone.pool):
             part.to("meta")
         return backbone
