@@ -16,7 +16,6 @@ from torch.overrides import TorchFunctionMode
 from thaw.errors import ThawError
 from thaw.model import zoo
 from thaw.model.assembly import assemble
-from thaw.model.unallocated import build_unallocated
 
 if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
@@ -44,7 +43,7 @@ def meta_backbone(name: str) -> Backbone:
     try:
         return build_without_values(name)
     except Exception:  # the network computes with values while it is built
-        backbone = build_unallocated(name)
+        backbone = zoo.build(name)
         for part in (*backbone.blocks, backbone.pool):
             part.to("meta")
         return backbone
