@@ -283,11 +283,11 @@ def test_a_decision_after_the_registration_is_shown_with_its_page(
     monkeypatch.setenv("COLUMNS", "160")
     asked = []
 
-    def present(_: Params, name: str, version: int) -> release_pages.Present:
+    def present(_: Params, name: str, version: int) -> release_pages.CurrentRelease:
         asked.append((name, version))
-        return release_pages.Present(RELEASE, page)
+        return release_pages.CurrentRelease(RELEASE, page)
 
-    monkeypatch.setattr(release_pages, "present_state", present)
+    monkeypatch.setattr(release_pages, "current_release", present)
     (write(tmp_path) / "index.html").touch()
     content = as_json(tmp_path)
     add_release(content, PARAMS)
@@ -304,7 +304,7 @@ def test_a_registry_that_cannot_be_read_leaves_the_rest_of_the_report(
     def fail(*_: object) -> None:
         raise ThawError("the store does not answer")
 
-    monkeypatch.setattr(release_pages, "present_state", fail)
+    monkeypatch.setattr(release_pages, "current_release", fail)
     (write(tmp_path) / "index.html").touch()
     content = as_json(tmp_path)
     add_release(content, PARAMS)

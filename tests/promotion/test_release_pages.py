@@ -6,7 +6,12 @@ import pytest
 
 from tests.promotion.offering import offer
 from thaw.errors import ThawError
-from thaw.promotion.release_pages import PRESENT_PAGE, present_state, update_run_pages
+from thaw.promotion.release_pages import (
+    CURRENT_PAGE,
+    current_release,
+    update_run_page,
+    update_run_pages,
+)
 from thaw.promotion.rollback import rollback
 from thaw.registry.artifact_files import file_of_run
 from thaw.tracking.result_run import MAIN_ARTIFACT
@@ -53,6 +58,18 @@ def test_the_pages_of_the_runs_show_promotion_and_rollback(any_shop: Shop) -> No
     assert page(any_shop, name, 1).endswith("<p>rest</p>")
 
 
+def test_the_page_of_another_run_with_the_same_model_shows_the_decision(local: Shop) -> None:
+    name = "same-again"
+    registered(local, name, "good", "bad")
+    offer(local, name, 2)
+    run = local.client.create_run(experiment_id="0")
+    local.client.log_text(run.info.run_id, WRITTEN, MAIN_ARTIFACT)
+    update_run_page(local.client, name, 2, run.info.run_id)
+    shown = (file_of_run(local.client, run.info.run_id, MAIN_ARTIFACT) or b"").decode()
+    assert "<strong>Refused</strong>" in shown
+    assert page(local, name, 2) == WRITTEN
+
+
 def test_a_page_that_cannot_be_written_is_a_warning(
     local: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,12 +82,11 @@ def test_a_page_that_cannot_be_written_is_a_warning(
 
     monkeypatch.setattr(local.client, "log_text", fail)
     update_run_pages(local.client, name, (2,))
-    assert "the decision is recorded, but the report page" in capsys.readouterr().err.replace(
-        "\n", " "
-    )
+    warning = capsys.readouterr().err.replace("\n", " ")
+    assert "does not show the last decision on it, which is recorded: no space for it" in warning
 
 
-def test_the_page_of_the_project_stays_and_another_shows_the_present_state(
+def test_the_page_of_the_project_stays_and_another_shows_the_current_release(
     local: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     name = "project-page"
@@ -78,13 +94,13 @@ def test_the_page_of_the_project_stays_and_another_shows_the_present_state(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports/index.html").write_text(WRITTEN)
-    assert present_state(local.params, name, 2) is None
+    assert current_release(local.params, name, 2) is None
     offer(local, name, 2)
-    found = present_state(local.params, name, 2)
+    found = current_release(local.params, name, 2)
     assert found is not None
-    assert found.page == PRESENT_PAGE
+    assert found.page == CURRENT_PAGE
     assert found.release["label"] == "Refused"
-    assert "<strong>Refused</strong>" in PRESENT_PAGE.read_text()
+    assert "<strong>Refused</strong>" in CURRENT_PAGE.read_text()
     assert (tmp_path / "reports/index.html").read_text() == WRITTEN  # its digest is in dvc.lock
 
 
@@ -98,10 +114,10 @@ def test_a_page_of_the_project_that_cannot_be_written_leaves_the_state(
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports/index.html").write_text(WRITTEN)
     (tmp_path / ".thaw").write_text("a file where the folder should be")
-    found = present_state(local.params, name, 2)
+    found = current_release(local.params, name, 2)
     assert found is not None
     assert (found.release["label"], found.page) == ("Refused", None)
-    assert "the page with the present release is not written" in capsys.readouterr().err
+    assert "the page with the current release is not written" in capsys.readouterr().err
 
 
 def test_a_project_whose_page_is_off_gets_the_state_alone(
@@ -111,7 +127,7 @@ def test_a_project_whose_page_is_off_gets_the_state_alone(
     registered(local, name, "good", "same")
     offer(local, name, 2)
     monkeypatch.chdir(tmp_path)
-    found = present_state(local.params, name, 2)
+    found = current_release(local.params, name, 2)
     assert found is not None
     assert found.release["released"]
     assert found.page is None
@@ -120,7 +136,7 @@ def test_a_project_whose_page_is_off_gets_the_state_alone(
 def test_a_version_that_is_not_in_the_registry_is_an_error_of_one_line(local: Shop) -> None:
     local.register("few")
     with pytest.raises(ThawError, match="not found"):
-        present_state(local.params, "few", 7)
+        current_release(local.params, "few", 7)
 
 
 def test_a_clone_without_a_store_has_the_page_of_the_registration(
@@ -128,5 +144,5 @@ def test_a_clone_without_a_store_has_the_page_of_the_registration(
 ) -> None:
     tracking = local.params.tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/none.db"})
     params = local.params.model_copy(update={"tracking": tracking})
-    assert present_state(params, "few", 1) is None
+    assert current_release(params, "few", 1) is None
     assert not (tmp_path / "none.db").exists()

@@ -45,7 +45,8 @@ def params(uri: str) -> Params:
 
 def write_documents(registration: Registration) -> Documents:
     page, card = Path("page.html"), Path("MODEL_CARD.md")
-    page.write_text(f"{registration.name} {registration.version}")
+    release = f'<p class="release">{registration.alias}</p>'
+    page.write_text(f"{registration.name} {registration.version}{release}")
     card.write_text("card")
     return Documents(page, card, f"[report]({registration.report})")
 
@@ -69,7 +70,10 @@ def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
     assert (registered["version"], registered["alias"]) == (1, "champion")
     client, experiment = connect(tracking.tracking)
     run_id = registered["run_id"]
-    for name, text in (("report.html", "classifier 1"), ("MODEL_CARD.md", "card")):
+    for name, text in (
+        ("report.html", 'classifier 1<p class="release">champion</p>'),
+        ("MODEL_CARD.md", "card"),
+    ):
         assert Path(client.download_artifacts(run_id, name)).read_text() == text
     address = f"#/experiments/{experiment}/runs/{run_id}/artifacts/report.html"
     assert client.get_model_version("classifier", "1").description == f"[report]({address})"
@@ -97,3 +101,30 @@ def test_a_run_that_makes_the_same_model_again_adds_no_version(
     name = chosen.tracking.registered_model
     line = f"not registered again: this is the model of {name} version 1, @champion"
     assert line in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_page_of_a_run_that_is_evaluated_again_shows_what_was_decided(tmp_path: Path) -> None:
+    data = Prepared(project_paths.PREPARED)
+    model, spec = directory.load(evaluate.MODEL)
+    parents = [Parent(stage=stage, digest="a" * 64) for stage in TRAINING_STAGES[:-1]]
+    spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
+    result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
+    chosen = params(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+
+    def recorded(chosen: Params) -> tuple[int, str]:
+        """Return the version of the run, and its page."""
+        record(chosen, result, spec, data, evaluate.MODEL, write_documents)
+        path = project_paths.REPORTS / "evaluate/registered.json"
+        found = json.loads(path.read_text())
+        client, _ = connect(chosen.tracking)
+        page = Path(client.download_artifacts(found["run_id"], "report.html"))
+        return found["version"], page.read_text()
+
+    assert recorded(chosen) == (1, Path("page.html").read_text())
+    name = chosen.tracking.registered_model
+    connect(chosen.tracking)[0].delete_registered_model_alias(name, "champion")
+    for again in (chosen, chosen.model_copy(update={"seed": 77})):  # the run, and another one
+        version, page = recorded(again)
+        assert (version, "It had the alias champion since" in page) == (1, True)
+        assert "It had" not in Path("page.html").read_text()  # an output of DVC

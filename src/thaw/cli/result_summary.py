@@ -85,11 +85,11 @@ def add_release(content: dict[str, Any], params: Params) -> None:
 
     If the registry cannot be read, there is a warning, and the content stays.
     """
-    from thaw.promotion.release_pages import present_state
+    from thaw.promotion.release_pages import current_release
 
     registered = content["registered"]
     try:
-        present = present_state(params, registered["name"], registered["version"])
+        present = current_release(params, registered["name"], registered["version"])
     except ThawError as error:
         warn(f"release of the version as it was when it was registered: {error}")
         return

@@ -1,7 +1,8 @@
-"""Keep the release box of report pages up to date: in MLflow's runs, and in this project.
+"""Keep the release on report pages up to date: in MLflow's runs, and in this project.
 
 `reports/index.html` is an output of the stage evaluate, whose digest DVC knows: it is not changed.
-The page with the present state is another file, which git ignores and which is no output of DVC.
+:data:`CURRENT_PAGE` is a copy of it with the release that the registry has now; git ignores it, and
+it is no output of DVC.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
-from thaw.evaluation.page.release_box import with_box
+from thaw.evaluation.page.release_box import with_release
 from thaw.evaluation.page.render import PAGE
 from thaw.promotion.release_state import release_of
 from thaw.registry.artifact_files import file_of_run
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 
     from thaw.config.params import Params
 
-PRESENT_PAGE = SCRATCH / MAIN_ARTIFACT
+CURRENT_PAGE = SCRATCH / MAIN_ARTIFACT
 
 
-class Present(NamedTuple):
-    """The present release of a version, and the page that shows it."""
+class CurrentRelease(NamedTuple):
+    """What the registry says about the release of a version now, and the page that shows it."""
 
     release: dict[str, Any]
     page: Path | None
@@ -45,35 +46,50 @@ class Present(NamedTuple):
 def update_run_pages(
     client: MlflowClient, name: str, versions: Iterable[int | None], trusted: Collection[str] = ()
 ) -> None:
-    """Write the present state into the pages of the runs of ``versions``.
+    """Write the current release into the pages of the runs of ``versions``.
 
     A page that cannot be read or written stays as it is, with a warning: the decision is recorded.
     """
     for version in sorted({number for number in versions if number}):
-        try:
-            _update_run_page(client, name, version, trusted)
-        except (*STORE_ERRORS, MlflowException, ThawError) as error:
-            warn(
-                f"the decision is recorded, but the report page of {name} version {version} in "
-                f"MLflow does not show it: {reason_of(error)}. `thaw status` shows it"
-            )
+        update_run_page(client, name, version, trusted=trusted)
 
 
-def _update_run_page(
-    client: MlflowClient, name: str, version: int, trusted: Collection[str]
+def update_run_page(
+    client: MlflowClient,
+    name: str,
+    version: int,
+    run_id: str | None = None,
+    trusted: Collection[str] = (),
 ) -> None:
-    run_id = client.get_model_version(name, str(version)).run_id
+    """Write the current release of ``version`` into the page of a run, by default of its own.
+
+    Another run may have made the same model again. A page stays as it is where nothing was decided
+    on the version, and, with a warning, if it cannot be read or written.
+    """
+    try:
+        _write_release(client, name, version, run_id, trusted)
+    except (*STORE_ERRORS, MlflowException, ThawError) as error:
+        warn(
+            f"the report page of {name} version {version} in MLflow does not show the last "
+            f"decision on it, which is recorded: {reason_of(error)}. `thaw status` shows it"
+        )
+
+
+def _write_release(
+    client: MlflowClient, name: str, version: int, run_id: str | None, trusted: Collection[str]
+) -> None:
+    run_id = run_id or client.get_model_version(name, str(version)).run_id
     stored = file_of_run(client, run_id, MAIN_ARTIFACT) if run_id else None
     release = release_of(client, name, version, trusted) if stored else None
     if not run_id or stored is None or release is None:
         return
-    page = with_box(stored.decode("utf-8", "replace"), release)
+    page = with_release(stored.decode("utf-8", "replace"), release)
     if page is not None:
         client.log_text(run_id, page, MAIN_ARTIFACT)
 
 
-def present_state(params: Params, name: str, version: int) -> Present | None:
-    """Return the present release of the version of this project's result; write its page.
+def current_release(params: Params, name: str, version: int) -> CurrentRelease | None:
+    """Return the current release of the version of this project's result; write its page.
 
     None if nothing was decided on it since it was registered, or if there is no store, as in a
     clone: `reports/index.html` shows the state.
@@ -90,12 +106,12 @@ def present_state(params: Params, name: str, version: int) -> Present | None:
     if release is None:
         return None
     stored = REPORTS / PAGE
-    page = with_box(stored.read_text("utf-8", "replace"), release) if stored.is_file() else None
+    page = with_release(stored.read_text("utf-8", "replace"), release) if stored.is_file() else None
     if page is None:
-        return Present(release, None)
+        return CurrentRelease(release, None)
     try:
-        write_whole(PRESENT_PAGE, page.encode("utf-8", "backslashreplace"))
+        write_whole(CURRENT_PAGE, page.encode("utf-8", "backslashreplace"))
     except ThawError as error:
-        warn(f"the page with the present release is not written: {error}")
-        return Present(release, None)
-    return Present(release, PRESENT_PAGE)
+        warn(f"the page with the current release is not written: {error}")
+        return CurrentRelease(release, None)
+    return CurrentRelease(release, CURRENT_PAGE)

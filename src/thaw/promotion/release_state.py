@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thaw.errors import ThawError
 from thaw.evaluation.page.origin_section import now
-from thaw.evaluation.page.release_box import box
+from thaw.evaluation.page.release_box import Release
 from thaw.registry.aliases import aliases
 from thaw.registry.artifact_files import file_of_run
 from thaw.registry.champion_history import last_move
@@ -48,7 +48,7 @@ class _State(NamedTuple):
 def release_of(
     client: MlflowClient, name: str, version: int, trusted: Collection[str] = ()
 ) -> dict[str, Any] | None:
-    """Return the content of the release box of a version; None if nothing was decided on it yet.
+    """Return what pages say about the release of a version; None if nothing was decided on it.
 
     ``trusted`` are the public keys that sign decisions.
 
@@ -72,14 +72,15 @@ def release_of(
         f"For @{alias}: {state.label.lower()}. {state.reason}" for alias, state in found.items()
     ]
     row = main.row or next((each.row for each in found.values() if each.row), None)
-    return box(
+    return Release(
         released=main.released,
         label=main.label,
         reason=" ".join([main.reason, *more]),
         note=f"Read from the registry on {now()}.",
+        version=version,
         decided=_day(row) if row else "",
         rules=_rules(client, row) if row else (),
-    )
+    ).as_json()
 
 
 def _undecided(version: int, champion: int | None) -> _State:

@@ -45,16 +45,21 @@ def record(
     Raises:
         ThawError: the MLflow store does not answer, or fails; the message names what to do.
     """
+    from thaw.promotion.release_pages import update_run_page
     from thaw.registry.descriptions import describe
     from thaw.tracking.result_run import log_documents
     from thaw.tracking.runs_page import address_on
-    from thaw.tracking.store import store_uri
+    from thaw.tracking.store import connect, store_uri
 
     with _registration_errors(params.tracking):
         registered = _register(params, result, spec, data, folder)
         documents = write_documents(registered)
         log_documents(params.tracking, registered.run_id, documents.page, documents.card)
         describe(params.tracking, registered.name, registered.version, documents.description)
+        # It may be decided on already. The page in reports/ stays: it is an output of DVC.
+        client, _ = connect(params.tracking)
+        name, version, run_id = registered.name, registered.version, registered.run_id
+        update_run_page(client, name, version, run_id, params.promote.public_keys)
     content = {
         "run_id": registered.run_id,
         "name": registered.name,
@@ -64,11 +69,11 @@ def record(
     }
     write_json(project_paths.REPORTS / "evaluate" / project_paths.REGISTERED, content)
     say(_accuracy_line(result, params.evaluate.tta_views))
-    version = f"{registered.name} version {registered.version}"
+    version_name = f"{name} version {version}"
     if registered.is_new:
-        say(f"registered {version} as @{registered.alias}; `thaw report` shows the result")
+        say(f"registered {version_name} as @{registered.alias}; `thaw report` shows the result")
     else:
-        say(f"not registered again: this is the model of {version}, @{registered.alias}")
+        say(f"not registered again: this is the model of {version_name}, @{registered.alias}")
     if (uri := store_uri(params.tracking)).startswith("http"):
         say(f"its report: {address_on(uri, registered.report)}")
 

@@ -21,18 +21,16 @@ def test_the_content_is_plain_data(project: Subject) -> None:
 
 def test_the_release_says_what_the_next_step_is() -> None:
     first = release(example.REGISTRATION)
-    assert first["released"]
-    assert "first version" in first["reason"]
+    assert first.released
+    assert "first version" in first.reason
     later = release(replace(example.REGISTRATION, version=3, alias="challenger"))
-    assert not later["released"]
-    assert "thaw promote 3" in later["reason"]
+    assert not later.released
+    assert "thaw promote 3" in later.reason
     refused = release(
         replace(example.REGISTRATION, version=3, alias="challenger", verdict="refused")
     )
-    assert "The gate's last answer was: refused." in refused["reason"]
-    assert "has not compared" not in refused["reason"]
+    assert "The gate's last answer was: refused." in refused.reason
+    assert "has not compared" not in refused.reason
     same = release(replace(example.REGISTRATION, is_new=False))
-    assert same["released"]
-    assert (
-        "This run made the model of version 1 again. Version 1 is the champion." in same["reason"]
-    )
+    assert same.released
+    assert "This run made the model of version 1 again. Version 1 is the champion." in same.reason

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,15 +28,6 @@ def test_the_commands_name_the_registered_version() -> None:
     text = "\n".join(each["commands"] for each in commands_section(example.REGISTRATION))
     for part in ("thaw serve models:/flowers/1", "thaw predict models:/flowers/1", "dvc repro"):
         assert part in text
-
-
-def test_a_champion_has_no_command_to_promote_it() -> None:
-    def text(alias: str) -> str:
-        registration = replace(example.REGISTRATION, alias=alias)
-        return "\n".join(each["commands"] for each in commands_section(registration))
-
-    assert "thaw promote 1" in text("challenger")
-    assert "thaw promote" not in text("champion")
 
 
 @pytest.mark.parametrize("dirty", [False, True])

@@ -16,7 +16,7 @@ from thaw.evaluation.page import (
     scores_section,
     training_section,
 )
-from thaw.evaluation.page.release_box import box
+from thaw.evaluation.page.release_box import Release
 from thaw.model.weights_origin import weights_origin
 
 if TYPE_CHECKING:
@@ -60,25 +60,22 @@ def complete(
         "architecture": network_section.architecture(subject.spec),
         "classes": subject.spec.classes,
         "test_images": len(subject.result.targets),
-        "release": box(**release(registration), note=_NOTE),
+        "release": release(registration).as_json(),
         "origin": origin_section.origin_section(subject, registration),
         "commands": origin_section.commands_section(registration),
     }
 
 
-def release(registration: Registration) -> dict[str, Any]:
+def release(registration: Registration) -> Release:
     """Return whether the version is released, and why, as a label and a sentence."""
-    number = registration.version
+    released, number = registration.alias == "champion", registration.version
     again = "" if registration.is_new else f"This run made the model of version {number} again. "
-    if registration.alias == "champion":
-        reason = (
-            "It is the first version: there was no champion to compare with."
-            if number == 1 and registration.is_new
-            else f"{again}Version {number} is the champion."
-        )
-        return {"released": True, "label": "Released as champion", "reason": reason}
     command = f"`thaw promote {number}`"
-    if registration.verdict:
+    if released and number == 1 and registration.is_new:
+        reason = "It is the first version: there was no champion to compare with."
+    elif released:
+        reason = f"{again}Version {number} is the champion."
+    elif registration.verdict:
         reason = (
             f"{again}The gate's last answer was: {registration.verdict}. Its reasons are in the "
             f"description of the version; {command} compares again."
@@ -88,4 +85,5 @@ def release(registration: Registration) -> dict[str, Any]:
             f"{again}The gate has not compared this version with the champion yet: "
             f"{command} does, and releases it if it passes."
         )
-    return {"released": False, "label": "Not released", "reason": reason}
+    label = "Released as champion" if released else "Not released"
+    return Release(released=released, label=label, reason=reason, note=_NOTE, version=number)

@@ -41,14 +41,17 @@ def origin_section(subject: Subject, registration: Registration) -> dict[str, An
 
 
 def commands_section(registration: Registration) -> list[dict[str, str]]:
-    """Return what a reader does with the result: a purpose and the commands for it."""
+    """Return what a reader does with the result: a purpose and the commands for it.
+
+    The command that would release it is part of the release, which can change.
+    """
     uri = f"models:/{registration.name}/{registration.version}"
     state = provenance.git_state()
     checkout = f"git checkout {state[0]}\n" if state else ""
     if state and state[1]:
         checkout += "# and the changes that were not committed when this result was made\n"
     quoted = shlex.quote(uri)
-    commands = [
+    return [
         {
             "purpose": "Compute the result again",
             "commands": f"pip install thaw-vision=={__version__}\n{checkout}dvc repro",
@@ -61,13 +64,6 @@ def commands_section(registration: Registration) -> list[dict[str, str]]:
             'model.predict(["photo.jpg"])',
         },
     ]
-    if registration.alias != "champion":
-        promote = {
-            "purpose": "Compare the version with the champion; release it if the gate passes",
-            "commands": f"thaw promote {registration.version}",
-        }
-        commands.append(promote)
-    return commands
 
 
 def now() -> str:

@@ -1,8 +1,12 @@
-"""The box of a report page that says whether the version is released; it can be replaced later."""
+"""What a report page says about the release of its version; it can be replaced later.
+
+It is a box at the top, and among the commands in the section on use the one that would release it.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from thaw.evaluation.page.render import environment
@@ -10,38 +14,56 @@ from thaw.evaluation.page.render import environment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_TEMPLATE = "release.html.jinja"
+_BOX_TEMPLATE, _COMMAND_TEMPLATE = "release.html.jinja", "promote.html.jinja"
 # Pages of earlier versions have a paragraph without marks.
 _BOX = re.compile(r'<!-- release -->.*?<!-- /release -->\n?|<p class="release.*?</p>\n?', re.DOTALL)
+_COMMAND = re.compile(
+    r"<!-- promote -->.*?<!-- /promote -->\n?"
+    r"|<h3>Compare the version with the champion; release it .*?</pre>\n?",
+    re.DOTALL,
+)
 
 
-def box(
-    *,
-    released: bool,
-    label: str,
-    reason: str,
-    note: str,
-    decided: str = "",
-    rules: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    """Return the content of the box.
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Whether a version is released, and why, as the box and the command show it.
 
-    ``label`` and ``reason`` say whether the version is released and why, ``note`` when that was
-    true. ``rules`` are those of the gate (``name``, ``passed``, ``sentence``), ``decided`` is the
-    time of its decision.
+    Attributes:
+        released: Whether it is.
+        label: The same in a few words.
+        reason: Why, in a sentence.
+        note: When that was true.
+        version: The number of the version.
+        decided: The time of the gate's decision.
+        rules: Those of the gate: ``name``, ``passed``, ``sentence``.
     """
-    return {
-        "released": released,
-        "label": label,
-        "reason": reason,
-        "note": note,
-        "decided": decided,
-        "rules": [*rules],
-    }
+
+    released: bool
+    label: str
+    reason: str
+    note: str
+    version: int
+    decided: str = ""
+    rules: Sequence[Mapping[str, Any]] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of a page: also the command that a released version does not need."""
+        command = "" if self.released else f"thaw promote {self.version}"
+        return {**asdict(self), "rules": [*self.rules], "command": command}
 
 
-def with_box(page: str, content: Mapping[str, Any]) -> str | None:
-    """Return ``page`` with another content of its box; None if it has no box, as a short note."""
-    text = environment().get_template(_TEMPLATE).render(release=content)
-    found = _BOX.search(page)
-    return None if found is None else f"{page[: found.start()]}{text}{page[found.end() :]}"
+def with_release(page: str, content: Mapping[str, Any]) -> str | None:
+    """Return ``page`` with the ``content`` of another release.
+
+    None if it has no box, as a short note.
+    """
+    page, boxes = _replace(_BOX, _BOX_TEMPLATE, page, content)
+    return _replace(_COMMAND, _COMMAND_TEMPLATE, page, content)[0] if boxes else None
+
+
+def _replace(
+    part: re.Pattern[str], template: str, page: str, content: Mapping[str, Any]
+) -> tuple[str, int]:
+    """Return ``page`` with its first ``part`` from ``template``, and how many it had: 0 or 1."""
+    text = environment().get_template(template).render(release=content)
+    return part.subn(lambda _: text, page, count=1)

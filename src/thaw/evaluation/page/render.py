@@ -38,12 +38,14 @@ def write_note(title: str, text: str, path: Path) -> None:
 
 def render(template: str, content: Mapping[str, Any]) -> str:
     """Return the HTML of ``template``; text in ``content`` is escaped."""
+    # No diagram shows the release, which is replaced later where the page shows it.
+    drawn = {key: value for key, value in content.items() if key != "release"}
     return (
         environment()
         .get_template(template)
         .render(
             content=content,
-            drawn=without_images(content),
+            drawn=without_images(drawn),
             style=_file("page.css"),
             scripts=[_file(name) for name in _SCRIPTS],
         )
