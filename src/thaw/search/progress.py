@@ -24,22 +24,23 @@ _LEFT = (TrialState.RUNNING, TrialState.WAITING)
 class StudyProgress:
     """``done`` of ``total`` trials.
 
-    ``seconds`` is the mean time of a trial and ``remaining`` the estimated time in seconds until
-    all have ended; both are None as long as neither these trials nor earlier ones have a result.
+    ``mean_seconds`` is the mean time of a trial, and ``remaining`` the estimated time in seconds
+    until all have ended. Both are None as long as neither these trials nor earlier ones have a
+    result.
     """
 
     done: int
     total: int
-    seconds: float | None
+    mean_seconds: float | None
     remaining: float | None
 
     @property
     def text(self) -> str:
         """Return the numbers as words: "4 of 20 trials, 12.5 s each, about 3 min left"."""
         counted = f"{self.done} of {self.total} trials"
-        if self.seconds is None or self.remaining is None:
+        if self.mean_seconds is None or self.remaining is None:
             return counted
-        return f"{counted}, {self.seconds:.1f} s each, about {_duration(self.remaining)} left"
+        return f"{counted}, {self.mean_seconds:.1f} s each, about {_duration(self.remaining)} left"
 
     def bar(self, description: str) -> Table:
         """Return a line with a bar, for a terminal."""

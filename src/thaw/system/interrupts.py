@@ -25,7 +25,7 @@ _AGAIN = "run the same command again"
 CONTINUES = "the same command continues from the last checkpoint"
 
 
-def ending(signum: int, remedy: str, *, is_verb: bool) -> tuple[str, int]:
+def line_and_exit_code(signum: int, remedy: str, *, is_verb: bool) -> tuple[str, int]:
     """Return the line and the exit code with which ``signum`` ends a verb or a stage.
 
     A verb may be a service, such as `thaw serve`: its manager sends SIGTERM and knows what it did.
@@ -44,7 +44,7 @@ def end_at_signals(*, is_verb: bool = False) -> None:
 
     def end(signum: int, frame: object) -> None:  # noqa: ARG001
         # No exception, which the interrupted import might catch.
-        line, code = ending(signum, _AGAIN, is_verb=is_verb)
+        line, code = line_and_exit_code(signum, _AGAIN, is_verb=is_verb)
         if is_verb or prints_message_at(signum):
             os.write(2, line.encode())
         os._exit(code)

@@ -20,7 +20,7 @@ from thaw.system.interrupts import (
     INTERRUPTED,
     SIGNALS,
     end_silently_at_signals,
-    ending,
+    line_and_exit_code,
     prints_message_at,
 )
 from thaw.system.lost_connections import lost_connection
@@ -99,7 +99,7 @@ def run_main(
     try:
         _run(main)
     except KeyboardInterrupt:  # also while an error is examined
-        line, code = ending(_last_signal[0], after_interrupt, is_verb=is_verb)
+        line, code = line_and_exit_code(_last_signal[0], after_interrupt, is_verb=is_verb)
         end_silently_at_signals(code)
         if is_verb or prints_message_at(_last_signal[0]):
             sys.stderr.write(line)
