@@ -20,7 +20,7 @@ from accelerate.utils import prepare_simple_launcher_cmd_env
 
 from thaw.errors import EXIT_CODE
 from thaw.system.garbage_collection import collect_as_usual
-from thaw.system.interrupts import CONTINUES, FIRST_MODULE, INTERRUPTED, SIGNALS, ending
+from thaw.system.interrupts import CONTINUES, FIRST_MODULE, INTERRUPTED, SIGNALS, line_and_exit_code
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -73,7 +73,7 @@ def start_all(options: Namespace) -> int:
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     except SignalException as error:  # torchrun has sent it to the processes, which have ended
         if error.sigval == signal.SIGTERM:  # at which they print nothing
-            sys.stderr.write(ending(signal.SIGTERM, CONTINUES, is_verb=False)[0])
+            sys.stderr.write(line_and_exit_code(signal.SIGTERM, CONTINUES, is_verb=False)[0])
         return INTERRUPTED
     except (torch.distributed.DistNetworkError, torch.distributed.DistStoreError) as error:
         if (options.num_machines or 1) == 1:
