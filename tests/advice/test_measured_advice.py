@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.advice.project import PREPARED
+from tests.advice.project import BLOCKS, PREPARED
 from thaw.advice.measured_advice import MeasuredAdvice, measured_advice
 from thaw.advice.stored_advice import stored_advice
 from thaw.advice.tournament.deadline import Deadline
@@ -14,6 +14,11 @@ from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import auto_keys, with_values
 from thaw.config.params import Params
+from thaw.data.prepared import Prepared
+from thaw.search import attempt, storage
+from thaw.search.first_trials import enqueue_first_trials
+from thaw.search.study import open_study
+from thaw.search.study_definition import StudyDefinition
 
 TRAINED = {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 7}
 
@@ -68,6 +73,19 @@ def test_all_values_are_compared_once_also_where_params_yaml_gives_them(
     write_values({**found.values, "augment.noise": 0.1})
     monkeypatch.setattr("thaw.advice.tournament.training_choice.FoldTrainer", None)
     assert measured_advice(PREPARED) == found
+    # A search tries what was compared.
+    depths = {"low": 0, "high": BLOCKS, "log": False}
+    write_values({"search.space": {"unfreeze.depth": depths}, "unfreeze.refit": "auto"})
+    params = load(Params)
+    definition = StudyDefinition.from_params(params, Prepared(PREPARED).manifest.digest, "")
+    connected = storage.connect(params.search.storage)
+    study = open_study(definition, connected, "")
+    enqueue_first_trials(study, connected, definition, PREPARED, 2)
+    _, trial = study.get_trials()
+    assert trial.user_attrs[attempt.NAME] == "advice"
+    waiting = trial.system_attrs["fixed_params"]  # of Optuna, until the trial begins
+    drawn = {d.key: d.decode(waiting[d.key]) for d in definition.dimensions}
+    assert {**attempt.values_of(trial, []), **drawn} == found.values
 
 
 def test_after_the_deadline_nothing_more_is_compared_and_nothing_is_stored(project: Path) -> None:

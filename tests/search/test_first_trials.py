@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.search import project
+from thaw.advice.stored_advice import store_advice
+from thaw.context import open_context
+from thaw.registry.starting_model import starting_model
 from thaw.search import attempt, first_trials, trial_queue
 
 if TYPE_CHECKING:
     import optuna
 
     from thaw.config.params import Params
+
+
+def store(values: dict[str, Any], params: Params) -> None:
+    """Store ``values`` as `thaw advise` does."""
+    context = open_context(params, project.PREPARED, single_process=True)
+    _, spec = starting_model(context, all_blocks=True)
+    store_advice(values, context, spec)
 
 
 def test_the_values_of_params_yaml_come_first_and_then_the_advice(params: Params) -> None:
@@ -57,7 +67,7 @@ def test_the_advice_is_what_was_compared_and_nothing_is_measured_then(
     params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compared = {"unfreeze.lr": 0.005, "unfreeze.refit": "off"}
-    monkeypatch.setattr(first_trials, "stored_advice", lambda *_: compared)
+    store(compared, params)
     monkeypatch.setattr(first_trials, "measured_project", lambda *_: pytest.fail("measured"))
     search = project.Search(params)
     first_trials.enqueue_first_trials(
@@ -72,10 +82,10 @@ def test_the_advice_is_what_was_compared_and_nothing_is_measured_then(
 
 
 def test_an_advice_that_params_yaml_has_already_is_no_second_trial(
-    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
     applied = {"unfreeze.lr": params.unfreeze.lr, "unfreeze.refit": params.unfreeze.refit}
-    monkeypatch.setattr(first_trials, "stored_advice", lambda *_: applied)
+    store(applied, params)
     search = project.Search(params)
     for _ in range(2):
         first_trials.enqueue_first_trials(
@@ -91,7 +101,6 @@ def test_the_advice_is_tried_as_soon_as_there_is_room(
 ) -> None:
     advised: Any = SimpleNamespace(values={"unfreeze.lr": 0.005})
     measured: list[object] = []
-    monkeypatch.setattr(first_trials, "stored_advice", lambda *_: None)
     monkeypatch.setattr(first_trials, "measured_project", lambda path, _: measured.append(path))
     monkeypatch.setattr(first_trials, "recommend", lambda _: advised)
     search = project.Search(params)

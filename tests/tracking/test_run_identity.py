@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import settings
-from thaw.system import provenance
+from thaw.system.project_paths import PARAMS_FILE
 from thaw.tracking import run_identity
 from thaw.tracking.run_identity import (
     CHANGED,
@@ -19,6 +20,14 @@ from thaw.tracking.run_identity import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def commit(params: str) -> None:
+    """Commit ``params`` as ``params.yaml`` in a new repository, the current folder."""
+    PARAMS_FILE.write_text(params)
+    who = ["-c", "user.name=thaw", "-c", "user.email=thaw@example.org"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "-qm", "params"]):
+        subprocess.run(["git", *command], check=True)
 
 
 def test_the_key_depends_on_data_and_values_but_not_on_the_store() -> None:
@@ -44,11 +53,10 @@ def test_an_identity_survives_a_file() -> None:
 def test_the_changed_values_begin_with_those_that_are_not_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text("seed: 1\naugment: {rotate: 12.0}\nunfreeze: {depth: 3}\n")
-    committed = "seed: 1\nunfreeze: {depth: 3, lr: 0.1}\n"
-    monkeypatch.setattr(provenance, "committed_text", lambda _: committed)
-    assert uncommitted_parameters(path) == {"augment.rotate", "unfreeze.lr"}
+    monkeypatch.chdir(tmp_path)
+    commit("seed: 1\nunfreeze: {depth: 3, lr: 0.1}\n")
+    PARAMS_FILE.write_text("seed: 1\naugment: {rotate: 12.0}\nunfreeze: {depth: 3}\n")
+    assert uncommitted_parameters() == {"augment.rotate", "unfreeze.lr"}
     monkeypatch.setattr(run_identity, "uncommitted_parameters", lambda: {"augment.rotate"})
     text = identify(settings.PARAMS, "data").tags[CHANGED]
     assert text.startswith(f"rotate={settings.PARAMS.augment.rotate}, ")
@@ -67,8 +75,10 @@ def test_the_changed_values_begin_with_those_that_are_not_committed(
 def test_a_file_that_is_not_committed_as_a_mapping_names_no_parameter_or_all(
     committed: str | None, named: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text("seed: 1\n")
-    monkeypatch.setattr(provenance, "committed_text", lambda _: committed)
-    assert uncommitted_parameters(path) == named
-    assert uncommitted_parameters(tmp_path / "missing.yaml") == set()
+    monkeypatch.chdir(tmp_path)
+    if committed is not None:
+        commit(committed)
+    PARAMS_FILE.write_text("seed: 1\n")
+    assert uncommitted_parameters() == named
+    PARAMS_FILE.unlink()
+    assert uncommitted_parameters() == set()
