@@ -2,16 +2,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.promotion.offering import offer
+from tests.promotion.shop_fixtures import local
+from tests.store_fixtures import _mlflow_as_it_was
 from thaw.cli import result_summary
 from thaw.cli.result_summary import add_release, as_json
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.errors import ThawError
-from thaw.promotion import release_pages
+from thaw.promotion.release_pages import CURRENT_PAGE
+
+if TYPE_CHECKING:
+    from tests.promotion.offered import Shop
+
+__all__ = ["_mlflow_as_it_was", "local"]  # fixtures
 
 PARAMS = load(Params, Path(__file__).parents[2] / "params.yaml")
 
@@ -270,44 +278,42 @@ def test_the_result_is_printed_as_json_by_stage(tmp_path: Path) -> None:
     assert as_json(tmp_path)["page"] == str(tmp_path / "index.html")
 
 
-RELEASE = {"label": "Refused", "reason": "The gate refused it: 1 of 13 rules failed: not_worse."}
-
-
-@pytest.mark.parametrize("page", [None, Path(".thaw/report.html")])
+@pytest.mark.slow
 def test_a_decision_after_the_registration_is_shown_with_its_page(
-    page: Path | None,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    local: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    asked = []
-
-    def present(_: Params, name: str, version: int) -> release_pages.CurrentRelease:
-        asked.append((name, version))
-        return release_pages.CurrentRelease(RELEASE, page)
-
-    monkeypatch.setattr(release_pages, "current_release", present)
-    (write(tmp_path) / "index.html").touch()
-    content = as_json(tmp_path)
-    add_release(content, PARAMS)
+    monkeypatch.chdir(tmp_path)
+    name = "reported"
+    for quality in ("good", "bad"):
+        local.register(name, quality)
+    reports = write(Path("reports"), registered={"name": name, "version": 2})
+    page = reports / "index.html"
+    page.write_text('<p class="release">as registered</p>')
+    content = as_json(reports)
+    add_release(content, local.params)
+    assert content["release"] is None  # nothing was decided
+    report = offer(local, name, 2)
+    capsys.readouterr()
+    add_release(content, local.params)
     result_summary.show(PARAMS, content)
-    assert asked == [("digits", 3)]
     printed = shown(capsys)
-    assert f"release Refused: {RELEASE['reason']}" in printed
-    assert (page or tmp_path / "index.html").resolve().as_uri() in printed
+    assert f"release Refused: The gate refused it on {report.when[:10]}" in printed
+    assert CURRENT_PAGE.resolve().as_uri() in printed
+    page.unlink()  # evaluate.report is off
+    content = as_json(reports)
+    add_release(content, local.params)
+    assert (content["release"]["label"], content["page"]) == ("Refused", None)
 
 
 def test_a_registry_that_cannot_be_read_leaves_the_rest_of_the_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
-        raise ThawError("the store does not answer")
-
-    monkeypatch.setattr(release_pages, "current_release", fail)
+    (tmp_path / "mlflow.db").write_text("this is no database")
+    tracking = PARAMS.tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/mlflow.db"})
     (write(tmp_path) / "index.html").touch()
     content = as_json(tmp_path)
-    add_release(content, PARAMS)
+    add_release(content, PARAMS.model_copy(update={"tracking": tracking}))
     assert content["release"] is None
     assert content["page"] == str(tmp_path / "index.html")
-    assert "the store does not answer" in capsys.readouterr().err
+    assert "release of the version as it was when it was registered: " in capsys.readouterr().err
