@@ -54,7 +54,7 @@ test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 test-browser: $(VENV)/.installed-browser  ## Run the tests of the pages in a headless Chromium (installed by apt)
 	NO_SKIPS=1 pytest -m browser tests/browser tests/serving/test_pages.py
 
-test-docs: $(VENV)/.installed-dev  ## Run every command of README and tutorial, the notebook and `make run` (minutes)
+test-docs: $(VENV)/.installed-dev  ## Run every documented command, the notebook and `make run` (minutes)
 	pytest -m commands tests/docs tests/test_surroundings.py
 
 test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment (two minutes)

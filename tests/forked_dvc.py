@@ -56,12 +56,17 @@ def _end_as_dvc(arguments: tuple[str, ...], out: int, err: int) -> NoReturn:
         os.dup2(out, 1)
         os.dup2(err, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
-        import_module("colorama").init()  # DVC returns to the streams that colorama was given
-        for handler in logging.getLogger("dvc").handlers:
-            if isinstance(handler, logging.StreamHandler):
-                is_error = handler.level >= logging.WARNING
-                handler.setStream(sys.stderr if is_error else sys.stdout)
+        print_to_these_streams()
         code = main(list(arguments))
         sys.stdout.flush()
     finally:
         os._exit(code)
+
+
+def print_to_these_streams() -> None:
+    """Let DVC print to what ``sys.stdout`` and ``sys.stderr`` are now."""
+    import_module("colorama").init()  # DVC returns to the streams that colorama was given
+    for handler in logging.getLogger("dvc").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            is_error = handler.level >= logging.WARNING
+            handler.setStream(sys.stderr if is_error else sys.stdout)

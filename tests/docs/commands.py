@@ -8,7 +8,8 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.project import environment
+from tests.docs.not_run import LINES, is_listed
+from tests.project import ROOT, environment
 from tools.services.server_process import ServerProcess, answers, free_port
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ _BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SERVERS = ("thaw ui", "thaw serve")
 
 
+_ANY_BLOCK = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`([^`\n]+)`")
+# What stands between backquotes and begins with one of these, or with a variable, is a command.
+_PROGRAM = re.compile(
+    r"(?:[A-Z_]+=\S+ )*"
+    r"(?:thaw|dvc|git|make|mlflow|python|pip|pytest|docker|caddy|kubectl|sbatch|openssl|hf|accelerate"
+    r"|curl|optuna-dashboard|source|exec|\.\.\.|deploy/\S+) (?!==)\S"
+)
 _PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -27,9 +36,26 @@ def python_of(page: Path) -> list[str]:
     return _PYTHON.findall(page.read_text(encoding="utf-8"))
 
 
+def sentences_of(page: Path) -> list[str]:
+    """Return the commands with arguments in the sentences and tables of a page, each once."""
+    text = _ANY_BLOCK.sub("", page.read_text(encoding="utf-8"))
+    return list(dict.fromkeys(code for code in _CODE.findall(text) if _PROGRAM.match(code)))
+
+
 def blocks_of(page: Path) -> list[str]:
     """Return the fenced ``bash`` blocks of a page, whose commands may go over several lines."""
     return _BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def blocks_to_run(page: str) -> list[str]:
+    """Return the blocks of a page without those, and without the lines, that are run elsewhere."""
+    found = [each for each in blocks_of(ROOT / page) if not is_listed(page, each)]
+    kept = ("".join(_without_lines(block.splitlines(keepends=True))) for block in found)
+    return [block for block in kept if block]
+
+
+def _without_lines(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.startswith(tuple(LINES))]
 
 
 def commands_of(page: Path) -> list[str]:

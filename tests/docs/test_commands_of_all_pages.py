@@ -1,6 +1,6 @@
 """Every command of thaw and every target of make that a page names exists, with its options.
 
-test_documented_commands.py runs the commands of README and tutorial; this file reads all pages.
+This file reads all pages; test_every_command_is_run.py says which test runs a command.
 """
 
 from __future__ import annotations
