@@ -70,3 +70,14 @@ def test_an_upgrade_is_printed_and_has_the_same_content(
         "`dvc repro` runs again, because the code is another: unfreeze",
         "not needed any more, you can remove: tests",
     ]
+
+
+def test_a_file_that_is_no_image_is_not_counted_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tiny.images(tmp_path / "images", each=4)
+    (images / "red/notes.txt").write_text("text")
+    print_survey(survey(images), tmp_path)
+    printed = capsys.readouterr().out
+    assert "13 files in 3 classes: blue 4, green 4, red 5\n" in printed
+    assert "notes.txt: not an image: text" in printed

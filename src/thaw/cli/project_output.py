@@ -25,9 +25,9 @@ _MOST_SHOWN = 12  # classes that are printed
 def print_survey(found: Survey, folder: Path) -> None:
     """Print what was found about the images of a new project in ``folder``."""
     counts = found.counts
-    typer.echo(
-        f"{sum(counts.values())} images in {len(counts)} classes: {_shortened(_pairs(counts))}"
-    )
+    kind = "files" if found.has_unusable_files else "images"
+    total = f"{sum(counts.values())} {kind} in {len(counts)} classes"
+    typer.echo(f"{total}: {_shortened(_pairs(counts))}")
     if found.splits:
         typer.echo(f"splits of the source: {', '.join(_pairs(found.splits))}")
     if found.short_sides:

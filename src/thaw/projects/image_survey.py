@@ -50,13 +50,14 @@ class Survey:
 
     Attributes:
         data: The section ``data`` that names the images.
-        counts: The number of images of each class.
+        counts: The number of images of each class; of files, if it ``has_unusable_files``.
         splits: The number of images of each split that the source brings; empty if none.
         short_sides: Of a sample of the images, in pixels.
         problems: What ``prepare`` will refuse.
         notes: How the source was understood.
         has_clear_layout: Whether it is clear which folders are classes; else a problem says how to
             make it clear.
+        has_unusable_files: Whether files that cannot be opened, or are no images, are counted.
     """
 
     data: Data
@@ -66,6 +67,7 @@ class Survey:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     has_clear_layout: bool = True
+    has_unusable_files: bool = False
 
     @property
     def median_side(self) -> int | None:
@@ -119,6 +121,7 @@ def survey(path: Path) -> Survey:
 def _survey_of(data: Data, found: Listing) -> Survey:
     counts = Counter(sample.label for sample in found.samples)
     sizes = _sizes(found)
+    unusable = _file_problems(found, sizes) if data.source in _OF_FILES else []
     return Survey(
         data,
         {label: counts[label] for label in found.classes},
@@ -127,7 +130,7 @@ def _survey_of(data: Data, found: Listing) -> Survey:
         [
             *found.problems,
             *(bad.line(found.root) for bad in found.bad_files),
-            *(_file_problems(found, sizes) if data.source in _OF_FILES else ()),
+            *unusable,
             *class_problems(found),
             *similarity_problems(found),
             *_too_few(found),
@@ -135,6 +138,7 @@ def _survey_of(data: Data, found: Listing) -> Survey:
         ],
         source_notes(found, Prepare()),
         found.has_clear_layout,
+        bool(unusable),
     )
 
 
