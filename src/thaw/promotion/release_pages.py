@@ -1,8 +1,8 @@
 """Keep the release on report pages up to date: in MLflow's runs, and in this project.
 
 `reports/index.html` is an output of the stage evaluate, whose digest DVC knows: it is not changed.
-:data:`CURRENT_PAGE` is a copy of it with the release that the registry has now; git ignores it, and
-it is no output of DVC.
+:data:`CURRENT_PAGE` is a copy of this file that shows the release as the registry has it now. Git
+ignores the copy, and it is no output of DVC.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CURRENT_PAGE = SCRATCH / MAIN_ARTIFACT
 
 
 class CurrentRelease(NamedTuple):
-    """What the registry says about the release of a version now, and the page that shows it."""
+    """The release of a version as the registry has it now, and the page that shows it."""
 
     release: dict[str, Any]
     page: Path | None

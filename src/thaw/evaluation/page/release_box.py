@@ -1,4 +1,4 @@
-"""What a report page says about the release of its version; it can be replaced later.
+"""The part of a report page on the release of its version; it can be replaced later.
 
 It is a box at the top, and among the commands in the section on use the one that would release it.
 """
@@ -26,7 +26,7 @@ _COMMAND = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Whether a version is released, and why, as the box and the command show it.
+    """The release of a version, as the box and the command show it.
 
     Attributes:
         released: Whether it is.
