@@ -44,7 +44,7 @@ def test_the_challenger_is_the_candidate_by_default(local: Shop, version: int | 
 
 def test_a_model_without_a_challenger_needs_a_version(local: Shop) -> None:
     ledger = versions(local, "only-one", 1)
-    with pytest.raises(ThawError, match="only-one has no @challenger: name a version"):
+    with pytest.raises(ThawError, match="no @challenger, and version 1 is the champion: name"):
         find_candidate(ledger)
     with pytest.raises(ThawError, match="only-one version 1 is the champion already"):
         find_candidate(ledger, 1)

@@ -208,7 +208,7 @@ def test_a_version_with_other_weights_than_registered_cannot_be_forced(local: Sh
 def test_a_promotion_that_is_not_possible_is_refused_with_one_line(local: Shop) -> None:
     name = "lines"
     local.register(name)
-    with pytest.raises(ThawError, match="lines has no @challenger: name a version"):
+    with pytest.raises(ThawError, match="no @challenger, and version 1 is the champion: name"):
         offer(local, name)
     with pytest.raises(ThawError, match="version 1 is the champion already"):
         offer(local, name, 1)

@@ -443,7 +443,9 @@ def test_the_stage_ends_a_mistake_with_its_lines_and_no_traceback(tmp_path: Path
     summary, problem, remedy = result.stderr.splitlines()
     assert summary.startswith("error: the data cannot be used")
     assert problem == "  - data/raw/red/000.png: the file is empty"
-    assert remedy == "set data.on_error to quarantine to leave bad files out"
+    assert remedy == (
+        "repair or remove bad files, or set data.on_error to quarantine to leave them out"
+    )
 
 
 def test_the_stage_refuses_a_data_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def remedy(config: Data) -> str:
     """Return what to do where bad files are the problem."""
     if config.on_error == "quarantine":
         return ""
-    return "set data.on_error to quarantine to leave bad files out"
+    return "repair or remove bad files, or set data.on_error to quarantine to leave them out"
 
 
 def summarize(listing: Listing, bad: Sequence[BadFile]) -> dict[str, Any]:

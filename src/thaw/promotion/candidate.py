@@ -62,12 +62,13 @@ def find_candidate(ledger: Ledger, version: int | None = None) -> Candidate:
     rows = ledger.complete()
     current = aliases(ledger.client, ledger.name)
     version = current.get(CHALLENGER) if version is None else version
-    if version is None:
-        raise ThawError(
-            f"{ledger.name} has no @{CHALLENGER}: name a version (`thaw promote NUMBER`), or train "
-            "another model"
-        )
     against = current.get(ledger.alias)
+    if version is None:
+        champion = f", and version {against} is the {ledger.alias}" if against else ""
+        raise ThawError(
+            f"{ledger.name} has no @{CHALLENGER}{champion}: name a version "
+            "(`thaw promote NUMBER`), or train another model"
+        )
     if version == against:
         raise ThawError(
             f"{ledger.name} version {version} is the {ledger.alias} already: name another version "
