@@ -37,8 +37,8 @@ async def receive(
     if not is_genuine(os.environ["WEBHOOK_SECRET"], body, signature, delivery, timestamp):
         raise HTTPException(401, "the signature is wrong or too old")
     event = json.loads(body)
-    data = event["data"]
-    if (event["entity"], event["action"]) == _EVENT and data["alias"] == "champion":
+    data = event.get("data", {})  # events of other kinds have other keys
+    if (event.get("entity"), event.get("action")) == _EVENT and data.get("alias") == "champion":
         tasks.add_task(_run, data["name"], data["version"])
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,17 @@ def test_a_file_without_rows_says_what_to_write(
         found = [str(error)]
     assert len(found) == 1
     assert message in found[0]
+
+
+def test_rows_take_little_memory(tmp_path: Path) -> None:
+    rows = 60_000
+    lines = [f"a/folder/with/a/name/{number}.png,label" for number in range(rows)]
+    (tmp_path / "images.csv").write_text("\n".join(["path,label", *lines]))
+    tracemalloc.start()
+    try:
+        found = list_csv(tmp_path / "images.csv", tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.samples) == rows
+    assert peak / rows < 150  # bytes

@@ -6,9 +6,10 @@ import pytest
 
 from thaw.data.pack_writer import PackedSize
 from thaw.data.pixel_range import UsedRange
+from thaw.errors import ThawError
 from thaw.ingest.file_states import FileState
 from thaw.ingest.listing import BadFile, Sample
-from thaw.ingest.packing_journal import Journal
+from thaw.ingest.packing_journal import Journal, RecordFile
 from thaw.ingest.part_packing import PackedPart
 from thaw.ingest.reading import ImageRecord
 
@@ -80,3 +81,19 @@ def test_a_journal_continues_after_the_parts_that_are_kept(path: Path, kept: int
     journal.restart(kept)
     journal.add(part(9))
     assert list(journal.finished()) == [*[part(number) for number in range(kept)], part(9)]
+
+
+@pytest.mark.parametrize("kept", [0, 0.5, 0.9])
+def test_records_that_are_lost_between_two_passes_are_noticed(path: Path, kept: float) -> None:
+    records = RecordFile(Journal(path, "key"), 3)
+    assert [record.sample.path for record in records] == [f"a\n/{n}.png" for n in range(3)]
+    content = path.read_bytes()
+    path.write_bytes(content[: round(kept * len(content))])
+    with pytest.raises(ThawError, match=r"damaged while the stage ran \(. of 3 .* run the same"):
+        list(records)
+
+
+def test_groups_that_are_left_out_are_no_lost_records(path: Path) -> None:
+    records = RecordFile(Journal(path, "key"), 3)
+    records.leave_out(["ab" * 32])
+    assert list(records) == []

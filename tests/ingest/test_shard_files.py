@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,8 @@ def test_a_text_file_names_shards_with_braces(tmp_path: Path) -> None:
         (b"# none", "names no shards"),
         (b"a-{0..1.tar", "no list of shards: Unbalanced braces"),
         (b"a.tar\na.tar", "names a.tar twice"),
+        (b"a.tar\n./a.tar", "names a.tar twice"),
+        (b"  # none, after white space", "names no shards"),
         (b"\xff", "is no list of shards"),
     ],
 )
@@ -71,3 +74,19 @@ def test_remote_shards_are_copied_one_ahead(tmp_path: Path) -> None:
 def test_a_remote_shard_that_cannot_be_read_is_one_line(tmp_path: Path, address: str) -> None:
     with pytest.raises(ThawError, match=f"shard {address} cannot be copied: .*the same command"):
         list(local_shards([address], tmp_path, tmp_path / "copies"))
+
+
+def test_a_disk_that_is_full_while_a_shard_is_copied_is_named_and_not_the_store(
+    tmp_path: Path,
+) -> None:
+    largest = 1 << 26  # bytes of a file: a limit that the system reports like a full disk
+    source, copies = tmp_path / "0.tar", tmp_path / "copies"
+    with source.open("wb") as stream:
+        stream.truncate(largest + 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
+    try:
+        with pytest.raises(ThawError, match=rf"^{copies}/0.tar: could not write .*; raise the lim"):
+            list(local_shards([f"file://{source}"], tmp_path, copies))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

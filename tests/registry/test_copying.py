@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from thaw.promotion.status import alias_statuses
 from thaw.registry import copying
 from thaw.registry.copying import Copied, copy_version
 from thaw.registry.fetch import Version, fetch
+from thaw.tracking.run_owner import PROCESS, this_process
 from thaw.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -149,6 +151,23 @@ def test_a_killed_copy_leaves_no_incomplete_version(
     client, experiment = connect(shop.params.tracking.model_copy(update={"uri": uri}))
     assert len(client.search_runs([experiment])) == 1
     assert client.get_model_version_by_alias("killed", "challenger").version in {1, "1"}
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_copy_that_another_process_makes_is_removed_only_if_that_process_ended(
+    shop: Shop, tmp_path: Path, is_running: bool
+) -> None:
+    there = shop.params.tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/other/mlflow.db"})
+    client, experiment = connect(there)
+    machine = this_process().rpartition(":")[0]
+    process = os.getppid() if is_running else 999_999_999
+    old = shop.client.get_model_version("a", "1").run_id
+    half = client.create_run(
+        experiment, tags={"thaw.copied_run": old or "", PROCESS: f"{machine}:{process}"}
+    )
+    copy_version("models:/a/1", "beside", shop.params.tracking, there.uri)
+    stage = client.get_run(half.info.run_id).info.lifecycle_stage
+    assert stage == ("active" if is_running else "deleted")
 
 
 @pytest.mark.parametrize("place", ["same store", "other store"])

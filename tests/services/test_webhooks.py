@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import json
 import os
 import sys
 import time
@@ -55,6 +59,7 @@ def test_a_new_champion_runs_the_command_of_the_receiver_and_a_forged_call_does_
         client.set_registered_model_alias("hooked", "challenger", "1")
         client.set_registered_model_alias("hooked", "champion", "1")
         assert _first_lines(called, 1) == ["hooked 1"]
+        assert _signed(url, {"entity": "prompt", "action": "created"}) == 202
         servers.mlflow.kill()
         servers.mlflow.start()  # with the same key it can still read the secret in the database
         client.create_model_version("hooked", source="s3://nowhere/x")
@@ -73,3 +78,15 @@ def _first_lines(path: Path, count: int) -> list[str]:
         time.sleep(0.1)
         lines = path.read_text().splitlines() if path.exists() else []
     return lines
+
+
+def _signed(url: str, event: dict[str, object]) -> int:
+    """Send an event as MLflow signs it; return the status of the answer."""
+    body, now = json.dumps(event).encode(), str(int(time.time()))
+    digest = hmac.new(_SECRET.encode(), f"1.{now}.".encode() + body, hashlib.sha256).digest()
+    headers = {
+        "X-MLflow-Signature": f"v1,{base64.b64encode(digest).decode()}",
+        "X-MLflow-Delivery-Id": "1",
+        "X-MLflow-Timestamp": now,
+    }
+    return requests.post(url, data=body, headers=headers, timeout=60).status_code

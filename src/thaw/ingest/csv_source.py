@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import os.path
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from thaw.data.split_names import SPLITS
 from thaw.errors import ThawError
+from thaw.ingest.checks import repeated_hashes
 from thaw.ingest.class_columns import class_columns_remedy
 from thaw.ingest.listing import Listing, Sample
 from thaw.ingest.sample_table import SampleTable
@@ -60,15 +61,14 @@ def list_csv(path: Path, root: Path) -> Listing:
 def _list_rows(path: Path, root: Path) -> Listing:
     samples = SampleTable()
     listing = Listing(root, samples, [])
-    # Line and label of each file, however its path is spelled.
+    repeated = _repeated_files(path, root)
+    # Line and label of each of these files.
     first_lines: dict[str, tuple[int, str]] = {}
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        # Strict: a quote that is not closed would make the rest of the file one label.
-        reader = csv.DictReader(stream, strict=True)
-        reader.fieldnames = columns = _columns(path, reader.fieldnames or [], reader)
+        reader, columns = _reader(path, stream)
         unread = UnreadSplits(columns)
         for row in reader:
-            file = os.path.abspath(root / (row["path"] or ""))  # noqa: PTH100  (links stay)
+            file = _file(root, row)
             problem = _row_problem(row, columns)
             if problem is None and file in first_lines:
                 line, label = first_lines[file]
@@ -77,7 +77,8 @@ def _list_rows(path: Path, root: Path) -> Listing:
             if problem:
                 listing.problems.append(f"{path}, line {reader.line_num}: {problem}")
                 continue
-            first_lines[file] = (reader.line_num, row["label"])
+            if hash(file) in repeated:
+                first_lines[file] = (reader.line_num, row["label"])
             unread.add(row)
             samples.append(Sample(row["path"], row["label"], row.get("split") or None))
     listing.problems += [f"{path}: {text}" for text in unread.problems()]
@@ -87,6 +88,26 @@ def _list_rows(path: Path, root: Path) -> Listing:
         _resolve_splits(path, listing)
     listing.classes = sorted({sample.label for sample in listing.samples})
     return listing
+
+
+def _repeated_files(path: Path, root: Path) -> set[int]:
+    """Return the hashes of the files that several rows name, with 8 bytes of memory for a row."""
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader, _ = _reader(path, stream)
+        return repeated_hashes(_file(root, row) for row in reader)
+
+
+def _reader(path: Path, stream: TextIO) -> tuple[csv.DictReader[str], Sequence[str]]:
+    """Return the reader of the rows, and the names of the columns."""
+    # Strict: a quote that is not closed would make the rest of the file one label.
+    reader = csv.DictReader(stream, strict=True)
+    reader.fieldnames = columns = _columns(path, reader.fieldnames or [], reader)
+    return reader, columns
+
+
+def _file(root: Path, row: Mapping[Any, Any]) -> str:
+    """Return the absolute path of the file of a row, the same one however it is spelled."""
+    return os.path.abspath(root / (row["path"] or ""))  # noqa: PTH100  (links stay)
 
 
 def _columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[Any, Any]]) -> Sequence[str]:

@@ -73,7 +73,7 @@ def pack(
     """
     scratch.mkdir(parents=True, exist_ok=True)
     journal = Journal(scratch / JOURNAL, packing_key(config, found))
-    bad_files, rows = list[BadFile](), array("Q")
+    bad_files, rows, images = list[BadFile](), array("Q"), 0
     with PackWriter(folder, config, scratch / PARTIAL) as store:
         parts = packed_parts(config, found, store, journal)
         for part in _counted(parts, found):
@@ -82,12 +82,13 @@ def pack(
                     bad_files.append(item)
                     rows.extend(state_row(item.path, item.state) if item.state else ())
                 else:
+                    images += 1
                     rows.extend(state_row(item[0].sample.path, item[0].state))
         if found.shards is not None:
             found.classes = sorted({sample.label for sample in found.samples})
         table = np.frombuffer(rows, dtype=np.uint64).reshape(-1, 3)
         bad_files = [*found.bad_files, *bad_files]
-        packed = Packed(RecordFile(journal), bad_files, list(found.problems), table)
+        packed = Packed(RecordFile(journal, images), bad_files, list(found.problems), table)
         if states is not None:
             _compare_states(packed, file_states.read(states, found.root))
         _leave_out_conflicts(config, packed, store)

@@ -32,18 +32,31 @@ JOURNAL = "journal.jsonl"
 class RecordFile:
     """The records of the images in a journal, in order, without those in ``left_out`` groups.
 
-    They are read from the file in each pass: memory does not depend on their number.
+    They are read from the file in each pass: memory does not depend on their number, ``count``.
+
+    Raises:
+        ThawError: in a pass, if the file does not have ``count`` records any more.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, count: int) -> None:
         self._journal = journal
+        self._count = count
         self._left_out: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[ImageRecord]:
+        count = 0
         for part in self._journal.finished():
             for item in part.items:
-                if not isinstance(item, BadFile) and item[0].group not in self._left_out:
+                if isinstance(item, BadFile):
+                    continue
+                count += 1
+                if item[0].group not in self._left_out:
                     yield item[0]
+        if count != self._count:
+            raise ThawError(
+                f"{self._journal.path} was damaged while the stage ran ({count} of {self._count} "
+                "records are left): run the same command again"
+            )
 
     def leave_out(self, groups: Iterable[str]) -> None:
         """Leave out the images of these groups of equal pixels."""

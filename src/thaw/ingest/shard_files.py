@@ -5,16 +5,17 @@ Few copies are on the disk at a time, so that the shards may be larger than the 
 
 from __future__ import annotations
 
+import os.path
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from braceexpand import braceexpand
 
 from thaw.data.prefetching import prefetched
 from thaw.errors import ThawError
-from thaw.system.storage_errors import write_failure
+from thaw.system.storage_errors import DISK_ERRORS, write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,8 +40,8 @@ def shard_names(path: Path) -> list[str]:
     """Return the shards that ``path`` names: a folder with tar files, or a text file.
 
     Each line of the text file is a path relative to its folder or an address such as
-    ``s3://bucket/train-{000..009}.tar``; braces stand for several. Lines that start with ``#`` do
-    not count.
+    ``s3://bucket/train-{000..009}.tar``; braces stand for several. Lines that start with ``#``,
+    also after white space, do not count.
 
     Raises:
         ThawError: there is none, or one is named twice or has unbalanced braces.
@@ -49,8 +50,8 @@ def shard_names(path: Path) -> list[str]:
         names = sorted(str(each.relative_to(path)) for each in path.rglob("*.tar"))
     else:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            patterns = [line.strip() for line in lines if line.strip() and line[0] != "#"]
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            patterns = [line for line in lines if line and not line.startswith("#")]
             names = [name for pattern in patterns for name in braceexpand(pattern)]
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -60,7 +61,8 @@ def shard_names(path: Path) -> list[str]:
             ) from None
     if not names:
         raise ThawError(f"data.path: {path} names no shards: put a .tar file there, or its name")
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+    files = Counter(name if _REMOTE in name else os.path.normpath(name) for name in names)
+    if repeated := [name for name, count in files.items() if count > 1]:
         raise ThawError(f"data.path: {path} names {repeated[0]} twice: remove one of them")
     return names
 
@@ -93,25 +95,36 @@ def _local(number: int, name: str, root: Path, folder: Path) -> LocalShard:
 
 def _copied(address: str, target: Path) -> Path:
     """Copy the shard at ``address`` to ``target``; return ``target``."""
-    import fsspec
-
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)  # a link would be written through
-        stream = target.open("wb")
+        with target.open("wb") as stream:  # also its end writes
+            _copy(address, stream)
     except OSError as error:
         raise ThawError(write_failure(target, error)) from error
-    with stream:
-        try:
-            with fsspec.open(address, "rb") as remote:
-                shutil.copyfileobj(remote, stream, _BLOCK)
-        except ImportError as error:
-            raise ThawError(f"{address}: {error}; pip install 'thaw-vision[servers]'") from None
-        except Exception as error:  # each store has its own errors
-            raise ThawError(
-                f"the shard {address} cannot be copied: {type(error).__name__}: {error}; "
-                "credentials and addresses of object stores come from the environment "
-                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...); the same "
-                "command continues"
-            ) from None
     return target
+
+
+def _copy(address: str, stream: BinaryIO) -> None:
+    """Write the content of the shard at ``address`` to ``stream``.
+
+    Raises:
+        ThawError: it cannot be read.
+        OSError: the disk of ``stream`` is full, or fails.
+    """
+    import fsspec
+
+    try:
+        with fsspec.open(address, "rb") as remote:
+            shutil.copyfileobj(remote, stream, _BLOCK)
+    except ImportError as error:
+        raise ThawError(f"{address}: {error}; pip install 'thaw-vision[servers]'") from None
+    except Exception as error:  # each store has its own errors
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
+        raise ThawError(
+            f"the shard {address} cannot be copied: {type(error).__name__}: {error}; "
+            "credentials and addresses of object stores come from the environment "
+            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...); the same "
+            "command continues"
+        ) from None

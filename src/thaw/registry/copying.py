@@ -20,6 +20,7 @@ from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
 from thaw.registry.register import create_model
 from thaw.registry.same_result import delete_unused
 from thaw.tracking.run_logging import log_in_batches
+from thaw.tracking.run_owner import PROCESS, is_another_at_work, this_process
 from thaw.tracking.store import connect, store_uri
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from thaw.registry.fetch import Version
 
 _COPIED_RUN = "thaw.copied_run"
-_LEFT_OUT = ("mlflow.log-model.history", "thaw.system.processes")
+_LEFT_OUT = ("mlflow.log-model.history", PROCESS)
 
 
 @dataclass(frozen=True)
@@ -199,12 +200,17 @@ def _model_folder(downloaded: Path, uri: str) -> Path:
 
 
 def _copy_run(client: MlflowClient, target: MlflowClient, experiment: str, run: Run) -> Run:
-    """Create a run with the parameters, tags and metrics of ``run``; remove incomplete copies."""
+    """Create a run with the parameters, tags and metrics of ``run``.
+
+    Incomplete copies are removed, unless another process may be making them.
+    """
     old = run.info.run_id
     running = f"tags.`{_COPIED_RUN}` = '{old}' and attributes.status = 'RUNNING'"
     for half in target.search_runs([experiment], running):
-        target.delete_run(half.info.run_id)
-    made = target.create_run(experiment, tags={_COPIED_RUN: old}, run_name=run.info.run_name)
+        if not is_another_at_work(half.data.tags, half.info.start_time):
+            target.delete_run(half.info.run_id)
+    own = {_COPIED_RUN: old, PROCESS: this_process()}
+    made = target.create_run(experiment, tags=own, run_name=run.info.run_name)
     new = made.info.run_id
     tags = {key: value for key, value in run.data.tags.items() if key not in _LEFT_OUT}
     metrics = [m for key in run.data.metrics for m in client.get_metric_history(old, key)]

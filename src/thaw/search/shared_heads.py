@@ -52,7 +52,8 @@ class SharedHeads:
     def fetch(self, path: Path) -> bool:
         """Download the head with the name of ``path``, if another worker has uploaded it.
 
-        Return whether a whole one is at ``path`` then. An existing file is left as it is.
+        Return whether a file is at ``path`` then. One that exists is left as it is, and is not
+        checked: who loads it does that.
 
         Raises:
             ThawError: the database of the studies does not answer.

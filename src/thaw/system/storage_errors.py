@@ -25,7 +25,7 @@ _REMEDIES = {
     errno.ELOOP: "correct the link",
 }
 # Errors of a storage that nothing but its repair helps, also where no file is named.
-_OF_DISKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 # No file can have such a path, or this user has no right to it.
 _OF_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM})
 _FULL = 1 << 20  # bytes: a disk with less is full
@@ -68,7 +68,7 @@ def uncaught_failure(error: BaseException) -> str | None:
     from it.
     """
     for each in _causes(error):
-        if isinstance(each, OSError) and each.errno in _OF_DISKS:
+        if isinstance(each, OSError) and each.errno in DISK_ERRORS:
             place = each.filename or _full_disk(each.errno) or "a temporary or output file"
             return write_failure(place, each)
         if isinstance(each, OSError) and each.errno in _OF_PATHS and each.filename:

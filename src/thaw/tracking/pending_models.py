@@ -5,13 +5,12 @@ MLflow keeps such a model in the state PENDING, without files or with some of th
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
-from thaw.tracking.run_owner import PROCESS, is_dead, is_here, this_process
+from thaw.tracking.run_owner import PROCESS, is_another_at_work, is_dead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 # MLflow compares with the number that it stores, not with the name.
 _PENDING = f"status = {LoggedModelStatus.PENDING.to_int()}"
-# Seconds after which a process of another machine is taken for killed. The time is that of its
-# clock, or of the server's, which can be hours from the one here.
-_LONGEST_UPLOAD = 24 * 3600
 
 
 def remove_pending_models(client: MlflowClient, experiment_id: str, own_run: str) -> None:
@@ -45,11 +41,7 @@ def is_being_written(model: LoggedModel) -> bool:
     Two machines that have made the same result share its run. The tag ``PROCESS`` of a model names
     the process that logs it.
     """
-    if PROCESS not in model.tags or model.tags[PROCESS] == this_process():
-        return False
-    if is_here(model.tags):
-        return not is_dead(model.tags)
-    return time.time() - model.creation_timestamp / 1000 < _LONGEST_UPLOAD
+    return is_another_at_work(model.tags, model.creation_timestamp)
 
 
 def _pending(client: MlflowClient, experiment_id: str) -> Iterator[LoggedModel]:

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ PROCESS = "thaw.system.processes"  # the tag of a run that holds ``this_process`
 STOPPED_IN = "thaw.stopped_in"
 DESCRIPTION = "mlflow.note.content"
 _LONGEST = 2000  # characters of a description
+# Seconds after which a process of another machine is taken for killed. The time is that of its
+# clock, or of the server's, which can be hours from the one here.
+_LONGEST_WORK = 24 * 3600
 _FIRST_NAMESPACE = "pid:[4026531836]"  # of process ids outside of containers: PROC_PID_INIT_INO
 
 
@@ -44,6 +48,19 @@ def is_dead(tags: Mapping[str, str]) -> bool:
 def is_here(tags: Mapping[str, str]) -> bool:
     """Return whether ``tags`` name a process of this machine. Earlier tags have its name alone."""
     return tags.get(PROCESS, "").rpartition(":")[0] in {_machine(), socket.gethostname()}
+
+
+def is_another_at_work(tags: Mapping[str, str], started: float) -> bool:
+    """Return whether another process may be writing what has these ``tags``.
+
+    ``started`` is when its writing began, in milliseconds since 1970. A process of another machine
+    is taken for killed after a day.
+    """
+    if PROCESS not in tags or tags[PROCESS] == this_process():
+        return False
+    if is_here(tags):
+        return not is_dead(tags)
+    return time.time() - started / 1000 < _LONGEST_WORK
 
 
 @functools.cache
