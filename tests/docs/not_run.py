@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _DOCKER = "needs Docker and images of a registry; tools/check_deploy.py checks the files"
-_SERVERS = "needs PostgreSQL, S3 and accounts: tests/services does the same with real servers"
+_SERVERS = (
+    "needs PostgreSQL, S3, accounts: tests/services does it but for what docs/servers.md names"
+)
 _MAKE = "a target of the Makefile, which a test starts in full: the CI runs it as its own step"
 _BENCHMARK = "measures for minutes to hours; tests/benchmarks runs the code with tiny sizes"
 _INSTALLS = "needs a package index; tools/check_wheel.py installs the package and its extras"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ def test_a_fresh_clone_pulls_the_results_and_has_nothing_to_do(
     project.run("dvc", "remote", "add", "--default", "team", "s3://team-data/digits")
     project.commit("remote")
     project.tag("model@v1.0.0")
+    shown = project.run("gto", "show", "--json")
+    assert json.loads(shown)["model"]["version"] == "v1.0.0"
     project.run("dvc", "push", "--run-cache")
 
     Colleague(tmp_path, servers.variables).run("git", "clone", "--quiet", "a", "b")

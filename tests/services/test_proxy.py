@@ -12,11 +12,14 @@ import requests
 
 from tests.services.caddy import Proxy, program, running_caddy
 from tools.check_deploy import DEPLOY
+from tools.services.mlflow_server import NAME
 from tools.services.server_process import HOST, ServerProcess, answers, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.services.servers import Servers
 
 pytestmark = pytest.mark.services
 
@@ -75,6 +78,26 @@ def test_the_proxy_asks_for_the_token_over_tls_and_hides_it_from_the_service(pro
     assert answer.text == "/predict None"
     assert session.get(f"{proxy.serve}/healthz", timeout=60).text == "/healthz None"
     assert session.get(f"{proxy.serve}/healthz/../predict", timeout=60).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": NAME, "Origin": f"https://{NAME}"}, 200),
+        ({"Host": "elsewhere.example.org"}, 403),
+        ({"Host": NAME, "Origin": "https://elsewhere.example.org"}, 403),
+    ],
+)
+def test_mlflow_serves_the_names_and_origins_of_its_command_only(
+    servers: Servers, headers: dict[str, str], status: int
+) -> None:
+    address = f"{servers.mlflow.uri}/api/2.0/mlflow/experiments/search"
+    account = (servers.account, servers.password)
+    answer = requests.post(
+        address, json={"max_results": 1}, headers=headers, auth=account, timeout=60
+    )
+    assert answer.status_code == status
 
 
 @pytest.fixture

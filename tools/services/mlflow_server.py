@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BUCKET = "mlflow-artifacts"
 _ADMIN = "admin"
+NAME = "mlflow.example.org"  # the name of a proxy before the server
 
 
 class MlflowServer:
@@ -56,6 +57,9 @@ class MlflowServer:
         self._command = [
             *[sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"],
             *["--host", HOST, "--port", str(port), "--workers", "1"],
+            # localhost: the proxy of the tests passes its own name on, with a port chosen later.
+            *["--allowed-hosts", f"{NAME},{HOST}:{port},localhost:*"],
+            *["--cors-allowed-origins", f"https://{NAME}"],
             *["--backend-store-uri", database.create_database("mlflow")],
             *["--artifacts-destination", f"s3://{_BUCKET}"],
         ]
