@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import tiny
+from tests.tmpfs import with_tmpfs
 from thaw.errors import ThawError
 from thaw.system.files import write_whole
 
@@ -77,13 +78,7 @@ try:
 except ThawError as error:
     print(error)
 """
-    mount = f'mount -t tmpfs -o ro none {tmp_path} && exec "$@"'
-    namespace = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
-    try:
-        subprocess.run([*namespace, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this machine does not let a test mount a read-only disk")
-    command = [*namespace, sys.executable, "-c", script]
+    command = [*with_tmpfs(tmp_path, "ro"), sys.executable, "-c", script]
     result = subprocess.run(command, capture_output=True, text=True)
     assert "Traceback" not in result.stderr
     assert str(tmp_path / "file.bin") in result.stdout
