@@ -20,12 +20,12 @@ _ALL_OBJECTS = ("git", "cat-file", "--batch", "--batch-all-objects")
 def places_of_secrets(
     servers: Servers, projects: Sequence[Colleague], databases: Sequence[str] = ()
 ) -> list[str]:
-    """Return where a password of ``servers`` is stored in clear text or as base64.
+    """Return where a password or key of ``servers`` is stored in clear text or as base64.
 
     The files, commits and outputs of ``projects``, the databases of MLflow, ``databases``, all
     objects in S3, and the logs of the servers are searched.
     """
-    searched = _forms([*servers.secrets, f"{servers.account}:{servers.password}"])
+    searched = _forms(servers.secrets)
     return [
         place
         for places in (

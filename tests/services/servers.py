@@ -43,7 +43,7 @@ class Servers:
     @property
     def secrets(self) -> list[str]:
         """Return what must not be in any file, log or run."""
-        return [self.password, self.database.password, self.store.secret]
+        return [*self.mlflow.secrets, self.database.password, self.store.secret]
 
     @property
     def logs(self) -> list[Path]:

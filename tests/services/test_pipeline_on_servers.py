@@ -174,6 +174,7 @@ def test_a_colleague_promotes_with_edit_and_is_told_of_it_with_read(
     for each in (ben, project):
         assert "of ben" in each.run("thaw", "history", "--json")
         assert "@champion" in each.run("thaw", "status")
+    assert places_of_secrets(servers, [ben, project]) == []
 
 
 def _served(

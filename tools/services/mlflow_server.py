@@ -33,7 +33,8 @@ class MlflowServer:
         """Start the server on a free port; its output is in ``folder``."""
         folder.mkdir(parents=True)
         self.artifacts = _BUCKET
-        self._admin_password = secrets.token_urlsafe(12)
+        self._passwords = {_ADMIN: secrets.token_urlsafe(12)}  # of the accounts
+        self._keys = [secrets.token_hex(16), Fernet.generate_key().decode()]
         port = free_port()
         self.uri = f"http://{HOST}:{port}"
         store.create_bucket(_BUCKET)
@@ -45,12 +46,12 @@ class MlflowServer:
             **store.variables,
             "PGPASSWORD": database.password,
             "MLFLOW_AUTH_CONFIG_PATH": str(accounts),
-            "MLFLOW_AUTH_ADMIN_PASSWORD": self._admin_password,
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self._passwords[_ADMIN],
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": self._keys[0],
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_WEBHOOK_CACHE_TTL": "1",  # a new webhook is not known for so many seconds
-            "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
+            "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": self._keys[1],
             "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
             "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
         }
@@ -65,6 +66,12 @@ class MlflowServer:
         ]
         self.start()
 
+    @property
+    def secrets(self) -> list[str]:
+        """Return the passwords of all accounts, alone and with their names, and the keys."""
+        pairs = [f"{name}:{password}" for name, password in self._passwords.items()]
+        return [*self._passwords.values(), *pairs, *self._keys]
+
     def start(self) -> None:
         """Start the server, at first or after :meth:`kill`, on the same port."""
         self._server = ServerProcess(self._command, self._environment, self.log)
@@ -77,6 +84,7 @@ class MlflowServer:
     def create_account(self, name: str, password: str) -> None:
         """Create an account without special rights."""
         self._post("users/create", {"username": name, "password": password})
+        self._passwords[name] = password
 
     def grant(self, name: str, kind: str, which: str, permission: str) -> None:
         """Give the account ``name`` a permission on an experiment (id) or registered model."""
@@ -97,13 +105,14 @@ class MlflowServer:
         self._post(
             "webhooks", {"name": "champion", "url": url, "events": [event], "secret": secret}
         )
+        self._keys.append(secret)
 
     def _post(self, path: str, content: dict[str, Any], version: str = "2.0") -> None:
         """Send a request as the administrator."""
         answer = requests.post(
             f"{self.uri}/api/{version}/mlflow/{path}",
             json=content,
-            auth=(_ADMIN, self._admin_password),
+            auth=(_ADMIN, self._passwords[_ADMIN]),
             timeout=30,
         )
         answer.raise_for_status()

@@ -62,6 +62,14 @@ class ObjectStore:
         """Return the content of an object."""
         return bytes(self._client().get_object(Bucket=bucket, Key=key)["Body"].read())
 
+    def write(self, bucket: str, key: str, content: bytes) -> None:
+        """Store an object."""
+        self._client().put_object(Bucket=bucket, Key=key, Body=content)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object."""
+        self._client().delete_object(Bucket=bucket, Key=key)
+
     @contextlib.contextmanager
     def faults(self, rate: float) -> Iterator[None]:
         """Answer 500 to this part of the requests, chosen at random, during the block."""
