@@ -49,6 +49,12 @@ BLOCKS = (
     Block("docs/deployment.md", "docker compose stop mlflow ", 5, _DOCKER),
     Block("docs/deployment.md", "deploy/machine.sh 0 2 10.0.0.1 4", 2, "needs two machines"),
     Block("docs/servers.md", "pip install 'mlflow[auth]'", 21, _SERVERS),
+    Block(
+        "docs/servers.md",
+        "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... AWS_ENDPOINT_URL=http://127.0.0.1:8333",
+        9,
+        "needs SeaweedFS; tests/tools/test_check_deploy.py runs that of Compose with a stand-in",
+    ),
     Block("docs/servers.md", "grant() {", 6, _SERVERS),
     Block("docs/servers.md", "export MLFLOW_TRACKING_URI=https://mlflow.example.org", 10, _SERVERS),
     Block("docs/servers.md", "createdb --owner thaw studies", 6, _SERVERS),
