@@ -29,7 +29,7 @@ def test_a_server_that_is_killed_for_a_minute_loses_no_point_and_stops_no_traini
     project.commit("small")
     outage = train_through_outage(project, servers.mlflow, _SECONDS)
     print(outage)
-    assert outage.seconds > _SECONDS / 2
+    assert outage.seconds == _SECONDS, "the training ended before the server was back"
     assert (outage.missing, outage.wrong) == (0, 0)
     assert outage.longest_stall < outage.usual_stall + _STALL
     assert places_of_secrets(servers, [project]) == []
