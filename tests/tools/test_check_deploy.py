@@ -177,7 +177,8 @@ def cluster(tmp_path: Path) -> dict[str, str]:
     kept = f'cp "$THAW_MACHINE" "{tmp_path}/machines/${{THAW_MACHINE##*/}}"'
     for name in ("dvc", "thaw"):
         stand_in(programs, name, f'echo {name} "$@" >> {tmp_path}/calls\nsleep 0.1\n{kept}')
-    stand_in(programs, "scontrol", "echo node1; echo node2")
+    # The second line comes when a program that reads only the first one has ended.
+    stand_in(programs, "scontrol", "echo node1; sleep 0.2; echo node2")
     stand_in(
         programs,
         "srun",
