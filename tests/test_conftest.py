@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import pytest_configure
 from tests.file_costs import ROOT as TESTS
 from tests.file_costs import SECONDS
+from tests.tmpfs import NO_RIGHT
 
 pytest_plugins = ["pytester"]
 
@@ -74,17 +75,24 @@ def test_gpus_are_visible_to_tests_that_ask_for_them_alone(
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ("" if hidden else "0")
 
 
-@pytest.mark.parametrize(("value", "outcome"), [("1", "failed"), ("", "skipped")])
+@pytest.mark.parametrize(
+    ("value", "reason", "outcome"),
+    [
+        ("1", "install postgresql", "failed"),
+        ("", "install postgresql", "skipped"),
+        ("1", NO_RIGHT, "skipped"),
+    ],
+)
 def test_a_server_that_cannot_be_installed_fails_the_target_of_make_alone(
-    value: str, outcome: str, suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    value: str, reason: str, outcome: str, suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_SKIPS", value)
-    suite.makepyfile("""
+    suite.makepyfile(f"""
         import pytest
 
         @pytest.fixture
         def servers():
-            pytest.skip("install postgresql")
+            pytest.skip({reason!r})
 
         @pytest.mark.services
         def test_on_servers(servers): ...
@@ -92,7 +100,7 @@ def test_a_server_that_cannot_be_installed_fails_the_target_of_make_alone(
     result = suite.runpytest("-m", "services", "-rs")
     reported = {"failed": "errors"}.get(outcome, outcome)  # a fixture that fails is an error
     result.assert_outcomes(**{reported: 1})
-    result.stdout.fnmatch_lines("*install postgresql*")
+    result.stdout.fnmatch_lines(f"*{reason}*")
 
 
 def test_exhaustive_tests_run_on_request(suite: pytest.Pytester) -> None:

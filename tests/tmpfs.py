@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+NO_RIGHT = "this machine does not let a test mount a file system"  # the reason of a skipped test
+
 
 def with_tmpfs(folder: Path, options: str) -> list[str]:
     """Return the start of a command that sees a new tmpfs in ``folder``; skip where it cannot."""
@@ -18,5 +20,5 @@ def with_tmpfs(folder: Path, options: str) -> list[str]:
     try:
         subprocess.run([*start, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this machine does not let a test mount a file system")
+        pytest.skip(NO_RIGHT)
     return start
