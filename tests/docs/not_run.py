@@ -78,7 +78,7 @@ SENTENCES = {
     "curl --data-binary": "half a command, whose other half is in docs/serving.md",
     "docker ": _DOCKER,
     "dvc add": "named as what a message or a reader may choose; no step of a guide",
-    "dvc artifacts get": "needs a repository with a remote that others can reach",
+    "dvc artifacts get": "needs a remote: tests/services/test_data_on_s3.py runs it",
     "dvc queue start": "works in the background; `dvc exp run --run-all` is run instead",
     "git rm -r --cached reports": "repairs a project of an earlier version: tests/projects",
     "hf auth login": "needs an account of the hub",

@@ -25,6 +25,8 @@ from thaw.training import history
 if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.evaluation.page.subject import Registration
+    from thaw.evaluation.scores import Result
+    from thaw.model.spec import ModelSpec
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,20 @@ def params(uri: str) -> Params:
     return settings.PARAMS.model_copy(update={"tracking": tracking})
 
 
+def save_with_parents(digest: str) -> ModelSpec:
+    """Save the model with parents of this digest; return its specification."""
+    model, spec = directory.load(evaluate.MODEL)
+    parents = [Parent(stage=stage, digest=digest) for stage in TRAINING_STAGES[:-1]]
+    return directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
+
+
+def evaluated() -> tuple[Prepared, Result, ModelSpec]:
+    """Return the prepared data, the result of the model on it, and the model's specification."""
+    data, spec = Prepared(project_paths.PREPARED), save_with_parents("a" * 64)
+    model, _ = directory.load(evaluate.MODEL)
+    return data, evaluate.run(Context(params(""), data, tiny.runtime()), model, spec), spec
+
+
 def write_documents(registration: Registration) -> Documents:
     page, card = Path("page.html"), Path("MODEL_CARD.md")
     release = f'<p class="release">{registration.alias}</p>'
@@ -56,11 +72,7 @@ def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(result_run, "_WAIT", -1.0)
-    data = Prepared(project_paths.PREPARED)
-    model, spec = directory.load(evaluate.MODEL)
-    parents = [Parent(stage=stage, digest="a" * 64) for stage in TRAINING_STAGES[:-1]]
-    spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
-    result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
+    data, result, spec = evaluated()
     remedy = r"(?s)Connection refused.*only the registration is missing: `dvc repro` repeats"
     with pytest.raises(ThawError, match=remedy):
         record(params("http://127.0.0.1:9"), result, spec, data, evaluate.MODEL, write_documents)
@@ -83,16 +95,11 @@ def test_a_store_that_is_away_names_what_is_missing_and_the_next_run_registers(
 def test_a_run_that_makes_the_same_model_again_adds_no_version(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = Prepared(project_paths.PREPARED)
-    model, spec = directory.load(evaluate.MODEL)
-    parents = [Parent(stage=stage, digest="a" * 64) for stage in TRAINING_STAGES[:-1]]
-    spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
-    result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
+    data, result, spec = evaluated()
     chosen = params(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     record(chosen, result, spec, data, evaluate.MODEL, write_documents)
     # The model is the same; it was made from others, by other parameters.
-    parents = [Parent(stage=stage, digest="b" * 64) for stage in TRAINING_STAGES[:-1]]
-    spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
+    spec = save_with_parents("b" * 64)
     other = chosen.model_copy(update={"seed": 77})
     record(other, result, spec, data, evaluate.MODEL, write_documents)
     path = project_paths.REPORTS / "evaluate/registered.json"
@@ -105,11 +112,7 @@ def test_a_run_that_makes_the_same_model_again_adds_no_version(
 
 @pytest.mark.slow
 def test_the_page_of_a_run_that_is_evaluated_again_shows_what_was_decided(tmp_path: Path) -> None:
-    data = Prepared(project_paths.PREPARED)
-    model, spec = directory.load(evaluate.MODEL)
-    parents = [Parent(stage=stage, digest="a" * 64) for stage in TRAINING_STAGES[:-1]]
-    spec = directory.save(model, spec.model_copy(update={"parents": parents}), evaluate.MODEL)
-    result = evaluate.run(Context(params(""), data, tiny.runtime()), model, spec)
+    data, result, spec = evaluated()
     chosen = params(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
 
     def recorded(chosen: Params) -> tuple[int, str]:

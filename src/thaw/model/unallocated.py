@@ -1,6 +1,8 @@
 """Build a backbone whose parameters take no memory, and allocate those of the blocks that are kept.
 
 A small file can name a network of billions of weights of which a model keeps a few blocks.
+Accelerate's ``init_empty_weights`` puts parameters on the meta device: networks that compute
+buffers on the device of their parameters, such as Swin V2 CR, cannot be built there.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ class _SkipChanges(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         given = kwargs or {}
-        target = args[0] if args else given.get("tensor")  # the functions of nn.init give a name
+        target = args[0] if args else given.get("tensor")  # nn.init passes it by name
         if isinstance(target, Tensor) and is_unallocated(target):
             name = getattr(func, "__name__", "")
             if name == "__setitem__" or (name.endswith("_") and not name.endswith("__")):
