@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-gpu test-browser test-docs test-wheel test-services soak soak-kills check check-deploy docs format bench bench-gpu ui clean
+.PHONY: help run test test-pipelines test-gpu test-browser test-docs test-wheel test-services soak soak-kills check check-deploy docs format bench bench-gpu ui clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -45,8 +45,11 @@ run: $(VENV)/.installed  ## Install, run the whole pipeline (dvc repro), show wh
 	dvc repro
 	@thaw report
 
-test: $(VENV)/.installed-dev  ## Install what tests need and run the whole suite
+test: $(VENV)/.installed-dev  ## Install what tests need and run the suite
 	OMP_NUM_THREADS=1 pytest -n auto --durations=40
+
+test-pipelines: $(VENV)/.installed-dev  ## Run whole pipelines: golden results, kills, several processes (minutes)
+	OMP_NUM_THREADS=1 pytest -n auto -m pipelines --durations=20
 
 test-gpu: $(VENV)/.installed-dev  ## Run the tests that need a GPU
 	pytest -m gpu

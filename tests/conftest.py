@@ -122,16 +122,22 @@ def _without_soak(mark: pytest.Mark) -> pytest.Mark:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what has a target of its own; skip `gpu` without a GPU; put long files first."""
-    for marker in ("soak", "services", "commands", "browser"):
-        if marker not in config.option.markexpr:
-            found = {item for item in items if item.get_closest_marker(marker)}
-            config.hook.pytest_deselected(items=list(found))
-            items[:] = [item for item in items if item not in found]
+    left_out = {item for item in items if _has_another_target(item, config.option.markexpr)}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a GPU; run `pytest -m gpu` on one"))
     # Several processes (`-n`) take one file after the other: the longest must not come last.
     items.sort(key=lambda item: cost(item.path), reverse=True)
+
+
+def _has_another_target(item: pytest.Item, markexpr: str) -> bool:
+    """Tell whether a test belongs to a target of make that ``markexpr`` (`-m`) does not name."""
+    targets = ["soak", "services", "commands", "browser"]
+    if not item.get_closest_marker("soak"):  # the soak includes the exhaustive pipelines
+        targets.append("pipelines")
+    return any(item.get_closest_marker(name) and name not in markexpr for name in targets)
 
 
 def pytest_collection_finish() -> None:

@@ -36,6 +36,13 @@ def test_product(case): ...
 @pytest.mark.parametrize("case", [pytest.param(1, marks=pytest.mark.soak), 2], ids=["one", "two"])
 def test_product_with_names(case): ...
 
+@pytest.mark.pipelines
+def test_pipeline(): ...
+
+@pytest.mark.pipelines
+@pytest.mark.soak
+def test_exhaustive_pipeline(): ...
+
 @pytest.mark.gpu
 def test_on_a_gpu(): ...
 
@@ -46,13 +53,15 @@ def test_other(): ...
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeconftest("from tests.conftest import *\n")
-    pytester.makeini(f"[pytest]\nmarkers =\n  soak\n  gpu\n  slow\n  services\npythonpath = {ROOT}")
+    pytester.makeini(
+        f"[pytest]\nmarkers =\n  soak\n  pipelines\n  gpu\n  slow\n  services\npythonpath = {ROOT}"
+    )
     pytester.makepyfile(MARKED)
     return pytester
 
 
 def test_exhaustive_tests_are_deselected_and_gpu_tests_skipped(suite: pytest.Pytester) -> None:
-    suite.runpytest("-m", "not slow").assert_outcomes(passed=3, skipped=1, deselected=1)
+    suite.runpytest("-m", "not slow").assert_outcomes(passed=3, skipped=1, deselected=3)
 
 
 def test_cases_of_exhaustive_products_are_made_for_soak_alone(suite: pytest.Pytester) -> None:
@@ -104,7 +113,11 @@ def test_a_server_that_cannot_be_installed_fails_the_target_of_make_alone(
 
 
 def test_exhaustive_tests_run_on_request(suite: pytest.Pytester) -> None:
-    suite.runpytest("-m", "soak").assert_outcomes(passed=3, deselected=4)
+    suite.runpytest("-m", "soak").assert_outcomes(passed=4, deselected=5)
+
+
+def test_pipelines_run_on_request_without_the_exhaustive_ones(suite: pytest.Pytester) -> None:
+    suite.runpytest("-m", "pipelines").assert_outcomes(passed=1, deselected=6)
 
 
 def test_without_slow_tests_each_module_has_a_test() -> None:
@@ -133,7 +146,7 @@ def _tests(content: ast.Module) -> list[list[str]]:
 
 
 def _is_deselected(markers: list[str]) -> bool:
-    names = {f"pytest.mark.{name}" for name in ("slow", "soak", "commands", "browser")}
+    names = {f"pytest.mark.{name}" for name in ("slow", "pipelines", "soak", "commands", "browser")}
     return not names.isdisjoint(markers)
 
 

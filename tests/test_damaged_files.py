@@ -142,7 +142,7 @@ def results(folder: Path, stage: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 @pytest.mark.parametrize(
     ("group", "kind"),
     [

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlflow.entities import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pipelines
 
 _PREDICT = """
 import json, sys, mlflow, pandas

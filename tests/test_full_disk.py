@@ -23,7 +23,7 @@ KILOBYTES = {"init": [0, 16, 100], "prepare": [0, 8, 64], "warmup_head": [0, 16,
 _SAMPLE = {("init", 100), ("prepare", 8), ("warmup_head", 300)}
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 @pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to mount a file system")
 @pytest.mark.parametrize(
     ("command", "kilobytes"),

@@ -90,7 +90,7 @@ def test_a_short_training_ends_at_the_same_bits(name: str, project: None) -> Non
     compare(found, TRAININGS["cases"][name], TRAININGS["machine"])
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_two_processes_end_at_the_same_bits(project: None) -> None:
     found = stages.run_in_processes(cases.TWO_PROCESSES)
     assert found.keys() == cases.TWO_PROCESSES.keys()
@@ -98,7 +98,7 @@ def test_two_processes_end_at_the_same_bits(project: None) -> None:
         compare(result, TWO_PROCESSES["cases"][name], TWO_PROCESSES["machine"])
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_a_short_pipeline_on_the_digits_makes_the_same_models(
     short_pipeline: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import psutil
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pipelines
 
 
 @dataclass

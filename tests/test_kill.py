@@ -14,7 +14,7 @@ from thaw.system.stage_names import STAGES
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pipelines
 
 # Lines of `dvc repro` after which DVC is killed: at least one in each stage.
 KILL_POINTS = (

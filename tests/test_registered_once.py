@@ -20,7 +20,7 @@ from thaw.system.stage_names import STAGES
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pipelines
 
 KILLED_AT = (
     "before finalize_logged_model",  # leaves a model that is PENDING

@@ -81,7 +81,7 @@ def check_verbs(project: Path) -> None:
     assert executed(project) == ""
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_stages_and_verbs_run_in_odd_surroundings(tmp_path: Path) -> None:
     folder = made(tmp_path, _FEW)
     for command in (["check"], ["stage", "prepare"], ["stage", "warmup_head"]):

@@ -94,7 +94,7 @@ def test_a_dry_run_writes_nothing_and_names_every_change(clone: Path) -> None:
     assert "you can remove: src/thaw" in output
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_a_clone_gets_the_pipeline_of_all_projects_and_keeps_its_parameters(kept: Path) -> None:
     assert (kept / "dvc.yaml").read_text() == template("dvc.yaml.template")
     old = load(Params, unpack_clone(kept.parent / "old") / "params.yaml")
@@ -103,7 +103,7 @@ def test_a_clone_gets_the_pipeline_of_all_projects_and_keeps_its_parameters(kept
     assert (kept / "src/thaw/__init__.py").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_after_keep_no_stage_runs_again(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(kept)
     before = files(kept)
@@ -112,7 +112,7 @@ def test_after_keep_no_stage_runs_again(kept: Path, monkeypatch: pytest.MonkeyPa
     assert files(kept) == before
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_a_new_form_of_dvc_yaml_alone_runs_no_stage(upgraded: Path) -> None:
     before = files(upgraded)
     with_folders(upgraded)
@@ -125,7 +125,7 @@ def test_a_new_form_of_dvc_yaml_alone_runs_no_stage(upgraded: Path) -> None:
     assert "Running stage" not in run_dvc("repro")
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_reports_that_git_kept_as_metrics_are_accepted_by_dvc(upgraded: Path) -> None:
     with_tracked_reports(upgraded)
     assert json.loads(run_dvc("status", "--json")) == {}
@@ -180,7 +180,7 @@ def folder_of(path: str) -> str:
     return "/".join(path.split("/")[:2]) if path.startswith("models/") else path
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_after_keep_the_lock_names_what_made_the_outputs(kept: Path) -> None:
     lock = tool_lock.read(kept / "thaw.lock")
     assert lock is not None
@@ -190,7 +190,7 @@ def test_after_keep_the_lock_names_what_made_the_outputs(kept: Path) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_after_keep_status_history_and_the_study_are_as_before(
     kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +203,7 @@ def test_after_keep_status_history_and_the_study_are_as_before(
     assert "2 trials: 2 complete" in run("search", "--show")
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_without_keep_the_outputs_are_made_again(clone: Path) -> None:
     run("upgrade")
     status = json.loads(run_dvc("status", "--json"))
@@ -223,7 +223,7 @@ def test_a_stage_whose_parameters_have_changed_is_not_kept(clone: Path) -> None:
     assert plan.not_kept["unfreeze"] == "params.yaml: unfreeze (modified)"
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_without_dvc_yaml_the_stages_whose_parameters_have_changed_run_again(
     upgraded: Path,
 ) -> None:
@@ -234,7 +234,7 @@ def test_without_dvc_yaml_the_stages_whose_parameters_have_changed_run_again(
     assert set(json.loads(run_dvc("status", "--json"))) == {"warmup_head", "unfreeze", "fold_bn"}
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_an_import_of_the_user_whose_repository_does_not_answer_changes_nothing(
     clone: Path,
 ) -> None:
@@ -247,7 +247,7 @@ def test_an_import_of_the_user_whose_repository_does_not_answer_changes_nothing(
     assert plan_upgrade(keep=True).kept == [*STAGES]
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_a_failure_of_dvc_at_the_end_names_the_command_that_keeps_the_outputs(
     upgraded: Path,
 ) -> None:
@@ -263,7 +263,7 @@ def test_a_failure_of_dvc_at_the_end_names_the_command_that_keeps_the_outputs(
     assert json.loads(run_dvc("status", "--json")) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_files_of_the_user_in_outputs_survive_the_upgrade_and_the_next_run(clone: Path) -> None:
     mine = [clone / name for name in ("models/unfreeze/my.pth", "data/prepared/mine/a.png")]
     for path in mine:
@@ -336,7 +336,7 @@ def upgrade_is_killed(number: int, *arguments: str) -> bool:
 
 
 # Of three for each file: the note, params.yaml, dvc.yaml, thaw.lock and others follow each other.
-@pytest.mark.slow
+@pytest.mark.pipelines
 @pytest.mark.parametrize(
     "number", [6, *(pytest.param(n, marks=pytest.mark.soak) for n in (3, 4, 5, *range(7, 40)))]
 )
@@ -350,7 +350,7 @@ def test_an_upgrade_that_is_killed_is_completed_by_the_next_one(clone: Path, num
     assert not plan_upgrade().outputs
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_a_stage_that_was_changed_since_a_killed_upgrade_is_not_kept(clone: Path) -> None:
     assert upgrade_is_killed(12, "--keep")
     path = clone / "params.yaml"

@@ -21,7 +21,7 @@ from thaw.search.attempt import WORKER
 if TYPE_CHECKING:
     import optuna
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pipelines
 
 
 @pytest.fixture(scope="module")

@@ -187,7 +187,7 @@ def test_accelerate_starts_as_many_processes_as_asked_for_and_ignores_the_users_
         assert environment.items() >= launching.ENVIRONMENT.items()
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_two_machines_meet_at_the_address_of_accelerates_configuration(
     project: Path, tmp_path: Path
 ) -> None:

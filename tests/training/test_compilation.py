@@ -96,7 +96,7 @@ def test_a_network_that_torch_cannot_compile_is_computed_as_it_is(
         decided("on", Timed(1.0, broken), 10_000)
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_a_compiled_training_has_the_losses_of_an_eager_one_and_resumes_to_the_same_bits(
     tmp_path: Path,
 ) -> None:

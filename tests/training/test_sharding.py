@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import BatchNormPolicy
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pipelines
 
 
 def cases(names: Iterable[str], sample: Iterable[str]) -> list[Any]:

@@ -73,7 +73,7 @@ def test_the_table_of_a_folder_has_the_newest_value_of_each_figure(
     assert capsys.readouterr().out.splitlines()[-1] == "| speed | 2 |  |  |  |"
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_the_smoke_test_measures_training_on_a_cpu(tmp_path: Path) -> None:
     found = smoke_test(tmp_path, "--only", "training")
     assert found["unfreeze all, tiny, fp32"] > 0
