@@ -30,8 +30,21 @@ _SWAGGER_STYLE = (
     ".swagger-ui .json-schema-2020-12-expand-deep-button{color:#404040}"
     ".swagger-ui .btn.cancel{color:#b91c1c;border-color:#b91c1c}"
     ".swagger-ui .btn.execute{background:#1d4ed8;border-color:#1d4ed8}"
+    ".swagger-ui .download-contents{background:#4b5563}"
+    ".swagger-ui .microlight [style*='rgb(136, 136, 136)']{color:#d1d5db!important}"
     ".swagger-ui .scheme-container{display:none}"
 )
+# Names that Swagger UI does not give to what its form "Try it out" makes, and the way to scroll its
+# long answers by keyboard.
+_SWAGGER_SCRIPT = """
+const complete = () => {
+  const all = (selector, change) => document.querySelectorAll(selector).forEach(change);
+  all("textarea:not([aria-label])", field => field.setAttribute("aria-label", "Request body"));
+  all(".copy-to-clipboard button:not([aria-label])", b => b.setAttribute("aria-label", "Copy"));
+  all("pre.microlight:not([tabindex])", text => text.setAttribute("tabindex", "0"));
+};
+new MutationObserver(complete).observe(document.documentElement, {childList: true, subtree: true});
+"""
 
 
 def add_pages(app: FastAPI) -> None:
@@ -39,15 +52,15 @@ def add_pages(app: FastAPI) -> None:
     index = files("thaw.serving").joinpath("page.html").read_text(encoding="utf-8")
     with as_file(files("fastapi_offline").joinpath("static")) as folder:
         app.mount(SWAGGER_FILES, StaticFiles(directory=folder))
-    _add_page(app, "/", index, f"'{_hash_of(index, 'style')}'")
+    _add_page(app, "/", index, _hashes_of(index, "style"))
     # Swagger UI sets style attributes, which only 'unsafe-inline' allows. It allows no script.
     _add_page(app, "/docs", _swagger_html(app.title), "'self' 'unsafe-inline'", "'self'")
 
 
 def _add_page(app: FastAPI, path: str, page: str, styles: str, scripts: str = "") -> None:
-    """Serve ``page``, with a policy that lets a browser run only the page's own script."""
+    """Serve ``page``, with a policy that lets a browser run only the page's own scripts."""
     policy = (
-        f"default-src 'none'; script-src {scripts} '{_hash_of(page, 'script')}'; "
+        f"default-src 'none'; script-src {scripts} {_hashes_of(page, 'script')}; "
         f"style-src {styles}; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     )
@@ -71,10 +84,12 @@ def _swagger_html(title: str) -> str:
         swagger_ui_parameters={"deepLinking": False},
     )
     text = bytes(page.body).decode().replace("<html>", '<html lang="en">', 1)
-    return text.replace("</head>", f"<style>{_SWAGGER_STYLE}</style></head>", 1)
+    own = f"<style>{_SWAGGER_STYLE}</style><script>{_SWAGGER_SCRIPT}</script>"
+    return text.replace("</head>", f"{own}</head>", 1)
 
 
-def _hash_of(page: str, tag: str) -> str:
-    """Return the hash of the page's only inline ``tag``, as a Content-Security-Policy names it."""
-    (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+def _hashes_of(page: str, tag: str) -> str:
+    """Return the hashes of the page's inline ``tag``s, as a Content-Security-Policy names them."""
+    contents = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    digests = (hashlib.sha256(content.encode()).digest() for content in contents)
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
