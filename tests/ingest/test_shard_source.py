@@ -238,7 +238,7 @@ def epoch_digests(source: ImageSource, workers: int, ranks: int) -> tuple[str, .
     return tuple(digests)
 
 
-def test_two_ranks_train_on_what_is_left_of_uneven_shards_with_copies_and_bad_samples(
+def test_two_ranks_read_what_is_left_of_uneven_shards_with_copies_and_bad_samples(
     tmp_path: Path,
 ) -> None:
     copies = [sample | {"__key__": f"copy{n}"} for n, sample in enumerate(numbered(0, 3))]
@@ -264,7 +264,7 @@ def test_two_ranks_train_on_what_is_left_of_uneven_shards_with_copies_and_bad_sa
 
 
 @pytest.mark.slow
-def test_every_number_of_workers_and_ranks_trains_on_the_same_images_of_shards(
+def test_every_number_of_workers_and_ranks_reads_the_same_images_of_shards(
     tmp_path: Path,
 ) -> None:
     write_shard(tmp_path / "raw" / "0.tar", numbered(0, 40, size=100))
