@@ -1,0 +1,104 @@
+"""Scores that pages quote are those of the files that record them, to the digits printed."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.project import ROOT
+
+METRICS = ROOT / "reports/evaluate/metrics.json"
+STAGES = ("warmup_head", "unfreeze", "fold_bn", "evaluate")
+
+
+def text_of(page: str) -> str:
+    """Return the words of a page, without line breaks and borders of tables."""
+    return " ".join((ROOT / page).read_text(encoding="utf-8").replace("│", " ").split())
+
+
+def reports() -> dict[str, Any]:
+    """Return the stages' reports of this project, which are in DVC's cache and not in git."""
+    paths = {stage: ROOT / f"reports/{stage}/report.json" for stage in STAGES}
+    if not all(path.exists() for path in paths.values()):
+        pytest.skip("this clone has no reports: `dvc repro` makes them")
+    return {stage: json.loads(path.read_text()) for stage, path in paths.items()}
+
+
+@pytest.fixture(scope="module")
+def scores() -> dict[str, float]:
+    found: dict[str, float] = json.loads(METRICS.read_text())["test"]
+    return found
+
+
+def test_the_readme_shows_the_committed_scores_of_the_digits(scores: dict[str, float]) -> None:
+    text = text_of("README.md")
+    low, high = scores["accuracy_low"], scores["accuracy_high"]
+    assert (
+        f"test accuracy {scores['accuracy']:.4f} (95 % interval {low:.3f} to {high:.3f}, "
+        f"{scores['images']:.0f} images)"
+    ) in text
+    assert f"macro F1, log-loss {scores['macro_f1']:.4f}, {scores['log_loss']:.4f}" in text
+    recall = scores["worst_class_recall"]
+    assert f"ECE, worst recall {scores['ece']:.4f}, {recall:.4f}" in text
+    calibrated = re.findall(
+        r"calibration log-loss [\d.]+ to ([\d.]+), ECE [\d.]+ to ([\d.]+)", text
+    )
+    assert calibrated == [(f"{scores['log_loss']:.4f}", f"{scores['ece']:.4f}")]
+
+
+def test_the_readme_shows_the_losses_of_the_stages() -> None:
+    found, text = reports(), text_of("README.md")
+    phases = re.findall(r"best epoch (\d+) of (\d+), validation loss ([\d.]+) to ([\d.]+)", text)
+    assert phases == [
+        (str(of["best_epoch"]), str(of["epochs"]), f"{start:.4f}", f"{of['val_loss']:.4f}")
+        for of in (found[stage] for stage in STAGES[:3])
+        for start in [of["start_val_loss"]]
+    ]
+    before = found["evaluate"]["uncalibrated"]
+    assert f"log-loss {before['log_loss']:.4f} to" in text
+    assert f"ECE {before['ece']:.4f} to" in text
+    assert f"{found['fold_bn']['merged']} BatchNorms merged" in text
+
+
+def test_the_method_quotes_the_calibration_of_the_digits(scores: dict[str, float]) -> None:
+    text = text_of("docs/method.md")
+    after = f"{scores['log_loss']:.4f} and {scores['ece']:.4f} with it"
+    assert after in text
+    found = reports()
+    before = found["evaluate"]["uncalibrated"]
+    temperature = found["unfreeze"]["calibration"]["temperature"]
+    assert (
+        f"log-loss {before['log_loss']:.4f} and ECE {before['ece']:.4f} without its temperature of "
+        f"{temperature:.2f}, and {after}"
+    ) in text
+
+
+def test_pages_round_the_accuracy_of_the_digits_alike(scores: dict[str, float]) -> None:
+    accuracy = f"{scores['accuracy']:.3f}"
+    (drift,) = re.findall(r"\| test images \| [\d.]+ \| ([\d.]+) \|", text_of("docs/serving.md"))
+    (pinned,) = re.findall(
+        r"the pinned values of this repository; [^|]*\| ([\d.]+);",
+        text_of("docs/measured_choices.md"),
+    )
+    assert (drift, pinned) == (accuracy, accuracy)
+
+
+def test_the_examples_name_the_figures_that_a_page_records() -> None:
+    rows = re.findall(r"\| `([a-z]+\.yaml)` \| [^|]* \| ([^|]*) \|", text_of("examples/README.md"))
+    assert {name for name, _ in rows} == {path.name for path in (ROOT / "examples").glob("*.yaml")}
+    measured = {name: figure for name, figure in rows if "not measured here" not in figure}
+    assert measured.keys() == {"digits.yaml"}
+    ((accuracy, loss, seconds),) = re.findall(
+        r"([\d.]+), log-loss ([\d.]+) .* (\d+) processor seconds", measured["digits.yaml"]
+    )
+    record = re.findall(
+        r"complete `dvc repro`\*\* [^|]*; (\d+) processor seconds\) "
+        r"\| \*\*([\d.]+)\*\* \| \*\*([\d.]+)\*\*",
+        text_of("docs/measured_choices.md"),
+    )
+    assert record == [(seconds, accuracy, loss)]
+    of_others = [figure for name, figure in rows if name != "digits.yaml"]
+    assert not any(re.search(r"0\.\d", figure) for figure in of_others)
