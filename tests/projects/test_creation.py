@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from tests import tiny
 from tests.ingest.obstacles import KINDS, make_obstacles
 from tests.project import ROOT
+from thaw import __version__
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -76,6 +77,13 @@ def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:
         ".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "README.md", "dvc.yaml",
         "params.yaml", "params.schema.json", "thaw.lock", "mlruns/README.md", "data/raw/README.md",
     }  # fmt: skip
+
+
+def test_the_readme_of_a_project_says_how_to_install_what_is_not_on_pypi(photos: Path) -> None:
+    create_project(Path("flowers"), None)
+    text = Path("flowers/README.md").read_text()
+    assert "pypi.org" not in text
+    assert f"pip install thaw-vision=={__version__}  # not on PyPI yet" in text
 
 
 def test_git_ignores_what_dvc_caches_before_dvc_says_so(photos: Path) -> None:

@@ -83,3 +83,11 @@ def test_names_are_no_markdown(content: dict[str, Any]) -> None:
     assert r"a\|b, \<script\>, \_c\_" in text
     assert plain("a&lt;b & c") == r"a\&lt;b \& c"
     assert plain("two\nlines") == "two lines"
+
+
+def test_the_card_links_to_no_page_of_pypi_because_the_package_is_not_there(
+    content: dict[str, Any],
+) -> None:
+    text = model_card(content)
+    assert "with thaw (the Python package `thaw-vision`)" in text
+    assert "pypi.org" not in text
