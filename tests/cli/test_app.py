@@ -10,6 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tests.cli.verbs import error, run
+from tests.project import environment
 from thaw import __version__
 from thaw.cli.app import app, fit_help_to_terminal
 
@@ -170,3 +171,21 @@ def test_a_shell_completes_verbs_options_and_values(
         [thaw], env=os.environ | variables, cwd=tmp_path, capture_output=True, text=True
     )
     assert set(done.stdout.split()) == completed, done.stderr
+
+
+def test_a_shell_completes_verbs_and_keys_after_the_installation(tmp_path: Path) -> None:
+    """Run it from bash, as a user does: it looks for the shell among its parents."""
+    variables = {**environment(), "HOME": str(tmp_path)}
+
+    def bash(script: str) -> str:
+        command = ["bash", "-c", f"{script}\nexit $?"]
+        return subprocess.run(
+            command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert "bash completion installed" in bash("thaw --install-completion")
+    last = "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))"
+    complete = f'. ~/.bashrc; {last}; _thaw_completion thaw; echo "${{COMPREPLY[@]}}"'
+    assert bash(f"COMP_WORDS=(thaw promo); {complete}").split() == ["promote"]
+    assert "unfreeze.lr" in bash(f"COMP_WORDS=(thaw params unfreeze.l); {complete}").split()
+    assert "-F _thaw_completion thaw" in bash(". ~/.bashrc; complete -p thaw")

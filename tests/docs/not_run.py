@@ -11,7 +11,10 @@ _DOCKER = "needs Docker and images of a registry; tools/check_deploy.py checks t
 _SERVERS = (
     "needs PostgreSQL, S3, accounts: tests/services does it but for what docs/servers.md names"
 )
-_MAKE = "a target of the Makefile, which a test starts in full: the CI runs it as its own step"
+CI = "a step of .ci/run"
+CHECK = "a part of `make check`, a step of .ci/run"
+_HARDWARE = "needs a GPU"
+_HOURS = "takes hours; a person starts it before a release"
 _BENCHMARK = "measures for minutes to hours; tests/benchmarks runs the code with tiny sizes"
 _INSTALLS = "needs a package index; tools/check_wheel.py installs the package and its extras"
 
@@ -31,8 +34,18 @@ class Block:
 
 
 BLOCKS = (
-    Block("CONTRIBUTING.md", "git clone ... thaw && cd thaw", 3, _MAKE),
-    Block("README.md", "make run ", 2, _MAKE),
+    Block(
+        "CONTRIBUTING.md",
+        "git clone ... thaw && cd thaw",
+        3,
+        "`make check` and `make test` are steps of .ci/run",
+    ),
+    Block(
+        "README.md",
+        "make run ",
+        2,
+        "test_documented_commands.py runs the first one's commands; the other is a step of .ci/run",
+    ),
     Block(
         "docs/index.md", "pip install thaw-vision", 5, "the commands of the README's first block"
     ),
@@ -67,38 +80,57 @@ PYTHON_BLOCKS = {
 }
 # Lines of blocks that are run otherwise.
 LINES = {"pip install ": _INSTALLS}
-# Commands in sentences, by their start.
+# Commands in sentences: the whole command, or its first words.
 SENTENCES = {
-    "... ": "options of the command above it, which is run",
     "OMP_NUM_THREADS=1 pytest ": "the suite itself",
     "MLFLOW_TRACKING_URI=https://": _SERVERS,
     "THAW_STARTER=$PPID exec thaw stage": "what DVC prints; each `dvc repro` runs it",
-    "accelerate config": "asks questions in a terminal",
     "caddy validate": "tools/check_deploy.py runs it",
     "curl --data-binary": "half a command, whose other half is in docs/serving.md",
     "docker ": _DOCKER,
-    "dvc add": "named as what a message or a reader may choose; no step of a guide",
     "dvc artifacts get": "needs a remote: tests/services/test_data_on_s3.py runs it",
     "dvc queue start": "works in the background; `dvc exp run --run-all` is run instead",
     "git rm -r --cached reports": "repairs a project of an earlier version: tests/projects",
     "hf auth login": "needs an account of the hub",
     "kubectl ": "needs a cluster; tools/check_deploy.py checks the files",
     "make bench": _BENCHMARK,
-    "make ": _MAKE,
+    "make bench-gpu": _BENCHMARK,
+    "make check": CI,
+    "make check-deploy": CI,
+    "make docs": CI,
+    "make run": "test_documented_commands.py runs its commands",
+    "make soak": _HOURS,
+    "make test": CI,
+    "make test-browser": CI,
+    "make test-docs": CI,
+    "make test-gpu": _HARDWARE,
+    "make test-services": CI,
+    "make ui": "does not end; the guides run its command, `thaw ui`",
     "mlflow db upgrade": _DOCKER,
     "mlflow gc": "deletes for good; a command for the administrator of a server",
-    "openssl ": "a program of others; tests/promotion reads such a key",
-    "optuna-dashboard ": "needs the extra `dashboard`",
     "pip ": _INSTALLS,
     "pytest ": "tests: the CI runs all of them",
     "python -m benchmarks.": _BENCHMARK,
-    "python -m tools.": _MAKE,
+    "python -m tools.check_language": CHECK,
+    "python -m tools.check_structure": CHECK,
     "sbatch ": "needs SLURM; tests/tools/test_check_deploy.py runs the scripts with a stand-in",
     "source .venv/bin/activate": "needs a new environment; tools/check_wheel.py makes one",
-    "thaw --install-completion": "changes the files of a user's shell",
     "thaw COMMAND --help": "tests/cli reads the help of each command",
     "thaw advise --backbones timm/": "needs weights of another backbone; tests/advice",
 }
+
+
+def is_sentence_listed(command: str) -> bool:
+    """Return whether ``command``, or its first words, are in the list.
+
+    An entry ends where a word ends: "make check" is no reason for "make check-all". One that ends
+    with "=", "/", ":" or "." stands for all words that begin so.
+    """
+    return any(
+        command == entry
+        or command.startswith(entry if entry.endswith((" ", "=", "/", ":", ".")) else f"{entry} ")
+        for entry in SENTENCES
+    )
 
 
 def is_listed(page: str, block: str) -> bool:

@@ -13,7 +13,9 @@ from tools.services.server_process import ServerProcess, answers, free_port
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SERVER = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:thaw serve|mlflow models serve) .*$", re.MULTILINE)
+_SERVER = re.compile(
+    r"^(?:[A-Z_]+=\S+ )*(?:thaw serve|mlflow models serve|optuna-dashboard) .*$", re.MULTILINE
+)
 _PORT = re.compile(r"--port \d+")
 _DOCUMENTED_PORT = re.compile(r"localhost:\d+")
 
@@ -61,6 +63,11 @@ class PageShell:
             assert noise not in done.stdout, f"{script}\n{done.stdout}"
         self.folder = Path(here.read_text().strip())
         return done.stdout
+
+    @property
+    def address(self) -> str:
+        """The address of the server of the last block with one."""
+        return f"http://localhost:{self._port}"
 
     def stop(self) -> None:
         """Stop the server, if one runs."""

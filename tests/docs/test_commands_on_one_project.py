@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -82,6 +83,33 @@ def test_the_commands_of_sentences_run(project: PageShell) -> None:
         project.run(typed or documented)
     params = YAML(typ="safe").load(project.folder / "params.yaml")
     assert "brightness" not in params["augment"]  # these splits do not differ
+    if shutil.which("optuna-dashboard"):  # of the extra `dev`
+        project.run("optuna-dashboard sqlite:///mlruns/search.db &")
+        answer = requests.get(f"{project.address}/api/studies", timeout=60)
+        assert "other" in [study["study_name"] for study in answer.json()["study_summaries"]]
+
+
+def test_a_file_of_accelerates_own_command_configures_a_stage(project: PageShell) -> None:
+    project.run("accelerate config default --config_file ../machine.yaml")
+    assert "num_processes" in (project.folder.parent / "machine.yaml").read_text()
+    file = str(project.folder.parent / "machine.yaml")
+    write_values(
+        {"launch.config": file, "launch.processes": "auto"}, project.folder / "params.yaml"
+    )
+    assert "error" not in project.run("thaw check")
+    project.run("thaw stage fold_bn")
+
+
+def test_dvc_adds_images_in_the_project_and_prepare_reads_them_from_its_cache(
+    project: PageShell,
+) -> None:
+    project.run("rm -rf data/raw; cp -r IMAGES data/raw")
+    project.run("dvc config cache.type symlink; dvc add data/raw; git add --all")
+    assert any(path.is_symlink() for path in (project.folder / "data/raw/rose").iterdir())
+    before = splits(project.folder)
+    write_values({"data.path": "data/raw", "data.root": "data/raw"}, project.folder / "params.yaml")
+    project.run("thaw check; dvc repro prepare; dvc status data/raw.dvc")
+    assert splits(project.folder) == before
 
 
 def test_the_guide_on_own_images_holds_for_bad_and_new_images(project: PageShell) -> None:

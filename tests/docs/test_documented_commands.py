@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # Commands that other tests run, by their start.
 ELSEWHERE = {
     "pip install": "tools/check_wheel.py installs the package into a fresh environment",
-    "make ": "the targets of the Makefile: .ci/run, and the test of `make run` below",
+    "make run": "its commands: the test below",
+    "make test": "a step of .ci/run",
 }
 # A gate may refuse, and without an earlier champion there is nothing to go back to.
 CODES = {"thaw promote": (0, 1), "thaw rollback": (0, 2)}

@@ -5,6 +5,8 @@ The commands are those in blocks, and those with arguments in sentences and tabl
 
 from __future__ import annotations
 
+import re
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -65,7 +67,7 @@ def commands_that_run() -> list[str]:
 
 def is_accounted(sentence: str) -> bool:
     """Return whether a command is run, is the beginning of one that is, or is in the list."""
-    if sentence.startswith(tuple(not_run.SENTENCES)):
+    if not_run.is_sentence_listed(sentence):
         return True
     return any(each == sentence or each.startswith(f"{sentence} ") for each in commands_that_run())
 
@@ -109,6 +111,28 @@ def test_each_entry_of_the_lists_stands_in_a_page() -> None:
 def test_each_verb_is_run() -> None:
     run = {command.split()[1] for command in commands_that_run() if command.startswith("thaw ")}
     assert set(verbs()) - run == set()
+
+
+def test_each_target_that_counts_as_a_step_of_the_ci_is_one() -> None:
+    steps = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    of_ci = [each for each, reason in not_run.SENTENCES.items() if reason == not_run.CI]
+    assert "make check" in of_ci
+    assert set(of_ci) <= set(steps)
+    (target,) = re.findall(r"^check:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    parts = [each for each, reason in not_run.SENTENCES.items() if reason == not_run.CHECK]
+    assert parts
+    assert all(each in target for each in parts)
+
+
+def test_make_help_lists_all_targets() -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert {line.split()[0] for line in done.stdout.splitlines()} == set(targets.split())
+
+
+@pytest.mark.parametrize("new", ["make release", "make check-all", "... --new 3", "dvc add-all"])
+def test_an_entry_of_the_list_is_no_reason_for_another_command(new: str) -> None:
+    assert not is_accounted(new)
 
 
 def test_a_command_that_is_neither_run_nor_listed_is_found(tmp_path: Path) -> None:
