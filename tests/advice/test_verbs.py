@@ -13,10 +13,12 @@ from tests.advice.tournament.test_backbone_ranking import LITE0, SMALL, saved
 from tests.advice.verbs import params, thaw
 from thaw.advice.tournament import training_choice
 from thaw.advice.tournament.head_tournament import HeadTournament
+from thaw.cli.advice import advise
 from thaw.cli.backbone_output import show_backbones
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
+from thaw.errors import ThawError
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +82,11 @@ def test_an_advice_that_time_has_shortened_says_so(
 ) -> None:
     assert "The time was over" in thaw(capsys, "advise", "--minutes", "0")
     assert "The time was over" not in thaw(capsys, "advise", "--minutes", "100")
+
+
+def test_a_ranking_of_backbones_takes_no_time_limit(project: Path) -> None:
+    with pytest.raises(ThawError, match="fewer backbones, or a lower warmup_head"):
+        advise(backbones=SMALL, minutes=1.0)
 
 
 def test_training_is_recommended_for_a_backbone_without_pretrained_weights(

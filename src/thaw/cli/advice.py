@@ -54,7 +54,10 @@ def advise(
     as_json: AsJson = False,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Begin no comparison after that time; default: compare all."),
+        typer.Option(
+            min=0.0,
+            help="Begin no comparison after that time; default: all. Not with --backbones.",
+        ),
     ] = None,
     device: _Device = "auto",
 ) -> None:
@@ -62,6 +65,12 @@ def advise(
     require_project()
     launching.set_environment()
     if backbones:
+        if minutes is not None:
+            raise ThawError(
+                "--minutes does not hold for --backbones: a ranking compares all of them in the "
+                "same way. Leave it out; fewer backbones, or a lower warmup_head.compared_images, "
+                "take less time"
+            )
         from thaw.cli.backbone_output import show_backbones
 
         show_backbones(backbones, PREPARED, choose_device(device), apply=apply, as_json=as_json)
