@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.serving.browser import Page
 
+_SERIOUS = {"serious", "critical"}
 needs_axe = pytest.mark.skipif(
     find_spec("axe_playwright_python") is None,
     reason="axe-core is not installed: pip install 'thaw-vision[browser]'",
@@ -23,6 +26,16 @@ def serious_barriers(page: Page, *rules: str) -> list[tuple[str, str]]:
 
     Only ``rules`` are checked, if there are any.
     """
+    serious = [each for each in _findings(page, rules) if each["impact"] in _SERIOUS]
+    return [(each["id"], each["nodes"][0]["html"][:200]) for each in serious]
+
+
+def all_barriers(page: Page) -> list[tuple[str, str]]:
+    """Return the rule and the element of each finding on the open page, however small."""
+    return [(each["id"], each["nodes"][0]["html"][:200]) for each in _findings(page, ())]
+
+
+def _findings(page: Page, rules: Sequence[str]) -> list[dict[str, Any]]:
     found = find_spec("axe_playwright_python")
     assert found is not None
     assert found.origin is not None
@@ -33,5 +46,4 @@ def serious_barriers(page: Page, *rules: str) -> list[tuple[str, str]]:
         ".then(r => window.found = JSON.stringify(r.violations)); 0"
     )
     violations: list[dict[str, Any]] = json.loads(page.wait("window.found", seconds=60))
-    serious = [each for each in violations if each["impact"] in {"serious", "critical"}]
-    return [(each["id"], each["nodes"][0]["html"][:200]) for each in serious]
+    return violations

@@ -24,7 +24,7 @@
     ...starts(curves).map((start, number) => Plot.text([start], {
       x: (d) => d.at - 0.4, text: "phase", frameAnchor: "top", fill: "var(--text)",
       textAnchor: number && start.at > 0.8 * curves.at(-1).at ? "end" : "start",
-      dx: number && start.at > 0.8 * curves.at(-1).at ? 20 : 0, dy: number % 2 ? -26 : -13,
+      dx: number && start.at > 0.8 * curves.at(-1).at ? 20 : 0, dy: number % 2 ? -33 : -19, // above the stars at the upper edge
     })),
   ];
   const epochs = (curves) => ({
@@ -42,7 +42,7 @@
       ]).filter((row) => row.loss !== null);
       const positive = Math.min(...long.map((row) => row.loss)) > 1e-6;
       return Plot.plot({
-        ...base(width), height: 290, marginTop: 46, marginLeft: 52,
+        ...base(width), height: 290, marginTop: 53, marginLeft: 52,
         x: epochs(curves), y: { type: positive ? "log" : "linear", grid: true, label: "loss (nats)", tickFormat: "~g" },
         marks: [
           ...phases(curves),
@@ -57,7 +57,7 @@
     accuracies(width) {
       const curves = content.training.curves;
       return Plot.plot({
-        ...base(width), height: 230, marginTop: 46, marginLeft: 52,
+        ...base(width), height: 230, marginTop: 53, marginLeft: 52,
         x: epochs(curves), y: { grid: true, label: "accuracy", tickFormat: (d) => percent(d, d > 0.99 && d < 1 ? 1 : 0), nice: true },
         marks: [
           ...phases(curves),
