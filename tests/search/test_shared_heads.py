@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 
 
 class BrokenStore:
-    """A store that answers nothing."""
+    """A store that answers nothing; ``requests`` counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests = 0
 
     def open_reader(self, artifact_id: str) -> Any:
+        self.requests += 1
         raise ConnectionError(f"no route to {artifact_id[:3]}")
 
     def write(self, artifact_id: str, content_body: Any) -> None:
+        self.requests += 1
         raise ConnectionError(f"no route for {content_body.name}")
 
     def remove(self, artifact_id: str) -> None:
@@ -137,6 +142,35 @@ def test_a_store_that_does_not_answer_gives_one_warning(
     assert err.count("warning") == 1
     assert "cannot write key.safetensors: no route" in err
     assert "heads are trained on this machine" in err
+
+
+def test_a_store_that_did_not_answer_is_asked_again_after_some_minutes(
+    heads: SharedHeads, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("thaw.search.shared_heads.time.monotonic", lambda: now)
+    store = BrokenStore()
+    broken = SharedHeads(heads.study, heads.storage, store)
+    for _ in range(3):  # trials with a saved head
+        broken.publish(saved)
+        broken.fetch(tmp_path / "two" / saved.name)
+    assert store.requests == 2, "one to write and one to read"
+    now += 301
+    broken.store = heads.store
+    broken.publish(saved)
+    assert len(files(heads)) == 1
+    assert broken.fetch(tmp_path / "two" / saved.name)
+
+
+def test_heads_are_downloaded_from_a_store_that_may_only_be_read(
+    heads: SharedHeads, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads.publish(saved)
+    monkeypatch.setattr(heads.store, "write", BrokenStore().write)
+    own = saved.with_name("own.safetensors")
+    save_head(own, nn.Linear(3, 2))
+    heads.publish(own)
+    assert heads.fetch(tmp_path / "two" / saved.name)
 
 
 def test_a_client_that_is_not_installed_is_named(

@@ -7,6 +7,7 @@ it in the study under the name of its file; the others download it.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 _ATTEMPTS = 3  # to read or write an object, with a growing wait between them
+_PAUSE = 300.0  # seconds after an error in which the store is not asked again
 
 
 @dataclass
@@ -40,13 +42,15 @@ class SharedHeads:
     """The heads of ``study``, whose files are in ``store``.
 
     A store that does not answer costs time and no trial: the head is trained here, and one warning
-    is written.
+    is written. It is asked again after some minutes. Reading and writing fail independently, as
+    where the credentials allow only one of them.
     """
 
     study: Study
     storage: BaseStorage
     store: Any
     _is_warned: bool = field(default=False, init=False)
+    _next: dict[str, float] = field(default_factory=dict, init=False)  # time of the next request
     _stored: set[str] = field(default_factory=set, init=False)  # names of files, as far as known
 
     def fetch(self, path: Path) -> bool:
@@ -61,12 +65,14 @@ class SharedHeads:
         """
         if path.exists():
             return True
+        if self._is_away("read"):
+            return False
         try:
             return any(self._download(found, path) for found in self._artifacts(path.name))
         except (ThawError, StorageInternalError):  # of the database of the studies
             raise
         except Exception as error:  # whatever the client of the store raises
-            self._warn(f"cannot read {path.name}", error)
+            self._note_failure("read", path, error)
             return False
 
     def publish(self, path: Path) -> None:
@@ -78,7 +84,7 @@ class SharedHeads:
             ThawError: the database of the studies does not answer.
             StorageInternalError: it raised an error.
         """
-        if path.name in self._stored:
+        if path.name in self._stored or self._is_away("write"):
             return
         try:
             if not any(self._is_stored(found) for found in self._artifacts(path.name)):
@@ -92,7 +98,7 @@ class SharedHeads:
         except (ThawError, StorageInternalError):  # of the database of the studies
             raise
         except Exception as error:  # whatever the client of the store raises
-            self._warn(f"cannot write {path.name}", error)
+            self._note_failure("write", path, error)
 
     def _artifacts(self, name: str) -> list[str]:
         """Return the identifiers of the uploaded files called ``name``."""
@@ -123,10 +129,18 @@ class SharedHeads:
             partial.unlink(missing_ok=True)
         return True
 
-    def _warn(self, what: str, error: Exception) -> None:
+    def _is_away(self, action: str) -> bool:
+        """Return whether the store has failed to ``action`` (read or write) in the last minutes."""
+        return time.monotonic() < self._next.get(action, 0.0)
+
+    def _note_failure(self, action: str, path: Path, error: Exception) -> None:
+        self._next[action] = time.monotonic() + _PAUSE
         if not self._is_warned:
             self._is_warned = True
-            warn(f"search.artifacts: {what}: {error}; heads are trained on this machine")
+            warn(
+                f"search.artifacts: cannot {action} {path.name}: {error}; "
+                "heads are trained on this machine"
+            )
 
 
 def shared_heads(address: str, study: Study, storage: BaseStorage) -> SharedHeads | None:
