@@ -24,6 +24,12 @@ _OUTSIDE = (
     "performance.getEntriesByType('resource')"
     ".map(e => e.name).filter(name => !/^(data|file|blob):/.test(name))"
 )
+# Pages with wide tables, code, drawings, and what the package generates.
+KINDS = (
+    "index.html", "tutorial.html", "architecture.html", "benchmarks.html", "serving.html",
+    "how-to/own-images.html", "reference/commands.html", "reference/parameters.html",
+    "reference/python.html", "troubleshooting.html",
+)  # fmt: skip
 _TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
 
 
@@ -56,6 +62,24 @@ def test_no_page_has_a_serious_barrier(page: Page, site: Path, *, dark: bool) ->
         if found := serious_barriers(page, *(["color-contrast"] if dark else [])):
             barriers[path.relative_to(site).as_posix()] = found
     assert not barriers, json.dumps(barriers, indent=1)
+
+
+@needs_axe
+@pytest.mark.parametrize("dark", [False, True])
+def test_pages_of_each_kind_have_no_serious_barrier_on_a_telephone(
+    page: Page, site: Path, *, dark: bool
+) -> None:
+    page.open(pages(site)[0].as_uri(), 375, 800)
+    page.evaluate("localStorage.clear()")
+    for name in KINDS:
+        page.open((site / name).as_uri(), 375, 800, dark=dark)
+        assert page.evaluate("document.body.dataset.mdColorScheme") == (
+            "slate" if dark else "default"
+        )
+        assert serious_barriers(page) == [], name
+    page.evaluate("document.querySelector('label[for=__drawer].md-header__button').click()")
+    page.wait("!document.getAnimations().length")
+    assert serious_barriers(page) == []  # the list of pages, open in its section
 
 
 def test_every_link_leads_to_a_file_of_the_site_and_to_a_place_in_it(
