@@ -99,3 +99,20 @@ def test_a_depth_that_cannot_be_measured_does_not_stop_the_registration(
     write(example.REGISTRATION)
     assert "Not measured for this backbone" in PAGE.read_text()
     assert "no diagram of the depth: the weights are not here" in capsys.readouterr().err
+
+
+def test_several_processes_show_the_depth_that_probe_has_measured_and_say_how(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subject = example.subject(folder, "all")
+    probe = {"blocks": [1], "width": 8, "accuracy": 0.5, "error": 0.01}
+    found = {"data": subject.data.digest, "backbone": subject.spec.backbone}
+    write_json(PROBE, found | {"measurements": {"block_probes": [probe], "joint_probes": []}})
+    monkeypatch.setattr(type(subject.runtime), "world", 2)
+    context = Context(subject.params, subject.data, subject.runtime)
+    write = documents_of(context, subject.classifier, subject.spec, subject.result, evaluate.MODEL)
+    write(example.REGISTRATION)
+    assert "Accuracy by block" in PAGE.read_text()
+    warning = " ".join(capsys.readouterr().err.split())
+    assert "this stage has 2" in warning
+    assert "`thaw probe`, then `dvc repro --single-item --force evaluate`" in warning

@@ -70,7 +70,11 @@ def _measure_depth(context: Context) -> None:
     others do not take part in the pages.
     """
     if context.runtime.world > 1:
-        warn("evaluate.report: all: in several processes, only `thaw probe` measures the depth")
+        warn(
+            "evaluate.report: all measures the depth in one process only, and this stage has "
+            f"{context.runtime.world}: the report page shows what `thaw probe` has measured. Type "
+            "`thaw probe`, then `dvc repro --single-item --force evaluate`"
+        )
         return
     try:
         measured_project(project_paths.PREPARED, context.runtime.device)
