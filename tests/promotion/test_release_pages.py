@@ -14,6 +14,7 @@ from thaw.promotion.release_pages import (
 )
 from thaw.promotion.rollback import rollback
 from thaw.registry.artifact_files import file_of_run
+from thaw.registry.same_model import SAME_AS
 from thaw.tracking.result_run import MAIN_ARTIFACT
 
 if TYPE_CHECKING:
@@ -68,6 +69,28 @@ def test_the_page_of_another_run_with_the_same_model_shows_the_decision(local: S
     shown = (file_of_run(local.client, run.info.run_id, MAIN_ARTIFACT) or b"").decode()
     assert "<strong>Refused</strong>" in shown
     assert page(local, name, 2) == WRITTEN
+
+
+def test_the_pages_of_all_runs_that_made_a_version_show_a_later_decision(local: Shop) -> None:
+    name = "made-twice"
+    registered(local, name, "good", "bad")
+    experiment = local.client.get_run(
+        str(local.client.get_model_version(name, "2").run_id)
+    ).info.experiment_id
+    shown = {}
+    for version in (1, 2):
+        run_id = local.client.create_run(experiment).info.run_id
+        local.client.log_text(run_id, WRITTEN, MAIN_ARTIFACT)
+        local.client.set_tag(run_id, SAME_AS, f"models:/{name}/{version}")
+        shown[version] = run_id
+    offer(local, name, 2)
+    update_run_pages(local.client, name, (2,))
+    pages = {
+        version: (file_of_run(local.client, run_id, MAIN_ARTIFACT) or b"").decode()
+        for version, run_id in shown.items()
+    }
+    assert "<strong>Refused</strong>" in pages[2]
+    assert pages[1] == WRITTEN
 
 
 def test_a_page_that_cannot_be_written_is_a_warning(

@@ -16,6 +16,7 @@ from thaw.evaluation.page.release_box import with_release
 from thaw.evaluation.page.render import PAGE
 from thaw.promotion.release_state import release_of
 from thaw.registry.artifact_files import file_of_run
+from thaw.registry.same_model import SAME_AS
 from thaw.system.console import warn
 from thaw.system.files import write_whole
 from thaw.system.project_paths import REPORTS, SCRATCH
@@ -48,10 +49,25 @@ def update_run_pages(
 ) -> None:
     """Write the current release into the pages of the runs of ``versions``.
 
-    A page that cannot be read or written stays as it is, with a warning: the decision is recorded.
+    These are the run that made a version, and those that made the same model again. A page that
+    cannot be read or written stays as it is, with a warning: the decision is recorded.
     """
     for version in sorted({number for number in versions if number}):
         update_run_page(client, name, version, trusted=trusted)
+        for run_id in _runs_of_same_model(client, name, version):
+            update_run_page(client, name, version, run_id, trusted)
+
+
+def _runs_of_same_model(client: MlflowClient, name: str, version: int) -> list[str]:
+    """Return the runs, in the experiment of the version's run, that made its model again."""
+    try:
+        own = client.get_model_version(name, str(version)).run_id
+        experiment = client.get_run(own).info.experiment_id if own else None
+        same = f"tags.`{SAME_AS}` = 'models:/{name}/{version}'"
+        found = client.search_runs([experiment], same) if experiment else []
+    except (*STORE_ERRORS, MlflowException):  # that of the version's own page was said
+        return []
+    return [run.info.run_id for run in found]
 
 
 def update_run_page(
