@@ -180,12 +180,15 @@ def test_weights_of_another_model_are_refused(folder: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", [directory.WEIGHTS, SPEC])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    with pytest.raises(ThawError, match=rf"{folder} is no model directory: it has no {name}"):
+    with pytest.raises(ThawError, match=rf"{folder} is not a model directory: it has no {name}"):
         directory.load(folder)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match=r"gone is no model directory: it has no model\.json"):
+    with pytest.raises(
+        ThawError,
+        match=r"gone is not a model .*no model\.json: give the folder that has model\.json$",
+    ):
         directory.load(tmp_path / "gone")
 
 
@@ -198,7 +201,7 @@ def test_a_model_inside_of_a_folder_is_proposed(folder: Path) -> None:
 def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
     path = folder / SPEC
     path.write_bytes(content)
-    with pytest.raises(ThawError, match=rf"{path} is damaged or of another version"):
+    with pytest.raises(ThawError, match=rf"{path} is damaged, or another version of thaw wrote it"):
         directory.load(folder)
 
 
@@ -230,7 +233,9 @@ def test_a_spec_of_another_version_is_refused(
     folder: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
     edit(folder, change)
-    with pytest.raises(ThawError, match=r"model\.json is damaged or of another version"):
+    with pytest.raises(
+        ThawError, match=r"model\.json is damaged, or another version of thaw wrote it"
+    ):
         directory.load(folder)
 
 
@@ -287,7 +292,9 @@ def test_the_digest_stands_for_the_spec_as_well_as_for_the_weights(tmp_path: Pat
 @pytest.mark.parametrize("name", ["/etc/passwd", "../model.safetensors", "code/loader.py", "x.pkl"])
 def test_a_file_by_another_name_cannot_be_listed(folder: Path, name: str) -> None:
     edit(folder, lambda spec: spec["files"].update({name: "0" * 64}))
-    with pytest.raises(ThawError, match=r"model\.json is damaged or of another version"):
+    with pytest.raises(
+        ThawError, match=r"model\.json is damaged, or another version of thaw wrote it"
+    ):
         directory.load(folder)
 
 
@@ -362,7 +369,7 @@ def test_a_pickle_in_the_place_of_the_weights_is_not_unpickled(
 def test_a_pipe_in_the_place_of_the_weights_is_not_waited_for(folder: Path) -> None:
     (folder / directory.WEIGHTS).unlink()
     os.mkfifo(folder / directory.WEIGHTS)
-    with pytest.raises(ThawError, match="no model directory"):
+    with pytest.raises(ThawError, match="not a model directory"):
         directory.load(folder)
 
 

@@ -424,7 +424,7 @@ def test_a_size_that_the_network_does_not_take_is_refused(
     assert message.startswith(
         f"params.yaml: backbone.image_size: {name} does not accept images of {size} pixels ("
     )
-    assert message.endswith(f"it was made for {made_for}")
+    assert message.endswith(f"it was made for {made_for}; set backbone.image_size to {made_for}")
     assert "\n" not in message
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from datasets import DatasetDict
 
 from tests.ingest.test_hub_files import rows
 from thaw.errors import ThawError
@@ -50,8 +51,17 @@ def test_a_table_beside_folders_of_classes_changes_nothing(tmp_path: Path) -> No
 
 def test_columns_that_are_not_clear_are_named_with_what_to_set(tmp_path: Path) -> None:
     rows([0, 1]).remove_columns("label").to_parquet(tmp_path / "train.parquet")
-    with pytest.raises(ThawError, match=r"has the columns image: .*data\.source: hf:\.#COLUMN"):
+    with pytest.raises(ThawError, match=r"has the columns image: .*to hf:\.#COLUMN") as caught:
         list_local_hub(tmp_path)
+    assert str(caught.value).endswith(f"and data.path and data.root to {tmp_path}")
+
+
+def test_unknown_splits_are_not_said_to_be_a_matter_of_columns(tmp_path: Path) -> None:
+    sets = DatasetDict({"train": rows([0, 1]), "unsupervised": rows([0, 1])})
+    sets.save_to_disk(tmp_path)
+    with pytest.raises(ThawError, match="is neither training nor validation nor test") as caught:
+        list_local_hub(tmp_path)
+    assert "column" not in str(caught.value)
 
 
 def test_without_the_package_only_its_installation_is_named(

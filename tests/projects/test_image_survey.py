@@ -175,16 +175,21 @@ def test_two_classes_with_images_are_of_use(tmp_path: Path) -> None:
 
 def test_a_single_image_and_an_archive_are_refused_with_what_to_give(tmp_path: Path) -> None:
     images = tiny.images(tmp_path / "photos", each=1)
-    with pytest.raises(ThawError, match=r"000.png is one image; give a folder that contains"):
+    with pytest.raises(ThawError, match=r"000.png is one image: give a folder with a folder"):
         survey(images / "red/000.png")
     archive = shutil.make_archive(str(tmp_path / "photos"), "zip", images)
-    with pytest.raises(ThawError, match="is an archive: unpack it; give a folder"):
+    with pytest.raises(
+        ThawError, match=r"is an archive: unpack it and give the folder with the images$"
+    ):
         survey(Path(archive))
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("train.parquet", "is one file of a data set: give its folder"), ("coco.json", "is JSON; ")],
+    [
+        ("train.parquet", "is one file of a data set: give its folder instead$"),
+        ("coco.json", "is JSON: give a folder with a folder per class, or a CSV file with the"),
+    ],
 )
 def test_a_file_of_another_format_is_refused_with_what_to_give(
     tmp_path: Path, name: str, expected: str
@@ -197,7 +202,7 @@ def test_a_file_of_another_format_is_refused_with_what_to_give(
 def test_a_single_shard_is_refused_and_tar_files_beside_images_are_not_read(tmp_path: Path) -> None:
     images = tiny.images(tmp_path / "photos", each=1)
     shard = Path(shutil.make_archive(str(tmp_path / "0"), "tar", images))
-    with pytest.raises(ThawError, match="if it is a shard of the webdataset format, give its fold"):
+    with pytest.raises(ThawError, match="if it is a shard of the webdataset format, give the fol"):
         survey(shard)
     shutil.copy(shard, images)
     assert survey(images).counts == {"blue": 1, "green": 1, "red": 1}

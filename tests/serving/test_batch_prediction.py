@@ -155,11 +155,11 @@ def test_the_drift_score_of_an_earlier_run_stays_until_there_is_a_new_one(
     ("asked", "below", "reason"),
     [
         ("nothing", "images", "nothing is not a model"),
-        ("images", "images", r"is no model directory: it has no model\.json"),
+        ("images", "images", r"is not a model directory: it has no model\.json"),
         ("models:/x", "images", "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
         (None, "nothing", "nothing does not exist: give a folder"),
         (None, "images/000.png", r"000\.png is a file: give a folder, whose images are all read"),
-        (None, "empty", "empty holds no image"),
+        (None, "empty", "empty has no images"),
     ],
 )
 def test_a_missing_model_or_image_is_an_error(

@@ -36,7 +36,7 @@ def test_images_are_found_by_name_in_all_visible_folders(folder: Path) -> None:
     assert found.other_files == 1
     assert (found.skipped_folders, found.system_folders) == ([], [])
     (folder.parent / "empty").mkdir()
-    with pytest.raises(ThawError, match="holds no image"):
+    with pytest.raises(ThawError, match=r"has no images \(.*\): give a folder that has some$"):
         find_images(folder.parent / "empty")
 
 
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_read_and_links_to_folders_are_listed(
     assert set(about["unreadable"]) == {"linked", "sub, ü"}
     (tmp_path / "only").mkdir()
     (tmp_path / "only/linked").symlink_to(folder)
-    with pytest.raises(ProblemsError, match=r"holds no image(.|\n)*'linked': a link to a folder"):
+    with pytest.raises(ProblemsError, match=r"has no images (.|\n)*'linked': a link to a folder"):
         find_images(tmp_path / "only")
 
 

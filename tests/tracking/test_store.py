@@ -119,7 +119,7 @@ def test_an_error_of_the_store_becomes_one_line_with_its_address() -> None:
 
 
 def test_an_error_of_mlflow_during_a_command_tells_that_the_command_can_be_repeated() -> None:
-    message = "http://server failed: no answer; the same command continues"
+    message = "http://server failed: no answer; run the same command again: it continues"
     with pytest.raises(ThawError, match=message), store.command_errors(tracking("http://server")):
         raise MlflowException("no answer")
 
@@ -158,7 +158,7 @@ def test_messages_do_not_contain_the_password_of_the_address(
         store.connect(tracking(uri))
     assert "open-sesame" not in str(raised.value)
     assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"
-    with pytest.raises(ThawError, match="continues where it stopped") as raised:  # noqa: SIM117
+    with pytest.raises(ThawError, match="run the same command again: it cont") as raised:  # noqa: SIM117
         with store.command_errors(tracking(uri)):
             raise MlflowException(f"API request to {uri} failed")
     assert "open-sesame" not in str(raised.value)

@@ -68,5 +68,13 @@ def test_a_missing_history_names_the_command(tmp_path: Path) -> None:
 )
 def test_a_damaged_history_names_the_command(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "history.csv").write_bytes(content)
-    with pytest.raises(ThawError, match=r"is damaged \(.*\): delete it, then run `dvc repro`"):
+    with pytest.raises(
+        ThawError, match=r"history\.csv is damaged; run `thaw repair`, then `dvc rep"
+    ):
+        history.read(tmp_path / "history.csv")
+
+
+def test_a_history_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").mkdir()
+    with pytest.raises(ThawError, match=r"history\.csv cannot be read: Is a directory; make it re"):
         history.read(tmp_path / "history.csv")

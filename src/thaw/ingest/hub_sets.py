@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(r"(?P<name>[^:#]+)(:(?P<config>[^:#]+))?(#(?P<column>[^:#]+))?")
 
 
+class ColumnsError(ThawError):
+    """Not one column of a data set contains images, or not one contains the classes."""
+
+
 @dataclass(frozen=True)
 class Address:
     """The parts of ``hf:NAME[:CONFIG][#COLUMN]``: repository, configuration, column of labels."""
@@ -129,7 +133,7 @@ class _Columns:
         """Find the columns.
 
         Raises:
-            ThawError: there is not one column of images, or not one of labels.
+            ColumnsError: there is not one column of images, or not one of labels.
         """
         from datasets import ClassLabel, Image, Value
 
@@ -150,7 +154,7 @@ class _Columns:
         elif "label" in labels:
             labels = ["label"]
         if len(images) != 1 or len(labels) != 1:
-            raise ThawError(
+            raise ColumnsError(
                 f"data.source: {source} has the columns {', '.join(features) or 'none'}: one has "
                 f"to contain images (found: {', '.join(images) or 'none'}), and one the classes "
                 f"(found: {', '.join(labels) or 'none'}); {PREFIX}NAME#COLUMN chooses the latter"

@@ -90,7 +90,7 @@ def read_spec(folder: Path) -> ModelSpec:
         return parse(read_bounded(path, LARGEST_SPEC).decode())
     except FileNotFoundError:
         raise ThawError(
-            f"{folder} is no model directory: it has no {SPEC}{_model_inside(folder)}"
+            f"{folder} is not a model directory: it has no {SPEC}{_model_inside(folder)}"
         ) from None
     except ChangedError:
         raise ThawError(
@@ -98,7 +98,9 @@ def read_spec(folder: Path) -> ModelSpec:
         ) from None
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:400]
-        raise ThawError(f"{path} is damaged or of another version: {reason}") from None
+        raise ThawError(
+            f"{path} is damaged, or another version of thaw wrote it: {reason}{RESTORE}"
+        ) from None
 
 
 def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, ModelSpec]:
@@ -178,9 +180,9 @@ def only_files_of(folder: Path, spec: ModelSpec) -> Iterator[Path]:
 
 
 def _model_inside(folder: Path) -> str:
-    """Return what to give instead of ``folder``, if a folder in it is a model."""
+    """Return what to give instead of ``folder``: the first folder in it that is a model, if any."""
     inside = sorted(path.parent for path in folder.glob(f"*/{SPEC}"))
-    return f": give {inside[0]}" if inside else ""
+    return f": give {inside[0] if inside else f'the folder that has {SPEC}'}"
 
 
 def _has_no_statistics(folder: Path) -> bool:
@@ -193,7 +195,7 @@ def _tensors(folder: Path, name: str, spec: ModelSpec) -> dict[str, torch.Tensor
     """Return the tensors of a file, from the very bytes whose digest was checked."""
     path = folder / name
     if not path.is_file():
-        raise ThawError(f"{folder} is no model directory: it has no {name}")
+        raise ThawError(f"{folder} is not a model directory: it has no {name}")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != spec.files.get(name):  # type: ignore[call-overload]
         raise ThawError(

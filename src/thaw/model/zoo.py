@@ -195,7 +195,8 @@ def size_refusal(backbone: Backbone, image_size: int, error: Exception) -> str:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
         f"params.yaml: backbone.image_size: {backbone.name} does not accept images of "
-        f"{image_size} pixels ({reason[:200]}); it was made for {backbone.image_size}"
+        f"{image_size} pixels ({reason[:200]}); it was made for {backbone.image_size}; "
+        f"set backbone.image_size to {backbone.image_size}"
     )
 
 

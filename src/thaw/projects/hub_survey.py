@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from thaw.config.data_sections import Data
 from thaw.errors import ThawError
 from thaw.ingest.hub_files import LOCAL, PREFIX
-from thaw.ingest.hub_sets import list_labels
+from thaw.ingest.hub_sets import ColumnsError, list_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +26,12 @@ def list_local_hub(folder: Path) -> tuple[Data, Listing]:
     data = Data(source=f"{PREFIX}{LOCAL}", path=path, root=path)
     try:
         found = list_labels(data.source, folder)
-    except ThawError as error:
-        if isinstance(error.__cause__, ImportError):
-            raise ThawError(f"--images: {error}") from None
+    except ColumnsError as error:
         raise ThawError(
             f"--images: {error}; to choose a column, create the project without --images and set "
-            f"data.source: {PREFIX}{LOCAL}#COLUMN, data.path and data.root"
+            f"data.source to {PREFIX}{LOCAL}#COLUMN, and data.path and data.root to {folder}"
         ) from None
+    except ThawError as error:
+        raise ThawError(f"--images: {error}") from None
     found.notes.append("read by the package datasets: Parquet, save_to_disk, or a metadata table")
     return data, found

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _FEWEST_CLASSES = 2
 _MOST_HEADERS = 400  # images whose size is read
 _HEAD = 4096  # bytes
+_USABLE = "give a folder with a folder per class, or a CSV file with the columns path,label[,split]"
 _OF_FILES = ("csv", "folder")  # values of data.source in which each image is a file
 
 
@@ -214,21 +215,18 @@ def _refuse_other_file(path: Path) -> None:
         ThawError: it is an image, an archive, a file of a data set, or JSON.
     """
     if path.suffix.lower() in EXTENSIONS:
-        kind = "is one image"
+        problem = f"is one image: {_USABLE}"
     elif zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
-        kind = "is an archive: unpack it"
+        problem = "is an archive: unpack it and give the folder with the images"
         if tarfile.is_tarfile(path):
-            kind += ", or, if it is a shard of the webdataset format, give its folder"
+            problem += "; if it is a shard of the webdataset format, give the folder of the shards"
     elif path.suffix.lower() in {".parquet", ".arrow"}:
-        kind = "is one file of a data set: give its folder"
+        problem = "is one file of a data set: give its folder instead"
     elif path.suffix.lower() in {".json", ".jsonl"}:
-        kind = "is JSON"
+        problem = f"is JSON: {_USABLE}"
     else:
         return
-    raise ThawError(
-        f"--images: {path} {kind}; give a folder that contains a folder per class, or a CSV file "
-        "with the columns path,label[,split]"
-    )
+    raise ThawError(f"--images: {path} {problem}")
 
 
 def _sizes(found: Listing) -> dict[str, tuple[int, int]]:

@@ -75,7 +75,7 @@ def find_images(folder: Path) -> FoundImages:
         images.extend(relative(Path(parent, name)) for name in found)
         other_files += len(visible) - len(found)
     if not images:
-        reason = f"{folder} holds no image ({', '.join(EXTENSIONS)})"
+        reason = f"{folder} has no images ({', '.join(EXTENSIONS)}): give a folder that has some"
         raise ProblemsError(reason, problem_lines(skipped)) if skipped else ThawError(reason)
     return FoundImages(sorted(images), other_files, skipped, of_systems)
 

@@ -152,7 +152,7 @@ def command_errors(tracking: Tracking) -> Iterator[None]:
         status = getattr(getattr(error, "response", None), "status_code", None)
         may_help = getattr(error, "error_code", "") not in _FAIL_AGAIN and status != FORBIDDEN
         if may_help and "the same command" not in message:
-            message += "; the same command continues where it stopped"
+            message += "; run the same command again: it continues where it stopped"
         raise ThawError(message) from error
 
 

@@ -6,7 +6,7 @@ import csv
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
-from thaw.errors import ThawError
+from thaw.errors import REPAIR, ThawError
 from thaw.system import project_paths
 from thaw.system.csv_text import csv_text
 from thaw.system.files import write_whole
@@ -52,17 +52,22 @@ def read(path: Path) -> list[Row]:
     """Read what :func:`write` wrote: one row or more.
 
     Raises:
-        ThawError: the file is missing or damaged; the message names the command to run.
+        ThawError: the file is missing, damaged or cannot be read; the message says what to do.
     """
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = [_parse(row) for row in csv.DictReader(stream)]
     except FileNotFoundError:
         raise ThawError(f"{path} does not exist: run `dvc repro`") from None
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
-        raise ThawError(_damage(path, type(error).__name__)) from None
+    except OSError as error:
+        raise ThawError(
+            f"{path} cannot be read: {error.strerror or error}; make it readable for this user, "
+            "then run the same command again"
+        ) from None
+    except (ValueError, LookupError, TypeError, csv.Error):
+        raise ThawError(_damage(path)) from None
     if not rows:
-        raise ThawError(_damage(path, "it has no epochs"))
+        raise ThawError(_damage(path))
     return rows
 
 
@@ -86,5 +91,5 @@ def _parse(row: dict[str, str]) -> Row:
     )
 
 
-def _damage(path: Path, reason: str) -> str:
-    return f"{path} is damaged ({reason}): delete it, then run `dvc repro`"
+def _damage(path: Path) -> str:
+    return f"{path} is damaged; {REPAIR}"
