@@ -35,7 +35,8 @@ def show_backbones(
 ) -> None:
     """Rank the backbones of ``text``; with ``apply``, write the best one into ``params.yaml``.
 
-    The ranking is printed as a table, or as JSON.
+    ``text`` has the form NAME[=WEIGHTS],NAME[=WEIGHTS],... The ranking is printed as a
+    table, or as JSON.
 
     Raises:
         ThawError: a name is unknown, or no backbone can be compared.

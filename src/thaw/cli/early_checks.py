@@ -1,4 +1,7 @@
-"""The checks that run before the first stage: `thaw check` and `thaw stage prepare` make them."""
+"""Checks of the parameters before every stage and in `thaw check`.
+
+The model is tried before the stage `prepare` and in `thaw check` only.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,8 @@ def refuse_unusable_parameters(params: Params) -> None:
 def try_model(params: Params) -> DryRun | None:
     """Build the model of ``params`` without weights; see :func:`thaw.training.dry_run.dry_run`.
 
-    A note of success spares :func:`try_changed_model` the same.
+    None if the network cannot be built without weights. Success is recorded, so that
+    :func:`try_changed_model` does not repeat it.
 
     Raises:
         ThawError: the model cannot be built, cut or trained as the parameters say, or the file of

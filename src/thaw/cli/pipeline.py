@@ -104,7 +104,7 @@ def check(as_json: AsJson = False) -> None:
 
 
 def _tried(params: Params) -> DryRun | None:
-    """Return the size of the model of ``params``, None if it comes from the registry."""
+    """Return the size of the model of ``params``, None if it cannot be built without weights."""
     tried = try_model(params)
     if params.search.space:
         from thaw.search import search_space

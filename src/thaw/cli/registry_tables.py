@@ -181,7 +181,7 @@ def _new_model_cells(created: int) -> tuple[str, ...]:
 
 
 def age(then: datetime, now: datetime) -> str:
-    """Return the time from ``then`` to ``now`` in the largest unit of which there are two."""
+    """Return the time from ``then`` to ``now`` in the largest unit that fits at least twice."""
     seconds = max((now - then).total_seconds(), 0)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:

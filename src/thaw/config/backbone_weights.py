@@ -22,10 +22,10 @@ def names(params: Params) -> list[str]:
 
 
 def complete(params: Params, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a trial with the weights of its backbone.
+    """Return a copy of ``values``, those of a trial, with the weights that its backbone needs.
 
-    ``params`` are those that the search starts from. The packaged weights fit one network: another
-    backbone gets the pretrained weights of its library.
+    ``params`` are those that the search starts from. backbone.weights becomes ``pretrained`` where
+    the packaged weights do not fit the backbone.
     """
     other = values.get(NAME, params.backbone.name) != params.backbone.name
     if other and params.backbone.weights == _PACKAGED:

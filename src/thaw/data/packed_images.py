@@ -25,7 +25,10 @@ _MOST_ELONGATED = 4
 
 @dataclass(frozen=True)
 class SizeGroup:
-    """Images of one size, next to each other in the buffer; ``places`` (n,) are in the batch."""
+    """Where images of one size are: next to each other in the buffer.
+
+    ``places`` (n,) are their positions in the batch; height and width are in pixels.
+    """
 
     places: NDArray[np.int64]
     height: int

@@ -47,11 +47,12 @@ _MOST_PIXELS_IN_FLOAT32 = 2**25  # that are resized at once on a device: 400 MB
 class Preprocessing(BaseModel):
     """Decoding, resize, framing and normalisation of a model's inputs.
 
-    ``pixel_range`` is the range of values that becomes 0..255 in images of more than 8 bits per
-    sample, ``jpeg_pixels`` whether large JPEGs are decoded with all pixels. ``framing`` is how an
-    image that is not square becomes the square of ``image_size`` pixels; ``crop_pct`` is the share
-    of the resized side that the square keeps. ``mean`` and ``std`` are those of red, green and
-    blue, for values in 0..1.
+    ``short_side``: larger images are downsized to it when decoded (pixels). ``max_megapixels``: a
+    larger image is refused. ``pixel_range`` is the range of values that becomes 0..255 in images of
+    more than 8 bits per sample, ``jpeg_pixels`` whether large JPEGs are decoded with all pixels.
+    ``framing`` is how an image that is not square becomes the square of ``image_size`` pixels;
+    ``crop_pct`` is the share of the resized side that the square keeps. ``mean`` and ``std`` are
+    those of red, green and blue, for values in 0..1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -31,7 +31,8 @@ _TEN_BITS = ~0x1FFF  # of the 23 bits of a float32's mantissa
 def resize_images(images: Tensor, height: int, width: int, interpolation: Interpolation) -> Tensor:
     """Return images (N, C, H, W) of type uint8 in another size, with antialiasing.
 
-    torch resizes them in integers where it can, else in float32, rounded.
+    torch resizes them in integers where it can, else in float32, rounded. Images that have this
+    size are returned as they are, not copied.
     """
     if images.shape[-2:] == (height, width):
         return images
@@ -48,7 +49,7 @@ def resize_images(images: Tensor, height: int, width: int, interpolation: Interp
 def resize_in_float32(
     images: Tensor, height: int, width: int, interpolation: Interpolation
 ) -> Tensor:
-    """Return what :func:`resize_images` returns, computed in float32 on any device.
+    """Resize as :func:`resize_images` does, in float32 on any device.
 
     As Pillow does, and torch in integers, it resizes rows first and rounds them to 8 bits. So it
     differs from both by at most 2 of 255, in few pixels. In one step it would differ by up to 20

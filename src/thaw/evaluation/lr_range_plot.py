@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def draw(found: Rates, path: Path) -> None:
-    """Plot the smoothed training loss over the head's learning rate, with the suggested rates."""
+    """Write a plot to ``path``: the training loss, smoothed, over the head's learning rate.
+
+    Lines mark the suggested rates.
+    """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
     axis.plot(found.rates, found.losses, color="C0")

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 def bad_file_problems(
     config: Data, listing: Listing, bad: Sequence[BadFile], labels: Collection[str]
 ) -> list[str]:
-    """Return why the data cannot be used because of ``bad``; empty if they can be left out.
+    """Return why the files ``bad`` make the data unusable; empty if they can be left out.
 
-    ``labels`` are those of the images to use: readable, and not left out for their labels. A class
-    of which none is left is a problem, too.
+    With ``on_error: fail``, each bad file is a problem. With ``quarantine``, two things are: too
+    large a share of bad files, and a class that loses all its images. ``labels`` are those of the
+    images to use: readable, and not left out for their labels.
     """
     if bad and config.on_error == "fail":
         return _lines(listing, bad)

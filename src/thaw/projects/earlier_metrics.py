@@ -21,12 +21,15 @@ _METRICS, _REPORT = REPORTS / "evaluate" / METRICS, REPORTS / "evaluate" / REPOR
 
 
 def missing_report() -> Path | None:
-    """Return the path of the report of all scores if only the metrics are there."""
+    """Return the path of report.json if it is missing and metrics.json exists, else None."""
     return _REPORT if _METRICS.exists() and not _REPORT.exists() else None
 
 
 def write_missing_report() -> None:
-    """Write the report of all scores from metrics that have them; leave the others in those."""
+    """Copy all of metrics.json into report.json; keep only the test scores in metrics.json.
+
+    Nothing is done if :func:`missing_report` finds none. A damaged file is left as it is.
+    """
     if missing_report() is None:
         return
     with suppress(OSError, ValueError, LookupError, TypeError):  # `dvc repro` writes both again

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def converted_parameters(path: Path) -> tuple[str, list[Rename]]:
     """Return the text of ``params.yaml`` for the installed tool, and the parameters renamed in it.
 
-    Comments and order stay. Sections that ``dvc.yaml`` needs and the file does not have are added,
-    empty.
+    Comments and order stay. Sections that ``dvc.yaml`` needs and the file does not have are added:
+    empty, or for ``seed`` the default. Nothing is written.
 
     Raises:
-        ThawError: the file is not valid.
+        ThawError: the file is missing or not valid.
     """
     renames = apply_renames(content := read_content(path))
     validate(Params, content, path)

@@ -21,7 +21,10 @@ _LEAST_CONFIDENCE = 0.8
 
 
 def protections_off(settings: Promote, classes: int) -> dict[Protection, str]:
-    """Return the protections that are off, each with the reason. ``classes`` is their number."""
+    """Return the protections that are off, each with the reason.
+
+    ``classes`` is the number of classes of the data.
+    """
     found: dict[Protection, str] = {}
     if not (_has_floor(settings.floors, classes) or _has_ceiling(settings.ceilings, classes)):
         found["floor"] = "no floor or ceiling of a metric excludes a model that guesses"

@@ -59,7 +59,11 @@ class OpenedStudy:
         return backbone_weights.complete(self.definition.params, chosen)
 
     def content(self) -> dict[str, Any]:
-        """Return the complete trials, the best first, and the winner; None for two objectives."""
+        """Return for JSON the study, its counts and notes, its trials and its winner.
+
+        The trials are the complete ones, the best first; with two objectives, the Pareto front.
+        ``winner`` is None without a candidate.
+        """
         several = self.has_two_objectives
         trials = tables.pareto_front(self.study) if several else ranked_trials(self.study)
         found = self.candidates()

@@ -42,7 +42,7 @@ _MAX_WAIT = 0.01  # seconds that a batch waits for images which are being decode
 
 @dataclass(frozen=True)
 class ImageProbabilities:
-    """The probability of each class for one image, and the model that computed them."""
+    """The probabilities for one image, in the order of the model's classes, and the model."""
 
     model: ServedModel
     probabilities: list[float]

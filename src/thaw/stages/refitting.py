@@ -34,10 +34,11 @@ _MOST_IMAGES = 2000  # in the cross-validation that calibrates the head
 
 
 def is_refitted(settings: Unfreeze, head: FittedHead, *, head_only: bool) -> bool:
-    """Return whether the head is fitted again where ``head_only`` says that nothing trained since.
+    """Return whether the head is fitted again.
 
-    A head that was trained by its gradient is not. With ``auto``, it is if the stage warmup_head
-    has chosen it by a comparison.
+    It is only if ``head_only`` (nothing but the head was trained), and never if the head was
+    trained by gradient descent. With ``refit: auto``, it is if the stage warmup_head has chosen it
+    by a comparison.
     """
     wanted = settings.refit == "on" or (settings.refit == "auto" and head.is_compared)
     return wanted and head_only and head.fit != "gradient"

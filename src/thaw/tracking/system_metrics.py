@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def measuring(seconds: float, publish: Callable[[Mapping[str, float]], None]) -> Iterator[None]:
-    """Call ``publish`` with the metrics of the machine every ``seconds``, from a thread.
+    """Measure the machine in a thread while the context is open.
 
-    MLflow's own thread sends requests between the measurements: it ends at the first error, and the
-    stage would wait for it at its end.
+    It calls ``publish`` with the metrics every ``seconds``. A value is the sample from the start of
+    the interval; the last, incomplete interval is not published. MLflow's own thread is not used:
+    it stops at its first error, and its requests delay the end of the stage.
     """
     monitors, ends = _monitors(), threading.Event()
 

@@ -29,8 +29,10 @@ _AUGMENT = "augment."
 class FittedHead:
     """The way in which the head warm-up made the head.
 
-    ``is_compared`` is true if it, its blocks or its input were chosen by a comparison. If
-    ``validation_differs``, the comparison predicted validation images from training images.
+    ``strength`` is, for logistic and svm, the inverse of the penalty's strength: a larger one
+    regularises less. For lda it is the shrinkage. ``is_compared`` is true if the head, its blocks
+    or its input were chosen by a comparison. If ``validation_differs``, the comparison predicted
+    validation images from training images.
     """
 
     fit: Kind | Literal["gradient"]

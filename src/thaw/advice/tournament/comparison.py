@@ -36,7 +36,10 @@ class Difference(NamedTuple):
 
 
 def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
-    """Return the difference ``first - second`` of values (N,) of the same images."""
+    """Return the difference ``first - second`` of values (N,) of the same images.
+
+    The standard error is infinite for one image.
+    """
     differences = first - second
     if len(differences) < 2:
         return Difference(float(differences.mean()), float("inf"))
