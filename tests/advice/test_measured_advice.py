@@ -8,13 +8,16 @@ from tests.advice.project import BLOCKS, PREPARED
 from thaw.advice.measured_advice import MeasuredAdvice, measured_advice
 from thaw.advice.stored_advice import stored_advice
 from thaw.advice.tournament.deadline import Deadline
-from thaw.advice.tournament.head_choice import HeadChoice
+from thaw.advice.tournament.head_choice import KEYS, HeadChoice, choose_head
 from thaw.advice.tournament.training_choice import TrainingChoice
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import auto_keys, with_values
 from thaw.config.params import Params
+from thaw.config.section import AUTO
+from thaw.context import open_context
 from thaw.data.prepared import Prepared
+from thaw.registry.starting_model import parent_of
 from thaw.search import attempt, storage
 from thaw.search.first_trials import enqueue_first_trials
 from thaw.search.study import open_study
@@ -69,6 +72,12 @@ def test_all_values_are_compared_once_also_where_params_yaml_gives_them(
     assert {row.image_size for row in found.head.rows} == {64}  # params.yaml says 32
     assert auto_keys(with_values(load(Params), found.values)) == []
     assert stored_advice(PREPARED) == found.values
+    # The stage warmup_head, whose values are auto, reads the same comparison.
+    monkeypatch.setattr("thaw.advice.tournament.head_choice.HeadTournament", None)
+    free = {"head.hidden": [], "warmup_head.strength": AUTO, **dict.fromkeys(KEYS, AUTO)}
+    params = with_values(load(Params), free)
+    context = open_context(params, PREPARED, single_process=True)
+    assert choose_head(context, parent_of(params)) == found.head
     # After --apply all values are those of the advice: the same choice, and nothing is compared.
     write_values({**found.values, "augment.noise": 0.1})
     monkeypatch.setattr("thaw.advice.tournament.training_choice.FoldTrainer", None)
