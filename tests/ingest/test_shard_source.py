@@ -25,10 +25,11 @@ from thaw.training.runtime import Runtime
 from thaw.training.step_order import StepOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from thaw.data.loading import ImageSource
+    from thaw.ingest.part_packing import PackedPart
 
 PREPARE = settings.prepare(val_fraction=0.25, test_fraction=0.25)
 PARAMS = settings.PARAMS.model_copy(update={"prepare": PREPARE})
@@ -93,6 +94,34 @@ def test_labels_that_may_be_mistakes_are_noted(tmp_path: Path) -> None:
     write_shard(tmp_path / "raw" / "0.tar", samples)
     report = run(data(tmp_path / "raw", label_field="txt"), tmp_path / "out")
     assert any(note.startswith("the labels 'nan' (4 images) are what") for note in report["notes"])
+
+
+def test_the_number_of_images_is_estimated_from_the_sizes_of_shards_that_are_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimates = list[int]()
+
+    def counted(
+        parts: Iterable[PackedPart], _: str, total: Callable[[int], int], *__: str, size: Any
+    ) -> Iterator[PackedPart]:
+        done = 0
+        for part in parts:
+            done += size(part)
+            estimates.append(total(done))
+            yield part
+
+    monkeypatch.setattr("thaw.ingest.packing.counted", counted)
+    (tmp_path / "raw").mkdir()
+    write_shard(tmp_path / "raw" / "0.tar", numbered(0, 40))
+    write_shard(tmp_path / "raw" / "1.tar", numbered(40, 30))
+    write_shard(tmp_path / "raw" / "2.tar", numbered(70, 10))
+    run(data(tmp_path / "raw"), tmp_path / "files")
+    assert len(estimates) == 3 + 2 + 1
+    assert estimates == pytest.approx([80] * 6, rel=0.2)
+    assert estimates[-1] == 80
+    estimates.clear()
+    run(data(addressed(tmp_path / "raw")), tmp_path / "addresses")
+    assert estimates == [0] * 6, "the store is not asked for sizes"
 
 
 def test_copied_shards_give_the_same_bytes_and_leave_no_copy(tmp_path: Path, raw: Path) -> None:

@@ -29,6 +29,17 @@ def test_a_line_every_30_seconds_says_the_rate_and_the_time_that_remains(
     ]
 
 
+def test_an_estimated_number_follows_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    items = counted(
+        [100] * 3, "reading", lambda done: 3 * done, "images", int, clock(0, 40, 40, 50, 80, 80)
+    )
+    assert sum(items) == 300
+    assert capsys.readouterr().err.splitlines() == [
+        "reading: 100 of about 300 images, 2 images/s, about 80 s remain",
+        "reading: 300 of about 900 images, 5 images/s, about 2 min remain",
+    ]
+
+
 def test_short_work_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(counted([1, 2], "reading", 3, "images", int)) == [1, 2]
     assert capsys.readouterr() == ("", "")

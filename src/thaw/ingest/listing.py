@@ -49,17 +49,28 @@ class Fields:
     split: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shards:
     """The tar shards of a listing in order, and the split of each; None if not given.
 
-    ``add`` appends a sample to those of the listing, when its shard is read.
+    ``add`` appends a sample to those of the listing, when its shard is read. ``starts`` has the
+    number of bytes before each shard and, at the end, that of all; it is empty if the size of one
+    is not known. ``read_bytes`` are those of the samples that are packed.
     """
 
     names: Sequence[str]
     fields: Fields
     splits: Sequence[SplitName | None]
     add: Callable[[Sample], None]
+    starts: Sequence[int] = ()
+    read_bytes: int = 0
+
+    def expected(self, images: int) -> int:
+        """Return how many images all shards have if the rest is as ``images`` that were read.
+
+        0 if nothing is known.
+        """
+        return round(images * self.starts[-1] / self.read_bytes) if self.read_bytes else 0
 
 
 @dataclass

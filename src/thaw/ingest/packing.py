@@ -96,10 +96,10 @@ def pack(
 
 
 def _counted(parts: Iterator[PackedPart], found: Listing) -> Iterator[PackedPart]:
-    """Yield ``parts`` with progress; how many images shards have is not known before."""
+    """Yield ``parts`` with progress; how many images shards have is estimated from their sizes."""
     if found.shards is None:
         return counted(parts, "reading images", len(found.samples), "images", size=len)
-    return counted(parts, "reading images of shards", 0, "images", size=len)
+    return counted(parts, "reading images of shards", found.shards.expected, "images", size=len)
 
 
 def _compare_states(packed: Packed, earlier: NDArray[np.uint64]) -> None:

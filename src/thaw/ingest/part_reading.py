@@ -86,6 +86,10 @@ def _note(found: Listing, listed: ListedPart) -> None:
     if found.shards is not None:
         for sample in listed.samples:
             found.shards.add(sample)
+        if found.shards.starts:
+            found.shards.read_bytes = found.shards.starts[listed.next_place.shard]
+            if listed.spans and not listed.is_last:
+                found.shards.read_bytes += listed.spans[-1].offset + listed.spans[-1].length
         found.bad_files += listed.bad_files
     if listed.finished is not None:
         listed.finished.unlink()

@@ -5,6 +5,7 @@ The samples are not known before the shards are read: the listing is filled whil
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,18 @@ def list_shards(data: Data) -> Listing:
         splits = _splits(path, names)
     samples, fields = SampleTable(), Fields(data.label_field, data.split_field)
     listing = Listing(path if path.is_dir() else path.parent, samples, [])
-    listing.shards = Shards(names, fields, splits, samples.append)
+    starts = _starts(listing.root, names)
+    listing.shards = Shards(names, fields, splits, samples.append, starts)
     listing.notes.append(quantity(len(names), "shard"))
     return listing
+
+
+def _starts(root: Path, names: Sequence[str]) -> list[int]:
+    """Return the number of bytes before each shard and that of all; none if one is not here."""
+    try:
+        return [0, *accumulate((root / name).stat().st_size for name in names)]
+    except OSError:  # an address, or a file whose absence is found when it is read
+        return []
 
 
 def _splits(path: Path, names: Sequence[str]) -> list[SplitName | None]:

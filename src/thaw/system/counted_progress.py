@@ -30,12 +30,14 @@ _SECONDS = 30.0  # between two lines where there is no terminal
 def counted(
     items: Iterable[T],
     description: str,
-    total: int,
+    total: int | Callable[[int], int],
     unit: str,
     size: Callable[[T], int],
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
     """Return ``items``, of which each stands for ``size`` of the ``total`` units; 0 if unknown.
+
+    ``total`` may be a function that estimates it from the number of units that are done.
 
     On a terminal, a bar shows the units that are done, those per second, and the remaining time;
     it disappears at the end. Elsewhere a line says the same every 30 seconds.
@@ -46,7 +48,11 @@ def counted(
 
 
 def _bar(
-    items: Iterable[T], description: str, total: int, unit: str, size: Callable[[T], int]
+    items: Iterable[T],
+    description: str,
+    total: int | Callable[[int], int],
+    unit: str,
+    size: Callable[[T], int],
 ) -> Iterator[T]:
     columns: tuple[Any, ...] = (
         TextColumn("{task.description}"),
@@ -56,10 +62,12 @@ def _bar(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=terminal(), transient=True) as progress:
-        task = progress.add_task(description, total=total or None)
+        task = progress.add_task(description, total=_whole(total, 0) or None)
+        done = 0
         for item in items:
             yield item
-            progress.advance(task, size(item))
+            done += size(item)
+            progress.update(task, completed=done, total=_whole(total, done) or None)
 
 
 class _Rate(ProgressColumn):
@@ -76,7 +84,7 @@ class _Rate(ProgressColumn):
 def _lines(
     items: Iterable[T],
     description: str,
-    total: int,
+    total: int | Callable[[int], int],
     unit: str,
     size: Callable[[T], int],
     clock: Callable[[], float],
@@ -86,19 +94,25 @@ def _lines(
     for item in items:
         yield item
         done += size(item)
-        seconds = clock() - before
-        if seconds >= _SECONDS and (done < total or not total):
+        seconds, whole = clock() - before, _whole(total, done)
+        if seconds >= _SECONDS and (done < whole or not whole):
             rate = (done - done_before) / seconds
-            say(f"{description}: {_state(done, total, rate, unit)}")
+            about = "about " if callable(total) else ""
+            say(f"{description}: {_state(done, whole, rate, unit, about)}")
             before, done_before = clock(), done
 
 
-def _state(done: int, total: int, rate: float, unit: str) -> str:
+def _whole(total: int | Callable[[int], int], done: int) -> int:
+    """Return the number of all units, as far as it is known when ``done`` are done."""
+    return total(done) if callable(total) else total
+
+
+def _state(done: int, total: int, rate: float, unit: str, about: str) -> str:
     """Return what is done and how long the rest takes at ``rate`` units per second.
 
     Example: ``12,000 of 100,000 images, 400 images/s, about 4 min remain``.
     """
-    whole = f" of {total:,}" if total else ""
+    whole = f" of {about}{total:,}" if total else ""
     text = f"{done:,}{whole} {unit}, {rate:,.0f} {unit}/s"
     if not rate or not total:
         return text
