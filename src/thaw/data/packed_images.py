@@ -25,7 +25,7 @@ _MOST_ELONGATED = 4
 
 @dataclass(frozen=True)
 class SizeGroup:
-    """Where images of one size are: next to each other in the buffer.
+    """The places of images of one size, which are next to each other in the buffer.
 
     ``places`` (n,) are their positions in the batch; height and width are in pixels.
     """
