@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from thaw.data.split_names import SplitName
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
     from thaw.training.progress import Progress
     from thaw.training.runtime import Runtime
 
@@ -133,7 +133,7 @@ class Bench:
         classifier: Classifier,
         plan: Plan,
         val: ImageSource,
-        log: Callable[[Row], None] = lambda _: None,
+        log: Callable[[EpochRow], None] = lambda _: None,
         **changes: Any,
     ) -> Progress:
         """Train as thaw's stages do, from cached activations if blocks are frozen."""
@@ -181,7 +181,7 @@ def measure(
             classifier = copy.deepcopy(warmed)
             again: dict[str, float] = {}
 
-            def log(row: Row, classifier: Classifier = classifier, again: Any = again) -> None:
+            def log(row: EpochRow, classifier: Classifier = classifier, again: Any = again) -> None:
                 if row.epoch == epochs and batchnorm.has_statistics(classifier):
                     scores = bench.recalibrated(classifier, test)
                     again.update(zip(("again_accuracy", "again_loss"), scores, strict=True))

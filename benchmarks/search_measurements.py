@@ -31,7 +31,7 @@ from thaw.search.study_definition import StudyDefinition
 from thaw.search.trial_context import TrialContext, open_trial_context
 from thaw.search.worker import Worker
 from thaw.system.project_paths import ACTIVATIONS
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 from thaw.training.phase_inputs import PhaseInputs
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def overhead(trials: int) -> dict[str, float]:
     made = open_trial_context(params, PREPARED)
     definition, connected = definition_of(made), storage.connect("")
     name = f"overhead-{time.time_ns()}"
-    rows = [Row(epoch, 0.5, 1 / (epoch + 1), 0.5, 0.001) for epoch in range(8)]
+    rows = [EpochRow(epoch, 0.5, 1 / (epoch + 1), 0.5, 0.001) for epoch in range(8)]
 
     def instead(_: Any, params: Params, report: Any) -> tuple[trial.Result, Any]:
         for row in rows:

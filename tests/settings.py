@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.project import ROOT
-from thaw.config.data_sections import Augment
+from thaw.config.data_sections import FixedAugment
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.section import Section
@@ -38,9 +38,9 @@ def head_spec(**changes: Any) -> HeadSpec:
     return HeadSpec.model_validate(head(**changes).model_dump())
 
 
-def augment(**changes: Any) -> Augment:
+def augment(**changes: Any) -> FixedAugment:
     """Return an augmentation that changes nothing."""
-    off = dict.fromkeys(Augment.model_fields, 0)
+    off = dict.fromkeys(FixedAugment.model_fields, 0)
     return _changed(PARAMS.augment.fixed(), {**off, **changes})
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.gpu.measurement import Setting
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 _AUGMENT = {"augment.rotate": 0.0, "augment.shift": 0.0, "augment.zoom": 0.0,
             "augment.crop": 0.3, "augment.flip": 0.5}  # fmt: skip
@@ -54,7 +54,7 @@ class _Clock:
     def __init__(self) -> None:
         self.marks: list[float] = []
 
-    def note(self, _: Row) -> None:
+    def note(self, _: EpochRow) -> None:
         self.marks.append(time.perf_counter())
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
     from thaw.config.params import Params
     from thaw.config.regularize_section import CalibrationSetting
     from thaw.config.training_sections import Training
@@ -53,7 +53,7 @@ class Phase:
     plan: Plan
     settings: Training
     preprocessing: Preprocessing
-    augmentation: Augment | None = None
+    augmentation: FixedAugment | None = None
     lr_decay: float = 1.0
     gradual_epochs: int = 0
     keeps_last: bool = False

@@ -23,7 +23,7 @@ from thaw.config.params import Params
 from thaw.registry.register import ModelRecord, register
 from thaw.tracking.result_run import ResultRun
 from thaw.tracking.store_scope import unchanged_store
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 from tools.services.server_process import HOST, ServerProcess, free_port
 
 if TYPE_CHECKING:
@@ -106,7 +106,11 @@ def add_result(model: Path, digest: str, seed: int) -> str:
     """Log a result with the curves of all stages and register its model; return the run."""
     params = load(Params).model_copy(update={"seed": seed})
     run = ResultRun(params, "d" * 64, f"result {seed}")
-    rows = [Row(0, None, 2.0, 0.1, 0.0), Row(1, 1.5, 1.0, 0.5, 0.1), Row(2, 1.0, 0.8, 0.6, 0.1)]
+    rows = [
+        EpochRow(0, None, 2.0, 0.1, 0.0),
+        EpochRow(1, 1.5, 1.0, 0.5, 0.1),
+        EpochRow(2, 1.0, 0.8, 0.6, 0.1),
+    ]
     with run.active():
         run.log_curve(dict.fromkeys(("warmup_head", "unfreeze", "fold_bn"), rows))
         mlflow.log_metrics({f"test/{name}": value for name, value in SCORES.items()})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.config.bounds import check_bounds
-from thaw.config.data_sections import Augment, AugmentSection
+from thaw.config.data_sections import Augment, FixedAugment
 from thaw.errors import ThawError
 
 
@@ -25,22 +25,22 @@ def test_values_that_memory_or_time_do_not_allow_are_refused(
 
 
 def test_an_augmentation_without_changes_is_not_active() -> None:
-    assert not Augment(crop=0.0, flip=0.0).active
-    assert Augment(crop=0.0, flip=0.0, noise=0.1).active
+    assert not FixedAugment(crop=0.0, flip=0.0).active
+    assert FixedAugment(crop=0.0, flip=0.0, noise=0.1).active
 
 
 def test_the_defaults_suit_photographs() -> None:
-    assert (Augment().crop, Augment().flip, Augment().rotate) == (0.45, 0.5, 0.0)
+    assert (FixedAugment().crop, FixedAugment().flip, FixedAugment().rotate) == (0.45, 0.5, 0.0)
 
 
 def test_an_augmentation_that_is_auto_has_a_default_and_no_value() -> None:
-    section = AugmentSection(crop="auto", flip=0.1, noise=0.2)
-    assert section.assumed() == Augment(crop=0.45, flip=0.1, noise=0.2)
+    section = Augment(crop="auto", flip=0.1, noise=0.2)
+    assert section.assumed() == FixedAugment(crop=0.45, flip=0.1, noise=0.2)
     with pytest.raises(ThawError, match=r"augment\.crop is auto: the stage unfreeze chooses it"):
         section.fixed()
-    assert AugmentSection(crop=0.0, flip=0.0).fixed() == Augment(crop=0.0, flip=0.0)
+    assert Augment(crop=0.0, flip=0.0).fixed() == FixedAugment(crop=0.0, flip=0.0)
 
 
 def test_single_changes_leave_everything_else_off() -> None:
-    assert Augment.only(flip=1.0) == Augment(crop=0.0, flip=1.0, randaugment_magnitude=0)
-    assert not Augment.only().active
+    assert FixedAugment.only(flip=1.0) == FixedAugment(crop=0.0, flip=1.0, randaugment_magnitude=0)
+    assert not FixedAugment.only().active

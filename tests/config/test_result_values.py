@@ -8,7 +8,7 @@ import pytest
 
 from tests import settings
 from thaw.config import result_values as result_values_module
-from thaw.config.data_sections import AugmentSection
+from thaw.config.data_sections import Augment
 from thaw.config.model_sections import Head
 from thaw.config.parameter import parameter, parameters
 from thaw.config.params import Params
@@ -80,7 +80,7 @@ class NewHead(Head):
     scale: float = parameter(1.0, "A new parameter.")
 
 
-class NewAugment(AugmentSection):
+class NewAugment(Augment):
     """Augmentation whose default of flip was changed after a release."""
 
     flip: float = parameter(0.25, "A changed default.", neutral=0.5)

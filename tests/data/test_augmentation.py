@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
 
 # Each random change of one image, strong enough to be measured.
 STRENGTHS: dict[str, float] = {
@@ -35,7 +35,7 @@ STRENGTHS: dict[str, float] = {
 ALL = settings.augment(**STRENGTHS, randaugment_magnitude=15)
 
 
-def only(**changes: float) -> Augment:
+def only(**changes: float) -> FixedAugment:
     return settings.augment(**changes)
 
 
@@ -58,7 +58,7 @@ def colour(*values: float, count: int = 300, side: int = 8) -> Tensor:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("config", [only(rotate=20.0, zoom=0.2), ALL], ids=["some", "all"])
 def test_an_image_is_changed_in_the_same_way_in_any_batch(
-    side: int, layout: torch.memory_format, config: Augment
+    side: int, layout: torch.memory_format, config: FixedAugment
 ) -> None:
     images = inputs(9, side).contiguous(memory_format=layout)
     names = ids(9)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
     from thaw.data.prepared import Prepared
 
 CPU = torch.device("cpu")
@@ -60,7 +60,7 @@ def test_inputs_are_float32_in_channels_last(prepared: Prepared) -> None:
 
 @pytest.mark.parametrize("augmentation", [None, SOME, MIXED])
 def test_loader_processes_give_the_same_batches(
-    prepared: Prepared, augmentation: Augment | None
+    prepared: Prepared, augmentation: FixedAugment | None
 ) -> None:
     source = prepared.images("train", PREPROCESSING, 3, augmentation)
     parts = batch_parts(shuffled(len(source), seed=3, epoch=1), 4, rank=1, world=2)
@@ -76,7 +76,7 @@ def test_loader_processes_give_the_same_batches(
 
 @pytest.mark.parametrize("augmentation", [SOME, MIXED])
 def test_an_image_is_the_same_in_any_batch_and_process(
-    prepared: Prepared, augmentation: Augment
+    prepared: Prepared, augmentation: FixedAugment
 ) -> None:
     source = prepared.images("train", PREPROCESSING, 3, augmentation)
     (whole,) = load(source, batch_parts(np.arange(10), 10), epoch=2)
@@ -182,7 +182,7 @@ def load_for_device(
 @pytest.mark.parametrize("augmentation", [None, SOME, MIXED, NOISY])
 @MODES
 def test_a_device_gets_the_batches_of_the_cpu_in_their_order(
-    prepared: Prepared, augmentation: Augment | None, epoch: int | None, workers: int
+    prepared: Prepared, augmentation: FixedAugment | None, epoch: int | None, workers: int
 ) -> None:
     source = prepared.images("train", PREPROCESSING, 3, augmentation)
     parts = batch_parts(shuffled(len(source), seed=3, epoch=1), 4, rank=1, world=2)
@@ -360,7 +360,7 @@ def test_activations_above_a_quarter_of_the_free_memory_do_not_stay_on_a_device(
 @pytest.mark.parametrize("augmentation", [None, SOME, MIXED, NOISY])
 @MODES
 def test_a_gpu_gets_the_batches_of_the_cpu(
-    prepared: Prepared, augmentation: Augment | None, workers: int
+    prepared: Prepared, augmentation: FixedAugment | None, workers: int
 ) -> None:
     source = prepared.images("train", PREPROCESSING, 3, augmentation)
     parts = batch_parts(shuffled(len(source), seed=3, epoch=1), 4)

@@ -15,7 +15,7 @@ from thaw.data.random_draws import shuffled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
     from thaw.data.prepared import Prepared
 
 CPU = torch.device("cpu")
@@ -86,7 +86,7 @@ def test_an_empty_order_gives_no_batch() -> None:
     ("augmentation", "random"), [(None, False), (NONE, False), (SOME, True), (MIXED, True)]
 )
 def test_a_source_knows_whether_it_is_random(
-    prepared: Prepared, augmentation: Augment | None, random: bool
+    prepared: Prepared, augmentation: FixedAugment | None, random: bool
 ) -> None:
     assert prepared.images("train", PREPROCESSING, 0, augmentation).is_random == random
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
 
 COLOURS = [(250, 20, 30), (20, 250, 30), (10, 20, 250), (240, 240, 10)]
 
 
 def source(
-    folder: Path, augmentation: Augment, count: int = 20, image_size: int = 32
+    folder: Path, augmentation: FixedAugment, count: int = 20, image_size: int = 32
 ) -> ImageSource:
     """Images of one colour each; ids that follow one another have different ones."""
     with PackWriter(folder, settings.prepare(encoding="raw")) as store:

@@ -13,7 +13,7 @@ from thaw.evaluation import plots
 from thaw.evaluation.scores import Scores, score
 from thaw.metrics.predictions import Predictions
 from thaw.system.pictures import write_figure
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,9 +68,12 @@ def wrong(count: int, classes: Sequence[str]) -> list[tuple[int, str, str, float
     return [(i, classes[i % last], classes[(i + 1) % last], 0.5 + 0.004 * i) for i in range(count)]
 
 
-def history(epochs: int, loss: float) -> list[Row]:
-    first = Row(0, None, loss, 0.1, 0.0)
-    return [first, *(Row(e, loss / e, loss / e + 0.1, 0.9, 0.01) for e in range(1, epochs + 1))]
+def history(epochs: int, loss: float) -> list[EpochRow]:
+    first = EpochRow(0, None, loss, 0.1, 0.0)
+    return [
+        first,
+        *(EpochRow(e, loss / e, loss / e + 0.1, 0.9, 0.01) for e in range(1, epochs + 1)),
+    ]
 
 
 @pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])

@@ -6,7 +6,7 @@ import pytest
 
 from thaw.errors import ThawError
 from thaw.evaluation.stage_reports import kept_epoch, read, read_if_present
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,6 @@ def test_a_missing_report_is_empty(tmp_path: Path) -> None:
 
 
 def test_the_kept_epoch_is_that_of_the_report_and_of_the_lowest_loss_without_one() -> None:
-    rows = [Row(epoch, None, loss, 0.5, 0.1) for epoch, loss in enumerate([1.0, 1.4, 1.2])]
+    rows = [EpochRow(epoch, None, loss, 0.5, 0.1) for epoch, loss in enumerate([1.0, 1.4, 1.2])]
     assert kept_epoch(rows, {"best_epoch": 2}) == rows[2]
     assert kept_epoch(rows, {}) == rows[0]

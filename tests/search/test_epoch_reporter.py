@@ -8,7 +8,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 
 from thaw.search.epoch_reporter import EpochReporter
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 
 class OneProcess:
@@ -25,8 +25,8 @@ def reporter(trial: optuna.Trial, direction: StudyDirection) -> EpochReporter:
     return EpochReporter(runtime, direction, "hyperband", trial)
 
 
-def row(epoch: int, loss: float) -> Row:
-    return Row(epoch, 0.5, loss, 0.5, 0.001)
+def row(epoch: int, loss: float) -> EpochRow:
+    return EpochRow(epoch, 0.5, loss, 0.5, 0.001)
 
 
 @pytest.mark.parametrize(

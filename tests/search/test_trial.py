@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.context import Context, Phase
     from thaw.search.trial_context import TrialContext
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 
 def with_batch_norm(params: Params) -> TrialContext:
@@ -39,8 +39,8 @@ def read_images(context: Context, classifier: Any, phase: Phase) -> PhaseInputs:
     return PhaseInputs(train, context.data.images("val", phase.preprocessing), 0)
 
 
-def trained(shared: TrialContext, params: Params) -> tuple[list[Row], dict[str, torch.Tensor]]:
-    rows: list[Row] = []
+def trained(shared: TrialContext, params: Params) -> tuple[list[EpochRow], dict[str, torch.Tensor]]:
+    rows: list[EpochRow] = []
     _, classifier = trial.run(shared, params, rows.append)
     return rows, {key: value.clone() for key, value in classifier.state_dict().items()}
 
@@ -69,7 +69,7 @@ def test_cached_training_ends_with_the_weights_of_uncached_training(
 
 def test_the_result_has_the_metrics_of_the_best_epoch(params: Params) -> None:
     params = with_values(params, {"regularize.calibration": "off"})
-    rows: list[Row] = []
+    rows: list[EpochRow] = []
     result, _ = trial.run(project.opened(params), params, rows.append)
     best = min(rows, key=lambda row: row.val_loss)
     assert (result.metrics["log_loss"], result.metrics["accuracy"]) == (
@@ -82,7 +82,7 @@ def test_the_result_has_the_metrics_of_the_best_epoch(params: Params) -> None:
 
 
 def test_the_result_is_scored_with_cross_fitted_temperatures(params: Params) -> None:
-    rows: list[Row] = []
+    rows: list[EpochRow] = []
     opened = project.opened(params)
     result, classifier = trial.run(opened, params, rows.append)
     best = min(rows, key=lambda row: row.val_loss)
@@ -106,7 +106,7 @@ def test_trials_of_every_depth_start_from_the_same_trained_head(params: Params) 
     shared = project.opened(params)
     first = {}
     for depth in (0, 1, 2):
-        rows: list[Row] = []
+        rows: list[EpochRow] = []
         trial.run(shared, with_values(params, {"unfreeze.depth": depth}), rows.append)
         first[depth] = rows[0].val_loss
     assert len(list(FOLDER.iterdir())) == 1

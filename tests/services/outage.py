@@ -132,7 +132,7 @@ def _busy_seconds(process: int) -> float:
 def _compared(project: Colleague) -> tuple[int, int, int]:
     """Return the number of points in the history of the stage, of missing and of wrong ones."""
     rows = history.read(project.folder / "reports" / _STAGE / "history.csv")
-    columns: dict[str, Callable[[history.Row], float | None]] = {
+    columns: dict[str, Callable[[history.EpochRow], float | None]] = {
         "train_loss": lambda row: row.train_loss,
         "val_loss": lambda row: row.val_loss,
         "val_accuracy": lambda row: row.val_accuracy,

@@ -43,7 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for stage in TRAINING_STAGES:
         folder = project_paths.REPORTS / stage
         folder.mkdir(parents=True)
-        history.write([history.Row(0, None, 1.0, 0.5, 0.0)], folder / project_paths.HISTORY)
+        history.write([history.EpochRow(0, None, 1.0, 0.5, 0.0)], folder / project_paths.HISTORY)
 
 
 def scored(views: int, augment: dict[str, float], runtime: Runtime | None = None) -> Result:
@@ -166,7 +166,9 @@ def test_both_scores_are_written_beside_each_other() -> None:
 
 
 def test_the_curves_mark_the_epochs_that_the_stages_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [history.Row(epoch, None, loss, 0.5, 0.1) for epoch, loss in enumerate([1.0, 0.2, 0.4])]
+    rows = [
+        history.EpochRow(epoch, None, loss, 0.5, 0.1) for epoch, loss in enumerate([1.0, 0.2, 0.4])
+    ]
     for stage, best in zip(TRAINING_STAGES, (2, 0, 1), strict=True):
         folder = project_paths.REPORTS / stage
         history.write(rows, folder / project_paths.HISTORY)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from thaw.context import Context
     from thaw.model.classifier import Classifier
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_a_kept_training_is_the_model_of_its_best_epoch(monkeypatch: pytest.Monk
 def test_a_training_on_trial_may_start_with_a_higher_loss_than_it_ends_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rows: list[Row] = []
+    rows: list[EpochRow] = []
     original = unfreeze.run
 
     def recorded(*given: Any) -> Any:

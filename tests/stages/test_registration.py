@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small.prepare(["test", "train"])
     for stage in TRAINING_STAGES:
         path = project_paths.REPORTS / stage / project_paths.HISTORY
-        history.write([history.Row(0, None, 1.0, 0.5, 0.0)], path)
+        history.write([history.EpochRow(0, None, 1.0, 0.5, 0.0)], path)
 
 
 def params(uri: str) -> Params:

@@ -20,12 +20,16 @@ from thaw.tracking import untracked_results
 from thaw.tracking.delivery import deliver_waiting
 from thaw.tracking.store import connect
 from thaw.training import history
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 from thaw.training.progress import Progress
 
 NAME = "warmup_head"
 SECTIONS = (*COMMON_SECTIONS, NAME)
-HISTORY = [Row(0, None, 2.0, 0.4, 0.0), Row(1, 1.5, 1.0, 0.8, 0.1), Row(2, 1.2, 1.1, 0.7, 0.1)]
+HISTORY = [
+    EpochRow(0, None, 2.0, 0.4, 0.0),
+    EpochRow(1, 1.5, 1.0, 0.8, 0.1),
+    EpochRow(2, 1.2, 1.1, 0.7, 0.1),
+]
 PROGRESS = Progress(epoch=2, best_epoch=1, history=HISTORY)
 
 

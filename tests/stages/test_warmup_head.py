@@ -24,7 +24,7 @@ from thaw.training.observer import Observer
 
 if TYPE_CHECKING:
     from thaw.context import Context
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_the_warm_up_trains_the_head_and_leaves_the_backbone_unchanged(
     context = opened(fit=fit, epochs=2, lr=0.01)
     classifier, spec = warmup_head.build(context, "")
     before = state(classifier)
-    rows: list[Row] = []
+    rows: list[EpochRow] = []
     progress = warmup_head.run(
         context, classifier, spec.preprocessing, Observer(on_epoch=rows.append)
     )

@@ -11,7 +11,7 @@ from thaw.tracking.run_identity import identify
 from thaw.tracking.run_lookup import open_run
 from thaw.tracking.spool import Spool
 from thaw.tracking.store import connect
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("stored")
 
 def entries(first: int, last: int) -> list[Entry]:
     return [
-        spool.epoch_entry("unfreeze", Row(epoch, None, 1.0 + epoch, 0.5, 0.1))
+        spool.epoch_entry("unfreeze", EpochRow(epoch, None, 1.0 + epoch, 0.5, 0.1))
         for epoch in range(first, last + 1)
     ]
 

@@ -20,7 +20,7 @@ from thaw.tracking import live_run
 from thaw.tracking.delivery import deliver_waiting
 from thaw.tracking.live_run import LiveRun
 from thaw.tracking.store import connect
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,14 +39,14 @@ STAGE = """
 import sys, time
 from tests import settings
 from tests.store_fixtures import _mlflow_as_it_was, server, server_group
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 from thaw.tracking.live_run import LiveRun
 
 run = LiveRun(settings.PARAMS.model_copy(update={
     "tracking": settings.PARAMS.tracking.model_copy(update={"uri": sys.argv[1]})}), "d" * 64)
 with run.stage("unfreeze"):
     for epoch in range(3):
-        run.log_row("unfreeze", Row(epoch, 1.0, 2.0 - epoch / 8, 0.5, 0.1))
+        run.log_row("unfreeze", EpochRow(epoch, 1.0, 2.0 - epoch / 8, 0.5, 0.1))
     print("logged", flush=True)
     time.sleep(600)
 """
@@ -58,8 +58,8 @@ def params(uri: str = "", experiment: str = "thaw") -> Params:
     return settings.PARAMS.model_copy(update={"tracking": tracking})
 
 
-def row(epoch: int) -> Row:
-    return Row(epoch, 1.0 if epoch else None, 2.0 - epoch / 8, 0.5, 0.1)
+def row(epoch: int) -> EpochRow:
+    return EpochRow(epoch, 1.0 if epoch else None, 2.0 - epoch / 8, 0.5, 0.1)
 
 
 def runs(where: Params | None = None) -> list[Run]:

@@ -28,7 +28,7 @@ from thaw.tracking.run_identity import KEY
 from thaw.tracking.run_lookup import RESULT
 from thaw.tracking.run_owner import PROCESS
 from thaw.tracking.store import connect, store_uri
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,9 +111,9 @@ def steps(run: ResultRun, metric: str) -> list[int]:
     return sorted(entry.step for entry in client().get_metric_history(run.run_id, metric))
 
 
-def rows(epochs: int) -> list[Row]:
-    first = Row(0, None, 2.0, 0.1, 0.0)
-    return [first, *(Row(e, 1 / e, 2 / e, 0.9, 0.01) for e in range(1, epochs + 1))]
+def rows(epochs: int) -> list[EpochRow]:
+    first = EpochRow(0, None, 2.0, 0.1, 0.0)
+    return [first, *(EpochRow(e, 1 / e, 2 / e, 0.9, 0.01) for e in range(1, epochs + 1))]
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -10,7 +10,7 @@ from thaw.system.project_paths import SPOOL
 from thaw.tracking import spool
 from thaw.tracking.run_identity import RunIdentity
 from thaw.tracking.spool import Spool
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def filled() -> Path:
 
 
 def test_an_epoch_has_its_values_its_step_and_its_time() -> None:
-    entry = spool.epoch_entry("unfreeze", Row(0, None, 2.0, 0.5, 0.0))
+    entry = spool.epoch_entry("unfreeze", EpochRow(0, None, 2.0, 0.5, 0.0))
     values = {"unfreeze/val_loss": 2.0, "unfreeze/val_accuracy": 0.5, "unfreeze/lr": 0.0}
     assert entry["metrics"] == values
     assert entry["step"] == 0

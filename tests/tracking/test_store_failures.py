@@ -17,7 +17,7 @@ from thaw.tracking.live_run import LiveRun
 from thaw.tracking.outages import StoreOutageError
 from thaw.tracking.spool import waiting
 from thaw.tracking.store_failures import reason_of
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,7 @@ def test_training_goes_on_and_keeps_its_epochs_unless_the_server_refuses(
             return
         assert not kind.startswith(REFUSED)
         with run.stage("unfreeze"):
-            run.log_row("unfreeze", Row(0, 1.0, 2.0, 0.5, 0.1))
+            run.log_row("unfreeze", EpochRow(0, 1.0, 2.0, 0.5, 0.1))
         assert time.monotonic() - started < 20
     assert len(waiting()) == 1
     first = capfd.readouterr().err.splitlines()[0]

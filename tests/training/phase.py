@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
     from thaw.training.progress import Progress
 
 SEED = 3
@@ -190,7 +190,7 @@ def fit(
     accumulate: int = 1,
     runtime: Runtime | None = None,
     cut: int = 0,
-    log: Callable[[Row], None] = lambda _: None,
+    log: Callable[[EpochRow], None] = lambda _: None,
     keeps_start: bool = True,
 ) -> Progress:
     """Fit as a stage does; checkpoints are in ``folder/checkpoints``."""
@@ -215,7 +215,7 @@ def fit_variant(
     sources: tuple[Source, Source],
     variant: Variant,
     runtime: Runtime | None = None,
-    log: Callable[[Row], None] = lambda _: None,
+    log: Callable[[EpochRow], None] = lambda _: None,
 ) -> Progress:
     return fit(
         folder,
@@ -235,7 +235,7 @@ def state(classifier: torch.nn.Module) -> dict[str, Tensor]:
     return {k: v.detach().cpu().clone() for k, v in classifier.state_dict().items()}
 
 
-def losses(history: Sequence[Row]) -> Tensor:
+def losses(history: Sequence[EpochRow]) -> Tensor:
     """Return the training and validation loss of each epoch, (N, 2); 0 if there was no training."""
     return torch.tensor([(row.train_loss or 0.0, row.val_loss) for row in history])
 

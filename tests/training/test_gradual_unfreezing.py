@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from thaw.data.loading import Source
     from thaw.model.freeze_plan import BatchNormPolicy
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 FINAL = Plan(frozenset({0, 3, 4}), 6, "train")
 
@@ -67,7 +67,7 @@ def test_a_block_moves_from_its_epoch_on_and_not_before(
     model = phase.model(3, policy)
     states: list[dict[str, Tensor]] = []
 
-    def note(row: Row) -> None:
+    def note(row: EpochRow) -> None:
         states.append(phase.state(model))
 
     config = phase.config(epochs=6, schedule="constant")

@@ -6,15 +6,15 @@ import pytest
 
 from thaw.errors import ThawError
 from thaw.training import history
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS = [
-    Row(epoch=0, train_loss=None, val_loss=1 / 3, val_accuracy=0.0, lr=0.0),
-    Row(epoch=1, train_loss=0.0, val_loss=1e-300, val_accuracy=1.0, lr=0.1 + 0.2),
-    Row(epoch=2, train_loss=2 / 3, val_loss=1e300, val_accuracy=2 / 7, lr=1e-9),
+    EpochRow(epoch=0, train_loss=None, val_loss=1 / 3, val_accuracy=0.0, lr=0.0),
+    EpochRow(epoch=1, train_loss=0.0, val_loss=1e-300, val_accuracy=1.0, lr=0.1 + 0.2),
+    EpochRow(epoch=2, train_loss=2 / 3, val_loss=1e300, val_accuracy=2 / 7, lr=1e-9),
 ]
 
 
@@ -24,9 +24,9 @@ def test_a_history_comes_back_to_the_last_bit(tmp_path: Path) -> None:
 
 
 def test_a_row_is_a_line_of_the_console() -> None:
-    first = Row(epoch=0, train_loss=None, val_loss=1 / 3, val_accuracy=0.5, lr=0.0)
+    first = EpochRow(epoch=0, train_loss=None, val_loss=1 / 3, val_accuracy=0.5, lr=0.0)
     assert first.line(4, "best") == "epoch 0/4  val loss 0.3333  val accuracy 0.5000  best"
-    later = Row(epoch=2, train_loss=1.25, val_loss=0.5, val_accuracy=1.0, lr=0.1)
+    later = EpochRow(epoch=2, train_loss=1.25, val_loss=0.5, val_accuracy=1.0, lr=0.1)
     expected = "epoch 2/4  train loss 1.2500  val loss 0.5000  val accuracy 1.0000"
     assert later.line(4) == expected
 

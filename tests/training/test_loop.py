@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import BatchNormPolicy
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
-    Result = tuple[dict[str, Tensor], list[Row]]
+    Result = tuple[dict[str, Tensor], list[EpochRow]]
 
 STEPS = math.ceil(phase.TRAIN / phase.BATCH)  # in an epoch
 POLICIES = pytest.mark.parametrize("policy", phase.POLICIES)
@@ -122,7 +122,7 @@ def test_the_history_says_what_was_measured(
 ) -> None:
     model = phase.model()
     config = phase.config(lr=1e-12, epochs=2)
-    rows: list[Row] = []
+    rows: list[EpochRow] = []
     progress = phase.fit(tmp_path, model, (train, val), config, log=rows.append)
     assert rows == progress.history
     assert [row.epoch for row in rows] == [0, 1, 2]
@@ -235,7 +235,7 @@ class Training:
         *,
         train_dies: int = 0,
         val_dies: int = 0,
-        log: Callable[[Row], None] = lambda _: None,
+        log: Callable[[EpochRow], None] = lambda _: None,
     ) -> Result:
         """Return the weights and history of a training that resumes from ``folder``, if it can."""
         torch.manual_seed(0)  # a new process does not go on where the last one was
@@ -374,7 +374,7 @@ def test_a_training_that_had_ended_is_not_taken_up_again(
 def test_the_rows_logged_over_all_starts_are_the_history(
     tmp_path: Path, training: Training, undisturbed: Result, at: int
 ) -> None:
-    rows: list[Row] = []
+    rows: list[EpochRow] = []
     with pytest.raises(phase.Killed):
         training.start(tmp_path, EVERY_STEP, train_dies=at, log=rows.append)
     training.start(tmp_path, EVERY_STEP, log=rows.append)

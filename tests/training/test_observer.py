@@ -13,10 +13,10 @@ from thaw.training.setup import TrainingSetup
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 
-def train(folder: Path, observer: Observer) -> list[Row]:
+def train(folder: Path, observer: Observer) -> list[EpochRow]:
     """Train one epoch with a checkpoint after each step; return the history."""
     runtime = start(phase.launch(1), phase.resources(1e-9))
     inputs = PhaseInputs(phase.images(folder / "train"), phase.images(folder / "val", 13), 0)
@@ -31,7 +31,7 @@ def test_an_observer_without_checkpoints_saves_nothing(tmp_path: Path) -> None:
 
 
 def test_an_observer_gets_every_row_and_its_checkpoints_are_written(tmp_path: Path) -> None:
-    rows: list[Row] = []
+    rows: list[EpochRow] = []
     checkpoints = Checkpoints(tmp_path / "checkpoints", "key")
     history = train(tmp_path, Observer(checkpoints, rows.append))
     assert rows == history

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 from thaw.training.progress import Progress
 
 
-def row(epoch: int, val_loss: float) -> Row:
-    return Row(epoch=epoch, train_loss=None, val_loss=val_loss, val_accuracy=0.5, lr=0.0)
+def row(epoch: int, val_loss: float) -> EpochRow:
+    return EpochRow(epoch=epoch, train_loss=None, val_loss=val_loss, val_accuracy=0.5, lr=0.0)
 
 
 def test_the_best_loss_is_that_of_the_best_epoch_not_of_the_last() -> None:

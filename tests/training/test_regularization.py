@@ -15,7 +15,7 @@ from thaw.training.regularization import Loss
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 TARGETS = np.array([0] * 6 + [1] * 3 + [3] * 1)
 WEIGHTS = [10 / (3 * 6), 10 / (3 * 3), 0.0, 10 / 3]
@@ -151,7 +151,7 @@ def test_a_pull_holds_the_backbones_weights_where_it_should(
         held = torch.zeros(8, 8, 3, 3) if setting == "l1" else phase.state(model)[key]
         distances: list[float] = []
 
-        def note(_: Row, model: Any = model, held: Any = held, to: Any = distances) -> None:
+        def note(_: EpochRow, model: Any = model, held: Any = held, to: Any = distances) -> None:
             to.append(float((phase.state(model)[key] - held).norm(p=1)))
 
         regularized = settings.regularize(clip_norm=100.0, **{setting: value})

@@ -13,7 +13,7 @@ from thaw.errors import ThawError
 
 LayoutKind = Literal["class", "split/class", "class/split"]
 _Alpha = Annotated[float, Field(ge=0.0, le=100.0)]
-CROP, FLIP = 0.45, 0.5  # defaults of the section augment
+DEFAULT_CROP, DEFAULT_FLIP = 0.45, 0.5  # defaults of the section augment
 _UNDECIDED = (
     "the stage unfreeze chooses it; `thaw advise --apply` writes the choice into params.yaml"
 )
@@ -69,17 +69,17 @@ class Data(Section):
     )
 
 
-class AugmentSection(Section):
+class Augment(Section):
     """Random changes of a training image, drawn from (seed, epoch, image id)."""
 
     crop: Fraction | Literal["auto"] = parameter(
-        CROP,
+        DEFAULT_CROP,
         "Largest share of the area that a random crop removes; the window is resized to the input "
         "size. 0 turns it off. auto takes the largest of a few that the fitted head tolerates.",
         source="Szegedy et al. 2015; 0.45 suits fine-tuning of similar data (docs/method.md).",
     )
     flip: Probability | Literal["auto"] = parameter(
-        FLIP,
+        DEFAULT_FLIP,
         "Probability of a left-right flip. Use 0 where mirrored images have another meaning. auto "
         "is 0 where the fitted head recognises mirrored validation images worse.",
         source="Krizhevsky et al. 2012",
@@ -130,7 +130,7 @@ class AugmentSection(Section):
         source="Yun et al. 2019",
     )
 
-    def fixed(self) -> Augment:
+    def fixed(self) -> FixedAugment:
         """Return the section as one without ``auto``.
 
         Raises:
@@ -139,25 +139,25 @@ class AugmentSection(Section):
         for key in ("crop", "flip"):
             if getattr(self, key) == AUTO:
                 raise ThawError(f"params.yaml: augment.{key} is auto: {_UNDECIDED}")
-        return Augment.model_validate(self.model_dump())
+        return FixedAugment.model_validate(self.model_dump())
 
-    def assumed(self) -> Augment:
+    def assumed(self) -> FixedAugment:
         """Return the section with the default in place of each ``auto``."""
         values = self.model_dump()
-        for key, default in (("crop", CROP), ("flip", FLIP)):
+        for key, default in (("crop", DEFAULT_CROP), ("flip", DEFAULT_FLIP)):
             if values[key] == AUTO:
                 values[key] = default
-        return Augment.model_validate(values)
+        return FixedAugment.model_validate(values)
 
 
-class Augment(AugmentSection):
+class FixedAugment(Augment):
     """The section ``augment`` without ``auto``."""
 
-    crop: Fraction = CROP
-    flip: Probability = FLIP
+    crop: Fraction = DEFAULT_CROP
+    flip: Probability = DEFAULT_FLIP
 
     @classmethod
-    def only(cls, **changes: float) -> Augment:
+    def only(cls, **changes: float) -> FixedAugment:
         """Return the section with ``changes`` alone; everything else is off."""
         return cls.model_validate({**dict.fromkeys(cls.model_fields, 0), **changes})
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from thaw.config.data_sections import AugmentSection, Data
+from thaw.config.data_sections import Augment, Data
 from thaw.config.model_sections import Backbone, Head
 from thaw.config.parameter import parameter
 from thaw.config.prepare_section import Prepare
@@ -29,7 +29,7 @@ class Params(Section):
     prepare: Prepare = Prepare()
     backbone: Backbone = Backbone()
     head: Head = Head()
-    augment: AugmentSection = AugmentSection()
+    augment: Augment = Augment()
     regularize: Regularize = Regularize()
     warmup_head: WarmupHead = WarmupHead()
     unfreeze: Unfreeze = Unfreeze()

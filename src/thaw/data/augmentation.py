@@ -23,7 +23,7 @@ from thaw.system.deferred_compiler import compiler_deferred
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
 
 # New names are appended: an inserted one would change the draws after it.
 _DRAWS = (
@@ -61,7 +61,7 @@ def augment(
     ids: NDArray[np.int64],
     epoch: int,
     seed: int,
-    config: Augment,
+    config: FixedAugment,
     *,
     in_batches: bool = False,
 ) -> Tensor:
@@ -93,12 +93,12 @@ def augment(
     return images
 
 
-def needs_cpu(config: Augment) -> bool:
+def needs_cpu(config: FixedAugment) -> bool:
     """Return whether a change draws from a generator that only a CPU has, image by image."""
     return bool(config.randaugment or config.noise)
 
 
-def _randaugment(images: Tensor, draws: NDArray[np.float64], config: Augment) -> Tensor:
+def _randaugment(images: Tensor, draws: NDArray[np.float64], config: FixedAugment) -> Tensor:
     """Apply ``randaugment`` random operations to each image (Cubuk et al. 2020, by torchvision)."""
     changed = []
     for image, seed in zip(images, seeds_from(draws), strict=True):
@@ -146,7 +146,7 @@ def _border_colour(image: Tensor) -> list[float]:
 
 
 def _change_light(
-    images: Tensor, draws: dict[str, Tensor], config: Augment, *, in_batches: bool
+    images: Tensor, draws: dict[str, Tensor], config: FixedAugment, *, in_batches: bool
 ) -> Tensor:
     """Change brightness and contrast."""
     gain = _per_image(1 + (2 * draws["contrast"] - 1) * config.contrast)
@@ -158,7 +158,7 @@ def _change_light(
     return ((images - mean) * gain + mean + offset).clamp(0, 1)
 
 
-def _change_colour(images: Tensor, draws: dict[str, Tensor], config: Augment) -> Tensor:
+def _change_colour(images: Tensor, draws: dict[str, Tensor], config: FixedAugment) -> Tensor:
     """Scale and rotate the colours about luminance; luminance and greys stay the same."""
     gain = (1 + (2 * draws["saturation"] - 1) * config.saturation).view(-1, 1, 1)
     angle = ((2 * draws["hue"] - 1) * math.tau * config.hue).view(-1, 1, 1)

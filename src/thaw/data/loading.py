@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
     from thaw.data.packed_images import PackedImages
     from thaw.data.packed_store import PackedStore
     from thaw.data.preprocessing import Preprocessing
@@ -98,7 +98,7 @@ class ImageSource:
         targets: NDArray[np.int64],
         preprocessing: Preprocessing,
         seed: int = 0,
-        augmentation: Augment | None = None,
+        augmentation: FixedAugment | None = None,
     ) -> None:
         self.ids = ids
         self.targets = targets[ids]

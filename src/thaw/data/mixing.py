@@ -18,7 +18,7 @@ from thaw.data.random_draws import Stream, named_uniform
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
 
 # New names are appended: an inserted one would change the draws after it.
 _DRAWS = ("partner", "kind", "fraction", "x", "y")
@@ -36,7 +36,7 @@ class Mixing:
     classes: int
     seed: int
     epoch: int
-    config: Augment
+    config: FixedAugment
 
     def append_partners(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return ``indices`` (N,) followed by the indices of their partners: (2 N,)."""

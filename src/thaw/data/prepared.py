@@ -15,7 +15,7 @@ from thaw.system import provenance
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
     from thaw.data.preprocessing import Preprocessing
     from thaw.data.split_names import SplitName
 
@@ -68,7 +68,7 @@ class Prepared:
         split: SplitName,
         preprocessing: Preprocessing,
         seed: int = 0,
-        augmentation: Augment | None = None,
+        augmentation: FixedAugment | None = None,
     ) -> ImageSource:
         """Return the images of ``train``, ``val`` or ``test`` as inputs of a network."""
         return ImageSource(

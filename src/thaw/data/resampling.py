@@ -11,13 +11,13 @@ import torch.nn.functional as F
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
 
 _MAX_LOG_RATIO = math.log(4 / 3)  # of a crop's aspect ratio, as in Szegedy et al. 2015
 
 
 def resample(
-    images: Tensor, draws: dict[str, Tensor], config: Augment, mirrored: Tensor | None
+    images: Tensor, draws: dict[str, Tensor], config: FixedAugment, mirrored: Tensor | None
 ) -> Tensor:
     """Crop, rotate, scale and shift in one step, so that an image is interpolated once.
 

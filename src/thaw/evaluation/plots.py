@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.evaluation.scores import Scores
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 _MAX_MISTAKES = 24
 _MAX_CLASSES = 60
@@ -131,7 +131,7 @@ def _draw_confidences(axis: Axes, scores: Scores, colour: str) -> None:
 
 
 def learning_curves(
-    histories: Mapping[str, Sequence[Row]], kept: Mapping[str, Row], path: Path
+    histories: Mapping[str, Sequence[EpochRow]], kept: Mapping[str, EpochRow], path: Path
 ) -> None:
     """Plot losses and accuracy over all stages in order, and mark the ``kept`` epochs."""
     figure = Figure(figsize=(8.0, 5.6), layout="constrained")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def read_if_present(path: Path) -> dict[str, Any]:
     return read(path) if path.is_file() else {}
 
 
-def kept_epoch(rows: Sequence[Row], report: Mapping[str, Any]) -> Row:
+def kept_epoch(rows: Sequence[EpochRow], report: Mapping[str, Any]) -> EpochRow:
     """Return the epoch of ``rows`` whose weights the stage with ``report`` kept.
 
     It need not have the lowest loss: a stage may leave out the start, or drop all epochs.

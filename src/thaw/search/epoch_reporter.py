@@ -15,7 +15,7 @@ from thaw.search.rank_messages import Verdict, broadcast
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
     from thaw.training.runtime import Runtime
 
 
@@ -31,7 +31,7 @@ class EpochReporter:
     pruner: str
     trial: Trial | None
 
-    def __call__(self, row: Row) -> None:
+    def __call__(self, row: EpochRow) -> None:
         """Report the epoch ``row``.
 
         Raises:
@@ -47,7 +47,7 @@ class EpochReporter:
         if verdict == Verdict.ABANDON:
             raise UpdateFinishedTrialError("the trial was declared stale")
 
-    def _verdict(self, row: Row) -> Verdict:
+    def _verdict(self, row: EpochRow) -> Verdict:
         if self.trial is None:
             return Verdict.CONTINUE
         lower_is_better = self.direction == StudyDirection.MINIMIZE

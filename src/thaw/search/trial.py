@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.search.trial_context import TrialContext
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
     from thaw.training.phase_inputs import PhaseInputs
 
 
@@ -52,7 +52,7 @@ class Result:
 
 
 def run(
-    shared: TrialContext, params: Params, on_epoch: Callable[[Row], None]
+    shared: TrialContext, params: Params, on_epoch: Callable[[EpochRow], None]
 ) -> tuple[Result, Classifier]:
     """Train with ``params``; return the result and the classifier of the best epoch.
 
@@ -107,7 +107,7 @@ def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> N
 
 
 def _metrics(
-    context: Context, classifier: Classifier, inputs: PhaseInputs, best: Row
+    context: Context, classifier: Classifier, inputs: PhaseInputs, best: EpochRow
 ) -> dict[str, float]:
     """Return every metric of the registry on the validation split, at the epoch ``best``.
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from thaw.search.dimension import Dimension
     from thaw.search.storage import HeartbeatStorage
     from thaw.search.trial_context import TrialContext
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
     from thaw.training.runtime import Runtime
 
 _POLL_INTERVAL = 0.5  # seconds between two looks at the trials of other workers
@@ -135,7 +135,7 @@ class Worker:
         _record(taken, attempt.RESULT, json.dumps(asdict(result)))
         return [result.objective(name) for name in self.definition.metrics]
 
-    def _reporter(self, current: optuna.Study, taken: Trial | None) -> Callable[[Row], None]:
+    def _reporter(self, current: optuna.Study, taken: Trial | None) -> Callable[[EpochRow], None]:
         if len(current.directions) > 1 or study.is_confirmation(current):
             return lambda _: None
         pruner = self.definition.params.search.pruner

@@ -113,13 +113,13 @@ def write(result: Result, spec: ModelSpec, data: Prepared, folder: Path) -> None
     plots.confusion(scores.confusion, spec.classes, drawn / "confusion.png")
     plots.per_class(scores.per_class, drawn / "per_class.png")
     plots.reliability(scores, result.uncalibrated, drawn / "calibration.png")
-    histories = history.of_stages()
+    histories = history.read_stages()
     kept = {stage: _kept_epoch(stage, rows) for stage, rows in histories.items()}
     plots.learning_curves(histories, kept, drawn / "learning_curves.png")
     plots.mistakes(data.store.thumbnail, _mistakes(result, spec), drawn / "mistakes.png")
 
 
-def _kept_epoch(stage: str, rows: Sequence[history.Row]) -> history.Row:
+def _kept_epoch(stage: str, rows: Sequence[history.EpochRow]) -> history.EpochRow:
     path = project_paths.REPORTS / stage / project_paths.REPORT
     return stage_reports.kept_epoch(rows, stage_reports.read_if_present(path))
 
@@ -161,7 +161,7 @@ def main() -> None:
     context = open_context(load(Params), project_paths.PREPARED)
     folder = project_paths.REPORTS / "evaluate"
     classifier, spec = earlier_models.load(MODEL)
-    history.of_stages()  # a missing file is reported before the images are scored
+    history.read_stages()  # a missing file is reported before the images are scored
     result = run(context, classifier, spec)
     labels = training_labels(context, spec)
     if context.runtime.is_main:

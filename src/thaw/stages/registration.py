@@ -116,7 +116,7 @@ def _register(
     digests[TRAINING_STAGES[-1]] = spec.digest
     tracked = wait_for_run(params, data.manifest.digest, spec.digest)
     with tracked.stage("evaluate"), tracked.active():
-        histories = history.of_stages()
+        histories = history.read_stages()
         for stage, rows in histories.items():
             tracked.log_history(stage, rows)
             tracked.copied(stage, digests[stage])

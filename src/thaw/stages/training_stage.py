@@ -26,7 +26,7 @@ from thaw.training.observer import Observer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.model.drift import Reference
@@ -52,7 +52,7 @@ class TrainingStage:
     tracked: LiveRun | None
 
     def draw_augmented(
-        self, preprocessing: Preprocessing, augmentation: Augment, picture: str
+        self, preprocessing: Preprocessing, augmentation: FixedAugment, picture: str
     ) -> None:
         """Draw some training images as the network sees them, in the first process."""
         if self.context.runtime.is_main:

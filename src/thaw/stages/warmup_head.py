@@ -32,7 +32,7 @@ from thaw.system.console import warn
 from thaw.system.processes import run_main
 from thaw.training import linear_heads
 from thaw.training.calibration import loss_of_guessing
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 from thaw.training.layerwise_pretraining import pretrain
 from thaw.training.progress import Progress
 from thaw.training.runtime import logits
@@ -104,11 +104,11 @@ def phase_of(context: Context, classifier: Classifier, preprocessing: Preprocess
     return Phase(plan, context.params.warmup_head, preprocessing)
 
 
-def _score(runtime: Runtime, classifier: Classifier, inputs: PhaseInputs, epoch: int) -> Row:
+def _score(runtime: Runtime, classifier: Classifier, inputs: PhaseInputs, epoch: int) -> EpochRow:
     """Return losses and validation accuracy of the current head as the row of ``epoch``."""
     train, val = (logits(runtime, classifier.head, source, "head") for source in inputs.pair)
     targets = [torch.from_numpy(source.targets) for source in inputs.pair]
-    return Row(
+    return EpochRow(
         epoch=epoch,
         train_loss=float(F.cross_entropy(train.double(), targets[0])) if epoch else None,
         val_loss=float(F.cross_entropy(val.double(), targets[1])),

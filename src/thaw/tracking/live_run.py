@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from thaw.config.params import Params
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds between attempts to reach the store
 # Seconds without an answer after which the stage starts or ends without the store.
@@ -86,7 +86,7 @@ class LiveRun:
         self._add({spool.TAGS: stop_tags(stage, reason)})
         self._add({spool.STATUS: status})
 
-    def log_row(self, stage: str, row: Row) -> None:
+    def log_row(self, stage: str, row: EpochRow) -> None:
         """Log a finished epoch.
 
         Raises:

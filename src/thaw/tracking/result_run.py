@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from thaw.config.data_sections import Data
     from thaw.config.params import Params
     from thaw.config.result_sections import Tracking
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 _ALL_PHASES = "all_phases"  # beside the names of the stages
 MAIN_ARTIFACT = "report.html"
@@ -123,11 +123,11 @@ class ResultRun:
                     self._delivery.send([{spool.TAGS: stop_tags(name, reason)}])
                     self._client.set_terminated(self.run_id, status)
 
-    def log_history(self, stage: str, rows: Sequence[Row]) -> None:
+    def log_history(self, stage: str, rows: Sequence[EpochRow]) -> None:
         """Log the epochs that are not logged yet. MLflow would store a repeated step twice."""
         self._delivery.send([spool.epoch_entry(stage, row) for row in rows])
 
-    def log_curve(self, histories: Mapping[str, Sequence[Row]]) -> None:
+    def log_curve(self, histories: Mapping[str, Sequence[EpochRow]]) -> None:
         """Log the epochs of all stages as one curve, ``all_phases/...``: the steps count on."""
         start, entries = 0, []
         for rows in histories.values():

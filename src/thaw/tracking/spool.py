@@ -27,7 +27,7 @@ from thaw.tracking.store import project_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 Entry = dict[str, Any]
 
@@ -37,7 +37,7 @@ METRICS, SYSTEM, STEP, TIME = "metrics", "system", "step", "time"
 TAGS, STATUS, RUN = "tags", "status", "run"
 
 
-def epoch_entry(stage: str, row: Row) -> Entry:
+def epoch_entry(stage: str, row: EpochRow) -> Entry:
     """Return the entry of an epoch that ``stage`` has finished now."""
     values = {
         f"{stage}/{name}": value

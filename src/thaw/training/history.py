@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class EpochRow:
     """The results of one epoch; epoch 0 is the model that the phase starts from.
 
     Losses are mean cross-entropies in nats. ``train_loss`` is the optimised loss, measured during
@@ -42,13 +42,13 @@ class Row:
         return f"{line}  {mark}" if mark else line
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
+def write(rows: Sequence[EpochRow], path: Path) -> None:
     """Write the rows as CSV; an empty cell is None."""
-    names = [field.name for field in fields(Row)]
+    names = [field.name for field in fields(EpochRow)]
     write_whole(path, csv_text([names, *map(astuple, rows)]).encode())
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[EpochRow]:
     """Read what :func:`write` wrote: one row or more.
 
     Raises:
@@ -71,7 +71,7 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def of_stages() -> dict[str, list[Row]]:
+def read_stages() -> dict[str, list[EpochRow]]:
     """Read the histories of the stages that train, by stage.
 
     Raises:
@@ -81,8 +81,8 @@ def of_stages() -> dict[str, list[Row]]:
     return {stage: read(folder / stage / project_paths.HISTORY) for stage in TRAINING_STAGES}
 
 
-def _parse(row: dict[str, str]) -> Row:
-    return Row(
+def _parse(row: dict[str, str]) -> EpochRow:
+    return EpochRow(
         epoch=int(row["epoch"]),
         train_loss=float(row["train_loss"]) if row["train_loss"] else None,
         val_loss=float(row["val_loss"]),

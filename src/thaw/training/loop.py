@@ -17,7 +17,7 @@ from thaw.training import optimizer_state, schedule, trainable_state
 from thaw.training.batch_statistics import synced_statistics
 from thaw.training.epoch_loss import READ_EVERY, EpochLoss
 from thaw.training.gradual_unfreezing import Gradual
-from thaw.training.history import Row
+from thaw.training.history import EpochRow
 from thaw.training.learner import Learner
 from thaw.training.memory_fit import shortage_explained
 from thaw.training.phase_checkpoints import PhaseCheckpoints
@@ -220,13 +220,13 @@ class _Phase:
             return contextlib.nullcontext()
         return self.average.in_place(self.runtime, self.classifier, self.gradual.final)
 
-    def _row(self, train_loss: float | None) -> Row:
+    def _row(self, train_loss: float | None) -> EpochRow:
         is_trained = train_loss is not None
         epoch = self.progress.epoch + is_trained
         network, val, setup = self.learner.network.whole, self.inputs.val, self.setup
         loss, accuracy = validate(self.runtime, network, val, epoch, calibration=setup.calibration)
         rate = self.learner.optimizer.param_groups[0]["lr"] if is_trained else 0.0
-        return Row(epoch, train_loss, loss, accuracy, float(rate))
+        return EpochRow(epoch, train_loss, loss, accuracy, float(rate))
 
     def _trained(self) -> dict[str, Tensor]:
         return trainable_state.state(self.classifier, self.gradual.final)
@@ -245,6 +245,6 @@ class _Phase:
 
     def restore(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        history = [Row(**row) for row in saved.pop("history")]
+        history = [EpochRow(**row) for row in saved.pop("history")]
         self.progress = Progress(**saved, history=history)
         self.best = restore_phase(tensors, self.classifier, self.learner, self.average)

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.training.checkpoints import Checkpoints
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 
-def ignore_epoch(row: Row) -> None:
+def ignore_epoch(row: EpochRow) -> None:
     """Do nothing with the row of an epoch."""
 
 
@@ -27,5 +27,5 @@ class Observer:
     """
 
     checkpoints: Checkpoints | None = None
-    on_epoch: Callable[[Row], None] = ignore_epoch
+    on_epoch: Callable[[EpochRow], None] = ignore_epoch
     choices: Path | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from thaw.training.history import Row
+    from thaw.training.history import EpochRow
 
 
 @dataclass
@@ -17,14 +17,14 @@ class Progress:
     step: int = 0
     loss_sum: float = 0.0
     best_epoch: int = 0
-    history: list[Row] = field(default_factory=list)
+    history: list[EpochRow] = field(default_factory=list)
 
     @property
     def best_loss(self) -> float:
         """The validation loss of the best epoch so far."""
         return self.history[self.best_epoch].val_loss
 
-    def close_epoch(self, row: Row) -> None:
+    def close_epoch(self, row: EpochRow) -> None:
         """Add the results of the epoch that has ended."""
         self.history.append(row)
         self.epoch, self.step, self.loss_sum = row.epoch, 0, 0.0

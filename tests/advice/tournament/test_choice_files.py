@@ -14,7 +14,7 @@ from thaw.advice.tournament.choice_files import (
     write_training,
 )
 from thaw.advice.tournament.head_choice import HeadChoice
-from thaw.config.data_sections import Augment, AugmentSection
+from thaw.config.data_sections import Augment, FixedAugment
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
@@ -43,19 +43,19 @@ def test_a_damaged_file_names_the_command_that_repairs_it(tmp_path: Path, text: 
 
 
 def test_chosen_augmentations_take_the_place_of_auto(tmp_path: Path) -> None:
-    section = AugmentSection(crop="auto", flip="auto", rotate=6.0)
+    section = Augment(crop="auto", flip="auto", rotate=6.0)
     write_training({"augment.crop": 0.2, "augment.flip": 0.0, "unfreeze.depth": 3}, tmp_path)
-    assert read_augment(section, tmp_path) == Augment(crop=0.2, flip=0.0, rotate=6.0)
+    assert read_augment(section, tmp_path) == FixedAugment(crop=0.2, flip=0.0, rotate=6.0)
 
 
 def test_given_augmentations_need_no_file(tmp_path: Path) -> None:
-    assert read_augment(AugmentSection(crop=0.3, flip=0.1), tmp_path).crop == 0.3
+    assert read_augment(Augment(crop=0.3, flip=0.1), tmp_path).crop == 0.3
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"values": {"augment.crop": 7}}'])
 def test_a_damaged_choice_of_augmentations_names_its_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(ThawError, match=r"choices\.json is missing or damaged"):
-        read_augment(AugmentSection(crop="auto"), tmp_path)
+        read_augment(Augment(crop="auto"), tmp_path)
     (tmp_path / "choices.json").write_text(text)
     with pytest.raises(ThawError, match=r"choices\.json is missing or damaged"):
-        read_augment(AugmentSection(crop="auto"), tmp_path)
+        read_augment(Augment(crop="auto"), tmp_path)

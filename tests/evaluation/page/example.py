@@ -40,7 +40,7 @@ def write_reports(**of_prepare: Any) -> None:
     write_json(project_paths.REPORTS / "prepare" / "report.json", report | of_prepare)
     for stage in TRAINING_STAGES:
         folder = project_paths.REPORTS / stage
-        rows = [history.Row(0, None, 2.0, 0.3, 0.0), history.Row(1, 1.5, 1.0, 0.5, 0.01)]
+        rows = [history.EpochRow(0, None, 2.0, 0.3, 0.0), history.EpochRow(1, 1.5, 1.0, 0.5, 0.01)]
         history.write(rows, folder / project_paths.HISTORY)
         write_json(folder / project_paths.REPORT, {"best_epoch": 1})
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from thaw.advice.folds import subsample
 from thaw.advice.recommendation import ROBUST_AUGMENTATION
 from thaw.advice.tournament.comparison import paired
-from thaw.config.data_sections import CROP, FLIP, Augment
+from thaw.config.data_sections import DEFAULT_CROP, DEFAULT_FLIP, FixedAugment
 from thaw.config.parameter_values import value_of
 from thaw.config.params import Params
 from thaw.config.section import AUTO
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
 
-_CROPS = (CROP, 0.2)  # the largest that is tolerated is taken
+_CROPS = (DEFAULT_CROP, 0.2)  # the largest that is tolerated is taken
 _MOST_IMAGES = 1000
 # Shares of the loss by which it may rise. A crop makes an image harder to recognise, which is its
 # purpose; a mirror image that is harder to recognise has another meaning.
@@ -58,7 +58,7 @@ def choose_augmentation(
         tolerated = (crop for crop in _CROPS if judge.tolerates("crop", crop, crop))
         values["augment.crop"] = next(tolerated, 0.0)
     if section.flip == AUTO:
-        values["augment.flip"] = FLIP if judge.tolerates("flip", 1.0, FLIP) else 0.0
+        values["augment.flip"] = DEFAULT_FLIP if judge.tolerates("flip", 1.0, DEFAULT_FLIP) else 0.0
     if validation_differs:
         values |= _robust(context.params)
     return values
@@ -84,14 +84,14 @@ class _Judge:
         self._classifier = classifier.eval()
         targets, ids = context.data.manifest.targets, context.data.manifest.ids(VAL)
         self._ids = ids[subsample(targets[ids], context.params.seed, _MOST_IMAGES)]
-        self._plain = self._losses(Augment.only())
+        self._plain = self._losses(FixedAugment.only())
 
     def tolerates(self, name: str, strength: float, value: float) -> bool:
         """Return whether the loss hardly rises if all images are changed with ``strength``.
 
         ``value`` is the value of the parameter ``name`` that this decides.
         """
-        difference = paired(self._losses(Augment.only(**{name: strength})), self._plain)
+        difference = paired(self._losses(FixedAugment.only(**{name: strength})), self._plain)
         least = _TOLERATED[name] * float(self._plain.mean())
         tolerated = not difference.mean > max(least, 2 * difference.error)
         if self._context.runtime.is_main:
@@ -102,7 +102,7 @@ class _Judge:
             )
         return tolerated
 
-    def _losses(self, changes: Augment) -> NDArray[np.float64]:
+    def _losses(self, changes: FixedAugment) -> NDArray[np.float64]:
         context = self._context
         source = ImageSource(
             context.data.store,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from thaw.advice.tournament.leaderboard import leaderboard_csv
-from thaw.config.data_sections import Augment
+from thaw.config.data_sections import FixedAugment
 from thaw.config.section import AUTO
 from thaw.errors import REPAIR, ThawError
 from thaw.system.files import write_json, write_whole
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from thaw.advice.tournament.development import Development
     from thaw.advice.tournament.head_choice import HeadChoice
-    from thaw.config.data_sections import AugmentSection
+    from thaw.config.data_sections import Augment
     from thaw.config.params import Params
     from thaw.training.linear_paths import Kind
 
@@ -65,7 +65,7 @@ def write_training(values: dict[str, Any], folder: Path) -> None:
     write_json(folder / CHOICES, {"values": values})
 
 
-def read_augment(section: AugmentSection, folder: Path) -> Augment:
+def read_augment(section: Augment, folder: Path) -> FixedAugment:
     """Return ``section`` with the values in place of ``auto`` that the stage unfreeze has chosen.
 
     They are in its report ``folder``. It is not read if nothing is ``auto``.
@@ -83,7 +83,7 @@ def read_augment(section: AugmentSection, folder: Path) -> Augment:
             for key, value in values.items()
             if key.startswith(_AUGMENT)
         }
-        return Augment.model_validate({**section.model_dump(), **chosen})
+        return FixedAugment.model_validate({**section.model_dump(), **chosen})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ThawError(f"{path} is missing or damaged; {REPAIR}") from None
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from thaw.advice.tournament.choice_files import FittedHead
     from thaw.advice.tournament.development import Development
     from thaw.advice.tournament.training_candidates import TrainingCandidate
-    from thaw.config.data_sections import Augment
+    from thaw.config.data_sections import FixedAugment
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
 
@@ -153,7 +153,7 @@ class FoldTrainer:
         )
 
     def _source(
-        self, context: Context, places: NDArray[np.int64], augmentation: Augment | None
+        self, context: Context, places: NDArray[np.int64], augmentation: FixedAugment | None
     ) -> ImageSource:
         data, seed = context.data, context.params.seed
         ids = self.images.ids[places]
