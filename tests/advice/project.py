@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from tests import tiny
 from tests.project import ROOT
-from thaw.advice.tournament.choice_files import FittedHead, write_choice
 from thaw.advice.tournament.head_choice import NOTHING_IS_AUTO, HeadChoice
+from thaw.advice.tournament.stage_choices import HeadMethod, write_head_choice
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -80,8 +80,8 @@ def make_new(folder: Path) -> None:
     recalibrate(context.runtime, classifier, images, seed=0)
     directory.save(classifier, spec, MODELS / "warmup_head")
     nothing = HeadChoice({}, [], note=NOTHING_IS_AUTO)
-    head = FittedHead("gradient", "auto", is_compared=False)
-    write_choice(nothing, head, Path("reports/warmup_head"))
+    head = HeadMethod("gradient", "auto", is_compared=False)
+    write_head_choice(nothing, head, Path("reports/warmup_head"))
 
 
 @dataclass(frozen=True)

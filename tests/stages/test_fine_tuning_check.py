@@ -12,9 +12,9 @@ import torch
 
 from tests import tiny
 from tests.advice import project as small
-from thaw.advice.tournament.choice_files import FittedHead, write_choice
 from thaw.advice.tournament.comparison import Difference
 from thaw.advice.tournament.head_choice import HeadChoice
+from thaw.advice.tournament.stage_choices import HeadMethod, write_head_choice
 from thaw.advice.tournament.training_choice import TrainingChoice
 from thaw.config.editing import write_values
 from thaw.context import Phase, compute_inputs
@@ -49,8 +49,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         opened = small.open_model()
         warmup_head.run(opened.context, opened.classifier, opened.spec.preprocessing, Observer())
         directory.save(opened.classifier, opened.spec, project_paths.MODELS / "warmup_head")
-        head = FittedHead("logistic", 0.01, is_compared=True)
-        write_choice(HeadChoice({}, []), head, project_paths.REPORTS / "warmup_head")
+        head = HeadMethod("logistic", 0.01, is_compared=True)
+        write_head_choice(HeadChoice({}, []), head, project_paths.REPORTS / "warmup_head")
     return folder
 
 

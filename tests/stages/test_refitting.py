@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.advice import project as small
-from thaw.advice.tournament.choice_files import FittedHead
+from thaw.advice.tournament.stage_choices import HeadMethod
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -21,7 +21,7 @@ from thaw.stages.refitting import is_refitted, refit
 from thaw.training.linear_paths import path
 from thaw.training.runtime import logits
 
-HEAD = FittedHead("logistic", 0.01, is_compared=True)
+HEAD = HeadMethod("logistic", 0.01, is_compared=True)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_linear_head_is_fitted_again_where_no_block_trains(
     wanted: str, is_compared: bool, head_only: bool, fit: str, expected: bool
 ) -> None:
     settings = Params().unfreeze.model_copy(update={"refit": wanted})
-    head = FittedHead(fit, "auto", is_compared)  # type: ignore[arg-type]
+    head = HeadMethod(fit, "auto", is_compared)  # type: ignore[arg-type]
     assert is_refitted(settings, head, head_only=head_only) == expected
 
 
@@ -79,7 +79,7 @@ def test_the_scores_are_those_of_images_that_the_head_was_not_fitted_to() -> Non
     data = opened.context.data
     # With random labels a head knows the images that it was fitted to, and no others.
     data.manifest.targets[:] = np.random.default_rng(0).permutation(data.manifest.targets)
-    _, report = refit(opened.context, opened.classifier, opened.spec, FittedHead("svm", 1.0, True))
+    _, report = refit(opened.context, opened.classifier, opened.spec, HeadMethod("svm", 1.0, True))
     assert report["refit"]["out_of_fold_accuracy"] < 0.7
     val = data.images("val", opened.spec.preprocessing)
     seen = logits(opened.context.runtime, opened.classifier, val, "test").argmax(1).numpy()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from thaw.advice.auto_values import resolve
-from thaw.advice.tournament.choice_files import read_head
+from thaw.advice.tournament.stage_choices import read_head_method
 from thaw.advice.tournament.training_choice import is_chosen_by_training
 from thaw.config.loading import load
 from thaw.config.parameter_values import assumed
@@ -113,7 +113,7 @@ def _refuse_chosen_rate(params: Params) -> None:
     """
     if params.unfreeze.depth != AUTO or params.unfreeze.blocks:
         return
-    if is_chosen_by_training(params, read_head(REPORTS / "warmup_head")):
+    if is_chosen_by_training(params, read_head_method(REPORTS / "warmup_head")):
         raise ThawError(_COMPARED)
 
 

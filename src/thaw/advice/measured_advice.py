@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from thaw.advice.recommendation import ROBUST_AUGMENTATION
 from thaw.advice.stored_advice import store_advice
 from thaw.advice.tournament.augmentation_choice import choose_augmentation
-from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.head_choice import KEYS, choose_head
+from thaw.advice.tournament.stage_choices import HeadMethod
 from thaw.advice.tournament.start_head import SMALL_STRENGTH, starts_small
 from thaw.advice.tournament.training_choice import choose_training
 from thaw.config.loading import load
@@ -124,7 +124,7 @@ def measured_advice(
     if not choice.rows:
         return None
     chosen = with_values(context.params, choice.values)
-    head = FittedHead.of(choice, chosen)
+    head = HeadMethod.of(choice, chosen)
     classifier, spec = begin(chosen, chosen.head, context.data, parent)
     start = classifier, spec
     found = _of_model(replace(context, params=chosen), start, choice, head, deadline)
@@ -147,7 +147,7 @@ def _of_model(
     context: Context,
     start: tuple[Classifier, ModelSpec],
     choice: HeadChoice,
-    head: FittedHead,
+    head: HeadMethod,
     deadline: Deadline,
 ) -> MeasuredAdvice:
     """Fit the chosen head to the training images of ``start``; choose augmentation and training."""
@@ -162,7 +162,7 @@ def _of_model(
 
 
 def _fit_head(
-    context: Context, classifier: Classifier, preprocessing: Preprocessing, head: FittedHead
+    context: Context, classifier: Classifier, preprocessing: Preprocessing, head: HeadMethod
 ) -> None:
     """Give ``classifier`` the head of the stage warmup_head, in place."""
     assert head.fit != "gradient"

@@ -11,14 +11,14 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from thaw.advice.tournament.choice_files import (
+from thaw.advice.tournament.head_choice import NOTHING_IS_AUTO, HeadChoice
+from thaw.advice.tournament.stage_choices import (
     CHOICES,
     LEADERBOARD,
-    FittedHead,
-    write_choice,
-    write_training,
+    HeadMethod,
+    write_head_choice,
+    write_training_choices,
 )
-from thaw.advice.tournament.head_choice import NOTHING_IS_AUTO, HeadChoice
 from thaw.advice.tournament.training_choice import write_leaderboard
 from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
@@ -84,12 +84,14 @@ def convert() -> None:
         directory.write_no_statistics(_MERGED)
     if _lacks_choice():
         nothing = HeadChoice({}, [], note=NOTHING_IS_AUTO)
-        write_choice(nothing, FittedHead("gradient", "auto", is_compared=False), _WARMUP_REPORT)
+        write_head_choice(
+            nothing, HeadMethod("gradient", "auto", is_compared=False), _WARMUP_REPORT
+        )
     earlier_pictures.draw_missing_picture()
     if _lacks_trainings():
         write_leaderboard([], _UNFREEZE_REPORT)
     if _lacks_training_choice():
-        write_training({}, _UNFREEZE_REPORT)
+        write_training_choices({}, _UNFREEZE_REPORT)
     earlier_metrics.write_missing_report()
     earlier_pages.write_missing_pages()
 

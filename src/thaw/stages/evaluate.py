@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thaw.advice.tournament.choice_files import read_augment
+from thaw.advice.tournament.stage_choices import read_augment
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.context import open_context

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from thaw.advice.tournament.choice_files import read_augment
+from thaw.advice.tournament.stage_choices import read_augment
 from thaw.context import Phase
 from thaw.data.batches import batches
 from thaw.data.loading import batch_parts

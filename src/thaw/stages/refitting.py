@@ -23,7 +23,7 @@ from thaw.training.linear_heads import bounded_temperature, set_head, strengths
 from thaw.training.linear_paths import LinearMap, path
 
 if TYPE_CHECKING:
-    from thaw.advice.tournament.choice_files import FittedHead
+    from thaw.advice.tournament.stage_choices import HeadMethod
     from thaw.config.training_sections import Unfreeze
     from thaw.context import Context
     from thaw.model.calibration import Calibration
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MOST_IMAGES = 2000  # in the cross-validation that calibrates the head
 
 
-def is_refitted(settings: Unfreeze, head: FittedHead, *, head_only: bool) -> bool:
+def is_refitted(settings: Unfreeze, head: HeadMethod, *, head_only: bool) -> bool:
     """Return whether the head is fitted again.
 
     It is only if ``head_only`` (nothing but the head was trained), and never if the head was
@@ -48,7 +48,7 @@ def refit(
     context: Context,
     classifier: Classifier,
     spec: ModelSpec,
-    head: FittedHead,
+    head: HeadMethod,
     calibration: Calibration | None = None,
 ) -> tuple[ModelSpec, dict[str, Any]]:
     """Fit the head in place; return the spec with its calibration, and the report.
@@ -65,7 +65,7 @@ def refit(
     features = np.concatenate([each.read(np.arange(len(each))).numpy() for each in sources])
     ids = np.concatenate([data.manifest.ids("train"), data.manifest.ids("val")])
     balanced = params.regularize.class_weights == "balanced"
-    images = head.folds(development(data, _MOST_IMAGES, params.seed))
+    images = head.in_compared_folds(development(data, _MOST_IMAGES, params.seed))
     places = np.argsort(ids)[np.searchsorted(np.sort(ids), images.ids)]
     if not images.folds:
         if context.runtime.is_main:

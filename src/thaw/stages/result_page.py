@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from thaw.advice.label_predictions import predict_labels
 from thaw.advice.stored_measurements import measured_project
-from thaw.advice.tournament.choice_files import read_head
+from thaw.advice.tournament.stage_choices import read_head_method
 from thaw.errors import ThawError
 from thaw.evaluation.page import card, content, render
 from thaw.evaluation.page.subject import Documents, Predicted, Subject
@@ -57,7 +57,7 @@ def training_labels(context: Context, spec: ModelSpec) -> list[Predicted]:
 def _kind_of_head(report: Path) -> Kind:
     """Return how the warm-up fitted its head; LDA where it was trained, or does not say it."""
     try:
-        fit = read_head(report).fit
+        fit = read_head_method(report).fit
     except ThawError:  # kept outputs of an earlier version
         return "lda"
     return "lda" if fit == "gradient" else fit

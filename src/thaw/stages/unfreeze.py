@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.advice.auto_values import Resolved, Trial, resolve
 from thaw.advice.tournament.augmentation_choice import choose_augmentation
-from thaw.advice.tournament.choice_files import read_head, write_training
+from thaw.advice.tournament.stage_choices import read_head_method, write_training_choices
 from thaw.advice.tournament.start_head import set_small_head, starts_small
 from thaw.advice.tournament.training_choice import (
     choose_training,
@@ -29,7 +29,7 @@ from thaw.system.console import say
 from thaw.system.processes import run_main
 
 if TYPE_CHECKING:
-    from thaw.advice.tournament.choice_files import FittedHead
+    from thaw.advice.tournament.stage_choices import HeadMethod
     from thaw.advice.tournament.training_choice import TrainingRow
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
@@ -77,7 +77,7 @@ def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved)
 
 
 def resolved_by(
-    stage: TrainingStage, classifier: Classifier, spec: ModelSpec, head: FittedHead
+    stage: TrainingStage, classifier: Classifier, spec: ModelSpec, head: HeadMethod
 ) -> Resolved:
     """Return the section without ``auto``; write the leaderboard of trainings."""
     context, folder = stage.context, project_paths.REPORTS / "unfreeze"
@@ -129,7 +129,7 @@ def _why_kept(resolved: Resolved) -> str:
 def main() -> None:
     """Load the model of the head warm-up, run, and write the model directory and the history."""
     parent = earlier_models.read_spec(project_paths.MODELS / "warmup_head")
-    head = read_head(project_paths.REPORTS / "warmup_head")
+    head = read_head_method(project_paths.REPORTS / "warmup_head")
     with training_stage("unfreeze", SECTIONS, parent.digest) as stage:
         context = stage.context
         classifier, spec = earlier_models.load(project_paths.MODELS / "warmup_head")
@@ -144,7 +144,7 @@ def main() -> None:
             stage = replace(stage, context=context)
         resolved = resolved_by(stage, classifier, spec, head)
         if context.runtime.is_main:
-            write_training(chosen | resolved.chosen, project_paths.REPORTS / "unfreeze")
+            write_training_choices(chosen | resolved.chosen, project_paths.REPORTS / "unfreeze")
         augment = context.params.augment.fixed()
         stage.draw_augmented(spec.preprocessing, augment, "augmented.png")
         if resolved.trial and starts_small(resolved.plan.batch_norm):

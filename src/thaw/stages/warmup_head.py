@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from thaw.advice.tournament.choice_files import FittedHead, write_choice
 from thaw.advice.tournament.head_choice import choose_head
+from thaw.advice.tournament.stage_choices import HeadMethod, write_head_choice
 from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
@@ -138,7 +138,9 @@ def _decided(stage: TrainingStage, parent: str) -> Context:
     params = with_values(context.params, choice.values)
     if context.runtime.is_main:
         choice.report()
-        write_choice(choice, FittedHead.of(choice, params), project_paths.REPORTS / "warmup_head")
+        write_head_choice(
+            choice, HeadMethod.of(choice, params), project_paths.REPORTS / "warmup_head"
+        )
     return replace(context, params=params)
 
 

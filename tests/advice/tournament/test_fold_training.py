@@ -10,10 +10,10 @@ import pytest
 from tests.advice.project import BLOCKS, open_model
 from tests.training.phase import state
 from thaw.advice.tournament.candidates import Input
-from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.fold_training import FoldTrainer
+from thaw.advice.tournament.stage_choices import HeadMethod
 from thaw.advice.tournament.training_candidates import head_alone, trainings
 from thaw.config.editing import write_values
 from thaw.context import Context
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def trainer(opened: Opened, fit: Kind = "logistic", strength: float = 0.01) -> FoldTrainer:
     """Return a trainer of the tiny project."""
     images = development(opened.context.data, 1000, seed=0)
-    head = FittedHead(fit, strength, is_compared=True)
+    head = HeadMethod(fit, strength, is_compared=True)
     return FoldTrainer.start(
         opened.context, opened.classifier, opened.spec.preprocessing, images, head
     )

@@ -10,9 +10,9 @@ import pytest
 
 from tests.advice.project import open_model
 from thaw.advice.tournament import training_choice
-from thaw.advice.tournament.choice_files import FittedHead
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
+from thaw.advice.tournament.stage_choices import HeadMethod
 from thaw.advice.tournament.training_choice import (
     TrainingChoice,
     choose_training,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from thaw.advice.tournament.training_candidates import TrainingCandidate
     from thaw.errors import ThawError
 
-HEAD = FittedHead("logistic", 0.01, is_compared=True)
+HEAD = HeadMethod("logistic", 0.01, is_compared=True)
 NOISE = np.random.default_rng(0).normal(0, 0.05, (2, 100))
 NOISE -= NOISE.mean(axis=1, keepdims=True)
 
@@ -166,7 +166,7 @@ def test_trainings_are_compared_where_the_depth_and_the_head_were_auto(
 ) -> None:
     unfreeze = Params().unfreeze.model_copy(update={"depth": depth, "blocks": blocks})
     params = Params().model_copy(update={"unfreeze": unfreeze})
-    head = FittedHead("logistic", "auto", is_compared)
+    head = HeadMethod("logistic", "auto", is_compared)
     assert is_chosen_by_training(params, head) == expected
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.advice.folds import Fold
-    from thaw.advice.tournament.choice_files import FittedHead
     from thaw.advice.tournament.development import Development
+    from thaw.advice.tournament.stage_choices import HeadMethod
     from thaw.advice.tournament.training_candidates import TrainingCandidate
     from thaw.config.data_sections import FixedAugment
     from thaw.data.preprocessing import Preprocessing
@@ -76,7 +76,7 @@ class FoldTrainer:
         classifier: Classifier,
         preprocessing: Preprocessing,
         images: Development,
-        head: FittedHead,
+        head: HeadMethod,
     ) -> FoldTrainer:
         """Return a trainer for the first fold, with the head that is fitted to its images."""
         started = copy.deepcopy(classifier)
@@ -161,7 +161,7 @@ class FoldTrainer:
             data.store, ids, data.manifest.targets, self.preprocessing, seed, augmentation
         )
 
-    def _head(self, head: FittedHead, features: NDArray[np.float32]) -> LinearMap:
+    def _head(self, head: HeadMethod, features: NDArray[np.float32]) -> LinearMap:
         """Return the head that is fitted to the images of the fold, of the kind of ``head``."""
         kind = "logistic" if head.fit == "gradient" else head.fit
         targets = self.images.targets

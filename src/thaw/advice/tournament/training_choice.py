@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thaw.advice.tournament.choice_files import FittedHead
+    from thaw.advice.tournament.stage_choices import HeadMethod
     from thaw.advice.tournament.training_candidates import TrainingCandidate
     from thaw.config.params import Params
     from thaw.config.training_sections import Unfreeze
@@ -94,7 +94,7 @@ def write_leaderboard(rows: Sequence[TrainingRow], folder: Path) -> None:
     write_whole(folder / "leaderboard.csv", csv_text(lines).encode())
 
 
-def is_chosen_by_training(params: Params, head: FittedHead) -> bool:
+def is_chosen_by_training(params: Params, head: HeadMethod) -> bool:
     """Return whether trainings are compared: ``depth`` is auto, and so was something of the head.
 
     Without that, ``depth: auto`` is the recommendation of measurements.
@@ -106,7 +106,7 @@ def choose_training(
     context: Context,
     classifier: Classifier,
     spec: ModelSpec,
-    head: FittedHead,
+    head: HeadMethod,
     deadline: Deadline | None = None,
 ) -> TrainingChoice:
     """Return the choice for ``classifier``, the model of the head warm-up.
@@ -130,7 +130,7 @@ def _compare(
     context: Context,
     classifier: Classifier,
     spec: ModelSpec,
-    head: FittedHead,
+    head: HeadMethod,
     deadline: Deadline,
 ) -> TrainingChoice:
     settings, blocks = context.params.unfreeze, len(classifier.blocks)
@@ -141,7 +141,7 @@ def _compare(
     native = meta_backbone(context.params.backbone.name).image_size
     scale = spec.preprocessing.image_size / native
     most = min(settings.compared_images, affordable(context.data, settings, len(ways), scale))
-    images = head.folds(development(context.data, most, context.params.seed))
+    images = head.in_compared_folds(development(context.data, most, context.params.seed))
     if not images.folds:
         return nothing
     trainer = FoldTrainer.start(context, classifier, spec.preprocessing, images, head)
@@ -213,7 +213,7 @@ def _row(result: FoldResult, base: FoldResult, winner: FoldResult) -> TrainingRo
     )
 
 
-def _stored_at(context: Context, spec: ModelSpec, head: FittedHead) -> Path:
+def _stored_at(context: Context, spec: ModelSpec, head: HeadMethod) -> Path:
     """Return the file of the choice for this model, data, code and parameters."""
     runtime = context.runtime
     key = provenance.key(

@@ -26,7 +26,7 @@ _AUGMENT = "augment."
 
 
 @dataclass(frozen=True)
-class FittedHead:
+class HeadMethod:
     """The way in which the head warm-up made the head.
 
     ``strength`` is, for logistic and svm, the inverse of the penalty's strength: a larger one
@@ -41,18 +41,18 @@ class FittedHead:
     validation_differs: bool = False
 
     @classmethod
-    def of(cls, choice: HeadChoice, params: Params) -> FittedHead:
+    def of(cls, choice: HeadChoice, params: Params) -> HeadMethod:
         """Return how the head of ``params`` is made, which hold the values of ``choice``."""
         settings = params.warmup_head
         assert settings.fit != AUTO
         return cls(settings.fit, settings.strength, bool(choice.rows), choice.validation_differs)
 
-    def folds(self, images: Development) -> Development:
+    def in_compared_folds(self, images: Development) -> Development:
         """Return ``images`` in the folds of the comparison."""
         return images.by_split() if self.validation_differs else images
 
 
-def write_choice(choice: HeadChoice, head: FittedHead, folder: Path) -> None:
+def write_head_choice(choice: HeadChoice, head: HeadMethod, folder: Path) -> None:
     """Write ``choices.json`` and ``leaderboard.csv`` into the report ``folder``."""
     content = {key: value for key, value in choice.as_json().items() if key != "rows"}
     content |= {"fit": head.fit, "strength": head.strength, "is_compared": head.is_compared}
@@ -60,7 +60,7 @@ def write_choice(choice: HeadChoice, head: FittedHead, folder: Path) -> None:
     write_whole(folder / LEADERBOARD, leaderboard_csv(choice.rows).encode())
 
 
-def write_training(values: dict[str, Any], folder: Path) -> None:
+def write_training_choices(values: dict[str, Any], folder: Path) -> None:
     """Write the ``values`` by dotted key that the stage unfreeze has chosen into ``folder``."""
     write_json(folder / CHOICES, {"values": values})
 
@@ -88,7 +88,7 @@ def read_augment(section: Augment, folder: Path) -> FixedAugment:
         raise ThawError(f"{path} is missing or damaged; {REPAIR}") from None
 
 
-def read_head(folder: Path) -> FittedHead:
+def read_head_method(folder: Path) -> HeadMethod:
     """Return how the head was made, from the report ``folder``.
 
     Raises:
@@ -97,7 +97,7 @@ def read_head(folder: Path) -> FittedHead:
     path = folder / CHOICES
     try:
         content = json.loads(path.read_text())
-        return FittedHead(
+        return HeadMethod(
             content["fit"],
             content["strength"],
             content["is_compared"],

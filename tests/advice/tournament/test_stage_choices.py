@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thaw.advice.tournament.choice_files import (
-    FittedHead,
-    read_augment,
-    read_head,
-    write_choice,
-    write_training,
-)
 from thaw.advice.tournament.head_choice import HeadChoice
+from thaw.advice.tournament.stage_choices import (
+    HeadMethod,
+    read_augment,
+    read_head_method,
+    write_head_choice,
+    write_training_choices,
+)
 from thaw.config.data_sections import Augment, FixedAugment
 from thaw.errors import ThawError
 
@@ -25,9 +25,9 @@ CHOICE = HeadChoice({"head.taps": [2, 3]}, [], images=40, folds=5)
 
 def test_a_later_stage_reads_how_the_head_was_made(tmp_path: Path) -> None:
     choice = replace(CHOICE, validation_differs=True)
-    head = FittedHead("lda", 0.3, is_compared=True, validation_differs=True)
-    write_choice(choice, head, tmp_path)
-    assert read_head(tmp_path) == head
+    head = HeadMethod("lda", 0.3, is_compared=True, validation_differs=True)
+    write_head_choice(choice, head, tmp_path)
+    assert read_head_method(tmp_path) == head
     content = json.loads((tmp_path / "choices.json").read_text())
     assert content["values"] == {"head.taps": [2, 3]}
     assert (content["images"], content["folds"]) == (40, 5)
@@ -39,12 +39,14 @@ def test_a_damaged_file_names_the_command_that_repairs_it(tmp_path: Path, text: 
     if text is not None:
         (tmp_path / "choices.json").write_text(text)
     with pytest.raises(ThawError, match=r"choices\.json is missing or damaged.*thaw repair"):
-        read_head(tmp_path)
+        read_head_method(tmp_path)
 
 
 def test_chosen_augmentations_take_the_place_of_auto(tmp_path: Path) -> None:
     section = Augment(crop="auto", flip="auto", rotate=6.0)
-    write_training({"augment.crop": 0.2, "augment.flip": 0.0, "unfreeze.depth": 3}, tmp_path)
+    write_training_choices(
+        {"augment.crop": 0.2, "augment.flip": 0.0, "unfreeze.depth": 3}, tmp_path
+    )
     assert read_augment(section, tmp_path) == FixedAugment(crop=0.2, flip=0.0, rotate=6.0)
 
 
