@@ -12,7 +12,7 @@ from optuna.exceptions import StorageInternalError
 from rich.console import Console, Group
 from rich.live import Live
 
-from thaw.config import backbone_weights
+from thaw.config import other_backbones
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.context import open_context
@@ -129,8 +129,8 @@ def _checked_definition(params: Params, prepared: Path, device: torch.device) ->
     """Return the definition of the study, checked against each of its backbones."""
     definition = _definition(params, prepared)
     blocks = {}
-    for name in backbone_weights.names(params):
-        tried = backbone_weights.trial_params(params, {backbone_weights.NAME: name})
+    for name in other_backbones.searched_names(params):
+        tried = other_backbones.trial_params(params, {other_backbones.NAME_KEY: name})
         context = open_context(tried, prepared, single_process=True, device=device)
         classifier, _ = starting_model(context, all_blocks=True)
         blocks[name] = len(classifier.blocks)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from thaw.advice.recommendation import recommend
 from thaw.advice.stored_advice import stored_advice
 from thaw.advice.stored_measurements import measured_project
-from thaw.config.backbone_weights import trial_params
+from thaw.config.other_backbones import trial_params
 from thaw.config.parameter_values import value_of
 from thaw.search import attempt
 from thaw.search.storage import exclusive_lock

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thaw.config import backbone_weights
+from thaw.config import other_backbones
 from thaw.search import attempt, confirmation, equal_trials, tables
 from thaw.search.study import ranked_trials
 
@@ -56,7 +56,7 @@ class OpenedStudy:
     def values_of(self, trial: FrozenTrial) -> dict[str, Any]:
         """Return the values of a trial by dotted key, those that its backbone needs included."""
         chosen = attempt.values_of(trial, self.definition.dimensions)
-        return backbone_weights.complete(self.definition.params, chosen)
+        return other_backbones.with_weights(self.definition.params, chosen)
 
     def content(self) -> dict[str, Any]:
         """Return for JSON the study, its counts and notes, its trials and its winner.

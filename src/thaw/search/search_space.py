@@ -13,7 +13,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from thaw.config import backbone_weights
+from thaw.config import other_backbones
 from thaw.config.parameter_values import CHOSEN_KEYS, auto_keys, value_of, with_values
 from thaw.config.params import Params
 from thaw.config.result_values import flatten
@@ -65,7 +65,7 @@ def check(params: Params, dimensions: list[Dimension], blocks: Mapping[str, int]
     smallest = min(blocks, key=lambda name: blocks[name])
     what = "the backbone" if len(blocks) == 1 else smallest
     problems = [
-        *filter(None, [backbone_weights.problem(params)]),
+        *filter(None, [other_backbones.weights_problem(params)]),
         *_taps_beyond_backbone(params, blocks[smallest], what),
         *_depths_beyond_head(params, blocks[smallest], what),
         *_heads_that_cannot_be_fitted(params),
@@ -90,13 +90,13 @@ def _refuse(problems: list[str]) -> None:
 
 def _dimension(params: Params, key: str, entry: Range | list[Any]) -> Dimension:
     section = key.split(".", 1)[0]
-    known = [backbone_weights.NAME]
+    known = [other_backbones.NAME_KEY]
     known += [name for name in flatten(params) if name.split(".")[0] in SECTIONS]
     if key not in known:
         if section in Params.model_fields and section not in SECTIONS:
             raise ThawError(
-                f"a search is over {', '.join(SECTIONS)} and {backbone_weights.NAME} only: remove "
-                "this key"
+                f"a search is over {', '.join(SECTIONS)} and {other_backbones.NAME_KEY} only: "
+                "remove this key"
             )
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`thaw params` lists all"

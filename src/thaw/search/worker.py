@@ -21,8 +21,8 @@ import optuna
 import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
-from thaw.config.backbone_weights import trial_params
 from thaw.config.loading import load
+from thaw.config.other_backbones import trial_params
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.search import attempt, confirmation, outages, storage, study, trial, trial_queue

@@ -12,7 +12,7 @@ from thaw.advice.tournament.development import development
 from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.head_choice import space_of
 from thaw.advice.tournament.head_tournament import HeadTournament
-from thaw.config import backbone_weights
+from thaw.config import other_backbones
 from thaw.config.parameter_values import assumed, with_values
 from thaw.context import open_context
 from thaw.errors import ThawError
@@ -42,7 +42,7 @@ class Named(NamedTuple):
     @property
     def values(self) -> dict[str, str]:
         """Return the values by dotted key."""
-        return {backbone_weights.NAME: self.name, backbone_weights.WEIGHTS: self.weights}
+        return {other_backbones.NAME_KEY: self.name, other_backbones.WEIGHTS_KEY: self.weights}
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def read_backbones(text: str, params: Params) -> list[Named]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, weights = part.partition("=")
         if not weights:
-            values = backbone_weights.complete(params, {backbone_weights.NAME: name})
-            weights = values.get(backbone_weights.WEIGHTS, params.backbone.weights)
+            values = other_backbones.with_weights(params, {other_backbones.NAME_KEY: name})
+            weights = values.get(other_backbones.WEIGHTS_KEY, params.backbone.weights)
         _check_name(name)
         if weights == "none":
             raise ThawError(

@@ -11,40 +11,40 @@ if TYPE_CHECKING:
 
     from thaw.config.params import Params
 
-NAME, WEIGHTS = "backbone.name", "backbone.weights"
+NAME_KEY, WEIGHTS_KEY = "backbone.name", "backbone.weights"
 _PACKAGED, _PRETRAINED, _REGISTERED = "packaged", "pretrained", "models:/"
 
 
-def names(params: Params) -> list[str]:
+def searched_names(params: Params) -> list[str]:
     """Return the names of the backbones that the trials use."""
-    entry = params.search.space.get(NAME)
+    entry = params.search.space.get(NAME_KEY)
     return [str(name) for name in entry] if isinstance(entry, list) else [params.backbone.name]
 
 
-def complete(params: Params, values: Mapping[str, Any]) -> dict[str, Any]:
+def with_weights(params: Params, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of ``values``, those of a trial, with the weights that its backbone needs.
 
     ``params`` are those that the search starts from. backbone.weights becomes ``pretrained`` where
     the packaged weights do not fit the backbone.
     """
-    other = values.get(NAME, params.backbone.name) != params.backbone.name
+    other = values.get(NAME_KEY, params.backbone.name) != params.backbone.name
     if other and params.backbone.weights == _PACKAGED:
-        return {**values, WEIGHTS: _PRETRAINED}
+        return {**values, WEIGHTS_KEY: _PRETRAINED}
     return dict(values)
 
 
 def trial_params(params: Params, values: Mapping[str, Any]) -> Params:
     """Return the parameters of a trial: ``params`` with ``values``, and its weights."""
-    return with_values(params, complete(params, values))
+    return with_values(params, with_weights(params, values))
 
 
-def problem(params: Params) -> str:
+def weights_problem(params: Params) -> str:
     """Return why the weights of ``params`` do not allow several backbones, "" if they do."""
-    weights = str(value_of(params, WEIGHTS))
-    if len(names(params)) == 1 or weights in {_PACKAGED, _PRETRAINED, "none"}:
+    weights = str(value_of(params, WEIGHTS_KEY))
+    if len(searched_names(params)) == 1 or weights in {_PACKAGED, _PRETRAINED, "none"}:
         return ""
     what = "a registered model" if weights.startswith(_REGISTERED) else "weights of one network"
     return (
-        f"search.space.{NAME}: backbone.weights is {weights}, {what}: set it to pretrained to "
+        f"search.space.{NAME_KEY}: backbone.weights is {weights}, {what}: set it to pretrained to "
         "search over several backbones"
     )
