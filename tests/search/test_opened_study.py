@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tests.search.project import Search
 
 
+LITE0 = "timm/tf_efficientnet_lite0"
+
+
 def opened(search: Search) -> OpenedStudy:
     return OpenedStudy(search.study, search.definition, search.storage)
 
@@ -26,6 +29,25 @@ def test_the_content_of_a_study_has_all_trials_and_the_winner(params: Params) ->
     assert [trial["number"] for trial in content["trials"]].count(content["winner"]["number"]) == 1
     assert (content["winner"]["is_confirmed"], content["winner"]["mean"]) == (False, None)
     assert content["winner"]["values"].keys() >= content["trials"][0]["values"].keys()
+
+
+def test_the_values_of_each_trial_have_the_weights_of_its_backbone(params: Params) -> None:
+    names = [LITE0, "timm/resnet18"]
+    write_values({
+        "backbone.name": LITE0,
+        "backbone.weights": "packaged",
+        "search.space": {"backbone.name": names, "unfreeze.lr": project.SPACE["unfreeze.lr"]},
+    })  # fmt: skip
+    search = project.Search(load(Params))
+    for name in names:
+        search.study.enqueue_trial({"backbone.name": name})
+    search.run_all(2)
+    content = opened(search).content()
+    found = {trial["values"]["backbone.name"]: trial["values"] for trial in content["trials"]}
+    assert found["timm/resnet18"]["backbone.weights"] == "pretrained"
+    assert "backbone.weights" not in found[LITE0]
+    winner = content["winner"]
+    assert winner["values"] == found[winner["values"]["backbone.name"]]
 
 
 def test_the_line_about_the_winner_says_that_it_is_not_confirmed(params: Params) -> None:

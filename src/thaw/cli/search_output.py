@@ -31,7 +31,7 @@ def print_study(opened: OpenedStudy, *, as_json: bool = False) -> None:
     print_line(opened.winner_line(found))
     _print_notes(opened)
     if found:
-        values = opened.values_of(found[0].trial)
+        values = opened.complete_values(found[0].trial)
         _console.print(tables.values_text(values), highlight=False, markup=False, soft_wrap=True)
         _console.print(f"\n`thaw search --apply` writes them into {PARAMS_FILE}")
 

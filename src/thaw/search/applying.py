@@ -85,7 +85,7 @@ def _choose(opened: OpenedStudy, number: int | None) -> Applied:
             f"the study {opened.study.study_name} has no complete trial {number}: "
             "`thaw search --show` lists the trials"
         )
-    values = opened.values_of(complete[number])
+    values = opened.complete_values(complete[number])
     return Applied(opened.study.study_name, number, values, [], winner, begins_new_study=False)
 
 

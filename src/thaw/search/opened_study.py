@@ -53,7 +53,7 @@ class OpenedStudy:
         is_confirmed = confirmation.is_confirmed(found, self.definition)
         return tables.winner_line(found, self.definition.metrics[0], confirmed=is_confirmed)
 
-    def values_of(self, trial: FrozenTrial) -> dict[str, Any]:
+    def complete_values(self, trial: FrozenTrial) -> dict[str, Any]:
         """Return the values of a trial by dotted key, those that its backbone needs included."""
         chosen = attempt.values_of(trial, self.definition.dimensions)
         return other_backbones.with_weights(self.definition.params, chosen)
@@ -71,7 +71,7 @@ class OpenedStudy:
             "study": self.study.study_name,
             "metrics": list(self.definition.metrics),
             "counts": tables.counts(self.study),
-            "trials": [_trial(trial, self.definition) for trial in trials],
+            "trials": [self._trial(trial) for trial in trials],
             "winner": self._winner(found) if found else None,
             "notes": self.notes,
         }
@@ -86,15 +86,14 @@ class OpenedStudy:
             "mean": best.mean if finite else None,
             "spread": best.spread if finite else None,
             "is_clear": tables.is_clear(found) if is_confirmed else None,
-            "values": self.values_of(best.trial),
+            "values": self.complete_values(best.trial),
         }
 
-
-def _trial(trial: FrozenTrial, definition: StudyDefinition) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "metrics": dict(zip(definition.metrics, trial.values, strict=True)),
-        "best_epoch": json.loads(trial.user_attrs[attempt.RESULT])["best_epoch"],
-        "values": attempt.values_of(trial, definition.dimensions),
-        "name": trial.user_attrs.get(attempt.NAME, ""),
-    }
+    def _trial(self, trial: FrozenTrial) -> dict[str, Any]:
+        return {
+            "number": trial.number,
+            "metrics": dict(zip(self.definition.metrics, trial.values, strict=True)),
+            "best_epoch": json.loads(trial.user_attrs[attempt.RESULT])["best_epoch"],
+            "values": self.complete_values(trial),
+            "name": trial.user_attrs.get(attempt.NAME, ""),
+        }
