@@ -14,7 +14,7 @@ from tests.advice.verbs import params, thaw
 from thaw.advice.tournament import training_choice
 from thaw.advice.tournament.head_tournament import HeadTournament
 from thaw.cli.advice import advise
-from thaw.cli.backbone_output import show_backbones
+from thaw.cli.ranking_output import rank_backbones
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.params import Params
@@ -111,16 +111,16 @@ def test_training_is_recommended_for_a_backbone_without_pretrained_weights(
 def test_the_best_backbone_and_its_weights_are_written(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thaw.cli.backbone_output._console.width", 160)
+    monkeypatch.setattr("thaw.cli.ranking_output._console.width", 160)
     write_values({"head.taps": "auto", "warmup_head.fit": "auto"})
     saved(SMALL, "small.safetensors")
     text = f"{SMALL}=small.safetensors,{LITE0},{SMALL}=missing.safetensors"
-    show_backbones(text, PREPARED, apply=False)
+    rank_backbones(text, PREPARED, apply=False)
     before = load(Params)
     shown = capsys.readouterr()
     assert f"not compared: {SMALL}: " in shown.out + shown.err
     assert "has the lowest log-loss" in shown.out
-    show_backbones(f"{SMALL}=small.safetensors", PREPARED, apply=True)
+    rank_backbones(f"{SMALL}=small.safetensors", PREPARED, apply=True)
     after = load(Params)
     assert before.backbone.name not in {SMALL, LITE0}
     assert (after.backbone.name, after.backbone.weights) == (SMALL, "small.safetensors")

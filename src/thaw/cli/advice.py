@@ -71,9 +71,9 @@ def advise(
                 "same way. Leave it out; fewer backbones, or a lower warmup_head.compared_images, "
                 "take less time"
             )
-        from thaw.cli.backbone_output import show_backbones
+        from thaw.cli.ranking_output import rank_backbones
 
-        show_backbones(backbones, PREPARED, choose_device(device), apply=apply, as_json=as_json)
+        rank_backbones(backbones, PREPARED, choose_device(device), apply=apply, as_json=as_json)
         return
     from thaw.cli.advice_output import show_advice
 

@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from thaw.metrics.registry import METRICS
 from thaw.search import search_space
 from thaw.search.default_space import with_fitting_space
-from thaw.search.key_parameters import key_values
+from thaw.search.study_identity import identifying_values
 from thaw.system import provenance
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class StudyDefinition:
     @property
     def key(self) -> str:
         """A digest; trials are comparable if their studies have the same key."""
-        fixed = key_values(self.params, (dimension.key for dimension in self.dimensions))
+        fixed = identifying_values(self.params, (dimension.key for dimension in self.dimensions))
         search = self.params.search
         if self.parent:  # an alias may point to another version later
             fixed["backbone"]["weights"] = self.parent

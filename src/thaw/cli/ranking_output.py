@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 _console = ResultConsole()
 
 
-def show_backbones(
-    text: str,
+def rank_backbones(
+    names: str,
     prepared: Path,
     device: torch.device | None = None,
     *,
     apply: bool,
     as_json: bool = False,
 ) -> None:
-    """Rank the backbones of ``text``; with ``apply``, write the best one into ``params.yaml``.
+    """Rank the backbones of ``names``; with ``apply``, write the best one into ``params.yaml``.
 
-    ``text`` has the form NAME[=WEIGHTS],NAME[=WEIGHTS],... The ranking is printed as a
+    ``names`` has the form NAME[=WEIGHTS],NAME[=WEIGHTS],... The ranking is printed as a
     table, or as JSON.
 
     Raises:
         ThawError: a name is unknown, or no backbone can be compared.
     """
     params = load(Params)
-    ranked, failed = rank(params, read_backbones(text, params), prepared, device)
+    ranked, failed = rank(params, read_backbones(names, params), prepared, device)
     for backbone, reason in failed.items():
         warn(f"not compared: {backbone.name}: {reason}")
     if as_json:

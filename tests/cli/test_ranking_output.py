@@ -7,7 +7,7 @@ from rich.console import Console
 
 from tests.advice.tournament.test_leaderboard import entry
 from thaw.advice.tournament.backbone_ranking import Named, Ranked
-from thaw.cli import backbone_output
+from thaw.cli import ranking_output
 
 BEST = Ranked(Named("timm/a", "pretrained"), entry(0.3), 1.5, 20.0)
 EQUAL = Ranked(Named("timm/b", "b.safetensors"), replace(entry(0.3), seconds=1.0), 0.5, 30.0)
@@ -17,7 +17,7 @@ WORSE = Ranked(Named("timm/c", "packaged"), entry(0.6), 0.1, 9.0)
 @pytest.fixture
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
     """Return the printed table of three backbones."""
-    Console(width=200).print(backbone_output.ranking_table([BEST, EQUAL, WORSE]))
+    Console(width=200).print(ranking_output.ranking_table([BEST, EQUAL, WORSE]))
     return capsys.readouterr().out
 
 
@@ -34,8 +34,8 @@ def test_the_table_has_the_distance_of_each_backbone_to_the_best(shown: str) -> 
 
 
 def test_the_verdict_names_the_fastest_of_the_backbones_that_are_as_good() -> None:
-    assert backbone_output._verdict([BEST, WORSE]) == "timm/a has the lowest log-loss."
-    assert backbone_output._verdict([BEST, EQUAL, WORSE]) == (
+    assert ranking_output._verdict([BEST, WORSE]) == "timm/a has the lowest log-loss."
+    assert ranking_output._verdict([BEST, EQUAL, WORSE]) == (
         "timm/a has the lowest log-loss; within one standard error of it: timm/b. "
         "The fastest of these is timm/b."
     )

@@ -30,7 +30,7 @@ _NAMES_0_1 = {
 }
 
 
-def key_values(params: Params, searched: Iterable[str]) -> dict[str, Any]:
+def identifying_values(params: Params, searched: Iterable[str]) -> dict[str, Any]:
     """Return the values, as nested mappings, that trials have in common.
 
     ``searched`` are the dotted keys of the search space, which are left out. A parameter that was
