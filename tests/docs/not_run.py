@@ -104,6 +104,7 @@ SENTENCES = {
     "make test-browser": CI,
     "make test-docs": CI,
     "make test-gpu": _HARDWARE,
+    "make test-pipelines": CI,
     "make test-services": CI,
     "make ui": "does not end; the guides run its command, `thaw ui`",
     "mlflow db upgrade": _DOCKER,
