@@ -126,7 +126,7 @@ from tests import settings
 from tests.promotion.scored_versions import CHAMPION, SPREAD, judged, rules, scored
 from thaw.config.search_sections import Search
 from thaw.promotion import gate_report
-from thaw.cli.registry_tables import status_table
+from thaw.cli.alias_tables import status_table
 from thaw.search.study_definition import StudyDefinition
 
 challenger = scored(SPREAD, sure=0.95)

@@ -116,7 +116,7 @@ def test_each_alias_has_its_own_history(local: Shop) -> None:
 
 @pytest.mark.slow
 def test_a_rollback_imports_no_torch(local: Shop) -> None:
-    modules = "thaw.cli.registry_tables, thaw.promotion.rollback"
+    modules = "thaw.cli.alias_tables, thaw.promotion.rollback"
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -16,7 +16,7 @@ from thaw.model import directory
 from thaw.stages.training_stage import COMMON_SECTIONS, summary, training_stage
 from thaw.system import project_paths
 from thaw.system.locks import only_process
-from thaw.tracking import untracked_results
+from thaw.tracking import untracked_models
 from thaw.tracking.delivery import deliver_waiting
 from thaw.tracking.store import connect
 from thaw.training import history
@@ -125,7 +125,7 @@ def test_a_stage_without_epochs_opens_no_mlflow_store_but_notes_its_model(
     with training_stage(NAME, SECTIONS) as stage:
         stage.finish(spec, PROGRESS, {})
     assert stage.tracked is None
-    assert untracked_results.read(NAME) == spec.digest
+    assert untracked_models.read(NAME) == spec.digest
 
 
 @pytest.mark.usefixtures("own")

@@ -21,7 +21,7 @@ from thaw.config.params import Params
 from thaw.config.result_values import flatten
 from thaw.errors import ThawError
 from thaw.system import code_digests, console, provenance
-from thaw.tracking import result_run, run_identity, untracked_results
+from thaw.tracking import result_run, run_identity, untracked_models
 from thaw.tracking.outages import StoreOutageError
 from thaw.tracking.result_run import ResultRun, wait_for_run
 from thaw.tracking.run_identity import KEY
@@ -635,7 +635,7 @@ def test_a_stage_that_the_run_computed_itself_is_not_called_copied(project: Path
 
 
 def test_a_stage_that_wrote_to_no_run_belongs_to_the_run_that_completes_it(project: Path) -> None:
-    untracked_results.write("unfreeze", "abc")
+    untracked_models.write("unfreeze", "abc")
     run = ResultRun(parameters(), DIGEST)
     run.copied("unfreeze", "abc")
     assert tags(run)["unfreeze.model"] == "abc"
@@ -646,7 +646,7 @@ def test_a_stage_that_wrote_to_no_run_belongs_to_the_run_that_completes_it(proje
 
 
 def test_the_note_of_another_model_is_not_taken_for_this_one(project: Path) -> None:
-    untracked_results.write("unfreeze", "of another training")
+    untracked_models.write("unfreeze", "of another training")
     run = ResultRun(parameters(), DIGEST)
     run.copied("unfreeze", "abc")
     assert "unfreeze.model" not in tags(run)

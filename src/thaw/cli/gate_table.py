@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from thaw.cli.registry_tables import WIDE
+from thaw.cli.alias_tables import WIDE_TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def show(report: Report, console: Console) -> None:
     for rule in report.rules:
         mark = Text("pass", "green") if rule.passed else Text("FAIL", "bold red")
         values = [_number(rule.challenger), _number(rule.champion), rule.needed]
-        if console.width < WIDE:
+        if console.width < WIDE_TERMINAL:
             values = [each[:8] if _DIGEST.fullmatch(each) else each for each in values]
         table.add_row(mark, *map(Text, (_SHOWN_NAMES.get(rule.name, rule.name), *values)))
     console.print(table)

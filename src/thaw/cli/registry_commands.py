@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from thaw.cli import registry_tables as tables
+from thaw.cli import alias_tables as tables
 from thaw.errors import ThawError
 from thaw.promotion import verification
 from thaw.registry.alias_names import check_alias

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from thaw.metrics.registry import METRICS
+from thaw.promotion.gate_protections import WIDEST_MARGIN
 from thaw.promotion.paired_tests import MIN_IMAGES, image_count, min_images
-from thaw.promotion.protections import WIDEST_MARGIN
 from thaw.promotion.rule_result import format_number
 from thaw.system.quantities import quantity
 

@@ -15,10 +15,10 @@ from thaw.promotion.few_images import few_images_note
 from thaw.promotion.gate import check_rules
 from thaw.promotion.gate_data import damage_as_error, open_test_split
 from thaw.promotion.gate_notes import champion_notes, rule_notes, same_model_note
+from thaw.promotion.gate_protections import minimum_result, off_notes, protections_off
 from thaw.promotion.gate_report import Report
 from thaw.promotion.lost_champion import explain_lost_champion
 from thaw.promotion.origin import read_origin
-from thaw.promotion.protections import minimum_rule, off_note, protections_off
 from thaw.promotion.references import find_references
 from thaw.promotion.rule_result import RuleResult
 from thaw.promotion.scored_versions import score_versions
@@ -140,7 +140,7 @@ def run_gate(
         metrics=gate_report.metric_values(challenger, champion),
         recalls=gate_report.recalls(challenger, champion),
         notes=[
-            *off_note(off),
+            *off_notes(off),
             *same_model_note(challenger, champion),
             *few_images_note(params.promote, challenger, champion, scored.targets),
             *champion_notes(candidate, entries[1:2], champion, origin.test_here),
@@ -167,7 +167,7 @@ def _check_rules(
     challenger, targets, bins = scored.challenger, scored.targets, scored.bins
     return [
         *check_rules(settings, challenger, scored.champion, targets, origin, bins),
-        *filter(None, [minimum_rule(settings, off)]),
+        *filter(None, [minimum_result(settings, off)]),
         *further_comparisons(settings, challenger, scored.others[1:], targets, bins),
         *references.missing(candidate.ledger.alias, candidate.against),
         *_missing_comparison(candidate),

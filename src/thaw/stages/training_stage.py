@@ -18,7 +18,7 @@ from thaw.system.files import write_json
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent
 from thaw.system.tool_lock import library_versions
-from thaw.tracking import untracked_results
+from thaw.tracking import untracked_models
 from thaw.training import history
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.observer import Observer
@@ -90,7 +90,7 @@ class TrainingStage:
             if self.tracked is not None:
                 self.tracked.computed(self.name, spec.digest)
             else:
-                untracked_results.write(self.name, spec.digest)
+                untracked_models.write(self.name, spec.digest)
         runtime.wait()
         if runtime.is_main and self.observer.checkpoints is not None:
             self.observer.checkpoints.clear()

@@ -21,7 +21,7 @@ from thaw.errors import without_passwords
 from thaw.system import provenance
 from thaw.system.console import say
 from thaw.system.project_paths import DVC_LOCK, PARAMS_FILE, PIPELINE, REPORTS
-from thaw.tracking import spool, untracked_results
+from thaw.tracking import spool, untracked_models
 from thaw.tracking.delivery import Delivery, deliver_waiting
 from thaw.tracking.outages import STORE_ERRORS, StoreOutageError
 from thaw.tracking.run_description import COMPLETED
@@ -138,9 +138,9 @@ class ResultRun:
 
     def copied(self, stage: str, digest: str) -> None:
         """Record the run that computed the result of ``stage``, if DVC took it from its cache."""
-        if untracked_results.read(stage) == digest:
+        if untracked_models.read(stage) == digest:
             self.tag({f"{stage}.model": digest})
-            untracked_results.remove(stage)
+            untracked_models.remove(stage)
             return
         if self._client.get_run(self.run_id).data.tags.get(f"{stage}.model") == digest:
             return

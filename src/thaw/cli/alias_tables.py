@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thaw.registry.ledger_rows import Row
 
 _NARROW = 56  # columns of a terminal that has no room for a table of scores
-WIDE = 72  # columns of a terminal that has room for the tables of status, history and gate
+WIDE_TERMINAL = 72  # columns of a terminal that has room for the tables of status, history and gate
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)")
 
 
@@ -33,7 +33,7 @@ def status_table(name: str, statuses: Sequence[AliasStatus], now: datetime, widt
     table = Table(title=Text(name), title_style="bold", box=None, padding=(0, 2, 0, 0))
     brief = {key: metric.label for key, metric in METRICS.items() if metric.is_brief}
     labels = [label.replace(" ", "\n") for label in brief.values()]
-    is_wide = width >= WIDE
+    is_wide = width >= WIDE_TERMINAL
     if width < _NARROW:
         for status in statuses:
             found = [(label, status.metrics.get(key)) for key, label in brief.items()]
@@ -69,7 +69,7 @@ def _gate(status: AliasStatus, now: datetime) -> Text:
 
 def status_lines(statuses: Sequence[AliasStatus], now: datetime, width: int) -> list[str]:
     """Return what the table has no room for, each alias on a line."""
-    if width >= WIDE:
+    if width >= WIDE_TERMINAL:
         return [f"* @{each.alias}: {_spaced(each.gate)}" for each in statuses if ": " in each.gate]
     lines = []
     for each in statuses:
@@ -122,7 +122,7 @@ def history_table(
     """
     table = Table(title=Text(f"{name} @{alias}"), title_style="bold")
     table.add_column("")
-    if width < WIDE:
+    if width < WIDE_TERMINAL:
         table.box, table.padding = None, (0, 1, 0, 0)
         table.add_column("when (UTC), who, what, why", overflow="fold")
     else:
@@ -140,7 +140,9 @@ def history_table(
     if before != model_created:
         cells.append(_new_model_cells(model_created))
     for row_cells in cells:
-        table.add_row(*map(Text, row_cells if width >= WIDE else _narrow_cells(*row_cells)))
+        table.add_row(
+            *map(Text, row_cells if width >= WIDE_TERMINAL else _narrow_cells(*row_cells))
+        )
     return table
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tests.promotion.scored_versions import rules
 from thaw.config.promotion_sections import Promote
-from thaw.promotion.protections import minimum_rule, off_note, protections_off
+from thaw.promotion.gate_protections import minimum_result, off_notes, protections_off
 
 ALL = ["floor", "comparison", "classes", "committed", "data", "dvc_lock"]
 
@@ -21,7 +21,7 @@ def off(classes: int = 10, **changes: Any) -> list[str]:
 
 def test_the_default_rules_leave_every_protection_on() -> None:
     assert off() == []
-    assert minimum_rule(Promote(), protections_off(Promote(), 2)) is None
+    assert minimum_result(Promote(), protections_off(Promote(), 2)) is None
 
 
 def test_rules_that_are_all_empty_leave_every_protection_off() -> None:
@@ -68,18 +68,18 @@ def test_a_margin_beyond_the_range_of_a_metric_is_refused(margin: float) -> None
 
 def test_the_gate_refuses_while_a_protection_of_the_minimum_is_off() -> None:
     settings = Promote.model_validate({"not_worse": {}})
-    rule = minimum_rule(settings, protections_off(settings, 10))
+    rule = minimum_result(settings, protections_off(settings, 10))
     assert rule is not None
     assert not rule.passed
     assert rule.sentence.startswith("comparison is off: promote.better is none")
     assert rule.sentence.endswith("or take it out of promote.minimum and commit that")
     without = settings.model_copy(update={"minimum": ["floor"]})
-    assert minimum_rule(without, protections_off(without, 10)) is None
+    assert minimum_result(without, protections_off(without, 10)) is None
 
 
 def test_the_note_names_what_is_off_and_why() -> None:
-    assert off_note({}) == []
-    (note,) = off_note(protections_off(Promote.model_validate({"class_margin": 1.0}), 3))
+    assert off_notes({}) == []
+    (note,) = off_notes(protections_off(Promote.model_validate({"class_margin": 1.0}), 3))
     assert note == (
         "protections of the gate that are off: classes (promote.class_margin is 0.25 or more)"
     )

@@ -47,7 +47,7 @@ def protections_off(settings: Promote, classes: int) -> dict[Protection, str]:
     return found
 
 
-def minimum_rule(settings: Promote, off: Mapping[Protection, str]) -> RuleResult | None:
+def minimum_result(settings: Promote, off: Mapping[Protection, str]) -> RuleResult | None:
     """Return a failed rule if a protection of ``promote.minimum`` is off, else None."""
     missing = [name for name in settings.minimum if name in off]
     if not missing:
@@ -63,7 +63,7 @@ def minimum_rule(settings: Promote, off: Mapping[Protection, str]) -> RuleResult
     )
 
 
-def off_note(off: Mapping[Protection, str]) -> list[str]:
+def off_notes(off: Mapping[Protection, str]) -> list[str]:
     """Return a note that names the protections that are off, nothing if all are on."""
     if not off:
         return []

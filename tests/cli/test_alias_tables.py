@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from thaw.cli.registry_tables import (
-    WIDE,
+from thaw.cli.alias_tables import (
+    WIDE_TERMINAL,
     age,
     history_table,
     report_lines,
@@ -155,6 +155,6 @@ def test_no_cell_of_the_history_is_cut_off_at_the_edge_of_the_terminal(width: in
     rows = [row(1, forced, 1000), row(2, Decision("rollback", 2, 1, None), 2000)]
     lines = lines_of(history_table("m", "champion", rows, 3000, width), width)
     assert max(map(len, lines)) <= width
-    if width >= WIDE:
+    if width >= WIDE_TERMINAL:
         assert {line[-1] for line in lines[1:]} <= set("┓┃┩│┘")
     assert "".join(lines).count("z") == 7 * 12
