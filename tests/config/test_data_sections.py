@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.config.bounds import check_bounds
+from tests.config.value_check import check_values
 from thaw.config.data_sections import Augment, FixedAugment
 from thaw.errors import ThawError
 
@@ -21,7 +21,7 @@ from thaw.errors import ThawError
 def test_values_that_memory_or_time_do_not_allow_are_refused(
     key: str, accepted: list[Any], refused: list[Any]
 ) -> None:
-    check_bounds(key, accepted, refused)
+    check_values(key, accepted, refused)
 
 
 def test_an_augmentation_without_changes_is_not_active() -> None:

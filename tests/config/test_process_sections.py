@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.config.bounds import check_bounds
+from tests.config.value_check import check_values
 from thaw.config.params import Params
 from thaw.config.process_sections import Launch
 from thaw.config.result_values import result_values
@@ -27,7 +27,7 @@ from thaw.config.result_values import result_values
 def test_values_that_memory_or_time_do_not_allow_are_refused(
     key: str, accepted: list[Any], refused: list[Any]
 ) -> None:
-    check_bounds(key, accepted, refused)
+    check_values(key, accepted, refused)
 
 
 def test_launch_can_change_a_result_and_resources_cannot() -> None:

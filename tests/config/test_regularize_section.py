@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.config.bounds import check_bounds
+from tests.config.value_check import check_values
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from tests.config.bounds import check_bounds
 def test_values_that_cannot_work_are_refused(
     key: str, accepted: list[Any], refused: list[Any]
 ) -> None:
-    check_bounds(key, accepted, refused)
+    check_values(key, accepted, refused)

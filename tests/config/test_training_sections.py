@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.config.bounds import check_bounds
+from tests.config.value_check import check_values
 from thaw.config.training_sections import FoldBn, Training, Unfreeze, WarmupHead
 
 
@@ -22,7 +22,7 @@ from thaw.config.training_sections import FoldBn, Training, Unfreeze, WarmupHead
 def test_values_that_memory_or_time_do_not_allow_are_refused(
     key: str, accepted: list[Any], refused: list[Any]
 ) -> None:
-    check_bounds(key, accepted, refused)
+    check_values(key, accepted, refused)
 
 
 def test_each_stage_has_its_own_defaults() -> None:

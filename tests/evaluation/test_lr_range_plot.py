@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def picture(path: Path, valley: float) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     rates = [10 ** (-6 + 6 * i / 99) for i in range(100)]
     losses = [1 + 0.1 * (np.log10(rate) - valley) ** 2 for rate in rates]
-    lr_range_plot.draw(suggest(rates, losses), path)
+    lr_range_plot.draw_lr_range(suggest(rates, losses), path)
     return np.asarray(Image.open(path).convert("RGB"))
 
 

@@ -146,7 +146,9 @@ def test_a_head_that_keeps_no_temperature_is_compared_without_one() -> None:
 def test_a_difference_within_the_noise_counts_only_where_short_trainings_have_shown_it(
     difference: Difference, strict: bool, lenient: bool
 ) -> None:
-    needed, less = (needed_gain(difference.error, 1.0, is_better=known) for known in (False, True))
+    needed, less = (
+        needed_gain(difference.standard_error, 1.0, is_better=known) for known in (False, True)
+    )
     assert (-difference.mean > needed) == strict
     assert (-difference.mean > less) == lenient
 

@@ -14,7 +14,7 @@ from thaw.config.params import Params
 from thaw.config.section import AUTO
 from thaw.context import Phase, open_context
 from thaw.errors import ThawError
-from thaw.evaluation.lr_range_plot import draw
+from thaw.evaluation.lr_range_plot import draw_lr_range
 from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
 from thaw.model.sealed_files import SPEC
@@ -90,7 +90,7 @@ def find_rates(
     inputs = context.inputs(classifier, tested)
     found = find(context.runtime, classifier, inputs, context.setup(tested))
     picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(found, picture)
+    draw_lr_range(found, picture)
     return FoundRates(phase, tested.settings.lr, found.steepest, found.tenth, picture)
 
 

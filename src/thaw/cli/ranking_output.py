@@ -100,7 +100,7 @@ def _content(each: Ranked, best: Ranked) -> dict[str, Any]:
         },
         "log_loss": each.log_loss,
         "accuracy": float(each.entry.accuracy.mean()),
-        "behind": {"mean": float(behind.mean), "standard_error": float(behind.error)},
+        "behind": {"mean": float(behind.mean), "standard_error": float(behind.standard_error)},
         "milliseconds": each.latency,
         "seconds": each.seconds,
     }  # fmt: skip
@@ -109,7 +109,7 @@ def _content(each: Ranked, best: Ranked) -> dict[str, Any]:
 def _verdict(ranked: Sequence[Ranked]) -> str:
     """Return which backbones are as good as the best within one paired standard error."""
     best, *others = ranked
-    equal = [each for each in others if each.behind(best).mean <= each.behind(best).error]
+    equal = [each for each in others if each.behind(best).mean <= each.behind(best).standard_error]
     if not equal:
         return f"{best.backbone.name} has the lowest log-loss."
     fastest = min([best, *equal], key=lambda each: each.latency)

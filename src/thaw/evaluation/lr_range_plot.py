@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from thaw.training.lr_range_test import Rates
 
 
-def draw(found: Rates, path: Path) -> None:
+def draw_lr_range(found: Rates, path: Path) -> None:
     """Write a plot to ``path``: the training loss, smoothed, over the head's learning rate.
 
     Lines mark the suggested rates.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thaw.advice.tournament.comparison import paired
+from thaw.advice.tournament.comparison import paired_difference
 from thaw.context import Phase, compute_inputs
 from thaw.evaluation.fine_tuning_text import comparison_text
 from thaw.model.freeze_plan import last_blocks
@@ -41,9 +41,9 @@ def is_fine_tuning_kept(
     start = Phase(plan, context.params.unfreeze, phase.preprocessing)
     before, _ = _scores(context, warm, start)
     after, accuracy = _scores(context, classifier, phase)
-    difference = paired(after, before)
+    difference = paired_difference(after, before)
     is_better |= float(before.mean()) > loss_of_guessing(len(context.data.manifest.classes))
-    needed = needed_gain(difference.error, float(before.mean()), is_better=is_better)
+    needed = needed_gain(difference.standard_error, float(before.mean()), is_better=is_better)
     is_kept = difference.mean < -needed
     found = {
         "is_kept": is_kept,
@@ -51,7 +51,9 @@ def is_fine_tuning_kept(
         "log_loss": float(after.mean()),
         "accuracy": accuracy,
         "difference": difference.mean,
-        "difference_error": difference.error if np.isfinite(difference.error) else None,
+        "difference_error": difference.standard_error
+        if np.isfinite(difference.standard_error)
+        else None,
         "needed_gain": needed if np.isfinite(needed) else None,
     }
     if context.runtime.is_main:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from thaw.advice.folds import subsample
 from thaw.advice.recommendation import ROBUST_AUGMENTATION
-from thaw.advice.tournament.comparison import paired
+from thaw.advice.tournament.comparison import paired_difference
 from thaw.config.data_sections import DEFAULT_CROP, DEFAULT_FLIP, FixedAugment
 from thaw.config.parameter_values import value_of
 from thaw.config.params import Params
@@ -91,14 +91,16 @@ class _Judge:
 
         ``value`` is the value of the parameter ``name`` that this decides.
         """
-        difference = paired(self._losses(FixedAugment.only(**{name: strength})), self._plain)
+        difference = paired_difference(
+            self._losses(FixedAugment.only(**{name: strength})), self._plain
+        )
         least = _TOLERATED[name] * float(self._plain.mean())
-        tolerated = not difference.mean > max(least, 2 * difference.error)
+        tolerated = not difference.mean > max(least, 2 * difference.standard_error)
         if self._context.runtime.is_main:
             say(
                 f"augment.{name} auto: {value:g} is {'tolerated' if tolerated else 'not tolerated'}"
                 f" (loss of the head on changed validation images {difference.mean:+.3f} ± "
-                f"{difference.error:.3f})"
+                f"{difference.standard_error:.3f})"
             )
         return tolerated
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from thaw.advice.tournament.comparison import paired
+from thaw.advice.tournament.comparison import paired_difference
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.head_choice import space_of
@@ -65,7 +65,7 @@ class Ranked:
 
     def behind(self, best: Ranked) -> Difference:
         """Return the paired difference of the log-loss to that of ``best``, over the images."""
-        return paired(self.entry.losses, best.entry.losses)
+        return paired_difference(self.entry.losses, best.entry.losses)
 
 
 def read_backbones(text: str, params: Params) -> list[Named]:

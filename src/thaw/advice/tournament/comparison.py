@@ -32,10 +32,10 @@ class Difference(NamedTuple):
     """The mean of paired differences, and its standard error."""
 
     mean: float
-    error: float
+    standard_error: float
 
 
-def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
+def paired_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
     """Return the difference ``first - second`` of values (N,) of the same images.
 
     The standard error is infinite for one image.
@@ -48,7 +48,7 @@ def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> Differenc
     )
 
 
-def choose(candidates: Sequence[S], guessing: float = math.inf) -> S:
+def choose_cheapest(candidates: Sequence[S], guessing: float = math.inf) -> S:
     """Return the cheapest candidate whose mean loss is within one standard error of the lowest.
 
     The standard error is that of the paired difference to the candidate with the lowest loss:
@@ -61,7 +61,7 @@ def choose(candidates: Sequence[S], guessing: float = math.inf) -> S:
     most = guessing if float(best.losses.mean()) <= guessing else math.inf
 
     def is_as_good(candidate: S) -> bool:
-        mean, error = paired(candidate.losses, best.losses)
+        mean, error = paired_difference(candidate.losses, best.losses)
         is_as_low = mean <= error and float(candidate.losses.mean()) <= most
         return candidate is best or (candidate.price < best.price and is_as_low)
 

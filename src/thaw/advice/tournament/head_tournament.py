@@ -16,7 +16,7 @@ import torch
 from thaw.advice.linear_probes import split_test
 from thaw.advice.measurements import are_different
 from thaw.advice.tournament.candidates import Candidate, Input, block_sets, framings, sizes
-from thaw.advice.tournament.comparison import choose
+from thaw.advice.tournament.comparison import choose_cheapest
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.leaderboard import Entry
 from thaw.advice.tournament.out_of_fold import OutOfFold, out_of_fold
@@ -153,7 +153,7 @@ class HeadTournament:
             if self.deadline.is_over():
                 break
             found.append(self._score(name, candidate))
-        return choose(found, guessing=loss_of_guessing(self._classes))
+        return choose_cheapest(found, guessing=loss_of_guessing(self._classes))
 
     def _score(self, step: str, candidate: Candidate) -> Entry:
         begun = time.perf_counter()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thaw.advice.tournament.comparison import paired
+from thaw.advice.tournament.comparison import paired_difference
 from thaw.system.csv_text import csv_text
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def leaderboard_csv(rows: Sequence[Row]) -> str:
 
 
 def _row(entry: Entry, winner: Entry) -> Row:
-    candidate, difference = entry.candidate, paired(entry.losses, winner.losses)
+    candidate, difference = entry.candidate, paired_difference(entry.losses, winner.losses)
     return Row(
         step=entry.step,
         framing=candidate.input.framing,
@@ -94,7 +94,7 @@ def _row(entry: Entry, winner: Entry) -> Row:
         accuracy=_mean(entry.accuracy),
         accuracy_error=_error(entry.accuracy),
         difference=round(difference.mean, _DIGITS),
-        difference_error=round(difference.error, _DIGITS),
+        difference_error=round(difference.standard_error, _DIGITS),
         seconds=round(entry.seconds, 2),
         chosen=entry is winner,
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thaw.advice.tournament.comparison import paired
+from thaw.advice.tournament.comparison import paired_difference
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
@@ -158,8 +158,8 @@ def _compare(
     if last:
         best = min(last, key=_loss)
         before = next(each for each in first if each.candidate == best.candidate)
-        difference = paired(best.losses, base.losses)
-        is_better = difference.mean < -difference.error
+        difference = paired_difference(best.losses, base.losses)
+        is_better = difference.mean < -difference.standard_error
         expected = expected_loss(before, best, settings.epochs)
         if _loss(base) > loss_of_guessing(len(context.data.manifest.classes)):
             expected = min(expected, _loss(best))
@@ -200,14 +200,14 @@ def _values(values: dict[str, Any], epochs: int) -> dict[str, Any]:
 
 
 def _row(result: FoldResult, base: FoldResult, winner: FoldResult) -> TrainingRow:
-    difference = paired(result.losses, base.losses)
+    difference = paired_difference(result.losses, base.losses)
     return TrainingRow(
         result.candidate.name,
         result.epochs,
         round(float(result.losses.mean()), 5),
         round(float(np.mean(result.right)), 5),
         round(difference.mean, 5),
-        round(difference.error, 5),
+        round(difference.standard_error, 5),
         round(result.seconds, 2),
         result is winner,
     )

@@ -1,4 +1,4 @@
-"""A check of the range of a parameter."""
+"""A check of the values that a parameter accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from thaw.config.params import Params
 
 
-def check_bounds(key: str, accepted: list[Any], refused: list[Any]) -> None:
+def check_values(key: str, accepted: list[Any], refused: list[Any]) -> None:
     """Check which values the parameter ``key`` (``section.name``) accepts."""
     section, name = key.split(".")
     for value in accepted:
