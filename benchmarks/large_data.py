@@ -3,7 +3,8 @@
 Speed: JPEGs of several sizes, alternately by `prepare` and by Pillow alone in one process per core.
 Other work on the machine changes the processor time of an image less than the images a second.
 Growth and memory: all stages on 1,000, 10,000 and 100,000 small JPEGs, with a tiny network that is
-trained for one epoch in `warmup_head`, and in `unfreeze` as a whole.
+trained for one epoch in `warmup_head`, and in `unfreeze` as a whole; `prepare` also on the same
+images in tar shards and named by a CSV file.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ import contextlib
 import io
 import json
 import os
-import re
-import resource
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -23,12 +23,13 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.command_line import parser
+from benchmarks.stage_costs import Cost, processor_seconds, stage_cost
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.processes import cores
 
@@ -42,23 +43,20 @@ _ROUNDS = 5
 _CLASSES = 10
 _NUMBERS = (1_000, 10_000, 100_000)
 _SMALL = 8  # pixels on a side
-_STAGES = ("prepare", "warmup_head", "unfreeze", "fold_bn", "evaluate")
+_STAGES = ("warmup_head", "unfreeze", "fold_bn", "evaluate")
+_SOURCES = {
+    "folder": "{source: folder, path: raw}",
+    "csv": "{source: csv, path: raw.csv, root: raw}",
+    "shards": "{source: webdataset, path: shards}",
+}
+_PER_SHARD = 1_000  # images
 _PARAMS = """
-data: {source: folder, path: raw}
 backbone: {name: timm/test_efficientnet, weights: none, image_size: 16, framing: crop}
 head: {taps: []}
 warmup_head: {epochs: 1, fit: gradient}
 unfreeze: {epochs: 1, depth: 7}
 fold_bn: {epochs: 0}
 """
-
-
-class Cost(NamedTuple):
-    """Seconds of wall and of processor time of a stage, and its peak memory in bytes."""
-
-    seconds: float
-    processor: float
-    peak: int
 
 
 def main() -> None:
@@ -69,22 +67,32 @@ def main() -> None:
         return
     if not options.growth:
         _print_speeds()
-    print(f"\n{'stage':12} {'images':>8} {'seconds':>8} {'ms an added image':>18} {'peak MB':>8}")
+    title = f"{'stage':16} {'images':>8} {'seconds':>8} {'ms an added image':>18}"
+    print(f"\n{title} {'peak MB':>8} {'with others':>12}")
     before: dict[str, tuple[int, float]] = {}
     for number in _NUMBERS[:-1] if options.quick else _NUMBERS:
         with tempfile.TemporaryDirectory() as folder:
-            _write_small(Path(folder) / "raw", number)
-            (Path(folder) / "params.yaml").write_text(_PARAMS)
-            for stage in _STAGES:
-                cost = _stage(Path(folder), stage)
-                fewer, seconds = before.get(stage, (0, cost.processor))
+            for name, cost in _costs_of_stages(Path(folder), number):
+                fewer, seconds = before.get(name, (0, cost.processor))
                 added = 1000 * (cost.processor - seconds) / (number - fewer)
-                before[stage] = (number, cost.processor)
+                before[name] = (number, cost.processor)
                 print(
-                    f"{stage:12} {number:8} {cost.seconds:8.1f} {added:18.3f} "
-                    f"{cost.peak / 1e6:8.1f}",
+                    f"{name:16} {number:8} {cost.seconds:8.1f} {added:18.3f} "
+                    f"{cost.peak / 1e6:8.1f} {cost.together / 1e6:12.1f}",
                     flush=True,
                 )
+
+
+def _costs_of_stages(folder: Path, number: int) -> Iterator[tuple[str, Cost]]:
+    """Run `prepare` with each source, and the other stages with the last one: images in folders."""
+    _write_small(folder / "raw", number)
+    _write_table(folder)
+    _write_shards(folder)
+    for source in ("shards", "csv", "folder"):
+        (folder / "params.yaml").write_text(f"data: {_SOURCES[source]}{_PARAMS}")
+        yield f"prepare {source}", stage_cost(folder, "prepare")
+    for stage in _STAGES:
+        yield stage, stage_cost(folder, stage)
 
 
 def _options() -> Namespace:
@@ -139,6 +147,27 @@ def _write_small(root: Path, count: int) -> None:
         Image.fromarray(pixels).save(root / f"class{number % _CLASSES}" / f"{number:07d}.jpg")
 
 
+def _write_table(folder: Path) -> None:
+    """Write a CSV file that names the images in ``folder``."""
+    with (folder / "raw.csv").open("w") as stream:
+        stream.write("path,label\n")
+        for path in sorted((folder / "raw").rglob("*.jpg")):
+            stream.write(f"{path.relative_to(folder / 'raw')},{path.parent.name}\n")
+
+
+def _write_shards(folder: Path) -> None:
+    """Write the images in ``folder`` into tar shards of the webdataset format."""
+    (folder / "shards").mkdir()
+    files = sorted((folder / "raw").rglob("*.jpg"))
+    for start in range(0, len(files), _PER_SHARD):
+        with tarfile.open(folder / "shards" / f"{start:07d}.tar", "w") as shard:
+            for path in files[start : start + _PER_SHARD]:
+                shard.add(path, path.name)
+                label = tarfile.TarInfo(f"{path.stem}.cls")
+                label.size = len(path.parent.name)
+                shard.addfile(label, io.BytesIO(path.parent.name.encode()))
+
+
 def _costs(folder: Path, jpeg_pixels: str) -> tuple[list[list[float]], list[list[float]]]:
     """Return the seconds and processor seconds of each round, of Pillow alone and of prepare.
 
@@ -161,10 +190,10 @@ def _costs(folder: Path, jpeg_pixels: str) -> tuple[list[list[float]], list[list
 @contextlib.contextmanager
 def _timed() -> Iterator[None]:
     """Print the seconds and the processor seconds of the block, whose processes have ended."""
-    start, before = time.perf_counter(), time.process_time() + _processor_seconds()
+    start, before = time.perf_counter(), time.process_time() + processor_seconds()
     yield
     seconds = time.perf_counter() - start
-    print(json.dumps([seconds, time.process_time() + _processor_seconds() - before]))
+    print(json.dumps([seconds, time.process_time() + processor_seconds() - before]))
 
 
 def _pillow(folder: Path, jpeg_pixels: str) -> None:
@@ -196,41 +225,6 @@ def _prepare(folder: Path, jpeg_pixels: Literal["reduced", "all"]) -> None:
     scratch = folder / "scratch"
     with _timed():
         pack(config, list_folder(folder / "raw"), out, scratch)
-
-
-def _stage(folder: Path, stage: str) -> Cost:
-    """Run a whole stage; its peak is that of its process, without those of its workers."""
-    start, before, peak = time.perf_counter(), _processor_seconds(), 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"thaw.stages.{stage}"],
-        cwd=folder,
-        env={**os.environ, **ENVIRONMENT},
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    # The peak that the kernel reports at the end contains that of this process before `exec`.
-    while process.poll() is None:
-        peak = max(peak, _peak_so_far(process.pid))
-        time.sleep(0.02)
-    if process.returncode:
-        raise SystemExit(f"the stage {stage} failed: {process.returncode}")
-    return Cost(time.perf_counter() - start, _processor_seconds() - before, peak)
-
-
-def _processor_seconds() -> float:
-    """Return the processor seconds of ended processes."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _peak_so_far(process: int) -> int:
-    """Return the peak of the resident memory of a process in bytes; 0 if it has ended."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return 0
-    found = re.search(r"VmHWM:\s*(\d+) kB", status)
-    return int(found[1]) * 1024 if found else 0
 
 
 if __name__ == "__main__":
