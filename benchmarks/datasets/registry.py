@@ -26,13 +26,13 @@ class Data:
     """A data set.
 
     ``folder`` gives its folder for a seed (None: thaw's own digits). ``image_size`` (pixels) is the
-    size of inputs for all arms that do not choose it. ``flip`` says whether fastai may mirror the
+    size of inputs of all arms (None: they choose it). ``flip`` says whether fastai may mirror the
     images. A ``held_out`` set is never measured while something is tuned.
     """
 
     name: str
     folder: Callable[[int], Path] | None
-    image_size: int
+    image_size: int | None
     flip: bool
     shows: str
     licence: str
@@ -43,7 +43,7 @@ DATA = (
     Data(
         "clipart-few",
         partial(clipart.dataset, "few"),
-        96,
+        None,
         flip=True,
         shows="clip art of 8 subjects, 30 training images a class",
         licence="public domain",
@@ -51,7 +51,7 @@ DATA = (
     Data(
         "clipart-all",
         partial(clipart.dataset, "all"),
-        96,
+        None,
         flip=True,
         shows="clip art of 8 subjects",
         licence="public domain",
@@ -59,7 +59,7 @@ DATA = (
     Data(
         "stamps",
         stamps.dataset,
-        224,
+        None,
         flip=True,
         shows="cut-out photographs and some drawings of 11 kinds of things",
         licence="GPL-2",
@@ -67,7 +67,7 @@ DATA = (
     Data(
         "emoji",
         emoji.dataset,
-        64,
+        None,
         flip=True,
         shows="emojis of 8 categories, trained on those of one vendor, tested on those of another",
         licence="Apache-2.0 (Google), CC-BY-4.0 (Twitter)",
@@ -83,7 +83,7 @@ DATA = (
     Data(
         "digits-shifted",
         shifted_digits.dataset,
-        64,
+        None,
         flip=False,
         shows="the digits; half of the validation and test images recoloured",
         licence="CC-BY-4.0",
@@ -91,7 +91,7 @@ DATA = (
     Data(
         "sky",
         sky.dataset,
-        128,
+        None,
         flip=True,
         shows="telescope photographs of 6 types of objects",
         licence="GPL-2+, CC-BY-SA and public domain, by image",

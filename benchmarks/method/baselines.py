@@ -1,27 +1,26 @@
 """Train one baseline of ``comparison.py`` in a folder with prepared data; print JSON.
 
-Usage: ``baselines.py logistic|plain|fastai EPOCHS [flip]``. It runs in its own process, because
-malloc reads its settings at the start. All baselines use the pixels that thaw has prepared, resized
-and normalised.
+Usage: ``baselines.py logistic|plain|fastai EPOCHS [--size SIZE] [--flip]``
+
+It runs in its own process, because malloc reads its settings at the start. All baselines use the
+pixels that thaw has prepared, resized and normalised, with the framing and the size that logistic
+regression has chosen on the validation split, from what thaw compares. A given size (pixels) leaves
+only the framing to choose.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from benchmarks.command_line import parser
+from benchmarks.method import input_choice
 from benchmarks.method.scoring import scores
 from thaw.config.loading import load
 from thaw.config.parameter_values import assumed
@@ -29,20 +28,17 @@ from thaw.config.params import Params
 from thaw.data.prepared import Prepared
 from thaw.data.random_draws import shuffled
 from thaw.data.split_names import SPLITS
-from thaw.model.frozen_part import FrozenPart
 from thaw.registry.starting_model import begin
-from thaw.training.runtime import forward_all, logits, start
+from thaw.training.runtime import logits, start
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from thaw.data.framing import Framing
     from thaw.data.loading import Source
     from thaw.data.split_names import SplitName
 
-_STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-_FRAMINGS: tuple[tuple[Framing, float], ...] = (("crop", 0.875), ("crop", 1.0), ("squish", 1.0))
 _RATES = (1e-3, 1e-4)
 _BATCH = 16  # as unfreeze.batch_size
 
@@ -50,7 +46,7 @@ _BATCH = 16  # as unfreeze.batch_size
 class Setting:
     """The data, the network with its pretrained weights, and the parameters of this folder."""
 
-    def __init__(self, *, flip: bool) -> None:
+    def __init__(self, size: int | None, *, flip: bool) -> None:
         self.flip = flip  # whether fastai may mirror the images
         self.params = assumed(load(Params))
         self.data = Prepared(Path("data/prepared"))
@@ -59,6 +55,9 @@ class Setting:
         self.targets = {
             split: self.data.images(split, self.spec.preprocessing).targets for split in SPLITS
         }
+        self.input = input_choice.chosen(self, size)
+        changed = {"preprocessing": self.input.of(self.spec.preprocessing)}
+        self.spec = self.spec.model_copy(update=changed)
 
     def source(self, split: SplitName, *, augmented: bool = False) -> Source:
         """Return the images of a split, as thaw's stages read them."""
@@ -69,34 +68,9 @@ class Setting:
 def logistic(setting: Setting, _: int) -> dict[str, Any]:
     """Fit logistic regression on the frozen, standardised features of the last block.
 
-    Framing and penalty are chosen by the lowest validation loss.
+    Framing, size and penalty are chosen by the lowest validation loss.
     """
-    found: list[dict[str, Any]] = []
-    for framing, crop_pct in _FRAMINGS:
-        features = _features(setting, framing, crop_pct)
-        for strength in _STRENGTHS:
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of weak penalties that do not converge
-                model.fit(features["train"], setting.targets["train"])
-            row: dict[str, Any] = {"choice": f"{framing} {crop_pct:g}, C {strength:g}"}
-            for split in ("val", "test"):
-                row |= scores(model.predict_proba(features[split]), setting.targets[split], split)
-            found.append(row)
-    return min(found, key=lambda row: row["val_loss"])
-
-
-def _features(setting: Setting, framing: Framing, crop_pct: float) -> dict[str, NDArray[Any]]:
-    """Return the pooled output of the last block for each split."""
-    changes = {"framing": framing, "crop_pct": crop_pct}
-    preprocessing = setting.spec.preprocessing.model_copy(update=changes)
-    network = FrozenPart(setting.classifier.part(0, len(setting.classifier.blocks)))
-    features: dict[str, NDArray[Any]] = {}
-    for split in SPLITS:
-        source = setting.data.images(split, preprocessing)
-        passed = forward_all(setting.runtime, network, source, split)
-        features[split] = np.concatenate([outputs.numpy() for _, outputs in passed])
-    return features
+    return input_choice.logistic_on(setting, setting.input)
 
 
 def plain(setting: Setting, epochs: int) -> dict[str, Any]:
@@ -136,7 +110,9 @@ def _plain_at(
             loss = F.cross_entropy(classifier(batch.inputs), batch.targets)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        row = {"choice": f"lr {rate:g}, epoch {epoch}"} | _scored(setting, "val")
+        row = {"choice": f"{setting.input.name}, lr {rate:g}, epoch {epoch}"} | _scored(
+            setting, "val"
+        )
         if best is None or row["val_loss"] < best[0]["val_loss"]:
             best = row, copy.deepcopy(classifier.state_dict())
     assert best is not None
@@ -192,7 +168,7 @@ def fastai(setting: Setting, epochs: int) -> dict[str, Any]:
     )
     with learner.no_bar(), learner.no_logging():
         learner.fine_tune(epochs)
-        result: dict[str, Any] = {"choice": "its defaults"}
+        result: dict[str, Any] = {"choice": f"{setting.input.name}, its defaults"}
         for split in ("val", "test"):
             outputs, _ = learner.get_preds(dl=loaders.test_dl(ids[split], num_workers=0))
             result |= scores(outputs.numpy(), setting.targets[split], split)
@@ -205,9 +181,10 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("arm", choices=list(arms))
     arguments.add_argument("epochs", type=int)
-    arguments.add_argument("flip", choices=["flip"], nargs="?")
+    arguments.add_argument("--size", type=int)
+    arguments.add_argument("--flip", action="store_true")
     given = arguments.parse_args()
-    print(json.dumps(arms[given.arm](Setting(flip=given.flip is not None), given.epochs)))
+    print(json.dumps(arms[given.arm](Setting(given.size, flip=given.flip), given.epochs)))
 
 
 if __name__ == "__main__":

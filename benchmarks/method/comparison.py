@@ -3,10 +3,11 @@
 All arms use the same splits and the same packaged weights, on each data set and with each seed (of
 split and training):
 
-    logistic   logistic regression on the frozen features of the last block; strength and framing
-               (crop, all of a crop, squish) are chosen on the validation split
-    plain      one phase, all layers at one rate, random head (AdamW, the better of 1e-3 and 1e-4)
-    fastai     fastai's fine_tune with its own defaults
+    logistic   logistic regression on the frozen features of the last block; strength, framing and
+               image size are chosen on the validation split, from what thaw compares
+    plain      one phase, all layers at one rate, random head (AdamW, the better of 1e-3 and 1e-4);
+               framing and size are those of logistic
+    fastai     fastai's fine_tune with its own defaults; framing and size are those of logistic
     auto       thaw init, the seed, dvc repro
 
 plain and fastai train for ``--epochs`` and two more. Each result is appended to
@@ -90,8 +91,10 @@ def _measure(job: Job, epochs: int, console: Console) -> None:
 
 
 def _baseline(folder: Path, job: Job, arm: Arm, epochs: int) -> dict[str, Any]:
-    flip = ["flip"] if job.data.flip else []
-    return run_script(folder, "method/baselines.py", arm.name, epochs + _MORE_EPOCHS, *flip)
+    options: list[str | int] = ["--flip"] if job.data.flip else []
+    if job.data.image_size is not None:
+        options += ["--size", job.data.image_size]
+    return run_script(folder, "method/baselines.py", arm.name, epochs + _MORE_EPOCHS, *options)
 
 
 class _Shared:
@@ -106,7 +109,6 @@ class _Shared:
         if not self.folder.exists():
             self.folder.mkdir()
             project = Project(thaw_arm.create(self.job.data, self.job.seed, self.folder))
-            project.set(backbone__image_size=self.job.data.image_size)
             project.run("dvc", "repro", "prepare")
         return self.folder / thaw_arm.PROJECT
 

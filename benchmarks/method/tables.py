@@ -25,8 +25,8 @@ def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
     """Print one line per set and arm, then one per set with thaw against the best of all arms.
 
     A third table has the calibration error of thaw, a line per set. Last come the digests of the
-    code that made thaw's rows, each with its sets, and the pairs of rows that are left out, because
-    their data differ.
+    code that made thaw's rows, each with its sets, the rows of earlier versions of the arms, and
+    the pairs of rows that are left out, because their data differ.
     """
     pairs = [(name, arm.name) for name in names for arm in ARMS]
     head = ["set", "arm", "splits", "accuracy", "log-loss", "ECE", "ECE by chance"]
@@ -46,6 +46,12 @@ def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
         markdown([*head, "splits within the goal"], measured, console)
     for code, sets in _sets_of_code(rows, names).items():
         console.print(f"{REFERENCE} with the code {code}: {', '.join(sets)}", soft_wrap=True)
+    if outdated := _outdated(rows, names):
+        console.print(
+            f"measured with an earlier version of the arm: {', '.join(outdated)}",
+            soft_wrap=True,
+            highlight=False,
+        )
     if unequal := _unequal_pairs(rows, names):
         console.print(
             f"not paired, because the digests of the data differ: {', '.join(unequal)}",
@@ -123,6 +129,18 @@ def _sets_of_code(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[s
     for name in names:
         for code in sorted({row.get("code", "") for row in _of(rows, name, REFERENCE).values()}):
             found.setdefault(code, []).append(name)
+    return found
+
+
+def _outdated(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Return set, arm and splits of the rows that an earlier version of the arm has measured."""
+    found = []
+    for name in names:
+        for arm in ARMS:
+            of_arm = _of(rows, name, arm.name)
+            old = sorted(seed for seed in of_arm if of_arm[seed]["version"] != arm.version)
+            if old:
+                found.append(f"{name} {arm.name} {' '.join(map(str, old))}")
     return found
 
 

@@ -24,8 +24,8 @@ PROJECT = "project"
 def create(data: Data, seed: int, folder: Path) -> Path:
     """Create a project in ``folder``, which names the images and nothing else of the method.
 
-    It has the seed, and the number of threads that all arms have. ``thaw init`` chooses the size of
-    inputs from the images, 64 pixels for the digits.
+    It has the seed, and the number of threads that all arms have. The stages choose the size of
+    inputs, except for the digits, which have a size and a crop.
     """
     place = folder / PROJECT
     command = ["thaw", "init", str(place)]
@@ -35,8 +35,10 @@ def create(data: Data, seed: int, folder: Path) -> Path:
     _run(place, "git", "init", "--quiet")
     project = Project(place)
     project.set(seed=seed, launch__threads=int(os.environ["OMP_NUM_THREADS"]))
+    if data.image_size is not None:
+        project.set(backbone__image_size=data.image_size)
     if data.folder is None:
-        project.set(data__source="digits", backbone__image_size=64, backbone__crop_pct=1.0)
+        project.set(data__source="digits", backbone__crop_pct=1.0)
     return place
 
 

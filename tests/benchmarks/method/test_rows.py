@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def _data(folder: Path, name: str = "set") -> Data:
     (folder / "train/a").mkdir(parents=True, exist_ok=True)
     (folder / "train/a/1.png").write_bytes(b"1")
-    return Data(name, lambda _: folder, 64, flip=False, shows="", licence="")
+    return Data(name, lambda _: folder, None, flip=False, shows="", licence="")
 
 
 def _left(data: Data, arms: tuple[Arm, ...], found: list[dict[str, Any]]) -> list[str]:

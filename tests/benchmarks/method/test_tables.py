@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
+from benchmarks.method.rows import ARMS
 from benchmarks.method.tables import draw, gains, show
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+VERSIONS = {arm.name: arm.version for arm in ARMS}
+
+
 def _row(arm: str, seed: int, accuracy: float, **more: Any) -> dict[str, Any]:
     row = {"data": "set", "arm": arm, "seed": seed, "test_accuracy": accuracy, "content": "a"}
-    return row | more
+    return row | {"version": VERSIONS[arm]} | more
 
 
 ROWS = [
@@ -76,6 +80,15 @@ def test_rows_of_other_data_are_no_pair_and_are_listed() -> None:
     show(rows, ["set"], Console(file=stream, width=200))
     assert stream.getvalue().splitlines()[-1] == (
         "not paired, because the digests of the data differ: set 0 logistic"
+    )
+
+
+def test_rows_of_an_earlier_version_of_an_arm_are_listed() -> None:
+    stream = StringIO()
+    rows = [_row("plain", seed, 0.8, version=VERSIONS["plain"] - (seed > 0)) for seed in (0, 1, 2)]
+    show([*rows, _row("auto", 0, 0.9)], ["set"], Console(file=stream, width=200))
+    assert stream.getvalue().splitlines()[-1] == (
+        "measured with an earlier version of the arm: set plain 1 2"
     )
 
 
