@@ -27,6 +27,9 @@ TARGETS = {
         "3 h",
         "thaw against logistic regression, plain fine-tuning and fastai on seven data sets",
     ),
+    "choices": Target(
+        "choice_cost", "15 min", "what the choices of a new project cost, over one training"
+    ),
     "batchnorm": Target(
         "batchnorm_policies", "10 min", "BatchNorm policies at several batch sizes"
     ),
