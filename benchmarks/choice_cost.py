@@ -1,10 +1,10 @@
-"""What the choices of a new project cost: `make bench TARGETS=choices`.
+"""Compare the cost of the choices of a new project with that of a training.
 
-Processor seconds of `thaw advise` in a new project, which makes both comparisons (of heads and of
-trainings), beside those of the stages warmup_head and unfreeze with a default value in place of
-every ``auto``: a crop of 224 pixels, a head trained by its gradient, then all blocks for seven
-epochs with statistics of the batch. All is computed in one thread, with split 0 of the sets of
-`make bench TARGETS=method`.
+`make bench TARGETS=choices` prints the processor seconds of `thaw advise` in a new project, which
+compares heads and trainings. Beside them are those of the stages warmup_head and unfreeze with a
+default value in place of every ``auto``: a crop of 224 pixels, a head trained by its gradient, then
+all blocks for seven epochs with statistics of the batch. All is computed in one thread, with split
+0 of the sets of `make bench TARGETS=method`.
 """
 
 from __future__ import annotations
