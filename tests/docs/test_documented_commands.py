@@ -39,10 +39,9 @@ CHEAP: dict[str, dict[str, object]] = {
 @pytest.mark.commands
 @pytest.mark.timeout(3600)
 def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
-    images = photographs(tmp_path / "images")
-    shell = Shell(tmp_path, {"FOLDER": str(images)})
+    shell = Shell(tmp_path, {})
     for command in commands_to_run(ROOT / "docs/tutorial.md"):
-        run(shell, command, {"data": {"path": str(images), "root": str(images)}})
+        run(shell, command, {"data": {"source": "digits"}})
 
 
 @pytest.mark.commands

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HEADER = f"""\
 # yaml-language-server: $schema={SCHEMA_FILE}
 # The parameters of this project. All others have a default: `thaw params` lists and explains them.
-# To try a value without editing: `dvc exp run -S unfreeze.depth=3`.
+# To try a value without editing: `dvc exp run -S unfreeze.depth=3 -S unfreeze.epochs=5`.
 """
 # The keys that are written although they may have their default: people vary them.
 _SHOWN = (

@@ -31,6 +31,8 @@ from thaw.registry.ledger import Ledger
 from thaw.registry.ledger_rows import Decision, check_reason, decider
 from thaw.registry.names import CHALLENGER, PREVIOUS
 from thaw.system import provenance
+from thaw.system.console import activity
+from thaw.system.quantities import quantity
 from thaw.tracking.run_owner import server_account
 from thaw.tracking.store import connect
 
@@ -128,6 +130,8 @@ def run_gate(
     challenger, champion = scored.challenger, scored.champion
     off = protections_off(params.promote, len(data.manifest.classes))
     git_state = provenance.git_state()
+    with activity(f"comparing on {quantity(len(scored.targets), 'test image')}"):
+        rules = _check_rules(params.promote, candidate, references, scored, origin, off)
     return Report(
         name=ledger.name,
         version=candidate.version,
@@ -136,7 +140,7 @@ def run_gate(
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         who=decider(server_account(ledger.client.tracking_uri)),
         images=len(scored.targets),
-        rules=_check_rules(params.promote, candidate, references, scored, origin, off),
+        rules=rules,
         metrics=gate_report.metric_values(challenger, champion),
         recalls=gate_report.recalls(challenger, champion),
         notes=[

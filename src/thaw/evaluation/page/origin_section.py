@@ -15,6 +15,7 @@ from thaw.system import provenance
 if TYPE_CHECKING:
     from thaw.evaluation.page.subject import Registration, Subject
 
+_INSTALL = f"pip install thaw-vision=={__version__}  # not on PyPI yet: `pip install .` in a clone"
 _PACKAGES = ("torch", "torchvision", "timm", "mlflow", "numpy")
 
 
@@ -54,7 +55,7 @@ def commands_section(registration: Registration) -> list[dict[str, str]]:
     return [
         {
             "purpose": "Compute the result again",
-            "commands": f"pip install thaw-vision=={__version__}\n{checkout}dvc repro",
+            "commands": f"{_INSTALL}\n{checkout}dvc repro",
         },
         {"purpose": "Classify images", "commands": f"thaw predict {quoted} FOLDER"},
         {"purpose": "Serve the model over HTTP", "commands": f"thaw serve {quoted}"},
