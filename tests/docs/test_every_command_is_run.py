@@ -125,7 +125,9 @@ def test_each_target_that_counts_as_a_step_of_the_ci_is_one() -> None:
 
 
 def test_make_help_lists_all_targets() -> None:
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    # Without the options of a `make test` around it, which prints the folder that it enters.
+    command = ["make", "--no-print-directory", "help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     (targets,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)
     assert {line.split()[0] for line in done.stdout.splitlines()} == set(targets.split())
 
