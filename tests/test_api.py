@@ -154,6 +154,7 @@ def test_promote_tells_whether_the_alias_was_moved(
     ]
 
 
+@pytest.mark.slow
 def test_status_and_models_come_from_the_store_of_the_project(
     project: thaw.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

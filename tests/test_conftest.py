@@ -120,6 +120,7 @@ def test_pipelines_run_on_request_without_the_exhaustive_ones(suite: pytest.Pyte
     suite.runpytest("-m", "pipelines").assert_outcomes(passed=1, deselected=6)
 
 
+@pytest.mark.slow
 def test_without_slow_tests_each_module_has_a_test() -> None:
     found = set()
     for path in TESTS.glob("*/**/test_*.py"):

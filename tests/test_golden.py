@@ -32,7 +32,8 @@ def golden(name: str) -> dict[str, Any]:
 TRAININGS = golden("trainings.json")
 TWO_PROCESSES = golden("two_processes.json")
 PIPELINE = golden("pipeline.json")
-QUICK = {"auto-cached", "affine-augmented", "surgical-blocks"}  # also run without slow tests
+# Those of the suite; `make test-pipelines` runs the others.
+QUICK = {"auto-cached", "affine-augmented", "surgical-blocks"}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,7 @@ def test_augmented_and_mixed_pixels_are_those_of_before() -> None:
         assert found[name] == pytest.approx(values, abs=1e-4), name
 
 
+@pytest.mark.slow
 def test_the_gate_decides_as_before_on_fixed_predictions() -> None:
     found = decisions.decide()
     for name, rules in golden("decisions.json").items():
@@ -83,7 +85,10 @@ def _without_text(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in cases.CASES],
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.pipelines])
+        for name in cases.CASES
+    ],
 )
 def test_a_short_training_ends_at_the_same_bits(name: str, project: None) -> None:
     found = stages.run_in_process(cases.CASES[name])

@@ -78,7 +78,9 @@ MODES: dict[str, dict[str, Any]] = {
     "lenet5": {"backbone.name": "lenet5", "unfreeze.depth": 4, "backbone.init": "glorot"},
     "everything on": EVERYTHING_ON,
 }
-# The modes that the suite evaluates, too; the soak does so with all others.
+# The modes that the suite trains; `make test-pipelines` does so with all others.
+SAMPLE = {"late features, logistic", "auto", "affine", "everything on"}
+# The modes whose model is evaluated, too; the soak does so with all others.
 REGISTERED = {"early features", "everything on"}
 
 
@@ -136,7 +138,10 @@ def set_mode(mode: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode",
+    [pytest.param(mode, marks=[] if mode in SAMPLE else pytest.mark.pipelines) for mode in MODES],
+)
 def test_a_mode_trains_a_model(project: Path, mode: str) -> None:
     set_mode(mode)
     train()
@@ -188,7 +193,7 @@ def test_only_the_blocks_of_a_surgical_mode_change(project: Path) -> None:
     assert spec.trained == [1, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_a_model_trained_from_a_registered_model_names_all_its_parents(
     project: Path, store: str
 ) -> None:

@@ -114,6 +114,7 @@ def test_without_batch_norm_there_is_no_shift(project: Path) -> None:
     assert resolved(opened).report == {"batch_norm": "train", "statistics_shift": None}
 
 
+@pytest.mark.slow
 def test_auto_uses_its_section_of_the_recommendation_and_reports_the_other_values(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_auto_uses_its_section_of_the_recommendation_and_reports_the_other_value
     assert "`thaw advise --apply` writes all values" in said[1]
 
 
+@pytest.mark.slow
 def test_auto_leaves_values_that_differ_from_their_default(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ def test_auto_leaves_values_that_differ_from_their_default(
     assert all(f"{key} {value}" in said[0] for key, value in values.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch_size", "chosen"), [(16, "frozen"), (4, "affine")])
 def test_batch_norm_auto_is_affine_for_small_batches_whatever_is_recommended(
     project: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, chosen: str

@@ -76,6 +76,7 @@ def test_a_sample_of_many_images_is_predicted(
     assert found.ids.max() < 72
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_predictions(context: Context) -> None:
     classifier, spec = directory.load(project_paths.MODELS / "warmup_head")
     both = [predict_labels(context, classifier, spec.preprocessing, "lda") for _ in range(2)]

@@ -19,6 +19,7 @@ def wide(tuned: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["unfreeze", "warmup_head"])
 def test_find_lr_prints_suggested_rates_and_draws_the_test(
     project: Path, capsys: pytest.CaptureFixture[str], phase: str
@@ -29,6 +30,7 @@ def test_find_lr_prints_suggested_rates_and_draws_the_test(
     assert Path("reports/rates.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_find_lr_prints_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(thaw(capsys, "find-lr", "warmup_head", "--json"))
     assert (found["phase"], found["picture"]) == ("warmup_head", "reports/rates.png")
@@ -36,6 +38,7 @@ def test_find_lr_prints_json(project: Path, capsys: pytest.CaptureFixture[str]) 
     assert min(found["steepest"], found["tenth"]) > 0
 
 
+@pytest.mark.slow
 def test_find_lr_replaces_auto_as_the_stage_does(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +49,7 @@ def test_find_lr_replaces_auto_as_the_stage_does(
     assert said[0].startswith("unfreeze.batch_norm auto: affine (4 images per device and step")
 
 
+@pytest.mark.slow
 def test_find_lr_refuses_a_rate_that_the_stage_unfreeze_chooses(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

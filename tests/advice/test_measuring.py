@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.advice.project import BLOCKS, CLASSES, open_model
 from thaw.advice import linear_probes
 from thaw.advice.measuring import measure, statistics_shift
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    import pytest
     from numpy.typing import NDArray
 
     from tests.advice.project import Opened
@@ -23,6 +24,7 @@ def measured(opened: Opened) -> Measurements:
     return measure(opened.context, opened.classifier, opened.spec.preprocessing)
 
 
+@pytest.mark.slow
 def test_the_measurements_are_those_of_the_training_images(project: Path) -> None:
     opened = open_model()
     found = measured(opened)
@@ -36,6 +38,7 @@ def test_the_measurements_are_those_of_the_training_images(project: Path) -> Non
     assert not found.validation_differs
 
 
+@pytest.mark.slow
 def test_no_shift_is_measured_without_pretrained_weights(project: Path) -> None:
     write_values({"backbone.weights": "none"})
     found = measured(open_model())
@@ -48,6 +51,7 @@ def test_without_batch_norm_there_is_no_shift(project: Path) -> None:
     assert statistics_shift(opened.context, opened.classifier, opened.spec.preprocessing) is None
 
 
+@pytest.mark.slow
 def test_copies_of_a_file_are_one_group_and_the_test_split_is_not_measured(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

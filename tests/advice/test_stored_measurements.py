@@ -56,6 +56,7 @@ def _is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_project_is_measured_with_the_backbone_of_its_parameters(
     measurements: Measurements,
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_damaged_file_has_no_measurements(measurements: Measurements, damage: 
     assert stored_measurements._read(1) is None  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_file_without_a_value_is_replaced(measurements: Measurements) -> None:
     content = json.loads(PROBE.read_text())
     del content["measurements"]["split_test"]
@@ -158,6 +160,7 @@ def test_a_file_without_a_value_is_replaced(measurements: Measurements) -> None:
     assert json.loads(PROBE.read_text())["measurements"]["blocks"] == measurements.blocks
 
 
+@pytest.mark.slow
 def test_an_advice_without_comparison_is_for_the_input_that_it_writes(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

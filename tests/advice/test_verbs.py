@@ -27,6 +27,7 @@ def wide(tuned: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
+@pytest.mark.slow
 def test_probe_prints_and_draws_every_block(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -36,6 +37,7 @@ def test_probe_prints_and_draws_every_block(
     assert Path("reports/probe.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_probe_prints_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(thaw(capsys, "probe", "--json"))
     assert [probe["blocks"] for probe in found["block_probes"]] == [[n] for n in range(1, 8)]
@@ -89,6 +91,7 @@ def test_a_ranking_of_backbones_takes_no_time_limit(project: Path) -> None:
         advise(backbones=SMALL, minutes=1.0)
 
 
+@pytest.mark.slow
 def test_training_is_recommended_for_a_backbone_without_pretrained_weights(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ _CHILD = "import time; kept = b'x' * 200_000_000; time.sleep(1.5)"
 _PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {_CHILD!r}])"
 
 
+@pytest.mark.slow
 def test_memory_of_a_process_that_the_command_starts_is_counted(tmp_path: Path) -> None:
     cost = command_cost([sys.executable, "-c", _PARENT], tmp_path)
     assert cost.peak < 100e6

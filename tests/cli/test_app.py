@@ -134,6 +134,7 @@ def test_a_verb_in_a_deleted_folder_is_refused_in_one_line(
     assert error(*verb).startswith("the working directory was deleted or moved: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["params", "params data.path", "backbones --json"])
 def test_a_verb_whose_output_is_closed_ends_like_other_programs(verb: str) -> None:
     # Exit code 1 means that a gate or a check has failed.
@@ -173,6 +174,7 @@ def test_a_shell_completes_verbs_options_and_values(
     assert set(done.stdout.split()) == completed, done.stderr
 
 
+@pytest.mark.slow
 def test_a_shell_completes_verbs_and_keys_after_the_installation(tmp_path: Path) -> None:
     """Run it from bash, as a user does: it looks for the shell among its parents."""
     variables = {**environment(), "HOME": str(tmp_path)}

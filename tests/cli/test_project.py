@@ -3,8 +3,8 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from typer.testing import CliRunner
 
 from tests import tiny
@@ -13,9 +13,6 @@ from thaw import __version__
 from thaw.cli.app import app
 from thaw.projects.creation import create_project, template
 from thaw.system import tool_lock
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_a_stage_whose_code_is_not_the_locked_one_names_thaw_upgrade(project: Path) -> None:
@@ -36,6 +33,7 @@ def test_upgrade_writes_the_lock_and_names_the_stages_that_run_again(project: Pa
     assert run("upgrade") == "no stage runs again because of its code\n"
 
 
+@pytest.mark.slow
 def test_an_upgrade_in_a_git_repository_says_what_to_commit_before_dvc_repro(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +54,7 @@ def test_an_upgrade_in_a_git_repository_says_what_to_commit_before_dvc_repro(
     assert ignored.read_text().endswith("\n/dvc_plots/\n")
 
 
+@pytest.mark.slow
 def test_init_prints_what_it_found_and_the_next_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +66,7 @@ def test_init_prints_what_it_found_and_the_next_command(
     assert "cd flowers && " in output
 
 
+@pytest.mark.slow
 def test_init_asks_for_other_images_where_prepare_will_refuse_these(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +76,7 @@ def test_init_asks_for_other_images_where_prepare_will_refuse_these(
     assert "Next:  correct the data, then cd flowers && " in output
 
 
+@pytest.mark.slow
 def test_init_quotes_the_folder_and_names_it_in_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_init_quotes_the_folder_and_names_it_in_full(
     assert "then cd 'my flowers!' && " in output
 
 
+@pytest.mark.slow
 def test_init_in_the_working_directory_prints_no_cd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +94,7 @@ def test_init_in_the_working_directory_prints_no_cd(
     assert "cd " not in run("init", ".")
 
 
+@pytest.mark.slow
 def test_init_says_that_there_are_more_problems_than_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +108,7 @@ def test_init_says_that_there_are_more_problems_than_it_shows(
     assert "and 17 more of this kind" in output
 
 
+@pytest.mark.slow
 def test_init_shows_control_characters_of_labels_as_escapes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +119,7 @@ def test_init_shows_control_characters_of_labels_as_escapes(
     assert "\x1b" not in output
 
 
+@pytest.mark.slow
 def test_init_says_how_the_folders_were_understood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +145,7 @@ def test_init_takes_one_value_of_images_and_drops_none_in_silence(
     assert not (tmp_path / "flowers").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_with_the_name_of_an_option_has_its_path_in_the_next_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +177,7 @@ def test_init_beside_a_csv_file_says_that_the_project_would_be_among_the_images(
     assert f"would be in {tmp_path}: choose another DIR" in message
 
 
+@pytest.mark.slow
 def test_init_without_images_says_where_to_put_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

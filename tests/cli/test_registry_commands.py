@@ -166,6 +166,7 @@ def test_the_history_shows_deleted_champions_and_new_models(
     assert capsys.readouterr().out.count("new model") == 2
 
 
+@pytest.mark.slow
 def test_the_commands_print_their_results(local: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     tracking = local.params.tracking
     versions(local, "printed", 2)

@@ -419,6 +419,7 @@ def documents(draw: st.DrawFn) -> str:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(documents(), st.sampled_from(["\n", "\r\n"]), st.data())
 def test_only_the_values_that_are_written_change(

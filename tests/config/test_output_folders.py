@@ -89,6 +89,7 @@ def test_links_beside_the_outputs_are_valid(project: Path) -> None:
     output_folders.refuse_links()
 
 
+@pytest.mark.slow
 def test_a_project_in_a_folder_that_is_a_link_is_valid(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

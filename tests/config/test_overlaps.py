@@ -249,6 +249,7 @@ def refusal_beside_a_mount(source: str, point: str) -> str:
     return "nothing was refused"
 
 
+@pytest.mark.slow
 def test_images_around_or_in_what_dvc_writes_are_refused(project: Path) -> None:
     tiny.images(project.parent / "photos")
     tiny.images(project.parent / "cache/files/md5")
@@ -313,6 +314,7 @@ def test_a_tracking_store_among_the_images_is_refused(project: Path, uri: str) -
     assert_lost_nothing(project, "data.path: data/raw contains data/raw/", "MLflow")
 
 
+@pytest.mark.slow
 def test_all_overlaps_are_reported_at_once(project: Path) -> None:
     tiny.images(project / "data/prepared/mine")
     edit(data__path="data/prepared/mine", data__root=".", backbone__weights="mlruns/x.pth")
@@ -370,6 +372,7 @@ def test_make_clean_removes_the_outputs_and_none_of_the_users_files(project: Pat
 # Valid folders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", ["data/raw", "data/prepared2", "photos", "../photos", "models/photos", "reports/photos"]
 )
@@ -385,6 +388,7 @@ def test_folders_without_an_overlap_are_valid(project: Path, path: str) -> None:
     assert contents(images) == before
 
 
+@pytest.mark.slow
 def test_images_on_another_disk_are_valid(project: Path) -> None:
     (project / "data/raw").rmdir()
     (project / "data/raw").symlink_to(tiny.images(project.parent / "disk/raw"))

@@ -14,6 +14,7 @@ BOMB = "l0: &l0 [x, x]\n" + "".join(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

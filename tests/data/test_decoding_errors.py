@@ -80,6 +80,7 @@ def test_a_bmp_of_its_header_alone_is_incomplete() -> None:
     assert "bytes cannot hold 7000 x 7000 pixels" in reason(large)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["1", "RGB"])
 def test_a_complete_png_of_one_colour_is_not_called_incomplete(mode: str) -> None:
     content = save(Image.new(mode, (9900, 9900)), "PNG", compress_level=9)

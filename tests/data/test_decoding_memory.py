@@ -32,6 +32,7 @@ def problem(content: bytes, *, all_bits: bool = False, as_large_as: int = 0) -> 
     return memory_problem(needed, image.size, padded)
 
 
+@pytest.mark.slow
 def test_a_small_file_with_many_pixels_is_refused_with_the_memory_that_it_needs() -> None:
     content = plain("PNG", "RGB", 7000, 7000)
     reason = problem(content)
@@ -41,6 +42,7 @@ def test_a_small_file_with_many_pixels_is_refused_with_the_memory_that_it_needs(
     assert problem(plain("PNG", "RGB", 6800, 6800)) is None
 
 
+@pytest.mark.slow
 def test_a_large_file_may_take_100_times_its_size() -> None:
     content = plain("PNG", "RGB", 9000, 9000)  # 348 MB
     assert problem(content, as_large_as=3_400_000) is not None
@@ -69,6 +71,7 @@ def test_a_large_result_counts(
     assert memory_with_result(size, mode, short_side) == pytest.approx(megabytes * 1e6, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
 def test_a_small_file_with_a_large_result_is_refused(kind: str) -> None:
     content = plain(kind, "L", 7000, 7000)
@@ -76,6 +79,7 @@ def test_a_small_file_with_a_large_result_is_refused(kind: str) -> None:
         decode(content, short_side=4096, max_megapixels=50.0)
 
 
+@pytest.mark.slow
 def test_colours_with_a_transparent_one_need_a_copy() -> None:
     content = plain("PNG", "RGB", 6800, 6800, transparency=(1, 2, 3))
     reason = problem(content)
@@ -83,6 +87,7 @@ def test_colours_with_a_transparent_one_need_a_copy() -> None:
     assert "take 277 MB" in reason
 
 
+@pytest.mark.slow
 def test_a_jpeg_that_is_scaled_down_needs_little_unless_it_is_progressive() -> None:
     for progressive in (False, True):
         content = plain("JPEG", "RGB", 9000, 9000, quality=5, progressive=progressive)
@@ -110,6 +115,7 @@ def test_a_webp_photograph_of_24_megapixels_is_accepted(length: int, is_accepted
     assert (memory_problem(needed, (6000, 4000), content) is None) == is_accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "side"), [("WEBP", 7000), ("GIF", 9900)])
 def test_formats_that_allocate_when_opened_are_refused_before(
     kind: str, side: int, monkeypatch: pytest.MonkeyPatch
@@ -133,6 +139,7 @@ def test_every_file_below_1_mb_with_98_megapixels_is_refused() -> None:
             decode(picture.content, short_side=256, max_megapixels=100.0)
 
 
+@pytest.mark.slow
 def test_a_tile_that_is_larger_than_its_image_is_refused() -> None:
     content = large_tile(8400)
     with pytest.raises(DecodeError, match=r"16 x 16 pixels .* take 212 MB to decode"):

@@ -42,6 +42,7 @@ GOLDEN = {
 SHAPES = [(37, 53), (400, 700), (1500, 40), (60, 2000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strip", [2**12, pytest.param(STRIP_PIXELS, marks=pytest.mark.soak)], ids=["small", "default"]
 )

@@ -72,6 +72,7 @@ def test_images_that_libtiff_does_not_decode_have_no_block() -> None:
     assert block_of(Image.open(io.BytesIO(plain("PNG", "RGB", 8, 8)))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("compression", "megabytes"), [("tiff_lzw", 324), ("zstd", 601)])
 def test_an_image_in_one_large_strip_is_refused_and_the_strip_is_named(
     compression: str, megabytes: int
@@ -86,6 +87,7 @@ def test_an_image_in_one_large_strip_is_refused_and_the_strip_is_named(
         decode(content, short_side=256, max_megapixels=50.0)
 
 
+@pytest.mark.slow
 def test_the_tile_is_named_where_it_is_the_reason() -> None:
     with pytest.raises(
         DecodeError, match=r"^16 x 16 pixels with a tile of 8400 x 8400 pixels .*s$"
@@ -93,6 +95,7 @@ def test_the_tile_is_named_where_it_is_the_reason() -> None:
         decode(large_tile(8400), short_side=256, max_megapixels=50.0)
 
 
+@pytest.mark.slow
 def test_the_image_is_named_where_smaller_strips_would_not_suffice() -> None:
     content = plain("TIFF", "RGB", 7000, 7000, compression="tiff_lzw", tiffinfo={ROWS: 1})
     with pytest.raises(DecodeError, match=r"^7000 x 7000 pixels in a file .*: shrink the image$"):

@@ -63,6 +63,7 @@ def test_the_first_column_shows_images_as_they_are(
         assert len({tuple(one.tolist()) for one in changed}) > 5
 
 
+@pytest.mark.slow
 def test_mixed_images_are_shown_mixed(tmp_path: Path) -> None:
     augmented(source(tmp_path, settings.augment(cutmix=1.0)), tmp_path / "seen.png")
     several = [

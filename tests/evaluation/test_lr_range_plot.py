@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from thaw.evaluation import lr_range_plot
@@ -27,6 +28,7 @@ def test_the_picture_shows_the_curve_and_both_suggestions(tmp_path: Path) -> Non
         assert (drawn == colour).all(axis=2).sum() > 100
 
 
+@pytest.mark.slow
 def test_another_curve_is_another_picture(tmp_path: Path) -> None:
     first, second = (picture(tmp_path / f"{valley}.png", valley) for valley in (-2.0, -3.0))
     assert first.shape != second.shape or not np.array_equal(first, second)

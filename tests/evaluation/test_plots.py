@@ -76,6 +76,7 @@ def history(epochs: int, loss: float) -> list[EpochRow]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])
 @pytest.mark.parametrize("count", [2, 10, 60])
 def test_the_confusion_matrix_shows_all_of_its_labels(
@@ -100,6 +101,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "classes",
     [
@@ -133,6 +135,7 @@ def test_the_confusion_matrix_of_very_many_classes_has_their_numbers(
     assert "per_class.csv" in axis.get_ylabel()
 
 
+@pytest.mark.slow
 def test_a_picture_of_some_classes_says_of_how_many(drawn: list[Figure], tmp_path: Path) -> None:
     rows = scores(names(61, long=False)).per_class
     plots.per_class(rows[:2], tmp_path / "all.png")
@@ -141,6 +144,7 @@ def test_a_picture_of_some_classes_says_of_how_many(drawn: list[Figure], tmp_pat
     assert texts == ["", "The 60 of 61 classes with the lowest recall"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])
 @pytest.mark.parametrize("count", [2, 10, 60])
 def test_the_scores_of_every_class_are_drawn(count: int, long: bool, tmp_path: Path) -> None:
@@ -156,6 +160,7 @@ def test_the_reliability_curve_is_drawn(tmp_path: Path) -> None:
     assert_nothing_is_cut_off(path)
 
 
+@pytest.mark.slow
 def test_the_reliability_curves_before_and_after_calibration_are_drawn(tmp_path: Path) -> None:
     classes = names(10, long=False)
     one, both = tmp_path / "one.png", tmp_path / "both.png"
@@ -182,6 +187,7 @@ def test_learning_curves_are_drawn_for_any_number_of_epochs(epochs: int, tmp_pat
     assert_nothing_is_cut_off(tmp_path / "curves.png")
 
 
+@pytest.mark.slow
 def test_the_kept_epoch_is_marked_even_if_another_one_has_a_lower_loss(tmp_path: Path) -> None:
     rows = history(3, 2.0)
     found = []
@@ -197,6 +203,7 @@ def to_rgb_bytes(colour: str) -> list[int]:
     return [round(255 * share) for share in to_rgb(colour)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])
 @pytest.mark.parametrize("count", [0, 1, 7, 100])
 def test_mistakes_are_drawn_with_their_labels(count: int, long: bool, tmp_path: Path) -> None:
@@ -205,6 +212,7 @@ def test_mistakes_are_drawn_with_their_labels(count: int, long: bool, tmp_path: 
     assert_nothing_is_cut_off(path)
 
 
+@pytest.mark.slow
 def test_only_the_most_confident_mistakes_are_read(tmp_path: Path) -> None:
     read = []
 
@@ -216,6 +224,7 @@ def test_only_the_most_confident_mistakes_are_read(tmp_path: Path) -> None:
     assert read == list(range(99, 75, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["US$ or AU$", r"$\frac$", "a_b^c", "line\nbreak", "猫🐈"])
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_any_class_name_can_be_drawn(name: str, tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def client(params: Params, prepared: Path) -> MlflowClient:
     return client
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_a_registered_model_of_format_2_predicts_what_it_did(params: Params) -> None:
     with local_model(f"models:/{NAME}/1", params.tracking) as found:
@@ -121,6 +122,7 @@ def test_a_registered_model_of_format_2_is_served(
     assert prediction["label"] == CLASSES[int(np.argmax(EXPECTED[0]))]
 
 
+@pytest.mark.slow
 def test_a_registered_model_of_format_2_is_compared_and_promoted(
     params: Params, prepared: Path, client: MlflowClient
 ) -> None:

@@ -58,6 +58,7 @@ def test_dvc_skips_entries_of_every_kind_that_it_cannot_read(project: Path) -> N
     assert "modified" in dvc("status")
 
 
+@pytest.mark.slow
 def test_dvc_skips_them_behind_a_link_to_a_folder_outside_of_the_project(project: Path) -> None:
     pipeline()
     RAW.rename(project.parent / "elsewhere")

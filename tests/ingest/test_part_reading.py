@@ -75,6 +75,7 @@ def test_processes_threads_and_files_give_the_same_bytes(
     assert content(tmp_path / "one") == content(tmp_path / "two") == content(tmp_path / "three")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 1, 7, 18])
 def test_a_stopped_run_continues_and_gives_the_same_bytes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], listing: Listing, stop: int
@@ -90,6 +91,7 @@ def test_a_stopped_run_continues_and_gives_the_same_bytes(
     assert capsys.readouterr().err == f"continuing: {kept} of 300 images are packed already\n"
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_a_stopped_run_is_packed_again_from_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], listing: Listing
 ) -> None:

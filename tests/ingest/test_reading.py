@@ -186,6 +186,7 @@ def test_an_elongated_image_is_a_problem(
         assert f"{shape} pixels: one side is more than 100 times the other" in line
 
 
+@pytest.mark.slow
 def test_an_image_too_long_for_a_jpeg_is_a_problem_where_images_are_packed_as_jpeg(
     tmp_path: Path,
 ) -> None:

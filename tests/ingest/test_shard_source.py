@@ -68,6 +68,7 @@ def addressed(raw: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_shards_are_prepared_as_the_same_images_in_folders_are(tmp_path: Path, raw: Path) -> None:
     report = run(data(raw, label_field="txt"), tmp_path / "shards")
     for number in range(sum(COUNTS)):
@@ -124,6 +125,7 @@ def test_the_number_of_images_is_estimated_from_the_sizes_of_shards_that_are_fil
     assert estimates == [0] * 6, "the store is not asked for sizes"
 
 
+@pytest.mark.slow
 def test_copied_shards_give_the_same_bytes_and_leave_no_copy(tmp_path: Path, raw: Path) -> None:
     run(data(raw), tmp_path / "here")
     scratch = tmp_path / "scratch"
@@ -136,6 +138,7 @@ def test_copied_shards_give_the_same_bytes_and_leave_no_copy(tmp_path: Path, raw
     assert [path.name for path in scratch.iterdir()] == ["source_states"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize("stop", [1, 3, 4])
 def test_a_stopped_run_continues_and_gives_the_same_bytes(
@@ -200,6 +203,7 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         list_shards(data(tmp_path / "none"))
 
 
+@pytest.mark.slow
 def test_samples_that_cannot_be_used_are_refused_or_left_out(tmp_path: Path, raw: Path) -> None:
     samples = numbered(100, 6)
     del samples[1]["cls"]
@@ -217,6 +221,7 @@ def test_samples_that_cannot_be_used_are_refused_or_left_out(tmp_path: Path, raw
     assert report["left_out"]["files"] == 3
 
 
+@pytest.mark.slow
 def test_images_of_a_shard_that_changed_are_packed_again(tmp_path: Path, raw: Path) -> None:
     scratch = tmp_path / "scratch"
     write_shard(raw / "3.tar", [{"__key__": "1", "png": b"", "cls": 0}])
@@ -267,6 +272,7 @@ def epoch_digests(source: ImageSource, workers: int, ranks: int) -> tuple[str, .
     return tuple(digests)
 
 
+@pytest.mark.slow
 def test_two_ranks_read_what_is_left_of_uneven_shards_with_copies_and_bad_samples(
     tmp_path: Path,
 ) -> None:

@@ -24,6 +24,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     return Predictor(folder)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_near_the_rise_of_the_resident_memory(predictor: Predictor) -> None:
     images = torch.zeros(4, 3, 1024, 1024, dtype=torch.uint8)
     predictor.forward(images[:1, :, :64, :64])

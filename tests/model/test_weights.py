@@ -340,6 +340,7 @@ def test_torchvisions_pretrained_googlenet_gives_the_librarys_logits(
         torch.testing.assert_close(mine(images), network(images), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_named_weight_brings_its_own_file_and_preprocessing(offline: Path) -> None:
     folder = offline / "torch" / "hub" / "checkpoints"
     versions = models.EfficientNet_B1_Weights

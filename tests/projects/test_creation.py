@@ -60,6 +60,7 @@ def test_dvc_yaml_is_the_same_in_every_project() -> None:
     assert template("dvc.yaml.template") == (ROOT / "dvc.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:
     create_project(Path("flowers"), None)
     project = Path("flowers")
@@ -79,6 +80,7 @@ def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_readme_of_a_project_says_how_to_install_what_is_not_on_pypi(photos: Path) -> None:
     create_project(Path("flowers"), None)
     text = Path("flowers/README.md").read_text()
@@ -86,6 +88,7 @@ def test_the_readme_of_a_project_says_how_to_install_what_is_not_on_pypi(photos:
     assert f"pip install thaw-vision=={__version__}  # not on PyPI yet" in text
 
 
+@pytest.mark.slow
 def test_git_ignores_what_dvc_caches_before_dvc_says_so(photos: Path) -> None:
     # If a stage fails, DVC removes the outputs of those before it from its `.gitignore` files.
     create_project(Path("flowers"), photos)
@@ -109,6 +112,7 @@ def test_images_inside_the_project_are_named_by_a_relative_path(folder: Path) ->
     assert "/pictures/*" in Path("flowers/.gitignore").read_text()
 
 
+@pytest.mark.slow
 def test_images_in_data_raw_are_found_without_an_option(folder: Path) -> None:
     tiny.images(folder / "flowers/data/raw", each=3)
     found = create_project(Path("flowers"), None)
@@ -116,6 +120,7 @@ def test_images_in_data_raw_are_found_without_an_option(folder: Path) -> None:
     assert found.counts == {"blue": 3, "green": 3, "red": 3}
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_a_project_is_refused(photos: Path) -> None:
     create_project(Path("flowers"), photos)
     with pytest.raises(ThawError, match=r"flowers is a project already .* `thaw upgrade`"):
@@ -134,6 +139,7 @@ def test_no_file_is_overwritten(name: str, photos: Path) -> None:
     assert path.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_an_existing_readme_stays(photos: Path) -> None:
     Path("flowers").mkdir()
     Path("flowers/README.md").write_text("mine")
@@ -176,6 +182,7 @@ def test_images_without_two_classes_are_refused_and_nothing_is_written(
     assert not Path("new").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_with_other_files_is_refused_unless_that_is_stated(folder: Path) -> None:
     tiny.images(folder / "work/photos", each=3)
     (folder / "work/thesis.tex").touch()
@@ -235,6 +242,7 @@ def test_images_outside_that_dvc_cannot_read_are_linked_and_prepared_without_the
     assert "up to date" in dvc(project, "status", "prepare")
 
 
+@pytest.mark.slow
 def test_a_public_data_set_is_read_from_data_raw_and_needs_no_images() -> None:
     assert create_project(Path("textures"), Path("torchvision:DTD")) is None
     data = params("textures").data

@@ -37,6 +37,7 @@ def found(subject: str) -> Finding:
     return finding
 
 
+@pytest.mark.slow
 def test_caches_that_a_stage_writes_and_removes_meanwhile_are_no_error(project: Path) -> None:
     ends = threading.Event()
 
@@ -61,6 +62,7 @@ def test_caches_that_a_stage_writes_and_removes_meanwhile_are_no_error(project: 
     assert doctor._size(SCRATCH) == 3
 
 
+@pytest.mark.slow
 def test_the_doctor_tells_what_it_examines_next(project: Path) -> None:
     begun: list[str] = []
     doctor.examine(begun.append)
@@ -68,6 +70,7 @@ def test_the_doctor_tells_what_it_examines_next(project: Path) -> None:
     assert begun[-2:] == ["the project's files", "the store of MLflow"]
 
 
+@pytest.mark.slow
 def test_a_new_project_has_no_problem(project: Path) -> None:
     findings = doctor.examine()
     assert [each for each in findings if each.state is State.ERROR] == []
@@ -76,6 +79,7 @@ def test_a_new_project_has_no_problem(project: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_project_without_git_or_commit_is_named_with_the_commands(project: Path) -> None:
     assert [each for each in doctor.examine() if each.subject == "git"] == []
     shutil.rmtree(".git")
@@ -87,6 +91,7 @@ def test_a_project_without_git_or_commit_is_named_with_the_commands(project: Pat
         subprocess.run(["git", "init", "--quiet"], check=True)
 
 
+@pytest.mark.slow
 def test_a_checkout_that_git_refuses_has_a_remedy_of_its_own(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +132,7 @@ def test_outside_of_a_project_it_names_thaw_init(
     assert "thaw init" in found("project").remedy
 
 
+@pytest.mark.slow
 def test_in_a_subfolder_of_a_project_it_names_the_project(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +141,7 @@ def test_in_a_subfolder_of_a_project_it_names_the_project(
     assert found("project").remedy == f"`cd {project}`, which is one"
 
 
+@pytest.mark.slow
 def test_parameters_that_are_not_valid_are_an_error(project: Path) -> None:
     (project / "params.yaml").write_text("seed: many\n")
     finding = found("parameters")
@@ -142,6 +149,7 @@ def test_parameters_that_are_not_valid_are_an_error(project: Path) -> None:
     assert "seed" in finding.text
 
 
+@pytest.mark.slow
 def test_another_version_of_the_code_names_thaw_upgrade(project: Path) -> None:
     lock = tool_lock.installed()
     tool_lock.write(replace(lock, stages={**lock.stages, "unfreeze": "0" * 64}))
@@ -150,6 +158,7 @@ def test_another_version_of_the_code_names_thaw_upgrade(project: Path) -> None:
     assert "thaw upgrade" in finding.remedy
 
 
+@pytest.mark.slow
 def test_other_libraries_than_those_of_the_lock_are_a_warning(project: Path) -> None:
     lock = tool_lock.installed()
     tool_lock.write(replace(lock, versions={**lock.versions, "timm": "0.1"}))
@@ -158,6 +167,7 @@ def test_other_libraries_than_those_of_the_lock_are_a_warning(project: Path) -> 
     assert "thaw upgrade" in finding.remedy
 
 
+@pytest.mark.slow
 def test_a_lock_of_a_dvc_process_that_ended_is_named(project: Path) -> None:
     free = next(pid for pid in range(400_000, 500_000) if not psutil.pid_exists(pid))
     lock = project / ".dvc/tmp/rwlock"
@@ -167,6 +177,7 @@ def test_a_lock_of_a_dvc_process_that_ended_is_named(project: Path) -> None:
     assert (finding.state, str(free) in finding.text) == (State.WARNING, True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_warning(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_LOW_DISK", float("inf"))
     assert found("disk").state is State.WARNING

@@ -31,6 +31,7 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMAIL", "ada@example.org")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("identity")
 def test_a_new_project_is_committed_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     create_project(tmp_path / "digits", None)
@@ -40,6 +41,7 @@ def test_a_new_project_is_committed_whole(tmp_path: Path, monkeypatch: pytest.Mo
     assert {"params.yaml", "dvc.yaml", "thaw.lock"} <= set(_git("ls-files").split())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("identity")
 def test_files_of_the_user_are_not_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -50,6 +52,7 @@ def test_files_of_the_user_are_not_committed(
     assert not has_commit()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("identity")
 def test_only_files_of_the_project_are_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -83,6 +86,7 @@ def test_a_repository_with_commits_gets_no_other_one(
     assert _git("log", "--format=%s").split() == ["mine"]
 
 
+@pytest.mark.slow
 def test_a_project_is_made_where_git_knows_no_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_project_of_the_installed_thaw_is_valid() -> None:
     assert "params.yaml is valid" in run("check")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "place"),
     [
@@ -154,6 +155,7 @@ def test_a_pipeline_without_its_file_is_refused() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_that_has_parameters_only_is_valid() -> None:
     PIPELINE.unlink()
     TOOL_LOCK.unlink()

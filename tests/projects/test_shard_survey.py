@@ -44,6 +44,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.images(tmp_path_factory.mktemp("photos"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["cls", "txt", "json.label", "json.class_name"])
 def test_a_project_from_shards_names_their_field_of_labels(
     tmp_path: Path, images: Path, label: str
@@ -87,6 +88,7 @@ def test_damaged_shards_and_a_single_class_are_named(tmp_path: Path, images: Pat
     assert any("val-0.tar: not a complete tar file" in line for line in survey(both).problems)
 
 
+@pytest.mark.slow
 def test_a_list_of_shards_on_this_machine_and_in_a_store_becomes_a_project(
     tmp_path: Path, images: Path
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_list_of_shards_on_this_machine_and_in_a_store_becomes_a_project(
     assert listing.names[0] == f"file://{folder}/train-0.tar"
 
 
+@pytest.mark.slow
 def test_a_list_in_the_project_stays_in_git(tmp_path: Path, images: Path) -> None:
     shards(tmp_path / "shards", images, "cls")
     listed = tmp_path / "project/shards.txt"

@@ -284,6 +284,7 @@ def test_a_stage_whose_outputs_have_changed_is_not_kept(clone: Path) -> None:
     assert plan.kept == ["prepare", "warmup_head", "evaluate"]
 
 
+@pytest.mark.slow
 def test_stages_that_the_user_has_added_stay(project: Path) -> None:
     own = "\n  mine:\n    cmd: echo a\n"
     path = project / "dvc.yaml"
@@ -298,6 +299,7 @@ def test_stages_that_the_user_has_added_stay(project: Path) -> None:
     assert not plan_upgrade().texts
 
 
+@pytest.mark.slow
 def test_an_upgrade_of_a_project_lists_exactly_the_stages_with_other_code(project: Path) -> None:
     lock = tool_lock.installed()
     tool_lock.write(replace(lock, stages={**lock.stages, "fold_bn": OTHER}))
@@ -310,6 +312,7 @@ def test_an_upgrade_of_a_project_lists_exactly_the_stages_with_other_code(projec
     assert not plan_upgrade().changed
 
 
+@pytest.mark.slow
 def test_a_pipeline_file_that_is_damaged_is_refused(project: Path) -> None:
     (project / "dvc.yaml").write_text("- a")
     with pytest.raises(ThawError, match=r"dvc.yaml is not a pipeline of DVC"):

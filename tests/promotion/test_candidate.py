@@ -50,6 +50,7 @@ def test_a_model_without_a_challenger_needs_a_version(local: Shop) -> None:
         find_candidate(ledger, 1)
 
 
+@pytest.mark.slow
 def test_a_candidate_records_that_the_champion_was_lost_or_moved_by_hand(local: Shop) -> None:
     name = "lost-or-moved"
     ledger = versions(local, name, 3)

@@ -140,6 +140,7 @@ def test_only_force_promotes_if_a_damaged_row_may_name_a_champion(case: str, loc
     assert local.aliases(name)["champion"] == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_row_does_not_stop_a_comparison_and_is_named_in_a_note(local: Shop) -> None:
     name = "damaged-with-champion"
     for _ in range(2):
@@ -153,7 +154,6 @@ def test_a_damaged_row_does_not_stop_a_comparison_and_is_named_in_a_note(local: 
     assert note.endswith("(`thaw history --verify`)")
 
 
-@pytest.mark.slow
 def test_damaged_rows_of_another_model_do_not_stop_the_first_promotion(local: Shop) -> None:
     local.register("damaged-neighbour")
     local.register("damaged-neighbour")

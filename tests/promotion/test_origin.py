@@ -78,6 +78,7 @@ def test_damaged_test_images_end_the_gate_with_the_command_that_repairs_them(loc
     assert not offer(local, "rotten").failed
 
 
+@pytest.mark.slow
 def test_other_changes_of_the_prepared_data_fail_their_rule(local: Shop) -> None:
     local.register("changed")
     local.register("changed", "same")
@@ -87,6 +88,7 @@ def test_other_changes_of_the_prepared_data_fail_their_rule(local: Shop) -> None
     assert [failed.name for failed in found.failed] == ["data/prepared"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [provenance.lock_digest, provenance.earlier_lock_digest])
 def test_a_stage_of_the_user_after_evaluate_does_not_stop_a_promotion(
     local: Shop, form: Callable[[Path], str]

@@ -80,6 +80,7 @@ def test_a_worse_model_is_refused_and_the_refusal_is_recorded(shop: Shop) -> Non
     assert content["verdict"] == "refused"
 
 
+@pytest.mark.slow
 def test_force_needs_a_reason_and_is_recorded(local: Shop) -> None:
     name = "forced"
     local.register(name)
@@ -99,6 +100,7 @@ def test_force_needs_a_reason_and_is_recorded(local: Shop) -> None:
     assert not champion.moved_by_hand
 
 
+@pytest.mark.slow
 def test_without_a_champion_floors_and_provenance_alone_decide(local: Shop) -> None:
     name = "first"
     local.register(name)
@@ -141,6 +143,7 @@ def test_a_model_that_was_deleted_and_created_again_is_a_new_one(shop: Shop) -> 
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_after_a_change_of_the_test_split_the_champion_is_scored_again_with_a_note(
     local: Shop, tmp_path: Path
 ) -> None:
@@ -156,6 +159,7 @@ def test_after_a_change_of_the_test_split_the_champion_is_scored_again_with_a_no
     assert found.metrics["accuracy"] == ("0.95", "0.95")
 
 
+@pytest.mark.slow
 def test_a_champion_of_other_classes_is_no_comparison_and_was_not_scored_again(
     local: Shop, tmp_path: Path
 ) -> None:
@@ -205,6 +209,7 @@ def test_a_version_with_other_weights_than_registered_cannot_be_forced(local: Sh
     assert local.aliases(name)["champion"] == 1
 
 
+@pytest.mark.slow
 def test_a_promotion_that_is_not_possible_is_refused_with_one_line(local: Shop) -> None:
     name = "lines"
     local.register(name)

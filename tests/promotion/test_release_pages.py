@@ -38,6 +38,7 @@ def page(shop: Shop, name: str, version: int) -> str:
     return (file_of_run(shop.client, run_id, MAIN_ARTIFACT) or b"").decode()
 
 
+@pytest.mark.slow
 def test_the_pages_of_the_runs_show_promotion_and_rollback(any_shop: Shop) -> None:
     name = "pages"
     registered(any_shop, name, "good", "same", "bad")
@@ -59,6 +60,7 @@ def test_the_pages_of_the_runs_show_promotion_and_rollback(any_shop: Shop) -> No
     assert page(any_shop, name, 1).endswith("<p>rest</p>")
 
 
+@pytest.mark.slow
 def test_the_page_of_another_run_with_the_same_model_shows_the_decision(local: Shop) -> None:
     name = "same-again"
     registered(local, name, "good", "bad")
@@ -71,6 +73,7 @@ def test_the_page_of_another_run_with_the_same_model_shows_the_decision(local: S
     assert page(local, name, 2) == WRITTEN
 
 
+@pytest.mark.slow
 def test_the_pages_of_all_runs_that_made_a_version_show_a_later_decision(local: Shop) -> None:
     name = "made-twice"
     registered(local, name, "good", "bad")
@@ -93,6 +96,7 @@ def test_the_pages_of_all_runs_that_made_a_version_show_a_later_decision(local: 
     assert pages[1] == WRITTEN
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_is_a_warning(
     local: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +113,7 @@ def test_a_page_that_cannot_be_written_is_a_warning(
     assert "does not show the last decision on it, which is recorded: no space for it" in warning
 
 
+@pytest.mark.slow
 def test_the_page_of_the_project_stays_and_another_shows_the_current_release(
     local: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -127,6 +132,7 @@ def test_the_page_of_the_project_stays_and_another_shows_the_current_release(
     assert (tmp_path / "reports/index.html").read_text() == WRITTEN  # its digest is in dvc.lock
 
 
+@pytest.mark.slow
 def test_a_page_of_the_project_that_cannot_be_written_leaves_the_state(
     local: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +149,7 @@ def test_a_page_of_the_project_that_cannot_be_written_leaves_the_state(
     assert "the page with the current release is not written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_project_whose_page_is_off_gets_the_state_alone(
     local: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

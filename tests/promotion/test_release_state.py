@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.promotion.offering import offer
 from thaw.promotion.release_state import release_of
 from thaw.promotion.rollback import rollback
@@ -18,6 +20,7 @@ def state(shop: Shop, name: str, version: int) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_version_on_which_nothing_was_decided_has_no_other_state(local: Shop) -> None:
     name = "undecided"
     local.register(name)
@@ -25,6 +28,7 @@ def test_a_version_on_which_nothing_was_decided_has_no_other_state(local: Shop) 
     assert [release_of(local.client, name, number) for number in (1, 2)] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_refused_version_has_the_failed_rules_with_their_sentences(local: Shop) -> None:
     name = "told-refused"
     local.register(name)
@@ -40,6 +44,7 @@ def test_a_refused_version_has_the_failed_rules_with_their_sentences(local: Shop
     assert release_of(local.client, name, 1) is None
 
 
+@pytest.mark.slow
 def test_promotion_and_rollback_are_told_for_both_versions(local: Shop) -> None:
     name = "told-promoted"
     local.register(name)
@@ -60,6 +65,7 @@ def test_promotion_and_rollback_are_told_for_both_versions(local: Shop) -> None:
     assert "until version 1 was set back on" in second["reason"]
 
 
+@pytest.mark.slow
 def test_a_forced_promotion_is_told_with_its_reason(local: Shop) -> None:
     name = "told-forced"
     local.register(name)
@@ -72,6 +78,7 @@ def test_a_forced_promotion_is_told_with_its_reason(local: Shop) -> None:
     assert not all(rule["passed"] for rule in found["rules"])
 
 
+@pytest.mark.slow
 def test_an_alias_that_was_set_by_hand_is_told_as_such(local: Shop) -> None:
     name = "told-by-hand"
     local.register(name)
@@ -81,6 +88,7 @@ def test_an_alias_that_was_set_by_hand_is_told_as_such(local: Shop) -> None:
     assert "but version 2 has it now" in state(local, name, 1)["reason"]
 
 
+@pytest.mark.slow
 def test_another_alias_is_told_beside_the_champion(local: Shop) -> None:
     name = "told-staging"
     local.register(name)
@@ -102,6 +110,7 @@ def test_the_first_version_stays_released_beside_another_alias(local: Shop) -> N
     assert "For @production: released as production. The alias was set by hand" in found["reason"]
 
 
+@pytest.mark.slow
 def test_rules_that_were_changed_after_the_decision_are_left_out(local: Shop) -> None:
     name = "told-changed"
     local.register(name)

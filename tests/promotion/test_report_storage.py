@@ -48,6 +48,7 @@ def test_a_version_whose_run_was_removed_for_good_can_be_promoted_by_force(local
     assert "it is known" in str(local.client.get_model_version(name, "2").description)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alias", ["champion", "staging"])
 def test_a_refusal_does_not_change_the_tags_of_an_approved_version(
     local: Shop, alias: str, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from thaw.config.process_sections import Launch, Resources
 
 
+@pytest.mark.slow
 def test_the_champion_is_the_first_version_to_compare_with(local: Shop) -> None:
     name = "scored-first"
     local.register(name)

@@ -40,6 +40,7 @@ def probabilities(shop: Shop, runtime: Runtime) -> NDArray[np.float64]:
     return found.probabilities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(calibrated.BOTH))
 def test_a_version_is_scored_with_its_calibration(kind: str, shop: Shop) -> None:
     classifier, spec = directory.load(shop.folder / "good")

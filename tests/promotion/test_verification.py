@@ -27,6 +27,7 @@ def command(shop: Shop, *arguments: str) -> Any:
         return CliRunner().invoke(cli.app, list(arguments))
 
 
+@pytest.mark.slow
 def test_a_history_of_the_tool_verifies_and_nothing_is_written(local: Shop) -> None:
     ledger = versions(local, "verified", 2)
     moved(ledger, 2)

@@ -21,6 +21,7 @@ def refused(*_: object, **__: object) -> Any:
     raise MlflowException("403", error_code=PERMISSION_DENIED)
 
 
+@pytest.mark.slow
 def test_a_refused_decision_is_void_and_no_other_account_carries_it_out(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +47,7 @@ def test_an_account_that_may_not_remove_aliases_moves_the_champion_and_is_warned
     assert local.aliases("editor") == {"champion": 2, "previous": 1, "challenger": 2}
 
 
+@pytest.mark.slow
 def test_the_open_row_of_another_account_does_not_stop_readers_and_editors(
     local: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

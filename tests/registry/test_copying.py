@@ -55,6 +55,7 @@ def carried(client: MlflowClient, name: str) -> dict[str, str]:
     return tags
 
 
+@pytest.mark.slow
 def test_a_copy_within_a_store_keeps_scores_report_and_lineage(shop: Shop, tmp_path: Path) -> None:
     made = copy_version("models:/a@champion", "prod", shop.params.tracking)
     assert made == Copied("prod", 1)
@@ -134,6 +135,7 @@ def test_a_version_that_was_changed_after_registration_is_not_copied(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_copy_leaves_no_incomplete_version(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_changed_row_is_found_by_its_name_its_tags_or_its_content(
     assert of_bystander(local, f"beside-{name}") == []
 
 
+@pytest.mark.slow
 def test_a_changed_row_that_names_no_model_may_belong_to_any_new_one(local: Shop) -> None:
     written(local.client, "unknown-row", {"thaw.row_digest": "f" * 64, "thaw.ledger": "gone/x"})
     place = "unknown-row"
@@ -86,6 +87,7 @@ def test_a_changed_row_that_names_no_model_may_belong_to_any_new_one(local: Shop
                 local.client.delete_experiment_tag(found.experiment_id, tag)
 
 
+@pytest.mark.slow
 def test_a_damaged_row_of_an_earlier_model_of_the_name_does_not_count(local: Shop) -> None:
     name = "made-again"
     hidden(local, name, to="7")

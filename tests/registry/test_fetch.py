@@ -42,6 +42,7 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("uri", "number"),
     [("models:/dev@champion", 1), ("models:/dev@challenger", 2), ("models:/dev/2", 2)],
@@ -182,6 +183,7 @@ def test_the_loader_that_is_allowed_is_thaws() -> None:
     assert pyfunc.__name__ == LOADER
 
 
+@pytest.mark.slow
 def test_code_that_the_artifact_brings_is_not_run(
     artifact: Path, marker: Path, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def assert_refused(way: Callable[[], object], folder: Path) -> None:
     assert tempfile.gettempdir() not in str(refused.value).replace(str(folder), "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [pytest.param(c, marks=() if c in SAMPLE else pytest.mark.soak) for c in ALL]
 )
@@ -142,7 +143,6 @@ def test_no_way_in_takes_a_hostile_artifact(
     assert not shop.client.search_registered_models("name = 'hostile-copy'")
 
 
-@pytest.mark.slow
 def test_every_way_takes_the_artifact_as_it_was_registered(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 # Between the kill points of the suite; the soak takes all of them.
 REGISTRATION, PROMOTION = 97, 41
 
-pytestmark = pytest.mark.slow  # a new process for each of them
+pytestmark = pytest.mark.pipelines
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ FORGERIES: dict[str, Callable[[Ledger], Forge]] = {
 SAMPLE = ("bare name", "copy of a row", "old form", "another parent", "odd number")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [pytest.param(k, marks=() if k in SAMPLE else pytest.mark.soak) for k in FORGERIES]
 )
@@ -97,6 +98,7 @@ def check_forged(shop: Shop, kind: str) -> None:
     assert rollback(ledger, "").to == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["promotion/{}/champion/99", "elsewhere-{}", "promotion/{}/champion/x"]
 )
@@ -116,6 +118,7 @@ def test_a_row_that_was_renamed_is_reported_and_its_number_stays_free(
     assert local.aliases(model)["champion"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tag",
     [
@@ -141,6 +144,7 @@ def test_a_row_whose_tag_was_changed_is_skipped_and_the_next_ones_count(
     assert offer(local, name, 2).verdict == "passed"
 
 
+@pytest.mark.slow
 def test_an_open_row_of_something_that_is_no_alias_is_ignored(local: Shop) -> None:
     name = "odd-alias"
     ledger = versions(local, name, 1)
@@ -151,6 +155,7 @@ def test_an_open_row_of_something_that_is_no_alias_is_ignored(local: Shop) -> No
     assert set(seen(local, name)) == {"champion"}
 
 
+@pytest.mark.slow
 def test_rows_are_hidden_from_the_page_of_experiments_and_a_deleted_row_stops_no_promotion(
     local: Shop,
 ) -> None:
@@ -167,6 +172,7 @@ def test_rows_are_hidden_from_the_page_of_experiments_and_a_deleted_row_stops_no
     assert not ledger.view().problems
 
 
+@pytest.mark.slow
 def test_a_row_that_the_user_may_not_change_stops_no_promotion(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

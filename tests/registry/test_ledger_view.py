@@ -48,6 +48,7 @@ def test_a_renamed_model_keeps_its_history(local: Shop) -> None:
     assert [row.decision.to for row in renamed.rows()] == [1, 2, 3, 2, 1]
 
 
+@pytest.mark.slow
 def test_a_move_that_was_interrupted_before_a_model_was_renamed_is_completed(local: Shop) -> None:
     ledger = versions(local, "cut-and-renamed", 2)
     ledger._apply = lambda row: None  # type: ignore[method-assign]

@@ -93,6 +93,7 @@ def artifacts(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_registration_lists_the_files_of_no_package_and_leaves_that_to_others(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +120,7 @@ def test_machines_that_create_a_model_at_once_share_it(store: Store) -> None:
     assert raced.get_registered_model("raced").description == OF_MODEL
 
 
+@pytest.mark.slow
 def test_the_first_version_is_the_champion_and_the_next_the_challenger(store: Store) -> None:
     assert store.register("two") == Registered("two", 1, "champion")
     assert store.register("two") == Registered("two", 2, "challenger")
@@ -133,18 +135,21 @@ def test_the_scores_come_before_the_digests_among_the_tags(store: Store) -> None
     assert {DIGEST, PARENTS, TEST_DIGEST} <= {*tags[2:]}
 
 
+@pytest.mark.slow
 def test_the_newest_version_is_the_challenger_and_the_champion_stays(store: Store) -> None:
     for _ in range(3):
         store.register("three")
     assert store.aliases("three") == {"champion": 1, "challenger": 3}
 
 
+@pytest.mark.slow
 def test_no_later_version_becomes_champion_by_itself(store: Store) -> None:
     store.register("dethroned")
     store.client.delete_registered_model_alias("dethroned", "champion")
     assert store.register("dethroned").alias == "challenger"
 
 
+@pytest.mark.slow
 def test_registering_the_same_weights_of_a_run_again_makes_nothing_new(store: Store) -> None:
     run_id = store.new_run()
     first = store.register("again", run_id)
@@ -153,6 +158,7 @@ def test_registering_the_same_weights_of_a_run_again_makes_nothing_new(store: St
     assert len(store.logged(run_id)) == 1
 
 
+@pytest.mark.slow
 def test_registering_again_restores_files_that_are_missing_or_cut(store: Store) -> None:
     run_id = store.new_run()
     store.register("restored", run_id)
@@ -171,6 +177,7 @@ def test_registering_again_restores_files_that_are_missing_or_cut(store: Store) 
     assert store.versions("restored") == [1]
 
 
+@pytest.mark.slow
 def test_a_challenger_that_is_registered_again_stays_the_challenger(store: Store) -> None:
     store.register("stays")
     run_id = store.new_run()
@@ -178,12 +185,14 @@ def test_a_challenger_that_is_registered_again_stays_the_challenger(store: Store
     assert store.aliases("stays") == {"champion": 1, "challenger": 2}
 
 
+@pytest.mark.slow
 def test_other_weights_of_the_same_run_are_another_version(store: Store) -> None:
     run_id = store.new_run()
     store.register("weights", run_id)
     assert store.register("weights", run_id, digest="f" * 64).version == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [
@@ -215,6 +224,7 @@ def test_a_registration_that_was_killed_is_taken_up_where_it_stopped(
     assert (row.decision.kind, row.decision.to, row.state) == ("first", 1, "done")
 
 
+@pytest.mark.slow
 def test_a_first_version_that_was_deleted_before_it_was_champion_stops_no_other(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +239,7 @@ def test_a_first_version_that_was_deleted_before_it_was_champion_stops_no_other(
     assert store.register("never") == Registered("never", 2, "challenger")
 
 
+@pytest.mark.slow
 def test_a_version_that_was_deleted_is_registered_anew(store: Store) -> None:
     run_id = store.new_run()
     store.register("renewed", run_id)
@@ -237,6 +248,7 @@ def test_a_version_that_was_deleted_is_registered_anew(store: Store) -> None:
     assert len(store.logged(run_id)) == 1
 
 
+@pytest.mark.slow
 def test_the_scores_stand_once_with_the_run_and_with_the_version(store: Store) -> None:
     run_id = store.new_run()
     for _ in range(2):
@@ -254,6 +266,7 @@ def test_the_scores_stand_once_with_the_run_and_with_the_version(store: Store) -
     assert tags == {**known, **scores}
 
 
+@pytest.mark.slow
 def test_the_version_leads_back_to_its_run(store: Store) -> None:
     run_id = store.new_run()
     store.register("traced", run_id)
@@ -283,6 +296,7 @@ def test_a_new_process_elsewhere_predicts_what_was_evaluated(store: Store, tmp_p
         assert list(row["probabilities"].values()) == pytest.approx(probabilities.tolist())
 
 
+@pytest.mark.slow
 def test_nothing_that_is_logged_is_a_pickle_or_code(artifacts: Path) -> None:
     files = [path for path in artifacts.rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {"MLmodel", "model.safetensors", "model.json"}
@@ -298,6 +312,7 @@ def test_the_model_directory_is_logged_bit_for_bit(artifacts: Path, store: Store
         assert (artifacts / "data" / "merged" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_tampered_artifact_is_not_loaded(artifacts: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(artifacts, tmp_path / "model"))
     weights = folder / "data" / "merged" / "model.safetensors"

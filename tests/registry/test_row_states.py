@@ -30,6 +30,7 @@ def stored_state(ledger: Ledger) -> str:
     return str(experiment.tags["thaw.state"])
 
 
+@pytest.mark.slow
 def test_a_move_that_another_account_made_is_not_made_again_after_a_move_by_hand(
     local: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_move_that_another_account_made_is_not_made_again_after_a_move_by_hand
     assert seen(local, "once")["champion"].moved_by_hand
 
 
+@pytest.mark.slow
 def test_the_deleted_version_of_a_row_of_another_account_is_reported_once(
     local: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_deleted_version_stops_no_account_that_may_only_read(
     assert local.ledger("reader-gone").complete()[-1].state == "void"
 
 
+@pytest.mark.slow
 def test_a_tag_of_the_model_ends_no_row_that_is_done(local: Shop) -> None:
     ledger = versions(local, "forged-end", 2)
     moved(ledger, 2)

@@ -57,6 +57,7 @@ def facts(digest: str, content: str, test: str = "t") -> ModelRecord:
     return ModelRecord(digest, {"accuracy": 0.5}, test_digest=test, content=content)
 
 
+@pytest.mark.slow
 def test_a_model_with_the_content_of_the_champion_is_the_champion(registry: Registry) -> None:
     registry.first("equal", "c1")
     registry.register("equal", facts("d2", "c2"))
@@ -65,6 +66,7 @@ def test_a_model_with_the_content_of_the_champion_is_the_champion(registry: Regi
     assert registry.client.get_registered_model("equal").aliases == {CHAMPION: 1, CHALLENGER: 2}
 
 
+@pytest.mark.slow
 def test_an_earlier_version_with_the_same_content_is_the_challenger_again(
     registry: Registry,
 ) -> None:
@@ -76,6 +78,7 @@ def test_an_earlier_version_with_the_same_content_is_the_challenger_again(
     assert registry.client.get_registered_model("earlier").aliases == {CHAMPION: 1, CHALLENGER: 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "record", [facts("d", "other"), facts("d", "c1", test="other images"), facts("", "")]
 )
@@ -97,6 +100,7 @@ def test_a_version_without_the_digest_of_its_content_is_known_by_that_of_its_fil
     assert registry.find("older", facts("d2", "")) is None
 
 
+@pytest.mark.slow
 def test_a_committed_run_does_not_take_the_version_of_one_that_was_not(registry: Registry) -> None:
     registry.first("clean", "c1")
     registry.register("clean", facts("d2", "c2"), dirty="true")
@@ -105,6 +109,7 @@ def test_a_committed_run_does_not_take_the_version_of_one_that_was_not(registry:
     assert again == Registered("clean", 2, CHALLENGER, is_new=False)
 
 
+@pytest.mark.slow
 def test_a_version_whose_run_was_deleted_is_not_taken(registry: Registry) -> None:
     registry.first("trashed", "c1")
     registry.register("trashed", facts("d2", "c2"))

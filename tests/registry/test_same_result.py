@@ -29,6 +29,7 @@ def client(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -
     return MlflowClient()
 
 
+@pytest.mark.slow
 def test_a_version_that_another_machine_created_meanwhile_is_the_one_that_stays(
     client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

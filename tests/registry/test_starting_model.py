@@ -146,6 +146,7 @@ def test_without_a_registered_model_the_zoo_gives_the_backbone(
     directory.load(tmp_path / "model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["plain", "merged"])
 def test_a_registered_model_gives_its_blocks_and_its_parents(
     tmp_path: Path, data: Prepared, form: str
@@ -170,6 +171,7 @@ def test_a_registered_model_gives_its_blocks_and_its_parents(
         assert torch.equal(again(inputs), classifier(inputs))
 
 
+@pytest.mark.slow
 def test_a_registered_model_is_seen_through_its_own_normalisation(
     tmp_path: Path, data: Prepared
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_registered_model_is_seen_through_its_own_normalisation(
     assert child.preprocessing.interpolation == own.interpolation
 
 
+@pytest.mark.slow
 def test_a_head_on_lower_blocks_of_a_registered_model(tmp_path: Path, data: Prepared) -> None:
     registered(tmp_path, "merged")
     given = params(tmp_path, weights="models:/dev/1")
@@ -207,6 +210,7 @@ def test_a_head_on_lower_blocks_of_a_registered_model(tmp_path: Path, data: Prep
         assert torch.equal(again(inputs), classifier(inputs))
 
 
+@pytest.mark.slow
 def test_another_backbone_is_refused(tmp_path: Path, data: Prepared) -> None:
     registered(tmp_path, "plain")
     given = params(tmp_path, weights="models:/dev/1", name="timm/test_vit")

@@ -72,6 +72,7 @@ def test_a_folder_whose_name_says_nothing_is_shown_with_its_own(
     assert read_result("./other", tracking).name == "./other"
 
 
+@pytest.mark.slow
 def test_a_git_revision_is_read_through_dvc(tracking: Tracking, tmp_path: Path) -> None:
     write_reports(tmp_path)
     names = {

@@ -72,6 +72,7 @@ def test_values_of_the_space_continue_the_study(params: Params) -> None:
     assert project.definition_of(load(Params)).key == search.definition.key
 
 
+@pytest.mark.slow
 def test_the_result_names_the_trial_its_values_and_what_changed(params: Params) -> None:
     search = project.Search(params)
     search.run_all(2)
@@ -84,6 +85,7 @@ def test_the_result_names_the_trial_its_values_and_what_changed(params: Params) 
     assert applying.apply(project.PREPARED, "", None).winner.startswith("best so far: trial ")
 
 
+@pytest.mark.slow
 def test_values_that_began_a_new_study_can_be_applied_again(params: Params) -> None:
     search, advised = search_of_advice(params)
     for number in (None, 0):

@@ -98,6 +98,7 @@ def test_the_trainings_with_new_seeds_are_counted(params: Params) -> None:
     assert counted() == (1, 4)
 
 
+@pytest.mark.slow
 def test_the_trainings_of_former_finalists_are_not_counted(params: Params) -> None:
     search = searched(params)
     run_all(search, open_again(search), lambda t: project.store_result(t, search.definition, 0.3))
@@ -126,6 +127,7 @@ def test_a_look_at_the_trainings_does_not_read_the_other_studies(params: Params)
     assert [each for each in read if "FROM stud" in each and "WHERE" not in each] == []
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_added_again_up_to_three_times(params: Params) -> None:
     search = searched(params)
 
@@ -142,6 +144,7 @@ def test_a_failed_trial_is_added_again_up_to_three_times(params: Params) -> None
     assert not is_confirmed(search)
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_waits_and_does_not_count_as_failed(params: Params) -> None:
     search = searched(params)
 

@@ -67,6 +67,7 @@ def test_trials_that_differ_by_rounding_are_equal_and_those_that_differ_more_are
     assert "all 2 complete" in notes(study(-0.3, -0.3000001), "log_likelihood")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [(0.5, 0.5, 0.5, 0.4), (0.3, 0.3)])
 def test_no_importance_is_drawn_of_equal_trials(values: tuple[float, ...], tmp_path: Path) -> None:
     (tmp_path / "importances.png").write_bytes(b"of an earlier state of the study")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import optuna
+import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import create_trial
 
@@ -22,6 +23,7 @@ def study(trials: int, directions: int = 1) -> optuna.Study:
     return made
 
 
+@pytest.mark.slow
 def test_the_page_and_a_png_of_each_plot_are_written(tmp_path: Path) -> None:
     drawn = plots.draw(study(4), tmp_path, "log_loss")
     assert drawn == ["history", "importances", "slice", "parallel_coordinates", "contour"]
@@ -31,6 +33,7 @@ def test_the_page_and_a_png_of_each_plot_are_written(tmp_path: Path) -> None:
     assert 'src="http' not in (tmp_path / plots.PAGE).read_text()  # it needs no network
 
 
+@pytest.mark.slow
 def test_the_name_of_the_study_is_text_of_the_page(tmp_path: Path) -> None:
     named = optuna.create_study(study_name="<b>a & b</b>")
     named.add_trials(study(4).trials)
@@ -40,6 +43,7 @@ def test_the_name_of_the_study_is_text_of_the_page(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_two_objectives_have_a_plot_of_the_pareto_front(tmp_path: Path) -> None:
     assert "pareto_front" in plots.draw(study(4, directions=2), tmp_path, "log_loss")
 

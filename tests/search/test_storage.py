@@ -147,6 +147,7 @@ def test_the_lock_of_a_server_is_one_row_however_often_it_is_created(tmp_path: P
         assert connection.execute(select(storage._LOCK_TABLE)).all() == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_failed_heartbeat_does_not_end_the_heartbeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,7 @@ def test_a_trial_does_not_change_the_shared_backbone(params: Params) -> None:
     assert all(torch.equal(before[key], value) for key, value in original.state_dict().items())
 
 
+@pytest.mark.slow
 def test_trials_of_two_backbones_share_nothing_that_differs(params: Params) -> None:
     other = with_values(params, {"backbone.name": "timm/test_resnet", "unfreeze.depth": 0})
     params = with_values(params, {"unfreeze.depth": 0})

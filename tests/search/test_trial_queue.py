@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from thaw.config.params import Params
 
 
+@pytest.mark.slow
 def test_a_study_has_exactly_as_many_trials_as_asked_for(params: Params) -> None:
     search = project.Search(params)
     for trials, expected in ((3, 3), (5, 5), (2, 5)):  # continued, never started again
@@ -74,6 +75,7 @@ def test_the_result_of_a_trial_that_was_declared_stale_is_dropped(
     assert search.states() == ["FAIL", "COMPLETE"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "interruption",
     [KeyboardInterrupt(), ThawError("No space left on device"), StorageInternalError("restart")],
@@ -101,6 +103,7 @@ def test_an_interrupted_trial_waits_and_keeps_its_retries(
     assert search.study.trials[0].user_attrs[attempt.REASON] == reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [

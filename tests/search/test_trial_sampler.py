@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.search import project
 
 if TYPE_CHECKING:
@@ -29,5 +31,6 @@ def test_two_machines_that_begin_together_draw_different_trials(params: Params) 
     assert len({values["unfreeze.lr"] for values in drawn}) == 14
 
 
+@pytest.mark.slow
 def test_the_same_study_draws_the_same_trials_on_any_number_of_machines(params: Params) -> None:
     assert drawn_by(params, 1, 14, "one") == drawn_by(params, 3, 14, "three")

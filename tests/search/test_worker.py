@@ -97,6 +97,7 @@ def test_trials_with_given_values_are_never_pruned(params: Params) -> None:
     assert search.states() == ["COMPLETE"] * 2
 
 
+@pytest.mark.slow
 def test_a_search_over_two_backbones_ends_with_the_values_of_the_better_one(
     params: Params,
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_search_over_two_backbones_ends_with_the_values_of_the_better_one(
     assert result.objective("log_loss") == ranked[0].values[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("latency", "state"), [(False, "PRUNED"), (True, "FAIL")])
 def test_a_trial_that_diverges_has_a_reason_and_the_search_continues(
     params: Params, latency: bool, state: str
@@ -140,6 +142,7 @@ def test_a_trial_that_diverges_has_a_reason_and_the_search_continues(
     assert "is not finite" in reason or "loss is" in reason
 
 
+@pytest.mark.slow
 def test_a_trial_whose_steps_batchnorm_cannot_normalise_has_a_reason_and_the_search_continues(
     params: Params,
 ) -> None:
@@ -223,6 +226,7 @@ def test_a_full_disk_ends_the_worker_and_the_trial_waits(
     assert search.states() == ["FAIL"] + ["COMPLETE"] * 3
 
 
+@pytest.mark.slow
 def test_a_trial_declared_stale_while_it_trains_is_abandoned(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

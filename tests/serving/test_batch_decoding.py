@@ -92,6 +92,7 @@ def test_threads_decode_where_processes_cannot_share_memory(
     assert not batch_decoding._suits_processes(reader, [paths])
 
 
+@pytest.mark.slow
 def test_processes_decode_large_images_one_at_a_time(
     reader: ImageReader, paths: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

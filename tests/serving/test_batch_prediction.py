@@ -213,6 +213,7 @@ def test_a_second_process_does_not_write_the_same_output(model: Path, tmp_path: 
     assert len(out.read_text().splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_registered_model_predicts_a_folder(registry: list[str], tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.png").write_bytes(image())

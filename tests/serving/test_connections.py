@@ -100,6 +100,7 @@ def test_a_connection_without_a_further_request_is_closed(
     assert time.monotonic() - started < 4  # uvicorn closes some of them after 5 s
 
 
+@pytest.mark.slow
 def test_a_request_that_is_sent_slowly_is_not_idle(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

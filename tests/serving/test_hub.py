@@ -64,6 +64,7 @@ def test_a_licence_that_is_given_stands_in_the_header() -> None:
     assert data.license == "apache-2.0"
 
 
+@pytest.mark.slow
 def test_another_model_than_that_of_the_last_result_gets_a_short_card() -> None:
     small.save_model(MODELS / "other")
     with hub() as state:
@@ -74,6 +75,7 @@ def test_another_model_than_that_of_the_last_result_gets_a_short_card() -> None:
     assert data.license is None
 
 
+@pytest.mark.slow
 def test_names_in_a_short_card_are_no_markdown_and_classes_left_out_are_counted() -> None:
     small.save_model(MODELS / "other")
     spec = directory.load(MODELS / "other")[1]

@@ -105,6 +105,7 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_fork(), reason="this system cannot fork")
 def test_a_forked_process_predicts_with_the_model_of_its_parent(
     model: Path, two_threads: None

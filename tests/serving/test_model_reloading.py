@@ -94,6 +94,7 @@ def test_a_model_that_answers_no_image_does_not_replace_one_that_does(tmp_path: 
         assert post(url, data=GOOD, headers=PNG).status_code == 200
 
 
+@pytest.mark.slow
 def test_the_service_follows_the_alias_and_answers_without_the_registry(
     registry: list[str],
 ) -> None:

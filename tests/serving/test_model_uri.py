@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_a_registered_model_is_fetched_and_deleted_afterwards(registry: list[str]) -> None:
     with local_model("models:/dev@champion") as found:
         assert found.name == "models:/dev/1"

@@ -79,6 +79,7 @@ def test_onnx_runtime_computes_the_model_and_torch_the_images_of_the_drift_score
     assert predictor.drift.score == pytest.approx(alone.drift.score)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exported")
 def test_onnx_runtime_is_compared_with_the_model_in_float32(
     model: Path, monkeypatch: pytest.MonkeyPatch

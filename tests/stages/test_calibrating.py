@@ -79,6 +79,7 @@ def near(one: Calibration | None, other: Calibration | None) -> bool:
     return one.scale == pytest.approx(other.scale, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_each_stage_calibrates_the_model_that_it_writes() -> None:
     write_values({"unfreeze.epochs": 1, "unfreeze.lr": 0.0001, "fold_bn.epochs": 1})
     unfreeze.main()

@@ -165,6 +165,7 @@ def test_both_scores_are_written_beside_each_other() -> None:
     assert compared == {"test": result.scores.summary}
 
 
+@pytest.mark.slow
 def test_the_curves_mark_the_epochs_that_the_stages_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         history.EpochRow(epoch, None, loss, 0.5, 0.1) for epoch, loss in enumerate([1.0, 0.2, 0.4])

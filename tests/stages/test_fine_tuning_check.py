@@ -78,6 +78,7 @@ def moved(classifier: Classifier, by: float) -> Classifier:
     return made
 
 
+@pytest.mark.slow
 def test_a_training_is_kept_where_it_is_clearly_better_and_dropped_where_it_is_worse() -> None:
     context, good, phase = opened()
     bad = moved(good, 3.0)
@@ -165,6 +166,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, **values: Any) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_a_dropped_training_leaves_the_head_alone_which_is_fitted_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_kept_training_is_the_model_of_its_best_epoch(monkeypatch: pytest.Monk
     assert "refit" not in report
 
 
+@pytest.mark.slow
 def test_a_training_on_trial_may_start_with_a_higher_loss_than_it_ends_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -123,6 +123,7 @@ def test_the_stage_proves_them_on_a_device_that_rounds_to_tf32(
     assert changes_no_logit(run_stage(tiny.runtime()))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("project")
 def test_the_recalibrated_loss_under_bf16_is_the_one_without_it() -> None:
     expected = run_stage(tiny.runtime())

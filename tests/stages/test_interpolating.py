@@ -72,6 +72,7 @@ def moved(classifier: Classifier, by: float) -> Classifier:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["frozen", "affine", "fixed"])
 def test_weights_between_both_ends_are_taken_where_they_are_better(
     policy: BatchNormPolicy,

@@ -188,6 +188,7 @@ def places_of_versions(folder: Path) -> Counter[int]:
     return Counter(len(found) for found in splits.values())
 
 
+@pytest.mark.slow
 def test_near_duplicates_never_stand_in_two_splits(tmp_path: Path) -> None:
     root, folder = near_duplicates(tmp_path / "raw"), out(tmp_path)
     report = prepare.run(params(near_duplicates=6), list_folder(root), folder)
@@ -435,6 +436,7 @@ def test_a_name_that_is_not_utf_8_is_passed_over_without_a_traceback(tmp_path: P
     assert list(report["ignored"].values()) == [1]
 
 
+@pytest.mark.slow
 def test_the_stage_ends_a_mistake_with_its_lines_and_no_traceback(tmp_path: Path) -> None:
     root = tiny.images(tmp_path / "data" / "raw")
     (root / "red" / "000.png").write_bytes(b"")
@@ -649,6 +651,7 @@ def test_packed_images_are_kept_while_the_data_cannot_be_used(
         assert path.read_bytes() == (tmp_path / "prepared" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_many_problems_are_grouped_on_the_screen_and_listed_in_a_file(tmp_path: Path) -> None:
     root = tiny.images(tmp_path / "data" / "raw")
     for number in range(60):

@@ -60,7 +60,6 @@ def test_a_stage_that_trains_nothing_imports_no_tracking_no_plots_and_no_compile
     assert imported[stage] == set()
 
 
-@pytest.mark.slow
 def test_a_fitted_head_needs_scikit_learn_alone(imported: dict[str, set[str]]) -> None:
     assert imported["warmup_head"] == NEEDED_TO_FIT
 
@@ -78,6 +77,7 @@ def test_a_stage_that_trains_imports_no_compiler(imported: dict[str, set[str]]) 
     assert not imported["an epoch"] & NEVER_NEEDED
 
 
+@pytest.mark.slow
 def test_the_command_line_imports_no_library_that_computes() -> None:
     program = (
         "import sys, thaw.cli.app; "

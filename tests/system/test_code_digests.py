@@ -60,6 +60,7 @@ def test_every_stage_and_the_activations_have_a_digest() -> None:
     assert len(set(found.values())) == len(found)
 
 
+@pytest.mark.slow
 def test_an_edit_of_a_comment_changes_no_digest(package: Path) -> None:
     assert not changed(package, "training/loop.py", "\nimport ", "\n# A new comment.\nimport ")
 
@@ -77,6 +78,7 @@ def test_an_edit_of_a_module_that_computes_nothing_changes_no_digest(
     assert not changed(package, name, "\nfrom ", "\nx = 1\nfrom ")
 
 
+@pytest.mark.slow
 def test_an_edit_in_training_changes_exactly_the_stages_that_import_it(package: Path) -> None:
     edit = ("from __future__", "x = 1\nfrom __future__")
     assert changed(package, "training/bn_recalibration.py", *edit) == {"fold_bn"}

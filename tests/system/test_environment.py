@@ -42,6 +42,7 @@ def test_variables_of_other_launchers_are_removed_and_others_stay() -> None:
     assert launcher_variables(LEFT_OVER) == sorted(LEFT_OVER)
 
 
+@pytest.mark.slow
 def test_warnings_are_no_errors_and_no_window_is_needed_for_plots() -> None:
     program = (
         "from thaw.system import environment; environment.clean(); import os, warnings;"

@@ -116,6 +116,7 @@ def said(stage: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(Path().glob(f"{stage}.py.*.json"))]
 
 
+@pytest.mark.slow
 def test_prepare_is_one_process_and_imports_no_module_from_the_folder_of_the_project(
     project: Path,
 ) -> None:
@@ -131,6 +132,7 @@ def test_prepare_is_one_process_and_imports_no_module_from_the_folder_of_the_pro
     assert environment["OMP_NUM_THREADS"] == str(len(os.sched_getaffinity(0)))
 
 
+@pytest.mark.slow
 def test_variables_of_the_user_are_kept_but_the_threads_are_those_of_params_yaml(
     project: Path,
 ) -> None:

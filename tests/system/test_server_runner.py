@@ -66,6 +66,7 @@ def require_ended(processes: list[psutil.Process]) -> None:
     assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(each, 143 if each == signal.SIGTERM else 130) for each in SIGNALS]
 )
@@ -95,6 +96,7 @@ def test_a_signal_while_it_starts_prints_nothing(
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_a_second_signal_kills_a_process_that_does_not_end(
     started: list[subprocess.Popen[str]],
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_server_that_ends_by_itself_gives_its_exit_code(
     assert run(started, program).wait(timeout=60) == code
 
 
+@pytest.mark.slow
 @linux
 def test_a_server_gets_sigterm_when_this_process_is_killed(
     started: list[subprocess.Popen[str]],

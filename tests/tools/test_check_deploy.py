@@ -190,6 +190,7 @@ def cluster(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "THAW_VENV": str(programs.parent), **slurm}
 
 
+@pytest.mark.slow
 def test_the_script_of_a_machine_writes_a_configuration_that_stages_accept(
     cluster: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

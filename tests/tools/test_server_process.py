@@ -35,6 +35,7 @@ def test_a_server_answers_until_it_is_stopped(tmp_path: Path) -> None:
     assert not answers(port)
 
 
+@pytest.mark.slow
 def test_the_children_of_a_server_are_stopped_with_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     server = ServerProcess([sys.executable, "-c", _WITH_CHILD], os.environ, log)
@@ -55,6 +56,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_the_children_of_a_server_end_when_the_process_that_started_it_is_killed(
     tmp_path: Path,
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_stage_that_does_not_end_well_says_how_and_where(
     assert found.data.tags["mlflow.note.content"].startswith("unfreeze stopped: ")
 
 
+@pytest.mark.slow
 def test_metrics_of_the_machine_continue_in_the_next_stage() -> None:
     fast = params()
     fast = fast.model_copy(
@@ -180,6 +181,7 @@ def test_epochs_of_a_killed_stage_without_a_store_are_delivered_before_those_of_
     assert not list(SPOOL.iterdir())
 
 
+@pytest.mark.slow
 def test_a_database_that_another_process_locks_costs_no_epoch(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

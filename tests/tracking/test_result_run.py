@@ -301,6 +301,7 @@ def test_a_finished_run_is_not_used_again(project: Path) -> None:
     assert second.key == first.key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["finished", "killed"])
 def test_the_run_of_a_result_is_found_again(end: str, project: Path) -> None:
     first = ResultRun(parameters(), DIGEST, "weights")
@@ -325,6 +326,7 @@ def test_another_result_with_the_same_key_is_another_run(project: Path) -> None:
     assert tags(second)[RESULT] == "other weights"
 
 
+@pytest.mark.slow
 def test_a_repeated_training_of_a_finished_result_leaves_one_run(project: Path) -> None:
     first = ResultRun(parameters(), DIGEST, "weights")
     with first.active():
@@ -337,6 +339,7 @@ def test_a_repeated_training_of_a_finished_result_leaves_one_run(project: Path) 
     assert [run.info.run_id for run in found] == [first.run_id]
 
 
+@pytest.mark.slow
 def test_a_repeated_training_on_another_machine_is_not_removed(project: Path) -> None:
     first = ResultRun(parameters(), DIGEST, "weights")
     with first.active():
@@ -437,6 +440,7 @@ def test_the_epochs_of_all_stages_are_one_curve_too_and_logged_once(project: Pat
     assert [(metric.step, metric.value) for metric in found] == list(enumerate(expected))
 
 
+@pytest.mark.slow
 def test_the_experiment_of_dvc_is_on_the_run(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,6 +494,7 @@ def test_a_stage_that_does_not_end_well_says_how_and_where(
     assert "mlflow.note.content" not in tags(run)
 
 
+@pytest.mark.slow
 def test_the_description_of_a_user_survives_stop_continuation_and_result(project: Path) -> None:
     Path("reports").mkdir()
     run = ResultRun(parameters(), DIGEST)
@@ -652,6 +657,7 @@ def test_the_note_of_another_model_is_not_taken_for_this_one(project: Path) -> N
     assert "unfreeze.model" not in tags(run)
 
 
+@pytest.mark.slow
 def test_a_working_stage_logs_what_the_machine_does(project: Path) -> None:
     run = ResultRun(parameters(system_metrics_seconds=0.1), DIGEST)
     with run.stage("unfreeze"):

@@ -64,6 +64,7 @@ def test_reading_does_not_create_a_store(project: Path) -> None:
     assert not list(project.iterdir())
 
 
+@pytest.mark.slow
 def test_connecting_creates_the_experiment_once(project: Path) -> None:
     client, experiment = store.connect(tracking())
     assert store.connect(tracking())[1] == experiment
@@ -93,6 +94,7 @@ def test_machines_that_create_the_experiment_at_once_share_it(project: Path) -> 
         store._experiment_id(raced, "shared", project / "mlruns")
 
 
+@pytest.mark.slow
 def test_an_experiment_of_another_folder_or_tool_or_a_deleted_one_is_refused(
     project: Path,
 ) -> None:

@@ -46,6 +46,7 @@ def test_runs_of_ended_processes_are_counted_and_left_as_they_are() -> None:
     assert client.get_run(dead.info.run_id).info.status == "RUNNING"
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_named_with_the_reason() -> None:
     away = TRACKING.model_copy(update={"uri": "http://127.0.0.1:9"})
     state = examine(away)

@@ -126,6 +126,7 @@ def test_the_study_s_run_is_found_behind_more_children_than_a_page_has(
     assert other.logged == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_the_run_of_a_killed_search_is_closed_by_the_next_pipeline(
     run: StudyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -222,7 +222,7 @@ def test_two_threads_that_need_the_same_activations_compute_them_once(
     assert sum(read) == phase.TRAIN
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_two_processes_cache_the_same_activations_as_one(
     cache: Cache, train: ImageSource, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -130,6 +130,7 @@ def test_the_fit_does_not_depend_on_more_than_its_input() -> None:
     assert fit_calibration(logits, targets) == fit_calibration(logits.copy(), targets.copy())
 
 
+@pytest.mark.slow
 def test_cross_fitted_losses_do_not_reward_a_fit_to_chance() -> None:
     gains = []
     for seed in range(20):

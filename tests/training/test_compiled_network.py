@@ -9,7 +9,7 @@ from tests import tiny
 from thaw.training.compiled_network import compiled
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines  # the compiler of C++
 def test_a_compiled_network_computes_the_same_up_to_rounding_and_repeats_its_bits() -> None:
     images = torch.randn(8, 3, 16, 16)
     gradients = []

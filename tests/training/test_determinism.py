@@ -98,6 +98,7 @@ def test_plain_attention_uses_matrix_products() -> None:
             getattr(torch.backends.cuda, f"enable_{name}")(value)
 
 
+@pytest.mark.slow
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_in_a_strict_backward_pass_gives_the_same_bits_again(dtype: torch.dtype) -> None:

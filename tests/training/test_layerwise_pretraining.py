@@ -115,6 +115,7 @@ def test_layerwise_pretraining_is_a_function_of_its_seed(images: ImageSource) ->
     assert not same(results[0][1], results[2][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm/test_vit", "timm/swin_tiny_patch4_window7_224"])
 def test_tokens_are_refused(images: ImageSource, name: str) -> None:
     with pytest.raises(ThawError, match=r"backbone\.layerwise_epochs: .*tokens"):

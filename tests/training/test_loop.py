@@ -146,6 +146,7 @@ def test_an_epoch_takes_every_image_once_and_in_an_order_of_its_own(
     assert len({tuple(epoch) for epoch in places.tolist()}) == 3
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_whatever_loads_and_whatever_ran_before(
     tmp_path: Path, val: ImageSource
 ) -> None:
@@ -308,6 +309,7 @@ def test_a_killed_training_resumes_to_the_same_bits_under_each_batchnorm_policy(
     assert_same(training.start(tmp_path / "killed", EVERY_STEP), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", phase.VARIANTS)
 def test_a_training_killed_in_any_epoch_resumes_to_the_same_bits_in_each_variant(
     tmp_path: Path, name: str
@@ -341,6 +343,7 @@ def test_a_new_head_that_starts_at_zero_resumes_to_the_same_bits(
     assert_same(trained(tmp_path / "killed"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["frozen", "affine"])
 def test_killed_while_blocks_thaw_under_another_policy_it_ends_in_the_same_bits(
     tmp_path: Path, policy: BatchNormPolicy
@@ -389,7 +392,7 @@ def ranks(factory: pytest.TempPathFactory, name: str) -> list[dict[str, Tensor]]
     return [load_file(out / f"{name}-{rank}.safetensors") for rank in range(2)]
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 @pytest.mark.parametrize("policy", ["frozen", "affine"])
 def test_two_processes_train_to_the_weights_of_one(
     tmp_path: Path,
@@ -407,7 +410,7 @@ def test_two_processes_train_to_the_weights_of_one(
         torch.testing.assert_close(rank["losses"], losses, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 @pytest.mark.parametrize("name", phase.TOGETHER)
 def test_two_processes_train_any_variant_to_the_weights_of_one(
     tmp_path: Path,
@@ -426,7 +429,7 @@ def test_two_processes_train_any_variant_to_the_weights_of_one(
         torch.testing.assert_close(rank["losses"], losses, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 @pytest.mark.parametrize("name", [f"fit-{name}" for name in (*phase.POLICIES, *phase.TOGETHER)])
 def test_two_processes_end_with_the_same_weights_and_buffers(
     tmp_path_factory: pytest.TempPathFactory, name: str
@@ -435,7 +438,7 @@ def test_two_processes_end_with_the_same_weights_and_buffers(
     assert phase.differing(first, second) == []
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_two_processes_move_the_running_statistics_of_what_they_train(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -446,7 +449,7 @@ def test_two_processes_move_the_running_statistics_of_what_they_train(
     assert "blocks.0.1.running_mean" not in changed
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 @pytest.mark.parametrize(
     ("name", "at"),
     [("killed", at) for at in phase.KILLED_AT[1:]]

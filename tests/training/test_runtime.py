@@ -38,7 +38,7 @@ def test_a_process_that_is_alone_but_should_be_two_refuses_to_train() -> None:
         start(phase.launch(processes=2), phase.resources())
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_two_processes_that_should_be_one_refuse_to_train(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -54,6 +54,7 @@ def test_half_precision_without_a_gpu_is_refused() -> None:
         start(launch, phase.resources())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_a_single_process_computes_on_the_device_that_was_chosen(name: str) -> None:
     # A process of its own: Accelerate takes one device in the life of a process.
@@ -150,7 +151,7 @@ def test_scoring_does_not_augment_unless_in_an_epoch(tmp_path: Path) -> None:
     torch.testing.assert_close(second, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 @pytest.mark.parametrize("count", phase.SCORED)
 def test_two_processes_score_exactly_what_there_is(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, count: int

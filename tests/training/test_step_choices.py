@@ -194,7 +194,7 @@ def test_memory_that_is_exhausted_while_a_batch_is_prepared_is_explained_as_well
         trained(tmp_path / "a", (Full(train, 3), val), phase.model(2, "frozen"))
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_two_processes_agree_on_the_pieces_that_fit_in_both(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -230,6 +230,7 @@ def test_on_a_device_backward_passes_are_strict_where_the_network_allows_it(
     assert not torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.slow
 def test_on_a_cpu_nothing_is_tried_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def tried(_: Rehearsal) -> bool:
         raise AssertionError("a CPU is deterministic")

@@ -58,6 +58,7 @@ def test_equal_shares_rarely_win_by_chance() -> None:
     assert wins / 400 < 0.07
 
 
+@pytest.mark.slow
 def test_few_images_decide_nothing() -> None:
     few = FEWEST_IMAGES - 1
     assert choose({0.5: losses(0.1, few), 1.0: losses(0.9, few)}).share == 1.0

@@ -99,6 +99,7 @@ def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dic
     return choose
 
 
+@pytest.mark.slow
 def test_flips_are_off_where_a_mirror_image_has_another_meaning(
     choose: Callable[..., dict[str, float]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,6 +87,7 @@ def test_predictions_are_judged_with_the_calibration_that_is_kept(
     np.testing.assert_allclose(result.losses, expected)
 
 
+@pytest.mark.slow
 def test_training_changes_the_predictions_and_not_the_model(project: Path) -> None:
     opened = open_model()
     before = copy.deepcopy(state(opened.classifier))
@@ -110,6 +111,7 @@ def test_a_training_that_makes_the_model_worse_is_judged_by_its_last_epoch(proje
     assert ruined.losses.mean() > alone.losses.mean()
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_where_it_ended(project: Path) -> None:
     settings = open_model().context.params.unfreeze.model_copy(update={"batch_norm": "auto"})
     for way in trainings(settings, 7):

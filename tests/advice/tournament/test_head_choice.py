@@ -56,6 +56,7 @@ def test_every_automatic_value_is_chosen_from_a_leaderboard(project: Path) -> No
     assert winner.accuracy > 0.8  # the classes differ in colour
 
 
+@pytest.mark.slow
 def test_given_values_stay(project: Path) -> None:
     found = choose_head(opened(head__taps="auto"), "")
     assert set(found.values) == {"head.taps"}
@@ -64,6 +65,7 @@ def test_given_values_stay(project: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values", [{"head__taps": "auto"}, {"head__taps": [4, 5], "warmup_head__fit": "auto"}]
 )

@@ -75,6 +75,7 @@ def tournament(signals: Any, space: Space = FREE) -> HeadTournament:
     return HeadTournament(cast("FeatureReader", Reader(signals)), space, show=False)
 
 
+@pytest.mark.slow
 def test_the_framing_with_the_best_features_is_chosen() -> None:
     found = tournament(lambda chosen, _: 2.0 if chosen.framing == "squish" else 0.5).run()
     assert found.candidate.input == Input("squish", 64, 1.0)
@@ -105,6 +106,7 @@ def test_given_values_are_the_only_candidates() -> None:
     assert (found.candidate.blocks, found.candidate.fit) == ((1, 2), "lda")
 
 
+@pytest.mark.slow
 def test_no_more_inputs_are_computed_than_allowed() -> None:
     running = tournament(
         lambda chosen, _: 0.1 + chosen.image_size / 64, replace(FREE, native=32, most_inputs=4)
@@ -113,6 +115,7 @@ def test_no_more_inputs_are_computed_than_allowed() -> None:
     assert len(cast("Reader", running.reader).computed) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("screening", ["logistic", "lda"])
 def test_each_fit_is_compared_once(screening: Any) -> None:
     running = tournament(lambda _, __: 1.0, replace(FREE, screening=screening))

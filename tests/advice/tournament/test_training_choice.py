@@ -144,6 +144,7 @@ def test_the_choice_is_stored_and_found_again(
     assert choose_training(opened.context, opened.classifier, opened.spec, HEAD) == first
 
 
+@pytest.mark.slow
 def test_real_trainings_are_compared(project: Path) -> None:
     write_values({"unfreeze.depth": "auto", "unfreeze.lr": 1e-4, "unfreeze.batch_norm": "auto"})
     opened = open_model()

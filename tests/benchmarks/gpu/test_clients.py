@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import pytest
+
 from benchmarks.gpu.clients import ask, form
 
 
@@ -21,6 +23,7 @@ class _Every2nd(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
+@pytest.mark.slow
 def test_answers_and_errors_are_counted() -> None:
     server = HTTPServer(("127.0.0.1", 0), _Every2nd)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -45,6 +45,7 @@ def test_the_box_is_replaced_again_and_again_and_nothing_else() -> None:
     assert "Refused" not in old
 
 
+@pytest.mark.slow
 def test_the_command_to_promote_is_there_while_the_version_is_not_released(
     project: Subject,
 ) -> None:
