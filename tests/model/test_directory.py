@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import pickle
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +24,6 @@ from thaw.model.spec import ModelSpec, Parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 BACKBONE = "timm/test_efficientnet"
 CLASSES = ["blue", "grün", "red, dark"]
@@ -177,10 +178,39 @@ def test_weights_of_another_model_are_refused(folder: Path, tmp_path: Path) -> N
         directory.load(folder)
 
 
+def test_a_missing_spec_is_named(folder: Path) -> None:
+    (folder / SPEC).unlink()
+    with pytest.raises(ThawError, match=rf"{folder} is not a model directory: it has no {SPEC}"):
+        directory.load(folder)
+
+
+def test_missing_weights_are_named_with_the_command_that_restores_them(folder: Path) -> None:
+    (folder / directory.WEIGHTS).unlink()
+    expected = rf"{folder} is not complete: it has no {directory.WEIGHTS}.*`thaw repair` restores"
+    with pytest.raises(ThawError, match=expected):
+        directory.load(folder)
+
+
 @pytest.mark.parametrize("name", [directory.WEIGHTS, SPEC])
-def test_a_missing_file_is_named(folder: Path, name: str) -> None:
-    (folder / name).unlink()
-    with pytest.raises(ThawError, match=rf"{folder} is not a model directory: it has no {name}"):
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.EACCES, r"Permission denied; give yourself the permission to read it$"),
+        (errno.EIO, r"the disk reports an error.*then run the same command$"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int, expected: str
+) -> None:
+    whole = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path.name == name:
+            raise OSError(number, os.strerror(number), str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    with pytest.raises(ThawError, match=rf"{folder / name} cannot be read: .*{expected}"):
         directory.load(folder)
 
 
@@ -369,7 +399,7 @@ def test_a_pickle_in_the_place_of_the_weights_is_not_unpickled(
 def test_a_pipe_in_the_place_of_the_weights_is_not_waited_for(folder: Path) -> None:
     (folder / directory.WEIGHTS).unlink()
     os.mkfifo(folder / directory.WEIGHTS)
-    with pytest.raises(ThawError, match="not a model directory"):
+    with pytest.raises(ThawError, match="is not complete"):
         directory.load(folder)
 
 

@@ -28,6 +28,7 @@ from thaw.model.size_check import check_size
 from thaw.model.spec import ModelSpec, parse
 from thaw.model.unallocated import allocate, build_unallocated
 from thaw.system.files import write_whole
+from thaw.system.storage_errors import reason as reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,7 +84,7 @@ def read_spec(folder: Path) -> ModelSpec:
     """Read ``model.json`` of any known format and check it against its own digest.
 
     Raises:
-        ThawError: it is missing, changed, or of an unknown format.
+        ThawError: it is missing, changed, of an unknown format, or cannot be read.
     """
     path = folder / SPEC
     try:
@@ -96,7 +97,9 @@ def read_spec(folder: Path) -> ModelSpec:
         raise ThawError(
             f"{path} was changed or damaged: its content does not match the digest in it{RESTORE}"
         ) from None
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise ThawError(_unreadable(path, error)) from None
+    except ValueError as error:
         reason = " ".join(str(error).split())[:400]
         raise ThawError(
             f"{path} is damaged, or another version of thaw wrote it: {reason}{RESTORE}"
@@ -110,7 +113,8 @@ def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, Model
     a stage.
 
     Raises:
-        ThawError: a file is missing, changed or does not belong there, or files do not fit.
+        ThawError: a file is missing, changed, cannot be read or does not belong there, or files do
+            not fit.
     """
     spec = read_spec(folder)
     if not allow_others:
@@ -191,12 +195,22 @@ def _has_no_statistics(folder: Path) -> bool:
     return path.is_file() and path.stat().st_size == size and path.read_bytes() == NO_STATISTICS
 
 
+def _unreadable(path: Path, error: OSError) -> str:
+    """Return the message that the file ``path`` of a model cannot be read, and what helps."""
+    if isinstance(error, PermissionError):
+        return f"{path} cannot be read: {error.strerror}; give yourself the permission to read it"
+    return f"{path} cannot be read: {reason_of(error)}"
+
+
 def _tensors(folder: Path, name: str, spec: ModelSpec) -> dict[str, torch.Tensor]:
     """Return the tensors of a file, from the very bytes whose digest was checked."""
     path = folder / name
-    if not path.is_file():
-        raise ThawError(f"{folder} is not a model directory: it has no {name}")
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        raise ThawError(_unreadable(path, error)) from None
+    if content is None:
+        raise ThawError(f"{folder} is not complete: it has no {name}{RESTORE}")
     if hashlib.sha256(content).hexdigest() != spec.files.get(name):  # type: ignore[call-overload]
         raise ThawError(
             f"{path} was changed or damaged: its SHA-256 is not the one in {SPEC}{RESTORE}"
