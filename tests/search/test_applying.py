@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from tests.search import project
@@ -96,5 +97,31 @@ def test_values_that_began_a_new_study_can_be_applied_again(params: Params) -> N
         assert again.changed == []
         assert again.begins_new_study
     write_values({"regularize.label_smoothing": 0.3})
+    with pytest.raises(ThawError, match="no study of these parameters"):
+        applying.apply(project.PREPARED, "", None)
+
+
+@pytest.mark.parametrize("searched", ["head.dropout", "unfreeze.depth"])
+def test_a_study_of_another_space_is_not_taken_for_one_that_was_applied(
+    params: Params, searched: str
+) -> None:
+    search = project.Search(params)
+    search.run_all(3)
+    trial = next(each for each in ranked_trials(search.study) if each.number == 2)
+    assert trial.params["unfreeze.lr"] != params.unfreeze.lr
+    depth = trial.params["unfreeze.depth"]
+    choices = {"head.dropout": [0.0, 0.2], "unfreeze.depth": [depth, depth + 1]}
+    write_values({"unfreeze.depth": depth, "search.space": {searched: choices[searched]}})
+    with pytest.raises(ThawError, match="no study of these parameters"):
+        applying.apply(project.PREPARED, "", 2)
+
+
+def test_a_study_of_another_program_in_the_storage_does_not_count(params: Params) -> None:
+    search = project.Search(params)
+    other = optuna.create_study(storage=search.storage, study_name="foreign")
+    other.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0), n_trials=1)
+    with pytest.raises(ThawError, match="has no complete trial yet"):
+        applying.apply(project.PREPARED, "", None)
+    write_values({"unfreeze.patience": 9})
     with pytest.raises(ThawError, match="no study of these parameters"):
         applying.apply(project.PREPARED, "", None)

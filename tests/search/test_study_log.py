@@ -7,6 +7,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.search import project
+from thaw.config.editing import write_values
+from thaw.config.loading import load
+from thaw.config.params import Params
 from thaw.search import attempt, confirmation
 from thaw.search.study_log import StudyLog, record_of
 from thaw.search.trial_queue import trial_of
@@ -14,8 +17,6 @@ from thaw.search.trial_queue import trial_of
 if TYPE_CHECKING:
     import optuna
     from mlflow.entities import Run
-
-    from thaw.config.params import Params
 
 
 def runs() -> list[Run]:
@@ -77,6 +78,23 @@ def test_the_record_of_a_killed_trial_has_its_reported_epochs_and_a_reason(
     assert (record.state, record.reason) == ("fail", "its worker was killed")
     assert record.curve == [{"epoch": 1, "val_loss": 0.7}]
     assert record.started <= record.ended
+
+
+def test_the_record_of_a_trial_with_another_backbone_has_its_weights(params: Params) -> None:
+    own, other = params.backbone.name, "timm/resnet18"
+    write_values({
+        "backbone.weights": "packaged",
+        "search.space": {"backbone.name": [own, other], "unfreeze.lr": project.SPACE["unfreeze.lr"]}
+    })  # fmt: skip
+    search = project.Search(load(Params))
+    for name in (own, other):
+        search.study.enqueue_trial({"backbone.name": name})
+    search.run_all(2)
+    records = [record_of(trial_of(search.study, number), search.definition) for number in (0, 1)]
+    weights = {
+        each.values["backbone.name"]: each.values.get("backbone.weights") for each in records
+    }
+    assert weights == {own: None, other: "pretrained"}
 
 
 @pytest.mark.usefixtures("store")

@@ -16,13 +16,16 @@ from thaw.data.prepared import Prepared
 from thaw.errors import ThawError
 from thaw.registry.starting_model import parent_of
 from thaw.search import storage
+from thaw.search.dimension import Dimension
 from thaw.search.opened_study import OpenedStudy
 from thaw.search.study import find_study, ranked_trials
 from thaw.search.study_definition import StudyDefinition
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
 
     from thaw.search.confirmation import Candidate
@@ -94,16 +97,34 @@ def _applied_before(
 ) -> Applied | None:
     """Return the study of which ``params.yaml`` has the values already; None if there is none.
 
-    Values outside of the space begin a new study, so that ``definition`` has no study yet.
+    Values outside of the space begin a new study, so that ``definition`` has no study yet. Of the
+    trial of an earlier study, all values count, also those of parameters that ``definition`` does
+    not search.
     """
     for name in optuna.get_all_study_names(connected):
         with suppress(ThawError):  # a study without a winner
             study = find_study(definition, connected, name)
-            found = _choose(OpenedStudy(study, definition, connected), number)
-            values = {key: value_of(definition.params, key) for key in found.values}
-            if values == found.values:
+            own = replace(definition, dimensions=_dimensions_of(study))
+            found = _choose(OpenedStudy(study, own, connected), number)
+            if _has_values(definition.params, found.values):
                 return replace(found, begins_new_study=True)
     return None
+
+
+def _dimensions_of(study: optuna.Study) -> list[Dimension]:
+    """Return the dimensions that the complete trials of ``study`` have drawn values from."""
+    found: dict[str, BaseDistribution] = {}
+    for trial in ranked_trials(study):
+        found |= trial.distributions
+    return [Dimension(key, distribution) for key, distribution in found.items()]
+
+
+def _has_values(params: Params, values: Mapping[str, Any]) -> bool:
+    """Return whether ``params`` have all ``values``, by dotted key; False if there are none."""
+    try:
+        return bool(values) and all(value_of(params, key) == each for key, each in values.items())
+    except AttributeError:  # a parameter of another program that uses the storage
+        return False
 
 
 def _candidates(opened: OpenedStudy) -> list[Candidate]:

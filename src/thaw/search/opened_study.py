@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thaw.config import other_backbones
 from thaw.search import attempt, confirmation, equal_trials, tables
 from thaw.search.study import ranked_trials
 
@@ -55,8 +54,7 @@ class OpenedStudy:
 
     def complete_values(self, trial: FrozenTrial) -> dict[str, Any]:
         """Return the values of a trial by dotted key, those that its backbone needs included."""
-        chosen = attempt.values_of(trial, self.definition.dimensions)
-        return other_backbones.with_weights(self.definition.params, chosen)
+        return self.definition.complete_values(trial)
 
     def content(self) -> dict[str, Any]:
         """Return for JSON the study, its counts and notes, its trials and its winner.

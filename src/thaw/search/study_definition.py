@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna.study import StudyDirection
 
+from thaw.config import other_backbones
 from thaw.metrics.registry import METRICS
-from thaw.search import search_space
+from thaw.search import attempt, search_space
 from thaw.search.default_space import with_fitting_space
 from thaw.search.study_identity import identifying_values
 from thaw.system import provenance
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from thaw.config.params import Params
     from thaw.search.dimension import Dimension
 
@@ -81,3 +84,7 @@ class StudyDefinition:
         """The names of the objectives."""
         objective = self.params.search.objective
         return [objective, "latency_ms"] if self.params.search.latency else [objective]
+
+    def complete_values(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Return the values of a trial by dotted key, those that its backbone needs included."""
+        return other_backbones.with_weights(self.params, attempt.values_of(trial, self.dimensions))

@@ -80,7 +80,7 @@ def record_of(trial: FrozenTrial, definition: StudyDefinition) -> TrialRecord:
         name=str(trial.user_attrs.get(attempt.NAME, "")),
         state=trial.state.name.lower(),
         reason=str(reason),
-        values=attempt.values_of(trial, definition.dimensions),
+        values=definition.complete_values(trial),
         metrics={name: float(numbers[name]) for name in _LOGGED if numbers.get(name) is not None},
         curve=result.get("curve", reported),
         started=int(started.timestamp() * 1000) if started else 0,
