@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -10,29 +11,36 @@ from tests.promotion.scored_versions import rules
 from thaw.config.promotion_sections import Promote
 from thaw.promotion.gate_protections import minimum_result, off_notes, protections_off
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 ALL = ["floor", "comparison", "classes", "committed", "data", "dvc_lock"]
 
 
-def off(classes: int = 10, **changes: Any) -> list[str]:
+BALANCED = np.arange(300) % 10
+FIRST_90 = np.repeat([0, 1], [90, 10])  # 90 of 100 images are of one class
+
+
+def off(targets: NDArray[np.int64] = BALANCED, **changes: Any) -> list[str]:
     """Return what is off if ``changes`` are made to the default rules."""
     settings = Promote.model_validate({**Promote().model_dump(), **changes})
-    return list(protections_off(settings, classes))
+    return list(protections_off(settings, targets))
 
 
 def test_the_default_rules_leave_every_protection_on() -> None:
     assert off() == []
-    assert minimum_result(Promote(), protections_off(Promote(), 2)) is None
+    assert minimum_result(Promote(), protections_off(Promote(), FIRST_90)) is None
 
 
 def test_rules_that_are_all_empty_leave_every_protection_off() -> None:
-    assert list(protections_off(rules(), 3)) == ALL
+    assert list(protections_off(rules(), BALANCED)) == ALL
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"floors": {}, "ceilings": {}}, ["floor"]),
-        ({"floors": {}}, []),  # the ceiling of ece is left
+        ({"floors": {}}, ["floor"]),  # a model that guesses passes the ceiling of ece
         ({"floors": {"accuracy": 0.1}, "ceilings": {}}, ["floor"]),  # 10 classes: guessing
         ({"floors": {"accuracy": -5.0}, "ceilings": {"ece": 1.0}}, ["floor"]),
         ({"floors": {"latency_ms": 3.0}, "ceilings": {"size_mb": 9.0}}, ["floor"]),
@@ -60,6 +68,24 @@ def test_a_rule_that_cannot_fail_is_no_protection(
     assert off(**changes) == expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"floors": {"accuracy": 0.9}}, ["floor"]),
+        ({"floors": {"accuracy": 0.91}}, []),
+        ({"floors": {"macro_f1": 0.47}}, ["floor"]),
+        ({"floors": {"macro_f1": 0.48}}, []),
+        ({"floors": {"worst_class_recall": 0.1}}, []),
+        ({"floors": {}, "ceilings": {"log_loss": 0.33}}, ["floor"]),
+        ({"floors": {}, "ceilings": {"log_loss": 0.32}}, []),
+    ],
+)
+def test_a_bound_that_the_largest_class_passes_alone_is_no_floor(
+    changes: dict[str, Any], expected: list[str]
+) -> None:
+    assert off(FIRST_90, **changes) == expected
+
+
 @pytest.mark.parametrize("margin", [1e308, 1.0001, 0.0, -1.0, math.inf, math.nan])
 def test_a_margin_beyond_the_range_of_a_metric_is_refused(margin: float) -> None:
     with pytest.raises(ValidationError):
@@ -68,18 +94,18 @@ def test_a_margin_beyond_the_range_of_a_metric_is_refused(margin: float) -> None
 
 def test_the_gate_refuses_while_a_protection_of_the_minimum_is_off() -> None:
     settings = Promote.model_validate({"not_worse": {}})
-    rule = minimum_result(settings, protections_off(settings, 10))
+    rule = minimum_result(settings, protections_off(settings, BALANCED))
     assert rule is not None
     assert not rule.passed
     assert rule.sentence.startswith("comparison is off: promote.better is none")
     assert rule.sentence.endswith("or take it out of promote.minimum and commit that")
     without = settings.model_copy(update={"minimum": ["floor"]})
-    assert minimum_result(without, protections_off(without, 10)) is None
+    assert minimum_result(without, protections_off(without, BALANCED)) is None
 
 
 def test_the_note_names_what_is_off_and_why() -> None:
     assert off_notes({}) == []
-    (note,) = off_notes(protections_off(Promote.model_validate({"class_margin": 1.0}), 3))
+    (note,) = off_notes(protections_off(Promote.model_validate({"class_margin": 1.0}), BALANCED))
     assert note == (
         "protections of the gate that are off: classes (promote.class_margin is 0.25 or more)"
     )

@@ -5,28 +5,33 @@ A rule that cannot fail protects nothing. A decision without a protection is nam
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
 from thaw.promotion.rule_result import RuleResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from thaw.config.promotion_sections import Promote, Protection
 
 WIDEST_MARGIN = 0.25  # from here on, a margin excludes hardly anything
 _LEAST_CONFIDENCE = 0.8
+_ROUNDING = 1e-9
 
 
-def protections_off(settings: Promote, classes: int) -> dict[Protection, str]:
+def protections_off(settings: Promote, targets: NDArray[np.int64]) -> dict[Protection, str]:
     """Return the protections that are off, each with the reason.
 
-    ``classes`` is the number of classes of the data.
+    ``targets`` (N,) are those of the test split.
     """
     found: dict[Protection, str] = {}
-    if not (_has_floor(settings.floors, classes) or _has_ceiling(settings.ceilings, classes)):
+    if not _excludes_guessing(settings, targets):
         found["floor"] = "no floor or ceiling of a metric excludes a model that guesses"
     margins = [margin for margin in settings.not_worse.values() if margin < WIDEST_MARGIN]
     if settings.better == "none" and not margins:
@@ -71,22 +76,24 @@ def off_notes(off: Mapping[Protection, str]) -> list[str]:
     return [f"protections of the gate that are off: {listed}"]
 
 
-def _has_floor(floors: Mapping[str, float], classes: int) -> bool:
-    """Return whether a floor excludes a model that guesses."""
-    for name, least in floors.items():
-        metric = METRICS.get(name)
-        if metric is not None and metric.higher_is_better:
-            guessed = 1 / max(classes, 1) if metric.is_share_correct else 0.0
-            if least > guessed:
-                return True
-    return False
+def _excludes_guessing(settings: Promote, targets: NDArray[np.int64]) -> bool:
+    """Return whether a floor or ceiling excludes a model that sees no image.
+
+    The best such model gives each image the shares of the classes. Its ECE is 0.
+    """
+    shares = np.bincount(targets) / len(targets)
+    everywhere = np.broadcast_to(shares, (len(targets), len(shares)))
+    guess = Predictions(everywhere, targets, bins=1)
+    bounds = (
+        *((name, least, True) for name, least in settings.floors.items()),
+        *((name, most, False) for name, most in settings.ceilings.items()),
+    )
+    return any(_is_excluded(guess, name, bound, floor=is_floor) for name, bound, is_floor in bounds)
 
 
-def _has_ceiling(ceilings: Mapping[str, float], classes: int) -> bool:
-    for name, most in ceilings.items():
-        metric = METRICS.get(name)
-        if metric is not None and not metric.higher_is_better:
-            guessed = math.log(max(classes, 2)) if name == "log_loss" else 1.0
-            if most < guessed:
-                return True
-    return False
+def _is_excluded(guess: Predictions, name: str, bound: float, *, floor: bool) -> bool:
+    metric = METRICS.get(name)
+    if metric is None or metric.higher_is_better != floor:  # a cost, or a bound on the good side
+        return False
+    value = metric.value(guess)
+    return value < bound - _ROUNDING if floor else value > bound + _ROUNDING

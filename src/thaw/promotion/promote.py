@@ -87,15 +87,13 @@ class PromotionRequest:
 def promote(params: Params, prepared: Path, request: PromotionRequest) -> Report:
     """Run the gate on the version of ``request``, record the result, and move the alias if allowed.
 
-    A dry run ends after the gate.
-    ``prepared`` is the folder of the prepared data.
+    A dry run ends after the gate. ``prepared`` is the folder of the prepared data.
 
     Raises:
         ConflictError: the alias was moved while the gate ran.
         ThawError: the request is not valid, its alias looks like another one, there is no such
-            version, its files are not those of
-            the registered model, it has the alias already, the alias or its version was removed, or
-            there is no test split to score on.
+            version, its files are not those of the registered model, it has the alias already, the
+            alias or its version was removed, or there is no test split to score on.
     """
     request.check()
     client, _ = connect(params.tracking)
@@ -128,7 +126,7 @@ def run_gate(
         origin = read_origin(ledger.client, entries[0], data, prepared, read_files=read_files)
     scored = score_versions(params, candidate, references, data, request.device)
     challenger, champion = scored.challenger, scored.champion
-    off = protections_off(params.promote, len(data.manifest.classes))
+    off = protections_off(params.promote, scored.targets)
     git_state = provenance.git_state()
     with activity(f"comparing on {quantity(len(scored.targets), 'test image')}"):
         rules = _check_rules(params.promote, candidate, references, scored, origin, off)
