@@ -12,7 +12,7 @@ from thaw.data.loading import ImageSource
 from thaw.data.pack_writer import PackWriter
 from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
-from thaw.evaluation.augmentation_grid import augmented
+from thaw.evaluation.augmentation_grid import draw_augmented
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,9 @@ def tile(path: Path, side: int, row: int, column: int) -> NDArray[np.uint8]:
 def test_the_first_column_shows_images_as_they_are(
     tmp_path: Path, image_size: int, side: int
 ) -> None:
-    augmented(source(tmp_path, settings.augment(hue=0.5), 4, image_size), tmp_path / "seen.png")
+    draw_augmented(
+        source(tmp_path, settings.augment(hue=0.5), 4, image_size), tmp_path / "seen.png"
+    )
     pixels(tmp_path / "seen.png")
     for row, colour in enumerate(COLOURS):
         assert (tile(tmp_path / "seen.png", side, row, 0) == colour).all()
@@ -65,7 +67,7 @@ def test_the_first_column_shows_images_as_they_are(
 
 @pytest.mark.slow
 def test_mixed_images_are_shown_mixed(tmp_path: Path) -> None:
-    augmented(source(tmp_path, settings.augment(cutmix=1.0)), tmp_path / "seen.png")
+    draw_augmented(source(tmp_path, settings.augment(cutmix=1.0)), tmp_path / "seen.png")
     several = [
         len(np.unique(tile(tmp_path / "seen.png", 96, row, column).reshape(-1, 3), axis=0))
         for row in range(8)
@@ -76,6 +78,6 @@ def test_mixed_images_are_shown_mixed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 100])
 def test_the_picture_has_a_row_for_each_of_up_to_eight_images(tmp_path: Path, count: int) -> None:
-    augmented(source(tmp_path, settings.augment(noise=0.1), count), tmp_path / "seen.png")
+    draw_augmented(source(tmp_path, settings.augment(noise=0.1), count), tmp_path / "seen.png")
     with Image.open(tmp_path / "seen.png") as picture:
         assert picture.size == (8 * 100 + 4, min(count, 8) * 100 + 22)

@@ -27,7 +27,7 @@ _GAP = 4
 _TITLE = 22
 
 
-def augmented(source: ImageSource, path: Path) -> None:
+def draw_augmented(source: ImageSource, path: Path) -> None:
     """Write a PNG with one row per image: not augmented, then as in each of the first epochs."""
     count = min(_IMAGES, len(source))
     places = np.linspace(0, len(source) - 1, count).astype(np.int64)

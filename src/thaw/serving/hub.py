@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from thaw.errors import ThawError
-from thaw.evaluation.page.card import plain, with_metadata
+from thaw.evaluation.page.card import escape_markdown, with_metadata
 from thaw.model import directory
 from thaw.model.timm_form import save_timm_form
 from thaw.registry.model_cards import read_card
@@ -126,10 +126,11 @@ def _fill(source: Path, folder: Path) -> ModelSpec:
 
 def _short_card(name: str, spec: ModelSpec) -> str:
     """Return a card for a model whose result has none."""
-    classes = ", ".join(map(plain, spec.classes[:_MOST_CLASSES]))
+    classes = ", ".join(map(escape_markdown, spec.classes[:_MOST_CLASSES]))
     if len(spec.classes) > _MOST_CLASSES:
         classes += f" and {len(spec.classes) - _MOST_CLASSES} more"
     return (
         "---\nlibrary_name: thaw\npipeline_tag: image-classification\n---\n\n"
-        f"# {plain(name)}\n\n{plain(spec.backbone)} for {len(spec.classes)} classes: {classes}.\n"
+        f"# {escape_markdown(name)}\n\n{escape_markdown(spec.backbone)} for "
+        f"{len(spec.classes)} classes: {classes}.\n"
     )

@@ -56,12 +56,12 @@ class TrainingStage:
     ) -> None:
         """Draw some training images as the network sees them, in the first process."""
         if self.context.runtime.is_main:
-            from thaw.evaluation.augmentation_grid import augmented
+            from thaw.evaluation.augmentation_grid import draw_augmented
 
             context = self.context
             source = context.data.images("train", preprocessing, context.params.seed, augmentation)
             folder = project_paths.REPORTS / self.name
-            augmented(source, folder / picture)
+            draw_augmented(source, folder / picture)
 
     def save_model(
         self,

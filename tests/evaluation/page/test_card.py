@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tests.evaluation.page import example
-from thaw.evaluation.page.card import description, model_card, plain, with_metadata
+from thaw.evaluation.page.card import description, escape_markdown, model_card, with_metadata
 from thaw.evaluation.page.content import complete, measure
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def test_the_library_of_the_hub_is_timm_only_for_weights_in_its_form(
 def test_names_are_no_markdown(content: dict[str, Any]) -> None:
     text = description({**content, "classes": ["a|b", "<script>", "_c_"]})
     assert r"a\|b, \<script\>, \_c\_" in text
-    assert plain("a&lt;b & c") == r"a\&lt;b \& c"
-    assert plain("two\nlines") == "two lines"
+    assert escape_markdown("a&lt;b & c") == r"a\&lt;b \& c"
+    assert escape_markdown("two\nlines") == "two lines"
 
 
 def test_the_card_links_to_no_page_of_pypi_because_the_package_is_not_there(

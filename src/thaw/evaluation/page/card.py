@@ -30,7 +30,7 @@ def description(content: Mapping[str, Any], report: str = "") -> str:
     links; "" leaves the link out.
     """
     made = environment(autoescape=False)
-    made.filters["md"] = plain
+    made.filters["md"] = escape_markdown
     rows = [row for row in content["test"]["rows"] if row["support"] and row["recall"] < _LOW]
     text = made.get_template("card.md.jinja").render(
         content=content,
@@ -93,6 +93,6 @@ def with_metadata(card: str, *, is_timm: bool, license_id: str = "") -> str:
     return str(made)
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return the text so that Markdown shows its characters, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
