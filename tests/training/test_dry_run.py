@@ -1,14 +1,22 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.model import zoo
+from thaw.model.assembly import assemble
+from thaw.model.freeze_plan import last_blocks
+from thaw.model.freezing import apply_plan
+from thaw.model.head import HeadSpec
 from thaw.training import dry_run as module
 from thaw.training.dry_run import dry_run
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TINY: dict[str, Any] = {"backbone": {"name": "timm/test_efficientnet", "image_size": 32}}
 
@@ -121,3 +129,75 @@ def test_a_batch_that_is_computed_in_parts_needs_the_memory_of_a_part(
     monkeypatch.setattr(module, "gpu_count", lambda: 0)
     unfreeze = {"depth": 7, "batch_size": 65536, "batch_norm": "frozen"}
     assert dry_run(params(unfreeze=unfreeze, launch={"accumulate": parts})) is not None
+
+
+def on_gpus(monkeypatch: pytest.MonkeyPatch, count: int = 1, memory: int = 2**40) -> None:
+    """Let the machine have GPUs of this memory in bytes."""
+
+    class Gpu:
+        total_memory = memory
+
+    monkeypatch.setattr(module, "gpu_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Gpu)
+
+
+@pytest.mark.parametrize("shard", ["off", "on"])
+def test_a_model_that_only_fits_into_several_gpus_is_accepted_if_it_is_divided(
+    monkeypatch: pytest.MonkeyPatch, shard: str
+) -> None:
+    on_gpus(monkeypatch, 2, int(4e9))
+    launch = {"processes": 2, "shard": shard}
+    # A head of 330 million weights: with gradients and moments 6.6 GB, and 3.3 GB for each of two.
+    chosen = params(head={"hidden": [65536, 5000]}, launch=launch)
+    if shard == "on":
+        assert dry_run(chosen) is not None
+    else:
+        with pytest.raises(ThawError, match=r"warmup_head needs 6\.\d GB"):
+            dry_run(chosen)
+
+
+@pytest.mark.parametrize("name", ["timm/test_efficientnet", "timm/test_vit"])
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_backward_pass_keeps_what_is_estimated_or_more(
+    monkeypatch: pytest.MonkeyPatch, name: str, precision: str
+) -> None:
+    on_gpus(monkeypatch)
+
+    def memory(batch_size: int) -> float:
+        found = dry_run(
+            params(
+                backbone={"name": name, "image_size": 64},
+                unfreeze={"depth": 4, "batch_size": batch_size, "batch_norm": "frozen"},
+                launch={"precision": precision},
+            )
+        )
+        assert found is not None
+        return found.memory
+
+    kept = kept_bytes(name, 8, precision) - kept_bytes(name, 4, precision)
+    image = 4 * 3 * 64 * 64
+    assert (memory(2**16) - memory(2**15)) / 2**15 <= kept / 4 + image
+
+
+def kept_bytes(name: str, images: int, precision: str) -> float:
+    """Return the bytes that autograd keeps of a pass, of which the last 4 blocks train."""
+    model = assemble(zoo.build(name), HeadSpec(), 2, image_size=64)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    apply_plan(model, last_blocks(4, len(model.blocks)))
+    kept: dict[int, int] = {}
+    alive: list[Tensor] = []  # an address is used again when its tensor is gone
+
+    def keep(tensor: Tensor) -> Tensor:
+        alive.append(tensor)
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with (
+        torch.autocast("cpu", torch.bfloat16, enabled=precision == "auto"),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        outputs = model.train()(torch.zeros(images, 3, 64, 64))
+    assert outputs.requires_grad
+    return sum(kept.values())

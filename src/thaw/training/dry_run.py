@@ -32,11 +32,12 @@ from thaw.training.single_image_steps import fewest_images, too_few_images, trai
 
 if TYPE_CHECKING:
     from thaw.config.params import Params
+    from thaw.config.process_sections import Launch
     from thaw.config.training_sections import Training
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan
 
-_FLOAT = 4  # bytes
+_FLOAT, _HALF = 4, 2  # bytes
 _GB = 1e9
 _EVERY_GPU = 1.5e9  # bytes
 _COPIES = 2  # of each weight that trains, beside the moments of the optimiser: gradient, best epoch
@@ -131,12 +132,14 @@ def _refuse_single_images(params: Params, classifier: Classifier) -> None:
 def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
     """Return the memory that each stage needs at least.
 
-    The processes of a CPU share its memory, those of GPUs have their own.
+    The processes of a CPU share its memory, those of GPUs have their own. In sharded training
+    each has a part of the weights that train, of their gradients and of the optimiser's state.
     """
     size = params.backbone.fixed().image_size
     image = 3 * size * size
     sizes = output_sizes(classifier, size)
-    group, parts = process_group(params.launch), params.launch.accumulate
+    launch = params.launch
+    group, parts = process_group(launch), launch.accumulate
     sharing = 1 if gpu_count() > 0 else group.on_this_machine
     weights = sharing * count_weights(classifier)
     head = sharing * count_weights(classifier.head)
@@ -145,8 +148,10 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
     scored = sharing * -(-SCORE_BATCH // group.processes)
     largest = max((block.largest for block in sizes), default=0)
     share = group.machines if sharing > 1 else group.processes
+    divided = group.processes if launch.shard == "on" else 1
+    per_image = _FLOAT * image + _bytes_of_output(launch) * kept
 
-    def training(settings: Training, values: int, images: float) -> float:
+    def training(settings: Training, values: int, of_image: float) -> float:
         if not settings.epochs:
             return 0.0
         # With auto, a batch is computed in as many parts as the memory needs.
@@ -154,8 +159,8 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
             batch = sharing
         else:
             batch = -(-settings.images_per_step // (share * int(parts)))
-        copies = _COPIES + OPTIMIZERS[settings.optimizer].moments
-        return _FLOAT * (weights + copies * values + batch * images)
+        copies = 1 + _COPIES + OPTIMIZERS[settings.optimizer].moments
+        return _FLOAT * (weights - values + copies * values / divided) + batch * of_image
 
     unfreeze, fold_bn = params.unfreeze, params.fold_bn
     keys = "backbone.image_size, or choose a smaller backbone or head"
@@ -168,12 +173,19 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
         ),
         _Need(
             "unfreeze",
-            training(unfreeze, trained, image + kept),
+            training(unfreeze, trained, per_image),
             "unfreeze.batch_size, unfreeze.depth, backbone.image_size, or set launch.accumulate",
         ),
         _Need(
             "fold_bn",
-            training(fold_bn, trained, image + kept),
+            training(fold_bn, trained, per_image),
             "fold_bn.batch_size, unfreeze.depth, backbone.image_size, or set launch.accumulate",
         ),
     ]
+
+
+def _bytes_of_output(launch: Launch) -> int:
+    """Return the bytes of a value that a backward pass keeps: autocast makes outputs of 16 bits."""
+    is_gpu = gpu_count() > 0
+    in_16_bits = launch.precision in {"bf16", "fp16"} or (launch.precision == "auto" and is_gpu)
+    return _HALF if in_16_bits else _FLOAT
