@@ -131,6 +131,14 @@ def test_scores_and_pictures_are_computed_on_the_device(
     assert first_filters(model) is not None
 
 
+def test_the_latency_of_a_model_that_was_not_moved_yet_is_measured_on_the_device(
+    runtime: Runtime, images: ImageSource
+) -> None:
+    model = tiny.classifier()
+    assert latency_ms(runtime, model, images) >= 0
+    assert {x.device for x in model.parameters()} == {DEVICE}
+
+
 def test_weights_of_the_cpu_are_interpolated_on_the_device(runtime: Runtime) -> None:
     model = phase.model(2)
     start = phase.state(model)

@@ -19,10 +19,13 @@ _WARM_UP_ROUNDS = 3  # not measured: the first rounds allocate memory
 
 
 def latency_ms(runtime: Runtime, classifier: Classifier, source: ImageSource) -> float:
-    """Return the median time in milliseconds from pixels to logits, for one image."""
+    """Return the median time in milliseconds from a normalised image to its logits.
+
+    ``classifier`` is moved to the device of ``runtime``, and is in evaluation mode afterwards.
+    """
     place = np.zeros(1, dtype=np.int64)
     inputs = source.finish(source.read(place).to(runtime.device), place, None)
-    classifier.eval()
+    classifier.to(runtime.device).eval()
     seconds = []
     with torch.inference_mode(), runtime.autocast():
         for _ in range(_WARM_UP_ROUNDS + _ROUNDS):

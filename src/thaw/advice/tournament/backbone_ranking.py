@@ -49,8 +49,8 @@ class Named(NamedTuple):
 class Ranked:
     """A backbone with the chosen entry of its tournament.
 
-    ``latency`` is in milliseconds for one image, from pixels to features. ``seconds`` is the time
-    of the comparison, less for features that were cached.
+    ``latency`` is in milliseconds for one image, with all blocks. ``seconds`` is the time of the
+    comparison, less for features that were cached.
     """
 
     backbone: Named
