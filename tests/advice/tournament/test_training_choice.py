@@ -179,9 +179,30 @@ def test_a_deadline_leaves_ways_out_and_nothing_is_stored(
     losses = {"lr": (0.9, 0.5)}
     found = choice(monkeypatch, losses, deadline)
     assert [row.epochs for row in found.rows] == [0, 1, 1]
-    assert found.name == "head alone"
     assert deadline.has_shortened
     assert len(choice(monkeypatch, losses).rows) == 7
+
+
+@pytest.mark.parametrize("loss", [0.9, 1.1])
+def test_after_a_deadline_the_results_of_the_first_round_count(
+    project: Path, monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    times = iter([0.0, *[30.0] * 4, *[61.0] * 9])
+    found = choice(monkeypatch, {"train": (loss, 0.1)}, Deadline(1.0, clock=lambda: next(times)))
+    assert [row.epochs for row in found.rows] == [0, 1, 1, 1, 1]
+    name = "all blocks, lr 0.001, BatchNorm train"
+    assert found.name == (name if loss < 1.0 else "head alone")
+    assert [row.candidate for row in found.rows if row.chosen] == [found.name]
+
+
+def test_with_one_epoch_each_way_is_trained_and_listed_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_values({"unfreeze.epochs": 1})
+    found = choice(monkeypatch, {"train": (0.9, 0.5)})
+    assert [row.epochs for row in found.rows] == [0, 1, 1, 1, 1]
+    assert len({row.candidate for row in found.rows}) == 5
+    assert [row.candidate for row in found.rows if row.chosen] == [found.name]
 
 
 def test_without_epochs_nothing_is_compared_and_the_head_alone_is_the_model(

@@ -153,7 +153,8 @@ def _compare(
     more = more_epochs(settings)
     last = [] if more else kept
     for each in kept if more else ():
-        last += [] if deadline.is_over() else _trained(trainer, each.candidate, more, each)
+        # After the deadline, the result of the first round counts.
+        last += [each] if deadline.is_over() else _trained(trainer, each.candidate, more, each)
     winner, is_better = base, False
     if last:
         best = min(last, key=_loss)
@@ -166,7 +167,8 @@ def _compare(
         if is_better or expected < _loss(base):
             winner = best
     epochs = settings.epochs if winner is not base else 0
-    rows = [_row(result, base, winner) for result in (base, *last, *first)]
+    earlier = [each for each in first if not any(each is one for one in last)]
+    rows = [_row(result, base, winner) for result in (base, *last, *earlier)]
     return TrainingChoice(
         winner.candidate.name, _values(winner.candidate.values, epochs), rows, is_better
     )
