@@ -36,7 +36,7 @@ def test_the_history_shows_forced_and_void_promotions_and_a_new_model() -> None:
     Console(file=out, width=200).print(history_table("m", "champion", rows, 2000, 200))
     printed = out.getvalue()
     assert "forced promotion" in printed
-    assert "void: the version was deleted" in printed
+    assert "void: the alias was not moved" in printed
     assert "runs:/r/report" not in printed  # columns would break it
     assert printed.count("new model") == 1
 

@@ -4,7 +4,9 @@ import contextlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +16,14 @@ from tests.promotion.interrupted import died_before_the_alias
 from tests.promotion.moves import moved, seen, versions
 from tests.promotion.offering import kinds, offer
 from tests.promotion.shop_fixtures import local
+from tests.promotion.test_gate_report import reported
 from tests.store_fixtures import _mlflow_as_it_was
 from tests.tracking.test_result_run import CAN_MOUNT
 from thaw.cli import app as cli
 from thaw.cli import registry_commands as commands
+from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.promotion.promote import PromotionRequest
 from thaw.promotion.rollback import rollback
 from thaw.registry.artifact_files import file_of_run
 from thaw.registry.names import GATE
@@ -28,6 +33,31 @@ if TYPE_CHECKING:
     from tests.promotion.offered import Shop
 
 __all__ = ["_mlflow_as_it_was", "local"]  # fixtures
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "against", "expected"),
+    [
+        ("a", "champion", 2, "; `thaw rollback --model a` goes back"),
+        ("my model", "champion", 2, "; `thaw rollback --model 'my model'` goes back"),
+        ("a", "staging", 2, "; `thaw rollback --model a --alias staging` goes back"),
+        ("a", "staging", None, ""),
+    ],
+)
+def test_the_way_back_from_a_promotion_is_that_of_its_model_and_alias(
+    name: str,
+    alias: str,
+    against: int | None,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = replace(reported(), name=name, alias=alias, against=against, rules=[])
+    monkeypatch.setattr("thaw.promotion.promote.promote", lambda *_: report)
+    monkeypatch.setattr(commands, "_update_pages", lambda *_: None)
+    request = PromotionRequest(name, alias)
+    assert commands.promote(Params(), Path("data/prepared"), request)
+    assert capsys.readouterr().out.splitlines()[-1] == f"{name} version 2 is the {alias}{expected}"
 
 
 @pytest.mark.slow

@@ -18,3 +18,9 @@ def test_a_search_needs_prepared_data(option: str, project: Path) -> None:
 def test_a_device_that_is_not_there_is_refused(project: Path, tuned: None) -> None:
     assert error("search", "--device", "cuda").startswith("--device cuda: ")
     assert error("search", "--device", "gpu").startswith("--device gpu: choose auto, cpu, ")
+
+
+def test_the_number_of_a_trial_does_not_start_a_search(project: Path) -> None:
+    message = error("search", "--trial", "20")
+    assert message.startswith("--trial 20 belongs to --apply")
+    assert message.endswith("--trials 20")

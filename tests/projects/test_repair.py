@@ -90,6 +90,21 @@ def test_a_damaged_output_is_taken_from_the_cache(project: Path, kind: str) -> N
 
 
 @pytest.mark.slow
+def test_a_file_that_is_damaged_twice_is_kept_twice(project: Path) -> None:
+    before = digests()
+    contents = []
+    for byte in (b"1", b"2"):
+        path = PREPARED / "pack.json"
+        path.unlink()
+        path.write_bytes(byte)
+        repair()
+        contents.append(byte)
+        kept = sorted(each.read_bytes() for each in DAMAGED.rglob("*") if each.is_file())
+        assert kept == contents
+    assert_all_is_well(before)
+
+
+@pytest.mark.slow
 def test_a_damaged_copy_in_the_cache_is_replaced_and_a_missing_output_restored(
     project: Path,
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,14 +49,15 @@ def test_no_version_is_promoted_without_a_comparison_after_the_champion_was_remo
         shop.client.delete_model_version(name, str(champion))
         happened = f"version {champion}, the last champion, was deleted"
     left = champion if "alias" in by else champion - 1
-    way = f"`thaw rollback --model {name}` makes version {left} the champion again"
+    way = f"`thaw rollback --model {shlex.quote(name)}` makes version {left} the champion again"
     if not left:
         way = "there is no earlier champion to go back to"
     with pytest.raises(ThawError) as refused:
         offer(shop, name, 3)
     assert str(refused.value) == (
         f"{name}: {happened}, so that there is nothing to compare with: {way}; "
-        f'`thaw promote 3 --model {name} --force --reason "..."` promotes without a comparison'
+        f'`thaw promote 3 --model {shlex.quote(name)} --force --reason "..."` '
+        "promotes without a comparison"
     )
     assert "champion" not in shop.aliases(name)
     assert shop.register(name, "bad") == 4
@@ -130,8 +132,8 @@ def test_only_force_promotes_if_a_damaged_row_may_name_a_champion(case: str, loc
         offer(local, name, 2)
     text = str(refused.value)
     assert text.startswith(f"{name}: the history has damaged rows: {place}: it was ")
-    assert f"`thaw history --verify --model {name}` lists them" in text
-    assert f'`thaw promote 2 --model {name} --force --reason "..."`' in text
+    assert f"`thaw history --verify --model {shlex.quote(name)}` lists them" in text
+    assert f'`thaw promote 2 --model {shlex.quote(name)} --force --reason "..."`' in text
     assert "champion" not in local.aliases(name)
     assert [one.place for one in verify(local.ledger(name)).problems] == [place]
     found = offer(local, name, 2, force=True, reason="a new start")

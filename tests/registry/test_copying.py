@@ -67,6 +67,11 @@ def test_a_copy_within_a_store_keeps_scores_report_and_lineage(shop: Shop, tmp_p
     assert source.model_id == target.model_id
     assert fetch(Version("prod", 1), tmp_path).is_dir()
     assert copy_version("models:/a@champion", "prod", shop.params.tracking) == made
+    shop.client.set_registered_model_alias("prod", "champion", "1")
+    shop.client.delete_registered_model_alias("prod", "challenger")
+    again = copy_version("models:/a@champion", "prod", shop.params.tracking)
+    assert again == Copied("prod", 1, "champion")
+    assert shop.aliases("prod") == {"champion": 1}
 
 
 @pytest.mark.slow

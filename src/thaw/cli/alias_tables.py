@@ -159,7 +159,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     if decision.off:
         what += f", protections off: {decision.off}"
     if row.state == "void":
-        what += ", void: the version was deleted"
+        what += ", void: the alias was not moved"
     return (
         str(row.number),
         row.when[:19].replace("T", " "),

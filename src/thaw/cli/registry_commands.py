@@ -5,6 +5,7 @@ An error of the MLflow store becomes one line. Imports of torch stay in the comm
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,12 @@ from rich.text import Text
 from thaw.cli import alias_tables as tables
 from thaw.errors import ThawError
 from thaw.promotion import verification
+from thaw.promotion.rollback import rollback as roll_back
+from thaw.promotion.rollback import rollback_command
 from thaw.registry.alias_names import check_alias
 from thaw.registry.champion_history import last_move
 from thaw.registry.ledger import Ledger
-from thaw.registry.names import CHALLENGER, PASSED, REFUSED
+from thaw.registry.names import PASSED, REFUSED
 from thaw.system.console import ResultConsole, say
 from thaw.system.json_output import print_json
 from thaw.system.project_paths import PARAMS_FILE
@@ -62,15 +65,17 @@ def promote(
     if report.verdict == REFUSED:
         _print(_next_steps(report))
         return False
-    _print(
-        f"{report.name} version {report.version} is the {report.alias}; `thaw rollback` goes back"
-    )
+    command = rollback_command(report.name, report.alias)
+    way_back = f"; `{command}` goes back" if report.against else ""
+    _print(f"{report.name} version {report.version} is the {report.alias}{way_back}")
     return True
 
 
 def _next_steps(report: Report) -> str:
     unchanged = f"version {report.against} stays the {report.alias}; " if report.against else ""
-    command = f"thaw promote {report.version} --model {report.name} --to {report.alias}"
+    command = (
+        f"thaw promote {report.version} --model {shlex.quote(report.name)} --to {report.alias}"
+    )
     return (
         f"{unchanged}nothing was changed. The failed rules are explained above. "
         f'`{command} --force --reason "..."` promotes it anyway'
@@ -87,8 +92,6 @@ def rollback(
     as_json: bool = False,
 ) -> None:
     """Roll the alias back and print both versions. ``trusted`` are the keys that sign decisions."""
-    from thaw.promotion.rollback import rollback as roll_back
-
     with command_errors(tracking):
         ledger = _ledger(tracking, name, alias, trusted)
         verification.warn_of_problems(ledger)
@@ -186,9 +189,9 @@ def copy(tracking: Tracking, source: str, name: str, to_uri: str, *, as_json: bo
     with command_errors(tracking):
         copied = copy_version(source, name, tracking, to_uri)
     if as_json:
-        print_json({"source": source, **asdict(copied), "alias": CHALLENGER})
+        print_json({"source": source, **asdict(copied)})
         return
-    _print(f"{source} is {copied.name} version {copied.version}, @challenger there")
+    _print(f"{source} is {copied.name} version {copied.version}, @{copied.alias} there")
 
 
 def make_key(path: Path, *, as_json: bool = False) -> None:

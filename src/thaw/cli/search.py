@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from thaw.cli.project_folder import DEVICE_HELP, AsJson, load_params
+from thaw.errors import ThawError
 from thaw.system.project_paths import PREPARED
 
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
@@ -48,6 +49,11 @@ def search(
 ) -> None:
     """Search for better parameters; continue where the last search ended."""
     params = load_params()
+    if trial is not None and not apply:
+        raise ThawError(
+            f"--trial {trial} belongs to --apply, which writes its values: add --apply; the number "
+            f"of trials of a search is --trials {trial}"
+        )
     from thaw.cli.search_output import print_applied, print_study
     from thaw.search import applying, commands
     from thaw.search.storage import explain_failures

@@ -146,7 +146,10 @@ def _rank(seed: int, group: str) -> bytes:
 
 
 def _quota(count: int, fraction: float) -> int:
-    """Return the number of groups for a split: at least 1, and never so many that none remain."""
+    """Return the number of groups for a split: at least 1; of 3 groups or more, one remains.
+
+    Two splits are drawn from one class, so that each takes less than half.
+    """
     return min(max(1, round(count * fraction)), max(1, (count - 1) // 2))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -169,8 +170,10 @@ def _repair_file(path: Path, copy: Path, md5: str, found: Repair) -> None:
 
 
 def _moved(path: Path) -> Path:
-    """Move a damaged file to a place below ``DAMAGED``, and return it."""
-    target = DAMAGED / path.absolute().relative_to(path.absolute().anchor)
+    """Move a damaged file to a new place below ``DAMAGED``, and return it."""
+    place = DAMAGED / path.absolute().relative_to(path.absolute().anchor)
+    numbered = (place.with_name(f"{place.name}-{number}") for number in itertools.count(2))
+    target = next(each for each in itertools.chain([place], numbered) if not each.exists())
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(path, target)
     return target

@@ -8,6 +8,7 @@ from thaw.errors import ThawError
 from thaw.evaluation.last_result import read_last_result
 from thaw.projects.finding import Finding, State
 from thaw.system.project_paths import REPORTS, SPOOL
+from thaw.system.quantities import quantity
 from thaw.system.repeated_stages import repeat_command
 from thaw.tracking import store_state
 
@@ -26,13 +27,10 @@ def store_findings(tracking: Tracking) -> Iterator[Finding]:
     store = store_state.examine(tracking, result.run_id if result else "")
     yield Finding("MLflow", State.OK if store.answers else State.ERROR, store.text)
     if store.dead_runs:
-        text = f"{store.dead_runs} are RUNNING in MLflow, but their processes have ended"
-        yield Finding(
-            "runs",
-            State.WARNING,
-            text,
-            "the next `dvc repro` continues them or sets them to KILLED",
-        )
+        runs = quantity(store.dead_runs, "run is", "runs are")
+        text = f"{runs} RUNNING in MLflow, but no process writes to it any more"
+        remedy = "the next `dvc repro` continues such a run, or sets it to KILLED"
+        yield Finding("runs", State.WARNING, text, remedy)
     if store.waiting:
         text = (
             f"files below {SPOOL} that wait for the store, or belong to running stages: "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
-from thaw.promotion.rollback import rollback_targets
+from thaw.promotion.rollback import rollback_command, rollback_targets
 from thaw.registry.aliases import version_exists
 from thaw.registry.champion_history import last_known_version
 from thaw.registry.doubtful_rows import damage, doubtful_rows
@@ -31,13 +32,10 @@ def explain_lost_champion(ledger: Ledger, rows: Sequence[Row], candidate: str = 
     happened = f"version {last}, the last {alias}, was deleted"
     if version_exists(ledger.client, ledger.name, last):
         happened = f"the {alias} alias was removed from version {last}"
-    model, rollback_option = f" --model {ledger.name}", ""
-    if alias != CHAMPION:
-        rollback_option = f" --alias {alias}"
     targets = rollback_targets(ledger, rows, None)
     solution = f"there is no earlier {alias} to go back to"
     if targets:
-        command = f"thaw rollback{model}{rollback_option}"
+        command = rollback_command(ledger.name, alias)
         solution = f"`{command}` makes version {targets[-1]} the {alias} again"
     return (
         f"{happened}, so that there is nothing to compare with: {solution}; "
@@ -50,17 +48,18 @@ def _explain_damage(ledger: Ledger, candidate: str) -> str:
     doubtful = doubtful_rows(ledger)
     if not doubtful:
         return ""
-    option = "" if ledger.alias == CHAMPION else f" --alias {ledger.alias}"
+    options = f"--model {shlex.quote(ledger.name)}"
+    options += "" if ledger.alias == CHAMPION else f" --alias {ledger.alias}"
     return (
         f"{damage(doubtful)}. They may say that a version was the {ledger.alias}, and there is "
-        f"nothing to compare with: `thaw history --verify --model {ledger.name}{option}` lists "
+        f"nothing to compare with: `thaw history --verify {options}` lists "
         f"them; {_forced(ledger, candidate)}"
     )
 
 
 def _forced(ledger: Ledger, candidate: str) -> str:
-    option = "" if ledger.alias == CHAMPION else f" --to {ledger.alias}"
+    options = f"--model {shlex.quote(ledger.name)}"
+    options += "" if ledger.alias == CHAMPION else f" --to {ledger.alias}"
     return (
-        f'`thaw promote {candidate} --model {ledger.name}{option} --force --reason "..."` '
-        "promotes without a comparison"
+        f'`thaw promote {candidate} {options} --force --reason "..."` promotes without a comparison'
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.registry.aliases import version_exists
 from thaw.registry.champion_history import champion_stack, decided_digests
 from thaw.registry.ledger_rows import Decision, check_reason
-from thaw.registry.names import DIGEST
+from thaw.registry.names import CHAMPION, DIGEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,12 @@ def rollback(ledger: Ledger, reason: str) -> Decision:
     decision = Decision("rollback", current, targets[-1], previous, why=reason, model=digest)
     ledger.record(decision, rows)
     return decision
+
+
+def rollback_command(name: str, alias: str) -> str:
+    """Return the command that rolls ``alias`` of the registered model ``name`` back."""
+    option = "" if alias == CHAMPION else f" --alias {alias}"
+    return f"thaw rollback --model {shlex.quote(name)}{option}"
 
 
 def rollback_targets(ledger: Ledger, rows: Sequence[Row], current: int | None) -> list[int]:

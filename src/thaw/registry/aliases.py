@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
@@ -93,7 +94,7 @@ def explain_missing(client: MlflowClient, name: str) -> str:
     aliases = ", ".join(f"@{alias}" for alias in sorted(model.aliases)) or "no alias"
     return (
         f"there is no such version or alias; {name} has {aliases} and {_versions(client, name)} "
-        f"(`thaw status --model {name}`)"
+        f"(`thaw status --model {shlex.quote(name)}`)"
     )
 
 

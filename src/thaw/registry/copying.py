@@ -15,8 +15,9 @@ from thaw.config.text_patterns import MODEL_NAME, MODEL_NAME_WORDS
 from thaw.errors import ThawError
 from thaw.model import directory
 from thaw.registry import names
+from thaw.registry.aliases import aliases
 from thaw.registry.fetch import fetch, fetched_into, resolve
-from thaw.registry.names import CHALLENGER, COPIED, COPIED_FROM, PREFIX
+from thaw.registry.names import CHALLENGER, CHAMPION, COPIED, COPIED_FROM, PREFIX
 from thaw.registry.register import create_model
 from thaw.registry.same_result import delete_unused
 from thaw.tracking.run_logging import log_in_batches
@@ -37,14 +38,17 @@ _LEFT_OUT = ("mlflow.log-model.history", PROCESS)
 
 @dataclass(frozen=True)
 class Copied:
-    """The version that was created, or found again."""
+    """The version that was created, or found again, and the alias that it has."""
 
     name: str
     version: int
+    alias: str = CHALLENGER
 
 
 def copy_version(source: str, name: str, tracking: Tracking, to_uri: str = "") -> Copied:
     """Copy the version ``source`` to the model ``name``, where it becomes the challenger.
+
+    A copy that has become the champion there keeps that alias alone.
 
     ``source`` is ``models:/A@champion`` or ``models:/A/3``. The copy has the scores, description,
     report and parents of the version; on another server ``to_uri`` also its run, with parameters,
@@ -70,8 +74,11 @@ def copy_version(source: str, name: str, tracking: Tracking, to_uri: str = "") -
     else:
         copied = _copy_to_server(client, found, entry, name, tracking, to_uri)
         client, _ = connect(tracking.model_copy(update={"uri": to_uri}))
-    client.set_registered_model_alias(name, CHALLENGER, str(copied.version))
-    return Copied(name, int(copied.version))
+    number = int(copied.version)
+    if aliases(client, name).get(CHAMPION) == number:
+        return Copied(name, number, CHAMPION)
+    client.set_registered_model_alias(name, CHALLENGER, str(number))
+    return Copied(name, number)
 
 
 def _fetch_and_load(found: Version, folder: Path) -> None:

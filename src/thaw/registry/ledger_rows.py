@@ -51,11 +51,11 @@ class Decision:
 class Row:
     """A row of the history. ``when`` is UTC (ISO 8601), ``number`` counts from 1.
 
-    ``state``: ``open`` until the alias is moved, then ``done``; ``void`` if the version was deleted
-    before. ``who`` is USER@HOST of the process, with the account of the server where that differs:
-    all of it is what the process says. ``model`` is the creation timestamp (ms) of the registered
-    model, 0 if it is unknown. A model that was deleted and created again has another one.
-    ``ledger`` is MODEL/ALIAS.
+    ``state``: ``open`` until the alias is moved, then ``done``; ``void`` if it is not moved: the
+    version was deleted or changed before, or the account may not move it. ``who`` is USER@HOST of
+    the process, with the account of the server where that differs: all of it is what the process
+    says. ``model`` is the creation timestamp (ms) of the registered model, 0 if it is unknown. A
+    model that was deleted and created again has another one. ``ledger`` is MODEL/ALIAS.
 
     ``parent`` is the digest of the row before, ``digest`` that of this row with ``parent``. Both
     are "" in rows that were written before the chain. ``signer`` is the public key of the one who

@@ -126,7 +126,7 @@ class StudyRun:
         self._client, self._experiment = connect(self._params.tracking)
         self.run_id = self._find(self._study) or self._create()
         self._reread()
-        # If this process is killed, the next pipeline run closes this run: result_run.py.
+        # If this process is killed, the next pipeline run closes this run: run_lookup.py.
         self._client.set_tag(self.run_id, PROCESS, this_process())
         self._client.update_run(self.run_id, status="RUNNING")
 
