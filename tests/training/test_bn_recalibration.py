@@ -112,6 +112,18 @@ def test_two_processes_estimate_the_variance_between_two_images(tmp_path: Path) 
     assert float(found[0].max()) > 0.0
 
 
+@pytest.mark.parametrize(("kind", "images"), [(Runtime, 17), (Ranks, 18)])
+def test_one_image_that_is_left_for_a_process_joins_the_batch_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Runtime], images: int
+) -> None:
+    monkeypatch.setattr("thaw.training.bn_recalibration._BATCH", 4)  # as 128 for 16,257 images
+    plain = tiny.runtime()
+    runtime = kind(plain.accelerator, 0, 1e9, plain.precision, asynchronous=False)
+    model = nn.Sequential(tiny.block(3, 8, 4), tiny.block(8, 16, 4))  # the last map: one pixel
+    source = phase.images(tmp_path / "many", images)
+    assert recalibrate(runtime, model, source, seed=0) == 2  # type: ignore[arg-type]
+
+
 def test_a_folded_model_has_nothing_to_recalibrate(source: ImageSource) -> None:
     model = tiny.classifier()
     assert has_statistics(model)

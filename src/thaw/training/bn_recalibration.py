@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
 
 _BATCH = 128
+_FEWEST = 2  # images of a process: one has no variance where its map has one pixel
 
 
 def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: int) -> int:
     """Replace the running statistics by those of ``source``, in place; return their number.
 
     One pass is made. Each batch is normalised by its own statistics, and the result is the mean
-    over batches of nearly equal size and over the processes. Nothing else changes.
+    over the batches and over the processes. Batches have the same size, but the last one may be
+    smaller. Nothing else changes.
 
     Raises:
         MemoryShortageError: a batch does not fit into memory.
@@ -47,9 +49,13 @@ def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: 
     # out that between the classes.
     order = shuffled(len(source), seed, 0)
     size = -(-len(source) // count)
-    # One image of a process has no variance: where there are so few, each process reads all.
-    is_shared = len(source) >= 2 * runtime.world
-    parts = runtime.batch_parts(order, size) if is_shared else batch_parts(order, size)
+    # Where there are too few images for all processes, each of them reads all.
+    is_shared = len(source) >= _FEWEST * runtime.world
+    parts = (
+        runtime.batch_parts(order, size, _FEWEST)
+        if is_shared
+        else batch_parts(order, size, fewest=_FEWEST)
+    )
     batches = runtime.load(source, parts)
     images = len(parts[0].indices)
     with torch.no_grad(), shortage_in_scoring("statistics", images, runtime.device):
