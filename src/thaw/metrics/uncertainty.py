@@ -24,7 +24,9 @@ def share_interval(hits: int, images: int) -> tuple[float, float]:
 def exact_intervals(
     hits: NDArray[np.int64], images: NDArray[np.int64], confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends of intervals of shares, (N,), that are never too narrow.
+    """Return the lower and the upper ends (N,) of intervals of shares, which are never too narrow.
+
+    Each of the N shares is ``hits`` of ``images``. ``confidence`` is that of one interval, in 0..1.
 
     Source: Clopper & Pearson 1934.
     """

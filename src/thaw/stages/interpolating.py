@@ -34,8 +34,9 @@ def interpolate_if_better(
 ) -> dict[str, Any]:
     """Set the weights of ``classifier`` between those of ``warm`` and its own if that is better.
 
-    ``warm`` is the model that ``phase`` started from. Nothing is tried where running statistics
-    moved, because those of interpolated weights would be others.
+    ``warm`` is the model of the head warm-up, whose blocks ``phase`` started from; it may be folded
+    in place. Nothing is tried where running statistics moved, because those of interpolated weights
+    would be others.
 
     Returns:
         The report: the share of the fine-tuned weights, and the validation log-loss by share, after

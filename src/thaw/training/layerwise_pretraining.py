@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 _RATE = 3e-3
-_UNCHANGED = Regularize(clip_norm=1e6)  # of the gradient
+_UNREGULARIZED = Regularize(clip_norm=1e6)  # which changes no gradient
 _TOO_FEW = (
     "params.yaml: backbone.layerwise_epochs: there is one training image per process, but "
     "BatchNorm needs two where its maps have one pixel: set launch.processes to 1, or this to 0"
@@ -109,7 +109,7 @@ class _Phase:
         """Train the block and return its mean squared error over the last epoch."""
         runtime = self.runtime
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=_RATE, fused=True)
-        update = OptimizerStep(runtime, optimizer, _UNCHANGED, self.seed, [])
+        update = OptimizerStep(runtime, optimizer, _UNREGULARIZED, self.seed, [])
         network = runtime.prepare(self.network)
         network.train()
         total = 0.0

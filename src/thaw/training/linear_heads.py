@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from thaw.training.linear_paths import Kind
 
 # Inverse strengths of the L2 penalty, on features of unit variance: with thousands of features
-# and some images a class the best one is small. As many as the baseline in benchmarks/arms.py has.
+# and some images a class the best one is small.
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0)
 _ITERATIONS = 1000
@@ -64,11 +64,10 @@ def fit_head(
     balanced: bool,
     show: bool = True,
 ) -> Linear:
-    """Fit the head, in place, on pooled features; return the fit with the lowest loss.
+    """Fit the head, in place, on pooled features; return the fit with the lowest validation loss.
 
-    ``inputs`` are those of training and validation.
-
-    The head has one linear layer: `params.yaml` is refused where it has more.
+    ``inputs`` are those of training and validation, features (N, F) each. The head has one linear
+    layer: `params.yaml` is refused where it has more.
     """
     everything = [source.read(np.arange(len(source))).numpy() for source in inputs]
     best = fit(
@@ -163,7 +162,7 @@ def _judged(
 
 
 def estimator_of(kind: Literal["logistic", "svm"], strength: float, *, balanced: bool) -> Any:
-    """scikit-learn's own estimator, for features of unit variance; a function of its data alone."""
+    """Return scikit-learn's estimator for features of unit variance, a function of its data alone."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
@@ -171,7 +170,7 @@ def estimator_of(kind: Literal["logistic", "svm"], strength: float, *, balanced:
     if kind == "logistic":
         return LogisticRegression(C=strength, max_iter=_ITERATIONS, class_weight=weights)
     # Where it solves the dual problem it visits the images in random order, and would draw that
-    # from numpy's global generator. Any seed will do: the order matters to the last digits alone.
+    # from numpy's global generator. Any seed will do: the order changes the last digits only.
     return LinearSVC(C=strength, max_iter=_ITERATIONS, class_weight=weights, random_state=0)
 
 

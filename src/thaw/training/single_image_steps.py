@@ -108,6 +108,10 @@ def too_few_images(world: int) -> str:
 
 
 def has_single_images(runtime: Runtime, images: int, batch_size: int, fewest: int = 1) -> bool:
-    """Return whether a step of ``images`` images has one in this process."""
+    """Return whether a step of an epoch has a single image in this process, also as padding.
+
+    ``images`` are those of the split, ``batch_size`` those of a step over all processes. A last
+    batch of fewer than ``fewest`` images per process joins the one before it.
+    """
     parts = runtime.batch_parts(np.arange(images), batch_size, fewest)
     return any(len(part.indices) == 1 for part in parts)

@@ -99,7 +99,9 @@ PREDICTIONS = "path,label,p_cat\n1.png,cat,1.0\n"
     ],
 )
 def test_damaged_predictions_and_curves_are_refused(predictions: str, history: str) -> None:
-    with pytest.raises(ThawError, match="predictions or curves of a are damaged"):
+    with pytest.raises(
+        ThawError, match=r"predictions or curves of a are damaged.*compare another result"
+    ):
         StoredResult.parse("a", predictions, "", {"unfreeze": history})
 
 

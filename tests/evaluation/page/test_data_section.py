@@ -75,7 +75,7 @@ def test_notes_name_the_special_cases_of_the_data(project: Subject) -> None:
         "7 images are copies",
         "5 groups of near",
         "3 images are also",
-        "1 files were",
+        "1 file was left out because it could",
     ):
         assert part in notes
     assert "4 CMYK to RGB" in notes

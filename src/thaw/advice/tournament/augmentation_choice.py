@@ -47,7 +47,7 @@ def choose_augmentation(
 
     ``classifier`` is the model of the head warm-up. If ``validation_differs``, validation images
     look different from training images, and changes of light, colour and noise that have their
-    default are turned on as well.
+    default are turned on as well. Empty if neither ``crop`` nor ``flip`` is ``auto``.
     """
     section = context.params.augment
     if AUTO not in {section.crop, section.flip}:

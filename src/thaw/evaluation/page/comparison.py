@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _PROBABILITY = "p_"  # prefix of a column
 _BINS = 15
 _CLEAR = 0.05  # the largest p-value of a clear difference
+_OTHER = "compare another result, or run `thaw repair` if it is that of a project"
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ class StoredResult:
             paths, labels = [row["path"] for row in rows], [row["label"] for row in rows]
             curve = _curve(histories)
         except (LookupError, ValueError, TypeError, csv.Error) as error:
-            raise ThawError(f"{damaged} ({error!r})") from None
+            raise ThawError(f"{damaged} ({error!r}): {_OTHER}") from None
         classes = [column.removeprefix(_PROBABILITY) for column in columns]
         if not np.isfinite(values).all() or not set(labels) <= set(classes):
-            raise ThawError(f"{damaged}: a probability is not finite, or a label is no class")
+            raise ThawError(
+                f"{damaged}: a probability is not finite, or a label is no class: {_OTHER}"
+            )
         return cls(name, paths, labels, classes, values, _flat(params), curve)
 
 

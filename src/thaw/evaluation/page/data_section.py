@@ -12,6 +12,7 @@ from thaw.evaluation.page.likely_wrong import likely_wrong
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.metrics.uncertainty import share_interval
 from thaw.system.project_paths import REPORT
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,15 +74,39 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     dropped = len(report.get("dropped_conflicts", ()))
     conversions = ", ".join(f"{count} {name}" for name, count in report["conversions"].items())
     known = (
-        (report["duplicate_groups"], "groups of identical images; each is in one split."),
-        (report.get("copies", 0), "images are copies of others."),
-        (near.get("groups", 0), "groups of near-duplicates; each is in one split."),
-        (near.get("label_conflict_groups", 0), "groups of near-duplicates have several labels."),
-        (report["images_in_two_splits"], "images are also in another of the given splits."),
-        (dropped, "groups of identical images with different labels were left out."),
-        (left_out, "files were left out because they could not be read."),
-    )  # fmt: skip
-    lines = [f"{count} {text}" for count, text in known if count]
+        (
+            report["duplicate_groups"],
+            "group of identical images, which is in one split.",
+            "groups of identical images; each is in one split.",
+        ),
+        (report.get("copies", 0), "image is a copy of another.", "images are copies of others."),
+        (
+            near.get("groups", 0),
+            "group of near-duplicates, which is in one split.",
+            "groups of near-duplicates; each is in one split.",
+        ),
+        (
+            near.get("label_conflict_groups", 0),
+            "group of near-duplicates has several labels.",
+            "groups of near-duplicates have several labels.",
+        ),
+        (
+            report["images_in_two_splits"],
+            "image is also in another of the given splits.",
+            "images are also in another of the given splits.",
+        ),
+        (
+            dropped,
+            "group of identical images with different labels was left out.",
+            "groups of identical images with different labels were left out.",
+        ),
+        (
+            left_out,
+            "file was left out because it could not be read.",
+            "files were left out because they could not be read.",
+        ),
+    )
+    lines = [quantity(count, one, several) for count, one, several in known if count]
     return [*lines, f"Converted to RGB: {conversions}."] if conversions else lines
 
 

@@ -32,8 +32,8 @@ def bootstrap(predictions: Predictions, seed: int = 0) -> dict[str, tuple[float,
 
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
     """
-    return _intervals({name: [form] for name, form in _forms(predictions).items()},
-                      predictions.targets, seed)  # fmt: skip
+    forms = {name: [form] for name, form in _forms(predictions).items()}
+    return _intervals(forms, predictions.targets, seed)
 
 
 def bootstrap_difference(
