@@ -129,13 +129,15 @@ def load(folder: Path, *, allow_others: bool = False) -> tuple[Classifier, Model
     except _UNFIT as error:
         text = " ".join(str(error).split()).removeprefix(_OF_TORCH)
         reason = text[:300] or type(error).__name__
-        raise ThawError(f"{folder}: {SPEC} does not describe {WEIGHTS}: {reason}") from error
+        raise ThawError(
+            f"{folder}: {SPEC} does not describe {WEIGHTS}: {reason}{RESTORE}"
+        ) from error
     reference = load_reference(folder, spec)
     if reference is not None:
         try:
             content_checks.check_statistics(reference, classifier, spec)
         except _UNFIT as error:
-            raise ThawError(f"{folder / STATISTICS}: {error}") from None
+            raise ThawError(f"{folder / STATISTICS}: {error}{RESTORE}") from None
     return classifier.to(memory_format=torch.channels_last).eval(), spec
 
 
@@ -150,7 +152,7 @@ def load_reference(folder: Path, spec: ModelSpec) -> Reference | None:
     try:
         return Reference.of(_tensors(folder, STATISTICS, spec))
     except ValueError as error:
-        raise ThawError(f"{folder / STATISTICS}: {error}") from None
+        raise ThawError(f"{folder / STATISTICS}: {error}{RESTORE}") from None
 
 
 def refuse_others(folder: Path, spec: ModelSpec, allowed: Sequence[str] = ()) -> None:
@@ -168,7 +170,7 @@ def refuse_others(folder: Path, spec: ModelSpec, allowed: Sequence[str] = ()) ->
     if others:
         raise ThawError(
             f"{folder} has files that do not belong to a model: {', '.join(map(repr, others))}; "
-            "nothing was loaded"
+            "nothing was loaded: move them to another folder"
         )
 
 
@@ -220,7 +222,7 @@ def _tensors(folder: Path, name: str, spec: ModelSpec) -> dict[str, torch.Tensor
         return load_tensors(content)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ThawError(f"{path} is not a safetensors file: {reason}") from None
+        raise ThawError(f"{path} is not a safetensors file: {reason}{RESTORE}") from None
 
 
 def _skeleton(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> Classifier:
