@@ -63,6 +63,14 @@ def test_find_lr_refuses_a_rate_that_the_stage_unfreeze_chooses(
     assert "unfreeze.lr is " in thaw(capsys, "find-lr")
 
 
+@pytest.mark.slow
+def test_find_lr_tests_the_head_that_auto_trains_for_new_weights(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_values({"backbone.weights": "none", "warmup_head.fit": "auto"})
+    assert "warmup_head.lr is " in thaw(capsys, "find-lr", "warmup_head")
+
+
 def test_find_lr_names_the_command_that_makes_a_missing_warmed_up_model(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,7 +69,7 @@ def find_rates(
             ``params.yaml`` has no effect, because the phase trains nothing or chooses its rate.
     """
     params = assumed(load(Params))
-    if phase == "warmup_head" and params.warmup_head.fit != "gradient":
+    if phase == "warmup_head" and not _is_trained(params):
         raise ThawError(
             f"warmup_head.fit is {params.warmup_head.fit}: the head is fitted in one step, and no "
             "learning rate has an effect; set warmup_head.fit to gradient to train it"
@@ -92,6 +92,12 @@ def find_rates(
     picture.parent.mkdir(parents=True, exist_ok=True)
     draw_lr_range(found, picture)
     return FoundRates(phase, tested.settings.lr, found.steepest, found.tenth, picture)
+
+
+def _is_trained(params: Params) -> bool:
+    """Return whether the stage warmup_head trains its head; ``auto`` does so for new weights."""
+    fit = params.warmup_head.fit
+    return fit == "gradient" or (fit == AUTO and params.backbone.weights == "none")
 
 
 def _load_warmed_up(folder: Path) -> tuple[Classifier, ModelSpec]:
