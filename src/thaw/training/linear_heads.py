@@ -162,7 +162,7 @@ def _judged(
 
 
 def estimator_of(kind: Literal["logistic", "svm"], strength: float, *, balanced: bool) -> Any:
-    """Return scikit-learn's estimator for features of unit variance, a function of its data alone."""
+    """Return scikit-learn's estimator, for features of unit variance; its data alone decide it."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
