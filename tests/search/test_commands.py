@@ -10,10 +10,13 @@ from sqlalchemy import text
 
 from tests.search import project
 from thaw.errors import ThawError
-from thaw.search import commands, storage
+from thaw.search import applying, commands, storage
+from thaw.search.study import find_study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import optuna
 
     from thaw.config.params import Params
 
@@ -87,3 +90,23 @@ def test_workers_run_on_each_gpu_unless_their_number_or_device_is_given(
 def test_trials_of_several_processes_share_the_gpus_among_fewer_workers() -> None:
     assert commands.Workers().number(4, processes=2) == 2
     assert commands.Workers().number(1, processes=2) == 1
+
+
+@pytest.mark.parametrize("verb", ["show", "apply"])
+def test_a_storage_that_fails_while_a_study_is_looked_up_is_one_line(
+    params: Params, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    project.Search(params).run_all(1)
+
+    def find(*arguments: Any) -> optuna.Study:
+        with storage.connect("").engine.begin() as connection:
+            connection.execute(text("DROP TABLE studies"))
+        return find_study(*arguments)
+
+    monkeypatch.setattr(commands if verb == "show" else applying, "find_study", find)
+    calls: dict[str, Callable[[], object]] = {
+        "show": lambda: commands.find(project.PREPARED, ""),
+        "apply": lambda: applying.apply(project.PREPARED, "", None),
+    }
+    with pytest.raises(ThawError, match=r"^search\.storage: .*no such table: studies"):
+        calls[verb]()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import optuna
@@ -163,3 +164,11 @@ def test_an_interrupted_trial_waits_and_does_not_count_as_failed(params: Params)
     assert waiting(again) == 4
     run_all(search, again, train)
     assert is_confirmed(search)
+
+
+def test_the_new_seeds_of_the_largest_seed_begin_at_zero(params: Params) -> None:
+    search = searched(with_values(params, {"seed": 2**31 - 1}))
+    again = open_again(search)
+    seeds = {json.loads(trial.user_attrs[attempt.FIXED_VALUES])["seed"] for trial in again.trials}
+    assert seeds == {0, 1}
+    with_values(params, {"seed": max(seeds)})

@@ -51,20 +51,21 @@ def apply(prepared: Path, name: str, number: int | None) -> Applied:
     """Write the values of the winner, or of trial ``number``, into ``params.yaml``.
 
     Raises:
-        ThawError: there is no such study or complete trial, or the study has two objectives and
-            ``number`` is None.
+        ThawError: there is no such study or complete trial, the study has two objectives and
+            ``number`` is None, or the storage fails.
     """
     params = load(Params)
     digest = Prepared(prepared).manifest.digest
     definition = StudyDefinition.from_params(params, digest, parent_of(params))
     connected = storage.connect_to_read(params.search.storage)
-    try:
-        study = find_study(definition, connected, name)
-    except ThawError:
-        if name or (before := _applied_before(definition, connected, number)) is None:
-            raise
-        return before
-    chosen = _choose(OpenedStudy(study, definition, connected), number)
+    with storage.explain_failures(params.search.storage):
+        try:
+            study = find_study(definition, connected, name)
+        except ThawError:
+            if name or (before := _applied_before(definition, connected, number)) is None:
+                raise
+            return before
+        chosen = _choose(OpenedStudy(study, definition, connected), number)
     changed = write_values(chosen.values)
     changed_params = load(Params)
     later = StudyDefinition.from_params(changed_params, digest, parent_of(changed_params))

@@ -112,12 +112,13 @@ def find(prepared: Path, name: str) -> OpenedStudy:
     """Return the study ``name`` in its present state, running or not.
 
     Raises:
-        ThawError: there is no such study.
+        ThawError: there is no such study, or the storage fails.
     """
     params = load(Params)
     definition = _definition(params, prepared)
     connected = storage.connect_to_read(params.search.storage)
-    return OpenedStudy(find_study(definition, connected, name), definition, connected)
+    with storage.explain_failures(params.search.storage):
+        return OpenedStudy(find_study(definition, connected, name), definition, connected)
 
 
 def _definition(params: Params, prepared: Path) -> StudyDefinition:

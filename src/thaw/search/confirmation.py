@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from thaw.search.dimension import Dimension
     from thaw.search.study_definition import StudyDefinition
 
+_SEEDS = 2**31  # of the parameter seed
 _MAX_FAILURES = 3  # of one trial at one seed, over all runs of the command
 
 
@@ -134,7 +135,8 @@ def trainings(
 def _new_seeds(definition: StudyDefinition) -> list[int]:
     """Return ``search.confirm_seeds`` seeds other than the one that chose the trials."""
     params = definition.params
-    return [params.seed + number for number in range(1, params.search.confirm_seeds + 1)]
+    numbers = range(1, params.search.confirm_seeds + 1)
+    return [(params.seed + number) % _SEEDS for number in numbers]
 
 
 def _enqueue(
