@@ -42,3 +42,7 @@ def test_a_sample_of_many_classes_contains_all_of_them() -> None:
     targets = np.repeat(np.arange(80), 10)
     kept = subsample(targets, 0, 100)
     assert set(targets[kept]) == set(range(80))
+
+
+def test_no_images_have_no_folds() -> None:
+    assert stratified_folds(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.str_), 0) == []

@@ -26,11 +26,11 @@ def stratified_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], seed:
     """Return stratified folds that keep groups together; each image is predicted in one fold.
 
     A class with fewer images than folds is missing in some. There are no folds if no class has two
-    images, or all images are one group.
+    images, or all images are one group, or there are no images.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    count = min(FOLDS, int(np.bincount(targets).max()), len(np.unique(groups)))
+    count = min(FOLDS, int(np.bincount(targets).max(initial=0)), len(np.unique(groups)))
     if count < 2:
         return []
     split = StratifiedGroupKFold(count, shuffle=True, random_state=seed)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from tests.advice.project import open_model
 from thaw.advice.tournament.development import development
@@ -12,7 +14,6 @@ from thaw.data.split_names import TEST, TRAIN, VAL
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from numpy.typing import NDArray
 
 
@@ -64,6 +65,13 @@ def test_by_split_training_images_predict_those_of_validation(project: Path) -> 
     assert found.is_validation[fold.predict].all()
     assert len(fold.fit) + len(fold.predict) == len(found.ids)
     assert found.predicted.tolist() == fold.predict.tolist()
+
+
+@pytest.mark.parametrize("is_validation", [False, True])
+def test_by_split_images_of_one_split_have_no_fold(project: Path, is_validation: bool) -> None:
+    found = development(open_model().context.data, 15, seed=0)
+    of_one = replace(found, is_validation=np.full(15, is_validation))
+    assert of_one.by_split().folds == []
 
 
 def test_a_sample_has_images_of_all_classes(project: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from tests.advice.project import open_model
+from thaw.advice.folds import Fold
 from thaw.advice.tournament import training_choice
 from thaw.advice.tournament.deadline import Deadline
+from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.stage_choices import HeadMethod
 from thaw.advice.tournament.training_choice import (
@@ -26,7 +29,9 @@ from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.single_image_steps import FewImagesError
 
 if TYPE_CHECKING:
+    from thaw.advice.tournament.development import Development
     from thaw.advice.tournament.training_candidates import TrainingCandidate
+    from thaw.data.prepared import Prepared
     from thaw.errors import ThawError
 
 HEAD = HeadMethod("logistic", 0.01, is_compared=True)
@@ -203,6 +208,24 @@ def test_with_one_epoch_each_way_is_trained_and_listed_once(
     assert [row.epochs for row in found.rows] == [0, 1, 1, 1, 1]
     assert len({row.candidate for row in found.rows}) == 5
     assert [row.candidate for row in found.rows if row.chosen] == [found.name]
+
+
+@pytest.mark.parametrize("images", [0, 3])
+def test_too_few_images_for_a_fold_of_two_classes_are_not_compared(
+    project: Path, monkeypatch: pytest.MonkeyPatch, images: int
+) -> None:
+    def one_class_first(data: Prepared, most: int, seed: int) -> Development:
+        found = development(data, most, seed)
+        fit = np.arange(most - 1)
+        found.targets[fit] = 0
+        return replace(found, folds=[Fold(fit, np.array([most - 1]))]) if most else found
+
+    write_values({"unfreeze.depth": "auto"})
+    monkeypatch.setattr(training_choice, "affordable", lambda *_: images)
+    monkeypatch.setattr(training_choice, "development", one_class_first)
+    opened = open_model()
+    found = choose_training(opened.context, opened.classifier, opened.spec, HEAD)
+    assert (found.name, found.rows, found.values["epochs"]) == ("head alone", [], 0)
 
 
 def test_without_epochs_nothing_is_compared_and_the_head_alone_is_the_model(

@@ -44,10 +44,11 @@ class Development:
         """Return the same images in one fold: training images predict those of validation.
 
         Where validation images look different, as those in use do, a fold of both would hide it.
+        There is no fold if the sample has images of one split only.
         """
         places = np.arange(len(self.ids))
         fold = Fold(places[~self.is_validation], places[self.is_validation])
-        return replace(self, folds=[fold])
+        return replace(self, folds=[fold] if len(fold.fit) and len(fold.predict) else [])
 
     @property
     def predicted(self) -> NDArray[np.int64]:

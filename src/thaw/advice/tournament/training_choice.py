@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from thaw.advice.tournament.development import Development
     from thaw.advice.tournament.stage_choices import HeadMethod
     from thaw.advice.tournament.training_candidates import TrainingCandidate
     from thaw.config.params import Params
@@ -142,7 +143,7 @@ def _compare(
     scale = spec.preprocessing.image_size / native
     most = min(settings.compared_images, affordable(context.data, settings, len(ways), scale))
     images = head.in_compared_folds(development(context.data, most, context.params.seed))
-    if not images.folds:
+    if not _has_classes_to_fit(images):
         return nothing
     trainer = FoldTrainer.start(context, classifier, spec.preprocessing, images, head)
     base = trainer.result(alone, 0)
@@ -172,6 +173,11 @@ def _compare(
     return TrainingChoice(
         winner.candidate.name, _values(winner.candidate.values, epochs), rows, is_better
     )
+
+
+def _has_classes_to_fit(images: Development) -> bool:
+    """Return whether the first fold, on which candidates train, has images of two classes."""
+    return bool(images.folds) and len(np.unique(images.targets[images.folds[0].fit])) > 1
 
 
 def _loss(result: FoldResult) -> float:
