@@ -17,6 +17,7 @@ from thaw.model.sealed_files import SPEC
 from thaw.registry.aliases import explain_missing
 from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX, require_version
+from thaw.system.repeated_stages import repeat_command
 from thaw.tracking.outages import STORE_ERRORS
 from thaw.tracking.store import connect_read_only, store_uri
 from thaw.tracking.store_failures import NOT_MLFLOW, failure_of, reason_of
@@ -30,10 +31,7 @@ if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking
     from thaw.model.spec import ModelSpec
 
-_OTHER = (
-    ": it is not loaded; `thaw status` lists other versions, and `dvc repro` with another `seed` "
-    "makes a new one"
-)
+_OTHER = ": it is not loaded; `thaw status` lists other versions"
 
 # codes of MLflow: no such model or version; no such alias (in a store of SQL)
 _NOTHING_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -140,7 +138,10 @@ def _refuse_changed(version: Version, model: Path, spec: ModelSpec) -> None:
     for name, digest in spec.files.items():
         path = model / name
         if not path.is_file():
-            raise ThawError(f"{version.uri} is not complete: it has no {name}{_OTHER}")
+            raise ThawError(
+                f"{version.uri} is not complete: it has no {name}{_OTHER}, and in the project that "
+                f"made it, `{repeat_command('evaluate')}` uploads its files again"
+            )
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != digest:
