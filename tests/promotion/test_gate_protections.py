@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,18 @@ def test_a_bound_that_the_largest_class_passes_alone_is_no_floor(
     changes: dict[str, Any], expected: list[str]
 ) -> None:
     assert off(FIRST_90, **changes) == expected
+
+
+def test_the_guess_on_many_images_of_many_classes_takes_little_memory() -> None:
+    many = np.arange(200_000) % 200
+    tracemalloc.start()
+    try:
+        found = off(many, floors={"accuracy": 0.005}), off(many, floors={"accuracy": 0.006})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == (["floor"], [])
+    assert peak < 100e6  # bytes; a probability for each image and class takes 320e6
 
 
 @pytest.mark.parametrize("margin", [1e308, 1.0001, 0.0, -1.0, math.inf, math.nan])
