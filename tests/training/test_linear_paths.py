@@ -127,3 +127,13 @@ def test_constant_features_say_nothing(kind: Kind) -> None:
     assert np.isfinite(with_them.weight).all()
     assert with_them.weight[:, :5] == pytest.approx(without.weight, rel=0.1, abs=1e-3)
     assert not with_them.weight[:, 5:].any()
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_one_image_of_each_class_gives_finite_discriminants(copies: int) -> None:
+    features, _ = data(4, 50, 4)
+    repeated, targets = np.repeat(features, copies, axis=0), np.repeat(np.arange(4), copies)
+    for found in path("lda", (repeated, targets), STRENGTHS):
+        logits = found.logits(repeated.astype(np.float64))
+        assert np.isfinite(logits).all()
+        assert (logits.argmax(axis=1) == targets).all()

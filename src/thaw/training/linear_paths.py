@@ -114,8 +114,9 @@ def discriminants(
     """Return Fisher's linear discriminants of ``features`` (N, F) for each shrinkage in (0, 1].
 
     The covariance within classes is ``(1 - s) S + s t / width I``, where t is the trace of S; 1
-    compares with the nearest class mean. ``width`` is F, or the number of features before a
-    rotation that left out directions without variance.
+    compares with the nearest class mean. Where S is 0, because each class has one image, the
+    covariance is that at 1 with the variance of all images as t. ``width`` is F, or the number of
+    features before a rotation that left out directions without variance.
 
     Source: Hastie, Tibshirani & Friedman 2009, section 4.3; Ledoit & Wolf 2004.
     """
@@ -124,7 +125,11 @@ def discriminants(
     rest = features - means[targets]
     variances, axes = np.linalg.eigh(rest.T @ rest / len(features))
     variances = np.maximum(variances, 0.0)
-    target = max(float(variances.sum()) / (width or features.shape[1]), np.finfo(float).tiny)
+    width = width or features.shape[1]
+    target = max(float(variances.sum()) / width, np.finfo(float).tiny)
+    of_all = float(features.var(axis=0).sum()) / width
+    if target <= _LEAST_VARIANCE * of_all:  # one image of each class, or copies of one
+        target, variances = of_all, np.full_like(variances, of_all)
     priors = np.full(len(counts), 1 / len(counts)) if balanced else counts / counts.sum()
     along = means @ axes
     found = []
