@@ -68,8 +68,12 @@ def test_the_shipped_file_is_valid() -> None:
             "batch_norm: train",
             "augment.batch_norm is unknown; did you mean unfreeze.batch_norm?",
         ),
-        ("seed", "zzzzqqqq: 3", "zzzzqqqq is unknown"),
-        ("tracking.uri", "zzzzqqqq: 3", "tracking.zzzzqqqq is unknown"),
+        (
+            "tracking.uri",
+            "zzzzqqqq: 3",
+            "tracking.zzzzqqqq is unknown; the keys of tracking are uri, experiment, "
+            "registered_model, system_metrics_seconds",
+        ),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_right_name(
@@ -79,6 +83,14 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_right_name(
     value = flatten(load(Params, SHIPPED))[key]
     path = edited(tmp_path, key, f"{name}: {value or repr(value)}", extra)
     assert complaint(path) == [f"{path}: {right}"]
+
+
+def test_an_unknown_section_is_refused_with_the_names_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("zzzzqqqq: 3\n", encoding="utf-8")
+    (line,) = complaint(path)
+    sections = ", ".join(Params.model_fields)
+    assert line == f"{path}: zzzzqqqq is unknown; the sections and keys are {sections}"
 
 
 @pytest.mark.parametrize("key", ["seed", "prepare.short_side", "fold_bn.tolerance"])
@@ -160,6 +172,27 @@ def test_a_key_given_twice_is_refused(tmp_path: Path, key: str) -> None:
     (line,) = complaint(path)
     assert line.startswith(f"{path} is not valid YAML")
     assert f'found duplicate key "{name}"' in line
+    assert "suppress" not in line  # the parser's advice: allow duplicate keys
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("seed 0\ndata: {}\n", "line 2, column 5: mapping values are not allowed here"),
+        (
+            "seed: 0\n---\nseed: 1\n",
+            "line 2, column 1: expected a single document in the stream, "
+            "but found another document",
+        ),
+    ],
+)
+def test_a_fault_of_the_text_is_named_with_its_line(
+    tmp_path: Path, content: str, fault: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(content, encoding="utf-8")
+    remedy = "correct this line or the one above it"
+    assert complaint(path) == [f"{path} is not valid YAML: {fault}: {remedy}"]
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,12 @@ def _hint(location: list[str], schema: type[BaseModel]) -> str:
         return ""
     if name in _all_keys(schema) and "." in name:
         return "; write it as a section, with the keys indented below it"
-    meant = nearest_keys(".".join(location), schema)
-    return f"; did you mean {' or '.join(meant)}?" if meant else ""
+    if meant := nearest_keys(".".join(location), schema):
+        return f"; did you mean {' or '.join(meant)}?"
+    # `thaw params` cannot list them as long as the file is wrong.
+    known = ", ".join(_keys_at(schema, location[:-1]))
+    where = f"the keys of {'.'.join(location[:-1])}" if location[1:] else "the sections and keys"
+    return f"; {where} are {known}" if known else ""
 
 
 def _keys_at(schema: type[BaseModel], location: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from thaw.config.combinations import impossible_combinations
 from thaw.config.explanations import explain, shortened
@@ -21,6 +21,7 @@ from thaw.system.console import warn
 from thaw.system.project_paths import PARAMS_FILE
 
 _LONGEST = 500  # characters of a message of the YAML parser
+_REMEDY = "correct this line or the one above it"  # a missing colon is noticed a line later
 
 S = TypeVar("S", bound=Section)
 
@@ -92,8 +93,7 @@ def content_of(text: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
     try:
         content = YAML(typ="safe").load(text)
     except (YAMLError, ValueError) as error:  # ValueError: !!int many, 2020-13-41
-        reason = " ".join(str(error).split())[:_LONGEST]
-        raise ThawError(f"{path} is not valid YAML: {reason}") from None
+        raise ThawError(f"{path} is not valid YAML: {_fault(error)}") from None
     if not isinstance(content, dict):
         held = shortened(content)
         raise ThawError(f"{path} must hold sections (key: value), but holds {held}")
@@ -123,3 +123,15 @@ def _refusal(path: Path, lines: list[str]) -> ThawError:
 @cache
 def _warn_once(line: str) -> None:
     warn(line)
+
+
+def _fault(error: YAMLError | ValueError) -> str:
+    """Return where the text is not valid YAML, and why."""
+    mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+    if not isinstance(error, MarkedYAMLError) or mark is None or not error.problem:
+        return " ".join(str(error).split())[:_LONGEST]
+    said = error.problem
+    if said.startswith("but "):  # the second half of a sentence
+        said = f"{error.context}, {said}"
+    problem = " ".join(said.split())[:_LONGEST]
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}: {_REMEDY}"
