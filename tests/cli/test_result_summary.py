@@ -192,6 +192,14 @@ def test_the_experiment_that_is_proposed_has_another_depth(
     assert "dvc exp run -S unfreeze.depth=5 another value" in shown(capsys)
 
 
+@pytest.mark.parametrize(("alias", "is_offered"), [("challenger", True), ("champion", False)])
+def test_a_challenger_is_to_be_offered_next(
+    alias: str, is_offered: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(PARAMS, write(tmp_path, registered={"alias": alias}))
+    assert ("thaw promote" in shown(capsys)) is is_offered
+
+
 def test_a_kept_epoch_that_is_worse_than_the_start_is_told_as_such(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,7 +66,8 @@ def test_git_sees_neither_pictures_nor_state(photos: Path) -> None:
     project = Path("flowers")
     tiny.images(project / "data/raw", each=1)
     predictions = ("predictions.csv", "predictions.csv.json")
-    for name in ("mlruns/mlflow.db", ".thaw/x.npy", "reports/probe.png", *predictions):
+    exported = ("flowers.onnx", "flowers.pt2")
+    for name in ("mlruns/mlflow.db", ".thaw/x.npy", "reports/probe.png", *predictions, *exported):
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

@@ -58,7 +58,8 @@ def test_lines_of_a_new_project_are_added_once() -> None:
     assert new.startswith(f"{text}\n\n# Outputs, ")
     assert "\n/dvc_plots/\n" in new
     assert new.count("/mlruns/*\n") == new.count("/models/\n") == 1
-    assert new.endswith("/reports/*.png\n/predictions.csv.json\n")  # not /predictions.csv
+    there = ("/predictions.csv.json", "/*.onnx", "/*.pt2")  # not /predictions.csv
+    assert new.endswith("\n".join(["/reports/*.png", *there, ""]))
     assert with_missing_lines(new) == new
 
 

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 _NEXT_STEPS = """\
 Next:  git add --all && git commit       keep it; the gate needs a commit from before `dvc repro`
-       thaw ui                           runs and models in the browser
+{offer}       thaw ui                           runs and models in the browser
        dvc plots show                    curves, confusion matrix, mistakes
        {experiment:32}  another value; the rest is reused
        dvc metrics diff                  compare with the last commit"""
+_OFFER = f"{'       thaw promote':41}compare with @champion; release it if it passes\n"
 _LEAST_CHANGE = 1e-6  # the smallest that the table shows: 0.0001 %
 _DEPTHS = (3, 5)  # proposed for an experiment: the first one that was not just trained
 
@@ -53,7 +54,10 @@ def show(params: Params, content: dict[str, Any]) -> None:
     console.print(table)
     if content["page"] is not None:
         console.print(f"Report page: {Path(content['page']).resolve().as_uri()}", soft_wrap=True)
-    console.print(_NEXT_STEPS.format(experiment=_experiment(params)), soft_wrap=True)
+    # Of a version on which nothing was decided yet; the gate does not offer the champion again.
+    is_new = registered["alias"] != "champion" and not content["release"]
+    steps = _NEXT_STEPS.format(experiment=_experiment(params), offer=_OFFER if is_new else "")
+    console.print(steps, soft_wrap=True)
 
 
 def _experiment(params: Params) -> str:
