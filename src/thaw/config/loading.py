@@ -67,7 +67,7 @@ def read_content(path: Path) -> dict[str, Any]:
         ThawError: the file is missing, cannot be read, or is not a YAML mapping.
     """
     if path.is_fifo() or path.is_socket() or path.is_char_device():
-        raise ThawError(f"{path} cannot be read: it is not a file")
+        raise ThawError(f"{path} cannot be read: it is not a file; put a file in its place")
     try:
         with path.open(encoding="utf-8") as stream:
             text = stream.read(MOST_CHARACTERS + 1)
@@ -76,7 +76,9 @@ def read_content(path: Path) -> dict[str, Any]:
             f"{path} is not in {Path.cwd()}: run thaw in the project's folder"
         ) from None
     except OSError as error:
-        raise ThawError(f"{path} cannot be read: {error.strerror}") from None
+        raise ThawError(
+            f"{path} cannot be read: {error.strerror}; it must be a file that this user may read"
+        ) from None
     except ValueError as error:
         raise ThawError(f"{path} is not UTF-8 text: {error}") from None
     return content_of(text, path)

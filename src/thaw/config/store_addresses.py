@@ -117,7 +117,7 @@ def _file_problem(path: Path) -> str | None:
             return None if head in {b"", _HEADER} else f"{path} is not an SQLite database"
         parent = next(folder for folder in path.absolute().parents if folder.exists())
     except OSError as error:
-        return f"{_short(str(path))} cannot be read: {error.strerror}"
+        return f"{_short(str(path))} cannot be read: {error.strerror}; name another file"
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         return f"{path} cannot be created: {parent} is not a folder that you may write to"
     return None

@@ -73,7 +73,10 @@ def configured_signer(environment: Mapping[str, str] = os.environ) -> Signer | N
         content = text.encode() if text else Path(path).read_bytes()
         private = load_pem_private_key(content, password=None)
     except OSError as error:
-        raise ThawError(f"{where}: the key cannot be read: {error.strerror}") from None
+        raise ThawError(
+            f"{where}: the key cannot be read: {error.strerror}: set {KEY_FILE} to the file of a "
+            "key that this user may read"
+        ) from None
     except (ValueError, TypeError, UnsupportedAlgorithm):
         private = None
     if not isinstance(private, Ed25519PrivateKey):
@@ -121,7 +124,10 @@ def create_key(path: Path) -> Signer:
             f"{path} exists already: a key is never overwritten; give another path"
         ) from None
     except OSError as error:
-        raise ThawError(f"{path}: the key cannot be written: {error.strerror}") from None
+        raise ThawError(
+            f"{path}: the key cannot be written: {error.strerror}: give a path in a folder that "
+            "exists, and that this user may write to"
+        ) from None
     return _signer(private)
 
 

@@ -133,7 +133,8 @@ def _read(path: str) -> dict[str, Any]:
     try:
         content = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise _refusal(path, f"it cannot be read: {error.strerror}") from None
+        reason = f"it cannot be read: {error.strerror}; correct launch.config, or write the file"
+        raise _refusal(path, reason) from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise _refusal(path, f"it is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
