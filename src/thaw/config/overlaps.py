@@ -191,9 +191,7 @@ def refuse_to_replace(out: Path, option: str, marks: Iterable[bytes], what: str)
     try:
         content = out.read_bytes() if out.exists() else None
     except OSError as error:
-        raise ThawError(
-            f"{option}: {out} cannot be replaced: {error.strerror}: give another {option}"
-        ) from None
+        raise ThawError(f"{option}: {out}: {error.strerror}: give another {option}") from None
     if content and not all(mark in content for mark in marks):
         raise ThawError(
             f"{option}: {out} exists and is not {what}: give another {option}, or delete it"
