@@ -51,7 +51,9 @@ def test_trainings_are_shown_with_their_difference_to_the_head() -> None:
 
 def test_the_choice_of_a_training_is_a_sentence() -> None:
     alone = TrainingChoice("head alone", {"depth": 0}, [])
-    assert training_sentence(alone).startswith("Train only the head: ")
+    assert "no training of blocks was compared" in training_sentence(alone)
+    worse = TrainingRow("all blocks", 1, 1.2, 0.6, 0.2, 0.05, 9.0, chosen=False)
+    assert "promised a lower loss" in training_sentence(replace(alone, rows=[worse]))
     blocks = TrainingChoice(
         "all blocks, lr 0.001, BatchNorm train", {"depth": 9}, [], is_better=True
     )

@@ -40,7 +40,9 @@ def head_table(rows: Sequence[Row]) -> Table:
 def training_sentence(choice: TrainingChoice) -> str:
     """Return what the short trainings say, as a sentence."""
     if choice.values["depth"] == 0:
-        return "Train only the head: no short training of blocks lowered its loss."
+        if not any(row.epochs for row in choice.rows):
+            return "Train only the head: no training of blocks was compared with it."
+        return "Train only the head: no short training of blocks promised a lower loss."
     reason = "was better" if choice.is_better else "is expected to be better after all epochs"
     return f"Fine-tune: {choice.name}. It {reason} than the head alone."
 
