@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.search import project
 from thaw.search import confirmation
-from thaw.search.commands import _view
+from thaw.search.commands import _ConfirmationLines, _confirming, _view
 from thaw.search.opened_study import OpenedStudy
 from thaw.search.progress import StudyProgress, progress_of
 
@@ -114,3 +114,23 @@ def test_the_live_view_has_a_bar_for_the_trials_and_one_for_the_confirmation(
         r"confirming .* 0 of 4 trials, \d+\.\d s each, about \d+ (s|min) left", shown()
     )
     assert "confirming" not in shown(4)  # the search goes on, and finalists may change
+
+
+def test_without_a_terminal_a_line_says_how_far_the_confirmation_is(
+    params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = project.Search(params)
+    opened = OpenedStudy(search.study, search.definition, search.storage)
+    lines = _ConfirmationLines(lambda: _confirming(opened, 3, 1))
+
+    def said() -> list[str]:
+        lines.update()
+        return capsys.readouterr().err.splitlines()
+
+    search.run_all(3)
+    capsys.readouterr()
+    assert said() == []  # it has not begun
+    confirmation.open_confirmation(search.study, search.definition, search.storage)
+    (line,) = said()
+    assert line.startswith("confirming the best on new seeds: 0 of 4 trials, ")
+    assert said() == []  # nothing has changed

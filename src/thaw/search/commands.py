@@ -22,7 +22,7 @@ from thaw.search import confirmation, search_space, storage, tables
 from thaw.search.first_trials import enqueue_first_trials
 from thaw.search.opened_study import OpenedStudy
 from thaw.search.outages import repeated_after_outage, wait_until_it_answers
-from thaw.search.progress import progress_of
+from thaw.search.progress import StudyProgress, progress_of
 from thaw.search.study import find_study, open_study
 from thaw.search.study_definition import StudyDefinition
 from thaw.search.study_log import StudyLog
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from rich.console import RenderableType
 
+_CONFIRMING = "confirming the best on new seeds"
 _POLL_INTERVAL = 1.0  # seconds between two looks at the study
 _console = Console()
 
@@ -104,7 +105,9 @@ def run(prepared: Path, trials: int, workers: Workers, name: str) -> OpenedStudy
             count = workers.number(len(devices), process_group(launch).processes)
             pool = WorkerPool(count, launch, folder, arguments, devices, wait)
             opened = OpenedStudy(study, definition, connected)
-            status = _run_workers(pool, opened, log, partial(_view, opened, trials, count))
+            lines = _ConfirmationLines(partial(_confirming, opened, trials, count))
+            display = _Display(log, lines, partial(_view, opened, trials, count))
+            status = _run_workers(pool, opened, display)
     return replace(opened, is_interrupted=status == "KILLED")
 
 
@@ -139,19 +142,24 @@ def _checked_definition(params: Params, prepared: Path, device: torch.device) ->
     return definition
 
 
-def _run_workers(
-    pool: WorkerPool, opened: OpenedStudy, log: StudyLog, view: Callable[[], RenderableType]
-) -> str:
-    """Run the workers to their end and log it; return the status of the MLflow run.
+@dataclass(frozen=True)
+class _Display:
+    """What is shown of a search: its ``log``; ``lines`` without a terminal, else the ``view``."""
 
-    A terminal shows the ``view``.
+    log: StudyLog
+    lines: _ConfirmationLines
+    view: Callable[[], RenderableType]
+
+
+def _run_workers(pool: WorkerPool, opened: OpenedStudy, display: _Display) -> str:
+    """Run the workers to their end and log it; return the status of the MLflow run.
 
     Raises:
         StorageInternalError: the storage does not answer at the end.
     """
-    status = "FAILED"
+    status, log = "FAILED", display.log
     try:
-        _watch(pool, partial(_look, opened.storage, log, view))
+        _watch(pool, partial(_look, opened.storage, display))
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -179,27 +187,48 @@ def _watch(pool: WorkerPool, look: Callable[[Live | None], None]) -> None:
     look(None)
 
 
-def _look(
-    connected: RDBStorage, log: StudyLog, view: Callable[[], RenderableType], live: Live | None
-) -> None:
+def _look(connected: RDBStorage, display: _Display, live: Live | None) -> None:
     """Log and show the trials that have finished; wait for the database if it does not answer."""
 
     def look() -> None:
-        log.update(print_each=not _console.is_terminal)
+        display.log.update(print_each=not _console.is_terminal)
         if live is not None:
-            live.update(view(), refresh=True)
+            live.update(display.view(), refresh=True)
+        elif not _console.is_terminal:
+            display.lines.update()
 
     repeated_after_outage(connected, look)
 
 
 def _view(opened: OpenedStudy, trials: int, workers: int) -> RenderableType:
     """Return the table of the best trials, and below it how far the study is."""
+    searched = progress_of(latest_attempts(opened.study), trials, workers)
+    lines = [searched.bar("searching")]
+    if again := _confirming(opened, trials, workers):
+        lines.append(again.bar(_CONFIRMING))
+    return Group(tables.best_trials(opened.study, opened.definition), *lines)
+
+
+def _confirming(opened: OpenedStudy, trials: int, workers: int) -> StudyProgress | None:
+    """Return how far the confirmation is; None before it begins."""
     latest = latest_attempts(opened.study)
     searched = progress_of(latest, trials, workers)
-    lines = [searched.bar("searching")]
-    is_complete = searched.done == searched.total  # before that, finalists may change
+    if searched.done < searched.total:  # finalists may change
+        return None
     again = confirmation.trainings(opened.study, opened.definition, opened.storage)
-    if is_complete and again is not None:
-        found = progress_of(*again, workers, earlier=latest)
-        lines.append(found.bar("confirming the best on new seeds"))
-    return Group(tables.best_trials(opened.study, opened.definition), *lines)
+    return None if again is None else progress_of(*again, workers, earlier=latest)
+
+
+class _ConfirmationLines:
+    """A line without a terminal whenever a training of the confirmation has ended."""
+
+    def __init__(self, progress: Callable[[], StudyProgress | None]) -> None:
+        self._progress = progress
+        self._said = -1
+
+    def update(self) -> None:
+        """Print how far the confirmation is, if that has changed."""
+        found = self._progress()
+        if found is not None and found.done != self._said:
+            self._said = found.done
+            say(f"{_CONFIRMING}: {found.text}")
