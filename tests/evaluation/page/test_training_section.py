@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from thaw.evaluation.page.training_section import choices_section, training_section
@@ -56,6 +57,16 @@ def test_losses_after_calibration_are_said(project: Subject) -> None:
 
 def test_without_leaderboards_there_are_no_choices(project: Subject) -> None:
     assert choices_section(project) is None
+
+
+def test_the_error_of_a_comparison_on_one_image_is_none(project: Subject) -> None:
+    path = project.reports / "unfreeze" / "leaderboard.csv"
+    write_whole(path, TRAININGS.replace("0.05", "inf").encode())
+    section = choices_section(project)
+    path.unlink()
+    assert section is not None
+    assert [row["error"] for row in section["trainings"]] == [0.0, 0.04, None]
+    assert "Infinity" not in json.dumps(section)  # which no browser reads
 
 
 def test_leaderboards_have_a_row_for_each_candidate(project: Subject) -> None:

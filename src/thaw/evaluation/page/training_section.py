@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from typing import TYPE_CHECKING, Any
 
 from thaw.evaluation import stage_reports
@@ -115,13 +116,19 @@ def _training(row: dict[str, str]) -> dict[str, Any]:
 def _scores(row: dict[str, str], error: str) -> dict[str, Any]:
     return {
         "log_loss": float(row["log_loss"]),
-        "error": float(row[error]),
+        "error": _error(row[error]),
         "accuracy": float(row["accuracy"]),
         "difference": float(row["difference"]),
-        "difference_error": float(row["difference_error"]),
+        "difference_error": _error(row["difference_error"]),
         "seconds": float(row["seconds"]),
         "chosen": row["chosen"] == "True",
     }
+
+
+def _error(text: str) -> float | None:
+    """Return a standard error; None, which JSON has, for that of a single image."""
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def _text(value: object) -> str:

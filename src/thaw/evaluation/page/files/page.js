@@ -225,7 +225,7 @@
       marks: [
         Plot.ruleY(rows, { y: "name", x1: (d) => Math.max(0, d.log_loss - d.error), x2: (d) => d.log_loss + d.error, stroke: (d) => colour(d.chosen ? "c1" : "strong-line"), strokeWidth: 3, strokeOpacity: 0.7 }),
         Plot.dot(rows, { y: "name", x: "log_loss", r: 4.5, fill: (d) => colour(d.chosen ? "c1" : "muted"), tip,
-          title: (d) => `${d.name}${d.chosen ? " (chosen)" : ""}\nlog-loss ${d.log_loss.toFixed(4)} ± ${d.error.toFixed(4)}\naccuracy ${percent(d.accuracy)}` }),
+          title: (d) => `${d.name}${d.chosen ? " (chosen)" : ""}\nlog-loss ${d.log_loss.toFixed(4)}${d.error === null ? "" : ` ± ${d.error.toFixed(4)}`}\naccuracy ${percent(d.accuracy)}` }),
       ],
     });
   }
