@@ -144,7 +144,7 @@ def _checked_definition(params: Params, prepared: Path, device: torch.device) ->
 
 @dataclass(frozen=True)
 class _Display:
-    """What is shown of a search: its ``log``; ``lines`` without a terminal, else the ``view``."""
+    """Views of a search: its ``log``, ``lines`` without a terminal, and the ``view`` in one."""
 
     log: StudyLog
     lines: _ConfirmationLines
