@@ -150,6 +150,13 @@ def test_parameters_that_are_not_valid_are_an_error(project: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_missing_folder_of_images_is_an_error(project: Path) -> None:
+    shutil.rmtree(project / "data/raw")
+    problem = found("images")
+    assert (problem.state, problem.text) == (State.ERROR, "there is no data/raw")
+    assert "`thaw check`" in problem.remedy
+
+
 def test_another_version_of_the_code_names_thaw_upgrade(project: Path) -> None:
     lock = tool_lock.installed()
     tool_lock.write(replace(lock, stages={**lock.stages, "unfreeze": "0" * 64}))

@@ -70,6 +70,9 @@ def _project(begin: Callable[[str], None]) -> Iterator[Finding]:
         yield Finding("parameters", State.ERROR, str(error))
         return
     yield Finding("parameters", State.OK, f"{PARAMS_FILE} is valid")
+    for path in sorted({params.data.path, params.data.root}):
+        if not Path(path).exists():
+            yield Finding("images", State.ERROR, f"there is no {path}", "`thaw check` says more")
     begin("the project's files")
     yield from _pipeline()
     yield from _tool_lock()
