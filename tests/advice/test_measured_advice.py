@@ -35,9 +35,9 @@ def advice(
     return MeasuredAdvice(HeadChoice(values, []), choice, augmentation or {})
 
 
-def test_a_training_is_advised_with_its_affine_phase_and_no_refit() -> None:
+def test_a_training_is_advised_with_its_affine_phase_and_a_refit_of_the_head_if_it_stays() -> None:
     values = advice(TRAINED).values
-    assert (values["unfreeze.depth"], values["unfreeze.refit"]) == (7, "off")
+    assert (values["unfreeze.depth"], values["unfreeze.refit"]) == (7, "on")
     assert (values["fold_bn.epochs"], values["augment.noise"]) == (2, 0.0)
 
 

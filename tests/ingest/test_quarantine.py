@@ -52,4 +52,6 @@ def test_the_summary_lists_each_file_with_its_reason_and_counts_the_reasons() ->
     }
     (line,) = quarantine.warnings(summary)
     assert line.startswith("3 bad files (30.0%) are left out, for example a/3: the file is empty")
+    (line,) = quarantine.warnings(quarantine.summarize(LISTING, BAD[:1]))
+    assert line.startswith("1 bad file (10.0%) is left out, for example a/3: the file is empty")
     assert quarantine.warnings(quarantine.summarize(LISTING, [])) == []

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from thaw.ingest.listing import is_utf8, shown_path
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -68,7 +69,8 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
         return []
     first = next(iter(summary["list"]))
     return [
-        f"{summary['files']} bad files ({summary['fraction']:.1%}) are left out, for example "
+        f"{quantity(summary['files'], 'bad file')} ({summary['fraction']:.1%}) "
+        f"{'is' if summary['files'] == 1 else 'are'} left out, for example "
         f"{first['path']}: {first['reason']}; all are listed in the report and in the manifest"
     ]
 

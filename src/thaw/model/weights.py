@@ -50,7 +50,8 @@ def refuse_foreign_package(name: str, chosen: str) -> None:
     """
     if chosen == "packaged" and name != PACKAGED:
         raise ThawError(
-            f"params.yaml: backbone.weights: packaged weights are those of {PACKAGED}, not {name}"
+            f"params.yaml: backbone.weights: packaged weights are those of {PACKAGED}, not {name}: "
+            "set pretrained (those of its library), the path of a file, or none"
         )
 
 

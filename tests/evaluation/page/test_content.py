@@ -4,8 +4,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pytest
+
 from tests.evaluation.page import example
-from thaw.evaluation.page.content import complete, measure, release
+from thaw.evaluation.page.content import complete, measure, missed_limits, release
 
 if TYPE_CHECKING:
     from thaw.evaluation.page.subject import Subject
@@ -17,6 +20,22 @@ def test_the_content_is_plain_data(project: Subject) -> None:
     assert (content["name"], content["version"]) == ("flowers", 1)
     assert content["test_images"] == 15
     assert content["depth"] is None  # nothing was probed
+    share = np.bincount(project.result.targets).max() / 15
+    assert content["largest_class"]["share"] == pytest.approx(share)
+
+
+def test_a_first_version_names_the_limits_of_the_gate_that_it_misses(project: Subject) -> None:
+    scores = project.result.scores.summary
+    limits = {
+        "floors": {"accuracy": scores["accuracy"] + 0.01, "macro_f1": 0.0},
+        "ceilings": {"ece": scores["ece"] - 0.001, "log_loss": 100.0, "latency_ms": 0.0},
+    }
+    rules = project.params.promote.model_copy(update=limits)
+    params = project.params.model_copy(update={"promote": rules})
+    missed = missed_limits(replace(project, params=params))
+    assert [each.partition(" (")[2].split()[0] for each in missed] == ["floor", "ceiling"]
+    reason = release(example.REGISTRATION, missed).reason
+    assert reason.endswith(f"The gate would refuse it as a later one: {', '.join(missed)}.")
 
 
 def test_the_release_says_what_the_next_step_is() -> None:

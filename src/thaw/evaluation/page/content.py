@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from thaw.evaluation.page import (
     data_section,
     depth_section,
@@ -17,10 +19,11 @@ from thaw.evaluation.page import (
     training_section,
 )
 from thaw.evaluation.page.release_box import Release
+from thaw.metrics.registry import METRICS
 from thaw.model.weights_origin import weights_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from thaw.evaluation.page.subject import Registration, Subject
 
@@ -60,19 +63,49 @@ def complete(
         "architecture": network_section.architecture(subject.spec),
         "classes": subject.spec.classes,
         "test_images": len(subject.result.targets),
-        "release": release(registration).as_json(),
+        "largest_class": _largest_class(subject),
+        "release": release(registration, missed_limits(subject)).as_json(),
         "origin": origin_section.origin_section(subject, registration),
         "commands": origin_section.commands_section(registration),
     }
 
 
-def release(registration: Registration) -> Release:
-    """Return whether the version is released, and why, as a label and a sentence."""
+def _largest_class(subject: Subject) -> dict[str, Any]:
+    """Return the class that most test images have, and its share: what guessing reaches."""
+    counts = np.bincount(subject.result.targets, minlength=len(subject.spec.classes))
+    largest = int(counts.argmax())
+    return {"name": subject.spec.classes[largest], "share": float(counts[largest] / counts.sum())}
+
+
+def missed_limits(subject: Subject) -> list[str]:
+    """Return the floors and ceilings of the gate that the scores miss, each with its value."""
+    settings, scores = subject.params.promote, subject.result.scores.summary
+    below = [
+        f"{METRICS[name].label} {scores[name]:.3f} (floor {least:g})"
+        for name, least in settings.floors.items()
+        if name in METRICS and scores[name] < least
+    ]
+    above = [
+        f"{METRICS[name].label} {scores[name]:.3f} (ceiling {most:g})"
+        for name, most in settings.ceilings.items()
+        if name in METRICS and scores[name] > most
+    ]
+    return below + above
+
+
+def release(registration: Registration, missed: Sequence[str] = ()) -> Release:
+    """Return whether the version is released, and why, as a label and a sentence.
+
+    ``missed`` are limits of the gate that the version does not keep. The gate does not decide about
+    a first version.
+    """
     released, number = registration.alias == "champion", registration.version
     again = "" if registration.is_new else f"This run made the model of version {number} again. "
     command = f"`thaw promote {number}`"
     if released and number == 1 and registration.is_new:
         reason = "It is the first version: there was no champion to compare with."
+        if missed:
+            reason += f" The gate would refuse it as a later one: {', '.join(missed)}."
     elif released:
         reason = f"{again}Version {number} is the champion."
     elif registration.verdict:
