@@ -298,7 +298,7 @@ def test_two_ranks_read_what_is_left_of_uneven_shards_with_copies_and_bad_sample
     assert len(digests) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_every_number_of_workers_and_ranks_reads_the_same_images_of_shards(
     tmp_path: Path,
 ) -> None:

@@ -92,7 +92,7 @@ def test_one_of_several_racing_threads_wins_and_the_others_get_a_conflict(any_sh
     raced(shop, "threads", threading.Thread, threading.Barrier(3), queue.Queue())
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_one_of_several_racing_processes_wins_and_the_others_get_a_conflict(local: Shop) -> None:
     local.client.create_registered_model("processes")
     context = fork_server()

@@ -38,7 +38,7 @@ def read(predictor: Predictor, count: int) -> torch.Tensor:
     return torch.cat([predictor.read(image(seed)) for seed in range(count)])
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_the_graph_is_exported_in_a_process_of_its_own(model: Path) -> None:
     predictor = Predictor(model)
     runtimes.use_runtime("onnx", predictor, model)

@@ -245,7 +245,7 @@ def test_a_machine_waits_for_the_first_one_as_long_as_processes_wait_for_each_ot
     assert accelerator._LONGEST_WAIT.total_seconds() == launching.MEETING_SECONDS
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_a_machine_that_the_first_one_never_meets_says_so_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

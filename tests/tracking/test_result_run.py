@@ -134,7 +134,7 @@ def dead_pid() -> int:
 # Where runs are kept
 
 
-@pytest.mark.slow
+@pytest.mark.pipelines
 def test_four_processes_open_a_fresh_store_at_once(folder: Path) -> None:
     opened = open_at_once(folder, 4)
     experiment = client().get_experiment_by_name("thaw")
