@@ -99,6 +99,7 @@ def test_dissimilar_data_trains_statistics_if_all_blocks_train_on_many_images(
     assert found.plan.batch_norm == chosen
 
 
+@pytest.mark.slow
 def test_a_backbone_without_pretrained_weights_has_no_shift(project: Path) -> None:
     write_values({"backbone.weights": "none"})
     opened = open_with(batch_norm="auto")

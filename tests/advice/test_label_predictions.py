@@ -46,6 +46,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     return Context(settings.PARAMS, Prepared(project_paths.PREPARED), tiny.runtime())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["logistic", "svm", "lda"])
 def test_each_training_and_validation_image_is_predicted_by_a_head_that_does_not_know_it(
     kind: Kind, context: Context

@@ -97,6 +97,7 @@ def test_all_values_are_compared_once_also_where_params_yaml_gives_them(
     assert {**attempt.values_of(trial, []), **drawn} == found.values
 
 
+@pytest.mark.slow
 def test_after_the_deadline_nothing_more_is_compared_and_nothing_is_stored(project: Path) -> None:
     found = measured_advice(PREPARED, deadline=Deadline(0.0))
     assert found is not None

@@ -148,6 +148,7 @@ def test_a_verb_whose_output_is_closed_ends_like_other_programs(verb: str) -> No
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [

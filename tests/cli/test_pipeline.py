@@ -145,6 +145,7 @@ def test_a_misspelt_backbone_is_refused_with_the_names_that_are_near() -> None:
     assert "did you mean timm/resnet50 or " in error("backbones", "timm/resnt50")
 
 
+@pytest.mark.slow
 def test_check_names_entries_that_dvc_cannot_read(project: Path) -> None:
     (project / "data/raw/cat").mkdir(parents=True, exist_ok=True)
     (project / "data/raw/cat/link.png").symlink_to("nowhere.png")

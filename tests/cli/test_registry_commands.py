@@ -228,6 +228,7 @@ def test_the_commands_print_their_results(local: Shop, capsys: pytest.CaptureFix
         commands.status(tracking, "missing")
 
 
+@pytest.mark.slow
 def test_texts_of_the_store_cannot_write_lines_or_escapes_to_the_terminal(
     local: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_large_file_may_take_100_times_its_size() -> None:
     assert problem(content, as_large_as=3_500_000) is None
 
 
+@pytest.mark.slow
 def test_colours_of_16_bits_need_more_where_all_bits_are_read() -> None:
     content = plain("PNG", "RGB", 5000, 5000)
     assert problem(content) is None
@@ -106,6 +107,7 @@ def test_no_file_may_take_more_than_600_mb() -> None:
     assert reason.endswith("take 601 MB to decode, and the limit is 600 MB: shrink the image")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "is_accepted"), [(1_500_000, True), (1_000_000, False)])
 def test_a_webp_photograph_of_24_megapixels_is_accepted(length: int, is_accepted: bool) -> None:
     content = plain("WEBP", "RGB", 6000, 4000, method=0)

@@ -112,6 +112,7 @@ def shards(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((folder / "images.bin").iterdir())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
 def test_shards_have_the_bytes_of_one_file_with_the_same_index_and_digest(
     tmp_path: Path, encoding: str

@@ -125,6 +125,7 @@ def test_names_beside_the_confusion_matrix_do_not_overlap(
         assert all(before[1] < after[0] for before, after in pairwise(edges))
 
 
+@pytest.mark.slow
 def test_the_confusion_matrix_of_very_many_classes_has_their_numbers(
     drawn: list[Figure], tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_the_scores_of_every_class_are_drawn(count: int, long: bool, tmp_path: P
     assert_nothing_is_cut_off(path)
 
 
+@pytest.mark.slow
 def test_the_reliability_curve_is_drawn(tmp_path: Path) -> None:
     found = scores(names(10, long=False))
     path = tmp_path / "calibration.png"
@@ -179,6 +181,7 @@ def test_a_reliability_curve_of_a_single_bin_is_drawn(tmp_path: Path) -> None:
     assert_nothing_is_cut_off(tmp_path / "calibration.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [0, 1, 20])
 def test_learning_curves_are_drawn_for_any_number_of_epochs(epochs: int, tmp_path: Path) -> None:
     phases = {name: history(epochs, 2.0) for name in ("warmup_head", "unfreeze", "fold_bn")}

@@ -91,5 +91,6 @@ def test_ordinary_names_need_no_note(labels: tuple[str, ...]) -> None:
     assert notes(*labels) == []
 
 
+@pytest.mark.slow
 def test_many_classes_take_a_moment() -> None:
     assert notes(*(f"class {number}" for number in range(20_000))) == []

@@ -228,6 +228,7 @@ def test_a_file_without_rows_says_what_to_write(
     assert message in found[0]
 
 
+@pytest.mark.slow
 def test_rows_take_little_memory(tmp_path: Path) -> None:
     rows = 50_000
     lines = [f"a/folder/with/a/name/{number}.png,label" for number in range(rows)]

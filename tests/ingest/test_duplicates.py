@@ -204,6 +204,7 @@ def test_the_order_of_the_images_does_not_matter() -> None:
     assert shuffled == [plain[i] for i in order]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", [16, 62], ids=["all near another", "nothing near"])
 def test_many_images_take_little_time(free: int) -> None:
     # A comparison pair by pair in Python would take minutes.

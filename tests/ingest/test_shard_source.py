@@ -97,6 +97,7 @@ def test_labels_that_may_be_mistakes_are_noted(tmp_path: Path) -> None:
     assert any(note.startswith("the labels 'nan' (4 images) are what") for note in report["notes"])
 
 
+@pytest.mark.slow
 def test_the_number_of_images_is_estimated_from_the_sizes_of_shards_that_are_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

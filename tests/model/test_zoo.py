@@ -258,6 +258,7 @@ def drawn(name: str) -> zoo._Network:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), sampled([family[:2] for family in FAMILIES]))
 def test_merging_batch_norms_of_the_frozen_part_does_not_change_the_output(
     name: str, size: int

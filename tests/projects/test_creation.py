@@ -106,6 +106,7 @@ def test_git_ignores_what_dvc_caches_before_dvc_says_so(photos: Path) -> None:
     assert kinds[False] == {"reports/evaluate/metrics.json"}
 
 
+@pytest.mark.slow
 def test_images_inside_the_project_are_named_by_a_relative_path(folder: Path) -> None:
     tiny.images(folder / "flowers/pictures", each=3)
     create_project(Path("flowers"), Path("flowers/pictures"))

@@ -49,6 +49,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> None:
         yaml.dump(content, stream)
 
 
+@pytest.mark.slow
 def test_a_project_of_the_installed_thaw_is_valid() -> None:
     assert "params.yaml is valid" in run("check")
 

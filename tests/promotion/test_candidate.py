@@ -32,6 +32,7 @@ def test_a_copied_model_never_had_a_champion(local: Shop) -> None:
     assert local.aliases(name)["champion"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [None, 2])
 def test_the_challenger_is_the_candidate_by_default(local: Shop, version: int | None) -> None:
     name = f"by-default-{version}"

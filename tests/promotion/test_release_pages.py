@@ -163,6 +163,7 @@ def test_a_project_whose_page_is_off_gets_the_state_alone(
     assert found.page is None
 
 
+@pytest.mark.slow
 def test_a_version_that_is_not_in_the_registry_is_an_error_of_one_line(local: Shop) -> None:
     local.register("few")
     with pytest.raises(ThawError, match="not found"):

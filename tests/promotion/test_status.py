@@ -25,6 +25,7 @@ def test_the_first_champion_has_no_gate_result(local: Shop) -> None:
     assert datetime.now(UTC) - found["champion"].created < timedelta(minutes=10)
 
 
+@pytest.mark.slow
 def test_a_score_that_is_no_number_is_left_out(local: Shop) -> None:
     versions(local, "scores", 1)
     for metric, value in {"accuracy": "[/x]", "log_loss": "1e999", "macro_f1": "0.5"}.items():
@@ -66,6 +67,7 @@ def test_the_status_has_the_time_when_a_version_got_the_alias(local: Shop) -> No
     assert seen(local, "since")["champion"].since is None
 
 
+@pytest.mark.slow
 def test_a_first_champion_whose_tag_was_deleted_is_known_by_the_history(local: Shop) -> None:
     versions(local, "untagged", 1)
     local.client.delete_model_version_tag("untagged", "1", "gate")

@@ -124,6 +124,7 @@ def test_a_copy_never_has_the_verdict_of_the_other_models_gate(
     assert "gate" not in shop.client.get_model_version("early", "1").tags
 
 
+@pytest.mark.slow
 def test_a_version_that_was_changed_after_registration_is_not_copied(
     shop: Shop, tmp_path: Path
 ) -> None:

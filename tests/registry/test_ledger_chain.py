@@ -175,6 +175,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(count=st.integers(0, 8), early=st.integers(0, 3), changes=CHANGES, is_keyed=st.booleans())
 def test_no_sequence_of_changes_invents_a_decision_or_opens_one(

@@ -127,6 +127,7 @@ def test_the_first_version_is_the_champion_and_the_next_the_challenger(store: St
     assert store.aliases("two") == {"champion": 1, "challenger": 2}
 
 
+@pytest.mark.slow
 def test_the_scores_come_before_the_digests_among_the_tags(store: Store) -> None:
     """MLflow's pages list tags in the order in which the store returns them."""
     store.register("ordered")

@@ -44,6 +44,7 @@ def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
     return found
 
 
+@pytest.mark.slow
 def test_a_version_an_alias_and_a_run_are_read_from_mlflow(tracking: Tracking) -> None:
     client, _ = connect(tracking)
     name = tracking.registered_model

@@ -38,6 +38,7 @@ def test_a_trial_that_does_not_exist_cannot_be_applied(params: Params) -> None:
         applying.apply(project.PREPARED, "", 7)
 
 
+@pytest.mark.slow
 def test_with_two_objectives_apply_needs_the_number_of_a_trial(params: Params) -> None:
     write_values({"search.latency": True})
     search = project.Search(load(Params))
@@ -65,6 +66,7 @@ def test_values_outside_of_the_space_begin_a_new_study(params: Params) -> None:
     assert project.definition_of(load(Params)).key != search.definition.key
 
 
+@pytest.mark.slow
 def test_values_of_the_space_continue_the_study(params: Params) -> None:
     search = project.Search(params)
     search.run_all(3)

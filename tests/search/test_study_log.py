@@ -97,6 +97,7 @@ def test_the_record_of_a_trial_with_another_backbone_has_its_weights(params: Par
     assert weights == {own: None, other: "pretrained"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_the_end_of_a_search_keeps_what_a_user_wrote_on_the_run_of_the_study(
     params: Params,

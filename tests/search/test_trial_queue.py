@@ -32,6 +32,7 @@ def test_a_study_has_exactly_as_many_trials_as_asked_for(params: Params) -> None
         assert search.states() == ["COMPLETE"] * expected
 
 
+@pytest.mark.slow
 def test_the_trial_of_a_killed_worker_is_retried_once_with_its_values(params: Params) -> None:
     search = project.Search(params)
     for _ in range(2):
@@ -44,6 +45,7 @@ def test_the_trial_of_a_killed_worker_is_retried_once_with_its_values(params: Pa
     assert len(trial_queue.latest_attempts(search.study)) == 1
 
 
+@pytest.mark.slow
 def test_a_trial_with_heartbeats_is_not_taken_by_another_worker(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +61,7 @@ def test_a_trial_with_heartbeats_is_not_taken_by_another_worker(
     assert search.states() == ["COMPLETE"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stores_a_result", [True, False])
 def test_the_result_of_a_trial_that_was_declared_stale_is_dropped(
     params: Params, stores_a_result: bool
@@ -129,6 +132,7 @@ def test_an_error_in_a_trial_that_another_process_has_ended_is_raised_as_it_is(
     assert search.states() == ["FAIL", "COMPLETE"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_read_before", [True, False])
 def test_a_trial_that_its_own_worker_ends_while_another_one_puts_it_back_is_run_once(
     params: Params, monkeypatch: pytest.MonkeyPatch, is_read_before: bool
@@ -155,6 +159,7 @@ def test_a_trial_that_its_own_worker_ends_while_another_one_puts_it_back_is_run_
     assert search.states() == ["FAIL", "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_a_trial_that_an_outage_of_the_database_ends_keeps_its_retries(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +197,7 @@ def test_a_trial_that_fails_by_itself_is_not_retried(params: Params) -> None:
     assert search.states() == ["FAIL"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_a_retry", [False, True])
 def test_a_worker_killed_while_it_takes_a_trial_blocks_no_other(
     params: Params, monkeypatch: pytest.MonkeyPatch, is_a_retry: bool
@@ -264,6 +270,7 @@ def test_a_trial_interrupted_at_any_write_is_run_again_and_each_attempt_is_logge
     assert all(trial.user_attrs[attempt.LOCATION] == attempt.location() for trial in trials)
 
 
+@pytest.mark.slow
 def test_trials_that_do_not_run_here_are_not_put_back(params: Params) -> None:
     search = project.Search(params)
     search.run(2)

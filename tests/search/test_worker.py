@@ -66,6 +66,7 @@ def test_a_worker_runs_the_study_to_its_end_and_confirms_the_best(params: Params
     assert set(attempt.values_of(best, search.definition.dimensions)) == set(project.SPACE)
 
 
+@pytest.mark.slow
 def test_with_two_objectives_nothing_is_pruned_and_there_is_a_pareto_front(params: Params) -> None:
     search = work(without_confirmation(params, latency=True, objective="macro_f1"), 4)
     assert search.states() == ["COMPLETE"] * 4
@@ -174,6 +175,7 @@ def test_an_interruption_before_the_training_costs_no_retry(
     assert "retry_history" not in search.study.trials[1].system_attrs
 
 
+@pytest.mark.slow
 def test_an_interruption_after_the_result_does_not_repeat_the_trial(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +210,7 @@ def test_a_trial_whose_end_meets_an_outage_of_the_database_waits_and_keeps_its_r
     assert "retry_history" not in search.study.trials[1].system_attrs
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_worker_and_the_trial_waits(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_all_images_of_a_request_are_computed_once(url: str) -> None:
     assert metric(url, "thaw_batch_images_count") - before[0] <= 3
 
 
+@pytest.mark.slow
 def test_batches_are_no_larger_and_no_more_at_once_than_the_model_allows(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +60,7 @@ def test_batches_are_no_larger_and_no_more_at_once_than_the_model_allows(
     assert max(most) == 2
 
 
+@pytest.mark.slow
 def test_an_image_without_finite_probabilities_spoils_no_other_request(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

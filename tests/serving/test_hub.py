@@ -34,6 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_plain_model_is_uploaded_with_its_card_and_is_read_back_by_timm(tmp_path: Path) -> None:
     with hub() as state:
         pushed = push(str(MODEL), "owner/name", private=True, endpoint=state.address)
@@ -57,6 +58,7 @@ def test_a_plain_model_is_uploaded_with_its_card_and_is_read_back_by_timm(tmp_pa
     assert config["label_names"] == spec.classes
 
 
+@pytest.mark.slow
 def test_a_licence_that_is_given_stands_in_the_header() -> None:
     with hub() as state:
         push(str(MODEL), "o/n", private=False, license_id="apache-2.0", endpoint=state.address)
@@ -86,6 +88,7 @@ def test_names_in_a_short_card_are_no_markdown_and_classes_left_out_are_counted(
     assert card.endswith(r"\_18\_ and 5 more." + "\n")
 
 
+@pytest.mark.slow
 def test_a_refusal_of_the_hub_is_one_line_that_says_how_to_get_access() -> None:
     with hub() as state:
         state.refuses = True

@@ -37,6 +37,7 @@ def replace(model: Path, other: Path) -> None:
         (model / f"{name}.new").rename(model / name)
 
 
+@pytest.mark.slow
 def test_a_new_model_replaces_the_old_one_and_every_request_is_answered(tmp_path: Path) -> None:
     live, other = tmp_path / "live", tmp_path / "other"
     digests = [model_directory(live, seed=0).digest, model_directory(other, seed=1).digest]
@@ -136,6 +137,7 @@ class Loads:
             time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_broken_version_is_fetched_once_until_the_alias_moves(
     registry: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def fold_moves_a_logit(runtime: Runtime) -> float:
     return float((after - before).abs().max() / before.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("project")
 def test_the_stage_proves_the_fold_and_the_merge_under_bf16() -> None:
     with tiny.bf16_runtime() as runtime:
@@ -114,6 +115,7 @@ def test_the_stage_proves_the_fold_and_the_merge_under_bf16() -> None:
         assert changes_no_logit(run_stage(runtime))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("project")
 def test_the_stage_proves_them_on_a_device_that_rounds_to_tf32(
     monkeypatch: pytest.MonkeyPatch,

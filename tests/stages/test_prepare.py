@@ -450,6 +450,7 @@ def test_the_stage_ends_a_mistake_with_its_lines_and_no_traceback(tmp_path: Path
     )
 
 
+@pytest.mark.slow
 def test_the_stage_refuses_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
     result = stage(tmp_path, source="folder", path="data/nowhere")
     assert result.returncode == 2
@@ -666,6 +667,7 @@ def test_many_problems_are_grouped_on_the_screen_and_listed_in_a_file(tmp_path: 
     assert listed[0] == "data/raw/red/bad-0.png: the file is empty"
 
 
+@pytest.mark.slow
 def test_shards_change_no_digest_of_the_data_and_a_refused_run_continues(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

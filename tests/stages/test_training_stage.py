@@ -77,6 +77,7 @@ def test_a_finished_stage_leaves_its_model_history_and_report_but_no_checkpoint(
     assert report == {**summary(PROGRESS), "blocks": [7]}
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_found_by_the_next_start_but_not_under_other_parameters() -> None:
     def latest() -> object:
         with training_stage(NAME, SECTIONS) as stage:

@@ -74,6 +74,7 @@ def test_progress_without_a_terminal_returns_the_items_and_prints_nothing(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_progress_on_a_terminal_has_rate_and_remaining_time_and_disappears(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

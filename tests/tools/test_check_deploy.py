@@ -210,6 +210,7 @@ def test_the_script_of_a_machine_writes_a_configuration_that_stages_accept(
     ]
 
 
+@pytest.mark.slow
 def test_two_jobs_of_slurm_on_the_same_nodes_share_no_file_and_no_port(
     cluster: dict[str, str], tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_four_processes_open_a_fresh_store_at_once(folder: Path) -> None:
     assert not list(folder.glob("mlruns/.*"))
 
 
+@pytest.mark.slow
 def test_the_database_and_the_artifacts_are_under_mlruns(project: Path) -> None:
     Path("reports").mkdir()
     Path("reports/metrics.json").write_text("{}")
@@ -193,6 +194,7 @@ def test_tracking_uri_wins_over_the_environment(
     assert not Path("elsewhere.db").exists()
 
 
+@pytest.mark.slow
 def test_an_experiment_in_dvcs_copy_is_kept_with_the_projects_runs(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +293,7 @@ def test_an_unfinished_run_is_found_again(project: Path) -> None:
     assert tags(second)[KEY] == first.key
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_used_again(project: Path) -> None:
     first = ResultRun(parameters(), DIGEST)
     with first.active():
@@ -350,6 +353,7 @@ def test_a_repeated_training_on_another_machine_is_not_removed(project: Path) ->
     assert client().get_run(training.run_id).info.lifecycle_stage == "active"
 
 
+@pytest.mark.slow
 def test_a_result_that_was_committed_later_names_the_commit(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +368,7 @@ def test_a_result_that_was_committed_later_names_the_commit(
     assert tags(run)["thaw.git_started"] == f"{'a' * 40} with changes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_a_stopped_run_is_taken_up_again(error: type[BaseException], project: Path) -> None:
     first = ResultRun(parameters(), DIGEST)
@@ -374,6 +379,7 @@ def test_a_stopped_run_is_taken_up_again(error: type[BaseException], project: Pa
     assert status(second) == "RUNNING"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("section", "values"),
     [("unfreeze", {"lr": 0.5}), ("launch", {"processes": 7}), ("data", {"path": "other"})],
@@ -387,6 +393,7 @@ def test_other_parameters_make_another_run(
     assert other.run_id != first.run_id
 
 
+@pytest.mark.slow
 def test_another_seed_makes_another_run_of_the_same_weights(project: Path) -> None:
     first = ResultRun(parameters(), DIGEST, "weights")
     other = ResultRun(parameters().model_copy(update={"seed": 7}), DIGEST, "weights")
@@ -394,6 +401,7 @@ def test_another_seed_makes_another_run_of_the_same_weights(project: Path) -> No
     assert other.run_id != first.run_id
 
 
+@pytest.mark.slow
 def test_a_tag_shows_the_values_that_differ_from_the_defaults(project: Path) -> None:
     run = ResultRun(changed("unfreeze", lr=0.25), DIGEST)
     text = tags(run)["thaw.changed"]
@@ -401,12 +409,14 @@ def test_a_tag_shows_the_values_that_differ_from_the_defaults(project: Path) -> 
     assert "tracking" not in text
 
 
+@pytest.mark.slow
 def test_parameters_that_cannot_change_a_result_keep_the_run(project: Path) -> None:
     first = ResultRun(parameters(), DIGEST)
     assert ResultRun(changed("resources", workers=3), DIGEST).run_id == first.run_id
     assert ResultRun(parameters(system_metrics_seconds=1.0), DIGEST).run_id == first.run_id
 
 
+@pytest.mark.slow
 def test_other_data_or_code_makes_another_run(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -471,6 +481,7 @@ def test_a_stage_that_ends_well_leaves_the_run_running(project: Path) -> None:
     assert "thaw.stopped_in" not in tags(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

@@ -83,6 +83,7 @@ class RacedClient(MlflowClient):
         return super().create_experiment(*arguments, **options)
 
 
+@pytest.mark.slow
 def test_machines_that_create_the_experiment_at_once_share_it(project: Path) -> None:
     client, first = store.connect(tracking())
     raced = RacedClient(client.tracking_uri)
@@ -132,6 +133,7 @@ def test_a_value_that_mlflow_refuses_is_not_said_to_be_worth_a_repetition() -> N
     assert str(caught.value).endswith("http://server failed: Invalid model name 'a/b'.")
 
 
+@pytest.mark.slow
 def test_connecting_selects_the_store_for_mlflow(project: Path) -> None:
     store.connect(tracking())
     assert mlflow.get_tracking_uri() == f"sqlite:///{project}/mlruns/mlflow.db"

@@ -64,6 +64,7 @@ def test_a_pretraining_that_does_not_fit_into_memory_is_named(images: ImageSourc
         pretrain(tiny.runtime(), trained, images, 1, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet5", "tiny"])
 def test_the_reconstruction_error_falls_below_that_of_the_mean_image(
     digits: ImageSource, name: str

@@ -135,6 +135,7 @@ def test_statistics_of_batches_move_once_per_step(tmp_path: Path) -> None:
         assert change < 0.05 * models[0][name].abs().max(), name
 
 
+@pytest.mark.slow
 def test_a_killed_training_continues_with_the_pieces_that_it_began_with(tmp_path: Path) -> None:
     train, val = data(tmp_path)
 

@@ -113,6 +113,7 @@ def test_flips_and_crops_that_change_no_class_are_on(
     assert choose(colours) == {"augment.crop": 0.45, "augment.flip": 0.5}
 
 
+@pytest.mark.slow
 def test_crops_are_smaller_or_off_where_the_ends_of_an_image_matter(
     choose: Callable[..., dict[str, float]],
 ) -> None:
@@ -128,6 +129,7 @@ def test_given_values_stay_and_are_not_measured(
     assert choose(sides, differs=True, **given) == {}
 
 
+@pytest.mark.slow
 def test_light_colour_and_noise_change_where_validation_images_look_different(
     choose: Callable[..., dict[str, float]],
 ) -> None:

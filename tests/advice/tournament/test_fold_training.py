@@ -125,6 +125,7 @@ def test_a_training_goes_on_from_where_it_ended(project: Path) -> None:
         assert not np.array_equal(first.losses, more.losses)
 
 
+@pytest.mark.slow
 def test_images_are_augmented_in_another_way_when_a_training_goes_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_the_same_inputs_give_the_same_choice(project: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_validation_images_that_look_different_are_predicted_from_training_images(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +159,7 @@ def test_new_weights_have_nothing_to_compare(project: Path) -> None:
     assert chosen.warmup_head.fit == "gradient"
 
 
+@pytest.mark.slow
 def test_the_choice_is_printed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = choose_head(opened(warmup_head__fit="auto"), "")
     assert set(found.values) == {"warmup_head.fit", "warmup_head.strength"}

@@ -22,6 +22,7 @@ def content(project: Subject) -> dict[str, Any]:
     return complete(measure(project), project, example.REGISTRATION)
 
 
+@pytest.mark.slow
 def test_the_page_is_one_file_that_loads_nothing(content: dict[str, Any], tmp_path: Path) -> None:
     render.write_page(content, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
