@@ -25,8 +25,8 @@ def show(rows: Sequence[Row], names: Sequence[str], console: Console) -> None:
     """Print one line per set and arm, then one per set with thaw against the best of all arms.
 
     A third table has the calibration error of thaw, a line per set. Last come the digests of the
-    code that made thaw's rows, each with its sets, the rows of earlier versions of the arms, and
-    the pairs of rows that are left out, because their data differ.
+    code that made thaw's rows, each with its sets, the arms that have rows of an earlier version
+    alone, and the pairs of rows that are left out, because their data differ.
     """
     pairs = [(name, arm.name) for name in names for arm in ARMS]
     head = ["set", "arm", "splits", "accuracy", "log-loss", "ECE", "ECE by chance"]
@@ -133,7 +133,7 @@ def _sets_of_code(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[s
 
 
 def _outdated(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """Return set, arm and splits of the rows that an earlier version of the arm has measured."""
+    """Return set, arm and splits where only an earlier version of the arm has measured."""
     found = []
     for name in names:
         for arm in ARMS:
@@ -161,7 +161,10 @@ def _unequal_pairs(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
 
 
 def _of(rows: Sequence[Row], name: str, arm: str) -> dict[int, Row]:
-    return {row["seed"]: row for row in rows if (row["data"], row["arm"]) == (name, arm)}
+    """Return the rows of an arm by seed; those of its newest version, so that a mean has one."""
+    found = [row for row in rows if (row["data"], row["arm"]) == (name, arm)]
+    newest = max((row["version"] for row in found), default=0)
+    return {row["seed"]: row for row in found if row["version"] == newest}
 
 
 def draw(rows: Sequence[Row], names: Sequence[str], path: Path) -> None:

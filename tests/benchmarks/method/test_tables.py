@@ -85,11 +85,21 @@ def test_rows_of_other_data_are_no_pair_and_are_listed() -> None:
 
 def test_rows_of_an_earlier_version_of_an_arm_are_listed() -> None:
     stream = StringIO()
-    rows = [_row("plain", seed, 0.8, version=VERSIONS["plain"] - (seed > 0)) for seed in (0, 1, 2)]
-    show([*rows, _row("auto", 0, 0.9)], ["set"], Console(file=stream, width=200))
+    rows = [_row("plain", seed, 0.8, version=VERSIONS["plain"] - 1) for seed in (1, 2)]
+    show([*rows, _row("auto", 1, 0.9)], ["set"], Console(file=stream, width=200))
     assert stream.getvalue().splitlines()[-1] == (
         "measured with an earlier version of the arm: set plain 1 2"
     )
+
+
+def test_no_mean_is_over_two_versions_of_an_arm() -> None:
+    rows = [_row("plain", seed, 0.8, version=VERSIONS["plain"] - (seed > 0)) for seed in (0, 1, 2)]
+    rows += [_row("auto", seed, 0.9) for seed in (0, 1, 2)]
+    assert gains(rows, "set", "plain") == pytest.approx([0.1])
+    stream = StringIO()
+    show(rows, ["set"], Console(file=stream, width=200))
+    assert "| set | plain | 1 | 0.800 |" in stream.getvalue()
+    assert "earlier version" not in stream.getvalue()
 
 
 def test_each_code_that_made_rows_of_thaw_is_named_with_its_sets() -> None:
