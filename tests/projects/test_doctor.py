@@ -157,6 +157,7 @@ def test_a_missing_folder_of_images_is_an_error(project: Path) -> None:
     assert "`thaw check`" in problem.remedy
 
 
+@pytest.mark.slow
 def test_another_version_of_the_code_names_thaw_upgrade(project: Path) -> None:
     lock = tool_lock.installed()
     tool_lock.write(replace(lock, stages={**lock.stages, "unfreeze": "0" * 64}))
