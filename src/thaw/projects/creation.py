@@ -79,8 +79,7 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
             return found
     except OSError as error:
         raise ThawError(
-            f"{folder}: cannot create a project here: {reason(error)}; remove the cause, or choose "
-            "another folder"
+            f"{folder}: cannot create a project here: {reason(error)}; or choose another folder"
         ) from None
 
 
