@@ -51,6 +51,10 @@ def test_rules_that_are_all_empty_leave_every_protection_off() -> None:
         ({"floors": {}, "ceilings": {"log_loss": 1.0}}, []),
         ({"floors": {}, "ceilings": {"accuracy": 1e9}}, ["floor"]),
         ({"not_worse": {}}, ["comparison"]),
+        ({"not_worse": {"ece": 0.05}}, ["comparison"]),  # a model that guesses has an ECE of 0
+        ({"not_worse": {"ece": 0.05, "accuracy": 0.01}}, []),
+        ({"not_worse": {}, "better": "ece"}, ["comparison"]),
+        ({"not_worse": {}, "better": "log_loss"}, []),
         ({"not_worse": {"accuracy": 1.0}}, ["comparison"]),
         ({"not_worse": {"accuracy": 0.49}, "class_margin": 0.49}, ["comparison", "classes"]),
         ({"not_worse": {"accuracy": 0.24}, "class_margin": 0.24}, []),

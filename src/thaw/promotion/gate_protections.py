@@ -32,12 +32,20 @@ def protections_off(settings: Promote, targets: NDArray[np.int64]) -> dict[Prote
     ``targets`` (N,) are those of the test split.
     """
     found: dict[Protection, str] = {}
-    if not _excludes_guessing(settings, targets):
+    guess = _guess(targets)
+    if not _excludes_guessing(settings, guess):
         found["floor"] = "no floor or ceiling of a metric excludes a model that guesses"
-    margins = [margin for margin in settings.not_worse.values() if margin < WIDEST_MARGIN]
-    if settings.better == "none" and not margins:
+    compared = [name for name, margin in settings.not_worse.items() if margin < WIDEST_MARGIN]
+    if settings.better != "none":
+        compared.append(settings.better)
+    if not compared:
         found["comparison"] = (
             f"promote.better is none, and promote.not_worse has no margin below {WIDEST_MARGIN}"
+        )
+    elif all(_is_perfect(guess, name) for name in compared):
+        found["comparison"] = (
+            f"only {', '.join(dict.fromkeys(compared))} is compared, and a model that guesses has "
+            "the best value"
         )
     elif settings.confidence < _LEAST_CONFIDENCE:
         found["comparison"] = f"promote.confidence is below {_LEAST_CONFIDENCE}"
@@ -77,14 +85,24 @@ def off_notes(off: Mapping[Protection, str]) -> list[str]:
     return [f"protections of the gate that are off: {listed}"]
 
 
-def _excludes_guessing(settings: Promote, targets: NDArray[np.int64]) -> bool:
-    """Return whether a floor or ceiling excludes a model that sees no image.
+def _guess(targets: NDArray[np.int64]) -> Predictions:
+    """Return the answers of the best model that sees no image: the shares of the classes.
 
-    The best such model gives each image the shares of the classes. Its ECE is 0.
+    Its ECE is 0.
     """
     some = np.sort(targets)[:: -(-len(targets) // _MOST_IMAGES)]
     shares = np.bincount(some) / len(some)
-    guess = Predictions(np.tile(shares, (len(some), 1)), some, bins=1)
+    return Predictions(np.tile(shares, (len(some), 1)), some, bins=1)
+
+
+def _is_perfect(guess: Predictions, name: str) -> bool:
+    """Return whether no model has a better value than ``guess``."""
+    metric = METRICS[name]
+    return not metric.higher_is_better and metric.value(guess) <= _ROUNDING
+
+
+def _excludes_guessing(settings: Promote, guess: Predictions) -> bool:
+    """Return whether a floor or ceiling excludes a model that sees no image."""
     bounds = (
         *((name, least, True) for name, least in settings.floors.items()),
         *((name, most, False) for name, most in settings.ceilings.items()),
