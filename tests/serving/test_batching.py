@@ -79,3 +79,12 @@ def test_an_image_without_finite_probabilities_spoils_no_other_request(
         statuses = [answer.status_code for answer in answers]
         assert metric(url, "thaw_batch_images_count") < len(images)
     assert statuses == [500 if number % 4 == 0 else 200 for number in range(64)]
+
+
+@pytest.mark.soak
+def test_the_last_images_of_many_bursts_are_answered(model: Path) -> None:
+    images = [image(number) for number in range(64)]
+    with running(str(model)) as url, ThreadPoolExecutor(16) as pool:
+        for burst in range(300):  # of 120 bursts on busy cores, one lost its last batch
+            answers = pool.map(lambda content: post(url, data=content, headers=PNG), images)
+            assert {answer.status_code for answer in answers} == {200}, burst

@@ -84,7 +84,9 @@ class BatchingEngine:
         self._max_batch = max_batch
         self._decoding = 0
         self._lock = threading.Lock()
-        self._ready: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        # Not a SimpleQueue: where another thread was faster, its get(timeout) computes a negative
+        # rest, which means "no timeout" to the lock, and waits with its batch for the next image.
+        self._ready: queue.Queue[_Item | None] = queue.Queue()
         self._pool = ThreadPoolExecutor(cores(), "decode")
         self._loop = asyncio.get_running_loop()
         self._threads = [
