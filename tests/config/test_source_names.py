@@ -11,7 +11,9 @@ def test_kinds_and_public_sets_are_sources(name: str) -> None:
     assert Data(source=name).source == name
 
 
-@pytest.mark.parametrize("name", ["", "images", "torchvision", "hf:", "hf: x", "kaggle:x", 3, []])
+@pytest.mark.parametrize(
+    "name", ["", "images", "torchvision", "hf:", "hf: x", "hf:x\n", "kaggle:x", 3, []]
+)
 def test_another_source_is_refused(name: object) -> None:
     with pytest.raises(
         ValidationError, match=r"Give digits, .*webdataset, torchvision:NAME or hf:"

@@ -106,7 +106,8 @@ def test_the_model_of_the_warm_up_is_kept_if_no_epoch_is_better() -> None:
     [
         (3, 2, "no epoch has a lower validation loss than the head warm-up: its model is kept"),
         (0, 0, "no epoch is trained: the model of the head warm-up is kept"),
-        (0, 2, "unfreeze.epochs is 0: none of the 2 chosen blocks is trained, and the model of "),
+        (0, 1, "unfreeze.epochs is 0: no epoch of the chosen block is trained, and the model "),
+        (0, 2, "unfreeze.epochs is 0: no epoch of the 2 chosen blocks is trained, and the model "),
     ],
 )
 def test_the_reason_why_the_model_of_the_warm_up_is_kept_names_missing_epochs(

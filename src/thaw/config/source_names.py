@@ -12,13 +12,18 @@ SourceKind = Literal["digits", "folder", "csv", "webdataset"]
 PUBLIC_SETS = r"^(torchvision|hf):\S+$"  # names of public data sets
 
 
+def names_public_set(name: str) -> bool:
+    """Return whether ``name`` is that of a public data set."""
+    return re.fullmatch(PUBLIC_SETS, name) is not None
+
+
 def _source(value: Any) -> Any:
     """Return a kind of source, or the name of a public data set.
 
     Raises:
         PydanticCustomError: ``value`` is something else.
     """
-    if isinstance(value, str) and (value in get_args(SourceKind) or re.match(PUBLIC_SETS, value)):
+    if isinstance(value, str) and (value in get_args(SourceKind) or names_public_set(value)):
         return value
     kinds = ", ".join(get_args(SourceKind))
     raise PydanticCustomError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from thaw import __version__
 from thaw.config.data_sections import Data
 from thaw.config.overlaps import overlap_of
 from thaw.config.schema import SCHEMA_FILE, schema_text
-from thaw.config.source_names import PUBLIC_SETS
+from thaw.config.source_names import names_public_set
 from thaw.errors import ThawError
 from thaw.ingest.dvc_ignore import name_obstacles
 from thaw.projects.first_commit import commit_new_files
@@ -85,7 +84,7 @@ def create_project(folder: Path, images: Path | None, *, existing: bool = False)
 
 def is_public_set(images: Path | None) -> bool:
     """Return whether ``images`` is the name of a public data set, and no file."""
-    return images is not None and bool(re.match(PUBLIC_SETS, str(images))) and not images.exists()
+    return images is not None and names_public_set(str(images)) and not images.exists()
 
 
 def template(file: str, /, **values: str) -> str:

@@ -120,9 +120,10 @@ def _why_kept(resolved: Resolved) -> str:
     count = len(resolved.plan.trainable)
     if not count:
         return "no epoch is trained: the model of the head warm-up is kept"
+    blocks = "the chosen block" if count == 1 else f"the {count} chosen blocks"
     return (
-        f"unfreeze.epochs is 0: none of the {count} chosen blocks is trained, and the model of the "
-        "head warm-up is kept; to train them, set it, for example `-S unfreeze.epochs=5`"
+        f"unfreeze.epochs is 0: no epoch of {blocks} is trained, and the model of the head warm-up "
+        "is kept; to train, set it, for example `-S unfreeze.epochs=5`"
     )
 
 

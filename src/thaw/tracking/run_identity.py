@@ -19,7 +19,6 @@ from thaw.tracking.run_owner import PROCESS, this_process, user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 KEY = "thaw.key"
 CHANGED = "thaw.changed"  # one column of the runs table: the values that differ from the defaults
@@ -71,17 +70,17 @@ def identify(params: Params, data_digest: str) -> RunIdentity:
     )
 
 
-def uncommitted_parameters(path: Path = PARAMS_FILE) -> set[str]:
-    """Return the keys of ``path`` whose values differ from those of the last commit.
+def uncommitted_parameters() -> set[str]:
+    """Return the keys of ``params.yaml`` whose values differ from those of the last commit.
 
     They are what an experiment varies (`dvc exp run -S`). None are named without a commit of the
     file.
     """
-    committed = provenance.committed_text(path)
-    if committed is None or not path.is_file():
+    committed = provenance.committed_text(PARAMS_FILE)
+    if committed is None or not PARAMS_FILE.is_file():
         return set()
     try:
-        then, now = content_of(committed, path), read_content(path)
+        then, now = content_of(committed, PARAMS_FILE), read_content(PARAMS_FILE)
     except ThawError:  # the committed file was no mapping
         return set()
     keys = [parameter.key for parameter in parameters(Params)]

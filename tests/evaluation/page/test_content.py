@@ -9,6 +9,7 @@ import pytest
 
 from tests.evaluation.page import example
 from thaw.evaluation.page.content import complete, measure, missed_limits, release
+from thaw.evaluation.page.render import environment
 
 if TYPE_CHECKING:
     from thaw.evaluation.page.subject import Subject
@@ -34,8 +35,11 @@ def test_a_first_version_names_the_limits_of_the_gate_that_it_misses(project: Su
     params = project.params.model_copy(update={"promote": rules})
     missed = missed_limits(replace(project, params=params))
     assert [each.partition(" (")[2].split()[0] for each in missed] == ["floor", "ceiling"]
-    reason = release(example.REGISTRATION, missed).reason
-    assert reason.endswith(f"The gate would refuse it as a later one: {', '.join(missed)}.")
+    box = release(example.REGISTRATION, missed)
+    assert box.reason.endswith(f"The gate would refuse it as a later one: {', '.join(missed)}.")
+    assert box.label == "Released, limits missed"
+    page = environment().get_template("release.html.jinja").render(release=box.as_json())
+    assert 'class="release"' in page  # in the colour of a warning
 
 
 def test_the_release_says_what_the_next_step_is() -> None:

@@ -100,9 +100,10 @@ def release(registration: Registration, missed: Sequence[str] = ()) -> Release:
     a first version.
     """
     released, number = registration.alias == "champion", registration.version
+    is_first = released and number == 1 and registration.is_new
     again = "" if registration.is_new else f"This run made the model of version {number} again. "
     command = f"`thaw promote {number}`"
-    if released and number == 1 and registration.is_new:
+    if is_first:
         reason = "It is the first version: there was no champion to compare with."
         if missed:
             reason += f" The gate would refuse it as a later one: {', '.join(missed)}."
@@ -118,5 +119,13 @@ def release(registration: Registration, missed: Sequence[str] = ()) -> Release:
             f"{again}The gate has not compared this version with the champion yet: "
             f"{command} does, and releases it if it passes."
         )
-    label = "Released as champion" if released else "Not released"
-    return Release(released=released, label=label, reason=reason, note=_NOTE, version=number)
+    is_doubtful = is_first and bool(missed)
+    label = "Released, limits missed" if is_doubtful else "Released as champion"
+    return Release(
+        released=released,
+        label=label if released else "Not released",
+        reason=reason,
+        note=_NOTE,
+        version=number,
+        is_doubtful=is_doubtful,
+    )

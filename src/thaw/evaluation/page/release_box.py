@@ -34,6 +34,7 @@ class Release:
         reason: Why, in a sentence.
         note: When that was true.
         version: The number of the version.
+        is_doubtful: Whether it is released although it misses limits of the gate.
         decided: The time of the gate's decision.
         rules: Those of the gate: ``name``, ``passed``, ``sentence``.
     """
@@ -43,6 +44,7 @@ class Release:
     reason: str
     note: str
     version: int
+    is_doubtful: bool = False
     decided: str = ""
     rules: Sequence[Mapping[str, Any]] = ()
 
