@@ -154,12 +154,13 @@ def test_a_difference_within_the_noise_counts_only_where_short_trainings_have_sh
     assert (-difference.mean > less) == lenient
 
 
-def stage(monkeypatch: pytest.MonkeyPatch, **values: Any) -> dict[str, Any]:
+def stage(monkeypatch: pytest.MonkeyPatch, refit: str = "auto", **values: Any) -> dict[str, Any]:
     """Run the stage where a comparison has chosen ``values``; return its report."""
     chosen = {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 2, **values}
     choice = TrainingChoice("way", chosen, [])
     monkeypatch.setattr(unfreeze, "choose_training", lambda *_: choice)
     write_values({"unfreeze.depth": "auto", "regularize.calibration": "auto"})
+    write_values({"unfreeze.refit": refit})
     unfreeze.main()
     path = project_paths.REPORTS / "unfreeze" / project_paths.REPORT
     content: dict[str, Any] = json.loads(path.read_text())
@@ -184,7 +185,7 @@ def test_a_dropped_training_leaves_the_head_alone_which_is_fitted_again(
 
 def test_a_kept_training_is_the_model_of_its_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unfreeze, "is_fine_tuning_kept", lambda *_, **__: (True, {}))
-    report = stage(monkeypatch)
+    report = stage(monkeypatch, refit="off")
     assert not report["warmup_head_stands"]
     assert report["best_epoch"] in {1, 2}
     assert report["blocks"] == [1, 2, 3, 4, 5, 6, 7]

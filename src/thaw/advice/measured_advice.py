@@ -65,8 +65,8 @@ class MeasuredAdvice:
             "unfreeze.lr": training["lr"],
             "unfreeze.batch_norm": training["batch_norm"],
             "unfreeze.epochs": training["epochs"],
-            "unfreeze.refit": "on",  # of the head alone, also where no epoch of a training is kept
-            "fold_bn.epochs": 2 if training["batch_norm"] == "train" else 0,
+            "unfreeze.refit": "on",  # as the stages do after a comparison
+            "fold_bn.epochs": 0,
         }
         return by_section(found)
 

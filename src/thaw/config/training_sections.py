@@ -149,8 +149,9 @@ class Unfreeze(Training):
     )
     refit: Literal["auto", "on", "off"] = parameter(
         "auto",
-        "Fit the head on training and validation images together, if no block trains and the head "
-        "is a linear fit; auto does so where the stage warmup_head has compared heads.",
+        "After all choices, fit a linear head to training and validation images together, or "
+        "repeat the training of blocks on them, unless it stopped early; auto does so where the "
+        "stage warmup_head has compared heads.",
         source="Hastie, Tibshirani & Friedman 2009, section 7.10",
     )
     gradual_epochs: _Epochs = parameter(

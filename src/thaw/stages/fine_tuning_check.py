@@ -34,8 +34,7 @@ def is_fine_tuning_kept(
     by a hundredth and by more than one standard error of the paired difference. Each model has the
     loss that it would have as the kept one: without a temperature where it would get none. The
     hundredth is enough if a comparison on other images has said so already (``is_better``), or if
-    the head alone is worse than guessing. (The head alone is fitted again, also to the validation
-    images. A fine-tuned model is not, so that a smaller gain is not worth it.)
+    the head alone is worse than guessing.
     """
     plan = last_blocks(0, len(warm.blocks), "frozen")
     start = Phase(plan, context.params.unfreeze, phase.preprocessing)

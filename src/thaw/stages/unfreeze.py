@@ -20,6 +20,7 @@ from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrate
+from thaw.stages.final_training import fit_start, is_repeated, train_on_all
 from thaw.stages.fine_tuning_check import is_fine_tuning_kept
 from thaw.stages.interpolating import interpolate_if_better
 from thaw.stages.refitting import is_refitted, refit
@@ -148,7 +149,8 @@ def main() -> None:
             write_training_choices(chosen | resolved.chosen, project_paths.REPORTS / "unfreeze")
         augment = context.params.augment.fixed()
         stage.draw_augmented(spec.preprocessing, augment, "augmented.png")
-        if resolved.trial and starts_small(resolved.plan.batch_norm):
+        is_small = resolved.trial is not None and starts_small(resolved.plan.batch_norm)
+        if is_small:
             set_small_head(context, classifier, spec.preprocessing)
         progress = run(context, classifier, spec.preprocessing, resolved, stage.observer)
         phase, report = phase_of(context, spec.preprocessing, resolved), dict(resolved.report)
@@ -173,6 +175,11 @@ def main() -> None:
         else:
             spec, found = calibrate(context, classifier, spec, phase)
             report |= found
+        if is_repeated(resolved.settings, head, progress):
+            classifier, _ = earlier_models.load(project_paths.MODELS / "warmup_head")
+            fit_start(context, classifier, phase, head, is_small=is_small)
+            share = report.get("interpolation", {}).get("share", 1.0)
+            report |= train_on_all(context, classifier, phase, stage.observer, share)
         stage.finish(stage.save_model(classifier, spec), progress, report)
 
 

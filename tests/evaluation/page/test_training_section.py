@@ -44,6 +44,15 @@ def test_a_phase_that_kept_its_start_and_a_refit_are_said(project: Subject) -> N
     assert "all 24 training and validation images" in phase["note"]
 
 
+def test_a_training_that_was_repeated_on_all_images_is_said(project: Subject) -> None:
+    path = project.reports / "unfreeze" / "report.json"
+    write_json(path, {"best_epoch": 1, "blocks": [9], "refit": {"images": 24, "epochs": 1}})
+    note = training_section(project)["phases"][1]["note"]
+    write_json(path, {"best_epoch": 1})
+    assert "1 block trained. Then the training was repeated on all 24 training and " in note
+    assert "for 1 epoch: later validation scores" in note
+
+
 def test_losses_after_calibration_are_said(project: Subject) -> None:
     path = project.reports / "unfreeze" / "report.json"
     said = {}

@@ -53,15 +53,23 @@ def of_all_classes(found: LinearMap, known: NDArray[np.int64], classes: int) -> 
     return LinearMap(weight, bias)
 
 
-def set_small_head(context: Context, classifier: Classifier, preprocessing: Preprocessing) -> None:
+def set_small_head(
+    context: Context,
+    classifier: Classifier,
+    preprocessing: Preprocessing,
+    *,
+    with_validation: bool = False,
+) -> None:
     """Give ``classifier``, the model of the head warm-up, the small head, in place.
 
-    It is fitted to the training split.
+    It is fitted to the training split; ``with_validation``, also to the validation split.
     """
     plan = last_blocks(0, len(classifier.blocks), "frozen")
     phase = Phase(plan, context.params.unfreeze, preprocessing)
-    inputs = compute_inputs(context, classifier, phase).train
-    features = inputs.read(np.arange(len(inputs))).numpy()
+    inputs = compute_inputs(context, classifier, phase)
+    sources = inputs.pair if with_validation else (inputs.train,)
+    features = np.concatenate([each.read(np.arange(len(each))).numpy() for each in sources])
+    targets = np.concatenate([each.targets for each in sources])
     balanced = context.params.regularize.class_weights == "balanced"
     classes = len(context.data.manifest.classes)
-    set_head(classifier.head, small_head(features, inputs.targets, classes, balanced=balanced))
+    set_head(classifier.head, small_head(features, targets, classes, balanced=balanced))

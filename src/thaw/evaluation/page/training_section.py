@@ -88,15 +88,21 @@ def _note(stage: str, report: dict[str, Any]) -> str:
             "are not calibrated."
         )
     if refit := report.get("refit"):
-        notes.append(
-            f"Then the head was fitted again on all {refit['images']} training and validation "
-            "images: later validation scores are of images that it was fitted to."
-        )
+        notes.append(_refit_note(refit))
     if stage == "fold_bn" and "folded" in report:
         notes.append(
             f"{report['folded']} BatchNorms folded, {report['merged']} merged into convolutions."
         )
     return " ".join(notes)
+
+
+def _refit_note(refit: dict[str, Any]) -> str:
+    images = f"all {refit['images']} training and validation images"
+    if epochs := refit.get("epochs"):
+        done = f"the training was repeated on {images}, for {quantity(epochs, 'epoch')}"
+        return f"Then {done}: later validation scores are of images that it was trained on."
+    done = f"the head was fitted again on {images}"
+    return f"Then {done}: later validation scores are of images that it was fitted to."
 
 
 def _head(row: dict[str, str]) -> dict[str, Any]:
