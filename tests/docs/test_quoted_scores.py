@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from typing import Any
 
 import pytest
 
 from tests.project import ROOT
 
-METRICS = ROOT / "reports/evaluate/metrics.json"
+METRICS = "reports/evaluate/metrics.json"
 STAGES = ("warmup_head", "unfreeze", "fold_bn", "evaluate")
 
 
@@ -19,8 +20,17 @@ def text_of(page: str) -> str:
     return " ".join((ROOT / page).read_text(encoding="utf-8").replace("│", " ").split())
 
 
+def committed() -> str:
+    """Return the scores in the last commit; those of the folder if this is no git checkout."""
+    command = ["git", "show", f"HEAD:{METRICS}"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return shown.stdout if shown.returncode == 0 else (ROOT / METRICS).read_text()
+
+
 def reports() -> dict[str, Any]:
     """Return the stages' reports of this project, which are in DVC's cache and not in git."""
+    if committed() != (ROOT / METRICS).read_text():
+        pytest.skip("this machine has computed results of its own, which are not committed")
     paths = {stage: ROOT / f"reports/{stage}/report.json" for stage in STAGES}
     if not all(path.exists() for path in paths.values()):
         pytest.skip("this clone has no reports: `dvc repro` makes them")
@@ -29,7 +39,7 @@ def reports() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def scores() -> dict[str, float]:
-    found: dict[str, float] = json.loads(METRICS.read_text())["test"]
+    found: dict[str, float] = json.loads(committed())["test"]
     return found
 
 
