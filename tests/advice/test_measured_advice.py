@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,11 @@ def test_a_training_is_advised_without_an_affine_phase_and_with_a_refit_on_all_i
     assert (values["fold_bn.epochs"], values["augment.noise"]) == (0, 0.0)
 
 
-def test_the_small_head_is_advised_for_a_training_that_starts_from_it() -> None:
+def test_a_training_is_advised_on_trial_as_it_was_chosen() -> None:
     values = advice(TRAINED).values
-    assert (values["warmup_head.fit"], values["warmup_head.strength"]) == ("logistic", 1e-4)
-    assert advice({**TRAINED, "batch_norm": "frozen"}).values["warmup_head.fit"] == "lda"
-    assert advice({**TRAINED, "depth": 0}).values["warmup_head.fit"] == "lda"
+    assert (values["warmup_head.fit"], values["unfreeze.keep"]) == ("lda", "if_clearly_better")
+    sure = replace(advice(TRAINED).training, is_better=True)
+    assert replace(advice(TRAINED), training=sure).values["unfreeze.keep"] == "if_better"
 
 
 def test_images_are_changed_where_blocks_train_and_validation_images_look_different() -> None:

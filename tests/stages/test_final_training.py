@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.advice import project as small
+from thaw.advice.measured_advice import MeasuredAdvice
 from thaw.advice.tournament.head_choice import HeadChoice
 from thaw.advice.tournament.stage_choices import HeadMethod, write_head_choice
 from thaw.advice.tournament.start_head import set_small_head
@@ -160,14 +161,15 @@ def test_the_head_at_the_start_is_fitted_to_the_images_of_both_splits(is_small: 
     assert losses[True] < losses[False]
 
 
-def _chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the stage train as a comparison of trainings has chosen, on trial."""
+def _chosen(monkeypatch: pytest.MonkeyPatch, policy: BatchNormPolicy = "frozen") -> TrainingChoice:
+    """Let the stage train as a comparison of trainings has chosen, on trial; return the choice."""
     write_head_choice(HeadChoice({}, []), HEAD, project_paths.REPORTS / "warmup_head")
-    chosen = {"depth": 7, "lr": 0.0001, "batch_norm": "frozen", "epochs": EPOCHS}
+    chosen = {"depth": 7, "lr": 0.0001, "batch_norm": policy, "epochs": EPOCHS}
     choice = TrainingChoice("way", chosen, [])
     monkeypatch.setattr(unfreeze, "choose_training", lambda *_: choice)
     monkeypatch.setattr(unfreeze, "is_fine_tuning_kept", lambda *_, **__: (True, {}))
-    write_values({"unfreeze.depth": "auto", "augment.flip": 0.5})
+    write_values({"unfreeze.depth": "auto", "augment.flip": 0.5, "augment.crop": 0.2})
+    return choice
 
 
 def _report() -> dict[str, Any]:
@@ -224,3 +226,24 @@ def test_a_kill_in_the_repeated_training_leaves_the_same_bits(
             unfreeze.main()
     unfreeze.main()
     assert (project_paths.MODELS / "unfreeze" / "model.safetensors").read_bytes() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["frozen", "train"])
+def test_pinned_values_train_as_the_comparison_that_chose_them(
+    policy: BatchNormPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = _chosen(monkeypatch, policy)
+    unfreeze.main()
+    weights = (project_paths.MODELS / "unfreeze" / "model.safetensors").read_bytes()
+    chosen = _report()
+    head = HeadChoice({"warmup_head.fit": "logistic", "warmup_head.strength": 0.01}, [])
+    write_values(MeasuredAdvice(head, choice, {"augment.flip": 0.5, "augment.crop": 0.2}).values)
+    known = HeadMethod("logistic", 0.01, is_compared=False)
+    write_head_choice(HeadChoice({}, []), known, project_paths.REPORTS / "warmup_head")
+    unfreeze.main()
+    assert (project_paths.MODELS / "unfreeze" / "model.safetensors").read_bytes() == weights
+    pinned = _report()
+    assert pinned["refit"] == {"images": 30, "epochs": EPOCHS}
+    for key in ("best_epoch", "blocks", "val_loss", "calibration"):
+        assert pinned[key] == chosen[key], key

@@ -38,8 +38,8 @@ class Trial:
 class Resolved:
     """The section ``unfreeze`` without ``auto``, its plan, and the reported choices.
 
-    ``trial`` is set for a training that a comparison of short trainings has chosen, and ``chosen``
-    are the values by dotted key.
+    ``trial`` is set for a training that a comparison of short trainings has chosen, or that
+    ``keep`` asks for. ``chosen`` are the values by dotted key.
     """
 
     settings: Unfreeze
@@ -65,7 +65,8 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
         report["advice"] = str(recommendation.case)
     plan = _plan(settings, len(classifier.blocks))
     if settings.batch_norm != "auto":
-        return Resolved(settings, replace(plan, batch_norm=settings.batch_norm), report)
+        plan = replace(plan, batch_norm=settings.batch_norm)
+        return Resolved(settings, plan, report, _trial(settings, plan))
     # Random weights have no statistics of pretraining data.
     from_scratch = params.backbone.weights == "none"
     shift = None if from_scratch else statistics_shift(context, classifier, preprocessing)
@@ -78,7 +79,14 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
         shifted = "no shift measured" if shift is None else f"statistics shifted by {shift:.2f}"
         say(f"unfreeze.batch_norm auto: {chosen} ({images} images per device and step, {shifted})")
     report |= {"batch_norm": chosen, "statistics_shift": shift}
-    return Resolved(settings, replace(plan, batch_norm=chosen), report)
+    plan = replace(plan, batch_norm=chosen)
+    return Resolved(settings, plan, report, _trial(settings, plan))
+
+
+def _trial(settings: Unfreeze, plan: Plan) -> Trial | None:
+    if settings.keep == "auto" or not plan.trainable:
+        return None
+    return Trial(is_better=settings.keep == "if_better")
 
 
 def choose_policy(

@@ -11,7 +11,6 @@ from thaw.advice.tournament.augmentation_choice import choose_augmentation
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.head_choice import KEYS, choose_head
 from thaw.advice.tournament.stage_choices import HeadMethod
-from thaw.advice.tournament.start_head import SMALL_STRENGTH, starts_small
 from thaw.advice.tournament.training_choice import choose_training
 from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
 
-_FREE = ("depth", "blocks", "lr", "batch_norm", "epochs", "gradual_epochs", "refit")
+_FREE = ("depth", "blocks", "lr", "batch_norm", "epochs", "gradual_epochs", "refit", "keep")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ class MeasuredAdvice:
         found = {
             **self.head.values,
             "head.hidden": [],
-            **self._start,
             **dict.fromkeys(ROBUST_AUGMENTATION, 0.0),
             **self._augmentation,
             "unfreeze.depth": training["depth"],
@@ -65,7 +63,9 @@ class MeasuredAdvice:
             "unfreeze.lr": training["lr"],
             "unfreeze.batch_norm": training["batch_norm"],
             "unfreeze.epochs": training["epochs"],
-            "unfreeze.refit": "on",  # as the stages do after a comparison
+            # As the stages do after a comparison.
+            "unfreeze.refit": "on",
+            "unfreeze.keep": "if_better" if self.training.is_better else "if_clearly_better",
             "fold_bn.epochs": 0,
         }
         return by_section(found)
@@ -78,13 +78,6 @@ class MeasuredAdvice:
             for key, value in self.augmentation.items()
             if self.training.values["depth"] or key not in ROBUST_AUGMENTATION
         }
-
-    @property
-    def _start(self) -> dict[str, Any]:
-        """Return the values of the small head, where the chosen training starts from it."""
-        if self.training.values["depth"] and starts_small(self.training.values["batch_norm"]):
-            return {"warmup_head.fit": "logistic", "warmup_head.strength": SMALL_STRENGTH}
-        return {}
 
     def as_json(self) -> dict[str, Any]:
         """Return values and leaderboards as the content of a JSON file."""

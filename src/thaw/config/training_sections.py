@@ -154,6 +154,12 @@ class Unfreeze(Training):
         "stage warmup_head has compared heads.",
         source="Hastie, Tibshirani & Friedman 2009, section 7.10",
     )
+    keep: Literal["auto", "if_better", "if_clearly_better"] = parameter(
+        "auto",
+        "Keep a training only if its calibrated validation loss is below that of the head alone, "
+        "by a hundredth (if_better), or by one standard error as well (if_clearly_better). auto "
+        "does so where short trainings were compared, else the best epoch is kept.",
+    )
     gradual_epochs: _Epochs = parameter(
         0,
         "Epochs after which one more block becomes trainable, from the head down; 0 trains all at "

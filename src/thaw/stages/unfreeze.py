@@ -52,9 +52,18 @@ def run(
 ) -> Progress:
     """Train the head and the blocks of the resolved plan, in place.
 
-    The model of the head warm-up is epoch 0. It is kept if no epoch has a lower validation loss.
+    The model of the head warm-up is epoch 0. It is kept if no epoch has a lower validation loss,
+    except in a training on trial. Such a training starts from the small head where statistics of
+    the batch or a high rate would lose the fitted one.
     """
+    if starts_from_small_head(resolved):
+        set_small_head(context, classifier, preprocessing)
     return context.train(classifier, phase_of(context, preprocessing, resolved), observer)
+
+
+def starts_from_small_head(resolved: Resolved) -> bool:
+    """Return whether the training starts from the small head, not from the fitted one."""
+    return resolved.trial is not None and starts_small(resolved.plan.batch_norm)
 
 
 def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved) -> Phase:
@@ -149,9 +158,6 @@ def main() -> None:
             write_training_choices(chosen | resolved.chosen, project_paths.REPORTS / "unfreeze")
         augment = context.params.augment.fixed()
         stage.draw_augmented(spec.preprocessing, augment, "augmented.png")
-        is_small = resolved.trial is not None and starts_small(resolved.plan.batch_norm)
-        if is_small:
-            set_small_head(context, classifier, spec.preprocessing)
         progress = run(context, classifier, spec.preprocessing, resolved, stage.observer)
         phase, report = phase_of(context, spec.preprocessing, resolved), dict(resolved.report)
         is_dropped = False
@@ -177,7 +183,7 @@ def main() -> None:
             report |= found
         if is_repeated(resolved.settings, head, progress):
             classifier, _ = earlier_models.load(project_paths.MODELS / "warmup_head")
-            fit_start(context, classifier, phase, head, is_small=is_small)
+            fit_start(context, classifier, phase, head, is_small=starts_from_small_head(resolved))
             share = report.get("interpolation", {}).get("share", 1.0)
             report |= train_on_all(context, classifier, phase, stage.observer, share)
         stage.finish(stage.save_model(classifier, spec), progress, report)

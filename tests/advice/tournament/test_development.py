@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.advice.project import open_model
-from thaw.advice.tournament.development import development
+from thaw.advice.tournament.development import Development, development
 from thaw.data.packed_store import PackedStore
 from thaw.data.split_names import TEST, TRAIN, VAL
 
@@ -56,6 +56,45 @@ def test_images_that_look_alike_are_in_one_fold(
     assert len(set(found.groups)) < len(found.ids) / 2
     for fold in found.folds:
         assert not set(found.groups[fold.fit]) & set(found.groups[fold.predict])
+
+
+def _groups(
+    monkeypatch: pytest.MonkeyPatch, hashes: list[int], labels: list[int]
+) -> tuple[NDArray[np.str_], Development]:
+    """Return the groups and the folds of images with these hashes and labels."""
+    data = open_model().context.data
+    number = iter(hashes)
+    monkeypatch.setattr(
+        "thaw.advice.tournament.development.difference_hash", lambda _: next(number)
+    )
+    ids = np.concatenate([data.manifest.ids(TRAIN), data.manifest.ids(VAL)])
+    data.manifest.targets[ids] = labels
+    found = development(data, 1000, seed=0)
+    return found.groups, found
+
+
+def test_a_chain_of_similar_images_that_joins_most_of_them_joins_none(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(development(open_model().context.data, 1000, seed=0).ids)
+    # Neighbours differ in two bits, so that all of them are one chain of near-duplicates.
+    chain = [(1 << 2 * place) - 1 for place in range(count)]
+    labels = [place % 3 for place in range(count)]
+    groups, found = _groups(monkeypatch, chain, labels)
+    assert len(set(groups)) == count
+    sizes = [len(fold.predict) for fold in found.folds]
+    assert max(sizes) - min(sizes) <= len(set(labels))
+
+
+def test_a_class_whose_images_look_alike_is_in_every_fold(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(development(open_model().context.data, 1000, seed=0).ids)
+    labels = sorted(place % 10 for place in range(count))  # three images a class
+    alike = [(0x1111 << 5 * label) | (1 << place % 3) for place, label in enumerate(labels)]
+    _, found = _groups(monkeypatch, alike, labels)
+    for fold in found.folds:
+        assert set(found.targets[fold.predict]) <= set(found.targets[fold.fit])
 
 
 def test_by_split_training_images_predict_those_of_validation(project: Path) -> None:

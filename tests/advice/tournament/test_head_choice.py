@@ -10,6 +10,7 @@ from tests.advice.project import PREPARED
 from thaw.advice.tournament import head_choice
 from thaw.advice.tournament.head_choice import HeadChoice, choose_head
 from thaw.advice.tournament.head_tournament import HeadTournament
+from thaw.advice.tournament.leaderboard import Row
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import auto_keys, with_values
@@ -165,3 +166,13 @@ def test_the_choice_is_printed(project: Path, capsys: pytest.CaptureFixture[str]
     assert set(found.values) == {"warmup_head.fit", "warmup_head.strength"}
     found.report()
     assert f"warmup_head.fit {found.values['warmup_head.fit']}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("loss", "warned"), [(1.2, True), (0.9, False)])
+def test_a_head_that_is_no_better_than_guessing_is_warned_about(
+    loss: float, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = Row("fit", "crop", 64, 1.0, "9", "lda", 0.1, loss, 0.1, 0.5, 0.1, 0.0, 0.0, 1.0, True)
+    HeadChoice({"warmup_head.fit": "lda"}, [row], 30, 5, guessing=1.1).report()
+    said = "better than guessing, whose log-loss is 1.100" in capsys.readouterr().err
+    assert said == warned

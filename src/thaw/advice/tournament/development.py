@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thaw.advice.folds import Fold, stratified_folds, subsample
+from thaw.advice.folds import FOLDS, Fold, stratified_folds, subsample
 from thaw.data.loading import ImageSource
 from thaw.data.split_names import TRAIN, VAL
 from thaw.ingest.duplicates import difference_hash, near_groups
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from thaw.data.preprocessing import Preprocessing
 
 NEAR = 5  # bits of the difference hash from which images are near-duplicates
+_MOST_OF_ALL, _MOST_OF_A_CLASS = 1 / FOLDS, 0.5  # shares of the images that one group may have
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,25 @@ def development(data: Prepared, most: int, seed: int) -> Development:
 
 
 def _groups(data: Prepared, ids: NDArray[np.int64]) -> NDArray[np.str_]:
-    """Return the group (N,) of duplicates and near-duplicates of each image."""
+    """Return the group (N,) of duplicates and near-duplicates of each image.
+
+    Simple drawings, digits and icons have similar hashes: a chain of them can join most images, or
+    a whole class, which no fold could predict. Then near-duplicates are those of fewer bits.
+    """
     digests = [data.manifest.rows[image_id].digest for image_id in ids]
     hashes = [difference_hash(data.store.read(int(image_id))) for image_id in ids]
-    return np.array(near_groups(digests, hashes, NEAR))
+    targets = data.manifest.targets[ids]
+    for bits in range(NEAR, 0, -1):
+        groups = np.array(near_groups(digests, hashes, bits))
+        if not _is_too_large(groups, targets):
+            return groups
+    return np.array(digests)
+
+
+def _is_too_large(groups: NDArray[np.str_], targets: NDArray[np.int64]) -> bool:
+    """Return whether a group has too many of all images, or of those of a class."""
+    _, numbers = np.unique(groups, return_inverse=True)
+    if np.bincount(numbers).max() > max(1, _MOST_OF_ALL * len(groups)):
+        return True
+    of_class = (np.bincount(numbers[targets == label]) for label in np.unique(targets))
+    return any(sizes.max() > max(1, _MOST_OF_A_CLASS * sizes.sum()) for sizes in of_class)

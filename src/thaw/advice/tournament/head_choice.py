@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,11 @@ from thaw.model.meta_classifier import meta_backbone
 from thaw.registry.starting_model import begin
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
-from thaw.system.console import say
+from thaw.system.console import say, warn
 from thaw.system.files import write_json
 from thaw.system.project_paths import SCRATCH
 from thaw.system.tool_lock import library_versions
+from thaw.training.calibration import loss_of_guessing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +51,8 @@ class HeadChoice:
 
     ``images`` were compared in ``folds`` folds; without rows nothing was compared, for the reason
     ``note``. If ``validation_differs``, validation images look different from training images, and
-    the only fold predicts them from training images.
+    the only fold predicts them from training images. ``guessing`` is the log-loss of equal
+    probabilities for all classes, in nats.
     """
 
     values: dict[str, Any]
@@ -58,6 +61,7 @@ class HeadChoice:
     folds: int = 0
     note: str = ""
     validation_differs: bool = False
+    guessing: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of a JSON file, which :meth:`of_json` reads."""
@@ -68,6 +72,12 @@ class HeadChoice:
         if self.values:
             listed = ", ".join(f"{key} {value}" for key, value in self.values.items())
             say(f"auto: {listed} ({self._reason})")
+        limit = math.inf if self.guessing is None else self.guessing
+        if any(row.chosen and row.log_loss >= limit for row in self.rows):
+            warn(
+                "no head predicts images that it has not seen better than guessing, whose log-loss "
+                f"is {limit:.3f}: look at the labels, or use more images"
+            )
 
     @property
     def _reason(self) -> str:
@@ -149,6 +159,7 @@ def _result(
         len(images.ids),
         len(images.folds),
         validation_differs=validation_differs,
+        guessing=loss_of_guessing(len(tournament.reader.context.data.manifest.classes)),
     )
 
 
