@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import tiny
-from thaw.cli.project_output import print_survey, print_upgrade, survey_content, upgrade_content
+from thaw import __version__
+from thaw.cli.project_output import (
+    command_after_upgrade,
+    print_survey,
+    print_upgrade,
+    survey_content,
+    upgrade_content,
+)
 from thaw.config.renames import Rename
 from thaw.projects.image_survey import survey
 from thaw.projects.unfinished_upgrade import UnfinishedUpgrade
@@ -70,6 +79,32 @@ def test_an_upgrade_is_printed_and_has_the_same_content(
         "`dvc repro` runs again, because the code is another: unfreeze",
         "not needed any more, you can remove: tests",
     ]
+
+
+def test_outputs_that_git_ignores_are_not_to_be_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".gitignore").write_text("/reports/\n")
+    for command in ("init", "add --all", "-c user.name=t -c user.email=t@x.org commit -m new"):
+        subprocess.run(["git", *command.split()], check=True, capture_output=True)
+    report = Path("reports/evaluate/report.json")
+    report.parent.mkdir(parents=True)
+    report.write_text("{}")
+    plan = Upgrade(
+        lock=tool_lock.installed(),
+        texts={},
+        changed=[],
+        renames=[],
+        outputs=[report],
+        note=UnfinishedUpgrade({}, [], [], [], keep=False),
+        removable=[],
+    )
+    assert command_after_upgrade(plan) == ""
+    Path("params.yaml").write_text("")
+    commit = f"git add --all && git commit -m 'thaw upgrade to {__version__}'"
+    changed = replace(plan, texts={Path("params.yaml"): ""})
+    assert command_after_upgrade(changed) == commit
 
 
 def test_a_file_that_is_no_image_is_not_counted_as_one(

@@ -8,7 +8,7 @@ import pytest
 
 from thaw.projects import file_layout
 from thaw.projects.earlier_metrics import remove_reports_from_git
-from thaw.system.project_paths import REPORTS
+from thaw.system.project_paths import DVC_LOCK, REPORTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,19 @@ def test_scores_of_other_forms_move_from_the_metrics_to_the_report(content: obje
     assert json.loads(report.read_text()) == content
     assert json.loads(metrics.read_text()).keys() == {"test"}
     assert file_layout.pending() == []
+
+
+def test_a_report_that_dvc_keeps_is_not_made_from_the_metrics_in_a_clone() -> None:
+    metrics, report = REPORTS / "evaluate/metrics.json", REPORTS / "evaluate/report.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text(json.dumps({"test": {"accuracy": 0.7}}))
+    outputs = [{"path": str(path), "md5": "0" * 32} for path in (metrics, report)]
+    DVC_LOCK.write_text(json.dumps({"stages": {"evaluate": {"cmd": "", "outs": outputs}}}))
+    assert file_layout.pending() == []
+    file_layout.convert()
+    assert not report.exists()
+    DVC_LOCK.write_text(json.dumps({"stages": {"evaluate": {"cmd": "", "outs": outputs[:1]}}}))
+    assert file_layout.pending() == [report]
 
 
 def test_damaged_metrics_stay_for_dvc_to_replace() -> None:

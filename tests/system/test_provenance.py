@@ -66,6 +66,17 @@ def test_the_git_state_of_an_unchanged_checkout_is_its_commit(
     assert provenance.git_state() == (commit, False)
 
 
+def test_what_git_would_commit_is_known_for_single_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout(tmp_path, monkeypatch)
+    Path(".gitignore").write_text("/mine.txt\n")
+    Path("mine.txt").write_text("b")
+    Path("params.yaml").write_text("b")
+    assert provenance.has_uncommitted([Path("params.yaml"), Path("missing.yaml")])
+    assert not provenance.has_uncommitted([Path("dvc.yaml"), Path("mine.txt")])
+
+
 def test_the_text_of_the_commit_is_that_before_a_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from thaw import __version__
 from thaw.errors import grouped
 from thaw.ingest.listing import shown_path
 from thaw.projects.first_commit import has_commit
+from thaw.system.project_paths import DVC_LOCK, REPORTS, TOOL_LOCK
+from thaw.system.provenance import has_uncommitted
 from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
@@ -94,11 +96,14 @@ def print_upgrade(plan: Upgrade) -> None:
 
 def command_after_upgrade(plan: Upgrade) -> str:
     """Return the command that completes an upgrade that was written, "" if there is none."""
-    is_changed = bool(plan.texts or plan.changed or plan.outputs)
+    is_written = bool(plan.texts or plan.changed or plan.outputs)
+    folders = {path.parent for path in plan.outputs}
+    written = [*plan.texts, TOOL_LOCK, DVC_LOCK, REPORTS, *folders]
+    is_to_commit = is_written and has_commit() and has_uncommitted(written)
     commit = f"git add --all && git commit -m 'thaw upgrade to {__version__}'"
     again = upgrade_content(plan)["runs_again"]
     # The gate wants what decides about a result committed before `dvc repro`.
-    steps = [commit if is_changed and has_commit() else "", "dvc repro" if again else ""]
+    steps = [commit if is_to_commit else "", "dvc repro" if again else ""]
     return " && ".join(filter(None, steps))
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from thaw.system.files import write_json
+from thaw.system.locked_stages import read_stages
 from thaw.system.project_paths import METRICS, REPORT, REPORTS
 from thaw.system.stage_names import TRAINING_STAGES
 
@@ -21,8 +22,18 @@ _METRICS, _REPORT = REPORTS / "evaluate" / METRICS, REPORTS / "evaluate" / REPOR
 
 
 def missing_report() -> Path | None:
-    """Return the path of report.json if it is missing and metrics.json exists, else None."""
-    return _REPORT if _METRICS.exists() and not _REPORT.exists() else None
+    """Return the path of report.json if only metrics.json exists and DVC keeps no report.
+
+    In a clone, the report that ``dvc.lock`` names is in DVC's cache or remote storage, or ``dvc
+    repro`` computes it.
+
+    Raises:
+        ThawError: ``dvc.lock`` is damaged.
+    """
+    if not _METRICS.exists() or _REPORT.exists():
+        return None
+    outputs = read_stages().get("evaluate", {}).get("outs", [])
+    return None if any(out["path"] == _REPORT.as_posix() for out in outputs) else _REPORT
 
 
 def write_missing_report() -> None:

@@ -50,6 +50,11 @@ def _are_committed() -> bool:
     return not paths or here == _git("rev-parse", *(f"HEAD:./{path}" for path in paths))
 
 
+def has_uncommitted(paths: Iterable[Path]) -> bool:
+    """Return whether git would commit a change of ``paths``; files that it ignores do not count."""
+    return bool(_git("status", "--porcelain", "--", *map(str, paths)))
+
+
 def committed_text(path: Path) -> str | None:
     """Return the content of ``path`` in the last commit; None if it has no such text file."""
     try:
