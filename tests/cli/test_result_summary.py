@@ -93,7 +93,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
         "thaw ui",
     ],
 )
-def test_the_report_shows(
+def test_the_summary_has_data_training_scores_version_and_next_commands(
     expected: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -190,6 +190,18 @@ def test_the_experiment_that_is_proposed_has_another_depth(
     unfreeze = PARAMS.unfreeze.model_copy(update={"depth": 3, "epochs": 5})
     show(PARAMS.model_copy(update={"unfreeze": unfreeze}), write(tmp_path))
     assert "dvc exp run -S unfreeze.depth=5 another value" in shown(capsys)
+
+
+def test_the_alias_of_the_registration_is_not_shown_as_the_one_after_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    content = as_json(write(tmp_path))
+    content["release"] = {"label": "Released as champion", "reason": "Promoted."}
+    result_summary.show(PARAMS, content)
+    printed = shown(capsys)
+    assert "registered digits version 3 first as @challenger" in printed
+    assert "release Released as champion: Promoted." in printed
 
 
 @pytest.mark.parametrize(("alias", "is_offered"), [("challenger", True), ("champion", False)])

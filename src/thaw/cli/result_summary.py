@@ -46,7 +46,7 @@ def show(params: Params, content: dict[str, Any]) -> None:
             table.add_row(*row)
         table.add_section()
     registered = content["registered"]
-    table.add_row("registered", _version(registered))
+    table.add_row("registered", _version(registered, is_decided=bool(content["release"])))
     if release := content["release"]:
         table.add_row("release", escape(f"{release['label']}: {release['reason']}"))
     table.add_row("MLflow run", registered["run_id"])
@@ -139,10 +139,12 @@ def _score_rows(params: Params, metrics: dict[str, Any]) -> Iterator[tuple[str, 
         yield ", ".join(metric.label for metric in pair), values
 
 
-def _version(registered: dict[str, Any]) -> str:
+def _version(registered: dict[str, Any], *, is_decided: bool) -> str:
+    """Return the version; with ``is_decided`` the row of the release says which alias it has."""
     name = escape(f"{registered['name']} version {registered['version']}")
     note = "" if registered.get("is_new", True) else "; this run made the same model again"
-    return f"[bold]{name}[/bold] as @{registered['alias']}{note}"
+    start = "first as" if is_decided else "as"
+    return f"[bold]{name}[/bold] {start} @{registered['alias']}{note}"
 
 
 def _calibration(before: dict[str, float], after: dict[str, float]) -> str:
