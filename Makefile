@@ -99,7 +99,7 @@ format: $(VENV)/.installed-dev  ## Format the code and fix what can be fixed
 bench: $(VENV)/.installed-$(if $(filter method,$(TARGETS)),bench,dev)  ## Measure figures of the docs: make bench TARGETS="pipeline"; alone it lists the targets
 	@python -m benchmarks $(TARGETS)
 
-bench-gpu:  ## Measure figures on a GPU: OPTIONS="--only bare"; WHEELS=DIR installs packages from there, without network
+bench-gpu:  ## The benchmark `gpu` on a machine without .venv: OPTIONS="--only bare"; WHEELS=DIR installs packages from there, without network
 	$(if $(WHEELS),$(PYTHON) -m pip install --quiet --upgrade --no-index --no-deps --target .bench-site $(WHEELS)/*.whl)
 	PYTHONPATH=$(CURDIR)/src:$(CURDIR)/.bench-site:$$PYTHONPATH $(PYTHON) -m benchmarks.gpu $(OPTIONS)
 

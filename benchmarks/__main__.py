@@ -59,6 +59,7 @@ TARGETS = {
         "large_data", "15 min", "prepare on many images: speed against Pillow, growth, memory"
     ),
     "checksums": Target("checksum_cost", "1 min", "what the comparison with checksums costs"),
+    "gpu": Target("gpu", "30 min", "thaw on a GPU: steps, stages, kills, predict and serve"),
 }
 
 

@@ -32,4 +32,6 @@ def test_options_belong_to_the_target_before_them() -> None:
 
 @pytest.mark.parametrize("name", benchmarks.TARGETS)
 def test_the_module_of_a_target_exists(name: str) -> None:
-    assert find_spec(f"benchmarks.{benchmarks.TARGETS[name].module}") is not None
+    found = find_spec(f"benchmarks.{benchmarks.TARGETS[name].module}")
+    assert found is not None
+    assert found.submodule_search_locations is None or find_spec(f"{found.name}.__main__")

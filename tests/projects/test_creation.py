@@ -106,6 +106,13 @@ def test_git_ignores_what_dvc_caches_before_dvc_says_so(photos: Path) -> None:
     assert kinds[False] == {"reports/evaluate/metrics.json"}
 
 
+def test_git_ignores_what_commands_write_in_this_repository_as_in_a_new_project() -> None:
+    _, after = template("gitignore", images="").split("# Pages, pictures")
+    written = [line for line in after.splitlines() if line.startswith("/")]
+    assert "/predictions.csv" in written
+    assert set(written) <= set((ROOT / ".gitignore").read_text().splitlines())
+
+
 @pytest.mark.slow
 def test_images_inside_the_project_are_named_by_a_relative_path(folder: Path) -> None:
     tiny.images(folder / "flowers/pictures", each=3)

@@ -66,7 +66,7 @@ def test_the_git_state_of_an_unchanged_checkout_is_its_commit(
     assert provenance.git_state() == (commit, False)
 
 
-def test_what_git_would_commit_is_known_for_single_files(
+def test_files_that_git_would_commit_are_told_from_those_that_it_ignores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout(tmp_path, monkeypatch)
