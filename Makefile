@@ -60,7 +60,7 @@ test-browser: $(VENV)/.installed-browser  ## Run the tests of the pages in a hea
 test-docs: $(VENV)/.installed-dev  ## Run every documented command, the notebook and `make run` (minutes)
 	pytest -m commands tests/docs tests/test_surroundings.py
 
-test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment (two minutes)
+test-wheel: $(VENV)/.installed-dev  ## Build the wheel and use it in a fresh environment, and in one that MLflow builds (minutes)
 	python -m tools.check_wheel
 
 test-services: $(VENV)/.installed-services  ## Run teamwork on real servers: PostgreSQL (installed by apt), S3, MLflow

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tools.model_environment import check_served_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 _IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 # Parameters for a run of seconds.
@@ -51,6 +53,7 @@ def main() -> None:
         rows = (project / "predicted.csv").read_text().splitlines()
         assert len(rows) == 1 + 36, rows
         check_requirements(make_environment(folder / "server"), project, wheel.parent)
+        check_served_environment(project, model, wheel.parent, folder / "served")
         check_servers_extra(environment, wheel)
     sys.stdout.write("the wheel works in a fresh environment\n")
 
