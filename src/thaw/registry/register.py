@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ import pandas as pd
 from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from mlflow.utils import requirements_utils
 
 from thaw import __version__
 from thaw.registry import pyfunc
@@ -28,12 +26,13 @@ from thaw.registry.names import (
     PARENTS,
     TEST_DIGEST,
 )
+from thaw.registry.requirement_checks import package_files_unlisted
 from thaw.registry.same_result import remove_repetitions, source_of, versions_of_result
 from thaw.tracking.pending_models import is_being_written
 from thaw.tracking.run_owner import PROCESS, this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from mlflow.entities import LoggedModel, Run
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 # computes what was evaluated.
 _DISTRIBUTION = "thaw-vision"  # the name of thaw on PyPI
 _PACKAGES = ("numpy", "pandas", "pillow", "pydantic", "safetensors", "timm", "torch", "torchvision")
-_PACKAGES_BY_MODULE = "_MODULES_TO_PACKAGES"  # a variable of MLflow's; None until it is needed
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def _models(run: Run) -> list[LoggedModel]:
 
 
 def _log(folder: Path, digest: str, example: bytes) -> LoggedModel:
-    with _package_files_unlisted():
+    with package_files_unlisted():
         info = mlflow.pyfunc.log_model(
             name="model",
             loader_module=pyfunc.__name__,
@@ -170,24 +168,6 @@ def _restore_files(client: MlflowClient, model: LoggedModel, folder: Path) -> No
     sizes = {each.path.rpartition("/")[2]: each.file_size for each in there}
     if any(sizes.get(path.name) != path.stat().st_size for path in folder.iterdir()):
         client.log_model_artifacts(model.model_id, str(folder), place)
-
-
-@contextlib.contextmanager
-def _package_files_unlisted() -> Iterator[None]:
-    """Let MLflow compare requirements with what is installed without listing all files of it.
-
-    The list takes a second. MLflow reads it for packages without metadata only; a model of thaw
-    requires none.
-    """
-    content = vars(requirements_utils)
-    if content.get(_PACKAGES_BY_MODULE) is not None:
-        yield
-        return
-    content[_PACKAGES_BY_MODULE] = {}
-    try:
-        yield
-    finally:
-        content[_PACKAGES_BY_MODULE] = None  # so that others get the whole list
 
 
 def _requirements() -> list[str]:
