@@ -21,8 +21,7 @@ from thaw.serving.service_metrics import ServiceMetrics
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from starlette.requests import Request
-    from starlette.responses import Response
+    from fastapi import Request, Response
 
     from thaw.serving.served_model import ServedModel
     from thaw.serving.settings import Settings

@@ -16,7 +16,7 @@ from thaw.serving.schemas import MAX_IMAGES, PredictRequest, check_count, explai
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from starlette.requests import Request
+    from fastapi import Request
 
     from thaw.serving.budget import Reservation
     from thaw.serving.settings import Settings
