@@ -106,6 +106,7 @@ SENTENCES = {
     "make test-gpu": _HARDWARE,
     "make test-pipelines": CI,
     "make test-services": CI,
+    "make test-wheel": CI,
     "make ui": "does not end; the guides run its command, `thaw ui`",
     "mlflow db upgrade": _DOCKER,
     "mlflow gc": "deletes for good; a command for the administrator of a server",
