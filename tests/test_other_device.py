@@ -18,8 +18,8 @@ from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.page.heat_maps import heat_maps
 from thaw.evaluation.page.network_section import first_filters
 from thaw.model import batchnorm
-from thaw.model.batch_statistics import expected
 from thaw.model.calibration import CalibratedSoftmax, Calibration
+from thaw.model.channel_statistics import expected
 from thaw.model.drift import FoldedPlaces, Reference, statistics_after_merge
 from thaw.model.frozen_part import FrozenPart
 from thaw.training import trainable_state

@@ -14,7 +14,7 @@ from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.config.training_sections import Unfreeze
 from thaw.model.batchnorm import fold_all
-from thaw.training.small_batch import SMALL_BATCH
+from thaw.training.usable_batch_sizes import SMALL_BATCH
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests import tiny
 from thaw.model import batchnorm
-from thaw.model.batch_statistics import expected, observed
+from thaw.model.channel_statistics import expected, observed
 from thaw.model.drift import Drift, FoldedPlaces, Reference, statistics_after_merge
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from thaw.data.split_names import TRAIN
 from thaw.model.freeze_plan import BatchNormPolicy, Plan, chosen_blocks, last_blocks
 from thaw.system.console import say
 from thaw.system.process_group import process_group
-from thaw.training.small_batch import SMALL_BATCH
+from thaw.training.usable_batch_sizes import SMALL_BATCH
 
 if TYPE_CHECKING:
     from thaw.advice.recommendation import Recommendation

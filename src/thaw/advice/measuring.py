@@ -12,7 +12,7 @@ from thaw.advice.measurements import Measurements
 from thaw.advice.tournament.features import output_widths
 from thaw.data.loading import ImageSource
 from thaw.data.split_names import TRAIN, VAL
-from thaw.model.batch_statistics import expected, observed, shift
+from thaw.model.channel_statistics import expected, observed, shift
 from thaw.training.cached_activations import CachedActivations
 from thaw.training.runtime import forward_all
 
@@ -66,8 +66,8 @@ def statistics_shift(
 ) -> float | None:
     """Return the shift between BatchNorm's running statistics and those of training images.
 
-    The unit is a standard deviation; see :func:`thaw.model.batch_statistics.shift`. It is measured
-    on the same training images in every process. None if the backbone has no BatchNorm.
+    The unit is a standard deviation; see :func:`thaw.model.channel_statistics.shift`. Every process
+    measures it on the same training images. None if the backbone has no BatchNorm.
     """
     runtime, data = context.runtime, context.data
     running = expected(classifier.blocks)

@@ -12,8 +12,8 @@ from thaw.config import overlaps
 from thaw.errors import ThawError
 from thaw.system import launching
 from thaw.system.devices import choose_device
-from thaw.system.output_folders import refuse_unwritable
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS
+from thaw.system.writable_outputs import refuse_unwritable
 
 # Formats in which matplotlib names itself, so that the next picture may replace the file.
 _PICTURES = (".pdf", ".png", ".svg")

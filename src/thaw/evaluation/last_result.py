@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 from thaw.system.project_paths import METRICS, REGISTERED
-from thaw.system.repeated_stages import repeat_command
+from thaw.system.repeat_command import repeat_command
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thaw.errors import ThawError
-from thaw.system.repeated_stages import repeat_command
+from thaw.system.repeat_command import repeat_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

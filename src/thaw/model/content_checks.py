@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from thaw.model.batch_statistics import Channels
+    from thaw.model.channel_statistics import Channels
     from thaw.model.classifier import Classifier
     from thaw.model.drift import Reference
     from thaw.model.spec import ModelSpec

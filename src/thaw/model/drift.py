@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from thaw.model.batch_statistics import Moments, observed, shift
 from thaw.model.batchnorm import ChannelAffine
+from thaw.model.channel_statistics import Moments, observed, shift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
-    from thaw.model.batch_statistics import Channels
+    from thaw.model.channel_statistics import Channels
 
 FEWEST = 32  # images; with fewer, a score would be noise
 _STRIDE = 2  # a quarter of the positions is enough and takes a quarter of the time

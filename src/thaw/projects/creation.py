@@ -24,7 +24,7 @@ from thaw.projects.first_commit import commit_new_files
 from thaw.projects.image_survey import Survey, survey
 from thaw.projects.initial_params import initial_params, model_name, params_text
 from thaw.projects.linked_data import with_link
-from thaw.projects.project_folder import (
+from thaw.projects.new_folder import (
     new_folder,
     refuse_nested,
     refuse_other_files,

@@ -10,7 +10,7 @@ from thaw.evaluation.page.card import CARD
 from thaw.evaluation.page.render import PAGE, write_note
 from thaw.system.files import write_whole
 from thaw.system.project_paths import REGISTERED, REPORTS
-from thaw.system.repeated_stages import repeat_command
+from thaw.system.repeat_command import repeat_command
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from thaw.evaluation.last_result import read_last_result
 from thaw.projects.finding import Finding, State
 from thaw.system.project_paths import REPORTS, SPOOL
 from thaw.system.quantities import quantity
-from thaw.system.repeated_stages import repeat_command
+from thaw.system.repeat_command import repeat_command
 from thaw.tracking import store_state
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from thaw.promotion.comparison_rules import comparison_rules
 from thaw.promotion.rule_result import RuleResult, format_number
 from thaw.system.quantities import quantity
-from thaw.system.repeated_stages import repeat_command
+from thaw.system.repeat_command import repeat_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

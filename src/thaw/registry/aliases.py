@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlflow.exceptions import MlflowException
 
 from thaw.errors import ThawError
-from thaw.system.repeated_stages import registering
+from thaw.system.repeat_command import registering
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel

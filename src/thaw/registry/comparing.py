@@ -10,8 +10,8 @@ from thaw.evaluation.page.comparison import compare
 from thaw.evaluation.page.render import write_comparison
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.registry.stored_results import read_result
-from thaw.system.output_folders import refuse_unwritable
 from thaw.system.project_paths import PREPARED, SCRATCH
+from thaw.system.writable_outputs import refuse_unwritable
 
 if TYPE_CHECKING:
     from thaw.config.result_sections import Tracking

@@ -17,7 +17,7 @@ from thaw.model.sealed_files import SPEC
 from thaw.registry.aliases import explain_missing
 from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX, require_version
-from thaw.system.repeated_stages import repeat_command
+from thaw.system.repeat_command import repeat_command
 from thaw.tracking.outages import STORE_ERRORS
 from thaw.tracking.store import connect_read_only, store_uri
 from thaw.tracking.store_failures import NOT_MLFLOW, failure_of, reason_of

@@ -15,7 +15,7 @@ from thaw.data.large_files import unread_reason
 from thaw.errors import ProblemsError, ThawError
 from thaw.registry.names import PREFIX
 from thaw.system.files import resolved
-from thaw.system.output_folders import refuse_unwritable
+from thaw.system.writable_outputs import refuse_unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,7 @@ from thaw.data.batches import batches
 from thaw.data.loading import batch_parts
 from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
-from thaw.model.batch_statistics import expected
+from thaw.model.channel_statistics import expected
 from thaw.model.drift import FoldedPlaces, Reference, statistics_after_merge
 from thaw.model.freeze_plan import chosen_blocks
 from thaw.stages import earlier_models
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from thaw.context import Context
     from thaw.data.loading import ImageSource
-    from thaw.model.batch_statistics import Channels
+    from thaw.model.channel_statistics import Channels
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
     from thaw.training.observer import Observer

@@ -19,7 +19,7 @@ from requests import RequestException
 from thaw.errors import ThawError
 from thaw.system.launching import ENVIRONMENT
 from thaw.system.project_paths import STORE
-from thaw.system.repeated_stages import registering
+from thaw.system.repeat_command import registering
 from thaw.system.sqlite_addresses import address_of, is_sqlite, may_write, path_of
 from thaw.tracking.artifact_places import folder_of_experiment, place_of_experiment
 from thaw.tracking.outages import STORE_ERRORS, StoreOutageError, is_outage

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from thaw.model.synced_batchnorm import synced
-from thaw.training.small_batch import FEW_IMAGES
+from thaw.training.usable_batch_sizes import FEW_IMAGES
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

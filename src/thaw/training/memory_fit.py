@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thaw.training.out_of_memory import MemoryShortageError, is_out_of_memory, shortage_named
-from thaw.training.small_batch import SMALL_BATCH
+from thaw.training.usable_batch_sizes import SMALL_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from thaw.evaluation.page.network_section import (
     shift_by_layer,
 )
 from thaw.model import directory
-from thaw.model.batch_statistics import expected
+from thaw.model.channel_statistics import expected
 from thaw.model.classifier import Classifier
 from thaw.model.drift import Reference
 

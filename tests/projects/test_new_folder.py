@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from thaw.errors import ThawError
-from thaw.projects.project_folder import (
+from thaw.projects.new_folder import (
     new_folder,
     refuse_nested,
     refuse_other_files,

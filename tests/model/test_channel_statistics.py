@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import tiny
-from thaw.model.batch_statistics import expected, observed, shift
+from thaw.model.channel_statistics import expected, observed, shift
 
 
 def images(count: int = 64, scale: float = 1.0, offset: float = 0.0) -> Tensor:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tests.project import ROOT
 from thaw.system.project_paths import REGISTERED, REPORTS
-from thaw.system.repeated_stages import registering, repeat_command
+from thaw.system.repeat_command import registering, repeat_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,4 +38,4 @@ def test_no_message_and_no_page_advises_a_command_that_trains_everything_again()
     ]
     assert len(texts) > 300
     found = [path for path in texts if _FORCED.search(path.read_text(encoding="utf-8"))]
-    assert [path.name for path in found] == ["repeated_stages.py"]  # which says why not
+    assert [path.name for path in found] == ["repeat_command.py"]  # which says why not

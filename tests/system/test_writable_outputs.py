@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from thaw.errors import ThawError
-from thaw.system.output_folders import refuse_unwritable
+from thaw.system.writable_outputs import refuse_unwritable
 
 
 @pytest.mark.parametrize(
