@@ -36,7 +36,7 @@ def test_activations_are_maps_below_the_last_cut_and_pooled_features_at_it(
     assert tiny.classifier().part(0, cut)(images()).shape == shape
 
 
-WAKERS: dict[str, Callable[[Classifier], nn.Module]] = {
+CALLS_OF_TRAIN: dict[str, Callable[[Classifier], nn.Module]] = {
     "the model": lambda model: model.train(),
     "the part above a cut": lambda model: model.part(1).train(),
     "the part below a cut": lambda model: FrozenPart(model.part(0, 3)).train(),
@@ -45,10 +45,10 @@ WAKERS: dict[str, Callable[[Classifier], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize("waker", WAKERS.values(), ids=list(WAKERS))
+@pytest.mark.parametrize("call_of_train", CALLS_OF_TRAIN.values(), ids=list(CALLS_OF_TRAIN))
 @pytest.mark.parametrize("depth", [0, 1, 2])
-def test_train_called_by_anybody_does_not_wake_a_frozen_block(
-    waker: Callable[[Classifier], nn.Module], depth: int
+def test_no_call_of_train_sets_a_frozen_block_to_training_mode(
+    call_of_train: Callable[[Classifier], nn.Module], depth: int
 ) -> None:
     model = tiny.classifier()
     cut = 3 - depth
@@ -57,14 +57,14 @@ def test_train_called_by_anybody_does_not_wake_a_frozen_block(
     before = state(frozen)
     with torch.no_grad():
         expected = model.part(0, cut)(images())
-        waker(model)
-        model(images() * 3 + 1)  # whatever is awake would move its statistics to these
+        call_of_train(model)
+        model(images() * 3 + 1)  # BatchNorm in training mode would move its statistics to these
         assert torch.equal(model.part(0, cut)(images()), expected)
     assert all(torch.equal(value, before[key]) for key, value in frozen.state_dict().items())
     assert not any(module.training for block in frozen for module in block.modules())
 
 
-def test_train_wakes_what_the_plan_leaves_trainable() -> None:
+def test_train_sets_the_trainable_blocks_of_the_plan_to_training_mode() -> None:
     model = tiny.classifier()
     apply_plan(model, last_blocks(2, 3, "train"))
     model.train()
@@ -72,7 +72,7 @@ def test_train_wakes_what_the_plan_leaves_trainable() -> None:
     assert model.head.training
 
 
-def test_train_leaves_frozen_batch_norm_of_trainable_blocks_asleep() -> None:
+def test_train_leaves_frozen_batch_norm_of_trainable_blocks_in_evaluation_mode() -> None:
     model = tiny.classifier()
     apply_plan(model, last_blocks(2, 3, "frozen"))
     model.train()

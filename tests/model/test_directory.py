@@ -375,7 +375,7 @@ def test_files_of_dvc_and_on_request_of_the_user_are_ignored(folder: Path) -> No
     assert (folder / directory.WEIGHTS).exists()
 
 
-def test_the_marker_works(tmp_path: Path) -> None:
+def test_a_pickle_of_the_marker_writes_its_file_when_it_is_loaded(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Marker(tmp_path / "marker")))
     assert (tmp_path / "marker").exists()
 

@@ -144,7 +144,9 @@ def learns(module: nn.Module) -> bool:
 @pytest.mark.parametrize(
     ("policy", "batch"), [("train", True), ("frozen", False), ("fixed", False)]
 )
-def test_policy_table(policy: BatchNormPolicy, batch: bool) -> None:
+def test_batch_norm_of_a_trainable_block_normalises_and_learns_as_its_policy_says(
+    policy: BatchNormPolicy, batch: bool
+) -> None:
     model = phase.model(2, policy)
     x = inputs(model)
     model.train()
@@ -162,7 +164,9 @@ def test_policy_table(policy: BatchNormPolicy, batch: bool) -> None:
     assert [parameter.grad is None for parameter in bn.parameters()] == [policy == "fixed"] * 2
 
 
-def test_policy_table_affine() -> None:
+def test_the_affine_policy_replaces_batch_norm_of_trainable_blocks_by_learning_affine_maps() -> (
+    None
+):
     model = tiny.classifier()
     x = inputs(model)
     expected = normalised(model.blocks[1], x, by_batch=False)
@@ -189,7 +193,7 @@ def test_the_affine_maps_of_folded_batch_norms_are_fixed_too() -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_policy_table_of_a_frozen_block(policy: BatchNormPolicy) -> None:
+def test_a_frozen_block_does_not_change_under_any_policy(policy: BatchNormPolicy) -> None:
     model = phase.model(1, policy)
     x = inputs(model)
     model.train()

@@ -61,13 +61,13 @@ class DecodingBudget:
             state.used.value += needed
 
     def give_back(self, taken: int) -> None:
-        """Return ``taken`` bytes, which `take` took."""
+        """Make ``taken`` bytes available again after :meth:`take`."""
         with self._state.changed:
             self._state.used.value -= taken
             self._state.changed.notify_all()
 
     def share(self, state: BudgetState) -> None:
-        """Count in ``state`` from now on. Call it when no image is decoded."""
+        """Count in ``state``, that of several processes. Call it while no image is decoded."""
         self._state = state
 
     def _reset(self) -> None:

@@ -87,9 +87,10 @@ def _register_hook() -> None:
 
 
 class _SkipChanges(TorchFunctionMode):
-    """Leave out what would change a parameter without memory in place, as initialisations do.
+    """Skip calls that would change a parameter without memory in place, as initialisations do.
 
-    Some of them draw until all values are within bounds: the comparison reads one value for all.
+    Some initialisations draw until all values are within bounds. Their comparison with the bounds
+    gets a single value in place of the parameter, so that they end.
     """
 
     def __torch_function__(

@@ -23,7 +23,7 @@ ServedPrecision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class Computing:
-    """The device of a model and its precision; by default those in which models are scored."""
+    """The device and the precision of a model; by default those of the stage evaluate."""
 
     device: torch.device = field(default_factory=lambda: torch.device(CPU))
     precision: Precision = field(default_factory=Precision)
@@ -37,7 +37,7 @@ class Computing:
         return self.device.type != CPU
 
     def predictor(self, folder: Path, **options: Any) -> Predictor:
-        """Return the model in ``folder``, which computes so; ``options`` are those of Predictor."""
+        """Return a Predictor of ``folder`` with this device and precision, and ``options``."""
         autocast = partial(self.precision.autocast, self.device)
         return Predictor(folder, device=self.device, autocast=autocast, **options)
 

@@ -55,7 +55,7 @@ def training_labels(context: Context, spec: ModelSpec) -> list[Predicted]:
 
 
 def _kind_of_head(report: Path) -> Kind:
-    """Return how the warm-up fitted its head; LDA where it was trained, or does not say it."""
+    """Return how the head warm-up fitted its head; LDA if it trained the head, or is unknown."""
     try:
         fit = read_head_method(report).fit
     except ThawError:  # kept outputs of an earlier version

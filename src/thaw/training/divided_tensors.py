@@ -37,14 +37,14 @@ def is_divided(tensor: Tensor) -> bool:
 
 
 def share(tensor: Tensor) -> Tensor:
-    """Return this process's part of a divided tensor, without a copy; another one as it is."""
+    """Return the part of a divided tensor in this process, no copy; another tensor as it is."""
     divided_tensor: Any = tensor
     found: Tensor = divided_tensor.to_local() if is_divided(tensor) else tensor
     return found
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Return all of a divided tensor, which all processes must ask for; another one as it is."""
+    """Return all values of a divided tensor, another tensor as it is. All processes call it."""
     divided_tensor: Any = tensor
     found: Tensor = divided_tensor.full_tensor() if is_divided(tensor) else tensor
     return found

@@ -30,8 +30,8 @@ def validate(
 ) -> tuple[float, float]:
     """Return the mean cross-entropy (nats) and the accuracy of ``network`` on ``source``.
 
-    The cross-entropy is the one with the calibration that a model with these logits would keep. A
-    temperature stands for vector scaling, whose fit in each epoch would take long.
+    The cross-entropy is computed after calibration, as it will be for the trained model. Where that
+    is vector scaling, a temperature is fitted instead: vector scaling takes too long in each epoch.
 
     Raises:
         NotFiniteError: the loss is not finite; the message names ``epoch``.

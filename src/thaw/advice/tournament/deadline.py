@@ -1,4 +1,4 @@
-"""The time at which a comparison ends that a person waits for."""
+"""A time limit for a comparison: no further candidate is compared after it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class TrainingCandidate:
 
     @property
     def plan(self) -> Plan:
-        """Return what trains."""
+        """Return the freeze plan: the blocks that train, and their BatchNorm policy."""
         return replace(last_blocks(self.depth, self.blocks), batch_norm=self.batch_norm)
 
     def of(self, epochs: int) -> Unfreeze:
