@@ -27,6 +27,7 @@ SECONDS = {
     "test_registered_once.py": 37,
     "projects/test_repair.py": 34,
     "tracking/test_live_run.py": 33,
+    "formats/test_registered_models.py": 32,
     "test_full_disk.py": 31,
     "registry/test_ledger_store.py": 30,
     "promotion/test_references.py": 29,
