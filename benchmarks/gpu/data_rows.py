@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmarks.gpu import epochs, predicting, serving
 from benchmarks.gpu.inputs import Options
-from benchmarks.gpu.measurement import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from benchmarks.gpu.inputs import Row
-    from benchmarks.gpu.measurement import Setting
-
-_NUMBER = re.compile(r"\d+(\.\d+)?")
+    from benchmarks.gpu.measurement import Figure, Setting
 
 
 def epoch_rows(setting: Setting) -> Iterator[Figure]:
@@ -33,15 +29,11 @@ def serve_rows(setting: Setting) -> Iterator[Figure]:
     return _figures(setting, serving.rows)
 
 
-def _figures(setting: Setting, measure: Callable[[Options], list[Row]]) -> Iterator[Figure]:
+def _figures(setting: Setting, measure: Callable[[Options], list[Figure]]) -> Iterator[Figure]:
     for given in _options(setting):
-        for row in measure(given):
-            name, limit, value = row
-            number = _NUMBER.match(value)
-            yield Figure(
-                name.strip(), float(number[0]) if number else 0.0, note=given.backbone,
-                texts=(value, limit),
-            )  # fmt: skip
+        for figure in measure(given):
+            network = given.backbone.partition("/")[2]
+            yield replace(figure, name=f"{figure.name}, {network}, {given.precision}")
 
 
 def _options(setting: Setting) -> list[Options]:

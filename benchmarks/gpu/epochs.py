@@ -13,17 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from benchmarks.gpu.inputs import (
-    Row,
-    classifier,
-    finished,
-    options,
-    packed_source,
-)
-from benchmarks.result_tables import markdown
+from benchmarks.gpu.inputs import classifier, finished, options, packed_source
+from benchmarks.gpu.measurement import Figure
+from benchmarks.gpu.saved_figures import rows as table_rows
 from tests import settings
 from thaw.config.process_sections import Launch, Resources
 from thaw.model.freeze_plan import last_blocks
@@ -40,14 +34,17 @@ from thaw.training.setup import TrainingSetup
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import torch
+
     from benchmarks.gpu.inputs import Options
     from thaw.training.runtime import Runtime
 
 _STEP = "benchmark: training step"
 _VALIDATION = 32  # images
+_COPIES = ("Memcpy", "Memset")
 
 
-def rows(given: Options) -> list[Row]:
+def rows(given: Options) -> list[Figure]:
     """Return both figures."""
     device = choose_device(given.device)
     precision: Any = given.precision
@@ -56,8 +53,8 @@ def rows(given: Options) -> list[Row]:
         return [*idle_rows(given, runtime, Path(name)), *cached_rows(given, runtime, Path(name))]
 
 
-def idle_rows(given: Options, runtime: Runtime, scratch: Path) -> list[Row]:
-    """Return the share of an epoch in which the GPU computes nothing, with crop and flip."""
+def idle_rows(given: Options, runtime: Runtime, scratch: Path) -> list[Figure]:
+    """Return the share of an epoch in which the device computes nothing, with crop and flip."""
     train = packed_source(scratch / "idle", given.images, crop=0.5, flip=0.5)
     val = packed_source(scratch / "idle-val", _VALIDATION)
     model = classifier(given.backbone)
@@ -80,16 +77,37 @@ def idle_rows(given: Options, runtime: Runtime, scratch: Path) -> list[Row]:
             finished(runtime.device)
         finally:
             Learner.learn = measured  # type: ignore[method-assign]
-    steps = [_range(event) for event in profiled.events() if event.name == _STEP]
-    work = [
-        (kernel.time_range.start, kernel.time_range.end)
-        for kernel in profiled.events()
-        if str(kernel.device_type).endswith("CUDA") and kernel.name != _STEP
+    events = list(profiled.events() or ())
+    steps = [_range(event) for event in events if event.name == _STEP and not _is_of_gpu(event)]
+    begin, end = min(first for first, _ in steps), max(last for _, last in steps)
+    share = idle_share(computing(events, runtime.device), begin, end)
+    name = "device idle between first and last step of an epoch"
+    return [Figure(name, 100 * share, "%", target=3, at_most=True)]
+
+
+def computing(events: Iterable[Any], device: torch.device) -> list[tuple[float, float]]:
+    """Return the times in which ``device`` computes, of the events of a profile.
+
+    Copies are no computation. Neither are the ranges of the GPU that the profiler makes of ranges
+    of the program, such as ``Optimizer.step``, which have their names. On a CPU, the operations of
+    torch are returned.
+    """
+    every = list(events)
+    if device.type == "cpu":
+        return [_range(event) for event in every if event.name.startswith("aten::")]
+    ranges = {event.name for event in every if not _is_of_gpu(event)}
+    return [
+        _range(event)
+        for event in every
+        if _is_of_gpu(event)
+        and event.name not in ranges
+        and not getattr(event, "is_user_annotation", False)
+        and not event.name.startswith(_COPIES)
     ]
-    if not work:
-        return [Row("GPU idle during an epoch", "under 3 %", "no GPU")]
-    share = idle_share(work, min(begin for begin, _ in steps), max(end for _, end in steps))
-    return [Row("GPU idle between first and last step of an epoch", "under 3 %", f"{share:.1%}")]
+
+
+def _is_of_gpu(event: Any) -> bool:
+    return str(event.device_type).endswith("CUDA")
 
 
 def idle_share(work: Iterable[tuple[float, float]], begin: float, end: float) -> float:
@@ -102,7 +120,7 @@ def idle_share(work: Iterable[tuple[float, float]], begin: float, end: float) ->
     return 1 - busy / (end - begin)
 
 
-def cached_rows(given: Options, runtime: Runtime, scratch: Path) -> list[Row]:
+def cached_rows(given: Options, runtime: Runtime, scratch: Path) -> list[Figure]:
     """Return the time of an epoch of the head warm-up on images over that on activations."""
     train = packed_source(scratch / "images", given.images)
     val = packed_source(scratch / "val", _VALIDATION)
@@ -114,14 +132,13 @@ def cached_rows(given: Options, runtime: Runtime, scratch: Path) -> list[Row]:
     on_images = epoch_seconds(given, runtime, model, PhaseInputs(train, val, 0))
     on_activations = epoch_seconds(given, runtime, model, cached)
     return [
-        Row(
+        Figure(
             "head warm-up epoch on images over one on cached activations",
-            "100",
-            f"{on_images / on_activations:.0f}",
+            on_images / on_activations, target=100,
         ),
-        Row("  epoch on images", "", f"{on_images:.2f} s"),
-        Row("  epoch on cached activations", "", f"{on_activations:.4f} s"),
-    ]
+        Figure("head warm-up epoch on images", on_images, "s"),
+        Figure("head warm-up epoch on cached activations", on_activations, "s"),
+    ]  # fmt: skip
 
 
 def epoch_seconds(given: Options, runtime: Runtime, model: Any, inputs: PhaseInputs) -> float:
@@ -147,4 +164,4 @@ def _range(event: Any) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    markdown(Row._fields, rows(options(__doc__)), Console())
+    print("\n".join(table_rows(rows(options(__doc__)))))

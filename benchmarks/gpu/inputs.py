@@ -1,11 +1,11 @@
-"""Rows, options, models and images of the benchmarks for GPUs."""
+"""Options, models and images of the benchmarks for GPUs."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -37,14 +37,6 @@ PREPROCESSING = Preprocessing(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
 )
-
-
-class Row(NamedTuple):
-    """One figure: its name, the value to reach (empty for a part of another figure), the value."""
-
-    figure: str
-    to_reach: str
-    measured: str
 
 
 @dataclass(frozen=True)

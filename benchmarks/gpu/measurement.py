@@ -36,8 +36,8 @@ class Setting:
 class Figure:
     """A row of the table: a value with its unit, and the value to reach, if there is one.
 
-    ``at_most`` says that a lower value is better. ``note`` says how it was measured. A row whose
-    value and limit are texts has them in ``texts``. ``group`` is the name of its group.
+    ``at_most`` says that a lower value is better. ``note`` says how it was measured. ``group`` is
+    the name of its group.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Figure:
     target: float | None = None
     at_most: bool = False
     note: str = ""
-    texts: tuple[str, str] | None = None
     group: str = ""
 
     @property

@@ -32,8 +32,7 @@ class SavedFigures:
     def add(self, figure: Figure) -> None:
         """Print and save a figure."""
         self.figures.append(figure)
-        value = figure.texts[0] if figure.texts else f"{figure.value:.4g} {figure.unit}"
-        print(f"{figure.name}: {value}", flush=True)
+        print(f"{figure.name}: {_value(figure)}", flush=True)
         self._write(asdict(figure))
 
     def fail(self, reason: str) -> None:
@@ -61,7 +60,7 @@ def merged(folder: Path) -> str:
     paths = sorted(folder.rglob("gpu-*.jsonl"), key=lambda path: path.name)
     if not paths:
         raise ValueError(f"{folder} has no gpu-*.jsonl")
-    found: dict[tuple[str, str, str], Figure] = {}
+    found: dict[tuple[str, str], Figure] = {}
     machines: list[dict[str, str]] = []
     failures: dict[str, str] = {}
     for path in paths:
@@ -72,9 +71,8 @@ def merged(folder: Path) -> str:
             elif _FAILURE in line:
                 failures[line[_FAILURE]] = path.name
             else:
-                texts = tuple(line["texts"]) if line["texts"] else None
-                one = Figure(**{**line, "texts": texts})
-                found[one.group, one.name, one.note] = one
+                one = Figure(**line)
+                found[one.group, one.name] = one
     above = [line for machine in machines for line in [*described(machine), ""]]
     below = [f"{reason} ({name})" for reason, name in failures.items()]
     return "\n".join([*above, *rows(list(found.values())), *below])
@@ -96,8 +94,9 @@ def rows(figures: list[Figure]) -> list[str]:
     for one in figures:
         limit = "" if one.target is None else f"{'<=' if one.at_most else '>='} {one.target:g}"
         reached = {True: "yes", False: "no", None: ""}[one.reached]
-        value = f"{one.value:.4g} {one.unit}".strip()
-        if one.texts:
-            value, limit = one.texts
-        lines.append(f"| {one.name} | {value} | {limit} | {reached} | {one.note} |")
+        lines.append(f"| {one.name} | {_value(one)} | {limit} | {reached} | {one.note} |")
     return lines
+
+
+def _value(figure: Figure) -> str:
+    return f"{figure.value:.4g} {figure.unit}".strip()

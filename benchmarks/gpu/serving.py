@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 
-from benchmarks.gpu.inputs import Row, options, write_model
-from benchmarks.gpu.predicting import forward_rate
+from benchmarks.gpu.bare_forward import best_forward
+from benchmarks.gpu.inputs import options, write_model
+from benchmarks.gpu.measurement import Figure
 from benchmarks.gpu.projects import command, environment
-from benchmarks.result_tables import markdown
+from benchmarks.gpu.saved_figures import rows as table_rows
 from thaw.serving.compute_device import choose_computing
 
 if TYPE_CHECKING:
@@ -32,50 +32,40 @@ if TYPE_CHECKING:
 
 _CLIENTS, _PROCESSES = 64, 8
 _PORT = 18_641
-_BATCHES = (1, 8, 32, 64, 128, 256)
 _IMAGES = (1, 16)  # in a request
 _START = 180.0  # seconds
 
 
-def rows(given: Options) -> list[Row]:
+def rows(given: Options) -> list[Figure]:
     """Return the rows for requests of one image and of several."""
     precision: Any = given.precision
     with tempfile.TemporaryDirectory() as name:
         model = Path(name) / "model"
         write_model(model, given.backbone)
         predictor = choose_computing(given.device, precision, "torch").predictor(model)
-        rates = {size: forward_rate(predictor, size) for size in _BATCHES if size <= given.batch}
-        best = max(rates, key=lambda size: rates[size])
+        best, bare = best_forward(predictor, given.batch)
         del predictor  # its memory on the device is the service's now
-        found = [
-            Row(
-                f"  bare forward at its best batch size ({best}), {given.precision}",
-                "",
-                f"{rates[best]:.0f} images/s",
-            )
-        ]
+        found = [Figure("bare forward pass beside serve", bare, "images/s", note=f"batch {best}")]
         with served(model, given):
             for images in _IMAGES:
-                found += _rows_of_requests(given, images, rates[best])
+                found += _rows_of_requests(given, images, bare)
     return found
 
 
-def _rows_of_requests(given: Options, images: int, bare: float) -> list[Row]:
+def _rows_of_requests(given: Options, images: int, bare: float) -> list[Figure]:
     load(images, 2)  # warms everything up
     answers = [load(images, given.seconds) for _ in range(given.rounds)]
     served_rates = [images * len(one["latencies"]) / given.seconds for one in answers]
     latencies = [latency for one in answers for latency in one["latencies"]] or [np.nan]
     p50, p99 = np.percentile(latencies, [50, 99]) * 1e3
     rate, each = statistics.median(served_rates), f"{images} images a request"
+    errors = sum(one["errors"] for one in answers)
     return [
-        Row(
-            f"`thaw serve`, {_CLIENTS} clients, {each}, over the bare forward",
-            "0.7",
-            f"{rate / bare:.2f}",
-        ),
-        Row(f"  served, {each}", "", f"{rate:.0f} images/s"),
-        Row(f"  latency, {each}, median and p99", "", f"{p50:.0f} and {p99:.0f} ms"),
-        Row(f"  errors, {each}", "0", str(sum(one["errors"] for one in answers))),
+        Figure(f"`thaw serve`, {_CLIENTS} clients, {each}, over bare", rate / bare, target=0.7),
+        Figure(f"served, {each}", rate, "images/s"),
+        Figure(f"latency, {each}, median", p50, "ms"),
+        Figure(f"latency, {each}, 99th percentile", p99, "ms"),
+        Figure(f"errors, {each}", errors, target=0, at_most=True),
     ]
 
 
@@ -120,4 +110,4 @@ def _answers() -> bool:
 
 
 if __name__ == "__main__":
-    markdown(Row._fields, rows(options(__doc__)), Console())
+    print("\n".join(table_rows(rows(options(__doc__)))))

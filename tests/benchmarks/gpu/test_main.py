@@ -82,10 +82,11 @@ def test_the_smoke_test_measures_training_on_a_cpu(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_the_smoke_test_measures_every_group_on_a_cpu(tmp_path: Path) -> None:
     found = smoke_test(tmp_path)
-    assert found["head warm-up epoch on images over one on cached activations"] > 1
+    cached = "head warm-up epoch on images over one on cached activations"
+    assert found[f"{cached}, test_efficientnet, fp32"] > 1
     assert found["same bits after SIGKILL, of 2"] == 2
     assert found["photos, fp32, accuracy beside the CPU's"] == 0
-    assert found["predict, without the start, 320 x 256 pixels"] > 0
+    assert found["predict, without the start, 320 x 256 pixels, test_efficientnet, fp32"] > 0
 
 
 def smoke_test(folder: Path, *options: str) -> dict[str, float]:

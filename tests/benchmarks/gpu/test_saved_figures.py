@@ -30,29 +30,32 @@ def test_the_table_says_which_targets_are_reached() -> None:
 
 def test_a_figure_is_saved_as_soon_as_it_is_measured(tmp_path: Path) -> None:
     saved = SavedFigures(tmp_path, H100)
-    saved.add(Figure("share", 0.0, texts=("2.1 %", "under 3 %")))
+    saved.add(Figure("share", 2.13, "%", target=3, at_most=True))
     table_so_far = saved.path.with_suffix(".md").read_text()
-    assert table_so_far.splitlines()[-1] == "| share | 2.1 % | under 3 % |  |  |"
+    assert table_so_far.splitlines()[-1] == "| share | 2.13 % | <= 3 | yes |  |"
     assert len(saved.path.read_text().splitlines()) == 2
 
 
 def test_the_figures_of_several_commands_become_one_table(tmp_path: Path) -> None:
     first = SavedFigures(tmp_path / "first", H100)
     first.add(Figure("speed", 1.0, group="bare"))
-    first.add(Figure("share", 0.0, texts=("2 %", "3 %"), note="resnet", group="epochs"))
+    first.add(Figure("share, resnet", 2.0, "%", group="epochs"))
+    first.add(Figure("best, resnet", 5.0, note="batch 64", group="epochs"))
     first.fail("FAILED: kills: no disk")
     first.path.rename(first.path.with_name("gpu-1.jsonl"))
     second = SavedFigures(tmp_path / "second", H100)
     second.add(Figure("speed", 3.0, group="training"))
-    second.add(Figure("share", 0.0, texts=("5 %", "3 %"), note="lite0", group="epochs"))
+    second.add(Figure("share, lite0", 5.0, "%", group="epochs"))
+    second.add(Figure("best, resnet", 7.0, note="batch 128", group="epochs"))
     second.path.rename(second.path.with_name("gpu-2.jsonl"))
     lines = merged(tmp_path).splitlines()
     assert lines.count("- GPUs: 1 x H100") == 1
-    assert lines[-5:] == [
+    assert lines[-6:] == [
         "| speed | 1 |  |  |  |",
-        "| share | 2 % | 3 % |  | resnet |",
+        "| share, resnet | 2 % |  |  |  |",
+        "| best, resnet | 7 |  |  | batch 128 |",
         "| speed | 3 |  |  |  |",
-        "| share | 5 % | 3 % |  | lite0 |",
+        "| share, lite0 | 5 % |  |  |  |",
         "FAILED: kills: no disk (gpu-1.jsonl)",
     ]
 
