@@ -1,4 +1,8 @@
-"""Images a second of bare training steps and forward passes: the limits of a training loop."""
+"""Images a second of bare training steps and forward passes: the limits of a training loop.
+
+They are measured in torch's default mode, which may take kernels that are not deterministic,
+whatever a training has set in the process before.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.gpu.measurement import Figure, median_seconds
+from thaw.training.determinism import debug_mode
 from thaw.training.precision import Precision, use_precision
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.gpu.measurement import Setting
 
 _CLASSES, _BATCHES = 16, 4
+_NOT_DETERMINISTIC = 0  # torch's debug mode
 NETWORKS = {"resnet50": "timm/resnet50", "lite0": "timm/tf_efficientnet_lite0"}
 _TINY = {"tiny": "timm/test_efficientnet"}
 
@@ -67,7 +73,8 @@ def training_rate(
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
 
-    return steps * len(targets) / median_seconds(train, setting.repeats)
+    with debug_mode(_NOT_DETERMINISTIC):
+        return steps * len(targets) / median_seconds(train, setting.repeats)
 
 
 def inference_rate(setting: Setting, backbone: str, precision: str) -> float:
@@ -81,7 +88,8 @@ def inference_rate(setting: Setting, backbone: str, precision: str) -> float:
             for number in range(steps):
                 network(inputs[number % _BATCHES])
 
-    return steps * len(targets) / median_seconds(predict, setting.repeats)
+    with debug_mode(_NOT_DETERMINISTIC):
+        return steps * len(targets) / median_seconds(predict, setting.repeats)
 
 
 def _made(
