@@ -25,7 +25,7 @@ from thaw.system.stage_names import STAGES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 _COMMAND = "from thaw.cli.main import main; main()"
 _HEIGHT, _WIDTH = 256, 320
 
@@ -59,7 +59,7 @@ def make_project(folder: Path, values: Mapping[str, Any]) -> Path:
     """Write ``params.yaml`` of this repository with other ``values``, and the lock of the code."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data" / "raw").mkdir(parents=True)
-    shutil.copy(_ROOT / "params.yaml", folder)
+    shutil.copy(ROOT / "params.yaml", folder)
     write_values(values, folder / "params.yaml")
     tool_lock.write(tool_lock.installed(), folder / TOOL_LOCK)
     return folder
@@ -89,7 +89,7 @@ def command(*arguments: str) -> list[str]:
 
 def environment(*, cpu: bool = False) -> dict[str, str]:
     """Return the variables of a stage, which finds the package of this checkout."""
-    paths = [str(_ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     # A machine whose containers write no bytecode would compile all imports in every process.
     found.pop("PYTHONDONTWRITEBYTECODE", None)
