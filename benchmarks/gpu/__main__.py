@@ -1,13 +1,13 @@
 """Measure thaw on a GPU: one table with the machine's description, printed and saved.
 
     python -m benchmarks.gpu                    all rows (about half an hour on one GPU)
-    python -m benchmarks.gpu --only bare,kills  some of them
+    python -m benchmarks.gpu --only bare,serve  some of them
     python -m benchmarks.gpu --minutes 9        stop before a time limit
     python -m benchmarks.gpu --table FOLDER     one table of what several commands have saved
     python -m benchmarks.gpu --tiny             a smoke test: small networks, also on a CPU
 
-It needs a checkout and the packages of ``pyproject.toml``, but no network and no DVC. Every figure
-is saved as soon as it is measured.
+It needs a checkout and the packages of ``pyproject.toml``, but no network. Pipelines run by DVC
+where it is installed. Every figure is saved as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--table", type=Path, metavar="FOLDER")
     options = parser.parse_args(arguments)
     if options.table:
-        print(merged(options.table))
+        try:
+            print(merged(options.table))
+        except ValueError as error:
+            parser.error(f"--table: {error}")
         return 0
     names = options.only.split(",")
     if unknown := set(names) - GROUPS.keys():

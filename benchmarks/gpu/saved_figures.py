@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu.measurement import Figure
 
@@ -55,27 +55,41 @@ def merged(folder: Path) -> str:
     """Return one table of all files in ``folder`` and below: of each figure the newest value.
 
     Raises:
-        ValueError: there is no file of figures.
+        ValueError: there is no file of figures, or one has other lines.
     """
     paths = sorted(folder.rglob("gpu-*.jsonl"), key=lambda path: path.name)
     if not paths:
-        raise ValueError(f"{folder} has no gpu-*.jsonl")
+        raise ValueError(f"{folder} has no gpu-*.jsonl: name the folder of --out")
     found: dict[tuple[str, str], Figure] = {}
     machines: list[dict[str, str]] = []
     failures: dict[str, str] = {}
     for path in paths:
-        for text in path.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
+        for line in _lines(path):
             if _MACHINE in line:
                 machines += [line[_MACHINE]] if line[_MACHINE] not in machines else []
             elif _FAILURE in line:
                 failures[line[_FAILURE]] = path.name
             else:
-                one = Figure(**line)
+                one = _figure(path, line)
                 found[one.group, one.name] = one
     above = [line for machine in machines for line in [*described(machine), ""]]
     below = [f"{reason} ({name})" for reason, name in failures.items()]
     return "\n".join([*above, *rows(list(found.values())), *below])
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError:
+        raise ValueError(f"{path} has a line that is no JSON: remove this line") from None
+
+
+def _figure(path: Path, line: dict[str, Any]) -> Figure:
+    try:
+        return Figure(**line)
+    except TypeError:
+        other = "figures of another version of this benchmark"
+        raise ValueError(f"{path} has {other}: move it out of the folder") from None
 
 
 def table(machine: dict[str, str], figures: list[Figure]) -> list[str]:

@@ -73,6 +73,15 @@ def test_the_table_of_a_folder_has_the_newest_value_of_each_figure(
     assert capsys.readouterr().out.splitlines()[-1] == "| speed | 2 |  |  |  |"
 
 
+def test_a_folder_without_figures_has_no_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main(["--table", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "has no gpu-*.jsonl: name the folder of --out" in capsys.readouterr().err
+
+
 @pytest.mark.pipelines
 def test_the_smoke_test_measures_training_on_a_cpu(tmp_path: Path) -> None:
     found = smoke_test(tmp_path, "--only", "training")

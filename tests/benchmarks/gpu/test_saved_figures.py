@@ -63,3 +63,16 @@ def test_the_figures_of_several_commands_become_one_table(tmp_path: Path) -> Non
 def test_a_folder_without_figures_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no gpu-"):
         merged(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"name": "spe', "no JSON"),
+        ('{"name": "speed", "value": 1, "texts": 0}', "another version"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "gpu-1.jsonl").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=f"gpu-1.jsonl has .*{message}"):
+        merged(tmp_path)
