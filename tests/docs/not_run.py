@@ -112,7 +112,6 @@ SENTENCES = {
     "mlflow gc": "deletes for good; a command for the administrator of a server",
     "pip ": _INSTALLS,
     "pytest ": "tests: the CI runs all of them",
-    "python -m benchmarks.": _BENCHMARK,
     "python -m tools.check_language": CHECK,
     "python -m tools.check_structure": CHECK,
     "sbatch ": "needs SLURM; tests/tools/test_check_deploy.py runs the scripts with a stand-in",
