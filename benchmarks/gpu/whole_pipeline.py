@@ -17,7 +17,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from benchmarks.gpu.projects import ROOT, environment, stage_command
+from benchmarks.gpu.projects import ROOT, command, environment, stage_command
 from thaw.system.stage_names import STAGES
 
 if TYPE_CHECKING:
@@ -88,11 +88,11 @@ def _started(project: Path, output: int, *, cpu: bool = False) -> subprocess.Pop
     variables = {**environment(cpu=cpu), "PYTHONUNBUFFERED": "1"}
     if has_dvc():
         variables["PATH"] = f"{_commands(project)}{os.pathsep}{variables.get('PATH', os.defpath)}"
-        command = [sys.executable, "-P", "-m", "dvc", "repro"]
+        run = [sys.executable, "-P", "-m", "dvc", "repro"]
     else:
-        command = ["sh", "-c", _script()]
+        run = ["sh", "-c", _script()]
     return subprocess.Popen(
-        command, cwd=project, env=variables, start_new_session=True, text=True,
+        run, cwd=project, env=variables, start_new_session=True, text=True,
         stdout=output, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -105,8 +105,8 @@ def _commands(project: Path) -> Path:
         (project / ".dvc").mkdir()
         (project / ".dvc/config").write_text(_CONFIG)
         folder.mkdir()
-        command = shlex.join(stage_command("")[:-2])
-        (folder / "thaw").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        thaw = shlex.join(command())
+        (folder / "thaw").write_text(f'#!/bin/sh\nexec {thaw} "$@"\n')
         (folder / "thaw").chmod(0o755)
     return folder
 
