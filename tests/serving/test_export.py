@@ -1,21 +1,27 @@
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import weakref
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests import tf32
+from tests.data.deep_pictures import png_16
+from tests.data.pictures import encoded
 from tests.docs.commands import python_of
 from tests.registry.served import CLASSES, image
 from thaw.config import overlaps
 from thaw.errors import ThawError
 from thaw.model.predictor import Predictor
 from thaw.serving import export, export_formats
+from thaw.serving.batch_prediction import predict_folder
 from thaw.serving.export import export_model
 from thaw.serving.export_result import Latency
 
@@ -92,6 +98,65 @@ def test_the_documented_programs_give_the_label_of_the_model(
     exec("".join(programs), {})
     label = CLASSES[int(predictor.probabilities([image(1)]).argmax())]
     assert capsys.readouterr().out.split() == [label, label]
+
+
+def files_of_every_kind() -> dict[str, bytes]:
+    """Return an image file by name for each way in which Pillow's own conversion may differ."""
+    found = {
+        "rgba.png": encoded("PNG", "RGBA", (40, 30)),
+        "grey_and_alpha.png": encoded("PNG", "LA", (40, 30)),
+        "transparent_palette.png": encoded("PNG", "P", (40, 30), transparency=3),
+        "transparent_grey.png": encoded("PNG", "L", (40, 30), transparency=200),
+        "transparent.gif": encoded("GIF", "P", (40, 30), transparency=3),
+        "rgba.webp": encoded("WEBP", "RGBA", (40, 30)),
+        "palette.png": encoded("PNG", "P", (40, 30)),
+        "bits.png": encoded("PNG", "1", (40, 30)),
+        "grey.jpg": encoded("JPEG", "L", (40, 30)),
+        "cmyk.jpg": encoded("JPEG", "CMYK", (40, 30)),
+        "rotated.tif": encoded("TIFF", "RGB", (40, 30), orientation=6),
+        "rotated_transparent.png": encoded("PNG", "LA", (40, 30), orientation=6),
+        "grey_16.tif": encoded("TIFF", "I;16", (40, 30)),
+    }
+    for channels in range(1, 5):
+        values = np.random.default_rng(channels).integers(0, 65536, (40, 30, channels), np.uint16)
+        found[f"channels_{channels}_of_16.png"] = png_16(values)
+    for orientation in range(1, 9):
+        found[f"rotated_{orientation}.jpg"] = encoded("JPEG", "RGB", (40, 30), orientation)
+    return found
+
+
+@pytest.mark.slow
+def test_the_documented_programs_give_the_labels_of_predict_for_files_of_every_kind(
+    model: Path,
+    made: Callable[[export_formats.Format], Exported],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blocks = python_of(Path(__file__).parents[2] / "docs/serving.md")
+    programs = [each for each in blocks if "onnxruntime" in each or "torch.export" in each]
+    shutil.copy(made("onnx").out, tmp_path / "model.onnx")
+    shutil.copy(made("torch-export").out, tmp_path / "model.pt2")
+    files = files_of_every_kind()
+    (tmp_path / "files").mkdir()
+    for name, content in files.items():
+        (tmp_path / "files" / name).write_bytes(content)
+    (tmp_path / "photo.jpg").write_bytes(image(1))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec("".join(programs), names)
+    predict_folder(str(model), tmp_path / "files", tmp_path / "out.csv").raise_problems()
+    with (tmp_path / "out.csv").open(newline="") as stream:
+        rows = {row["path"]: row for row in csv.DictReader(stream)}
+    assert rows.keys() == files.keys()
+    reader = Predictor(model).reader
+    for name, content in files.items():
+        pixels = names["read"](f"files/{name}")
+        assert np.array_equal(pixels, reader.read_original(content).numpy()), name
+        (by_onnx,) = names["session"].run(["probabilities"], {"images": pixels})
+        by_torch = names["program"](torch.tensor(pixels)).detach().numpy()
+        for found in (by_onnx[0], by_torch[0]):
+            assert names["classes"][found.argmax()] == rows[name]["label"], name
+            assert found.max() == pytest.approx(float(rows[name]["probability"]), abs=1e-4), name
 
 
 @pytest.fixture(scope="module")
