@@ -3,7 +3,8 @@
 For each framing, a head is fitted on photographs and drawings (the set *stamps*), and the files are
 its test split. The labels that `evaluate` writes are compared with those of `thaw predict`, of
 `thaw serve`, and of files that `thaw export` wrote for ONNX Runtime and torch.export, which get
-upright pixels in the size of the file.
+upright pixels in the size of the file; and with those of the program for ONNX Runtime in
+docs/serving.md, which reads the files without thaw.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import json
 import shutil
 import subprocess
 import tempfile
+from contextlib import chdir
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -26,7 +28,8 @@ from rich.console import Console
 from benchmarks.datasets.stamps import dataset
 from benchmarks.result_tables import markdown
 from benchmarks.serving_throughput import running
-from tests.project import Project, environment
+from tests.docs.commands import python_of
+from tests.project import ROOT, Project, environment
 from thaw.model.predictor import Predictor
 from thaw.serving.export_formats import PACKAGES, load_exported
 
@@ -90,7 +93,8 @@ def odd_file(image: Image.Image, number: int) -> tuple[bytes, str]:
     """Return ``image`` in an odd size, mode and file format, which follow from ``number``.
 
     Sides are 8 to 2,000 pixels, the longer one at most 50 times the shorter one. A little noise
-    makes all of them different.
+    makes all of them different. Modes with alpha have all degrees of it, and half of the palettes
+    have a transparent colour.
     """
     generator = np.random.default_rng(number)
     while True:
@@ -102,18 +106,34 @@ def odd_file(image: Image.Image, number: int) -> tuple[bytes, str]:
     noisy = pixels + generator.integers(-20, 21, pixels.shape)
     resized = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
     mode, form, ending = _FORMS[number % len(_FORMS)]
+    converted = _in_mode(resized, mode, generator)
+    options: dict[str, Any] = {}
+    if mode == "P" and generator.integers(2):
+        options["transparency"] = int(np.bincount(np.asarray(converted).ravel()).argmax())
     exif = Image.Exif()
     if form in {"JPEG", "PNG", "WEBP"}:
         exif[0x0112] = int(generator.integers(1, 9))  # orientation
     buffer = io.BytesIO()
-    resized.convert(mode).save(buffer, form, exif=exif)
+    converted.save(buffer, form, exif=exif, **options)
     return buffer.getvalue(), ending
+
+
+def _in_mode(image: Image.Image, mode: str, generator: np.random.Generator) -> Image.Image:
+    """Return ``image`` in ``mode``; where it has alpha, with a smooth one of 0 to 255."""
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    converted = image.convert(mode)
+    if mode in {"RGBA", "LA"}:
+        corners = Image.fromarray(generator.integers(0, 256, (4, 4), dtype=np.uint8))
+        converted.putalpha(corners.resize(image.size, Image.Resampling.BICUBIC))
+    return converted
 
 
 _FORMS = (
     ("RGB", "JPEG", "jpg"), ("RGB", "PNG", "png"), ("L", "JPEG", "jpg"), ("RGBA", "PNG", "png"),
     ("P", "PNG", "png"), ("RGB", "WEBP", "webp"), ("P", "GIF", "gif"), ("RGB", "BMP", "bmp"),
     ("RGB", "TIFF", "tif"), ("CMYK", "JPEG", "jpg"), ("LA", "PNG", "png"), ("1", "PNG", "png"),
+    ("RGBA", "WEBP", "webp"), ("I;16", "PNG", "png"),
 )  # fmt: skip
 
 
@@ -198,10 +218,28 @@ def exported(kind: str) -> Callable[[Path, Path], Labels]:
     return read
 
 
+def documented(project: Path, files: Path) -> Labels:
+    """Return the labels of the documented program, with the file of `thaw export`."""
+    blocks = python_of(ROOT / "docs/serving.md")
+    (program,) = [block for block in blocks if "onnxruntime" in block]
+    paths = [path.resolve() for path in _files(files)]
+    names: dict[str, Any] = {}
+    with chdir(project):
+        shutil.copy(paths[0], "photo.jpg")
+        exec(program, names)
+    found = {}
+    for path in paths:
+        (rows,) = names["session"].run(["probabilities"], {"images": names["read"](path)})
+        best = int(rows[0].argmax())
+        found[_relative(str(path))] = (names["classes"][best], float(rows[0][best]))
+    return found
+
+
 WAYS: dict[str, Callable[[Path, Path], Labels]] = {
     "thaw predict": predicted,
     "thaw serve": served,
     "thaw export --format onnx": exported("onnx"),
+    "the program in docs/serving.md": documented,
     "thaw export --format torch-export": exported("torch-export"),
 }
 
