@@ -16,7 +16,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from contextlib import chdir
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -224,7 +224,7 @@ def documented(project: Path, files: Path) -> Labels:
     (program,) = [block for block in blocks if "onnxruntime" in block]
     paths = [path.resolve() for path in _files(files)]
     names: dict[str, Any] = {}
-    with chdir(project):
+    with chdir(project), redirect_stdout(io.StringIO()):
         shutil.copy(paths[0], "photo.jpg")
         exec(program, names)
     found = {}
