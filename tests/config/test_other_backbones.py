@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests import settings
@@ -24,6 +26,27 @@ def test_weights_that_are_not_packaged_hold_for_all_backbones() -> None:
     values = {"backbone.name": "timm/resnet18"}
     assert other_backbones.with_weights(params, values) == values
     assert other_backbones.weights_problem(params) == ""
+
+
+PINNED = {"head.taps": [7, 8], "warmup_head.strength": 0.01, "unfreeze.depth": 8}
+
+
+@pytest.mark.parametrize(
+    ("values", "freed"),
+    [
+        ({}, {}),
+        ({"head.taps": "auto", "unfreeze.depth": "auto"}, {}),
+        ({"head.taps": [], "unfreeze.depth": 0}, {}),
+        (PINNED, dict.fromkeys(PINNED, "auto")),
+        ({"unfreeze.blocks": [1, 2]}, {"unfreeze.depth": "auto", "unfreeze.blocks": []}),
+    ],
+)
+def test_numbers_of_blocks_hold_only_for_their_backbone(
+    values: dict[str, Any], freed: dict[str, Any]
+) -> None:
+    params = with_values(settings.PARAMS, {"unfreeze.depth": 0, **values})
+    assert other_backbones.freed_values(params, params.backbone.name) == {}
+    assert other_backbones.freed_values(params, "timm/resnet18") == freed
 
 
 @pytest.mark.parametrize("weights", ["models:/classifier@champion", "weights.safetensors"])

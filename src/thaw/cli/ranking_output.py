@@ -9,6 +9,7 @@ from rich.table import Table
 from thaw.advice.tournament.backbone_ranking import rank, read_backbones
 from thaw.config.editing import write_values, written
 from thaw.config.loading import load
+from thaw.config.other_backbones import freed_values
 from thaw.config.params import Params
 from thaw.system.console import ResultConsole, print_line, warn
 from thaw.system.json_output import print_json
@@ -45,8 +46,9 @@ def rank_backbones(
     ranked, failed = rank(params, read_backbones(names, params), prepared, device)
     for backbone, reason in failed.items():
         warn(f"not compared: {backbone.name}: {reason}")
+    values = ranked[0].backbone.values(params)
     if as_json:
-        changed = write_values(ranked[0].backbone.values) if apply else []
+        changed = write_values(values) if apply else []
         reasons = {backbone.name: reason for backbone, reason in failed.items()}
         rows = [_content(each, ranked[0]) for each in ranked]
         print_json({"backbones": rows, "not_compared": reasons, "changed": changed})
@@ -61,7 +63,10 @@ def rank_backbones(
             soft_wrap=True,
         )
         return
-    changed = write_values(best.backbone.values)
+    changed = write_values(values)
+    if freed := freed_values(params, best.backbone.name):
+        listed = ", ".join(f"{key}: {value}" for key, value in freed.items())
+        print_line(f"values that held for {params.backbone.name} only are free now: {listed}")
     print_line(written(changed))
 
 

@@ -1,10 +1,14 @@
-"""The weights of backbones other than that of ``params.yaml``, in a search or a comparison."""
+"""Backbones other than that of ``params.yaml``, in a search or a comparison.
+
+They need other weights, and some values of ``params.yaml`` do not hold for them.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from thaw.config.parameter_values import value_of, with_values
+from thaw.config.section import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +35,26 @@ def with_weights(params: Params, values: Mapping[str, Any]) -> dict[str, Any]:
     if other and params.backbone.weights == _PACKAGED:
         return {**values, WEIGHTS_KEY: _PRETRAINED}
     return dict(values)
+
+
+def freed_values(params: Params, name: str) -> dict[str, Any]:
+    """Return values for the backbone ``name`` in place of those that hold only for another one.
+
+    Numbers of blocks and the strength of a fit belong to the backbone of ``params`` and its
+    features. What means the same for every backbone stays: the last block, no block that trains.
+    """
+    if name == params.backbone.name:
+        return {}
+    found: dict[str, Any] = {}
+    if params.head.taps not in ([], AUTO):
+        found["head.taps"] = AUTO
+    if params.warmup_head.strength != AUTO:
+        found["warmup_head.strength"] = AUTO
+    if params.unfreeze.blocks or params.unfreeze.depth not in (0, AUTO):
+        found["unfreeze.depth"] = AUTO
+    if params.unfreeze.blocks:
+        found["unfreeze.blocks"] = []
+    return found
 
 
 def trial_params(params: Params, values: Mapping[str, Any]) -> Params:

@@ -29,14 +29,19 @@ def assemble(
     """
     taps = sorted(set(spec.taps)) or [len(backbone.blocks)]
     if taps[-1] > len(backbone.blocks):
-        raise ThawError(
-            f"params.yaml: head.taps: {taps[-1]} is beyond the backbone's "
-            f"{len(backbone.blocks)} blocks"
-        )
+        raise ThawError(beyond(taps[-1], len(backbone.blocks)))
     backbone = first_blocks(backbone, taps[-1], image_size)
     lower = _widths(backbone, taps[:-1], image_size)
     top = head.build(spec, sum(lower) + backbone.features, classes, seed)
     return Classifier(backbone.blocks, backbone.pool, top, taps, backbone.layout)
+
+
+def beyond(tap: int, blocks: int) -> str:
+    """Return the message about a tap above the number of ``blocks`` of the backbone."""
+    return (
+        f"params.yaml: head.taps: {tap} is beyond the backbone's {blocks} blocks: set head.taps to "
+        f"auto, or to numbers up to {blocks}"
+    )
 
 
 def first_blocks(backbone: Backbone, count: int, image_size: int) -> Backbone:

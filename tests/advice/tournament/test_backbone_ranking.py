@@ -8,10 +8,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from tests.advice.project import PREPARED
+from tests.advice.project import NAME, PREPARED
 from thaw.advice.tournament.backbone_ranking import Named, rank, read_backbones
 from thaw.config.editing import write_values
 from thaw.config.loading import load
+from thaw.config.parameter_values import with_values
 from thaw.config.params import Params
 from thaw.errors import ThawError
 from thaw.model.frozen_part import FrozenPart
@@ -73,6 +74,31 @@ def test_the_backbone_with_the_lowest_loss_is_first_and_failures_have_reasons(
     assert all(each.latency > 0 for each in ranked)
     assert list(failed) == [missing]
     assert "missing.safetensors" in failed[missing]
+
+
+@pytest.mark.slow
+def test_pinned_blocks_of_one_backbone_are_free_for_the_others(project: Path) -> None:
+    # test_resnet has 5 blocks
+    write_values({"head.taps": [6], "warmup_head.fit": "lda", "unfreeze.depth": 6})
+    params = load(Params)
+    other, own = saved(SMALL, "small.safetensors"), Named(NAME, "weights.safetensors")
+    ranked, failed = rank(params, [other, own], PREPARED)
+    assert not failed
+    blocks = {each.backbone: each.entry.candidate.blocks for each in ranked}
+    assert blocks[own] == (6,)
+    assert max(blocks[other]) <= 5
+    write_values(other.values(params))
+    assert (load(Params).head.taps, load(Params).unfreeze.depth) == ("auto", "auto")
+
+
+@pytest.mark.slow
+def test_a_backbone_without_the_pinned_blocks_is_left_out_with_the_reason(project: Path) -> None:
+    write_values({"warmup_head.fit": "lda", "unfreeze.depth": 0})
+    params = with_values(load(Params), {"head.taps": [8]})  # of 7 blocks
+    own, other = Named(NAME, "weights.safetensors"), saved(SMALL, "small.safetensors")
+    ranked, failed = rank(params, [own, other], PREPARED)
+    assert [each.backbone for each in ranked] == [other]
+    assert "head.taps: 8 is beyond the backbone's 7 blocks: set head.taps to auto" in failed[own]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from thaw.advice.folds import stratified_folds
 from thaw.advice.tournament.candidates import Input
 from thaw.advice.tournament.features import PooledFeatures
 from thaw.advice.tournament.head_tournament import HeadTournament, Space
+from thaw.errors import ThawError
 
 if TYPE_CHECKING:
     from thaw.advice.tournament.features import FeatureReader
@@ -104,6 +105,12 @@ def test_given_values_are_the_only_candidates() -> None:
     assert len(running.entries) == 1
     assert found.candidate.input == Input("pad", 80, 0.9)
     assert (found.candidate.blocks, found.candidate.fit) == ((1, 2), "lda")
+
+
+def test_blocks_that_the_network_does_not_have_are_refused_before_anything_is_computed() -> None:
+    expected = r"head\.taps: 4 is beyond .* 3 blocks: set head\.taps to auto, or to numbers up to 3"
+    with pytest.raises(ThawError, match=expected):
+        tournament(lambda chosen, block: 1.0, replace(FREE, blocks=(2, 4)))
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -39,10 +39,10 @@ class Named(NamedTuple):
     name: str
     weights: str
 
-    @property
-    def values(self) -> dict[str, str]:
-        """Return the values by dotted key."""
-        return {other_backbones.NAME_KEY: self.name, other_backbones.WEIGHTS_KEY: self.weights}
+    def values(self, params: Params) -> dict[str, Any]:
+        """Return the values that ``params`` need for this backbone, by dotted key."""
+        named = {other_backbones.NAME_KEY: self.name, other_backbones.WEIGHTS_KEY: self.weights}
+        return named | other_backbones.freed_values(params, self.name)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ def rank(
     """Return the ranked backbones, the lowest log-loss first, and those that failed with reasons.
 
     All are compared on the same training and validation images in the same folds; the test split
-    is not read. Values of ``params`` that are not ``auto`` hold for every backbone.
+    is not read. Values of ``params`` that are not ``auto`` hold for every backbone, but numbers of
+    blocks only for that of ``params``.
 
     Raises:
         ThawError: there are too few images, or no backbone can be compared.
@@ -121,7 +122,7 @@ def rank(
     failed: dict[Named, str] = {}
     for backbone in backbones:
         say(f"comparing heads on {backbone.name} ({backbone.weights})")
-        chosen = with_values(params, backbone.values)
+        chosen = with_values(params, backbone.values(params))
         context = open_context(chosen, prepared, single_process=True, device=device)
         try:
             ranked.append(_ranked(context, backbone))

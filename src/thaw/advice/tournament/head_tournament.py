@@ -20,6 +20,8 @@ from thaw.advice.tournament.comparison import choose_cheapest
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.leaderboard import Entry
 from thaw.advice.tournament.out_of_fold import OutOfFold, out_of_fold
+from thaw.errors import ThawError
+from thaw.model.assembly import beyond
 from thaw.system.console import progress
 from thaw.training.calibration import loss_of_guessing
 
@@ -75,6 +77,16 @@ class HeadTournament:
     show: bool = True
     entries: list[Entry] = field(default_factory=list)
     deadline: Deadline = field(default_factory=Deadline)
+
+    def __post_init__(self) -> None:
+        """Refuse blocks that the network does not have.
+
+        Raises:
+            ThawError: it has fewer blocks than a given number.
+        """
+        count, highest = len(self.reader.classifier.blocks), max(self.space.blocks or (), default=0)
+        if highest > count:
+            raise ThawError(beyond(highest, count))
 
     def run(self) -> Entry:
         """Compare all steps and return the chosen entry."""
