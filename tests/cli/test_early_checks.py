@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cli.verbs import edit, error
+from thaw.cli import early_checks
 from thaw.cli.early_checks import refuse_unusable_parameters, try_model
 from thaw.config.params import Params
 from thaw.errors import ThawError
+from thaw.system.network_sides import recorded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,3 +59,24 @@ def test_a_depth_beyond_the_backbone_is_refused_before_the_first_stage(
 
         tool_lock.write(tool_lock.installed())
     assert error(*verb) == "params.yaml: unfreeze.depth: 90 is more than the backbone's 9 blocks"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [("timm/tf_efficientnet_lite0", (224, 352)), ("timm/hiera_tiny_224", (224, 224))],
+)
+def test_the_sizes_that_auto_may_compare_are_kept_for_prepare(
+    name: str, sides: tuple[int, int]
+) -> None:
+    assert early_checks._sides(name) == sides
+
+
+@pytest.mark.slow
+def test_the_check_of_a_model_whose_size_is_auto_keeps_the_sizes(project: Path) -> None:
+    name = "timm/test_resnet"
+    sections = {"backbone": {"name": name, "weights": "pretrained", "image_size": "auto"}}
+    try_model(Params.model_validate(sections))
+    kept = recorded(name)
+    assert kept is not None
+    assert kept.largest > kept.native

@@ -5,6 +5,7 @@ The model is tried before the stage `prepare` and in `thaw check` only.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,13 @@ from thaw.cli import checked_model
 from thaw.config import output_folders, overlaps
 from thaw.config.explanations import shortened
 from thaw.config.machine_limits import refuse_too_many_processes
+from thaw.config.section import AUTO
 from thaw.config.store_addresses import refuse_unusable_stores, warn_of_passwords
 from thaw.errors import ThawError
 from thaw.ingest.linked_outputs import refuse_linked_outputs
+from thaw.system import network_sides
 from thaw.system.files import resolved
+from thaw.system.network_sides import NetworkSides
 from thaw.system.project_paths import PARAMS_FILE
 
 if TYPE_CHECKING:
@@ -68,8 +72,25 @@ def try_model(params: Params) -> DryRun | None:
     if not is_name and weights.is_file(chosen):
         weights.require_file(chosen)
     found = dry_run(params)
+    if params.backbone.image_size == AUTO:
+        network_sides.record(params.backbone.name, _sides(params.backbone.name))
     checked_model.record(params)
     return found
+
+
+def _sides(name: str) -> NetworkSides:
+    """Return the sides of the input that may be compared for the backbone ``name``."""
+    from thaw.advice.tournament.candidates import sizes
+    from thaw.model.head import HeadSpec
+    from thaw.model.meta_classifier import meta_backbone, meta_classifier
+
+    backbone = meta_backbone(name)
+    native = backbone.image_size
+    for side in sorted(sizes(native, native * 10), reverse=True):
+        with suppress(ThawError, NotImplementedError):
+            meta_classifier(backbone, HeadSpec(), 2, side)
+            return NetworkSides(native, side)
+    return NetworkSides(native, native)
 
 
 def try_changed_model(params: Params) -> None:

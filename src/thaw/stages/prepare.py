@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,7 @@ from thaw.config import output_folders, overlaps
 from thaw.config.loading import load
 from thaw.config.params import Params
 from thaw.data import integrity, manifest
-from thaw.data.framing import resized_side, resized_size
 from thaw.data.manifest import LeftOut, Row
-from thaw.data.pack_resolution import find_enlarged
 from thaw.data.packed_store import INDEX, SETTINGS, PackedStore
 from thaw.data.split_names import SPLITS, TRAIN
 from thaw.errors import ProblemsError
@@ -35,6 +32,7 @@ from thaw.ingest.splits import (
     split,
     split_problems,
 )
+from thaw.stages.pack_messages import lost_detail
 from thaw.system import project_paths
 from thaw.system.console import say, warn
 from thaw.system.files import write_json, write_whole
@@ -186,7 +184,8 @@ def _prepare(params: Params) -> None:
     )
     for line in content["notes"]:
         say(line)
-    for line in [*_warnings(content), *_lost_detail(params)]:
+    rows = manifest.read(project_paths.PREPARED).rows
+    for line in [*_warnings(content), *lost_detail(params, rows)]:
         warn(line)
     if dvc_ignore.outdated(params.data):
         warn(f"{dvc_ignore.FILE} is out of date: run `thaw check`, so that DVC sees all images")
@@ -200,26 +199,6 @@ def _summary(content: dict[str, Any]) -> str:
         f"prepared {content['images']} images in {content['classes']} classes: {train} for "
         f"training, {val} for validation, {test} for the test"
     )
-
-
-def _lost_detail(params: Params) -> list[str]:
-    """Return a warning if the input of the network needs larger images than the packed ones.
-
-    Where the input is auto, the head warm-up chooses it, and says so.
-    """
-    if not params.backbone.is_fixed:
-        return []
-    backbone = params.backbone.fixed()
-    resized = partial(
-        resized_size,
-        side=backbone.image_size,
-        resized=resized_side(backbone.image_size, backbone.crop_pct),
-        framing=backbone.framing,
-    )
-    rows = manifest.read(project_paths.PREPARED).rows
-    found = find_enlarged(rows, params.prepare.short_side, resized)
-    name = f"backbone.image_size {backbone.image_size}, crop_pct {backbone.crop_pct:g}"
-    return [found.warning(f"{name}, framing {backbone.framing}")] if found else []
 
 
 def _write_problems(error: ProblemsError) -> None:
