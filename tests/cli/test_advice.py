@@ -38,7 +38,7 @@ def test_a_picture_replaces_an_earlier_one_of_its_format(ending: str, tmp_path: 
 
 
 def test_advice_needs_prepared_data(project: Path, tuned: None) -> None:
-    assert "no prepared data: run `dvc repro`" in error("advise")
+    assert "no prepared data: run `dvc repro prepare`" in error("advise")
 
 
 @pytest.mark.parametrize("verb", ["probe", "advise", "find-lr"])

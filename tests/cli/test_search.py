@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("option", ["--show", "--apply"])
 def test_a_search_needs_prepared_data(option: str, project: Path) -> None:
-    assert "no prepared data: run `dvc repro`" in error("search", option)
+    assert "no prepared data: run `dvc repro prepare`" in error("search", option)
 
 
 def test_a_device_that_is_not_there_is_refused(project: Path, tuned: None) -> None:

@@ -24,7 +24,8 @@ def changed(folder: Path, **values: object) -> Prepared:
 
 
 def test_a_folder_without_prepared_data_is_refused_with_the_command_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ThawError, match=r"nothing contains no prepared data: run `dvc repro`"):
+    expected = r"nothing contains no prepared data: run `dvc repro prepare`"
+    with pytest.raises(ThawError, match=expected):
         Prepared(tmp_path / "nothing")
 
 

@@ -31,7 +31,7 @@ class Prepared:
 
     def __init__(self, folder: Path) -> None:
         if not (folder / manifest.FILE).exists():
-            raise ThawError(f"{folder} contains no prepared data: run `dvc repro`")
+            raise ThawError(f"{folder} contains no prepared data: run `dvc repro prepare`")
         self.store = PackedStore(folder)
         integrity.check_files(folder, self.store.settings)
         self.store.check_earlier()
