@@ -26,8 +26,9 @@ def shown(table: object) -> str:
 
 
 def test_the_best_heads_are_shown_and_the_chosen_one_always() -> None:
-    text = shown(head_table([*(row(number) for number in range(20)), row(20, chosen=True)]))
+    text = shown(head_table([*(row(number) for number in range(20)), row(20, chosen=True)], 98))
     assert "pad 224" in text
+    assert "< 0.010 ± 0.100" in text  # the loss of the first row is 0
     assert "pad 240" not in text
     assert "* " in text
     assert "pad 244" in text

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from thaw.advice.tournament.leaderboard import shown_loss
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 _SHOWN = 15
 
 
-def head_table(rows: Sequence[Row]) -> Table:
-    """Return the best rows, with the chosen one."""
+def head_table(rows: Sequence[Row], images: int) -> Table:
+    """Return the best rows, with the chosen one; ``images`` were compared."""
     table = Table(title="Heads on frozen features, cross-validated; log-loss in nats")
     for name in ("", "input", "blocks", "fit"):
         table.add_column(name)
@@ -29,7 +31,7 @@ def head_table(rows: Sequence[Row]) -> Table:
             f"{row.framing}{crop} {row.image_size}",
             row.blocks,
             f"{row.fit} {row.strength:g}",
-            f"{row.log_loss:.3f} ± {row.log_loss_error:.3f}",
+            f"{shown_loss(row.log_loss, images)} ± {row.log_loss_error:.3f}",
             f"{row.accuracy:.3f} ± {row.accuracy_error:.3f}",
             "" if row.chosen else f"{row.difference:+.3f} ± {row.difference_error:.3f}",
             f"{row.seconds:.1f}",

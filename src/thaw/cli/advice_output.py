@@ -94,7 +94,7 @@ def show_rates(found: FoundRates, *, as_json: bool = False) -> None:
 
 
 def _print_advice(advice: MeasuredAdvice) -> None:
-    _console.print(head_table(advice.head.rows))
+    _console.print(head_table(advice.head.rows, advice.head.images))
     _console.print(training_table(advice.training.rows))
     if advice.head.validation_differs:
         _console.print(

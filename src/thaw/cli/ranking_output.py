@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from thaw.advice.tournament.backbone_ranking import rank, read_backbones
+from thaw.advice.tournament.leaderboard import shown_loss
 from thaw.config.editing import write_values, written
 from thaw.config.loading import load
 from thaw.config.other_backbones import freed_values
@@ -86,7 +87,7 @@ def ranking_table(ranked: Sequence[Ranked]) -> Table:
         table.add_row(
             each.backbone.name,
             f"{candidate.fit}, {candidate.input.name}, blocks {candidate.blocks_name}",
-            f"{each.log_loss:.3f}",
+            shown_loss(each.log_loss, len(each.entry.losses)),
             f"{each.entry.accuracy.mean():.3f}",
             "" if each is ranked[0] else f"{mean:.3f} ± {error:.3f}",
             f"{each.latency:.1f}",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from thaw.advice.tournament.candidates import Candidate, Input
-from thaw.advice.tournament.leaderboard import Entry, leaderboard_csv, rows
+from thaw.advice.tournament.leaderboard import Entry, leaderboard_csv, rows, shown_loss
 from thaw.advice.tournament.out_of_fold import OutOfFold
 
 
@@ -40,3 +40,13 @@ def test_the_file_has_a_line_for_each_row() -> None:
 def test_without_rows_the_file_names_the_columns() -> None:
     assert leaderboard_csv([]).startswith("step,framing,image_size,")
     assert len(leaderboard_csv([]).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "images", "text"),
+    [(0.0, 198, "< 0.005"), (0.004, 198, "< 0.005"), (0.0051, 198, "0.005"), (1.25, 30, "1.250")],
+)
+def test_no_loss_is_shown_that_so_many_images_cannot_show(
+    loss: float, images: int, text: str
+) -> None:
+    assert shown_loss(loss, images) == text

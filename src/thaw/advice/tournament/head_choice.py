@@ -14,7 +14,7 @@ from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.features import FeatureReader
 from thaw.advice.tournament.head_tournament import HeadTournament, Space
-from thaw.advice.tournament.leaderboard import Row, rows
+from thaw.advice.tournament.leaderboard import Row, rows, shown_loss
 from thaw.config.parameter_values import assumed, auto_keys, with_values
 from thaw.config.result_values import result_values
 from thaw.config.section import AUTO
@@ -86,7 +86,8 @@ class HeadChoice:
         best = next(row for row in self.rows if row.chosen)
         return (
             f"{len(self.rows)} candidates on {self.images} images in {self._folds}: log-loss "
-            f"{best.log_loss:.3f}, accuracy {best.accuracy:.3f} ± {best.accuracy_error:.3f}"
+            f"{shown_loss(best.log_loss, self.images)}, accuracy "
+            f"{best.accuracy:.3f} ± {best.accuracy_error:.3f}"
         )
 
     @property

@@ -73,6 +73,16 @@ def rows(entries: Sequence[Entry], winner: Entry) -> list[Row]:
     return [_row(entry, winner) for entry in ordered]
 
 
+def shown_loss(loss: float, images: int) -> str:
+    """Return a calibrated log-loss of so many images for people, with three digits.
+
+    Where all are predicted correctly, a temperature brings it to 0. N images do not show that: by
+    Laplace's rule of succession the probability of an error is 1 / (N + 2).
+    """
+    least = 1 / (images + 2)
+    return f"{loss:.3f}" if loss >= least else f"< {least:.3f}"
+
+
 def leaderboard_csv(rows: Sequence[Row]) -> str:
     """Return the rows as CSV; without rows, the names of the columns alone."""
     names = [field.name for field in fields(Row)]
