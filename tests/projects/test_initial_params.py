@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,13 @@ def test_any_path_and_any_name_of_a_folder_come_back_from_the_file(path: str, na
         file = Path(folder) / "params.yaml"
         file.write_text(params_text(made_params), encoding="utf-8")
         assert load(Params, file) == made_params
+
+
+def test_the_documented_lines_give_the_choices_of_a_new_project(tmp_path: Path) -> None:
+    text = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```yaml\n(prepare:.*?)^```", text, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "params.yaml"
+    path.write_text(f"data:\n  source: folder\n  path: images\n{lines}")
+    found, new = load(Params, path), initial_params("classifier", Data())
+    same = {"data": new.data, "tracking": new.tracking}
+    assert found.model_copy(update=same) == new
