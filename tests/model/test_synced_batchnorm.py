@@ -36,6 +36,18 @@ def test_weights_and_statistics_are_the_same_tensors() -> None:
     assert int(classifier.state_dict()["blocks.1.1.num_batches_tracked"]) == 1
 
 
+def test_statistics_of_blocks_that_were_moved_meanwhile_return_as_well() -> None:
+    classifier = tiny.classifier()
+    with synced(classifier.blocks, [0, 1, 2]):
+        classifier.to("meta")  # as to a GPU: buffers are other tensors afterwards
+        classifier.to_empty(device="cpu")
+        for buffer in classifier.buffers():
+            buffer.fill_(3)  # training moves the statistics
+        inside = dict(classifier.named_parameters())
+    assert {float(buffer.double().mean()) for buffer in classifier.buffers()} == {3.0}
+    assert all(inside[name] is value for name, value in classifier.named_parameters())
+
+
 def test_modules_return_after_an_error() -> None:
     classifier = tiny.classifier()
     before = list(classifier.modules())

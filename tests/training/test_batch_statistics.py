@@ -8,11 +8,15 @@ from torch import nn
 
 from tests import tiny
 from tests.training import phase
+from thaw.model.synced_batchnorm import synced
+from thaw.training import loop
 from thaw.training.batch_statistics import synced_statistics
 from thaw.training.runtime import Runtime
 from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thaw.model.freeze_plan import BatchNormPolicy
 
 
@@ -58,3 +62,24 @@ def test_small_batches_of_several_gpus_are_normalised_together(
         found = [m for m in model.modules() if isinstance(m, nn.SyncBatchNorm)]
         assert len(found) == (2 if is_synced else 0)
     assert not [m for m in model.modules() if isinstance(m, nn.SyncBatchNorm)]
+
+
+class Moving(Runtime):
+    """The runtime of a process on a CPU under another name: moving to it replaces buffers."""
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu", 0)
+
+
+def test_a_training_that_moves_the_network_keeps_the_synchronised_statistics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = phase.images(tmp_path / "train"), phase.images(tmp_path / "val", phase.VAL)
+    runtime = Moving(**vars(tiny.runtime()))
+    expected, found = phase.model(2, "train"), phase.model(2, "train")
+    phase.fit(tmp_path / "plain", expected, sources, runtime=runtime)
+    # In one process, synchronised BatchNorm computes as the other does, also on a CPU.
+    monkeypatch.setattr(loop, "synced_statistics", lambda *_: synced(found.blocks, [1, 2]))
+    phase.fit(tmp_path / "synced", found, sources, runtime=runtime)
+    assert phase.differing(phase.state(expected), phase.state(found)) == []

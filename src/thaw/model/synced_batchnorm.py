@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def synced(blocks: nn.ModuleList, indices: Iterable[int]) -> Iterator[None]:
     """Replace each BatchNorm of the ``blocks`` with these ``indices`` by a synchronised one.
 
-    Parameters and statistics are the same tensors. The original modules are back at the end of the
-    context. In training, synchronised BatchNorm computes on GPUs only.
+    Parameters and statistics are the same tensors, also at the end of the context, where the
+    original modules are back: moving the blocks to a device meanwhile replaces the statistics. In
+    training, synchronised BatchNorm computes on GPUs only.
     """
     # It also keeps the activation of timm's fused BatchNorm, which torch's function would lose.
     from timm.layers import convert_sync_batchnorm
@@ -34,6 +35,14 @@ def synced(blocks: nn.ModuleList, indices: Iterable[int]) -> Iterator[None]:
         yield
     finally:
         for parent, name, child in originals:
+            _take_tensors(child, parent.get_submodule(name))
             parent.add_module(name, child)
         for index, block in chosen.items():
+            _take_tensors(block, blocks[index])
             blocks[index] = block
+
+
+def _take_tensors(module: nn.Module, replacement: nn.Module) -> None:
+    """Give ``module`` the tensors that its replacement has by now."""
+    module._parameters.update(replacement._parameters)
+    module._buffers.update(replacement._buffers)
