@@ -1,15 +1,21 @@
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests import tiny
 from tests.training import phase
 from tests.training.test_rehearsal import rehearsal
 from thaw.training import determinism
 from thaw.training.determinism import is_refusal, only_deterministic
+from thaw.training.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class _Random(torch.autograd.Function):
@@ -86,16 +92,40 @@ def test_strict_steps_refuse_what_was_not_tried() -> None:
         step.backward(loss)
 
 
-def test_plain_attention_uses_matrix_products() -> None:
-    flags = ("flash_sdp", "mem_efficient_sdp", "cudnn_sdp")
-    before = {name: getattr(torch.backends.cuda, f"{name}_enabled")() for name in flags}
-    try:
+def fused_attention() -> list[bool]:
+    """Return which kinds of attention are allowed, besides matrix products."""
+    names = ("flash_sdp", "mem_efficient_sdp", "cudnn_sdp")
+    return [getattr(torch.backends.cuda, f"{name}_enabled")() for name in names]
+
+
+def test_plain_attention_uses_matrix_products_until_the_end_of_the_block() -> None:
+    before = fused_attention()
+    assert any(before)
+    with determinism.attention_restored():
         determinism.use_plain_attention()
-        assert not any(getattr(torch.backends.cuda, f"{name}_enabled")() for name in flags)
+        assert not any(fused_attention())
         assert torch.backends.cuda.math_sdp_enabled()  # type: ignore[no-untyped-call]
-    finally:
-        for name, value in before.items():
-            getattr(torch.backends.cuda, f"enable_{name}")(value)
+    assert fused_attention() == before
+
+
+def test_a_phase_of_plain_attention_does_not_change_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Show it for short trainings that a stage compares, and does not repeat when resumed."""
+    monkeypatch.setattr(Rehearsal, "is_deterministic", lambda _: False)
+    before, during = fused_attention(), list[bool]()
+    sources = phase.images(tmp_path / "train"), phase.images(tmp_path / "val", phase.VAL)
+    runtime = replace(tiny.runtime(), asynchronous=True)
+    phase.fit(
+        tmp_path,
+        phase.model(2),
+        sources,
+        runtime=runtime,
+        log=lambda _: during.extend(fused_attention()),
+    )
+    assert during
+    assert not any(during)
+    assert fused_attention() == before
 
 
 @pytest.mark.slow
@@ -104,7 +134,7 @@ def test_plain_attention_uses_matrix_products() -> None:
 def test_attention_in_a_strict_backward_pass_gives_the_same_bits_again(dtype: torch.dtype) -> None:
     query = torch.randn(16, 12, 197, 64, device="cuda", dtype=dtype, requires_grad=True)
     gradients = []
-    determinism.avoid_cudnn_attention()
+    determinism.prefer_deterministic()
     for _ in range(5):
         found = torch.nn.functional.scaled_dot_product_attention(query, query, query)
         with only_deterministic():

@@ -38,6 +38,16 @@ def test_a_process_that_is_alone_but_should_be_two_refuses_to_train() -> None:
         start(phase.launch(processes=2), phase.resources())
 
 
+def test_a_process_never_takes_attention_that_is_not_deterministic() -> None:
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    torch.backends.cuda.enable_cudnn_sdp(enabled=True)
+    try:
+        start(phase.launch(processes=1), phase.resources())
+        assert not torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
 @pytest.mark.pipelines
 def test_two_processes_that_should_be_one_refuse_to_train(
     tmp_path_factory: pytest.TempPathFactory,

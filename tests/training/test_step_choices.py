@@ -12,7 +12,7 @@ from tests import tiny
 from tests.training import phase
 from tests.training.greedy import greedy
 from tests.training.test_learner import batch
-from thaw.training import loop, trainable_state
+from thaw.training import compilation, loop, memory_fit, trainable_state
 from thaw.training import step_choices as module
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.learner import Learner
@@ -24,7 +24,7 @@ from thaw.training.setup import TrainingSetup
 from thaw.training.step_choices import StepChoices, StepChooser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from thaw.data.loading import Source
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import BatchNormPolicy
+    from thaw.training.runtime import Runtime
 
 SETUP = TrainingSetup(phase.config(), phase.PLAIN.regularize, phase.SEED, lr_decay=0.5)
 
@@ -204,16 +205,6 @@ def test_two_processes_agree_on_the_pieces_that_fit_in_both(
     assert parts == [4, 4]  # one image at a time: what the second process can hold
 
 
-@pytest.fixture
-def cudnn_attention() -> Iterator[None]:
-    """Allow cuDNN's attention, and restore the setting afterwards."""
-    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
-    torch.backends.cuda.enable_cudnn_sdp(enabled=True)
-    yield
-    torch.backends.cuda.enable_cudnn_sdp(before)
-
-
-@pytest.mark.usefixtures("cudnn_attention")
 @pytest.mark.parametrize("is_deterministic", [True, False])
 def test_on_a_device_backward_passes_are_strict_where_the_network_allows_it(
     is_deterministic: bool, monkeypatch: pytest.MonkeyPatch
@@ -228,7 +219,44 @@ def test_on_a_device_backward_passes_are_strict_where_the_network_allows_it(
     StepChooser(runtime, SETUP, None, lambda: rehearsal, 1).apply(learner, 100)
     assert learner.step.is_strict is is_deterministic
     assert plain == ([] if is_deterministic else [True])
-    assert not torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("parts", ["auto", 2])
+def test_the_kind_of_attention_is_settled_before_anything_is_measured_or_compiled(
+    parts: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    tried: list[int] = []
+
+    def is_deterministic(rehearsal: Rehearsal) -> bool:
+        done.append("tried")
+        tried.append(rehearsal.learner.network.piece_size)
+        return False
+
+    def fewest_parts(_: Rehearsal) -> int:
+        done.append("measured")
+        return 1
+
+    def decide(_: Any, rehearsal: Rehearsal, __: int) -> bool:
+        done.append("compiled")
+        assert rehearsal.learner.parts == (1 if parts == "auto" else parts)
+        return False
+
+    monkeypatch.setattr(Rehearsal, "is_deterministic", is_deterministic)
+    monkeypatch.setattr(module, "use_plain_attention", lambda: done.append("plain"))
+    monkeypatch.setattr(memory_fit, "fewest_parts", fewest_parts)
+    monkeypatch.setattr(compilation, "decide", decide)
+    monkeypatch.setattr(tiny, "runtime", _asynchronous(tiny.runtime()))
+    first, _ = chosen(tmp_path / "choices.json", 8, accumulate=parts, compile="on")
+    measured = ["measured"] if parts == "auto" else []
+    assert done == ["tried", "plain", *measured, "compiled"]
+    assert chosen(tmp_path / "choices.json", 8, accumulate=parts, compile="on")[0] == first
+    assert done[-2:] == ["tried", "plain"]
+    assert tried == ([1, 1] if parts == "auto" else [4, 4])
+
+
+def _asynchronous(runtime: Runtime) -> Callable[[], Runtime]:
+    return lambda: replace(runtime, asynchronous=True)
 
 
 @pytest.mark.slow

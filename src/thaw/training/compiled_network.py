@@ -18,7 +18,7 @@ def compiled(network: nn.Module) -> Any:
     """
     from torch._inductor import config  # takes a second to import
 
-    # Compiled code has its own setting, which :func:`runtime.start` leaves to this place.
+    # Compiled code has its own setting, which :func:`prefer_deterministic` leaves to this place.
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
 
     # Dropout draws what it draws without the compiler.

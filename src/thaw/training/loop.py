@@ -15,6 +15,7 @@ from thaw.system.console import progress, say, warn
 from thaw.system.deferred_compiler import compiler_deferred
 from thaw.training import optimizer_state, schedule, trainable_state
 from thaw.training.batch_statistics import synced_statistics
+from thaw.training.determinism import attention_restored
 from thaw.training.epoch_loss import READ_EVERY, EpochLoss
 from thaw.training.gradual_unfreezing import Gradual
 from thaw.training.history import EpochRow
@@ -31,8 +32,6 @@ from thaw.training.validation import validate
 from thaw.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from torch import Tensor
 
     from thaw.model.classifier import Classifier
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 _WORTH_SAVING = 1.0
 
 
+@attention_restored()
 def fit(
     runtime: Runtime,
     classifier: Classifier,
@@ -215,7 +215,7 @@ class _Phase:
             say(row.line(self.setup.settings.epochs, mark))
         self.observer.on_epoch(row)
 
-    def _averaged(self) -> AbstractContextManager[None]:
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
         if self.average is None:
             return contextlib.nullcontext()
         return self.average.in_place(self.runtime, self.classifier, self.gradual.final)

@@ -12,6 +12,7 @@ import numpy as np
 from thaw.errors import ThawError
 from thaw.system.quantities import quantity
 from thaw.training import trainable_state
+from thaw.training.determinism import attention_restored
 from thaw.training.learner import Learner
 from thaw.training.memory_fit import shortage_explained
 from thaw.training.optimizer_step import NotFiniteError
@@ -65,6 +66,7 @@ class Rates:
     tenth: float
 
 
+@attention_restored()
 def find(
     runtime: Runtime,
     classifier: Classifier,

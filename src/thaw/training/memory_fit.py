@@ -37,6 +37,11 @@ def fewest_parts(rehearsal: Rehearsal) -> int:
     raise MemoryShortageError(_nothing_fits(rehearsal))
 
 
+def most_parts(rehearsal: Rehearsal) -> int:
+    """Return the parts of a full batch whose pieces are the smallest that are tried."""
+    return _of_full_batch(rehearsal, _candidates(rehearsal)[-1])
+
+
 @contextlib.contextmanager
 def shortage_explained(
     rehearse: Callable[[], Rehearsal], where: Callable[[], str]

@@ -24,6 +24,7 @@ from thaw.system.console import progress
 from thaw.system.devices import as_tensors_name_it
 from thaw.system.process_group import process_group, refuse_more_than_gpus
 from thaw.training.accelerator import new_accelerator
+from thaw.training.determinism import prefer_deterministic
 from thaw.training.divided_tensors import divide
 from thaw.training.out_of_memory import shortage_in_scoring
 from thaw.training.precision import Precision, choose_precision, use_precision
@@ -166,10 +167,7 @@ def start(launch: Launch, resources: Resources, device: torch.device | None = No
             otherwise train alone, silently: huggingface/accelerate#2741.) Or the device does not
             have the precision, or the weights cannot be divided as ``launch.shard`` says.
     """
-    # As use_deterministic_algorithms(True, warn_only=True), which also imports torch's compiler.
-    torch.set_deterministic_debug_mode("warn")
-    # It would also fill every new tensor (700 in each step) to avoid reading uninitialised memory.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    prefer_deterministic()
     has_gpu = torch.cuda.is_available() if device is None else device.type == "cuda"
     if device is not None and has_gpu:
         torch.cuda.set_device(device)  # the device that Accelerate names "cuda"

@@ -16,7 +16,7 @@ from thaw.system.console import say
 from thaw.system.files import write_whole
 from thaw.system.quantities import quantity
 from thaw.training import compilation, graph_trial, memory_fit
-from thaw.training.determinism import avoid_cudnn_attention, use_plain_attention
+from thaw.training.determinism import use_plain_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +63,13 @@ class StepChooser:
             MemoryShortageError: no number of pieces fits into memory.
             ThawError: the network cannot be compiled, but has to be.
         """
-        if self.setup.accumulate != "auto" and self._is_never_compiled:
-            choices = StepChoices(self.setup.accumulate)
+        parts = self.setup.accumulate
+        if parts not in {"auto", learner.parts}:
+            learner.divide(int(parts), self.fewest)
+        if self.runtime.asynchronous:
+            self._make_deterministic(learner)
+        if parts != "auto" and self._is_never_compiled:
+            choices = StepChoices(parts)
         else:
             stored = _read(self.runtime, self.path) if self.runtime.is_main else None
             choices = _shared(self.runtime, stored) or self._measure(steps)
@@ -72,8 +77,6 @@ class StepChooser:
             learner.divide(choices.parts, self.fewest)
         if choices.compiled != learner.network.is_compiled:
             learner.network.rewrap(compiled=choices.compiled)
-        if self.runtime.asynchronous:
-            self._make_deterministic(learner)
         if self._is_graphed(learner, steps):
             reason = graph_trial.use_graphs(learner, self.rehearse())
             if reason:
@@ -90,10 +93,17 @@ class StepChooser:
         return self.setup.graphs and is_single and not changes and steps >= _WORTH_GRAPHS
 
     def _make_deterministic(self, learner: Learner) -> None:
-        """Let a GPU take deterministic kernels in every backward pass, if the network has them."""
-        avoid_cudnn_attention()
+        """Let a GPU take deterministic kernels in every backward pass, if the network has them.
+
+        The kind of attention is settled by that. It decides how much memory and time a step takes,
+        and a network that is compiled keeps it. Where the parts are not known yet, the smallest
+        one is tried: in a training that is resumed, too, so that the answer is the same.
+        """
         with memory_fit.shortage_explained(self.rehearse, lambda: "before the first step"):
-            learner.step.is_strict = self.rehearse().is_deterministic()
+            rehearsal = self.rehearse()
+            if self.setup.accumulate == "auto":
+                learner.divide(memory_fit.most_parts(rehearsal), self.fewest)
+            learner.step.is_strict = rehearsal.is_deterministic()
         if not learner.step.is_strict:
             use_plain_attention()
 
