@@ -10,6 +10,7 @@ from tests.search import project
 from thaw.config.parameter_values import with_values
 from thaw.search import trial
 from thaw.search.trained_heads import FOLDER, load_head
+from thaw.training import memory_fit
 from thaw.training.calibration import calibrated_losses
 from thaw.training.phase_inputs import PhaseInputs
 from thaw.training.runtime import logits
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from thaw.context import Context, Phase
     from thaw.search.trial_context import TrialContext
     from thaw.training.history import EpochRow
+    from thaw.training.rehearsal import Rehearsal
 
 
 def with_batch_norm(params: Params) -> TrialContext:
@@ -154,3 +156,26 @@ def test_trials_of_two_backbones_share_nothing_that_differs(params: Params) -> N
     shared = project.opened(params)
     together = [trained(shared, each)[0] for each in (params, other, params)]
     assert together == [alone[0], alone[1], alone[0]]
+
+
+def test_a_repeated_trial_has_the_measured_choices_of_the_first(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = with_values(params, {"launch.accumulate": "auto"})
+    measured: list[int] = []
+
+    def fewest_parts(_: Rehearsal) -> int:
+        """Return what fits now; another program may use the memory."""
+        measured.append(len(measured) + 1)
+        return measured[-1]
+
+    monkeypatch.setattr(memory_fit, "fewest_parts", fewest_parts)
+    first = trained(project.opened(params), params)[1]
+    assert measured == [1, 2]
+    for path in FOLDER.iterdir():  # so that the warm-up is repeated, too
+        path.unlink()
+    again = trained(project.opened(params), params)[1]
+    assert measured == [1, 2]
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    trained(project.opened(params), with_values(params, {"unfreeze.lr": 0.002}))
+    assert measured == [1, 2, 3]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thaw.advice.auto_values import resolve
+from thaw.config.result_values import result_values
 from thaw.context import Phase
 from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.scores import score
@@ -16,12 +17,17 @@ from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
 from thaw.search.trained_heads import load_head, save_head
 from thaw.stages import unfreeze, warmup_head
+from thaw.system import provenance
+from thaw.system.code_digests import code_digests
+from thaw.system.project_paths import SCRATCH
+from thaw.system.tool_lock import library_versions
 from thaw.training.calibration import cross_fitted
 from thaw.training.observer import Observer
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from thaw.config.params import Params
     from thaw.context import Context
@@ -65,9 +71,8 @@ def run(
     warm_up(shared, context, classifier)
     preprocessing = shared.preprocessing(params)
     resolved = resolve(context, classifier, preprocessing)
-    progress = unfreeze.run(
-        context, classifier, preprocessing, resolved, Observer(on_epoch=on_epoch)
-    )
+    observer = Observer(on_epoch=on_epoch, choices=_choices(shared, params, "unfreeze"))
+    progress = unfreeze.run(context, classifier, preprocessing, resolved, observer)
     best = progress.history[progress.best_epoch]
     phase = Phase(resolved.plan, resolved.settings, preprocessing, params.augment.fixed())
     inputs = shared.open_inputs(context, classifier, phase)
@@ -99,11 +104,23 @@ def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> N
         if was_here and shared.shared_heads:
             shared.shared_heads.publish(path)
         return
-    warmup_head.run(context, classifier, shared.preprocessing(context.params), Observer())
+    observer = Observer(choices=_choices(shared, context.params, "warmup_head"))
+    warmup_head.run(context, classifier, shared.preprocessing(context.params), observer)
     if context.runtime.is_main:
         save_head(path, classifier.head)
         if shared.shared_heads:
             shared.shared_heads.publish(path)
+
+
+def _choices(shared: TrialContext, params: Params, stage: str) -> Path:
+    """Return the file of measured choices, by which a trial with the same values is repeated."""
+    _, spec = shared.backbones.original(params)
+    data = shared.project.cache(spec.preprocessing).data
+    key = provenance.key(
+        result_values(params), data, spec.parents[-1].digest, code_digests()[stage],
+        library_versions(),
+    )  # fmt: skip
+    return SCRATCH / "choices" / f"search-{stage}-{key[:16]}.json"
 
 
 def _metrics(

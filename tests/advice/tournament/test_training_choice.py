@@ -3,13 +3,13 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from tests.advice.project import open_model
+from tests.training.phase import Killed
 from thaw.advice.folds import Fold
 from thaw.advice.tournament import training_choice
 from thaw.advice.tournament.deadline import Deadline
@@ -24,6 +24,7 @@ from thaw.advice.tournament.training_choice import (
 )
 from thaw.config.editing import write_values
 from thaw.config.params import Params
+from thaw.training import memory_fit
 from thaw.training.optimizer_step import NotFiniteError
 from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.single_image_steps import FewImagesError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from thaw.advice.tournament.training_candidates import TrainingCandidate
     from thaw.data.prepared import Prepared
     from thaw.errors import ThawError
+    from thaw.training.rehearsal import Rehearsal
 
 HEAD = HeadMethod("logistic", 0.01, is_compared=True)
 NOISE = np.random.default_rng(0).normal(0, 0.05, (2, 100))
@@ -60,8 +62,11 @@ def choice(
 
     write_values({"unfreeze.depth": "auto", "unfreeze.lr": 1e-4, "unfreeze.batch_norm": "auto"})
     opened = open_model()
-    trainer = SimpleNamespace(context=opened.context, result=result)
+    images = development(opened.context.data, 1000, seed=0)
+    preprocessing = opened.spec.preprocessing
+    trainer = FoldTrainer(opened.context, opened.classifier, preprocessing, images, images.folds[0])
     monkeypatch.setattr(FoldTrainer, "start", lambda *_: trainer)
+    monkeypatch.setattr(FoldTrainer, "result", lambda _, *given: result(*given))
     return choose_training(opened.context, opened.classifier, opened.spec, HEAD, deadline)
 
 
@@ -234,3 +239,34 @@ def test_without_epochs_nothing_is_compared_and_the_head_alone_is_the_model(
     write_values({"unfreeze.epochs": 0})
     found = choice(monkeypatch, {})
     assert (found.name, found.rows, found.values["epochs"]) == ("head alone", [], 0)
+
+
+def test_a_killed_comparison_repeats_the_measured_choices_of_its_trainings(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_values({"unfreeze.depth": "auto", "launch.accumulate": "auto"})
+    opened = open_model()
+    measured: list[int] = []
+
+    def fewest_parts(_: Rehearsal) -> int:
+        """Return what fits now; another program may use the memory."""
+        measured.append(len(measured) + 1)
+        return min(len(measured), 4)
+
+    def compared() -> TrainingChoice:
+        return choose_training(opened.context, opened.classifier, opened.spec, HEAD)
+
+    monkeypatch.setattr(memory_fit, "fewest_parts", fewest_parts)
+    with monkeypatch.context() as patch:
+        patch.setattr(training_choice, "write_json", killed)
+        with pytest.raises(Killed):
+            compared()
+    first = len(measured)
+    assert first > 2
+    found = compared()
+    assert len(measured) == first
+    assert len(found.rows) > 1
+
+
+def killed(*_: object) -> None:
+    raise Killed

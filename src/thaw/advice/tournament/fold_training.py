@@ -24,6 +24,8 @@ from thaw.training.phase_inputs import PhaseInputs, phase_inputs
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from thaw.advice.folds import Fold
@@ -59,7 +61,8 @@ class FoldTrainer:
     """Trains on the images of a fold, from a head that is fitted to them.
 
     ``classifier`` is the model of the head warm-up with this head. It is not changed. ``small`` is
-    the other head to start from.
+    the other head to start from. The names of the files in which trainings store measured choices
+    begin with that of ``choices``.
     """
 
     context: Context
@@ -68,6 +71,7 @@ class FoldTrainer:
     images: Development
     fold: Fold
     small: LinearMap | None = None
+    choices: Path | None = None
 
     @classmethod
     def start(
@@ -113,7 +117,7 @@ class FoldTrainer:
         params = params.model_copy(update={"seed": params.seed + done})
         context = replace(self.context, params=params, open_inputs=self._inputs)
         if epochs:
-            context.train(model, phase, Observer())
+            context.train(model, phase, Observer(choices=self._choices(candidate, epochs, done)))
         outputs = logits(context.runtime, model.eval(), self._predicted(), "predicting")
         scores, targets = outputs.double().numpy(), self.images.targets[self.fold.predict]
         return FoldResult(
@@ -124,6 +128,13 @@ class FoldTrainer:
             time.perf_counter() - begun + (after.seconds if after else 0.0),
             model.cpu(),  # the models of all candidates may not fit into a GPU
         )
+
+    def _choices(self, candidate: TrainingCandidate, epochs: int, done: int) -> Path | None:
+        """Return the file of measured choices, by which a killed stage repeats its trainings."""
+        if self.choices is None:
+            return None
+        key = provenance.key(candidate.values, epochs, done)[:8]
+        return self.choices.with_name(f"{self.choices.stem}-{key}.json")
 
     def _start(self, candidate: TrainingCandidate) -> Classifier:
         """Return a copy of the model with the head that ``candidate`` starts from."""

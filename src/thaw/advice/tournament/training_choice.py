@@ -11,7 +11,7 @@ Source: successive halving, Jamieson & Talwalkar 2016.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,6 +146,7 @@ def _compare(
     if not _has_classes_to_fit(images):
         return nothing
     trainer = FoldTrainer.start(context, classifier, spec.preprocessing, images, head)
+    trainer = replace(trainer, choices=_stored_at(context, spec, head))
     base = trainer.result(alone, 0)
     first: list[FoldResult] = []
     for way in ways:
