@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,3 +69,14 @@ def test_a_rehearsal_computes_as_training_does() -> None:
     model.eval()
     made.seconds()
     assert all(modes)
+
+
+@pytest.mark.parametrize(("parts", "pieces"), [(1, 1), (2, 2), (8, 6)])
+def test_the_time_of_a_step_is_that_of_all_of_its_pieces(
+    parts: int, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rehearsal(phase.model(3, "frozen"))
+    made.learner.divide(parts)
+    clock = count()
+    monkeypatch.setattr(Rehearsal, "_now", lambda _: float(next(clock)))
+    assert made.seconds() == pieces

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from thaw.data.batches import Batch
     from thaw.model.classifier import Classifier
+    from thaw.training.batch_pieces import Piece
     from thaw.training.learner import Learner
     from thaw.training.runtime import Runtime
 
@@ -121,16 +122,20 @@ class Rehearsal:
         return True
 
     def seconds(self) -> float:
-        """Return the median time of forward and backward pass, which all processes measure."""
+        """Return the time of the forward and backward passes of a step.
+
+        It is the median of one of its pieces times their number. No gradient is exchanged, so that
+        a process may fail while others measure.
+        """
         times = []
-        size = self.learner.network.piece_size
+        divided = pieces(self.batch, self.learner.network.piece_size)
         self.learner.network.train()
         for _ in range(_WARM_UP + _TIMED):
             start = self._now()
-            self.learner.accumulate(pieces(self.batch, size)[0], self.batch.total)
+            self._pass(divided[0], self.batch.total)
             times.append(self._now() - start)
         self.restore()
-        return statistics.median(times[_WARM_UP:])
+        return statistics.median(times[_WARM_UP:]) * len(divided)
 
     def with_flipped_images(self) -> Rehearsal:
         """Return a rehearsal on the same batch with its images in the reverse order."""
@@ -146,11 +151,16 @@ class Rehearsal:
         self.learner.network.train()
         piece = pieces(self.batch, self.learner.network.piece_size)[0]
         scale = self.learner.step.scaler.get_scale()
-        loss = self.learner.accumulate(piece, self.batch.total * scale)
+        loss = self._pass(piece, self.batch.total * scale)
         gradients = [p.grad for p in self.learner.step.parameters if p.grad is not None]
         found = [tensor.clone() for tensor in (loss, *gradients, *self.classifier.buffers())]
         self.restore()
         return found
+
+    def _pass(self, piece: Piece, total: float) -> Tensor:
+        """Compute a piece without an exchange of gradients; return its loss."""
+        with self.learner.network.gradients_shared(when=False):
+            return self.learner.accumulate(piece, total)
 
     def _now(self) -> float:
         if self.runtime.device.type == "cuda":
