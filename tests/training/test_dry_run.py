@@ -201,3 +201,15 @@ def kept_bytes(name: str, images: int, precision: str) -> float:
         outputs = model.train()(torch.zeros(images, 3, 64, 64))
     assert outputs.requires_grad
     return sum(kept.values())
+
+
+def test_scoring_needs_the_memory_of_one_image_on_a_gpu_where_less_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sections = {"backbone": {"image_size": 1024}, "unfreeze": {"depth": 0}}
+    on_gpus(monkeypatch, memory=int(3e9))
+    assert dry_run(params(**sections)) is not None
+    monkeypatch.setattr(module, "total_memory", lambda: int(3e9))
+    monkeypatch.setattr(module, "gpu_count", lambda: 0)  # where the kernel ends the process
+    with pytest.raises(ThawError, match=r"scoring needs"):
+        dry_run(params(**sections))

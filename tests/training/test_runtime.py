@@ -131,7 +131,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_an_error_in_one_line(tmp_path:
 
     model = tiny.classifier()
     model.head.register_forward_pre_hook(fail)
-    expected = r"^out of memory \(validation\): 128 images do not fit into the memory of cpu"
+    expected = r"^out of memory \(validation\): 1 image does not fit into the memory of cpu"
     with pytest.raises(ThawError, match=expected):
         logits(tiny.runtime(), model, phase.images(tmp_path / "data"), "validation")
 

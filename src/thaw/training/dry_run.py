@@ -146,6 +146,8 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
     trained = head + sharing * sum(count_weights(classifier.blocks[at]) for at in plan.trainable)
     kept = _KEPT_OUTPUTS * sum(sizes[at].total for at in range(plan.cut, plan.blocks))
     scored = sharing * -(-SCORE_BATCH // group.processes)
+    # On GPUs, a pass over fewer of them is tried where one over all exhausts the memory.
+    passed = 1 if gpu_count() > 0 and launch.shard == "off" else scored
     largest = max((block.largest for block in sizes), default=0)
     share = group.machines if sharing > 1 else group.processes
     divided = group.processes if launch.shard == "on" else 1
@@ -165,7 +167,7 @@ def _needs(params: Params, classifier: Classifier, plan: Plan) -> list[_Need]:
     unfreeze, fold_bn = params.unfreeze, params.fold_bn
     keys = "backbone.image_size, or choose a smaller backbone or head"
     return [
-        _Need("scoring", _FLOAT * (weights + scored * (image + largest)), keys),
+        _Need("scoring", _FLOAT * (weights + scored * image + passed * largest), keys),
         _Need(
             "warmup_head",
             training(params.warmup_head, head, 0),

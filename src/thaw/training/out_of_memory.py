@@ -50,8 +50,13 @@ def shortage_in_scoring(
     description: str, images: int, device: torch.device
 ) -> AbstractContextManager[None]:
     """Name a shortage in a pass over a whole split, which computes ``images`` at once."""
+    return shortage_named(scoring_shortage(description, images, device))
+
+
+def scoring_shortage(description: str, images: int, device: torch.device) -> str:
+    """Return the message for such a pass, of ``images`` at once, that does not fit."""
     size = quantity(images, "image does", "images do")
-    return shortage_named(
+    return (
         f"out of memory ({description}): {size} not fit into "
         f"the memory of {device} at once: end other programs on it and run the same command, or "
         "lower backbone.image_size"

@@ -28,6 +28,7 @@ from thaw.training.determinism import prefer_deterministic
 from thaw.training.divided_tensors import divide
 from thaw.training.out_of_memory import shortage_in_scoring
 from thaw.training.precision import Precision, choose_precision, use_precision
+from thaw.training.scoring_passes import ScoringPasses
 from thaw.training.sharding_plugin import refuse_without_sharding
 
 if TYPE_CHECKING:
@@ -209,11 +210,12 @@ def forward_all(
     loaded = runtime.load(source, parts, epoch)
     # Blocks that are gathered in inference mode could not train afterwards.
     no_gradients = torch.no_grad if runtime.shards else torch.inference_mode
+    outputs_of = ScoringPasses(network, description, runtime.device, shards=runtime.shards).outputs
 
     def started() -> Iterator[tuple[NDArray[np.int64], Callable[[], Tensor], Callable[[], Tensor]]]:
         for batch in progress(loaded, description, len(parts), show=runtime.is_main):
             with no_gradients(), runtime.autocast():
-                outputs = network(batch.inputs).float()
+                outputs = outputs_of(batch.inputs)
             yield batch.indices, fetched_later(batch.weights), fetched_later(outputs)
 
     # A GPU computes the next batch while this one's outputs are copied and used.
