@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -327,6 +328,24 @@ class _Rank:
         parts = json.loads(choices.read_text())["parts"]
         self.keep("parts", {"parts": torch.tensor(parts)})
 
+    def compile(self, data: tuple[Source, Source]) -> None:
+        """Train a network that the second process cannot compile; note the error."""
+
+        def failing(_: Tensor) -> Tensor:
+            raise RuntimeError("no C++ compiler")
+
+        def compiled(network: torch.nn.Module) -> Any:
+            return failing if self.runtime.rank else network
+
+        setup = TrainingSetup(_TRAINING, _REGULARIZE, SEED, compile="on")
+        with patch("thaw.training.trained_network.compiled", compiled):
+            try:
+                loop.fit(self.runtime, model(2), PhaseInputs(*data, 0), setup, Observer())
+                refusal = "none"
+            except ThawError as error:
+                refusal = str(error)
+        (self.out / f"compiled-{self.runtime.rank}.txt").write_text(refusal)
+
     def resume(
         self,
         name: str,
@@ -370,6 +389,7 @@ def _main(out: Path) -> None:
     train, val = rank.data("train", TRAIN), rank.data("val", VAL)
     rank.train((train, val))
     rank.agree((train, val))
+    rank.compile((train, val))
     data = rank.data("augmented", TRAIN, augmented=True), val
     rank.resume("killed", PLAIN, KILLED_AT, data)
     rank.resume("everything", VARIANTS["everything"], EACH_EPOCH, data)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -9,7 +10,9 @@ from tests import tiny
 from tests.training import phase
 from tests.training.test_step_choices import data, trained
 from thaw.errors import ThawError
-from thaw.training.compilation import decide
+from thaw.training.compilation import decide, distance
+from thaw.training.precision import Precision
+from thaw.training.rehearsal import Outcome
 from thaw.training.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -31,15 +34,27 @@ class OnGpu(Runtime):
 
 
 class Timed:
-    """A rehearsal, its learner and network, with given times of an eager and of a compiled step."""
+    """A rehearsal, its learner and network, with given times of an eager and of a compiled step.
 
-    def __init__(self, eager: float, compiled: float | Exception, *, gpu: bool = True) -> None:
-        runtime = tiny.runtime()
-        self.runtime = OnGpu(**vars(runtime)) if gpu else runtime
+    The gradient of a compiled step is ``error`` times as long as that of an eager one.
+    """
+
+    def __init__(
+        self,
+        eager: float,
+        compiled: float | Exception,
+        runtime: type[Runtime] = OnGpu,
+        *,
+        error: float = 1.0,
+        precision: str = "fp32",
+    ) -> None:
+        made = replace(tiny.runtime(), precision=Precision(precision))
+        self.runtime = runtime(**vars(made))
         self.learner = self.network = self
         self.is_compiled = False
+        self.is_restored = True
         self.measured = 0
-        self._eager, self._compiled = eager, compiled
+        self._eager, self._compiled, self._error = eager, compiled, error
 
     def compile(self) -> None:
         self.is_compiled = True
@@ -47,18 +62,30 @@ class Timed:
     def rewrap(self, *, compiled: bool) -> None:
         self.is_compiled = compiled
 
+    def restore(self) -> None:
+        self.is_restored = True
+
+    def outcome(self, _: int) -> Outcome:
+        self.seconds()
+        length = self._error if self.is_compiled else 1.0
+        one, statistics = torch.ones(()), torch.ones(3)
+        return Outcome(one, [length * torch.ones(2, 2)], [statistics, torch.tensor(3)])
+
     def seconds(self) -> float:
         self.measured += 1
         if not self.is_compiled:
             return self._eager
+        self.is_restored = False
         if isinstance(self._compiled, Exception):
             raise self._compiled
+        self.is_restored = True
         return self._compiled
 
 
 def decided(wanted: CompileSetting, timed: Timed, steps: int) -> bool:
     found = decide(wanted, cast("Rehearsal", timed), steps)
     assert timed.is_compiled == found
+    assert timed.is_restored
     return found
 
 
@@ -80,7 +107,7 @@ def test_auto_compiles_on_a_gpu_where_the_steps_repay_it(
 
 
 def test_auto_is_off_on_a_cpu_without_a_measurement() -> None:
-    timed = Timed(100.0, 1.0, gpu=False)
+    timed = Timed(100.0, 1.0, Runtime)
     assert not decided("auto", timed, 1_000_000)
     assert not decided("off", Timed(100.0, 1.0), 1_000_000)
     assert timed.measured == 0
@@ -94,6 +121,67 @@ def test_a_network_that_torch_cannot_compile_is_computed_as_it_is(
     assert "torch cannot compile, so that it is off: no C++ compiler\n" in capsys.readouterr().err
     with pytest.raises(ThawError, match=r"launch\.compile: .* no C\+\+ compiler: set off"):
         decided("on", Timed(1.0, broken), 10_000)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "on"])
+@pytest.mark.parametrize(
+    ("precision", "error", "is_on"),
+    [
+        ("fp32", 1.0009, True),
+        ("fp32", 1.002, False),
+        ("fp32", float("nan"), False),
+        ("tf32", 1.002, True),
+        ("bf16", 1.1, True),
+        ("bf16", -1.0, False),  # as long, in the opposite direction
+    ],
+)
+def test_a_compiled_step_that_differs_is_not_used(
+    wanted: CompileSetting,
+    precision: str,
+    error: float,
+    is_on: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    timed = Timed(1.0, 0.5, error=error, precision=precision)
+    assert decided(wanted, timed, 10_000) is is_on
+    said = "launch.compile: off: a compiled step differs (its gradients by"
+    assert (said in capsys.readouterr().err.replace("\n", " ")) is not is_on
+
+
+class BesideOneThatFails(OnGpu):
+    """The runtime of the first of two processes, of which the other one fails."""
+
+    def all_agree(self, condition: bool) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_network_is_compiled_in_all_processes_or_in_none(fails: bool) -> None:
+    compiled = RuntimeError("no C compiler") if fails else 0.5
+    assert not decided("auto", Timed(1.0, compiled, BesideOneThatFails), 10_000)
+    reason = "no C compiler" if fails else "in another process"
+    with pytest.raises(ThawError, match=f"torch cannot compile: {reason}"):
+        decided("on", Timed(1.0, compiled, BesideOneThatFails), 10_000)
+
+
+@pytest.mark.pipelines
+def test_a_process_whose_compiler_fails_does_not_leave_the_other_waiting(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    out = phase.two_ranks(tmp_path_factory)
+    first, second = ((out / f"compiled-{rank}.txt").read_text() for rank in range(2))
+    assert first == "launch.compile: torch cannot compile: in another process: set off"
+    assert second == "launch.compile: torch cannot compile: no C++ compiler: set off"
+
+
+def test_distances_are_those_of_all_numbers_and_relative() -> None:
+    found, expected = [torch.tensor([3.0, 4.0])], [torch.tensor([3.0]), torch.tensor([0.0])]
+    assert distance(found, found) == 0.0
+    assert distance([torch.tensor([3.0]), torch.tensor([6.0])], expected) == 2.0
+    assert distance(found, expected) == float("inf")
+    assert distance([torch.tensor([0.5])], [torch.tensor([0.0])]) == 0.5
+    assert distance([torch.tensor(5)], [torch.tensor(1)]) == 0.0  # a counter
+    assert distance([], []) == 0.0
 
 
 @pytest.mark.pipelines

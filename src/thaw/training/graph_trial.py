@@ -31,11 +31,11 @@ def use_graphs(learner: Learner, rehearsal: Rehearsal) -> str:
 def _problem(learner: Learner, rehearsal: Rehearsal) -> str:
     """Capture the graphs, and return why they cannot be used, or an empty text."""
     passes = [(rehearsal, 0), (rehearsal.with_flipped_images(), 1)]
-    expected = [each.outcome(seed) for each, seed in passes]
+    expected = [each.outcome(seed).tensors for each, seed in passes]
     try:
         learner.network.capture(rehearsal.batch.inputs, is_strict=learner.step.is_strict)
         rehearsal.restore()
-        found = [each.outcome(seed) for each, seed in passes]
+        found = [each.outcome(seed).tensors for each, seed in passes]
     except Exception as error:  # torch raises errors of many kinds
         return str(error).strip().split("\n")[0] or type(error).__name__
     is_same = all(

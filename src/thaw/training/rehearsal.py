@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -29,6 +29,19 @@ _WARM_UP, _TIMED = 2, 5  # steps
 # of the gradients.
 _MOMENTS = 2
 _MEMORY_SHARE = 0.95  # of a GPU, so that fragmentation does not end the training later
+
+
+class Outcome(NamedTuple):
+    """The sum of losses of a pass, its gradients, and the buffers afterwards: statistics."""
+
+    loss: Tensor
+    gradients: list[Tensor]
+    buffers: list[Tensor]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of it."""
+        return [self.loss, *self.gradients, *self.buffers]
 
 
 @dataclass(frozen=True)
@@ -141,8 +154,8 @@ class Rehearsal:
         """Return a rehearsal on the same batch with its images in the reverse order."""
         return replace(self, batch=replace(self.batch, inputs=self.batch.inputs.flip(0)))
 
-    def outcome(self, seed: int) -> list[Tensor]:
-        """Return the gradients of one pass and the buffers after it, such as running statistics.
+    def outcome(self, seed: int) -> Outcome:
+        """Return what a pass comes to, without an exchange of gradients.
 
         ``seed`` is that of random draws, such as dropout. The loss is not scaled: in fp16, the
         gradients of the first steps would overflow, and all overflows are alike.
@@ -153,7 +166,10 @@ class Rehearsal:
         scale = self.learner.step.scaler.get_scale()
         loss = self._pass(piece, self.batch.total * scale)
         gradients = [p.grad for p in self.learner.step.parameters if p.grad is not None]
-        found = [tensor.clone() for tensor in (loss, *gradients, *self.classifier.buffers())]
+        # Copies: a graph writes the gradients of its next run to the same memory.
+        kept = [each.clone() for each in gradients]
+        buffers = [each.clone() for each in self.classifier.buffers()]
+        found = Outcome(loss.clone(), kept, buffers)
         self.restore()
         return found
 

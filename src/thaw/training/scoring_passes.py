@@ -54,7 +54,8 @@ class ScoringPasses:
         if self._most is None or len(inputs) <= self._most:
             whole: Tensor = self._network(inputs).float()
             return whole
-        return torch.cat([self._network(piece).float() for piece in inputs.split(self._most)])
+        pieces = torch.split(inputs, self._most)
+        return torch.cat([self._network(piece).float() for piece in pieces])
 
     def _halve(self, images: int) -> None:
         """Compute half as many images at once as in the pass that failed."""
