@@ -1,15 +1,21 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
+import torch
 
+from thaw.serving import app
+from thaw.serving.compute_device import Computing
 from thaw.serving.schemas import Health, PredictResponse
+from thaw.serving.service_metrics import ServiceMetrics
+from thaw.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from typing import Any
-from urllib.parse import urljoin
+    from thaw.serving.batching import BatchingEngine
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +52,28 @@ def test_the_schema_describes_requests_and_answers(schema: dict[str, Any]) -> No
 
 def test_the_answers_are_valid_by_the_schema(url: str) -> None:
     Health.model_validate(requests.get(f"{url}/healthz", timeout=60).json())
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_the_engine_knows_on_what_the_model_computes(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+
+    def engine(*_: Any, is_on_gpu: bool) -> BatchingEngine:
+        given.append(is_on_gpu)
+        raise InterruptedError
+
+    monkeypatch.setattr(app, "BatchingEngine", engine)
+    monkeypatch.setattr(ServiceMetrics, "show_model", lambda *_: None)
+    settings = Settings(computing=Computing(torch.device(device)))
+    model: Any = None  # no model computes here
+    made = app.create_app("", model, settings)
+
+    async def start() -> None:
+        async with made.router.lifespan_context(made):
+            pass
+
+    with pytest.raises(InterruptedError):
+        asyncio.run(start())
+    assert given == [device == "cuda"]

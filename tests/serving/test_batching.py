@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.registry.served import image, uniform
 from tests.serving.service import PNG, metric, post, running
 from thaw.model.predictor import Predictor
-from thaw.serving import served_model
+from thaw.serving import batching, served_model
+from thaw.serving.batching import BatchingEngine
+from thaw.serving.budget import Budget
 from thaw.serving.image_limit import ImageLimit
+from thaw.serving.service_metrics import ServiceMetrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +40,22 @@ def test_all_images_of_a_request_are_computed_once(url: str) -> None:
     assert post(url, files=files).status_code == 200
     assert metric(url, "thaw_batch_images_sum") - before[1] == 3
     assert metric(url, "thaw_batch_images_count") - before[0] <= 3
+
+
+@pytest.mark.parametrize(("is_on_gpu", "threads"), [(True, 2), (False, 5)])
+def test_two_threads_start_the_passes_of_a_gpu_and_each_core_of_a_cpu_computes_one(
+    is_on_gpu: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "cores", lambda: 5)
+
+    async def started() -> int:
+        model: Any = None  # which the first image would need
+        engine = BatchingEngine(model, ServiceMetrics(), Budget(1), 1, is_on_gpu=is_on_gpu)
+        count = len(engine._threads)
+        engine.close()
+        return count
+
+    assert asyncio.run(started()) == threads
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from tests import tiny
 from tests.training import phase
+from tests.training.no_reading import no_reading
 from thaw.data.loading import ActivationSource, ImageSource
 from thaw.data.random_draws import shuffled
 from thaw.errors import ThawError
@@ -19,14 +21,16 @@ from thaw.model.frozen_part import FrozenPart
 from thaw.optimizers.registry import OPTIMIZERS
 from thaw.training import loop, schedule
 from thaw.training.checkpoints import Checkpoints
+from thaw.training.epoch_loss import EpochLoss
 from thaw.training.runtime import logits, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from torch import Tensor
 
+    from thaw.data.batches import Batch
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import BatchNormPolicy
     from thaw.training.history import EpochRow
@@ -461,3 +465,48 @@ def test_two_processes_that_were_killed_end_in_the_same_bits(
     expected = ranks(tmp_path_factory, f"{name}-0")
     for rank, result in enumerate(ranks(tmp_path_factory, f"{name}-{at}")):
         assert phase.differing(result, expected[rank]) == []
+
+
+# When the device is waited for.
+
+
+def test_the_loss_is_read_once_in_an_interval_and_at_the_end_of_an_epoch(
+    tmp_path: Path, train: ImageSource, val: ImageSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    read = EpochLoss.read
+
+    def noted(self: EpochLoss, epoch: int) -> float:
+        reads.append(epoch)
+        return read(self, epoch)
+
+    monkeypatch.setattr(EpochLoss, "read", noted)
+    phase.fit(tmp_path / "seldom", phase.model(), (train, val))
+    assert reads == [1, 2, 3]
+    reads.clear()
+    monkeypatch.setattr(loop, "READ_EVERY", 2)
+    phase.fit(tmp_path / "often", phase.model(), (train, val))
+    assert reads == [epoch for epoch in (1, 2, 3) for _ in range(STEPS // 2 + 1)]
+
+
+@pytest.mark.parametrize("name", ["plain", "ema", "sgd", "lamb"])
+def test_between_two_batches_nothing_is_read_from_a_device(
+    name: str,
+    tmp_path: Path,
+    train: ImageSource,
+    val: ImageSource,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps: list[int] = []
+
+    def watched(batches: Iterable[Batch], *_: Any, **__: Any) -> Iterator[Batch]:
+        for batch in batches:
+            with no_reading():
+                yield batch  # and the loop takes a step
+            steps.append(len(batch.inputs))
+
+    monkeypatch.setattr(loop, "progress", watched)
+    runtime = replace(tiny.runtime(), asynchronous=True)
+    variant = phase.VARIANTS.get(name, phase.PLAIN)
+    phase.fit_variant(tmp_path, phase.model(3, "train"), (train, val), variant, runtime)
+    assert len(steps) == 3 * STEPS

@@ -12,7 +12,7 @@ from tests import tiny
 from tests.training import phase
 from tests.training.greedy import greedy
 from tests.training.test_learner import batch
-from thaw.training import compilation, loop, memory_fit, trainable_state
+from thaw.training import compilation, loop, memory_fit, trainable_state, trained_network
 from thaw.training import step_choices as module
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.learner import Learner
@@ -90,6 +90,20 @@ def test_nothing_is_measured_for_given_values(tmp_path: Path) -> None:
     assert found == StepChoices(parts=4)
     assert learner.network.piece_size == 2
     assert not path.exists()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_stored_choice_of_the_compiler_is_used_again(
+    compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "choices.json"
+    monkeypatch.setattr(trained_network, "compiled", lambda network: network)
+    monkeypatch.setattr(compilation, "decide", lambda *_: compiled)
+    assert chosen(path, 8, compile="on")[0] == StepChoices(1, compiled)
+    monkeypatch.delattr(compilation, "decide")  # nothing is measured again
+    found, learner = chosen(path, 8, compile="on")
+    assert found == StepChoices(1, compiled)
+    assert learner.network.is_compiled is compiled
 
 
 def trained(
