@@ -15,22 +15,25 @@ from tests import tiny
 from tests.golden import cases, stages
 from tests.test_device_path import killed_at
 from tests.training import phase
+from tests.training.greedy import greedy
 from tests.training.test_learner import batch
-from thaw.training import graph_trial, loop, step_choices
+from thaw.training import graph_trial, loop, memory_fit, step_choices
 from thaw.training.checkpoints import Checkpoints
 from thaw.training.learner import Learner
 from thaw.training.observer import Observer
 from thaw.training.out_of_memory import is_out_of_memory
 from thaw.training.phase_inputs import PhaseInputs
 from thaw.training.precision import Precision, use_precision
+from thaw.training.runtime import logits
 from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
     from thaw.data.loading import Source
+    from thaw.model.classifier import Classifier
     from thaw.training.runtime import Runtime
 
 pytestmark = pytest.mark.gpu
@@ -102,30 +105,48 @@ def test_a_step_does_not_wait_for_the_gpu(precision: str, optimizer: Any) -> Non
 
 
 def trained(
-    folder: Path, sources: tuple[Source, Source], precision: str, **changes: Any
+    folder: Path,
+    sources: tuple[Source, Source],
+    precision: str,
+    prepare: Callable[[Classifier], None] = lambda _: None,
+    **changes: Any,
 ) -> dict[str, Tensor]:
     """Return the weights of a training on the GPU, with checkpoints in ``folder``."""
     setup = TrainingSetup(phase.config(), phase.PLAIN.regularize, phase.SEED, **changes)
     observer = Observer(Checkpoints(folder / "checkpoints", "key"), choices=folder / "choices.json")
     model = phase.model(3, "train", dropout=0.5)
+    prepare(model)
     loop.fit(runtime_in(precision), model, PhaseInputs(*sources, 0), setup, observer)
     return phase.state(model)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    ("precision", "changes"),
+    [
+        *((precision, {}) for precision in PRECISIONS),
+        *((precision, {"accumulate": 2}) for precision in PRECISIONS),
+        ("fp32", {"compile": "on"}),
+        ("bf16", {"compile": "on"}),
+    ],
+)
 @pytest.mark.parametrize("at", [2, 9])
 def test_a_killed_training_on_a_gpu_ends_at_the_same_bits(
-    tmp_path: Path, precision: str, at: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    precision: str,
+    at: int,
+    changes: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     train = phase.images(tmp_path / "train", augmented=True)
     val = phase.images(tmp_path / "val", phase.VAL)
-    undisturbed = trained(tmp_path / "a", (train, val), precision)
+    undisturbed = trained(tmp_path / "a", (train, val), precision, **changes)
     with monkeypatch.context() as patch:
         # The source itself must die: one that wraps it would not be resized on the GPU.
         killed_at(at, patch)
         with pytest.raises(phase.Killed):
-            trained(tmp_path / "b", (train, val), precision)
-    assert not phase.differing(undisturbed, trained(tmp_path / "b", (train, val), precision))
+            trained(tmp_path / "b", (train, val), precision, **changes)
+    resumed = trained(tmp_path / "b", (train, val), precision, **changes)
+    assert not phase.differing(undisturbed, resumed)
 
 
 def test_a_compiled_training_on_a_gpu_repeats_its_bits_near_the_eager_one(tmp_path: Path) -> None:
@@ -174,3 +195,36 @@ def test_pieces_are_measured_on_a_gpu_and_used_again(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "choices.json").read_text())
     assert content["parts"] == 1
     assert content["device"] == torch.cuda.get_device_name()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_killed_training_in_measured_parts_on_a_gpu_ends_at_the_same_bits(
+    tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_fit, "SMALL_BATCH", 1)  # parts of the few images of this test
+    train = phase.images(tmp_path / "train", augmented=True)
+    sources = train, phase.images(tmp_path / "val", phase.VAL)
+
+    def has_memory_for_4(model: Classifier) -> None:
+        greedy(model.head, 4)
+
+    undisturbed = trained(tmp_path / "a", sources, precision, has_memory_for_4, accumulate="auto")
+    assert json.loads((tmp_path / "a/choices.json").read_text())["parts"] == 2
+    with monkeypatch.context() as patch:
+        killed_at(11, patch)
+        with pytest.raises(phase.Killed):
+            trained(tmp_path / "b", sources, precision, has_memory_for_4, accumulate="auto")
+    resumed = trained(tmp_path / "b", sources, precision, accumulate="auto")  # all would fit
+    assert not phase.differing(undisturbed, resumed)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_validation_on_a_gpu_takes_as_many_images_at_once_as_fit(
+    tmp_path: Path, precision: str
+) -> None:
+    val = phase.images(tmp_path / "val", 150)
+    model = phase.model(3, "train")
+    expected = logits(runtime_in(precision), model, val, "validation")
+    greedy(model.head, 40, with_gradients=False)
+    found = logits(runtime_in(precision), model, val, "validation")
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
