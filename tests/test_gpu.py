@@ -146,6 +146,8 @@ def test_a_killed_training_on_a_gpu_ends_at_the_same_bits(
         with pytest.raises(phase.Killed):
             trained(tmp_path / "b", (train, val), precision, **changes)
     resumed = trained(tmp_path / "b", (train, val), precision, **changes)
+    if "compile" in changes:
+        assert json.loads((tmp_path / "a/choices.json").read_text())["compiled"]
     assert not phase.differing(undisturbed, resumed)
 
 
@@ -156,6 +158,7 @@ def test_a_compiled_training_on_a_gpu_repeats_its_bits_near_the_eager_one(tmp_pa
         trained(tmp_path / name, sources, "fp32", compile="on") for name in ("first", "second")
     )
     assert not phase.differing(first, second)
+    assert json.loads((tmp_path / "first/choices.json").read_text())["compiled"]
     for name, value in eager.items():
         torch.testing.assert_close(first[name], value, rtol=0.01, atol=0.01, msg=name)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -192,6 +193,7 @@ def test_a_compiled_training_has_the_losses_of_an_eager_one_and_resumes_to_the_s
     model: Any = lambda: phase.model(2, "train", dropout=0.5)  # noqa: E731
     eager = trained(tmp_path / "off", (train, val), model())
     undisturbed = trained(tmp_path / "a", (train, val), model(), compile="on")
+    assert json.loads((tmp_path / "a/choices.json").read_text())["compiled"]
     for name, value in eager.items():
         assert undisturbed[name].float().sub(value.float()).abs().max() < 5e-3, name
     folder = tmp_path / "b"

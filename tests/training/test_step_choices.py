@@ -92,6 +92,14 @@ def test_nothing_is_measured_for_given_values(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_memory_that_is_exhausted_before_the_compiler_runs_is_explained(tmp_path: Path) -> None:
+    expected = (
+        r"out of memory before the first step: 8 images .*, 4 do: set launch\.accumulate to 2"
+    )
+    with pytest.raises(MemoryShortageError, match=expected):
+        chosen(tmp_path / "choices.json", 4, compile="on")
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_stored_choice_of_the_compiler_is_used_again(
     compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,9 +46,8 @@ def decide(wanted: CompileSetting, rehearsal: Rehearsal, steps: int) -> bool:
 
     ``auto`` is off on CPUs, where compiling takes longer than it saves. On a GPU it is on if the
     steps are so much faster that they repay the time of the compiler. The first process decides.
-    A network whose loss, gradients or statistics differ from those without the compiler by more
-    than ``TOLERANCES``, in any process, is not compiled.
-    The learner is compiled afterwards, or not, as decided.
+    The network is not compiled if that changes the loss, gradients or statistics of a step by more
+    than ``TOLERANCES`` in any process. The learner is compiled afterwards, or not, as decided.
 
     Raises:
         ThawError: ``wanted`` is ``on``, and torch cannot compile the network in every process.

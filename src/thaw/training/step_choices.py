@@ -20,6 +20,7 @@ from thaw.training.determinism import use_plain_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from thaw.training.learner import Learner
@@ -99,13 +100,16 @@ class StepChooser:
         and a network that is compiled keeps it. Where the parts are not known yet, the smallest
         one is tried: in a training that is resumed, too, so that the answer is the same.
         """
-        with memory_fit.shortage_explained(self.rehearse, lambda: "before the first step"):
+        with self._shortage_explained():
             rehearsal = self.rehearse()
             if self.setup.accumulate == "auto":
                 learner.divide(memory_fit.most_parts(rehearsal), self.fewest)
             learner.step.is_strict = rehearsal.is_deterministic()
         if not learner.step.is_strict:
             use_plain_attention()
+
+    def _shortage_explained(self) -> AbstractContextManager[None]:
+        return memory_fit.shortage_explained(self.rehearse, lambda: "before the first step")
 
     @property
     def _is_never_compiled(self) -> bool:
@@ -121,7 +125,8 @@ class StepChooser:
         if parts == "auto":
             parts = memory_fit.fewest_parts(rehearsal)
         rehearsal.learner.divide(parts, self.fewest)
-        found = StepChoices(parts, compilation.decide(self.setup.compile, rehearsal, steps))
+        with self._shortage_explained():
+            found = StepChoices(parts, compilation.decide(self.setup.compile, rehearsal, steps))
         if self.runtime.is_main:
             self._report(found)
             if self.path is not None:
