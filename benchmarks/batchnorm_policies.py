@@ -38,9 +38,10 @@ from thaw.config.params import Params
 from thaw.data.loading import ImageSource
 from thaw.data.prepared import Prepared
 from thaw.ingest.folder_source import list_folder
+from thaw.literals import BatchNormPolicy
 from thaw.model import batchnorm
 from thaw.model.batchnorm import fold_blocks
-from thaw.model.freeze_plan import BatchNormPolicy, last_blocks
+from thaw.model.freeze_plan import last_blocks
 from thaw.model.freezing import apply_plan
 from thaw.registry.starting_model import begin
 from thaw.stages import prepare

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from thaw.literals import ExportFormat
+
 IMAGES = [image(seed) for seed in range(5)]
 
 
@@ -57,7 +59,7 @@ def folder(kind: str, made: Callable[[str], Path]) -> Path:
 
 
 @cache
-def exported(folder: Path, runtime: export_formats.Format) -> bytes:
+def exported(folder: Path, runtime: ExportFormat) -> bytes:
     """Return the file of the model, which is made once: an export takes seconds."""
     return export_formats.export(Predictor(folder), runtime, {}, any_size=False)
 
@@ -102,7 +104,7 @@ def test_the_python_api_and_mlflow_apply_the_calibration(folder: Path, kind: str
     indirect=["kind"],
 )
 def test_an_exported_file_has_the_calibration_in_its_graph(
-    folder: Path, kind: str, runtime: export_formats.Format
+    folder: Path, kind: str, runtime: ExportFormat
 ) -> None:
     for package in export_formats.PACKAGES[runtime]:
         pytest.importorskip(package)

@@ -15,8 +15,8 @@ from thaw.training.phase_inputs import PhaseInputs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import BatchNormPolicy
 
 
 def opened(inputs: PhaseInputs) -> Context:

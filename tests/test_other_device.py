@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.data.loading import ImageSource
-    from thaw.model.freeze_plan import BatchNormPolicy
+    from thaw.literals import BatchNormPolicy
     from thaw.training.runtime import Runtime
 
 

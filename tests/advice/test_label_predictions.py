@@ -21,7 +21,7 @@ from thaw.system import project_paths
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import LinearFit
 
 COLOURS = ((40, 60, 200), (40, 180, 60), (200, 40, 40))  # of blue, green, red
 WRONG = 7  # an image with the label of the next class
@@ -49,7 +49,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["logistic", "svm", "lda"])
 def test_each_training_and_validation_image_is_predicted_by_a_head_that_does_not_know_it(
-    kind: Kind, context: Context
+    kind: LinearFit, context: Context
 ) -> None:
     classifier, spec = directory.load(project_paths.MODELS / "warmup_head")
     found = predict_labels(context, classifier, spec.preprocessing, kind)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop
 
-from thaw.data.framing import Framing, center, resized_size
+from thaw.data.framing import center, resized_size
+
+if TYPE_CHECKING:
+    from thaw.literals import Framing
 
 FILL = (10, 20, 30)
 

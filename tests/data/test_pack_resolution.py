@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
-from thaw.data.framing import Framing, resized_size
+from thaw.data.framing import resized_size
 from thaw.data.manifest import Row
 from thaw.data.pack_resolution import find_enlarged
+
+if TYPE_CHECKING:
+    from thaw.literals import Framing
 
 
 def rows(*sizes: tuple[int, int]) -> list[Row]:

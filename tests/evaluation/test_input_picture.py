@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thaw.data.framing import Framing
+    from thaw.literals import Framing
 
 RED, BLUE, FRAME = (250, 10, 10), (10, 10, 250), (0xE6, 0x19, 0x4B)
 TOP, LEFT, CELL, GAP = 46, 10, 190, 10

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import nn
 
 from thaw.model import block_chain
 from thaw.model.block_chain import Chain, CutError
+
+if TYPE_CHECKING:
+    from thaw.model.classifier import Layout
 
 
 def chain() -> Chain:
@@ -70,9 +75,7 @@ def test_a_classifier_of_several_layers_has_no_number_of_features() -> None:
 @pytest.mark.parametrize(
     ("layout", "shape"), [("NCHW", (2, 5, 1, 1)), ("NHWC", (2, 1, 1, 5)), ("NLC", (2, 1, 5))]
 )
-def test_features_become_one_pixel_or_token(
-    layout: block_chain.Layout, shape: tuple[int, ...]
-) -> None:
+def test_features_become_one_pixel_or_token(layout: Layout, shape: tuple[int, ...]) -> None:
     features = torch.randn(2, 5)
     shaped = block_chain.as_layout(features, layout)
     assert shaped.shape == shape

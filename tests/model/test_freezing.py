@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from tests import tiny
 from tests.training import phase
 from thaw.model.batchnorm import ChannelAffine
-from thaw.model.freeze_plan import BatchNormPolicy, Plan, last_blocks
+from thaw.model.freeze_plan import Plan, last_blocks
 from thaw.model.freezing import apply_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
 
 POLICIES = phase.POLICIES

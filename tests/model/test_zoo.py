@@ -14,7 +14,7 @@ from thaw.model.frozen_part import FrozenPart
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
-    from thaw.model.block_chain import Layout
+    from thaw.model.classifier import Layout
     from thaw.model.zoo import Backbone
 
 SMALL = "timm/test_efficientnet"  # of 0.4 million parameters

@@ -12,8 +12,7 @@ from thaw.serving.compute_device import Computing, choose_computing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.serving.compute_device import ServedPrecision
-    from thaw.serving.runtimes import Runtime
+    from thaw.literals import PrecisionName, ServingRuntime
 
 CPU = torch.device("cpu")
 
@@ -44,7 +43,7 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_device_or_precision_that_is_not_there_is_refused_by_the_name_of_its_option(
-    device: str, precision: ServedPrecision, runtime: Runtime, message: str
+    device: str, precision: PrecisionName, runtime: ServingRuntime, message: str
 ) -> None:
     with pytest.raises(ThawError) as raised:
         choose_computing(device, precision, runtime)

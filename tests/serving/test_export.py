@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from thaw.literals import ExportFormat
     from thaw.serving.export_result import Exported
 
 
@@ -44,11 +45,11 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(
     model: Path, images: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[export_formats.Format], Exported]:
+) -> Callable[[ExportFormat], Exported]:
     """Return a function that exports the model, once in each format: an export takes seconds."""
 
     @cache
-    def export_once(kind: export_formats.Format) -> Exported:
+    def export_once(kind: ExportFormat) -> Exported:
         for package in export_formats.PACKAGES[kind]:
             pytest.importorskip(package)
         folder = tmp_path_factory.mktemp("made")
@@ -60,9 +61,9 @@ def made(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "torch-export"])
 def test_an_export_is_one_file_that_computes_the_model_and_describes_it(
-    kind: export_formats.Format,
+    kind: ExportFormat,
     model: Path,
-    made: Callable[[export_formats.Format], Exported],
+    made: Callable[[ExportFormat], Exported],
 ) -> None:
     exported = made(kind)
     out = exported.out
@@ -82,7 +83,7 @@ def test_an_export_is_one_file_that_computes_the_model_and_describes_it(
 @pytest.mark.slow
 def test_the_documented_programs_give_the_label_of_the_model(
     model: Path,
-    made: Callable[[export_formats.Format], Exported],
+    made: Callable[[ExportFormat], Exported],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -90,7 +91,7 @@ def test_the_documented_programs_give_the_label_of_the_model(
     blocks = python_of(Path(__file__).parents[2] / "docs/serving.md")
     programs = [each for each in blocks if "onnxruntime" in each or "torch.export" in each]
     predictor = Predictor(model)
-    kinds: dict[str, export_formats.Format] = {"model.onnx": "onnx", "model.pt2": "torch-export"}
+    kinds: dict[str, ExportFormat] = {"model.onnx": "onnx", "model.pt2": "torch-export"}
     for name, kind in kinds.items():
         shutil.copy(made(kind).out, tmp_path / name)
     (tmp_path / "photo.jpg").write_bytes(image(1))
@@ -128,7 +129,7 @@ def files_of_every_kind() -> dict[str, bytes]:
 @pytest.mark.slow
 def test_the_documented_programs_give_the_labels_of_predict_for_files_of_every_kind(
     model: Path,
-    made: Callable[[export_formats.Format], Exported],
+    made: Callable[[ExportFormat], Exported],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -160,14 +161,14 @@ def test_the_documented_programs_give_the_labels_of_predict_for_files_of_every_k
 
 
 @pytest.fixture(scope="module")
-def loaded(made: Callable[[export_formats.Format], Exported]) -> Callable[[Tensor], Tensor]:
+def loaded(made: Callable[[ExportFormat], Exported]) -> Callable[[Tensor], Tensor]:
     """Return what a file with the torch.export graph computes; to load it takes seconds."""
     return export_formats.load_exported("torch-export", made("torch-export").out.read_bytes(), 1)
 
 
 @pytest.fixture
 def exported(
-    made: Callable[[export_formats.Format], Exported],
+    made: Callable[[ExportFormat], Exported],
     loaded: Callable[[Tensor], Tensor],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -240,7 +241,7 @@ def test_the_latency_is_that_of_an_image_of_limited_size(
 def test_an_export_replaces_an_export_and_no_other_file(
     model: Path,
     images: Path,
-    made: Callable[[export_formats.Format], Exported],
+    made: Callable[[ExportFormat], Exported],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -21,6 +21,8 @@ from thaw.serving.prediction_file import FIRST_COLUMNS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.literals import ServingRuntime
+
 # Their import takes a second, which only the process should need that runs these tests.
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in export_formats.PACKAGES["onnx"]),
@@ -118,7 +120,7 @@ def test_both_runtimes_predict_a_folder_alike_and_the_file_names_the_runtime(
     for number in range(5):
         (folder / f"{number}.png").write_bytes(image(number))
     labels, probabilities = [], []
-    kinds: tuple[runtimes.Runtime, ...] = ("torch", "onnx")
+    kinds: tuple[ServingRuntime, ...] = ("torch", "onnx")
     for runtime in kinds:
         out = tmp_path / f"{runtime}.csv"
         predict_folder(str(model), folder, out, runtime=runtime)

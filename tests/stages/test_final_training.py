@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import BatchNormPolicy
 
 HEAD = HeadMethod("logistic", 0.01, is_compared=True)
 EPOCHS = 2

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.context import Context, Phase
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import BatchNormPolicy
 
 
 @pytest.fixture(scope="module")

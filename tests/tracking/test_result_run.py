@@ -681,7 +681,7 @@ def test_a_working_stage_logs_what_the_machine_does(project: Path) -> None:
     assert len(set(both)) == len(both) > len(first)
 
 
-@pytest.mark.parametrize(("source", "name"), [("digits", "digits"), ("folder", "flowers")])
+@pytest.mark.parametrize(("source", "name"), [("digits", "digits"), ("webdataset", "flowers")])
 def test_the_completed_run_names_its_data(source: str, name: str, project: Path) -> None:
     Path("reports").mkdir()
     params = changed("data", source=source, path="data/flowers")

@@ -27,7 +27,7 @@ from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
 from thaw.model.batchnorm import fold_blocks
-from thaw.model.freeze_plan import BatchNormPolicy, last_blocks
+from thaw.model.freeze_plan import last_blocks
 from thaw.model.freezing import apply_plan
 from thaw.model.frozen_part import FrozenPart
 from thaw.system.launching import accelerate_command
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from thaw.config.regularize_section import Regularize
     from thaw.config.training_sections import Training
     from thaw.data.loading import Source
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
     from thaw.model.freeze_plan import Plan
     from thaw.training.history import EpochRow

@@ -17,7 +17,7 @@ from tests.training import phase
 from tests.training.phase import Dying, Killed, Variant
 from thaw.config.process_sections import Launch
 from thaw.errors import ThawError
-from thaw.model.freeze_plan import BatchNormPolicy, Plan
+from thaw.model.freeze_plan import Plan
 from thaw.optimizers.registry import OPTIMIZERS
 from thaw.training import divided_tensors, phase_checkpoints, sharding
 from thaw.training.learner import Learner
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.loading import Source
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
 
 LAUNCH = Launch(processes=2, threads=1, shard="on")

@@ -17,7 +17,7 @@ from thaw.training.setup import TrainingSetup
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.model.freeze_plan import BatchNormPolicy
+    from thaw.literals import BatchNormPolicy
 
 
 class TwoDevices(Runtime):

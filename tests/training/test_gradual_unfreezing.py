@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.loading import Source
-    from thaw.model.freeze_plan import BatchNormPolicy
+    from thaw.literals import BatchNormPolicy
     from thaw.training.history import EpochRow
 
 FINAL = Plan(frozenset({0, 3, 4}), 6, "train")

@@ -9,10 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from thaw.training.linear_paths import Kind, discriminants, path, scaling_of
+from thaw.training.linear_paths import discriminants, path, scaling_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from thaw.literals import LinearFit
 
 STRENGTHS = (0.01, 0.1, 1.0)
 
@@ -72,7 +74,7 @@ def test_discriminants_are_those_of_scikit_learn_at_each_shrinkage(width: int) -
 
 @pytest.mark.parametrize(("kind", "strength"), [("logistic", 0.01), ("svm", 1e-4), ("lda", 0.1)])
 def test_a_channel_that_one_training_image_hardly_activates_decides_about_no_other_image(
-    kind: Kind, strength: float
+    kind: LinearFit, strength: float
 ) -> None:
     features, targets = data(90, 200)
     known, wanted = features[:60].copy(), features[60:].copy()
@@ -106,7 +108,7 @@ def test_shrinkage_1_finds_the_nearest_class_mean() -> None:
 
 
 @pytest.mark.parametrize("kind", ["logistic", "svm", "lda"])
-def test_balanced_fits_give_a_rare_class_its_weight(kind: Kind) -> None:
+def test_balanced_fits_give_a_rare_class_its_weight(kind: LinearFit) -> None:
     generator = np.random.default_rng(0)
     targets = np.repeat([0, 1], [190, 10])
     features = (targets[:, None] + generator.normal(0, 1.5, (200, 4))).astype(np.float32)
@@ -120,7 +122,7 @@ def test_balanced_fits_give_a_rare_class_its_weight(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["logistic", "svm", "lda"])
-def test_constant_features_say_nothing(kind: Kind) -> None:
+def test_constant_features_say_nothing(kind: LinearFit) -> None:
     features, targets = data(60, 5)
     constant = np.hstack([features, np.full((60, 2), 1e6, dtype=np.float32)])
     (without,), (with_them,) = (path(kind, (each, targets), [0.1]) for each in (features, constant))

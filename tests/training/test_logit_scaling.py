@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,10 @@ from scipy.special import log_softmax
 
 from tests.training.drawn_logits import drawn, log_loss, wrong_classes
 from thaw.model.calibration import CalibratedSoftmax
-from thaw.training.logit_scaling import Kind, fit_scaling, uncalibrated_losses
+from thaw.training.logit_scaling import fit_scaling, uncalibrated_losses
+
+if TYPE_CHECKING:
+    from thaw.literals import CalibrationMap
 
 
 @pytest.mark.parametrize("temperature", [0.4, 2.5])
@@ -35,7 +40,9 @@ def test_wrong_factors_and_offsets_of_classes_are_found() -> None:
 
 @pytest.mark.parametrize("kind", ["temperature", "vector"])
 @pytest.mark.parametrize("factor", [0.0, 1e-6, 1e3, 1e6])
-def test_extreme_logits_are_mapped_within_the_bounds_of_a_model(factor: float, kind: Kind) -> None:
+def test_extreme_logits_are_mapped_within_the_bounds_of_a_model(
+    factor: float, kind: CalibrationMap
+) -> None:
     logits, targets = drawn(200)
     found = fit_scaling(logits * factor, targets, kind)
     mapped = CalibratedSoftmax(found)(torch.from_numpy(logits * factor))

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.batches import Batch
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import BatchNormPolicy
     from thaw.training.history import EpochRow
 
     Result = tuple[dict[str, Tensor], list[EpochRow]]

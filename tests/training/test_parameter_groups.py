@@ -11,8 +11,8 @@ from thaw.model.freezing import apply_plan
 from thaw.training.parameter_groups import parameter_groups
 
 if TYPE_CHECKING:
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import BatchNormPolicy
 
 
 def groups(model: Classifier, **changes: float) -> list[dict[str, Any]]:

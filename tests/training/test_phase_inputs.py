@@ -15,7 +15,7 @@ from thaw.training.phase_inputs import PhaseInputs, phase_inputs, validation_inp
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.model.freeze_plan import BatchNormPolicy
+    from thaw.literals import BatchNormPolicy
     from thaw.training.activation_cache import Cache
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.loading import ImageSource
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import BatchNormPolicy
 
 pytestmark = pytest.mark.pipelines
 

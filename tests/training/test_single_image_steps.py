@@ -12,7 +12,7 @@ from tests.training import phase
 from thaw.errors import ThawError
 from thaw.model import head
 from thaw.model.classifier import Classifier
-from thaw.model.freeze_plan import BatchNormPolicy, last_blocks
+from thaw.model.freeze_plan import last_blocks
 from thaw.training import lr_range_test
 from thaw.training.layerwise_pretraining import pretrain
 from thaw.training.lr_range_test import Sweep
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thaw.data.loading import ImageSource
+    from thaw.literals import BatchNormPolicy
 
 COUNT = 2 * phase.BATCH + 1  # the last batch has one image
 

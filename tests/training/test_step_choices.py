@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.loading import Source
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import BatchNormPolicy
     from thaw.training.runtime import Runtime
 
 SETUP = TrainingSetup(phase.config(), phase.PLAIN.regularize, phase.SEED, lr_decay=0.5)

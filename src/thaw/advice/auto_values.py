@@ -9,7 +9,7 @@ from thaw.advice.measurements import MANY_IMAGES, is_large_shift
 from thaw.advice.measuring import measure, statistics_shift
 from thaw.advice.recommendation import recommend
 from thaw.data.split_names import TRAIN
-from thaw.model.freeze_plan import BatchNormPolicy, Plan, chosen_blocks, last_blocks
+from thaw.model.freeze_plan import Plan, chosen_blocks, last_blocks
 from thaw.system.console import say
 from thaw.system.process_group import process_group
 from thaw.training.usable_batch_sizes import SMALL_BATCH
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thaw.context import Context
     from thaw.data.prepared import Prepared
     from thaw.data.preprocessing import Preprocessing
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
+    from thaw.literals import LinearFit
     from thaw.model.classifier import Classifier
-    from thaw.training.linear_paths import Kind
 
 _MOST = 5000  # images; a stratified sample of more
 
@@ -39,7 +39,7 @@ class LabelPredictions(NamedTuple):
 
 
 def predict_labels(
-    context: Context, classifier: Classifier, preprocessing: Preprocessing, kind: Kind
+    context: Context, classifier: Classifier, preprocessing: Preprocessing, kind: LinearFit
 ) -> LabelPredictions | None:
     """Return cross-validated predictions by heads of ``kind`` on the features of ``classifier``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from thaw.advice.auto_values import resolve
 from thaw.advice.tournament.stage_choices import read_head_method
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from thaw.context import Context
+    from thaw.literals import LrTestStage
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
 
@@ -41,14 +42,13 @@ _COMPARED = (
     "and learning rate together; `thaw advise --apply` writes the choice into params.yaml, and "
     "`thaw find-lr` then tests its rates"
 )
-PhaseName = Literal["warmup_head", "unfreeze"]
 
 
 @dataclass(frozen=True)
 class FoundRates:
     """The learning rate of ``params.yaml``, the two suggestions, and the picture of the test."""
 
-    phase: PhaseName
+    phase: LrTestStage
     present: float
     steepest: float
     tenth: float
@@ -56,7 +56,7 @@ class FoundRates:
 
 
 def find_rates(
-    phase: PhaseName,
+    phase: LrTestStage,
     prepared: Path,
     models: Path,
     picture: Path,

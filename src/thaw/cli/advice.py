@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from thaw.cli.project_folder import DEVICE_HELP, AsJson, require_project
 from thaw.config import overlaps
 from thaw.errors import ThawError
+from thaw.literals import LrTestStage
 from thaw.system import launching
 from thaw.system.devices import choose_device
 from thaw.system.project_paths import MODELS, PREPARED, REPORTS
@@ -18,6 +19,7 @@ from thaw.system.writable_outputs import refuse_unwritable
 # Formats in which matplotlib names itself, so that the next picture may replace the file.
 _PICTURES = (".pdf", ".png", ".svg")
 _Picture = Annotated[Path, typer.Option(help="The picture of the result.")]
+_Stage = Annotated[LrTestStage, typer.Argument(help="The stage.")]
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 
@@ -81,9 +83,7 @@ def advise(
 
 
 def find_lr(
-    phase: Annotated[
-        Literal["warmup_head", "unfreeze"], typer.Argument(help="The stage.")
-    ] = "unfreeze",
+    phase: _Stage = "unfreeze",
     picture: _Picture = REPORTS / "rates.png",
     *,
     as_json: AsJson = False,

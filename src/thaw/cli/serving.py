@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from thaw.cli.project_folder import DEVICE_HELP, AsJson, require_project
+from thaw.literals import ExportFormat, PrecisionName, ServingRuntime
 from thaw.registry.names import PREFIX
 from thaw.system import launching
 from thaw.system.console import print_line
@@ -19,11 +20,11 @@ from thaw.system.project_paths import PREPARED
 _MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder."
 _Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 _Precision = Annotated[
-    Literal["fp32", "tf32", "bf16", "fp16"],
+    PrecisionName,
     typer.Option(help="fp32 is the precision in which versions are scored and compared."),
 ]
 _Runtime = Annotated[
-    Literal["torch", "onnx"],
+    ServingRuntime,
     typer.Option(help="ONNX Runtime is faster on CPUs; it takes the extra `export`."),
 ]
 
@@ -107,7 +108,7 @@ def export(
     model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     format: Annotated[  # noqa: A002  (the option's name)
-        Literal["onnx", "torch-export"], typer.Option(help="The format to write.")
+        ExportFormat, typer.Option(help="The format to write.")
     ] = "onnx",
     images: Annotated[
         Path | None,

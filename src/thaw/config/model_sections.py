@@ -10,6 +10,7 @@ from thaw.config.parameter import parameter
 from thaw.config.section import AUTO, Block, Fraction, Section, Text
 from thaw.config.text_patterns import NETWORK_NAME
 from thaw.errors import ThawError
+from thaw.literals import Activation, Framing, HeadNorm, Init
 
 _Name = Annotated[str, StringConstraints(pattern=NETWORK_NAME, max_length=200)]
 _Width = Annotated[int, Field(ge=1, le=65536)]
@@ -33,7 +34,7 @@ class Backbone(Section):
         "library, a .safetensors or .pth file, models:/NAME@ALIAS (a registered model of thaw), "
         "or none (from scratch).",
     )
-    init: Literal["he", "glorot"] = parameter(
+    init: Init = parameter(
         "he",
         "Initialisation of the weights; read only with weights: none.",
         source="He et al. 2015; Glorot & Bengio 2010",
@@ -60,7 +61,7 @@ class Backbone(Section):
         "framing: auto it belongs to the candidate crop.",
         source="Krizhevsky et al. 2012 (224 of 256 pixels)",
     )
-    framing: Literal["crop", "pad", "squish", "auto"] = parameter(
+    framing: Literal[Framing, "auto"] = parameter(
         "crop",
         "How an image that is not square becomes the square input: crop cuts off the ends of the "
         "long side, pad shows all of the image between borders of the mean colour, squish "
@@ -96,7 +97,7 @@ class FixedBackbone(Backbone):
     """The section ``backbone`` without ``auto``."""
 
     image_size: _Side
-    framing: Literal["crop", "pad", "squish"]
+    framing: Framing
 
 
 class Head(Section):
@@ -110,12 +111,12 @@ class Head(Section):
     hidden: Annotated[list[_Width], Field(max_length=32)] = parameter(
         [], "Widths of hidden layers; [] is one linear layer.", unit="neurons"
     )
-    activation: Literal["relu", "gelu", "silu", "tanh"] = parameter(
+    activation: Activation = parameter(
         "relu",
         "Activation after each hidden layer.",
         source="Nair & Hinton 2010; Hendrycks & Gimpel 2016; Elfwing et al. 2018",
     )
-    norm: Literal["none", "batch", "layer"] = parameter(
+    norm: HeadNorm = parameter(
         "none",
         "Normalisation before each activation.",
         source="Ioffe & Szegedy 2015; Ba et al. 2016",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from thaw.config.parameter import parameter
 from thaw.config.section import Section
+from thaw.literals import JpegPixels, RangeRule
 
 _SplitFraction = Annotated[float, Field(gt=0.0, lt=0.5)]
 _LARGEST = 1e30  # of a sample value
@@ -20,7 +21,7 @@ def _sample_range(value: Any) -> Any:
     Raises:
         PydanticCustomError: ``value`` is something else.
     """
-    if value in ("type", "image"):
+    if value in get_args(RangeRule):
         return value
     if isinstance(value, list | tuple) and len(value) == 2:
         numbers = all(type(each) in {int, float} and abs(each) <= _LARGEST for each in value)
@@ -32,10 +33,8 @@ def _sample_range(value: Any) -> Any:
 
 
 SampleRange = Annotated[
-    Literal["type", "image"] | tuple[float, float],
-    PlainValidator(
-        _sample_range, json_schema_input_type=Literal["type", "image"] | tuple[float, float]
-    ),
+    RangeRule | tuple[float, float],
+    PlainValidator(_sample_range, json_schema_input_type=RangeRule | tuple[float, float]),
 ]
 
 
@@ -64,7 +63,7 @@ class Prepare(Section):
         "[low, high]: these values. Images with other values are refused. It is stored with the "
         "model.",
     )
-    jpeg_pixels: Literal["reduced", "all"] = parameter(
+    jpeg_pixels: JpegPixels = parameter(
         "reduced",
         "all: every pixel of a JPEG is decoded, as by an exported model. reduced: one with a short "
         "side of more than twice short_side is decoded at 1/2, 1/4 or 1/8 of its size, which is 2 "

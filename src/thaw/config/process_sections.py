@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from thaw.config.parameter import parameter
-from thaw.config.section import Section
+from thaw.config.section import AutoOnOff, AutoOrOff, Section
+from thaw.literals import PrecisionName
 
-CompileSetting = Literal["auto", "on", "off"]
-PrecisionSetting = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+CompileSetting = AutoOnOff
+PrecisionSetting = Literal["auto", PrecisionName]
 
 
 class Launch(Section):
@@ -85,7 +86,7 @@ class Resources(Section):
         "deleted first.",
         unit="GB",
     )
-    cuda_graphs: Literal["auto", "off"] = parameter(
+    cuda_graphs: AutoOrOff = parameter(
         "auto",
         "Run the steps of a training in one process on a GPU as CUDA graphs, if a trial gives the "
         "same bits.",

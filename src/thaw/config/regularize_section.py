@@ -8,8 +8,9 @@ from pydantic import Field
 
 from thaw.config.parameter import parameter
 from thaw.config.section import Fraction, Section
+from thaw.literals import CalibrationMap
 
-CalibrationSetting = Literal["auto", "off", "temperature", "vector"]
+CalibrationSetting = Literal["auto", "off", CalibrationMap]
 _Penalty = Annotated[float, Field(ge=0.0, le=1000.0)]
 
 

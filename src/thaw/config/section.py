@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -10,6 +10,8 @@ from thaw.config.text_patterns import WITHOUT_ZERO
 
 AUTO: Final = "auto"
 LARGEST_RESIZED: Final = 8192  # pixels of a side of an image before the centre crop
+AutoOrOff = Literal["auto", "off"]
+AutoOnOff = Literal["auto", "on", "off"]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Block = Annotated[int, Field(ge=1, le=1000)]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from thaw.config.parameter import parameter
-from thaw.config.section import AUTO, Block, Fraction, Section
+from thaw.config.section import AUTO, AutoOnOff, AutoOrOff, Block, Fraction, Section
+from thaw.literals import BatchNormPolicy, HeadFit
 from thaw.optimizers.registry import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Training(Section):
 class WarmupHead(Training):
     """Head warm-up: the backbone is frozen, the head trains on cached activations."""
 
-    fit: Literal["gradient", "logistic", "svm", "lda", "auto"] = parameter(
+    fit: Literal[HeadFit, "auto"] = parameter(
         "gradient",
         "gradient trains the head by its loss; logistic, svm and lda (linear discriminants) fit "
         "one linear layer; auto takes the best of these three in cross-validation.",
@@ -147,7 +148,7 @@ class Unfreeze(Training):
         "compared with depth: auto, where the stage warmup_head has compared heads.",
         unit="images",
     )
-    refit: Literal["auto", "on", "off"] = parameter(
+    refit: AutoOnOff = parameter(
         "auto",
         "After all choices, fit a linear head to training and validation images together, or "
         "repeat the training of blocks on them, unless it stopped early; auto does so where the "
@@ -168,14 +169,14 @@ class Unfreeze(Training):
         source=_HOWARD,
     )
     lr_decay: _Decay = parameter(1.0, _LR_DECAY, source=_HOWARD)
-    batch_norm: Literal["train", "frozen", "fixed", "affine", "auto"] = parameter(
+    batch_norm: Literal[BatchNormPolicy, "auto"] = parameter(
         "auto",
         "train normalises by the batch; frozen keeps the running statistics; fixed keeps gamma and "
         "beta, too; affine folds before training; auto is affine where batches are small or the "
         "data is far from the pretraining data.",
         source="Ioffe & Szegedy 2015; Wu & He 2018 (small batches)",
     )
-    interpolate: Literal["auto", "off"] = parameter(
+    interpolate: AutoOrOff = parameter(
         "off",
         "auto tries weights between those of the head warm-up and the trained ones, and takes them "
         "if a paired test says that their validation log-loss is lower. Not where running "
@@ -205,7 +206,7 @@ class FoldBn(Training):
         description="Re-estimate the running statistics on the training images, before the fold.",
         source="Li et al. 2017",
     )
-    mirror: Literal["auto", "off"] = parameter(
+    mirror: AutoOrOff = parameter(
         "off",
         "auto averages the logits of each image and of its mirror image, left to right, if a "
         "paired test says that the validation log-loss is lower. It takes twice the time.",

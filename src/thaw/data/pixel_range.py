@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from thaw.data.decode_error import DecodeError
+from thaw.literals import RangeRule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 # - a pair: these values, for all images.
 # - clip: as type, but values outside of 0..65535 are cut off. Models of format 3 and older decode
 #   by this rule; ``params.yaml`` does not accept it.
-PixelRange = Literal["type", "image", "clip"] | tuple[float, float]
+PixelRange = Literal[RangeRule, "clip"] | tuple[float, float]
 
 WHITE = 65535
 _SLIVER = 0.25  # share of the range; an image that uses less keeps at most 64 of 256 levels

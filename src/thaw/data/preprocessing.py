@@ -7,7 +7,7 @@ same.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -24,10 +24,11 @@ from torch import Tensor
 
 from thaw.config.section import LARGEST_RESIZED
 from thaw.data.device_stream import sent
-from thaw.data.framing import Framing, center, resized_side, resized_size
+from thaw.data.framing import center, resized_side, resized_size
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
 from thaw.data.pixel_range import PixelRange
 from thaw.data.resizing import Interpolation, resize_images, resize_in_float32
+from thaw.literals import Framing, JpegPixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from thaw.data.packed_images import PackedImages
 
-JpegPixels = Literal["reduced", "all"]
 _LATER_FIELDS = {"pixel_range": "type", "jpeg_pixels": "reduced", "framing": "crop"}
 _Finite = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]

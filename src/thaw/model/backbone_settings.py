@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from thaw.model.initialization import Init
+    from thaw.literals import Init
 
 
 class BackboneSettings(Protocol):

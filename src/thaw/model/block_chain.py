@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-Layout = Literal["NCHW", "NHWC", "NLC"]
+    from thaw.data.resizing import Interpolation
+    from thaw.model.classifier import Layout
+
 _TOLERANCE = 1e-4  # relative to the largest logit; another order of summation changes them by 1e-6
 
 
@@ -31,7 +33,7 @@ class InputSettings:
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     image_size: int = 224
 
 

@@ -8,11 +8,14 @@ Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from thaw.literals import CalibrationMap
 
 # The bounds of both kinds of values; a fitted value outside of them would hide a broken model.
 SMALLEST_SCALE, LARGEST_SCALE, LARGEST_OFFSET = 1 / 64, 64.0, 64.0
@@ -39,7 +42,7 @@ class Calibration(BaseModel):
         return self
 
     @property
-    def kind(self) -> Literal["none", "temperature", "vector"]:
+    def kind(self) -> Literal["none", CalibrationMap]:
         """The kind of the map; ``none`` changes no logit."""
         if len(self.scale) > 1:
             return "vector"

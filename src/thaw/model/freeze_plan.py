@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-
-BatchNormPolicy = Literal["train", "frozen", "fixed", "affine"]
+    from thaw.literals import BatchNormPolicy
 
 
 @dataclass(frozen=True)

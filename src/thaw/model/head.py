@@ -5,19 +5,19 @@ A new head type or head parameter is added here and in the section ``head`` of t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from thaw.literals import Activation, HeadNorm
 from thaw.model.initialization import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Count = Annotated[int, Field(ge=1)]
-Activation = Literal["relu", "gelu", "silu", "tanh"]
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -39,7 +39,7 @@ class HeadSpec(BaseModel):
     taps: list[Count] = []
     hidden: list[Count] = []
     activation: Activation = "relu"
-    norm: Literal["none", "batch", "layer"] = "none"
+    norm: HeadNorm = "none"
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-Init = Literal["he", "glorot"]
+    from thaw.literals import Init
+
 _DRAWS = {
     Tensor.erfinv_, nn.init.normal_, nn.init.uniform_,
     nn.init.kaiming_normal_, nn.init.kaiming_uniform_,

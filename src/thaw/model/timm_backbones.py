@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from thaw.model.block_chain import Chain, CutError, InputSettings, Layout, as_layout, without
+from thaw.model.block_chain import Chain, CutError, InputSettings, as_layout, without
 from thaw.model.published_weights import (
     PublishedWeights,
     is_in_hub_cache,
     is_in_torch_cache,
 )
 from thaw.system.deferred_compiler import compiler_deferred
+
+if TYPE_CHECKING:
+    from thaw.model.classifier import Layout
 
 with compiler_deferred():
     import timm

@@ -16,12 +16,13 @@ from thaw.model.unallocated import build_unallocated
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thaw.literals import Framing
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
 
 _LIBRARY = "timm/"
 _TOLERANCE = 1e-4  # of the largest logit
-_CROP_MODES = {"crop": "center", "squish": "squash", "pad": "border"}
+_CROP_MODES: dict[Framing, str] = {"crop": "center", "squish": "squash", "pad": "border"}
 
 
 def save_timm_form(classifier: Classifier, spec: ModelSpec, folder: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,8 +20,10 @@ from thaw.model.block_chain import CutError
 from thaw.model.weights import PACKAGED
 
 if TYPE_CHECKING:
+    from thaw.data.resizing import Interpolation
     from thaw.model.backbone_settings import BackboneSettings
-    from thaw.model.block_chain import Chain, InputSettings, Layout
+    from thaw.model.block_chain import Chain, InputSettings
+    from thaw.model.classifier import Layout
 
 _OWN = "lenet5"
 
@@ -37,7 +39,7 @@ class Backbone:
     layout: Layout
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    interpolation: Literal["bilinear", "bicubic"]
+    interpolation: Interpolation
     image_size: int = 224  # pixels; the side of the images that the weights were made for
 
 

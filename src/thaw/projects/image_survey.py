@@ -16,6 +16,7 @@ from PIL import Image
 
 from thaw.config.data_sections import Data
 from thaw.config.prepare_section import Prepare
+from thaw.config.source_names import has_image_files
 from thaw.data.decoding import EXTENSIONS, FORMATS
 from thaw.data.file_kinds import DAMAGED, reason_not_opened
 from thaw.data.header_sizes import size_of_file
@@ -42,7 +43,6 @@ _FEWEST_CLASSES = 2
 _MOST_HEADERS = 400  # images whose size is read
 _HEAD = 4096  # bytes
 _USABLE = "give a folder with a folder per class, or a CSV file with the columns path,label[,split]"
-_OF_FILES = ("csv", "folder")  # values of data.source in which each image is a file
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def survey(path: Path) -> Survey:
 def _survey_of(data: Data, found: Listing) -> Survey:
     counts = Counter(sample.label for sample in found.samples)
     sizes = _sizes(found)
-    unusable = _file_problems(found, sizes) if data.source in _OF_FILES else []
+    unusable = _file_problems(found, sizes) if has_image_files(data.source) else []
     return Survey(
         data,
         {label: counts[label] for label in found.classes},

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
+    from thaw.literals import ServingRuntime
     from thaw.model.drift import Drift
     from thaw.serving.batch_results import BatchResult
-    from thaw.serving.runtimes import Runtime
 
 BATCH_SIZE = 32
 BATCH_SIZE_ON_GPU = 128
@@ -42,7 +42,7 @@ def predict_folder(
     folder: Path,
     out: Path,
     batch_size: int | None = None,
-    runtime: Runtime = "torch",
+    runtime: ServingRuntime = "torch",
     computing: Computing = _CPU,
 ) -> Summary:
     """Predict every image below ``folder`` into ``out``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,9 +16,7 @@ from thaw.training.precision import Precision, choose_precision, use_precision
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.serving.runtimes import Runtime
-
-ServedPrecision = Literal["fp32", "tf32", "bf16", "fp16"]
+    from thaw.literals import PrecisionName, ServingRuntime
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Computing:
         return Predictor(folder, device=self.device, autocast=autocast, **options)
 
 
-def choose_computing(device: str, precision: ServedPrecision, runtime: Runtime) -> Computing:
+def choose_computing(device: str, precision: PrecisionName, runtime: ServingRuntime) -> Computing:
     """Return the device ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, and the precision on it.
 
     ONNX Runtime computes on the CPU, so ``auto`` is the CPU there.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from thaw.data.image_reader import ImageReader
-    from thaw.serving.export_formats import Format
+    from thaw.literals import ExportFormat
 
     Compute = Callable[[Tensor], Tensor]
 
@@ -58,7 +58,7 @@ _MARKS = (b'"digest": "', b'"preprocessing": {')
 
 def export_model(
     model_uri: str,
-    kind: Format,
+    kind: ExportFormat,
     out: Path,
     folder: Path | None,
     prepared: Path,

@@ -10,7 +10,7 @@ import os
 import warnings
 from contextlib import contextmanager, redirect_stdout
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,11 @@ from thaw.serving.output_names import ONNX, TORCH_EXPORT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from thaw.literals import ExportFormat
     from thaw.model.predictor import Predictor
 
-Format = Literal["onnx", "torch-export"]
-ENDINGS: dict[Format, str] = {"onnx": ONNX, "torch-export": TORCH_EXPORT}
-PACKAGES: dict[Format, tuple[str, ...]] = {
+ENDINGS: dict[ExportFormat, str] = {"onnx": ONNX, "torch-export": TORCH_EXPORT}
+PACKAGES: dict[ExportFormat, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "torch-export": (),
 }
@@ -70,7 +70,7 @@ class WholeGraph(nn.Module):
         return probabilities
 
 
-def check_packages(kind: Format, option: str) -> None:
+def check_packages(kind: ExportFormat, option: str) -> None:
     """Check that the packages that ``kind`` needs are installed.
 
     ``option`` is the command-line option that needs them.
@@ -84,7 +84,7 @@ def check_packages(kind: Format, option: str) -> None:
 
 
 def export(
-    predictor: Predictor, kind: Format, about: dict[str, Any], *, any_size: bool = True
+    predictor: Predictor, kind: ExportFormat, about: dict[str, Any], *, any_size: bool = True
 ) -> bytes:
     """Return the content of the file; ``about`` is in it as JSON under the key ``thaw``.
 
@@ -107,7 +107,7 @@ def export(
         return (_onnx if kind == "onnx" else _torch_export)(program, json.dumps(about))
 
 
-def load_exported(kind: Format, content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
+def load_exported(kind: ExportFormat, content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
     """Return a function that computes what :func:`export` wrote: images to probabilities."""
     if kind == "torch-export":
         module = torch.export.load(io.BytesIO(content)).module()

@@ -21,9 +21,9 @@ from thaw.serving.graph_resizing import (
 )
 
 if TYPE_CHECKING:
-    from thaw.data.framing import Framing
     from thaw.data.preprocessing import Preprocessing
     from thaw.data.resizing import Interpolation
+    from thaw.literals import Framing
 
 
 class InputGraph(nn.Module):

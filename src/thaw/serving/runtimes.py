@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import interpolate
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-Runtime = Literal["torch", "onnx"]
+    from thaw.literals import ServingRuntime
+
 # Noise images of the comparison: batch sizes, and the sides of the grids that are enlarged.
 _BATCH_SIZES = (1, 2, 5, 16)
 _GRID_SIDES = (4, 12, 36)
 
 
-def use_runtime(runtime: Runtime, predictor: Predictor, folder: Path) -> None:
+def use_runtime(runtime: ServingRuntime, predictor: Predictor, folder: Path) -> None:
     """Make ``runtime`` compute ``predictor``, which was loaded from the model directory ``folder``.
 
     ONNX Runtime computes in the thread that calls it. Several threads may call it at once.

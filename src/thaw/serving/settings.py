@@ -9,7 +9,7 @@ from thaw.errors import ThawError
 from thaw.serving.compute_device import Computing
 
 if TYPE_CHECKING:
-    from thaw.serving.runtimes import Runtime
+    from thaw.literals import ServingRuntime
 
 _MAX_BATCH = 32
 _MAX_BATCH_ON_GPU = 64
@@ -37,7 +37,7 @@ class Settings:
     max_megapixels: float = 50.0
     timeout: float = 30.0
     poll: float = 10.0
-    runtime: Runtime = "torch"
+    runtime: ServingRuntime = "torch"
     computing: Computing = _CPU
     bodies: float = 256.0
 

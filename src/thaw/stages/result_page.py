@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from thaw.context import Context
     from thaw.evaluation.page.subject import Registration
     from thaw.evaluation.scores import Result
+    from thaw.literals import LinearFit
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
-    from thaw.training.linear_paths import Kind
 
 PAGE = project_paths.REPORTS / render.PAGE
 CARD = project_paths.REPORTS / card.CARD
@@ -54,7 +54,7 @@ def training_labels(context: Context, spec: ModelSpec) -> list[Predicted]:
     return [] if found is None else [Predicted(_OF_TRAINING.format(kind), *found)]
 
 
-def _kind_of_head(report: Path) -> Kind:
+def _kind_of_head(report: Path) -> LinearFit:
     """Return how the head warm-up fitted its head; LDA if it trained the head, or is unknown."""
     try:
         fit = read_head_method(report).fit

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 
+from thaw.config.source_names import data_set_name
 from thaw.errors import without_passwords
 from thaw.system import provenance
 from thaw.system.console import say
@@ -34,6 +34,7 @@ from thaw.tracking.system_metrics import measuring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from thaw.config.data_sections import Data
     from thaw.config.params import Params
@@ -161,12 +162,10 @@ class ResultRun:
         """
         tags = {COMPLETED: provenance.lock_digest() or "none", DESCRIPTION: note}
         self._delivery.send([{spool.TAGS: tags}])
-        is_named = data.source not in {"folder", "csv"}
-        name = data.source if is_named else Path(data.path).name
         dataset = MetaDataset(  # type: ignore[abstract]
             # MLflow keeps 36 characters of a digest; the tag thaw.data_digest has all of it.
             LocalArtifactDatasetSource(data.path),
-            name=name,
+            name=data_set_name(data.source, data.path),
             digest=data_digest[:36],
         )
         mlflow.log_input(dataset, context="training")

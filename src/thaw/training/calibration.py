@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.config.regularize_section import CalibrationSetting
-    from thaw.training.logit_scaling import Kind
+    from thaw.literals import CalibrationMap
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -90,7 +90,7 @@ def kept_losses(
 
 
 def cross_fitted(
-    logits: Floats, targets: Ints, kind: Kind = "temperature", folds: int = _FOLDS
+    logits: Floats, targets: Ints, kind: CalibrationMap = "temperature", folds: int = _FOLDS
 ) -> Floats:
     """Return the calibrated logits (N, C); those of an image by a fit to other images.
 
@@ -115,7 +115,9 @@ def loss_of_guessing(classes: int) -> float:
     return math.log(classes)
 
 
-def calibrated_losses(logits: Floats, targets: Ints, kind: Kind = "temperature") -> Floats:
+def calibrated_losses(
+    logits: Floats, targets: Ints, kind: CalibrationMap = "temperature"
+) -> Floats:
     """Return the log-loss (N,) in nats of each image after calibration, see ``cross_fitted``.
 
     Their means compare models whose confidence differs, such as with and without label smoothing:
@@ -139,7 +141,7 @@ def is_lower(losses: Floats, than: Floats, significance: float = SIGNIFICANCE) -
 
 def _kept(
     logits: Floats, targets: Ints, setting: CalibrationSetting, *, tries_vector: bool = True
-) -> tuple[Literal["none"] | Kind, dict[str, Floats], str]:
+) -> tuple[Literal["none", CalibrationMap], dict[str, Floats], str]:
     """Return the kind that is kept, the losses (N,) by kind, and why no further kind was taken."""
     losses = {"none": uncalibrated_losses(logits, targets)}
     if setting == "off":

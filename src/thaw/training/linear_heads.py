@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.data.loading import Source
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import LinearFit, PenalizedFit
 
 # Inverse strengths of the L2 penalty, on features of unit variance: with thousands of features
 # and some images a class the best one is small.
@@ -48,7 +48,7 @@ class Linear:
         return features @ self.weight.T + self.bias
 
 
-def strengths(kind: Kind, given: float | Literal["auto"]) -> Sequence[float]:
+def strengths(kind: LinearFit, given: float | Literal["auto"]) -> Sequence[float]:
     """Return the strengths to try: ``given``, or all of the kind."""
     if given != "auto":
         return (given,)
@@ -57,7 +57,7 @@ def strengths(kind: Kind, given: float | Literal["auto"]) -> Sequence[float]:
 
 def fit_head(
     head: nn.Module,
-    kind: Kind,
+    kind: LinearFit,
     inputs: tuple[Source, Source],
     *,
     strengths: Sequence[float],
@@ -92,7 +92,7 @@ def set_head(head: nn.Module, fitted: LinearMap) -> None:
 
 
 def fit(
-    kind: Kind,
+    kind: LinearFit,
     train: tuple[NDArray[np.float32], NDArray[np.int64]],
     val: tuple[NDArray[np.float32], NDArray[np.int64]],
     *,
@@ -125,7 +125,7 @@ def fit(
 
 
 def _fit_one(
-    kind: Literal["logistic", "svm"],
+    kind: PenalizedFit,
     train: tuple[NDArray[np.float64], NDArray[np.int64]],
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]],
     val: tuple[NDArray[np.float32], NDArray[np.int64]],
@@ -147,7 +147,7 @@ def _fit_one(
 
 
 def _judged(
-    kind: Kind,
+    kind: LinearFit,
     fitted: LinearMap,
     strength: float,
     val: tuple[NDArray[np.float32], NDArray[np.int64]],
@@ -161,7 +161,7 @@ def _judged(
     return Linear(fitted.weight * scale, fitted.bias * scale, strength, loss)
 
 
-def estimator_of(kind: Literal["logistic", "svm"], strength: float, *, balanced: bool) -> Any:
+def estimator_of(kind: PenalizedFit, strength: float, *, balanced: bool) -> Any:
     """Return scikit-learn's estimator, for features of unit variance; its data alone decide it."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC

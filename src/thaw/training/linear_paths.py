@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from thaw.literals import LinearFit
+
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-Kind = Literal["logistic", "svm", "lda"]
 _ITERATIONS, _TOLERANCE = 300, 1e-3  # comparisons need no more digits
 _EXACT_ITERATIONS, _EXACT_TOLERANCE = 2000, 1e-4
 _LEAST_DEVIATION = 1e-3  # share of the median deviation
@@ -79,7 +80,7 @@ def without_tiny_deviations(deviation: Floats, features: NDArray[Any]) -> Floats
 
 
 def path(
-    kind: Kind,
+    kind: LinearFit,
     train: tuple[NDArray[np.float32], Ints],
     strengths: Sequence[float],
     *,
@@ -141,7 +142,7 @@ def discriminants(
 
 
 def _estimated(
-    kind: Kind,
+    kind: LinearFit,
     train: tuple[Floats, Ints],
     strengths: Sequence[float],
     *,

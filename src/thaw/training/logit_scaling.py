@@ -8,7 +8,7 @@ simpler model therefore remains where there are few images, and the problem is c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from thaw.literals import CalibrationMap
+
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-Kind = Literal["temperature", "vector"]
 _PRIOR_IMAGES = 10.0  # weight of the synthetic images, or two for each class with vector scaling
 
 
-def fit_scaling(logits: Floats, targets: Ints, kind: Kind) -> Calibration:
+def fit_scaling(logits: Floats, targets: Ints, kind: CalibrationMap) -> Calibration:
     """Return the map of ``kind`` for ``logits`` (N, C) of images of classes ``targets`` (N,)."""
     classes = logits.shape[1]
     wanted = np.zeros_like(logits)

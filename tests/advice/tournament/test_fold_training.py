@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.advice.project import Opened
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import LinearFit
 
 
-def trainer(opened: Opened, fit: Kind = "logistic", strength: float = 0.01) -> FoldTrainer:
+def trainer(opened: Opened, fit: LinearFit = "logistic", strength: float = 0.01) -> FoldTrainer:
     """Return a trainer of the tiny project."""
     images = development(opened.context.data, 1000, seed=0)
     head = HeadMethod(fit, strength, is_compared=True)
@@ -60,7 +60,7 @@ def test_features_that_the_comparison_of_heads_has_read_are_not_computed_again(
 
 
 @pytest.mark.parametrize("fit", ["logistic", "svm", "lda"])
-def test_the_head_alone_predicts_the_images_of_the_fold(project: Path, fit: Kind) -> None:
+def test_the_head_alone_predicts_the_images_of_the_fold(project: Path, fit: LinearFit) -> None:
     opened = open_model()
     found = trainer(opened, fit)
     result = found.result(head_alone(opened.context.params.unfreeze, 7), 0)

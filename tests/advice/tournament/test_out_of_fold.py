@@ -11,7 +11,7 @@ from thaw.advice.tournament.out_of_fold import out_of_fold
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import LinearFit
 
 
 def data(count: int, signal: float) -> tuple[NDArray[np.float32], NDArray[np.int64], list[Fold]]:
@@ -25,7 +25,7 @@ def data(count: int, signal: float) -> tuple[NDArray[np.float32], NDArray[np.int
 
 
 @pytest.mark.parametrize("kind", ["logistic", "svm", "lda"])
-def test_noise_is_predicted_no_better_than_chance(kind: Kind) -> None:
+def test_noise_is_predicted_no_better_than_chance(kind: LinearFit) -> None:
     features, targets, folds = data(240, 0.0)
     found = out_of_fold(kind, features, targets, folds, (0.01, 0.1, 1.0))
     assert found.losses.mean() == pytest.approx(np.log(3), abs=0.06)
@@ -34,7 +34,7 @@ def test_noise_is_predicted_no_better_than_chance(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["logistic", "svm", "lda"])
-def test_a_signal_is_found(kind: Kind) -> None:
+def test_a_signal_is_found(kind: LinearFit) -> None:
     features, targets, folds = data(240, 3.0)
     found = out_of_fold(kind, features, targets, folds, (0.01, 0.1, 1.0))
     assert np.mean(found.logits.argmax(axis=1) == targets) > 0.9

@@ -17,7 +17,7 @@ from thaw.training.linear_paths import LinearMap, path
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thaw.model.freeze_plan import BatchNormPolicy
+    from thaw.literals import BatchNormPolicy
 
 
 @pytest.mark.parametrize(

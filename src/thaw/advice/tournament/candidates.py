@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thaw.data.framing import Framing
     from thaw.data.preprocessing import Preprocessing
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import Framing, LinearFit
 
 _MULTIPLE = 32  # pixels; networks halve their input about five times
 _SMALLEST = 64
@@ -55,7 +54,7 @@ class Candidate:
 
     input: Input
     blocks: tuple[int, ...]
-    fit: Kind
+    fit: LinearFit
 
     @property
     def blocks_name(self) -> str:

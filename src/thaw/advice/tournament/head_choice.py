@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from thaw.advice.tournament.leaderboard import Entry
     from thaw.config.params import Params
     from thaw.context import Context
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import LinearFit
 
 NOTHING_IS_AUTO = "nothing is auto"
 KEYS = ("backbone.framing", "backbone.image_size", "head.taps", "warmup_head.fit")
@@ -191,7 +191,7 @@ def space_of(params: Params, images: Development, native: int) -> Space:
     backbone, taps, fit = params.backbone, params.head.taps, params.warmup_head.fit
     shapes = images.data.store.shapes(images.ids)
     is_large = len(images.ids) * len(images.data.manifest.classes) > _LARGE
-    screening: Kind = "lda" if is_large else "logistic"
+    screening: LinearFit = "lda" if is_large else "logistic"
     return Space(
         framing=None if backbone.framing == AUTO else backbone.framing,
         image_size=None if backbone.image_size == AUTO else backbone.image_size,

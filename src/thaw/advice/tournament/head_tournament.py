@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.leaderboard import Entry
 from thaw.advice.tournament.out_of_fold import OutOfFold, out_of_fold
 from thaw.errors import ThawError
+from thaw.literals import LinearFit
 from thaw.model.assembly import beyond
 from thaw.system.console import progress
 from thaw.training.calibration import loss_of_guessing
@@ -31,15 +32,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.advice.tournament.features import FeatureReader
-    from thaw.data.framing import Framing
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import Framing
 
-STRENGTHS: dict[Kind, tuple[float, ...]] = {
+STRENGTHS: dict[LinearFit, tuple[float, ...]] = {
     "logistic": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
     "svm": (1e-6, 1e-5, 1e-4, 1e-3),
     "lda": (0.01, 0.03, 0.1, 0.3, 0.6, 1.0),
 }
-_KINDS: tuple[Kind, ...] = ("logistic", "svm", "lda")
+_KINDS: tuple[LinearFit, ...] = get_args(LinearFit)
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Space:
     image_size: int | None
     crop_pct: float
     blocks: tuple[int, ...] | None
-    fit: Kind | None
+    fit: LinearFit | None
     side: int
     native: int
     images_are_square: bool
     most_inputs: int
     balanced: bool
-    screening: Kind
+    screening: LinearFit
 
 
 @dataclass

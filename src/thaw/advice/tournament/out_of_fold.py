@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thaw.advice.folds import Fold
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import LinearFit
 
 _MISSING = 10.0  # nats by which a class without a training image is below the least likely one
 
@@ -36,7 +36,7 @@ class OutOfFold:
 
 
 def out_of_fold(
-    kind: Kind,
+    kind: LinearFit,
     features: NDArray[np.float32],
     targets: NDArray[np.int64],
     folds: Sequence[Fold],

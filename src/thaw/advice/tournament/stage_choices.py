@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thaw.advice.tournament.head_choice import HeadChoice
     from thaw.config.data_sections import Augment
     from thaw.config.params import Params
-    from thaw.training.linear_paths import Kind
+    from thaw.literals import HeadFit
 
 CHOICES, LEADERBOARD = "choices.json", "leaderboard.csv"
 _AUGMENT = "augment."
@@ -35,7 +35,7 @@ class HeadMethod:
     validation images from training images.
     """
 
-    fit: Kind | Literal["gradient"]
+    fit: HeadFit
     strength: float | Literal["auto"]
     is_compared: bool
     validation_differs: bool = False

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
+    from thaw.literals import BatchNormPolicy
     from thaw.model.classifier import Classifier
-    from thaw.model.freeze_plan import BatchNormPolicy
 
 SMALL_STRENGTH = 1e-4  # of logistic regression; a fitted head has 0.001 to 0.1
 

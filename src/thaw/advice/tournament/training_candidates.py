@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from thaw.model.freeze_plan import BatchNormPolicy, Plan, last_blocks
+from thaw.model.freeze_plan import Plan, last_blocks
 
 if TYPE_CHECKING:
     from thaw.config.training_sections import Unfreeze
+    from thaw.literals import BatchNormPolicy
 
 
 @dataclass(frozen=True)
