@@ -114,6 +114,65 @@ def test_a_new_head_parameter_with_a_default_leaves_old_models_as_they_are(
     assert all(isinstance(spec, LaterSpec) and spec.head.scale == 1.0 for spec in after)
 
 
+# Registered versions have this digest as a tag, by which an equal model is found.
+CONTENT_DIGESTS = {
+    "2/one_tap_affine": "9744732cbf4c885cf7fa1eaa5a12c04450b44da7a8e6bb0747762cc43551aba9",
+    "2/one_tap_merged": "5e12082a6763bb79b31a4b9a0d96c11b4cb8273602c2b002f4b78aed62c6a2b5",
+    "2/several_taps_merged": "f9bb5e172ab5b84a378f8e8aa252b2f875e2421f6717230b00e954a80c2f7ab8",
+    "2/vit_merged": "527db6b64a5fb10ee3d802ea93d0053a9f1af3de827919d99cd951ebc6105b57",
+    "3/hidden_head_original": "d9bfdf29e413379b58e94d426e2c66a052b42761dc0ff030213980ca90e07c5e",
+    "4/hidden_head_original": "de8811fa0be2955c73b39fb7c6189862a53d2dde3674df647ad2eb72448719ee",
+    "5/hidden_head_original": "7b4acc5004937b84cb6fb415a666091a687057f18b8023d706bf6428faf0e23f",
+    "5/one_tap_merged": "644520995063b742cd21d53c5c57723aba97d23dd44684e2b8a894a2f5274d22",
+}
+CALIBRATED = "d1f8ef41dd508a57aa55c2d74377b0a444e18be39438df0af8125b2cbf68c99f"
+
+
+@pytest.mark.parametrize(("model", "digest"), CONTENT_DIGESTS.items())
+def test_registered_models_keep_the_digest_of_their_content(model: str, digest: str) -> None:
+    assert parse((FORMATS / model / "model.json").read_text()).content_digest == digest
+
+
+def test_a_calibrated_model_keeps_the_digest_of_its_content() -> None:
+    found = parse(OLD.read_text()).model_copy(update={"calibration": Calibration(scale=[0.5])})
+    assert found.content_digest == CALIBRATED
+
+
+@pytest.mark.parametrize("model", CONTENT_DIGESTS)
+def test_new_fields_count_for_the_content_only_where_they_differ_from_their_default(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LaterHead(HeadSpec):
+        scale: float = 1.0
+
+    class LaterPreprocessing(Preprocessing):
+        colours: str = "rgb"
+
+    class LaterCalibration(Calibration):
+        power: float = 1.0
+
+    class LaterSpec(ModelSpec):
+        head: LaterHead
+        preprocessing: LaterPreprocessing
+        calibration: LaterCalibration | None = None
+        flipped: bool = False
+
+    text = (FORMATS / model / "model.json").read_text()
+    before = parse(text).model_copy(update={"calibration": Calibration(scale=[0.5])})
+    monkeypatch.setattr(module, "ModelSpec", LaterSpec)
+    after = parse(text).model_copy(update={"calibration": LaterCalibration(scale=[0.5])})
+    assert isinstance(after, LaterSpec)
+    assert after.content_digest == before.content_digest
+    others: list[dict[str, Any]] = [
+        {"flipped": True},
+        {"head": after.head.model_copy(update={"scale": 2.0})},
+        {"preprocessing": after.preprocessing.model_copy(update={"colours": "lab"})},
+        {"calibration": LaterCalibration(scale=[0.5], power=2.0)},
+    ]
+    digests = {after.model_copy(update=other).content_digest for other in others}
+    assert len(digests - {before.content_digest}) == len(others)
+
+
 def test_every_head_that_the_configuration_allows_can_be_stored() -> None:
     assert set(HeadSpec.model_fields) == set(Head.model_fields)
     for name in ("activation", "norm"):

@@ -25,6 +25,7 @@ from torch import Tensor
 from thaw.config.section import LARGEST_RESIZED
 from thaw.data.device_stream import sent
 from thaw.data.framing import center, resized_side, resized_size
+from thaw.data.later_fields import without_later_defaults
 from thaw.data.limits import MOST_ELONGATED, MOST_PIXELS
 from thaw.data.pixel_range import PixelRange
 from thaw.data.resizing import Interpolation, resize_images, resize_in_float32
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
     from thaw.data.packed_images import PackedImages
 
-_LATER_FIELDS = {"pixel_range": "type", "jpeg_pixels": "reduced", "framing": "crop"}
+# The fields that every version wrote. A new field needs a default, which is not written.
+_FIRST_FIELDS = frozenset(
+    {"short_side", "max_megapixels", "image_size", "crop_pct", "interpolation", "mean", "std"}
+)
 _Finite = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
 _LARGEST_SAMPLE = 1e30  # as prepare.range in params.yaml
@@ -90,11 +94,7 @@ class Preprocessing(BaseModel):
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Return the content without the fields that earlier versions did not have, if default."""
-        content: dict[str, Any] = serialize(self)
-        for field, default in _LATER_FIELDS.items():
-            if content[field] == default:
-                del content[field]
-        return content
+        return without_later_defaults(serialize(self), self, _FIRST_FIELDS)
 
     def resize(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Resize images (H, W, 3) and make them square, as ``framing`` says.

@@ -1,7 +1,7 @@
 """The schema of ``model.json``, its format number, and the migration of older formats.
 
 The schema belongs to the model and not to ``params.yaml``: a new parameter with a default changes
-neither the files of a registered model nor its digest. ``tests/formats/`` keeps model directories
+neither the files of a registered model nor its digests. ``tests/formats/`` keeps model directories
 of every format.
 """
 
@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from thaw.data.later_fields import without_later_defaults
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import batchnorm
 from thaw.model.calibration import Calibration
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
 FORMAT: Literal[5] = 5
 _MOST_CLASSES = 200_000
 _MOST_BLOCKS = 10_000
+# The fields that the digest of the content always covers. A later field counts where it differs
+# from its default, so that models that were registered before keep their digest.
+_CONTENT_FIELDS = frozenset(
+    {"backbone", "head", "classes", "preprocessing", "blocks", "folded", "merged", "calibration"}
+    | {"mirrored", "files"}
+)
+_HEAD_FIELDS = frozenset({"taps", "hidden", "activation", "norm", "dropout"})
+_CALIBRATION_FIELDS = frozenset({"scale", "offset"})
 
 
 # A file by any other name, or in another place, is refused when the spec is read.
@@ -109,9 +118,14 @@ class ModelSpec(BaseModel):
         Unlike ``digest``, it does not depend on how the model was made.
         """
         content = self.model_dump(mode="json", exclude={"format", "parents", "trained", "digest"})
+        content = without_later_defaults(content, self, _CONTENT_FIELDS)
+        content["head"] = without_later_defaults(content["head"], self.head, _HEAD_FIELDS)
         content["files"] = self.files.get("model.safetensors", "")
-        if self.calibration and self.calibration.kind == "none":
-            content["calibration"] = None
+        if self.calibration:
+            calibration = without_later_defaults(
+                content["calibration"], self.calibration, _CALIBRATION_FIELDS
+            )
+            content["calibration"] = None if self.calibration.kind == "none" else calibration
         return digest_of(content)
 
     def sealed(self, files: Mapping[FileName, str]) -> ModelSpec:
