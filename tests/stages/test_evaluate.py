@@ -55,7 +55,7 @@ def scored(views: int, augment: dict[str, float], runtime: Runtime | None = None
         }
     )
     context = Context(params, Prepared(project_paths.PREPARED), runtime or tiny.runtime())
-    return evaluate.run(context, *directory.load(evaluate.MODEL))
+    return evaluate.run(context, *directory.load(evaluate.MODEL), params.augment.fixed())
 
 
 def by_hand(epoch: int | None, **augment: float) -> NDArray[np.float64]:

@@ -86,7 +86,7 @@ def result_of_stage(runtime: Runtime, **changes: object) -> fold_bn.Result:
     )
     context = Context(params, Prepared(project_paths.PREPARED), runtime)
     classifier, spec = directory.load(project_paths.MODELS / "unfreeze")
-    return fold_bn.run(context, classifier, spec, Observer())
+    return fold_bn.run(context, classifier, spec, params.augment.fixed(), Observer())
 
 
 def changes_no_logit(report: dict[str, Any]) -> bool:

@@ -56,7 +56,8 @@ def evaluated() -> tuple[Prepared, Result, ModelSpec]:
     """Return the prepared data, the result of the model on it, and the model's specification."""
     data, spec = Prepared(project_paths.PREPARED), save_with_parents("a" * 64)
     model, _ = directory.load(evaluate.MODEL)
-    return data, evaluate.run(Context(params(""), data, tiny.runtime()), model, spec), spec
+    context = Context(params(""), data, tiny.runtime())
+    return data, evaluate.run(context, model, spec, context.params.augment.fixed()), spec
 
 
 def write_documents(registration: Registration) -> Documents:

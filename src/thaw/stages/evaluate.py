@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from thaw.config.data_sections import FixedAugment
     from thaw.context import Context
     from thaw.data.loading import ImageSource
     from thaw.data.prepared import Prepared
@@ -46,8 +47,10 @@ MODEL = project_paths.MODELS / TRAINING_STAGES[-1] / "merged"
 SECTIONS = ("seed", "augment", "launch", "evaluate", "tracking")
 
 
-def run(context: Context, classifier: Classifier, spec: ModelSpec) -> Result:
+def run(context: Context, classifier: Classifier, spec: ModelSpec, augment: FixedAugment) -> Result:
     """Score the deployment form ``classifier`` on the test split.
+
+    ``augment`` are the distortions of the further views of each image, as in training.
 
     Raises:
         ThawError: the model and the data have different classes.
@@ -55,7 +58,7 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec) -> Result:
     data, settings = context.data, context.params.evaluate
     if spec.classes != data.manifest.classes:
         raise ThawError("the model and the data have different classes: run `dvc repro`")
-    source = _test_images(context, spec)
+    source = _test_images(context, spec, augment)
     softmax = CalibratedSoftmax(spec.calibration)
     plain = _logits(context.runtime, classifier, source, "test split")
     probabilities = softmax(plain).numpy()
@@ -77,12 +80,10 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec) -> Result:
     return Result(source.ids, source.targets, probabilities, scores, uncalibrated, tta)
 
 
-def _test_images(context: Context, spec: ModelSpec) -> ImageSource:
+def _test_images(context: Context, spec: ModelSpec, augment: FixedAugment) -> ImageSource:
     """Return the test split: plain, and with an epoch as training augments it, but not mixed."""
-    params = context.params
-    augment = read_augment(params.augment, project_paths.REPORTS / "unfreeze")
     unmixed = augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
-    return context.data.images("test", spec.preprocessing, params.seed, unmixed)
+    return context.data.images("test", spec.preprocessing, context.params.seed, unmixed)
 
 
 @strict_float32()
@@ -162,7 +163,8 @@ def main() -> None:
     folder = project_paths.REPORTS / "evaluate"
     classifier, spec = earlier_models.load(MODEL)
     history.read_stages()  # a missing file is reported before the images are scored
-    result = run(context, classifier, spec)
+    augment = read_augment(context.params.augment, project_paths.REPORTS / "unfreeze")
+    result = run(context, classifier, spec, augment)
     labels = training_labels(context, spec)
     if context.runtime.is_main:
         with only_process(project_paths.SCRATCH / "evaluate.lock", "the stage evaluate"):

@@ -37,6 +37,7 @@ from thaw.training.runtime import logits
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from thaw.config.data_sections import FixedAugment
     from thaw.context import Context
     from thaw.data.loading import ImageSource
     from thaw.model.channel_statistics import Channels
@@ -64,7 +65,13 @@ class Result:
     report: dict[str, Any]
 
 
-def run(context: Context, classifier: Classifier, spec: ModelSpec, observer: Observer) -> Result:
+def run(
+    context: Context,
+    classifier: Classifier,
+    spec: ModelSpec,
+    augment: FixedAugment,
+    observer: Observer,
+) -> Result:
     """Fold, train the affine form and merge it. ``classifier`` becomes the affine form.
 
     Raises:
@@ -75,7 +82,7 @@ def run(context: Context, classifier: Classifier, spec: ModelSpec, observer: Obs
     statistics = expected(classifier)
     outputs, found = fold(context, classifier, val)
     report |= found
-    progress = train(context, classifier, spec, observer)
+    progress = train(context, classifier, spec, augment, observer)
     is_unchanged = progress.best_epoch == 0 and not report.get("recalibration_kept")
     merged, parent = copy.deepcopy(classifier), spec
     if context.params.fold_bn.epochs:
@@ -117,12 +124,15 @@ def fold(
 
 
 def train(
-    context: Context, classifier: Classifier, spec: ModelSpec, observer: Observer
+    context: Context,
+    classifier: Classifier,
+    spec: ModelSpec,
+    augment: FixedAugment,
+    observer: Observer,
 ) -> Progress:
     """Train the head and the blocks that ``unfreeze`` trained, in affine form, in place."""
     settings = context.params.fold_bn
     plan = chosen_blocks(spec.trained, len(classifier.blocks), "affine")
-    augment = read_augment(context.params.augment, project_paths.REPORTS / "unfreeze")
     phase = Phase(plan, settings, spec.preprocessing, augment, lr_decay=settings.lr_decay)
     return context.train(classifier, phase, observer)
 
@@ -213,7 +223,9 @@ def main() -> None:
     parent = earlier_models.read_spec(project_paths.MODELS / "unfreeze")
     with training_stage("fold_bn", SECTIONS, parent.digest) as stage:
         classifier, spec = earlier_models.load(project_paths.MODELS / "unfreeze")
-        result = run(stage.context, classifier, spec, stage.observer)
+        section = stage.context.params.augment
+        augment = read_augment(section, project_paths.REPORTS / "unfreeze")
+        result = run(stage.context, classifier, spec, augment, stage.observer)
         stage.save_model(*result.affine, "affine")
         spec = stage.save_model(*result.merged, "merged", result.reference)
         if stage.context.runtime.is_main and not result.reference:

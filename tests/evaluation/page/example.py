@@ -54,7 +54,7 @@ def subject(folder: Path, report: str = "full") -> Subject:
     write_reports()
     context = Context(params, Prepared(project_paths.PREPARED), tiny.runtime())
     classifier, spec = directory.load(evaluate.MODEL)
-    result = evaluate.run(context, classifier, spec)
+    result = evaluate.run(context, classifier, spec, params.augment.fixed())
     predicted = [Predicted("Images of the test split.", result.ids, result.probabilities)]
     return Subject(
         params, context.data, context.runtime, classifier, spec, result,
