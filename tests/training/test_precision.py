@@ -1,33 +1,26 @@
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from torch import backends, nn
 
 from tests import tf32, tiny
+from tests.float32_settings import newer, older, restored
 from tests.training import phase
 from thaw.errors import ThawError
+from thaw.model.float32 import strict_float32
 from thaw.model.frozen_part import FrozenPart
 from thaw.training.activation_cache import Cache
 from thaw.training.cached_activations import CachedActivations
 from thaw.training.learner import Learner
-from thaw.training.precision import (
-    Precision,
-    choose_precision,
-    is_strict,
-    strict_float32,
-    use_precision,
-)
+from thaw.training.precision import Precision, choose_precision, use_precision
 from thaw.training.runtime import logits
 from thaw.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -35,71 +28,14 @@ if TYPE_CHECKING:
     from thaw.data.loading import ImageSource
     from thaw.training.runtime import Runtime
 
-_BACKENDS: Any = backends
-STRICT = {"none", "ieee"}
-
-
-def told(read: Callable[[], Any]) -> Any:
-    """Return the setting, or "refused" if torch raises because both interfaces were used."""
-    try:
-        return read()
-    except RuntimeError:
-        return "refused"
-
-
-def older() -> list[Any]:
-    """Return the settings by torch's older interface."""
-    return [
-        told(lambda: backends.cudnn.allow_tf32),
-        told(lambda: backends.cuda.matmul.allow_tf32),
-        told(torch.get_float32_matmul_precision),
-    ]
-
-
-def newer() -> list[str]:
-    """Return the settings by torch's newer interface."""
-    cudnn, mkldnn = _BACKENDS.cudnn, _BACKENDS.mkldnn
-    own = (cudnn.conv, cudnn.rnn, _BACKENDS.cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul)
-    return [one.fp32_precision for one in (_BACKENDS, cudnn, mkldnn, *own)]
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """The settings as torch comes with them, before and after."""
-
-    def reset() -> None:
-        for setting in (_BACKENDS, _BACKENDS.cudnn, _BACKENDS.mkldnn):
-            setting.fp32_precision = "none"
-        for setting in (_BACKENDS.mkldnn.conv, _BACKENDS.mkldnn.rnn):
-            setting.fp32_precision = "none"
-        backends.cudnn.allow_tf32 = True
-        torch.set_float32_matmul_precision("highest")
-        _BACKENDS.cuda.matmul.fp32_precision = _BACKENDS.mkldnn.matmul.fp32_precision = "none"
-
-    reset()
-    yield
-    reset()
-
-
-def change(setting: str) -> None:
-    """Set the precision as a user may."""
-    match setting:
-        case "high" | "medium":
-            torch.set_float32_matmul_precision(setting)
-        case "older":
-            backends.cudnn.allow_tf32 = False
-            backends.cuda.matmul.allow_tf32 = True
-        case "all":
-            _BACKENDS.fp32_precision = "tf32"
-        case "cudnn":
-            _BACKENDS.cudnn.fp32_precision = "tf32"
-        case "conv":
-            _BACKENDS.cudnn.conv.fp32_precision = "ieee"
-        case "mkldnn":
-            _BACKENDS.mkldnn.conv.fp32_precision = "bf16"
-
-
-CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+def settings() -> Iterator[None]:
+    """The settings as torch comes with them."""
+    with restored():
+        yield
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, recent: bool) -> None:
@@ -158,76 +94,6 @@ def test_on_a_cpu_no_setting_changes() -> None:
     before = older(), newer()
     use_precision(Precision("bf16"), CPU)
     assert (older(), newer()) == before
-
-
-SETTINGS = ["default", "high", "medium", "older", "all", "cudnn", "conv", "mkldnn"]
-
-
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_nothing_rounds_inside_and_all_is_as_before_after_an_exception(setting: str) -> None:
-    change(setting)
-    before = older(), newer()
-    with suppress(KeyError), strict_float32():
-        assert older() == [False, False, "highest"]
-        assert set(newer()) <= STRICT
-        raise KeyError
-    assert (older(), newer()) == before
-
-
-def test_the_inner_one_of_two_restores_nothing() -> None:
-    with strict_float32():
-        with strict_float32():
-            assert is_strict()
-        assert is_strict()
-        assert older() == [False, False, "highest"]
-    assert not is_strict()
-    assert older() == [True, False, "highest"]
-
-
-def test_of_two_threads_the_last_one_restores() -> None:
-    inside, leave = threading.Event(), threading.Event()
-
-    def other() -> None:
-        with strict_float32():
-            inside.set()
-            leave.wait(10)
-
-    thread = threading.Thread(target=other)
-    with strict_float32():
-        thread.start()
-        assert inside.wait(10)
-    assert not is_strict()  # this thread
-    assert backends.cudnn.allow_tf32 is False  # the other one still computes
-    leave.set()
-    thread.join()
-    assert backends.cudnn.allow_tf32 is True
-
-
-def test_autocast_is_off_inside_and_back_after_an_exception() -> None:
-    with torch.autocast("cpu", torch.bfloat16):
-        with suppress(KeyError), strict_float32():
-            assert not torch.is_autocast_enabled("cpu")
-            assert not torch.is_autocast_enabled("cuda")
-            raise KeyError
-        assert torch.is_autocast_enabled("cpu")
-
-
-def test_as_a_decorator_it_covers_every_call() -> None:
-    @strict_float32()
-    def seen() -> bool:
-        return bool(backends.cudnn.allow_tf32) or not is_strict()
-
-    assert [seen(), seen()] == [False, False]
-    assert not is_strict()
-
-
-def test_on_a_cpu_it_changes_no_bit() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Flatten(), nn.Linear(16 * 14 * 14, 10))
-    inputs = torch.randn(32, 3, 16, 16)
-    plain = network(inputs)
-    with strict_float32():
-        assert torch.equal(network(inputs), plain)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import torch
 
 from tests.registry.served import image, model_directory
 from thaw.errors import ThawError
+from thaw.model.float32 import is_strict
 from thaw.model.predictor import Predictor
 from thaw.training import strict_predictor as module
-from thaw.training.precision import is_strict
 from thaw.training.strict_predictor import strict_predictor
 
 

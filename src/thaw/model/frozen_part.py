@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from thaw.model.batchnorm import merged_copy
 from thaw.model.classifier import ClassifierPart
+from thaw.model.float32 import strict_float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,8 +61,7 @@ def merged_part(part: ClassifierPart, example: Tensor) -> ClassifierPart:
     """
     blocks = []
     # The copy is used by later calls too, so it must not depend on the mode of this one.
-    no_autocast = torch.autocast(example.device.type, enabled=False)
-    with torch.inference_mode(mode=False), torch.no_grad(), no_autocast:
+    with torch.inference_mode(mode=False), torch.no_grad(), strict_float32():
         example = example.clone().float()
         for block in part.blocks:
             copied, example = merged_copy(block, example)

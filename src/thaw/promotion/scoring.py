@@ -13,11 +13,11 @@ from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.model import directory
 from thaw.model.calibration import CalibratedSoftmax
+from thaw.model.float32 import strict_float32
 from thaw.model.inference_memory import bytes_per_image
 from thaw.registry.fetch import fetch, fetched_into
 from thaw.system.dvc_lock import file_md5
 from thaw.system.memory import total_memory
-from thaw.training.precision import strict_float32
 from thaw.training.runtime import SCORE_BATCH, logits
 
 if TYPE_CHECKING:

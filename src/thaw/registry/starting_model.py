@@ -13,11 +13,11 @@ from thaw.data.preprocessing import Preprocessing
 from thaw.errors import ThawError
 from thaw.model import directory, zoo
 from thaw.model.assembly import assemble, trimmed
+from thaw.model.float32 import strict_float32
 from thaw.model.head import HeadSpec
 from thaw.model.spec import ModelSpec, Parent
 from thaw.model.unallocated import build_unallocated
 from thaw.registry.names import PREFIX
-from thaw.training.precision import strict_float32
 
 if TYPE_CHECKING:
     from thaw.config.model_sections import Head

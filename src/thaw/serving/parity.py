@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thaw.errors import ThawError
-from thaw.training.precision import strict_float32
+from thaw.model.float32 import strict_float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,6 +15,7 @@ from thaw.evaluation import plots, stage_reports
 from thaw.evaluation.scores import Result, Scores, score
 from thaw.metrics.predictions import Predictions
 from thaw.model.calibration import CalibratedSoftmax
+from thaw.model.float32 import strict_float32
 from thaw.stages import earlier_models
 from thaw.stages.registration import record
 from thaw.stages.result_page import documents_of, training_labels
@@ -25,7 +26,6 @@ from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
 from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
-from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import numpy as np
 from thaw.advice.tournament.comparison import paired_difference
 from thaw.context import Phase, compute_inputs
 from thaw.evaluation.fine_tuning_text import comparison_text
+from thaw.model.float32 import strict_float32
 from thaw.model.freeze_plan import last_blocks
 from thaw.system.console import say
 from thaw.training.calibration import kept_losses, loss_of_guessing
-from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from thaw.errors import ThawError
 from thaw.model import batchnorm, directory
 from thaw.model.channel_statistics import expected
 from thaw.model.drift import FoldedPlaces, Reference, statistics_after_merge
+from thaw.model.float32 import strict_float32
 from thaw.model.freeze_plan import chosen_blocks
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrated
@@ -31,7 +32,6 @@ from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.processes import run_main
 from thaw.system.quantities import quantity
-from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:

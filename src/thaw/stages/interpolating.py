@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from thaw.context import compute_inputs
 from thaw.model.batchnorm import fold_blocks
+from thaw.model.float32 import strict_float32
 from thaw.system.console import say
 from thaw.training import trainable_state
 from thaw.training.calibration import kept_losses
-from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 from thaw.training.weight_interpolation import (
     FEWEST_IMAGES,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thaw.evaluation.latency import latency_ms
+from thaw.model.float32 import strict_float32
 from thaw.system.console import say
 from thaw.training.calibration import is_lower, kept_losses
-from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from thaw.model import batchnorm
+from thaw.model.float32 import strict_float32
 from thaw.system.console import say
 from thaw.training.bn_recalibration import recalibrate
-from thaw.training.precision import strict_float32
 from thaw.training.runtime import logits
 
 if TYPE_CHECKING:

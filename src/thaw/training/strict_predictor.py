@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from thaw.model.float32 import strict_float32
 from thaw.model.predictor import Predictor
 from thaw.system.devices import CPU, choose_device
-from thaw.training.precision import strict_float32
 
 if TYPE_CHECKING:
     from pathlib import Path

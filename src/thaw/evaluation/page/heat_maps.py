@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.training.precision import strict_float32
+from thaw.model.float32 import strict_float32
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
