@@ -1,4 +1,4 @@
-"""Check the size of modules, import circles, and that every module has a test file.
+"""Check the size of modules, their imports, and that every module has a test file.
 
 Usage: ``python -m tools.check_structure``. Prints one line per finding, exits with 1 if there is
 any. The number of parameters of a function is checked by ruff (PLR0913), the order of the layers
@@ -8,10 +8,17 @@ by import-linter.
 from __future__ import annotations
 
 import graphlib
+import itertools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grimp
+
+from thaw.system.stage_names import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "thaw"
@@ -58,6 +65,16 @@ def circles(graph: grimp.ImportGraph) -> list[str]:
     return []
 
 
+def connected(graph: grimp.ImportGraph, modules: Iterable[str]) -> list[str]:
+    """Return a finding for each of ``modules`` that imports another one, directly or not."""
+    found = []
+    for importer, imported in itertools.permutations(modules, 2):
+        chain = graph.find_shortest_chain(importer, imported)
+        if chain:
+            found.append(f"a stage imports another one: {' -> '.join(chain)}")
+    return found
+
+
 def main() -> int:
     """Print all findings; return the exit code."""
     package, tests = ROOT / "src" / PACKAGE, ROOT / "tests"
@@ -65,6 +82,7 @@ def main() -> int:
     found = [
         *oversized(package),
         *circles(graph),
+        *connected(graph, [f"{PACKAGE}.stages.{stage}" for stage in STAGES]),
         *untested(package, tests),
     ]
     for finding in found:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from thaw.projects.creation import template
+from thaw.projects.creation import ignored_by_git
 from thaw.projects.ignored_outputs import ignore_outputs, with_missing_lines
 
 NEW = [
@@ -64,5 +64,5 @@ def test_lines_of_a_new_project_are_added_once() -> None:
 
 
 def test_a_new_project_lacks_no_line() -> None:
-    text = template("gitignore", images="/data/images/")
+    text = ignored_by_git("/data/images/")
     assert with_missing_lines(text) == text

@@ -61,3 +61,14 @@ def test_modules_without_a_circle_pass(package: Path) -> None:
     (package / "first.py").write_text("import made_up.second\n")
     (package / "second.py").touch()
     assert check_structure.circles(grimp.build_graph("made_up", cache_dir=None)) == []
+
+
+def test_a_stage_that_imports_another_one_through_a_helper_is_found(package: Path) -> None:
+    (package / "first.py").write_text("import made_up.helper\n")
+    (package / "helper.py").write_text("def f():\n    import made_up.second\n")
+    (package / "second.py").touch()
+    graph = grimp.build_graph("made_up", cache_dir=None)
+    assert check_structure.connected(graph, ["made_up.first", "made_up.second"]) == [
+        "a stage imports another one: made_up.first -> made_up.helper -> made_up.second"
+    ]
+    assert check_structure.connected(graph, ["made_up.helper"]) == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from thaw.config.section import AUTO, LARGEST_RESIZED
 from thaw.system.quantities import quantity
+from thaw.system.stage_names import TRAINING_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,12 +98,8 @@ def _unfreeze(params: Params) -> Iterator[str]:
 
 def _batches(params: Params) -> Iterator[str]:
     launch = params.launch
-    stages: dict[str, Training] = {
-        "warmup_head": params.warmup_head,
-        "unfreeze": params.unfreeze,
-        "fold_bn": params.fold_bn,
-    }
-    for name, stage in stages.items():
+    for name in TRAINING_STAGES:
+        stage: Training = getattr(params, name)
         if not stage.epochs:
             continue
         images = stage.images_per_step

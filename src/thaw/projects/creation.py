@@ -34,7 +34,8 @@ from thaw.projects.new_folder import (
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
 from thaw.system.path_texts import refuse_undecodable
-from thaw.system.project_paths import PARAMS_FILE, PIPELINE, STORE, TOOL_LOCK
+from thaw.system.project_paths import PARAMS_FILE, PIPELINE, REPORTS, STORE, TOOL_LOCK
+from thaw.system.stage_names import STAGES
 from thaw.system.storage_errors import reason
 
 if TYPE_CHECKING:
@@ -93,6 +94,15 @@ def template(file: str, /, **values: str) -> str:
     return Template(text, keep_trailing_newline=True).render(values) if values else text
 
 
+def ignored_by_git(images: str = "") -> str:
+    """Return the text of a project's ``.gitignore``; ``images`` are its lines for the images.
+
+    The template has the lines for ``evaluate``, whose metrics git keeps.
+    """
+    reports = [f"/{REPORTS}/{stage}/" for stage in STAGES if stage != "evaluate"]
+    return template("gitignore", images=images, reports="\n".join(reports))
+
+
 def _create(name: str, images: Path | None, source: str) -> tuple[Survey | None, list[Path]]:
     """Write the project into the working directory; return what was found and the new paths."""
     if images is None and source == "folder" and _has_images(IMAGES):
@@ -139,7 +149,7 @@ def _texts(name: str, root: Path, params: str) -> dict[Path, str]:
         PARAMS_FILE: params,
         Path(SCHEMA_FILE): schema_text(),
         PIPELINE: template("dvc.yaml.template"),
-        Path(".gitignore"): template("gitignore", images=ignored),
+        Path(".gitignore"): ignored_by_git(ignored),
         Path(".dvcignore"): template("dvcignore"),
         Path("README.md"): template("README.md.jinja", name=name, version=__version__),
         STORE / "README.md": template("mlruns_readme.md"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
-from thaw.projects.creation import template
+from thaw.projects.creation import ignored_by_git, template
 from thaw.system.files import write_whole
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def with_missing_lines(text: str) -> str:
     there = set(text.splitlines())
     missing = [
         line
-        for line in template("gitignore", images="").splitlines()
+        for line in ignored_by_git().splitlines()
         if line and not line.startswith("#") and not {line, f"!{line}"} & there
     ]
     if not missing:

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.system.stage_names import STAGES
+from thaw.system.stage_names import STAGES, TRAINING_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ _LEFT_OUT = (
 # Only evaluate computes metrics and has an MLflow run as its result; for the other stages the run
 # is a copy of their files. Only the stages that train, and the dry run, use an optimiser.
 _COUNTED = {
-    **dict.fromkeys(("warmup_head", "unfreeze", "fold_bn", "dry_run"), ("optimizers/",)),
+    **dict.fromkeys((*TRAINING_STAGES, "dry_run"), ("optimizers/",)),
     "evaluate": ("metrics/", "tracking/"),
 }
 
