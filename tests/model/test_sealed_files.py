@@ -16,6 +16,7 @@ from thaw.model.sealed_files import (
     read_bounded,
     read_object,
     sealed_digest,
+    size_mb,
 )
 
 if TYPE_CHECKING:
@@ -72,3 +73,9 @@ def test_only_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
     for odd in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(ValueError, match="it is not a file"):
             read_bounded(odd, 5)
+
+
+def test_the_size_of_a_model_is_that_of_its_own_files(tmp_path: Path) -> None:
+    for name, size in (("model.json", 500), ("model.safetensors", 1500), (".gitignore", 9)):
+        (tmp_path / name).write_bytes(b"a" * size)
+    assert size_mb(tmp_path, ["model.safetensors"]) == 0.002

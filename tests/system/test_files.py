@@ -10,7 +10,7 @@ import pytest
 from tests import tiny
 from tests.tmpfs import with_tmpfs
 from thaw.errors import ThawError
-from thaw.system.files import write_whole
+from thaw.system.files import sha256_of, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +83,8 @@ except ThawError as error:
     assert "Traceback" not in result.stderr
     assert str(tmp_path / "file.bin") in result.stdout
     assert "Read-only file system" in result.stdout
+
+
+def test_the_digest_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "file").startswith("ba7816bf8f01cfea414140de5dae2223")

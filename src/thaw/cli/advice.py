@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, AsJson, require_project
+from thaw.cli.project_folder import AsJson, Device, require_project
 from thaw.config import overlaps
 from thaw.errors import ThawError
 from thaw.literals import LrTestStage
@@ -20,7 +20,6 @@ from thaw.system.writable_outputs import refuse_unwritable
 _PICTURES = (".pdf", ".png", ".svg")
 _Picture = Annotated[Path, typer.Option(help="The picture of the result.")]
 _Stage = Annotated[LrTestStage, typer.Argument(help="The stage.")]
-_Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +32,7 @@ def probe(
     picture: _Picture = REPORTS / "probe.png",
     *,
     as_json: AsJson = False,
-    device: _Device = "auto",
+    device: Device = "auto",
 ) -> None:
     """Probe every block of the backbone with a linear classifier: which features are general?"""
     require_project()
@@ -61,7 +60,7 @@ def advise(
             help="Begin no comparison after that time; default: all. Not with --backbones.",
         ),
     ] = None,
-    device: _Device = "auto",
+    device: Device = "auto",
 ) -> None:
     """Compare inputs, heads and trainings on this data, and recommend the best ones."""
     require_project()
@@ -87,7 +86,7 @@ def find_lr(
     picture: _Picture = REPORTS / "rates.png",
     *,
     as_json: AsJson = False,
-    device: _Device = "auto",
+    device: Device = "auto",
 ) -> None:
     """Find a learning rate: train some hundred steps while it rises, keep nothing."""
     require_project()

@@ -15,7 +15,9 @@ from thaw.system.path_texts import refuse_undecodable
 from thaw.system.project_paths import PARAMS_FILE
 
 MODEL_HELP = "The registered model; by default the one in params.yaml."
-DEVICE_HELP = "auto (a GPU if there is one), cpu, cuda or cuda:N with N from 0."
+Device = Annotated[
+    str, typer.Option(help="auto (a GPU if there is one), cpu, cuda or cuda:N with N from 0.")
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, for programs, and nothing else.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, MODEL_HELP, AsJson, load_params
+from thaw.cli.project_folder import MODEL_HELP, AsJson, Device, load_params
 from thaw.system import launching
 from thaw.system.devices import choose_device
 from thaw.system.path_texts import refuse_undecodable_text
@@ -24,7 +24,6 @@ def _checked_text(parameter: typer.CallbackParam, value: str) -> str:
     return value
 
 
-_Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 _Model = Annotated[str, typer.Option(help=MODEL_HELP, callback=_checked_text)]
 _Reason = Annotated[str, typer.Option(help="Text for the history.", callback=_checked_text)]
 
@@ -52,7 +51,7 @@ def promote(
     ] = False,
     *,
     as_json: AsJson = False,
-    device: _Device = "auto",
+    device: Device = "auto",
 ) -> None:
     """Compare a version with the champion; promote it if the gate passes (else exit code 1)."""
     params = load_params()

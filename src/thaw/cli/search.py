@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, AsJson, load_params
+from thaw.cli.project_folder import AsJson, Device, load_params
 from thaw.errors import ThawError
 from thaw.system.project_paths import PREPARED
-
-_Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +31,7 @@ def search(
     per_device: Annotated[
         int, typer.Option(min=1, help="Workers that share a GPU, if --workers is not given.")
     ] = 1,
-    device: _Device = "auto",
+    device: Device = "auto",
     apply: Annotated[
         bool, typer.Option("--apply", help="Run no trial; write the best values to params.yaml.")
     ] = False,

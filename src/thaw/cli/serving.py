@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from thaw.cli.project_folder import DEVICE_HELP, AsJson, require_project
+from thaw.cli.project_folder import AsJson, Device, require_project
 from thaw.literals import ExportFormat, PrecisionName, ServingRuntime
 from thaw.registry.names import PREFIX
 from thaw.system import launching
@@ -18,7 +18,6 @@ from thaw.system.json_output import print_json
 from thaw.system.project_paths import PREPARED
 
 _MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder."
-_Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 _Precision = Annotated[
     PrecisionName,
     typer.Option(help="fp32 is the precision in which versions are scored and compared."),
@@ -45,7 +44,7 @@ def predict(
         int | None, typer.Option(min=1, help="By default 32 on a CPU, 128 on a GPU.")
     ] = None,
     runtime: _Runtime = "torch",
-    device: _Device = "auto",
+    device: Device = "auto",
     precision: _Precision = "fp32",
     as_json: AsJson = False,
 ) -> None:
@@ -81,7 +80,7 @@ def serve(
     timeout: Annotated[float, typer.Option(help="Seconds until an answer.")] = 30.0,
     poll: Annotated[float, typer.Option(help="Seconds between two checks of the alias.")] = 10.0,
     runtime: _Runtime = "torch",
-    device: _Device = "auto",
+    device: Device = "auto",
     precision: _Precision = "fp32",
 ) -> None:
     """Serve a model over HTTP, with a page to try it on."""
@@ -114,7 +113,7 @@ def export(
         Path | None,
         typer.Option(help="Images for the comparison; by default the test split."),
     ] = None,
-    device: _Device = "auto",
+    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Write a model for other runtimes, and prove that it computes the same."""

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thaw.errors import ThawError
-from thaw.system.project_paths import MODELS, PIPELINE, PREPARED, REPORTS
+from thaw.system.project_paths import DEPLOYED, MODELS, PIPELINE, PREPARED, REPORTS
 from thaw.system.stage_names import STAGES, TRAINING_STAGES
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ FOLDERS = (
     PREPARED,
     *(MODELS / stage for stage in TRAINING_STAGES),
     MODELS / "fold_bn/affine",
-    MODELS / "fold_bn/merged",
+    DEPLOYED,
     REPORTS,
     *(REPORTS / stage for stage in STAGES),
     REPORTS / "evaluate/plots",

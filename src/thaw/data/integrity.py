@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thaw.errors import REPAIR, ThawError
-from thaw.system.files import write_whole
+from thaw.system.files import sha256_of, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ def seal(settings: Path, names: Iterable[str]) -> None:
         ThawError: the file cannot be written.
     """
     content = json.loads(settings.read_text())
-    content[_FILES] = {name: _sha256(settings.with_name(name)) for name in names}
+    content[_FILES] = {name: sha256_of(settings.with_name(name)) for name in names}
     content[_DIGEST] = _digest(content)
     write_whole(settings, json.dumps(content).encode())
 
@@ -76,18 +76,13 @@ def check_file(path: Path, expected: str) -> None:
         DamagedError: names the file.
     """
     try:
-        is_intact = _sha256(path) == expected
+        is_intact = sha256_of(path) == expected
     except FileNotFoundError:
         raise DamagedError(damage(path, "it does not exist")) from None
     except OSError as error:
         raise DamagedError(damage(path, error.strerror or str(error))) from None
     if not is_intact:
         raise DamagedError(damage(path, "its SHA-256 is not the one that prepare has recorded"))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _digest(content: Mapping[str, Any]) -> str:

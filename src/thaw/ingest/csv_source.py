@@ -14,13 +14,12 @@ from thaw.ingest.class_columns import class_columns_remedy
 from thaw.ingest.listing import Listing, Sample
 from thaw.ingest.sample_table import SampleTable
 from thaw.ingest.split_spelling import is_split, resolve_splits, spelling_of
-from thaw.ingest.unread_splits import UnreadSplits
+from thaw.ingest.unread_splits import COLUMNS, UnreadSplits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-_COLUMNS = ("path", "label", "split")
 _EXPECTED_SPLITS = f"one of {', '.join(SPLITS)}"
 
 
@@ -121,7 +120,7 @@ def _columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[Any, Any]
     """
     plain = [name.strip().casefold() for name in header]
     header = [
-        known if known in _COLUMNS else name for name, known in zip(header, plain, strict=True)
+        known if known in COLUMNS else name for name, known in zip(header, plain, strict=True)
     ]
     missing = {"path", "label"} - set(header)
     if missing:
@@ -131,7 +130,7 @@ def _columns(path: Path, header: Sequence[str], rows: Iterable[Mapping[Any, Any]
             f"it has {', '.join(header or ['nothing'])}: "
             f"{by_class or _header_remedy(header)}"
         )
-    if repeated := [name for name in _COLUMNS if header.count(name) > 1]:
+    if repeated := [name for name in COLUMNS if header.count(name) > 1]:
         raise ThawError(
             f"{path}: the column {repeated[0]} occurs twice: rename or remove one of them"
         )

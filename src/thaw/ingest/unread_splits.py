@@ -9,7 +9,7 @@ from thaw.ingest.split_spelling import is_split, spelling_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_READ = ("path", "label", "split")
+COLUMNS = ("path", "label", "split")
 _MOST_VALUES = 12  # spellings of splits in one column
 
 
@@ -17,7 +17,7 @@ class UnreadSplits:
     """The values of columns that may be splits, of a file without the column ``split``."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        others = [] if "split" in columns else [name for name in columns if name not in _READ]
+        others = [] if "split" in columns else [name for name in columns if name not in COLUMNS]
         self._values: dict[str, set[str]] = {name: set() for name in others}
 
     def add(self, row: Mapping[str | None, Any]) -> None:

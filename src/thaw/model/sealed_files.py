@@ -8,9 +8,10 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from thaw.errors import ThawError
+from thaw.system.files import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 SPEC = "model.json"
@@ -82,7 +83,7 @@ def sealed_digest(folder: Path) -> str:
         check_digest(content)
         files = dict(content["files"])
         others = sorted({path.name for path in folder.iterdir()} - {SPEC, *files})
-        changed = [name for name, digest in files.items() if _file_digest(folder / name) != digest]
+        changed = [name for name, digest in files.items() if sha256_of(folder / name) != digest]
     except ChangedError:
         raise ThawError(f"its {SPEC} was changed or damaged") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -92,6 +93,6 @@ def sealed_digest(folder: Path) -> str:
     return str(content["digest"])
 
 
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def size_mb(folder: Path, files: Collection[str]) -> float:
+    """Return the size of a model directory in MB: that of ``model.json`` and of ``files``."""
+    return sum((folder / name).stat().st_size for name in (SPEC, *files)) / 1e6

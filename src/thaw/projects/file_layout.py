@@ -26,13 +26,12 @@ from thaw.model import directory
 from thaw.model.sealed_files import SPEC
 from thaw.projects import earlier_metrics, earlier_pages, earlier_pictures
 from thaw.system.files import write_whole
-from thaw.system.project_paths import MODELS, PREPARED, REPORTS
+from thaw.system.project_paths import DEPLOYED, MODELS, PREPARED, REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MERGED = MODELS / "fold_bn/merged"
 _WARMUP_REPORT, _UNFREEZE_REPORT = REPORTS / "warmup_head", REPORTS / "unfreeze"
 _NO_PACK = {"encoding": "unknown"}  # there is nothing to convert
 _DIGITS = PREPARED / "digits"  # now in .thaw
@@ -48,7 +47,7 @@ def pending() -> list[Path]:
     if any(_digits()):
         found.append(_DIGITS)
     if _lacks_statistics():
-        found.append(_MERGED / directory.STATISTICS)
+        found.append(DEPLOYED / directory.STATISTICS)
     if _lacks_choice():
         found.append(_WARMUP_REPORT / CHOICES)
     if picture := earlier_pictures.missing_picture():
@@ -81,7 +80,7 @@ def convert() -> None:
             f"{error.filename}: {error.strerror}; remove the cause, then run `thaw upgrade` again"
         ) from None
     if _lacks_statistics():
-        directory.write_no_statistics(_MERGED)
+        directory.write_no_statistics(DEPLOYED)
     if _lacks_choice():
         nothing = HeadChoice({}, [], note=NOTHING_IS_AUTO)
         write_head_choice(
@@ -130,8 +129,8 @@ def _digits() -> Iterator[Path]:
 
 def _lacks_statistics() -> bool:
     """Return whether the deployed model is one of earlier versions without BatchNorm."""
-    has_model = (_MERGED / SPEC).is_file()
-    return has_model and not (_MERGED / directory.STATISTICS).exists()
+    has_model = (DEPLOYED / SPEC).is_file()
+    return has_model and not (DEPLOYED / directory.STATISTICS).exists()
 
 
 def _lacks_choice() -> bool:

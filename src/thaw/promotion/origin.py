@@ -11,7 +11,6 @@ from mlflow.exceptions import MlflowException
 from thaw.registry import names
 from thaw.registry.aliases import is_missing
 from thaw.system import dvc_lock, project_paths, provenance
-from thaw.system.stage_names import TRAINING_STAGES
 from thaw.tracking.run_identity import COMMIT, DIRTY
 
 if TYPE_CHECKING:
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from thaw.data.prepared import Prepared
-
-
-_DEPLOYED = project_paths.MODELS / TRAINING_STAGES[-1] / "merged"  # the registered form
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def read_origin(
         test_here=data.split_digest("test"),
         prepared_locked=dvc_lock.recorded_md5(prepared) if read_files else "",
         prepared_here=dvc_lock.folder_md5(prepared) if read_files else "",
-        model_locked=dvc_lock.recorded_files(_DEPLOYED) if read_files else {},
+        model_locked=dvc_lock.recorded_files(project_paths.DEPLOYED) if read_files else {},
         deleted_run=_deleted_run(run),
     )
 

@@ -15,6 +15,7 @@ from thaw.model import directory
 from thaw.model.calibration import CalibratedSoftmax
 from thaw.model.float32 import strict_float32
 from thaw.model.inference_memory import bytes_per_image
+from thaw.model.sealed_files import size_mb
 from thaw.registry.fetch import fetch, fetched_into
 from thaw.system.dvc_lock import file_md5
 from thaw.system.memory import total_memory
@@ -153,7 +154,7 @@ def _score(
     scores = score(Predictions(probabilities, source.targets, bins), spec.classes)
     costs = {
         "latency_ms": latency_ms(runtime, classifier, source),
-        "size_mb": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6,
+        "size_mb": size_mb(folder, spec.files),
     }
     recalls = {row["class"]: row["recall"] for row in scores.per_class if row["support"]}
     return ScoredVersion(

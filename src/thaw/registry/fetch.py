@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from thaw.model.sealed_files import SPEC
 from thaw.registry.aliases import explain_missing
 from thaw.registry.artifact_files import download_artifact
 from thaw.registry.names import DIGEST, PREFIX, require_version
+from thaw.system.files import sha256_of
 from thaw.system.repeat_command import repeat_command
 from thaw.tracking.outages import STORE_ERRORS
 from thaw.tracking.store import connect_read_only, store_uri
@@ -142,9 +142,7 @@ def _refuse_changed(version: Version, model: Path, spec: ModelSpec) -> None:
                 f"{version.uri} is not complete: it has no {name}{_OTHER}, and in the project that "
                 f"made it, `{repeat_command('evaluate')}` uploads its files again"
             )
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != digest:
+        if sha256_of(path) != digest:
             raise ThawError(
                 f"{version.uri} was changed or damaged: the SHA-256 of its {name} is not the one "
                 f"in {SPEC}{_OTHER}"

@@ -9,15 +9,13 @@ from thaw.evaluation.page.card import CARD
 from thaw.registry.artifact_files import file_of_run
 from thaw.registry.fetch import resolve
 from thaw.registry.names import PREFIX
-from thaw.system.project_paths import MODELS, REPORTS
+from thaw.system.project_paths import DEPLOYED, REPORTS
 from thaw.tracking.store import command_errors, connect_read_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thaw.config.result_sections import Tracking
-
-_DEPLOYED = MODELS / "fold_bn" / "merged"
 
 
 def read_card(name: str, tracking: Callable[[], Tracking]) -> str:
@@ -30,7 +28,7 @@ def read_card(name: str, tracking: Callable[[], Tracking]) -> str:
         ThawError: there is no such version, or the store does not answer.
     """
     if not name.startswith(PREFIX):
-        is_deployed = Path(name).resolve() == _DEPLOYED.resolve()
+        is_deployed = Path(name).resolve() == DEPLOYED.resolve()
         path = REPORTS / CARD
         return path.read_text(encoding="utf-8") if is_deployed and path.is_file() else ""
     settings = tracking()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from thaw.data.decoding_budget import share_budget, state_of_processes
 from thaw.errors import ThawError
 from thaw.serving.image_files import read_image
 from thaw.system.bounded_pool import map_in_order
+from thaw.system.process_map import can_fork
 from thaw.system.processes import cores
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _explained_death() -> Iterator[None]:
 
 def _suits_processes(reader: ImageReader, batches: Sequence[Sequence[str]]) -> bool:
     """Return whether processes can be forked and have room for the batches that they pass on."""
-    if sum(map(len, batches)) < _FEW or "fork" not in multiprocessing.get_all_start_methods():
+    if sum(map(len, batches)) < _FEW or not can_fork():
         return False
     needed = cores() * _AHEAD * len(batches[0]) * 3 * reader.preprocessing.image_size**2
     return _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free > 2 * needed

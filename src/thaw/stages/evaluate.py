@@ -24,7 +24,6 @@ from thaw.system.csv_text import csv_text
 from thaw.system.files import write_json, write_whole
 from thaw.system.locks import only_process
 from thaw.system.processes import die_with_parent, run_main
-from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
 from thaw.training.runtime import logits
 
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from thaw.model.spec import ModelSpec
     from thaw.training.runtime import Runtime
 
-MODEL = project_paths.MODELS / TRAINING_STAGES[-1] / "merged"
+MODEL = project_paths.DEPLOYED
 SECTIONS = ("seed", "augment", "launch", "evaluate", "tracking")
 
 

@@ -227,9 +227,9 @@ def main() -> None:
         augment = read_augment(section, project_paths.REPORTS / "unfreeze")
         result = run(stage.context, classifier, spec, augment, stage.observer)
         stage.save_model(*result.affine, "affine")
-        spec = stage.save_model(*result.merged, "merged", result.reference)
+        spec = stage.save_model(*result.merged, project_paths.DEPLOYED.name, result.reference)
         if stage.context.runtime.is_main and not result.reference:
-            directory.write_no_statistics(project_paths.MODELS / "fold_bn" / "merged")
+            directory.write_no_statistics(project_paths.DEPLOYED)
         if stage.context.runtime.is_main:
             report = result.report
             total = quantity(report["merged"] + report["kept_affine"], "affine map")

@@ -7,6 +7,7 @@ is not changed: a file of the user, or the content of a file in DVC's cache (als
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from contextlib import suppress
@@ -18,6 +19,16 @@ from thaw.system.storage_errors import write_failure
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of the content of the file ``path``, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def resolved(path: Path) -> Path:

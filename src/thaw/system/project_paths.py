@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from thaw.system.stage_names import TRAINING_STAGES
+
 PARAMS_FILE = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
 DVC_LOCK = Path("dvc.lock")
@@ -11,6 +13,7 @@ TOOL_LOCK = Path("thaw.lock")
 
 PREPARED = Path("data/prepared")
 MODELS = Path("models")
+DEPLOYED = MODELS / TRAINING_STAGES[-1] / "merged"  # the form that is scored and registered
 REPORTS = Path("reports")
 STORE = Path("mlruns")  # MLflow's database and files, and the studies
 

@@ -13,7 +13,7 @@ from thaw.system.console import say
 _LOGGER = "urllib3.connectionpool"
 _REPEATED = "Retry: %s"  # of a request that was answered with an error, logged for debugging
 _PATH_OF_MLFLOW = "/mlflow"
-_PATH_OF_FILES = "/mlflow-artifacts"
+PATH_OF_FILES = "/mlflow-artifacts"
 
 
 class _Notice(logging.Filter):
@@ -27,7 +27,7 @@ class _Notice(logging.Filter):
         address = record.getMessage() if record.msg == _REPEATED else ""
         if _PATH_OF_MLFLOW in address and not self._was_said:
             self._was_said = True
-            what = " for files, whose store may be away," if _PATH_OF_FILES in address else ""
+            what = " for files, whose store may be away," if PATH_OF_FILES in address else ""
             say(f"the MLflow server answered a request{what} with an error; waiting to repeat it")
         return record.levelno >= logging.WARNING
 

@@ -6,6 +6,7 @@ import os
 import re
 
 from thaw.system.storage_errors import uncaught_failure
+from thaw.tracking.retry_notice import PATH_OF_FILES
 
 _ADDRESS = "tracking.uri or MLFLOW_TRACKING_URI"
 _ACCOUNT = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
@@ -16,7 +17,6 @@ _AUTHORITY = (
 _OTHER_SERVER = f"correct the address ({_ADDRESS}), or the proxy in front of the server"
 REGISTRY_URI = "MLFLOW_REGISTRY_URI"
 _PATHS_OF_REGISTRY = ("/mlflow/registered-models", "/mlflow/model-versions")  # of requests
-_PATH_OF_FILES = "/mlflow-artifacts"
 _NO_FILES = (
     "the server does not find the files in its store of artifacts (404): an administrator looks "
     "whether its bucket or folder exists (`--artifacts-destination`)"
@@ -28,7 +28,7 @@ _STORE_FAILS = (
 )
 # What an account needs, by the path of the request that the server refused.
 _PERMISSIONS = dict.fromkeys(_PATHS_OF_REGISTRY, " EDIT on the registered model") | dict.fromkeys(
-    ("/mlflow/runs", "/mlflow/experiments", "/mlflow/logged-models", _PATH_OF_FILES),
+    ("/mlflow/runs", "/mlflow/experiments", "/mlflow/logged-models", PATH_OF_FILES),
     " EDIT on the experiment",
 )
 _LATER = "look at its log, and run the same command later"
@@ -105,9 +105,9 @@ def reason_of(error: BaseException) -> str:
         )
     if found := _CODE.search(line):
         code = found[1] or found[2] or found[3]
-        if code == "404" and _PATH_OF_FILES in line:
+        if code == "404" and PATH_OF_FILES in line:
             return _NO_FILES
-        if code == "500" and _PATH_OF_FILES in line:  # 502 to 504 are answers of a proxy
+        if code == "500" and PATH_OF_FILES in line:  # 502 to 504 are answers of a proxy
             return _STORE_FAILS.format(code)
         return _of_code(code) + _permission(line, code)
     name = getattr(error, "error_code", "")

@@ -11,7 +11,7 @@ from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.evaluation.trained_blocks import count_trained
 from thaw.model import directory
-from thaw.model.sealed_files import SPEC
+from thaw.model.sealed_files import size_mb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,13 +30,12 @@ def network_section(subject: Subject) -> dict[str, Any]:
     """Return facts about the network, the pictures of its filters, and the shift by layer."""
     spec, classifier, folder = subject.spec, subject.classifier, subject.folder
     source = subject.data.images("test", spec.preprocessing)
-    files = [folder / SPEC, *(folder / name for name in spec.files)]
     trained = count_trained(spec, subject.reports)
     return {
         "backbone": spec.backbone,
         "device": str(subject.runtime.device),
         "latency_ms": latency_ms(subject.runtime, classifier, source),
-        "size_mb": sum(path.stat().st_size for path in files) / 1e6,
+        "size_mb": size_mb(folder, spec.files),
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
         "blocks": spec.blocks,
         "trained": trained,
