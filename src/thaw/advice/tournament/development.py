@@ -89,6 +89,8 @@ def _groups(data: Prepared, ids: NDArray[np.int64]) -> NDArray[np.str_]:
 
 def _is_too_large(groups: NDArray[np.str_], targets: NDArray[np.int64]) -> bool:
     """Return whether a group has too many of all images, or of those of a class."""
+    if not len(groups):
+        return False
     _, numbers = np.unique(groups, return_inverse=True)
     if np.bincount(numbers).max() > max(1, _MOST_OF_ALL * len(groups)):
         return True
