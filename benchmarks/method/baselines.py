@@ -68,7 +68,8 @@ class Setting:
 def logistic(setting: Setting, _: int) -> dict[str, Any]:
     """Fit logistic regression on the frozen, standardised features of the last block.
 
-    Framing, size and penalty are chosen by the lowest validation loss.
+    Framing and size are chosen by the lowest validation loss, the penalty by five folds of training
+    and validation images.
     """
     return input_choice.logistic_on(setting, setting.input)
 

@@ -3,8 +3,9 @@
 All arms use the same splits and the same packaged weights, on each data set and with each seed (of
 split and training):
 
-    logistic   logistic regression on the frozen features of the last block; strength, framing and
-               image size are chosen on the validation split, from what thaw compares
+    logistic   logistic regression on the frozen features of the last block; framing and image size
+               are chosen on the validation split, from what thaw compares, the strength by five
+               folds of training and validation images, to all of which it is fitted
     plain      one phase, all layers at one rate, random head (AdamW, the better of 1e-3 and 1e-4);
                framing and size are those of logistic
     fastai     fastai's fine_tune with its own defaults; framing and size are those of logistic

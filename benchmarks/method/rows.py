@@ -37,7 +37,7 @@ class Arm:
 
 
 ARMS = (
-    Arm("logistic", version=3),
+    Arm("logistic", version=4),
     Arm("plain", version=2),
     Arm("fastai", version=2),
     Arm("auto", follows_thaw=True),
