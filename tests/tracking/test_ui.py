@@ -62,7 +62,10 @@ def test_a_signal_while_the_server_loads_prints_no_traceback(
     assert process.stdout is not None
     assert process.stdout.readline().startswith(f"runs: http://127.0.0.1:{port}/")
     assert process.stdout.readline().startswith("the MLflow server starts")
-    time.sleep(2)
+    time.sleep(1)
     os.killpg(process.pid, number)
-    assert process.communicate(timeout=60) == ("", "")
+    printed, errors = process.communicate(timeout=60)
+    # On a fast machine MLflow may have said already which hosts it answers.
+    left = [line for line in errors.splitlines() if not line.startswith("[MLflow] ")]
+    assert (printed, left) == ("", [])
     assert process.returncode == (143 if number == signal.SIGTERM else 130)
