@@ -247,3 +247,13 @@ def test_pinned_values_train_as_the_comparison_that_chose_them(
     assert pinned["refit"] == {"images": 30, "epochs": EPOCHS}
     for key in ("best_epoch", "blocks", "val_loss", "calibration"):
         assert pinned[key] == chosen[key], key
+
+
+def test_a_pinned_training_without_epochs_leaves_the_head_of_the_head_warm_up() -> None:
+    pinned = {"keep": "if_better", "batch_norm": "affine", "epochs": 0, "refit": "off"}
+    write_values({f"unfreeze.{key}": value for key, value in pinned.items()})
+    unfreeze.main()
+    found, _ = directory.load(project_paths.MODELS / "unfreeze")
+    expected = small.open_model().classifier.head.state_dict()
+    for name, value in found.head.state_dict().items():
+        assert torch.equal(value, expected[name]), name

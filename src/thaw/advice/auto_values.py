@@ -85,7 +85,7 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
 
 
 def _trial(settings: Unfreeze, plan: Plan) -> Trial | None:
-    if settings.keep == "auto" or not plan.trainable:
+    if settings.keep == "auto" or not plan.trainable or not settings.epochs:
         return None
     return Trial(is_better=settings.keep == "if_better")
 
