@@ -9,14 +9,34 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Protocol
 
-    from thaw.data.manifest import Row
+    class ImageSize(Protocol):
+        """The sides of an image in pixels."""
+
+        @property
+        def height(self) -> int:
+            """Return the number of rows."""
+            ...
+
+        @property
+        def width(self) -> int:
+            """Return the number of columns."""
+            ...
+
 
 _ROUNDING = 1  # pixels
+
+
+class PixelSize(NamedTuple):
+    """The size of an image in pixels."""
+
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -42,15 +62,17 @@ class EnlargedImages:
 
 
 def find_enlarged(
-    rows: Iterable[Row], short_side: int, resized_size: Callable[[int, int], tuple[int, int]]
+    images: Iterable[ImageSize],
+    short_side: int,
+    resized_size: Callable[[int, int], tuple[int, int]],
 ) -> EnlargedImages | None:
-    """Return how many of the images in ``rows`` are enlarged, None if none is.
+    """Return how many of the ``images`` are enlarged, None if none is.
 
     ``short_side`` is that of the pack. ``resized_size`` maps (height, width) of a packed image to
     those before the centre is taken. Images that are smaller than the input themselves do not
     count: no other pack would have more of them.
     """
-    sizes = Counter((row.height, row.width) for row in rows)
+    sizes = Counter((image.height, image.width) for image in images)
     enlarged = needed = 0
     for (height, width), count in sizes.items():
         short = min(height, width)

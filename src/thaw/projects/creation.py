@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from thaw.errors import ThawError
 from thaw.ingest.dvc_ignore import name_obstacles
 from thaw.projects.first_commit import commit_new_files
 from thaw.projects.image_survey import Survey, survey
-from thaw.projects.initial_params import initial_params, model_name, params_text
+from thaw.projects.initial_params import initial_params, model_name, pack_note, params_text
 from thaw.projects.linked_data import with_link
 from thaw.projects.new_folder import (
     new_folder,
@@ -114,7 +115,9 @@ def _create(name: str, images: Path | None, source: str) -> tuple[Survey | None,
         _refuse_overlaps(initial_params(name, found.data))
         found, target = with_link(found, IMAGES)
     data = found.data if found else Data(source=source, path=str(IMAGES), root=str(IMAGES))
-    params = initial_params(name, data)
+    params = initial_params(name, data, found)
+    if found:
+        found = replace(found, notes=[*found.notes, *pack_note(params)])
     _refuse_overlaps(params)
     texts = _texts(name, Path(data.root), params_text(params))
     if target is not None:

@@ -12,15 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from thaw.config.data_sections import Data
 from thaw.config.prepare_section import Prepare
 from thaw.config.source_names import has_image_files
 from thaw.data.decoding import EXTENSIONS, FORMATS
 from thaw.data.file_kinds import DAMAGED, reason_not_opened
-from thaw.data.header_sizes import size_of_file
-from thaw.data.limits import shape_problem
 from thaw.errors import ProblemsError, ThawError
 from thaw.ingest.checks import class_problems
 from thaw.ingest.hub_files import is_hub_folder
@@ -31,16 +27,15 @@ from thaw.ingest.source_notes import source_notes
 from thaw.ingest.sources import list_images
 from thaw.ingest.splits import split_problems
 from thaw.projects.hub_survey import list_local_hub
+from thaw.projects.sampled_sizes import sampled, sampled_sizes, shape_problems
 from thaw.projects.shard_survey import is_shard_list, list_all_shards
 from thaw.system.path_texts import refuse_undecodable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from thaw.ingest.listing import Listing, Sample
+    from thaw.data.pack_resolution import PixelSize
+    from thaw.ingest.listing import Listing
 
 _FEWEST_CLASSES = 2
-_MOST_HEADERS = 400  # images whose size is read
 _HEAD = 4096  # bytes
 _USABLE = "give a folder with a folder per class, or a CSV file with the columns path,label[,split]"
 
@@ -53,7 +48,7 @@ class Survey:
         data: The section ``data`` that names the images.
         counts: The number of images of each class; of files, if it ``has_unusable_files``.
         splits: The number of images of each split that the source brings; empty if none.
-        short_sides: Of a sample of the images, in pixels.
+        sizes: Of a sample of the images.
         problems: What ``prepare`` will refuse.
         notes: How the source was understood.
         has_clear_layout: Whether it is clear which folders are classes; else a problem says how to
@@ -64,11 +59,16 @@ class Survey:
     data: Data
     counts: dict[str, int]
     splits: dict[str, int] = field(default_factory=dict)
-    short_sides: list[int] = field(default_factory=list)
+    sizes: list[PixelSize] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     has_clear_layout: bool = True
     has_unusable_files: bool = False
+
+    @property
+    def short_sides(self) -> list[int]:
+        """Return the short sides of the images in ``sizes`` in pixels."""
+        return [min(size) for size in self.sizes]
 
     @property
     def median_side(self) -> int | None:
@@ -121,13 +121,13 @@ def survey(path: Path) -> Survey:
 
 def _survey_of(data: Data, found: Listing) -> Survey:
     counts = Counter(sample.label for sample in found.samples)
-    sizes = _sizes(found)
+    sizes = sampled_sizes(found)
     unusable = _file_problems(found, sizes) if has_image_files(data.source) else []
     return Survey(
         data,
         {label: counts[label] for label in found.classes},
         dict(Counter(sample.split for sample in found.samples if sample.split)),
-        [min(size) for size in sizes.values()],
+        list(sizes.values()),
         [
             *found.problems,
             *(bad.line(found.root) for bad in found.bad_files),
@@ -135,7 +135,7 @@ def _survey_of(data: Data, found: Listing) -> Survey:
             *class_problems(found),
             *similarity_problems(found),
             *_too_few(found),
-            *_shape_problems(found, sizes),
+            *shape_problems(found, sizes),
         ],
         source_notes(found, Prepare()),
         found.has_clear_layout,
@@ -157,12 +157,12 @@ def _folder_of_absolute(found: Listing) -> Path | None:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _file_problems(found: Listing, sizes: dict[str, tuple[int, int]]) -> list[str]:
+def _file_problems(found: Listing, sizes: dict[str, PixelSize]) -> list[str]:
     """Return a line for each file of a sample that cannot be opened, or is clearly no image."""
     allowed = allowed_of(found)
-    named = ((sample.path, refusal(allowed, sample)) for sample in _sampled(found))
+    named = ((sample.path, refusal(allowed, sample)) for sample in sampled(found))
     lines = [BadFile(path, reason).line(found.root) for path, reason in named if reason]
-    for sample in _sampled(found):
+    for sample in sampled(found):
         file = found.root / sample.path
         if file.suffix.lower() in EXTENSIONS or sample.path in sizes or not file.is_file():
             continue
@@ -189,12 +189,6 @@ def _too_few(found: Listing) -> list[str]:
         return []
     samples = list(found.samples)
     return split_problems([each.label for each in samples], [each.path for each in samples])
-
-
-def _shape_problems(found: Listing, sizes: dict[str, tuple[int, int]]) -> list[str]:
-    """Return a line for each image of a shape that ``prepare`` refuses."""
-    named = ((path, shape_problem(*size)) for path, size in sizes.items())
-    return [BadFile(path, reason).line(found.root) for path, reason in named if reason]
 
 
 def _remedy(path: Path) -> str:
@@ -227,21 +221,3 @@ def _refuse_other_file(path: Path) -> None:
     else:
         return
     raise ThawError(f"--images: {path} {problem}")
-
-
-def _sizes(found: Listing) -> dict[str, tuple[int, int]]:
-    """Return (width, height) of a sample of the images by path, read from their headers."""
-    sizes = {}
-    for sample in _sampled(found):
-        path = found.root / sample.path
-        try:
-            if path.is_file():  # opening a named pipe would wait for ever
-                sizes[sample.path] = size_of_file(path)
-        except (OSError, ValueError, Image.DecompressionBombError):
-            continue  # `prepare` names every image that cannot be read
-    return sizes
-
-
-def _sampled(found: Listing) -> Sequence[Sample]:
-    """Return every image of a small set, and 400 to 799 images of a large one."""
-    return found.samples[:: max(1, len(found.samples) // _MOST_HEADERS)]

@@ -15,9 +15,12 @@ from thaw.config.params import Params
 from thaw.config.result_values import differing
 from thaw.config.schema import SCHEMA_FILE
 from thaw.config.section import AUTO
+from thaw.stages.pack_messages import short_side_that_suffices
+from thaw.system.network_sides import NetworkSides
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Data
+    from thaw.projects.image_survey import Survey
 
 _HEADER = f"""\
 # yaml-language-server: $schema={SCHEMA_FILE}
@@ -35,34 +38,67 @@ _SHOWN = (
 # Steps that a measurement decides. Their default is "off", which keeps the results of projects that
 # were created before these steps existed.
 _MEASURED = ("regularize.calibration", "unfreeze.interpolate")
+_SHORT_SIDE = "prepare.short_side"
+# Sides of the input of the default backbone. To ask the backbone would take seconds.
+DEFAULT_SIDES = NetworkSides(224, 352)
+_LARGE = 8e9  # bytes of pixels; a larger pack has the default short side
 
 
-def initial_params(name: str, data: Data) -> Params:
+def initial_params(name: str, data: Data, found: Survey | None = None) -> Params:
     """Return the parameters of a new project with the registered model ``name``.
 
-    What depends on the images is ``auto``: the stages choose it by comparisons on them.
+    What depends on the images is ``auto``: the stages choose it by comparisons on them. If their
+    sizes were ``found``, the short side of the packed images is such that no input that is compared
+    needs larger ones, unless the pack would be too large.
     """
     defaults = Params()
     tracking = {"tracking.registered_model": name, "tracking.experiment": name}
     chosen = dict.fromkeys((*CHOSEN_KEYS, *_MEASURED), AUTO)
     # With all pixels, exported models see what prepare has packed.
     params = with_values(defaults, {**tracking, **chosen, "prepare.jpeg_pixels": "all"})
-    return params.model_copy(update={"data": data})
+    params = params.model_copy(update={"data": data})
+    return (
+        params if found is None else with_values(params, {_SHORT_SIDE: _short_side(params, found)})
+    )
+
+
+def _short_side(params: Params, found: Survey) -> int:
+    """Return the short side at which the images are packed, in pixels."""
+    short_side = short_side_that_suffices(params, found.sizes, DEFAULT_SIDES)
+    sizes = [
+        3 * size.width * size.height * min(1.0, short_side / max(1, min(size))) ** 2
+        for size in found.sizes
+    ]
+    images = sum(found.counts.values())
+    is_large = bool(sizes) and images * sum(sizes) / len(sizes) > _LARGE
+    return params.prepare.short_side if is_large else short_side
+
+
+def pack_note(params: Params) -> list[str]:
+    """Return a line about the size of the packed images, if it is not the default."""
+    short_side = params.prepare.short_side
+    if short_side == Params().prepare.short_side:
+        return []
+    return [
+        f"{_SHORT_SIDE}: {short_side}: larger images are stored with a short side of {short_side} "
+        "pixels, which is enough for every input that is compared"
+    ]
 
 
 def params_text(params: Params) -> str:
     """Return ``params`` as the text of ``params.yaml``: the keys that people vary.
 
-    Other keys of the section ``data`` are written where they differ from their default.
+    ``prepare.short_side`` and other keys of the section ``data`` are written where they differ from
+    their default.
 
     Every section is there, empty where all of it has its default: DVC needs those in dvc.yaml. The
     text has the form in which `dvc exp run -S` writes it, so that this changes single lines.
     """
     values = params.model_dump()
-    found = [key for key in differing(params) if key.startswith("data.") and key not in _SHOWN]
+    others = [key for key in differing(params) if key.startswith("data.") or key == _SHORT_SIDE]
     content: dict[str, Any] = {}
     for section in Params.model_fields:
-        shown = [*_SHOWN, *found]
+        shown = [*_SHOWN, *(key for key in others if key not in _SHOWN)]
         keys = [key.partition(".")[2] for key in shown if key.partition(".")[0] == section]
         if section in _SHOWN:
             content[section] = values[section]
