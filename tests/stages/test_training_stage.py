@@ -158,6 +158,28 @@ def test_a_stage_trains_without_its_store_and_its_epochs_are_delivered_later(
 
 
 @pytest.mark.usefixtures("own")
+def test_a_repeated_training_has_a_curve_of_its_own_without_validation(tmp_path: Path) -> None:
+    write_values({"tracking.uri": f"sqlite:///{tmp_path}/runs.db"})
+    spec = directory.read_spec(small.MODELS / NAME)
+    with training_stage(NAME, SECTIONS) as stage:
+        own, repeated = stage.observer, stage.repeated_on("all_images")
+        for row in HISTORY:
+            own.on_epoch(row)
+            repeated.on_epoch(row)
+        stage.finish(spec, PROGRESS, {})
+    assert repeated.choices == own.choices
+    assert own.checkpoints is not None
+    assert repeated.checkpoints is not None
+    assert repeated.checkpoints.folder == own.checkpoints.folder / "all_images"
+    client, experiment = connect(load(Params).tracking)
+    (run,) = client.search_runs([experiment], f"tags.`{NAME}.model` = '{spec.digest}'")
+    curve = client.get_metric_history(run.info.run_id, f"{NAME}_all_images/train_loss")
+    assert [point.step for point in curve] == [1, 2]
+    names = {name for name in run.data.metrics if name.startswith(f"{NAME}_all_images/")}
+    assert names == {f"{NAME}_all_images/train_loss", f"{NAME}_all_images/lr"}
+
+
+@pytest.mark.usefixtures("own")
 def test_a_store_that_refuses_the_parameters_is_found_before_the_stage_trains() -> None:
     write_values({"tracking.uri": "sqlite:///images/mlflow.db/in/a/file"})
     Path("images/mlflow.db").write_text("a file")

@@ -20,7 +20,6 @@ from thaw.stages.refitting import fit_on_all
 from thaw.system import provenance
 from thaw.system.console import say
 from thaw.training import trainable_state
-from thaw.training.observer import Observer
 from thaw.training.phase_inputs import phase_inputs
 from thaw.training.weight_interpolation import interpolated
 
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
     from thaw.config.training_sections import Unfreeze
     from thaw.context import Context, Phase
     from thaw.model.classifier import Classifier
+    from thaw.training.observer import Observer
     from thaw.training.phase_inputs import PhaseInputs
     from thaw.training.progress import Progress
 
-_FOLDER = "all_images"  # of the checkpoints
+ALL_IMAGES = "all_images"  # those of both splits
 
 
 def is_repeated(settings: Unfreeze, head: HeadMethod, progress: Progress) -> bool:
@@ -66,8 +66,7 @@ def train_on_all(
     """Repeat the training ``phase`` of ``classifier`` in place, on the images of both splits.
 
     The weights of the last epoch are kept, or ``share`` of them and the rest of those at the start.
-    ``observer`` is that of the first training: measured choices are the same, and checkpoints are
-    in a folder of their own.
+    ``observer`` has the measured choices of the first training, and checkpoints of its own.
 
     Returns:
         The report: the number of images and epochs.
@@ -79,13 +78,12 @@ def train_on_all(
             "images (the validation losses below are of images that it trains on)"
         )
     start = copy.deepcopy(classifier) if share < 1.0 else None
-    checkpoints = observer.checkpoints.part(_FOLDER) if observer.checkpoints else None
     epochs = phase.settings.epochs
     unstopped = phase.settings.model_copy(update={"patience": epochs})
     replace(context, open_inputs=_inputs_of_all).train(
         classifier,
         replace(phase, settings=unstopped, keeps_last=True),
-        Observer(checkpoints, choices=observer.choices),
+        observer,
     )
     if start is not None:
         _mix(start, classifier, phase, share)
@@ -109,7 +107,7 @@ def _images(context: Context, phase: Phase) -> ImageSource:
 def _inputs_of_all(context: Context, classifier: Classifier, phase: Phase) -> PhaseInputs:
     """Return the inputs of ``phase`` with the images of both splits for training."""
     cache = context.cache(phase.preprocessing)
-    cache = replace(cache, data=provenance.key(cache.data, _FOLDER))
+    cache = replace(cache, data=provenance.key(cache.data, ALL_IMAGES))
     val = context.data.images("val", phase.preprocessing)
     train = _images(context, phase)
     return phase_inputs(context.runtime, classifier, train, val, phase.plan.cut, cache)

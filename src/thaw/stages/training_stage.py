@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thaw.config.loading import load
@@ -50,6 +51,19 @@ class TrainingStage:
     context: Context
     observer: Observer
     tracked: LiveRun | None
+
+    def repeated_on(self, images: str) -> Observer:
+        """Return the observer of a training that is repeated on other ``images``.
+
+        It has checkpoints of its own and the measured choices of the stage. Its epochs are logged
+        under ``STAGE_IMAGES``, without validation scores: it may train on these images.
+        """
+        checkpoints, choices = self.observer.checkpoints, self.observer.choices
+        checkpoints = checkpoints.part(images) if checkpoints else None
+        if (tracked := self.tracked) is None:
+            return Observer(checkpoints, choices=choices)
+        log = partial(tracked.log_row, f"{self.name}_{images}", with_validation=False)
+        return Observer(checkpoints, log, choices)
 
     def draw_augmented(
         self, preprocessing: Preprocessing, augmentation: FixedAugment, picture: str

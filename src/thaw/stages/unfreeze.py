@@ -20,7 +20,7 @@ from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrate
-from thaw.stages.final_training import fit_start, is_repeated, train_on_all
+from thaw.stages.final_training import ALL_IMAGES, fit_start, is_repeated, train_on_all
 from thaw.stages.fine_tuning_check import is_fine_tuning_kept
 from thaw.stages.interpolating import interpolate_if_better
 from thaw.stages.refitting import is_refitted, refit
@@ -185,7 +185,8 @@ def main() -> None:
             classifier, _ = earlier_models.load(project_paths.MODELS / "warmup_head")
             fit_start(context, classifier, phase, head, is_small=starts_from_small_head(resolved))
             share = report.get("interpolation", {}).get("share", 1.0)
-            report |= train_on_all(context, classifier, phase, stage.observer, share)
+            observer = stage.repeated_on(ALL_IMAGES)
+            report |= train_on_all(context, classifier, phase, observer, share)
         stage.finish(stage.save_model(classifier, spec), progress, report)
 
 

@@ -86,15 +86,15 @@ class LiveRun:
         self._add({spool.TAGS: stop_tags(stage, reason)})
         self._add({spool.STATUS: status})
 
-    def log_row(self, stage: str, row: EpochRow) -> None:
-        """Log a finished epoch.
+    def log_row(self, stage: str, row: EpochRow, *, with_validation: bool = True) -> None:
+        """Log a finished epoch, without the validation scores if they do not count.
 
         Raises:
             ThawError: the store refused the run at the first attempt to open it, which took longer
                 than the start of this stage waited.
         """
         self._raise_refusal()
-        self._add(spool.epoch_entry(stage, row))
+        self._add(spool.epoch_entry(stage, row, with_validation=with_validation))
 
     def computed(self, stage: str, digest: str) -> None:
         """Record that ``stage`` of this run made the model with ``digest``."""

@@ -37,11 +37,12 @@ METRICS, SYSTEM, STEP, TIME = "metrics", "system", "step", "time"
 TAGS, STATUS, RUN = "tags", "status", "run"
 
 
-def epoch_entry(stage: str, row: EpochRow) -> Entry:
+def epoch_entry(stage: str, row: EpochRow, *, with_validation: bool = True) -> Entry:
     """Return the entry of an epoch that ``stage`` has finished now."""
+    validation = ("val_loss", "val_accuracy") if with_validation else ()
     values = {
         f"{stage}/{name}": value
-        for name in ("train_loss", "val_loss", "val_accuracy", "lr")
+        for name in ("train_loss", *validation, "lr")
         if (value := getattr(row, name)) is not None
     }
     return {METRICS: values, STEP: row.epoch, TIME: _now()}

@@ -58,7 +58,7 @@ class Checkpoints:
                 shutil.rmtree(other, ignore_errors=True)
 
     def part(self, name: str) -> Checkpoints:
-        """Return the checkpoints of one process in sharded training, in a folder of their own."""
+        """Return checkpoints in a folder of their own: of a process, or of another training."""
         found = copy.copy(self)
         found.folder = self.folder / name
         found.folder.mkdir(exist_ok=True)
