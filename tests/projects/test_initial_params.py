@@ -94,6 +94,12 @@ def test_the_default_backbone_has_the_sides_that_a_new_project_assumes() -> None
     meta_classifier(backbone, HeadSpec(), 2, DEFAULT_SIDES.largest)
 
 
+def test_a_new_project_has_a_calibration_in_place_of_smoothed_labels() -> None:
+    assert MADE.regularize.label_smoothing == 0
+    assert "label_smoothing: 0.0" in params_text(MADE)
+    assert Params().regularize.label_smoothing == 0.1
+
+
 def test_the_written_file_loads_as_the_same_parameters(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(params_text(MADE))
