@@ -12,24 +12,12 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tests.project import ROOT
-from thaw.advice.tournament.candidates import sizes
 from thaw.config.data_sections import Data
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import CHOSEN_KEYS, auto_keys
 from thaw.config.params import Params
-from thaw.data.pack_resolution import PixelSize
-from thaw.model.head import HeadSpec
-from thaw.model.meta_classifier import meta_backbone, meta_classifier
-from thaw.projects.image_survey import Survey
-from thaw.projects.initial_params import (
-    DEFAULT_SIDES,
-    initial_params,
-    model_name,
-    pack_note,
-    params_text,
-)
-from thaw.stages.pack_messages import short_side_that_suffices
+from thaw.projects.initial_params import initial_params, model_name, params_text
 
 DATA = Data(source="folder", path="photos", root="photos")
 
@@ -48,50 +36,11 @@ def test_a_new_project_decodes_all_pixels_of_a_jpeg_and_earlier_ones_a_part_as_b
     assert Params().prepare.jpeg_pixels == "reduced"
 
 
-SIZES = [PixelSize(800, 600), PixelSize(600, 800), PixelSize(90, 60)]
-
-
-def _found(images: int, measured: list[PixelSize]) -> Survey:
-    return Survey(DATA, {"a": images - images // 2, "b": images // 2}, sizes=measured)
-
-
-def test_photographs_are_packed_for_the_largest_input_that_is_compared() -> None:
-    made = initial_params("flowers", DATA, _found(100, SIZES))
-    assert made.prepare.short_side == 402  # 352 pixels, of which 0.875 are seen
+def test_the_short_side_of_the_packed_images_is_written_where_it_is_given() -> None:
+    made = initial_params("flowers", DATA, 402)
+    assert made.prepare.short_side == 402
     assert "short_side: 402" in params_text(made)
-    assert _needed(made) == 402
-    (line,) = pack_note(made)
-    assert "with a short side of 402 pixels" in line
-
-
-@pytest.mark.parametrize(
-    ("images", "found"),
-    [
-        (100, [PixelSize(64, 64)]),
-        (100, [PixelSize(256, 256)]),
-        (100, []),  # of shards, for example
-        (1_000_000, SIZES),  # 300 GB
-    ],
-)
-def test_small_images_and_large_packs_have_the_default_short_side(
-    images: int, found: list[PixelSize]
-) -> None:
-    made = initial_params("flowers", DATA, _found(images, found))
-    assert made == MADE
-    assert "short_side" not in params_text(made)
-    assert pack_note(made) == []
-
-
-def _needed(made: Params) -> int:
-    """Return the short side that the images need if they are packed as ``made`` says."""
-    return short_side_that_suffices(made, SIZES, DEFAULT_SIDES)
-
-
-def test_the_default_backbone_has_the_sides_that_a_new_project_assumes() -> None:
-    backbone = meta_backbone(MADE.backbone.name)
-    assert backbone.image_size == DEFAULT_SIDES.native
-    assert max(sizes(backbone.image_size, 10_000)) == DEFAULT_SIDES.largest
-    meta_classifier(backbone, HeadSpec(), 2, DEFAULT_SIDES.largest)
+    assert "short_side" not in params_text(MADE)
 
 
 def test_a_new_project_has_a_calibration_in_place_of_smoothed_labels() -> None:

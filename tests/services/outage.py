@@ -70,7 +70,7 @@ def train_through_outage(project: Colleague, server: MlflowServer, seconds: floa
     usual_stall = statistics.median(second.waited - first.waited for first, second in rehearsal)
     epochs = _REHEARSED + int(_LONGER * seconds / usual)
     for _ in range(_ATTEMPTS):
-        ends = _train_without(server, seconds, project, epochs)
+        ends = _train_while_away(server, seconds, project, epochs)
         lasted = ends[-1].time - ends[0].time
         if lasted >= seconds:
             break
@@ -87,7 +87,7 @@ def train_through_outage(project: Colleague, server: MlflowServer, seconds: floa
     )
 
 
-def _train_without(
+def _train_while_away(
     server: MlflowServer, seconds: float, project: Colleague, epochs: int
 ) -> list[_EpochEnd]:
     """Kill ``server`` for ``seconds`` at an epoch of the stage; return the ends from there on."""

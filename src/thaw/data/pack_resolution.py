@@ -70,7 +70,7 @@ def find_enlarged(
 
     ``short_side`` is that of the pack. ``resized_size`` maps (height, width) of a packed image to
     those before the centre is taken. Images that are smaller than the input themselves do not
-    count: no other pack would have more of them.
+    count: no other pack would have more of their detail.
     """
     sizes = Counter((image.height, image.width) for image in images)
     enlarged = needed = 0

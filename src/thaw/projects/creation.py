@@ -23,7 +23,7 @@ from thaw.errors import ThawError
 from thaw.ingest.dvc_ignore import name_obstacles
 from thaw.projects.first_commit import commit_new_files
 from thaw.projects.image_survey import Survey, survey
-from thaw.projects.initial_params import initial_params, model_name, pack_note, params_text
+from thaw.projects.initial_params import initial_params, model_name, params_text
 from thaw.projects.linked_data import with_link
 from thaw.projects.new_folder import (
     new_folder,
@@ -32,6 +32,7 @@ from thaw.projects.new_folder import (
     refuse_project,
     removed_on_failure,
 )
+from thaw.projects.packed_side import packed_side
 from thaw.system import tool_lock
 from thaw.system.files import write_whole
 from thaw.system.path_texts import refuse_undecodable
@@ -115,9 +116,11 @@ def _create(name: str, images: Path | None, source: str) -> tuple[Survey | None,
         _refuse_overlaps(initial_params(name, found.data))
         found, target = with_link(found, IMAGES)
     data = found.data if found else Data(source=source, path=str(IMAGES), root=str(IMAGES))
-    params = initial_params(name, data, found)
+    params = initial_params(name, data)
     if found:
-        found = replace(found, notes=[*found.notes, *pack_note(params)])
+        packed = packed_side(params, found)
+        params = initial_params(name, data, packed.pixels)
+        found = replace(found, notes=[*found.notes, *filter(None, [packed.note])])
     _refuse_overlaps(params)
     texts = _texts(name, Path(data.root), params_text(params))
     if target is not None:

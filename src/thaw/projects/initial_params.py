@@ -15,12 +15,9 @@ from thaw.config.params import Params
 from thaw.config.result_values import differing
 from thaw.config.schema import SCHEMA_FILE
 from thaw.config.section import AUTO
-from thaw.stages.pack_messages import short_side_that_suffices
-from thaw.system.network_sides import NetworkSides
 
 if TYPE_CHECKING:
     from thaw.config.data_sections import Data
-    from thaw.projects.image_survey import Survey
 
 _HEADER = f"""\
 # yaml-language-server: $schema={SCHEMA_FILE}
@@ -43,49 +40,20 @@ _FIXED = {
     "regularize.label_smoothing": 0.0,  # a calibration does more: docs/measured_choices.md
 }
 _SHORT_SIDE = "prepare.short_side"
-# Sides of the input of the default backbone. To ask the backbone would take seconds.
-DEFAULT_SIDES = NetworkSides(224, 352)
-_LARGE = 8e9  # bytes of pixels; a larger pack has the default short side
 
 
-def initial_params(name: str, data: Data, found: Survey | None = None) -> Params:
+def initial_params(name: str, data: Data, short_side: int | None = None) -> Params:
     """Return the parameters of a new project with the registered model ``name``.
 
-    What depends on the images is ``auto``: the stages choose it by comparisons on them. If their
-    sizes were ``found``, the short side of the packed images is such that no input that is compared
-    needs larger ones, unless the pack would be too large.
+    What depends on the images is ``auto``: the stages choose it by comparisons on them. The packed
+    images have this ``short_side`` in pixels, or the default one.
     """
     defaults = Params()
     tracking = {"tracking.registered_model": name, "tracking.experiment": name}
     chosen = dict.fromkeys((*CHOSEN_KEYS, *_MEASURED), AUTO)
     params = with_values(defaults, {**tracking, **chosen, **_FIXED})
     params = params.model_copy(update={"data": data})
-    return (
-        params if found is None else with_values(params, {_SHORT_SIDE: _short_side(params, found)})
-    )
-
-
-def _short_side(params: Params, found: Survey) -> int:
-    """Return the short side at which the images are packed, in pixels."""
-    short_side = short_side_that_suffices(params, found.sizes, DEFAULT_SIDES)
-    sizes = [
-        3 * size.width * size.height * min(1.0, short_side / max(1, min(size))) ** 2
-        for size in found.sizes
-    ]
-    images = sum(found.counts.values())
-    is_large = bool(sizes) and images * sum(sizes) / len(sizes) > _LARGE
-    return params.prepare.short_side if is_large else short_side
-
-
-def pack_note(params: Params) -> list[str]:
-    """Return a line about the size of the packed images, if it is not the default."""
-    short_side = params.prepare.short_side
-    if short_side == Params().prepare.short_side:
-        return []
-    return [
-        f"{_SHORT_SIDE}: {short_side}: larger images are stored with a short side of {short_side} "
-        "pixels, which is enough for every input that is compared"
-    ]
+    return params if short_side is None else with_values(params, {_SHORT_SIDE: short_side})
 
 
 def params_text(params: Params) -> str:

@@ -1,4 +1,4 @@
-"""The sizes of a sample of the images of a set, read from the headers of their files."""
+"""The sizes of a sample of the images, read from the headers of their files, and what is wrong."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from thaw.ingest.listing import Listing, Sample
 
-_MOST_HEADERS = 400  # images whose size is read
+_SAMPLE = 400  # images at least, whose size is read
 
 
 def sampled(found: Listing) -> Sequence[Sample]:
     """Return every image of a small set, and 400 to 799 images of a large one."""
-    return found.samples[:: max(1, len(found.samples) // _MOST_HEADERS)]
+    return found.samples[:: max(1, len(found.samples) // _SAMPLE)]
 
 
 def sampled_sizes(found: Listing) -> dict[str, PixelSize]:

@@ -32,7 +32,7 @@ from thaw.ingest.splits import (
     split,
     split_problems,
 )
-from thaw.stages.pack_messages import lost_detail
+from thaw.stages.pack_side_check import lost_detail
 from thaw.system import project_paths
 from thaw.system.console import say, warn
 from thaw.system.files import write_json, write_whole

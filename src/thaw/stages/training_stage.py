@@ -52,17 +52,17 @@ class TrainingStage:
     observer: Observer
     tracked: LiveRun | None
 
-    def repeated_on(self, images: str) -> Observer:
-        """Return the observer of a training that is repeated on other ``images``.
+    def repeated_on(self, name: str) -> Observer:
+        """Return the observer of a training that is repeated on other images, called ``name``.
 
         It has checkpoints of its own and the measured choices of the stage. Its epochs are logged
-        under ``STAGE_IMAGES``, without validation scores: it may train on these images.
+        under ``STAGE_NAME``, without validation scores: it may train on the validation images.
         """
         checkpoints, choices = self.observer.checkpoints, self.observer.choices
-        checkpoints = checkpoints.part(images) if checkpoints else None
+        checkpoints = checkpoints.part(name) if checkpoints else None
         if (tracked := self.tracked) is None:
             return Observer(checkpoints, choices=choices)
-        log = partial(tracked.log_row, f"{self.name}_{images}", with_validation=False)
+        log = partial(tracked.log_row, f"{self.name}_{name}", with_validation=False)
         return Observer(checkpoints, log, choices)
 
     def draw_augmented(

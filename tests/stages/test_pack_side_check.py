@@ -7,7 +7,7 @@ import pytest
 from tests import settings
 from thaw.config.parameter_values import with_values
 from thaw.data.manifest import Row
-from thaw.stages.pack_messages import lost_detail
+from thaw.stages.pack_side_check import lost_detail
 from thaw.system import network_sides
 from thaw.system.network_sides import NetworkSides
 

@@ -1,4 +1,4 @@
-"""Messages about packed images that are smaller than the input of the network needs them."""
+"""Check that the packed images are large enough for the inputs of the network."""
 
 from __future__ import annotations
 
