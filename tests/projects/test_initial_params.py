@@ -43,12 +43,6 @@ def test_the_short_side_of_the_packed_images_is_written_where_it_is_given() -> N
     assert "short_side" not in params_text(MADE)
 
 
-def test_a_new_project_has_a_calibration_in_place_of_smoothed_labels() -> None:
-    assert MADE.regularize.label_smoothing == 0
-    assert "label_smoothing: 0.0" in params_text(MADE)
-    assert Params().regularize.label_smoothing == 0.1
-
-
 def test_the_written_file_loads_as_the_same_parameters(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(params_text(MADE))

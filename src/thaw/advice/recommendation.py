@@ -152,7 +152,8 @@ def _regularization(measured: Measurements, crop: float = 0.0) -> dict[str, floa
     """Return values of augmentation and label smoothing.
 
     Only the user knows whether other changes, such as flips, are right for the data. Labels are not
-    smoothed: with and without a calibration, that made the loss higher (docs/measured_choices.md).
+    smoothed: without a calibration that makes the log-loss higher, and with one it helps some
+    trainings and harms others (docs/measured_choices.md).
     """
     robust = ROBUST_AUGMENTATION
     if not measured.validation_differs:

@@ -28,17 +28,13 @@ _HEADER = f"""\
 _SHOWN = (
     "seed", "data.source", "data.path", "data.root", "prepare.jpeg_pixels", "backbone.name",
     "backbone.weights", "backbone.image_size", "backbone.framing", "head.taps", "augment.crop",
-    "augment.flip", "regularize.label_smoothing", "regularize.calibration", "warmup_head.fit",
-    "unfreeze.depth", "unfreeze.epochs", "unfreeze.lr", "unfreeze.interpolate",
-    "tracking.experiment", "tracking.registered_model",
+    "augment.flip", "regularize.calibration", "warmup_head.fit", "unfreeze.depth",
+    "unfreeze.epochs", "unfreeze.lr", "unfreeze.interpolate", "tracking.experiment",
+    "tracking.registered_model",
 )  # fmt: skip
 # Steps that a measurement decides. Their default is "off", which keeps the results of projects that
 # were created before these steps existed.
 _MEASURED = ("regularize.calibration", "unfreeze.interpolate")
-_FIXED = {
-    "prepare.jpeg_pixels": "all",  # exported models see what prepare has packed
-    "regularize.label_smoothing": 0.0,  # a calibration does more: docs/measured_choices.md
-}
 _SHORT_SIDE = "prepare.short_side"
 
 
@@ -51,7 +47,8 @@ def initial_params(name: str, data: Data, short_side: int | None = None) -> Para
     defaults = Params()
     tracking = {"tracking.registered_model": name, "tracking.experiment": name}
     chosen = dict.fromkeys((*CHOSEN_KEYS, *_MEASURED), AUTO)
-    params = with_values(defaults, {**tracking, **chosen, **_FIXED})
+    # With all pixels, exported models see what prepare has packed.
+    params = with_values(defaults, {**tracking, **chosen, "prepare.jpeg_pixels": "all"})
     params = params.model_copy(update={"data": data})
     return params if short_side is None else with_values(params, {_SHORT_SIDE: short_side})
 
