@@ -64,9 +64,9 @@ def params_text(params: Params) -> str:
     """
     values = params.model_dump()
     others = [key for key in differing(params) if key.startswith("data.") or key == _SHORT_SIDE]
+    shown = [*_SHOWN, *(key for key in others if key not in _SHOWN)]
     content: dict[str, Any] = {}
     for section in Params.model_fields:
-        shown = [*_SHOWN, *(key for key in others if key not in _SHOWN)]
         keys = [key.partition(".")[2] for key in shown if key.partition(".")[0] == section]
         if section in _SHOWN:
             content[section] = values[section]
