@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,6 +8,7 @@ from torch import nn
 
 from tests import settings, tiny
 from tests.training import phase
+from thaw.config.parameter_values import with_values
 from thaw.context import Context, Phase
 from thaw.model.batchnorm import ChannelAffine
 from thaw.model.freeze_plan import last_blocks
@@ -58,3 +60,17 @@ def test_the_setup_of_a_phase_has_the_seed_and_the_regularisation_of_the_project
     setup = opened(inputs).setup(given)
     assert (setup.seed, setup.regularize) == (settings.PARAMS.seed, settings.PARAMS.regularize)
     assert (setup.lr_decay, setup.gradual_epochs) == (0.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("depth", "policy", "smoothing"),
+    [(1, "frozen", 0.0), (3, "fixed", 0.0), (3, "train", 0.1), (3, "affine", 0.1),
+     (0, "frozen", 0.1)],
+)  # fmt: skip
+def test_auto_becomes_the_label_smoothing_of_the_plan(
+    inputs: PhaseInputs, depth: int, policy: BatchNormPolicy, smoothing: float
+) -> None:
+    params = with_values(settings.PARAMS, {"regularize.label_smoothing": "auto"})
+    context = replace(opened(inputs), params=params)
+    given = Phase(last_blocks(depth, 3, policy), phase.config(), phase.PREPROCESSING)
+    assert context.setup(given).regularize.label_smoothing == smoothing

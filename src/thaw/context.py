@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from thaw.config.data_sections import FixedAugment
     from thaw.config.params import Params
-    from thaw.config.regularize_section import CalibrationSetting
+    from thaw.config.regularize_section import CalibrationSetting, Regularize
     from thaw.config.training_sections import Training
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
@@ -92,13 +92,18 @@ class Context:
             fold_blocks(classifier.blocks, phase.plan.trainable)
         apply_plan(classifier, phase.plan)
 
+    def regularize(self, plan: Plan) -> Regularize:
+        """Return the section ``regularize`` for a training of ``plan``, without ``auto``."""
+        keeps_statistics = bool(plan.trainable) and plan.keeps_statistics
+        return self.params.regularize.without_auto(keeps_statistics=keeps_statistics)
+
     def setup(self, phase: Phase) -> TrainingSetup:
         """Return the settings of ``phase`` with the project's regularisation and seed."""
         launch = self.params.launch
         is_measured = phase.settings.batch_size == AUTO and launch.accumulate == 1
         return TrainingSetup(
             phase.settings,
-            self.params.regularize,
+            self.regularize(phase.plan),
             self.params.seed,
             phase.lr_decay,
             phase.gradual_epochs,

@@ -27,7 +27,9 @@ MADE = initial_params("flowers", DATA)
 
 def test_values_that_depend_on_the_images_are_left_to_the_stages() -> None:
     assert auto_keys(MADE) == list(CHOSEN_KEYS)
-    assert (MADE.regularize.calibration, MADE.unfreeze.interpolate) == ("auto", "auto")
+    regularize = MADE.regularize
+    assert (regularize.label_smoothing, regularize.calibration) == ("auto", "auto")
+    assert MADE.unfreeze.interpolate == "auto"
 
 
 def test_a_new_project_decodes_all_pixels_of_a_jpeg_and_earlier_ones_a_part_as_before() -> None:

@@ -118,6 +118,19 @@ def test_an_automatic_depth_is_refused() -> None:
     assert "thaw advise --apply" in problem({"head.dropout": [0.0]}, unfreeze__depth="auto")
 
 
+@pytest.mark.parametrize("entry", [rates(0, 0.2, log=False), [0.0, 0.1]])
+def test_a_searched_value_that_is_automatic_has_to_be_known(entry: Any) -> None:
+    text = problem({"regularize.label_smoothing": entry}, regularize__label_smoothing="auto")
+    assert "params.yaml itself has auto" in text
+    assert text.endswith("the search starts there, so set a known value")
+
+
+def test_automatic_label_smoothing_is_a_choice() -> None:
+    space: dict[str, Any] = {"regularize.label_smoothing": ["auto", 0.1]}
+    params = with_space(space, regularize__label_smoothing="auto")
+    search_space.check(params, search_space.read(params), BLOCKS)
+
+
 def test_a_parameter_of_whole_numbers_is_searched_in_whole_numbers() -> None:
     (dimension,) = search_space.read(with_space({"unfreeze.epochs": rates(2, 9, log=False)}))
     assert isinstance(dimension.distribution, IntDistribution)

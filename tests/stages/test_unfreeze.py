@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from tests.advice import project as small
 from tests.training.greedy import greedy
 from tests.training.phase import differing, state
 from thaw.advice.auto_values import Resolved, Trial, resolve
+from thaw.advice.tournament.stage_choices import HeadMethod
+from thaw.advice.tournament.training_choice import TrainingChoice
 from thaw.config.editing import write_values
 from thaw.config.training_sections import Unfreeze
 from thaw.model.classifier import Classifier
@@ -138,8 +141,36 @@ def test_a_training_on_trial_is_judged_as_the_comparison_with_the_head_judges_it
     write_values({"unfreeze.depth": 2, "regularize.calibration": calibration})
     opened = small.open_model()
     plan = last_blocks(2, 7, "frozen")
-    for trial in (None, Trial(is_better=True)):
+    for trial in (None, Trial()):
         resolved = Resolved(opened.context.params.unfreeze, plan, {}, trial)
         phase = unfreeze.phase_of(opened.context, opened.spec.preprocessing, resolved)
         assert phase.keeps_start == (trial is None)
         assert phase.calibration == ("off" if trial is None else calibration)
+
+
+@pytest.mark.parametrize(
+    ("setting", "depth", "policy", "reported"),
+    [
+        ("auto", 2, "frozen", 0.0),
+        ("auto", 7, "train", 0.1),
+        ("auto", 0, "frozen", None),  # nothing trains
+        (0.05, 2, "frozen", None),  # nothing was chosen
+    ],
+)
+def test_the_label_smoothing_of_the_chosen_training_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+    setting: float | str,
+    depth: int,
+    policy: str,
+    reported: float | None,
+) -> None:
+    values = {"depth": depth, "lr": 1e-4, "batch_norm": policy, "epochs": 1}
+    choice = TrainingChoice("way", values, [])
+    monkeypatch.setattr(unfreeze, "choose_training", lambda *_: choice)
+    write_values({"unfreeze.depth": "auto", "regularize.label_smoothing": setting})
+    opened = small.open_model()
+    stage: Any = SimpleNamespace(context=opened.context)
+    head = HeadMethod("logistic", 0.01, is_compared=True)
+    resolved = unfreeze.resolved_by(stage, opened.classifier, opened.spec, head)
+    assert resolved.chosen.get("regularize.label_smoothing") == reported
+    write_values({"regularize.label_smoothing": 0.1})

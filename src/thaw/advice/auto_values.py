@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 class Trial:
     """A training that is kept only if it is better than the head alone.
 
-    ``is_better`` says that short trainings on other images have shown that already.
+    If it ``needs_one_error``, it must be better by one standard error of the paired difference, and
+    by a hundredth of the loss in any case.
     """
 
-    is_better: bool
+    needs_one_error: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
 def _trial(settings: Unfreeze, plan: Plan) -> Trial | None:
     if settings.keep == "auto" or not plan.trainable or not settings.epochs:
         return None
-    return Trial(is_better=settings.keep == "if_better")
+    return Trial(needs_one_error=settings.keep == "if_clearly_better")
 
 
 def choose_policy(

@@ -65,7 +65,7 @@ class MeasuredAdvice:
             "unfreeze.epochs": training["epochs"],
             # As the stages do after a comparison.
             "unfreeze.refit": "on",
-            "unfreeze.keep": "if_better" if self.training.is_better else "if_clearly_better",
+            "unfreeze.keep": "if_better",
             "fold_bn.epochs": 0,
         }
         return by_section(found)

@@ -7,19 +7,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from thaw.config.parameter import parameter
-from thaw.config.section import Fraction, Section
+from thaw.config.section import AUTO, Fraction, Section
 from thaw.literals import CalibrationMap
 
 CalibrationSetting = Literal["auto", "off", CalibrationMap]
+DEFAULT_SMOOTHING = 0.1
 _Penalty = Annotated[float, Field(ge=0.0, le=1000.0)]
 
 
 class Regularize(Section):
     """Regularisation and calibration in every training stage."""
 
-    label_smoothing: Fraction = parameter(
-        0.1,
-        "Share of the target that is spread over all classes.",
+    label_smoothing: Fraction | Literal["auto"] = parameter(
+        DEFAULT_SMOOTHING,
+        "Share of the target that is spread over all classes. auto: 0 where blocks train with the "
+        "running statistics of BatchNorm (batch_norm: frozen or fixed), else 0.1.",
         source="Szegedy et al. 2016",
     )
     clip_norm: Annotated[float, Field(gt=0.0, le=1e6)] = parameter(
@@ -56,3 +58,13 @@ class Regularize(Section):
         "factor and an offset for each class; auto takes what lowers the cross-fitted log-loss.",
         source="Guo et al. 2017",
     )
+
+    def without_auto(self, *, keeps_statistics: bool) -> Regularize:
+        """Return the section with a number for ``label_smoothing``.
+
+        ``keeps_statistics`` is true if blocks train with the running statistics of BatchNorm.
+        """
+        if self.label_smoothing != AUTO:
+            return self
+        value = 0.0 if keeps_statistics else DEFAULT_SMOOTHING
+        return self.model_copy(update={"label_smoothing": value})

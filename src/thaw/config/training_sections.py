@@ -159,7 +159,7 @@ class Unfreeze(Training):
         "auto",
         "Keep a training only if its calibrated validation loss is below that of the head alone, "
         "by a hundredth (if_better), or by one standard error as well (if_clearly_better). auto "
-        "does so where short trainings were compared, else the best epoch is kept.",
+        "is if_better where short trainings were compared, else the best epoch is kept.",
     )
     gradual_epochs: _Epochs = parameter(
         0,

@@ -28,13 +28,13 @@ _HEADER = f"""\
 _SHOWN = (
     "seed", "data.source", "data.path", "data.root", "prepare.jpeg_pixels", "backbone.name",
     "backbone.weights", "backbone.image_size", "backbone.framing", "head.taps", "augment.crop",
-    "augment.flip", "regularize.calibration", "warmup_head.fit", "unfreeze.depth",
-    "unfreeze.epochs", "unfreeze.lr", "unfreeze.interpolate", "tracking.experiment",
-    "tracking.registered_model",
+    "augment.flip", "regularize.label_smoothing", "regularize.calibration", "warmup_head.fit",
+    "unfreeze.depth", "unfreeze.epochs", "unfreeze.lr", "unfreeze.interpolate",
+    "tracking.experiment", "tracking.registered_model",
 )  # fmt: skip
-# Steps that a measurement decides. Their default is "off", which keeps the results of projects that
-# were created before these steps existed.
-_MEASURED = ("regularize.calibration", "unfreeze.interpolate")
+# Other values that the stages decide. Their defaults keep the results of projects that were created
+# before the stages did.
+_MEASURED = ("regularize.label_smoothing", "regularize.calibration", "unfreeze.interpolate")
 _SHORT_SIDE = "prepare.short_side"
 
 

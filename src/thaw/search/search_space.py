@@ -177,9 +177,10 @@ def _start_outside_space(params: Params, dimensions: list[Dimension]) -> Iterato
     for dimension in dimensions:
         value = value_of(params, dimension.key)
         if not dimension.contains(value):
+            remedy = "set a known value" if value == AUTO else "include it"
             yield (
                 f"search.space.{dimension.key}: params.yaml itself has {value}, not in "
-                f"{dimension.text}: the search starts there, so include it"
+                f"{dimension.text}: the search starts there, so {remedy}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Keep a fine-tuned model only where a paired test says that it is better than the head alone."""
+"""Keep a fine-tuned model only where it is better than the head alone, on the same images."""
 
 from __future__ import annotations
 
@@ -26,23 +26,29 @@ _LEAST_GAIN = 0.01  # share of the loss of the head alone
 
 @strict_float32()
 def is_fine_tuning_kept(
-    context: Context, warm: Classifier, classifier: Classifier, phase: Phase, *, is_better: bool
+    context: Context,
+    warm: Classifier,
+    classifier: Classifier,
+    phase: Phase,
+    *,
+    needs_one_error: bool,
 ) -> tuple[bool, dict[str, Any]]:
     """Return whether ``classifier``, which ``phase`` trained, is kept; and the report.
 
     ``warm`` is the model of the head warm-up. The validation loss of ``classifier`` must be lower
-    by a hundredth and by more than one standard error of the paired difference. Each model has the
-    loss that it would have as the kept one: without a temperature where it would get none. The
-    hundredth is enough if a comparison on other images has said so already (``is_better``), or if
-    the head alone is worse than guessing.
+    by a hundredth. If it ``needs_one_error``, it must be lower by one standard error of the paired
+    difference as well, except where the head alone is worse than guessing. Each model has the loss
+    that it would have as the kept one: without a temperature where it would get none.
     """
     plan = last_blocks(0, len(warm.blocks), "frozen")
     start = Phase(plan, context.params.unfreeze, phase.preprocessing)
     before, _ = _scores(context, warm, start)
     after, accuracy = _scores(context, classifier, phase)
     difference = paired_difference(after, before)
-    is_better |= float(before.mean()) > loss_of_guessing(len(context.data.manifest.classes))
-    needed = needed_gain(difference.standard_error, float(before.mean()), is_better=is_better)
+    guessing = loss_of_guessing(len(context.data.manifest.classes))
+    needs_one_error &= float(before.mean()) <= guessing
+    error = difference.standard_error if needs_one_error else 0.0
+    needed = needed_gain(float(before.mean()), error)
     is_kept = difference.mean < -needed
     found = {
         "is_kept": is_kept,
@@ -60,13 +66,9 @@ def is_fine_tuning_kept(
     return is_kept, {"fine_tuning": found}
 
 
-def needed_gain(error: float, loss: float, *, is_better: bool) -> float:
-    """Return by how much the ``loss`` of the head alone must fall: see :func:`is_fine_tuning_kept`.
-
-    ``error`` is the standard error of the paired difference.
-    """
-    least = _LEAST_GAIN * loss
-    return least if is_better else max(least, error)
+def needed_gain(loss: float, error: float) -> float:
+    """Return by how much the ``loss`` of the head alone must fall: a hundredth, and ``error``."""
+    return max(_LEAST_GAIN * loss, error)
 
 
 def _scores(

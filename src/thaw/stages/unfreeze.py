@@ -16,6 +16,7 @@ from thaw.advice.tournament.training_choice import (
     write_leaderboard,
 )
 from thaw.config.parameter_values import with_values
+from thaw.config.section import AUTO
 from thaw.context import Phase
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import earlier_models
@@ -97,8 +98,10 @@ def resolved_by(
         rows, settings = choice.rows, choice.settings(context.params.unfreeze)
         plan = last_blocks(choice.values["depth"], len(classifier.blocks))
         plan = replace(plan, batch_norm=choice.values["batch_norm"])
-        trial = Trial(is_better=choice.is_better) if plan.trainable else None
+        trial = Trial() if plan.trainable else None
         chosen = {f"unfreeze.{key}": value for key, value in choice.values.items()}
+        if plan.trainable and context.params.regularize.label_smoothing == AUTO:
+            chosen["regularize.label_smoothing"] = context.regularize(plan).label_smoothing
         resolved = Resolved(settings, plan, {"chosen": choice.name}, trial, chosen)
         if context.runtime.is_main:
             say(f"unfreeze.depth auto: {choice.name} ({len(rows)} short trainings compared)")
@@ -118,8 +121,10 @@ def _compared(
         report |= interpolate_if_better(context, copy.deepcopy(warm), classifier, phase)
     if resolved.trial is None:
         return False, report
-    is_better = resolved.trial.is_better
-    kept, found = is_fine_tuning_kept(context, warm, classifier, phase, is_better=is_better)
+    needs_one_error = resolved.trial.needs_one_error
+    kept, found = is_fine_tuning_kept(
+        context, warm, classifier, phase, needs_one_error=needs_one_error
+    )
     return not kept, report | found
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from thaw.config.section import AUTO
 from thaw.training.divided_tensors import divided_like
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Loss:
     """The cross-entropy of each image in nats, with label smoothing and class weights."""
 
     def __init__(self, config: Regularize, targets: NDArray[np.int64]) -> None:
-        """Take the settings, and the targets of the whole training split."""
+        """Take the settings without ``auto``, and the targets of the whole training split."""
+        assert config.label_smoothing != AUTO
         self._smoothing = config.label_smoothing
         self._balance = balanced_weights(targets) if config.class_weights == "balanced" else None
 

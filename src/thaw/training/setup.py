@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class TrainingSetup:
     """The settings of one training phase.
 
+    ``regularize`` has a number for ``label_smoothing``.
     ``lr_decay`` is the factor between the learning rates of neighbouring blocks. With
     ``gradual_epochs`` above 0, one more block starts to train after each that many epochs.
     ``accumulate`` and ``compile`` are as in the section ``launch``. With ``keeps_last`` the weights
