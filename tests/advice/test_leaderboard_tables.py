@@ -17,6 +17,12 @@ def row(number: int, *, chosen: bool = False) -> Row:
     )  # fmt: skip
 
 
+def training(name: str, epochs: int, loss: float, *, chosen: bool = False) -> TrainingRow:
+    """Return a row whose difference to the head alone, which is chosen, is ``loss - 1``."""
+    difference = (loss - 1, 0.05, loss - 1, 0.05)
+    return TrainingRow(name, epochs, loss, 0.1, 0.6, 0.02, *difference, 9.0, chosen)
+
+
 def shown(table: object) -> str:
     """Return the text of a table."""
     console = Console(width=150)
@@ -28,32 +34,31 @@ def shown(table: object) -> str:
 def test_the_best_heads_are_shown_and_the_chosen_one_always() -> None:
     text = shown(head_table([*(row(number) for number in range(20)), row(20, chosen=True)], 98))
     assert "pad 224" in text
-    assert "< 0.010 ± 0.100" in text  # the loss of the first row is 0
+    assert "< 0.010 ± 0.196" in text  # the loss of the first row is 0; its error is 0.1
     assert "pad 240" not in text
     assert "* " in text
     assert "pad 244" in text
-    assert "+0.250 ± 0.050" in text
+    assert "+0.250 ± 0.098" in text
+    assert "±: half of a 95 % interval" in text
 
 
 def test_trainings_are_shown_with_their_difference_to_the_head() -> None:
     rows = [
-        TrainingRow("head alone", 0, 1.0, 0.7, 0.0, 0.0, 1.0, chosen=True),
-        TrainingRow(
-            "all blocks, lr 0.001, BatchNorm train", 1, 1.2, 0.6, 0.2, 0.05, 9.0, chosen=False
-        ),
-        TrainingRow(
-            "last block, lr 0.0001, BatchNorm frozen", 1, 1.1, 0.6, 0.1, 0.05, 9.0, chosen=False
-        ),
+        training("head alone", 0, 1.0, chosen=True),
+        training("all blocks, lr 0.001, BatchNorm train", 1, 1.2),
+        training("last block, lr 0.0001, BatchNorm frozen", 1, 1.1),
     ]
     text = shown(training_table(rows))
-    assert "+0.200 ± 0.050" in text
+    assert text.count("+0.200 ± 0.098") == 2  # to the head, which is the chosen one: 1.96 errors
+    assert "1.200 ± 0.196" in text
+    assert "±: half of a 95 % interval" in text
     assert text.index("head alone") < text.index("last block, lr") < text.index("all blocks, lr")
 
 
 def test_the_choice_of_a_training_is_a_sentence() -> None:
     alone = TrainingChoice("head alone", {"depth": 0}, [])
     assert "no training of blocks was compared" in training_sentence(alone)
-    worse = TrainingRow("all blocks", 1, 1.2, 0.6, 0.2, 0.05, 9.0, chosen=False)
+    worse = training("all blocks", 1, 1.2)
     assert "promised a lower loss" in training_sentence(replace(alone, rows=[worse]))
     blocks = TrainingChoice(
         "all blocks, lr 0.001, BatchNorm train", {"depth": 9}, [], is_better=True

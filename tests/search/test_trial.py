@@ -96,6 +96,28 @@ def test_the_result_is_scored_with_cross_fitted_temperatures(params: Params) -> 
     assert result.metrics["accuracy"] == best.val_accuracy
 
 
+@pytest.mark.parametrize(("keep", "stands"), [("if_better", True), ("auto", False)])
+def test_the_head_stands_where_the_stage_would_drop_the_training(
+    params: Params, keep: str, stands: bool
+) -> None:
+    params = with_values(params, {"unfreeze.depth": 2, "unfreeze.batch_norm": "frozen"})
+    shared = with_batch_norm(params)
+    # The best epoch of a rate of nearly 0 is better by less than a hundredth.
+    slow = with_values(params, {"unfreeze.keep": keep, "unfreeze.lr": 1e-9})
+    none = with_values(params, {"unfreeze.epochs": 0})
+    alone, _ = trial.run(shared, none, lambda _: None)
+    result, classifier = trial.run(shared, slow, lambda _: None)
+    head = load_head(shared.head_path(slow))
+    assert head is not None
+    if stands:
+        values = classifier.head.state_dict()
+        assert all(torch.equal(value, head[key]) for key, value in values.items())
+        assert result.best_epoch == 0
+        assert result.metrics["log_loss"] == pytest.approx(alone.metrics["log_loss"])
+        assert result.metrics["accuracy"] == alone.metrics["accuracy"]
+    assert len(result.curve) > 1  # what was trained is in the curve in any case
+
+
 def test_latency_is_measured_only_if_it_is_an_objective(params: Params) -> None:
     search = params.search.model_copy(update={"latency": True})
     params = params.model_copy(update={"search": search})

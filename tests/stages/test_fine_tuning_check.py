@@ -12,7 +12,7 @@ import torch
 
 from tests import tiny
 from tests.advice import project as small
-from thaw.advice.tournament.comparison import Difference
+from thaw.advice.tournament.comparison import Estimate
 from thaw.advice.tournament.head_choice import HeadChoice
 from thaw.advice.tournament.stage_choices import HeadMethod, write_head_choice
 from thaw.advice.tournament.training_choice import TrainingChoice
@@ -136,16 +136,16 @@ def test_a_head_that_keeps_no_temperature_is_compared_without_one() -> None:
 @pytest.mark.parametrize(
     ("difference", "strict", "lenient"),
     [
-        (Difference(-0.3, 0.1), True, True),
-        (Difference(-0.05, 0.1), False, True),
-        (Difference(0.05, 0.1), False, False),
-        (Difference(-0.3, float("inf")), False, True),
-        (Difference(-0.009, 0.001), False, False),
-        (Difference(-0.011, 0.001), True, True),
+        (Estimate(-0.3, 0.1), True, True),
+        (Estimate(-0.05, 0.1), False, True),
+        (Estimate(0.05, 0.1), False, False),
+        (Estimate(-0.3, float("inf")), False, True),
+        (Estimate(-0.009, 0.001), False, False),
+        (Estimate(-0.011, 0.001), True, True),
     ],
 )
 def test_a_gain_within_the_noise_counts_only_where_no_standard_error_is_needed(
-    difference: Difference, strict: bool, lenient: bool
+    difference: Estimate, strict: bool, lenient: bool
 ) -> None:
     assert (-difference.mean > needed_gain(1.0, difference.standard_error)) == strict
     assert (-difference.mean > needed_gain(1.0, 0.0)) == lenient

@@ -102,7 +102,9 @@ def test_mirror_images_are_averaged_where_they_lower_the_loss(
     assert found["used"] is True
     assert found["log_loss"]["mirrored"] < found["log_loss"]["plain"]
     assert "mirror images: averaged" in (text := capsys.readouterr().err)
-    assert "ms)" in text  # the price
+    assert "ms an image)" in text  # the price
+    assert found["latency_ms"].keys() == {"plain", "mirrored"}
+    assert all(value > 0 for value in found["latency_ms"].values())
 
 
 def test_mirror_images_that_do_not_help_are_not_used() -> None:

@@ -149,6 +149,23 @@ def test_a_training_on_trial_is_judged_as_the_comparison_with_the_head_judges_it
 
 
 @pytest.mark.parametrize(
+    ("keep", "needed"), [("auto", False), ("if_better", False), ("if_clearly_better", True)]
+)
+def test_a_chosen_training_needs_one_standard_error_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, keep: str, needed: bool
+) -> None:
+    values = {"depth": 2, "lr": 1e-4, "batch_norm": "frozen", "epochs": 1}
+    monkeypatch.setattr(unfreeze, "choose_training", lambda *_: TrainingChoice("way", values, []))
+    write_values({"unfreeze.depth": "auto", "unfreeze.keep": keep})
+    opened = small.open_model()
+    stage: Any = SimpleNamespace(context=opened.context)
+    head = HeadMethod("logistic", 0.01, is_compared=True)
+    resolved = unfreeze.resolved_by(stage, opened.classifier, opened.spec, head)
+    assert resolved.trial == Trial(needs_one_error=needed)
+    write_values({"unfreeze.keep": "auto"})
+
+
+@pytest.mark.parametrize(
     ("setting", "depth", "policy", "reported"),
     [
         ("auto", 2, "frozen", 0.0),

@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+NORMAL_95 = 1.96  # standard errors in half of a 95 % interval of a mean
+
 
 def share_interval(hits: int, images: int) -> tuple[float, float]:
     """Return the 95 % interval of a share, ``hits`` of ``images``.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,13 +16,16 @@ from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.scores import score
 from thaw.metrics.predictions import Predictions
 from thaw.metrics.registry import METRICS
+from thaw.model.freeze_plan import last_blocks
 from thaw.search.trained_heads import load_head, save_head
 from thaw.stages import unfreeze, warmup_head
+from thaw.stages.fine_tuning_check import compare_with_head
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.project_paths import SCRATCH
 from thaw.system.tool_lock import library_versions
 from thaw.training.calibration import cross_fitted
+from thaw.training.history import EpochRow
 from thaw.training.observer import Observer
 from thaw.training.runtime import logits
 
@@ -29,12 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from thaw.advice.auto_values import Resolved
     from thaw.config.params import Params
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier
     from thaw.search.trial_context import TrialContext
-    from thaw.training.history import EpochRow
     from thaw.training.phase_inputs import PhaseInputs
 
 
@@ -71,19 +75,43 @@ def run(
     warm_up(shared, context, classifier)
     preprocessing = shared.preprocessing(params)
     resolved = resolve(context, classifier, preprocessing)
+    warm = copy.deepcopy(classifier) if resolved.trial else None
     observer = Observer(on_epoch=on_epoch, choices=_choices(shared, params, "unfreeze"))
     progress = unfreeze.run(context, classifier, preprocessing, resolved, observer)
     best = progress.history[progress.best_epoch]
     phase = Phase(resolved.plan, resolved.settings, preprocessing, params.augment.fixed())
+    if warm and (row := _row_of_head(context, warm, classifier, phase, resolved)):
+        classifier, best = warm, row
+        phase = replace(phase, plan=last_blocks(0, len(warm.blocks)))
     inputs = shared.open_inputs(context, classifier, phase)
     result = Result(
         metrics=_metrics(context, classifier, inputs, best),
         latency_ms=_latency(context, classifier, preprocessing) if params.search.latency else None,
-        best_epoch=progress.best_epoch,
+        best_epoch=best.epoch,
         curve=[asdict(row) for row in progress.history],
         seconds=time.perf_counter() - started,
     )
     return result, classifier
+
+
+def _row_of_head(
+    context: Context,
+    warm: Classifier,
+    classifier: Classifier,
+    phase: Phase,
+    resolved: Resolved,
+) -> EpochRow | None:
+    """Return the scores of ``warm`` where the stage unfreeze would drop the trained ``classifier``.
+
+    A training is on trial if ``unfreeze.keep`` asks for it.
+    """
+    assert resolved.trial is not None
+    kept, found = compare_with_head(
+        context, warm, classifier, phase, needs_one_error=resolved.trial.needs_one_error
+    )
+    if kept:
+        return None
+    return EpochRow(0, None, found["head_log_loss"], found["head_accuracy"], 0.0)
 
 
 def warm_up(shared: TrialContext, context: Context, classifier: Classifier) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _LEAST_GAIN = 0.01  # share of the loss of the head alone
 
 
-@strict_float32()
 def is_fine_tuning_kept(
     context: Context,
     warm: Classifier,
@@ -33,7 +32,28 @@ def is_fine_tuning_kept(
     *,
     needs_one_error: bool,
 ) -> tuple[bool, dict[str, Any]]:
-    """Return whether ``classifier``, which ``phase`` trained, is kept; and the report.
+    """Return whether ``classifier``, which ``phase`` trained, is kept; and the report. Print both.
+
+    See :func:`compare_with_head`.
+    """
+    is_kept, found = compare_with_head(
+        context, warm, classifier, phase, needs_one_error=needs_one_error
+    )
+    if context.runtime.is_main:
+        say(f"fine-tuning {'kept' if is_kept else 'dropped'}: {comparison_text(found)}")
+    return is_kept, {"fine_tuning": found}
+
+
+@strict_float32()
+def compare_with_head(
+    context: Context,
+    warm: Classifier,
+    classifier: Classifier,
+    phase: Phase,
+    *,
+    needs_one_error: bool,
+) -> tuple[bool, dict[str, Any]]:
+    """Return whether ``classifier``, which ``phase`` trained, is kept; and both losses.
 
     ``warm`` is the model of the head warm-up. The validation loss of ``classifier`` must be lower
     by a hundredth. If it ``needs_one_error``, it must be lower by one standard error of the paired
@@ -42,7 +62,7 @@ def is_fine_tuning_kept(
     """
     plan = last_blocks(0, len(warm.blocks), "frozen")
     start = Phase(plan, context.params.unfreeze, phase.preprocessing)
-    before, _ = _scores(context, warm, start)
+    before, head_accuracy = _scores(context, warm, start)
     after, accuracy = _scores(context, classifier, phase)
     difference = paired_difference(after, before)
     guessing = loss_of_guessing(len(context.data.manifest.classes))
@@ -54,6 +74,7 @@ def is_fine_tuning_kept(
         "is_kept": is_kept,
         "head_log_loss": float(before.mean()),
         "log_loss": float(after.mean()),
+        "head_accuracy": head_accuracy,
         "accuracy": accuracy,
         "difference": difference.mean,
         "difference_error": difference.standard_error
@@ -61,9 +82,7 @@ def is_fine_tuning_kept(
         else None,
         "needed_gain": needed if np.isfinite(needed) else None,
     }
-    if context.runtime.is_main:
-        say(f"fine-tuning {'kept' if is_kept else 'dropped'}: {comparison_text(found)}")
-    return is_kept, {"fine_tuning": found}
+    return is_kept, found
 
 
 def needed_gain(loss: float, error: float) -> float:

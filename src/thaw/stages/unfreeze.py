@@ -98,7 +98,8 @@ def resolved_by(
         rows, settings = choice.rows, choice.settings(context.params.unfreeze)
         plan = last_blocks(choice.values["depth"], len(classifier.blocks))
         plan = replace(plan, batch_norm=choice.values["batch_norm"])
-        trial = Trial() if plan.trainable else None
+        needs_one_error = settings.keep == "if_clearly_better"
+        trial = Trial(needs_one_error=needs_one_error) if plan.trainable else None
         chosen = {f"unfreeze.{key}": value for key, value in choice.values.items()}
         if plan.trainable and context.params.regularize.label_smoothing == AUTO:
             chosen["regularize.label_smoothing"] = context.regularize(plan).label_smoothing

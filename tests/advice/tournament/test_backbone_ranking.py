@@ -8,8 +8,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from tests.advice.project import NAME, PREPARED
+from tests.advice.project import NAME, PREPARED, open_model
 from thaw.advice.tournament.backbone_ranking import Named, rank, read_backbones
+from thaw.advice.tournament.head_tournament import HeadTournament
 from thaw.config.editing import write_values
 from thaw.config.loading import load
 from thaw.config.parameter_values import with_values
@@ -74,6 +75,25 @@ def test_the_backbone_with_the_lowest_loss_is_first_and_failures_have_reasons(
     assert all(each.latency > 0 for each in ranked)
     assert list(failed) == [missing]
     assert "missing.safetensors" in failed[missing]
+
+
+@pytest.mark.slow
+def test_validation_images_that_look_different_to_one_backbone_are_predicted_by_all(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_values({"head.taps": "auto", "warmup_head.fit": "lda"})
+    other, own = saved(SMALL, "small.safetensors"), Named(NAME, "weights.safetensors")
+    together, _ = rank(load(Params), [other, own], PREPARED)
+
+    def differs(tournament: HeadTournament) -> bool:
+        return len(tournament.reader.classifier.blocks) == 7  # of the second backbone
+
+    monkeypatch.setattr(HeadTournament, "validation_differs", differs)
+    ranked, failed = rank(load(Params), [other, own], PREPARED)
+    assert not failed
+    val = {len(each.entry.losses) for each in ranked}
+    assert val == {len(open_model().context.data.manifest.ids("val"))}
+    assert all(len(each.entry.losses) > min(val) for each in together)
 
 
 @pytest.mark.slow

@@ -78,7 +78,13 @@ def test_training_that_is_clearly_better_than_the_head_is_chosen(
     assert found.values == {"depth": 7, "lr": 0.001, "batch_norm": "train", "epochs": 7}
     assert [row.epochs for row in found.rows] == [0, 3, 3, 1, 1, 1, 1]
     assert [row.candidate for row in found.rows if row.chosen] == [found.name]
-    assert found.rows[2].difference == pytest.approx(-0.5, abs=0.02)
+    head, _, best, *_ = found.rows
+    assert best.difference == pytest.approx(-0.5, abs=0.02)
+    assert (head.difference, best.to_chosen, best.to_chosen_error) == (0.0, 0.0, 0.0)
+    assert head.to_chosen == pytest.approx(0.5, abs=0.02)
+    assert head.to_chosen_error == best.difference_error > 0
+    assert (best.accuracy, best.accuracy_error) == (1.0, 0.0)
+    assert best.log_loss_error == pytest.approx(float(NOISE[1].std(ddof=1)) / 10, abs=1e-4)
     assert found.is_better
 
 

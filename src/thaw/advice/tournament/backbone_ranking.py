@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
     import torch
 
-    from thaw.advice.tournament.comparison import Difference
+    from thaw.advice.tournament.comparison import Estimate
     from thaw.advice.tournament.leaderboard import Entry
     from thaw.config.params import Params
     from thaw.context import Context
+    from thaw.model.spec import ModelSpec
 
 
 class Named(NamedTuple):
@@ -63,7 +64,7 @@ class Ranked:
         """Return the mean out-of-fold log-loss in nats."""
         return float(self.entry.losses.mean())
 
-    def behind(self, best: Ranked) -> Difference:
+    def behind(self, best: Ranked) -> Estimate:
         """Return the paired difference of the log-loss to that of ``best``, over the images."""
         return paired_difference(self.entry.losses, best.entry.losses)
 
@@ -112,29 +113,43 @@ def rank(
     """Return the ranked backbones, the lowest log-loss first, and those that failed with reasons.
 
     All are compared on the same training and validation images in the same folds; the test split
-    is not read. Values of ``params`` that are not ``auto`` hold for every backbone, but numbers of
-    blocks only for that of ``params``.
+    is not read. Where validation images look different by the features of one of them, all predict
+    these images from the training images. Values of ``params`` that are not ``auto`` hold for every
+    backbone, but numbers of blocks only for that of ``params``.
 
     Raises:
         ThawError: there are too few images, or no backbone can be compared.
     """
+    opened: dict[Named, tuple[HeadTournament, ModelSpec]] = {}
     ranked: list[Ranked] = []
     failed: dict[Named, str] = {}
+    differs = False
     for backbone in backbones:
-        say(f"comparing heads on {backbone.name} ({backbone.weights})")
         chosen = with_values(params, backbone.values(params))
         context = open_context(chosen, prepared, single_process=True, device=device)
         try:
-            ranked.append(_ranked(context, backbone))
+            opened[backbone] = tournament, _ = _open(context, backbone)
+            differs = differs or tournament.validation_differs()
         except ThawError as error:
-            failed[backbone] = str(error).removeprefix("params.yaml: ")
+            _add_failure(failed, backbone, error)
+    for backbone, (tournament, spec) in opened.items():
+        say(f"comparing heads on {backbone.name} ({backbone.weights})")
+        try:
+            ranked.append(_ranked(tournament, backbone, spec, by_split=differs))
+        except ThawError as error:
+            _add_failure(failed, backbone, error)
     if not ranked:
         reasons = "; ".join(f"{each.name}: {reason}" for each, reason in failed.items())
         raise ThawError(f"no backbone could be compared: {reasons}")
     return sorted(ranked, key=lambda each: each.log_loss), failed
 
 
-def _ranked(context: Context, backbone: Named) -> Ranked:
+def _add_failure(failed: dict[Named, str], backbone: Named, error: ThawError) -> None:
+    failed[backbone] = str(error).removeprefix("params.yaml: ")
+
+
+def _open(context: Context, backbone: Named) -> tuple[HeadTournament, ModelSpec]:
+    """Return the tournament of heads on ``backbone``, and the spec of its model."""
     params = context.params
     images = development(context.data, params.warmup_head.compared_images, params.seed)
     if not images.folds:
@@ -143,9 +158,19 @@ def _ranked(context: Context, backbone: Named) -> Ranked:
     classifier, spec = begin(start, start.head, context.data, parent_of(params))
     reader = FeatureReader(context, classifier, spec.preprocessing, images)
     native = meta_backbone(backbone.name).image_size
-    tournament = HeadTournament(reader, space_of(params, images, native))
+    return HeadTournament(reader, space_of(params, images, native)), spec
+
+
+def _ranked(
+    tournament: HeadTournament, backbone: Named, spec: ModelSpec, *, by_split: bool
+) -> Ranked:
+    reader = tournament.reader
+    images = reader.development
+    if by_split:
+        images = images.by_split()
+        tournament = replace(tournament, reader=replace(reader, development=images))
     entry = tournament.run()
     source = images.source(entry.candidate.input.of(spec.preprocessing))
-    latency = latency_ms(context.runtime, classifier, source)
+    latency = latency_ms(reader.context.runtime, reader.classifier, source)
     seconds = float(np.sum([each.seconds for each in tournament.entries]))
     return Ranked(backbone, entry, latency, seconds)

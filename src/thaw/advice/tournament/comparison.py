@@ -28,24 +28,30 @@ class Scored(Protocol):
 S = TypeVar("S", bound=Scored)
 
 
-class Difference(NamedTuple):
-    """The mean of paired differences, and its standard error."""
+class Estimate(NamedTuple):
+    """The mean of values or of paired differences, and its standard error."""
 
     mean: float
     standard_error: float
 
+    def rounded(self) -> tuple[float, float]:
+        """Return both with the five digits of a leaderboard."""
+        return round(self.mean, 5), round(self.standard_error, 5)
 
-def paired_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
+
+def paired_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Estimate:
     """Return the difference ``first - second`` of values (N,) of the same images.
 
     The standard error is infinite for one image.
     """
-    differences = first - second
-    if len(differences) < 2:
-        return Difference(float(differences.mean()), float("inf"))
-    return Difference(
-        float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
-    )
+    return estimate(first - second)
+
+
+def estimate(values: NDArray[np.float64]) -> Estimate:
+    """Return the mean of ``values`` (N,). Its standard error is infinite for one image."""
+    if len(values) < 2:
+        return Estimate(float(values.mean()), float("inf"))
+    return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
 
 
 def choose_cheapest(candidates: Sequence[S], guessing: float = math.inf) -> S:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thaw.advice.tournament.comparison import paired_difference
+from thaw.advice.tournament.comparison import estimate, paired_difference
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
@@ -56,16 +56,20 @@ if TYPE_CHECKING:
 class TrainingRow:
     """A line of the leaderboard of trainings; errors are standard errors.
 
-    ``difference`` is the paired difference of the log-loss to the head alone, in nats.
-    Each has the calibration that it would keep.
+    ``difference`` is the paired difference of the log-loss to the head alone, in nats, and
+    ``to_chosen`` that to the chosen candidate. Each has the calibration that it would keep.
     """
 
     candidate: str
     epochs: int
     log_loss: float
+    log_loss_error: float
     accuracy: float
+    accuracy_error: float
     difference: float
     difference_error: float
+    to_chosen: float
+    to_chosen_error: float
     seconds: float
     chosen: bool
 
@@ -209,14 +213,16 @@ def _values(values: dict[str, Any], epochs: int) -> dict[str, Any]:
 
 
 def _row(result: FoldResult, base: FoldResult, winner: FoldResult) -> TrainingRow:
+    loss, accuracy = estimate(result.losses), estimate(result.right)
     difference = paired_difference(result.losses, base.losses)
+    to_chosen = paired_difference(result.losses, winner.losses)
     return TrainingRow(
         result.candidate.name,
         result.epochs,
-        round(float(result.losses.mean()), 5),
-        round(float(np.mean(result.right)), 5),
-        round(difference.mean, 5),
-        round(difference.standard_error, 5),
+        *loss.rounded(),
+        *accuracy.rounded(),
+        *difference.rounded(),
+        *to_chosen.rounded(),
         round(result.seconds, 2),
         result is winner,
     )

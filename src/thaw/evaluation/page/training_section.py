@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from thaw.evaluation import stage_reports
+from thaw.metrics.uncertainty import NORMAL_95
 from thaw.system import project_paths
 from thaw.system.quantities import quantity
 from thaw.system.stage_names import TRAINING_STAGES
@@ -120,15 +121,17 @@ def _training(row: dict[str, str]) -> dict[str, Any]:
 
 
 def _scores(row: dict[str, str], error: str) -> dict[str, Any]:
-    return {
-        "log_loss": float(row["log_loss"]),
-        "error": _error(row[error]),
-        "accuracy": float(row["accuracy"]),
-        "difference": float(row["difference"]),
-        "difference_error": _error(row["difference_error"]),
-        "seconds": float(row["seconds"]),
-        "chosen": row["chosen"] == "True",
-    }
+    """Return the numbers of a leaderboard's row, with ``error`` for the diagram.
+
+    Those with ``interval`` are half of a 95 % interval.
+    """
+    found: dict[str, Any] = {"error": _error(row[error]), "chosen": row["chosen"] == "True"}
+    found |= {name: float(row[name]) for name in ("log_loss", "accuracy", "difference", "seconds")}
+    # Leaderboards of earlier versions have fewer errors.
+    for name in ("log_loss", "accuracy", "difference"):
+        value = _error(row.get(f"{name}_error", "inf"))
+        found[f"{name}_interval"] = None if value is None else NORMAL_95 * value
+    return found
 
 
 def _error(text: str) -> float | None:
