@@ -6,7 +6,8 @@ from rich.console import Console
 
 from thaw.advice.leaderboard_tables import head_table, training_sentence, training_table
 from thaw.advice.tournament.leaderboard import Row
-from thaw.advice.tournament.training_choice import TrainingChoice, TrainingRow
+from thaw.advice.tournament.training_choice import TrainingChoice
+from thaw.advice.tournament.training_leaderboard import TrainingRow
 
 
 def row(number: int, *, chosen: bool = False) -> Row:

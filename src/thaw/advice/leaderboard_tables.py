@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thaw.advice.tournament.leaderboard import Row
-    from thaw.advice.tournament.training_choice import TrainingChoice, TrainingRow
+    from thaw.advice.tournament.training_choice import TrainingChoice
+    from thaw.advice.tournament.training_leaderboard import TrainingRow
 
 _SHOWN = 15
 _CAPTION = "±: half of a 95 % interval"

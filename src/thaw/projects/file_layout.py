@@ -19,7 +19,7 @@ from thaw.advice.tournament.stage_choices import (
     write_head_choice,
     write_training_choices,
 )
-from thaw.advice.tournament.training_choice import write_leaderboard
+from thaw.advice.tournament.training_leaderboard import write_leaderboard
 from thaw.data import earlier_packs, packed_store
 from thaw.errors import ThawError
 from thaw.model import directory

@@ -13,8 +13,8 @@ from thaw.advice.tournament.start_head import set_small_head, starts_small
 from thaw.advice.tournament.training_choice import (
     choose_training,
     is_chosen_by_training,
-    write_leaderboard,
 )
+from thaw.advice.tournament.training_leaderboard import write_leaderboard
 from thaw.config.parameter_values import with_values
 from thaw.config.section import AUTO
 from thaw.context import Phase
@@ -32,7 +32,7 @@ from thaw.system.processes import run_main
 
 if TYPE_CHECKING:
     from thaw.advice.tournament.stage_choices import HeadMethod
-    from thaw.advice.tournament.training_choice import TrainingRow
+    from thaw.advice.tournament.training_leaderboard import TrainingRow
     from thaw.context import Context
     from thaw.data.preprocessing import Preprocessing
     from thaw.model.classifier import Classifier

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +18,6 @@ from thaw.advice.tournament.training_choice import (
     TrainingChoice,
     choose_training,
     is_chosen_by_training,
-    write_leaderboard,
 )
 from thaw.config.editing import write_values
 from thaw.config.params import Params
@@ -30,6 +27,8 @@ from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.single_image_steps import FewImagesError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thaw.advice.tournament.development import Development
     from thaw.advice.tournament.training_candidates import TrainingCandidate
     from thaw.data.prepared import Prepared
@@ -80,11 +79,7 @@ def test_training_that_is_clearly_better_than_the_head_is_chosen(
     assert [row.candidate for row in found.rows if row.chosen] == [found.name]
     head, _, best, *_ = found.rows
     assert best.difference == pytest.approx(-0.5, abs=0.02)
-    assert (head.difference, best.to_chosen, best.to_chosen_error) == (0.0, 0.0, 0.0)
-    assert head.to_chosen == pytest.approx(0.5, abs=0.02)
-    assert head.to_chosen_error == best.difference_error > 0
-    assert (best.accuracy, best.accuracy_error) == (1.0, 0.0)
-    assert best.log_loss_error == pytest.approx(float(NOISE[1].std(ddof=1)) / 10, abs=1e-4)
+    assert (head.to_chosen, best.to_chosen) == (-best.difference, 0.0)
     assert found.is_better
 
 
@@ -167,11 +162,6 @@ def test_real_trainings_are_compared(project: Path) -> None:
     found = choose_training(opened.context, opened.classifier, opened.spec, HEAD)
     assert sum(row.chosen for row in found.rows) == 1
     assert [row.epochs for row in found.rows] == [0, 3, 3, 1, 1, 1, 1]
-    write_leaderboard(found.rows, Path("reports/unfreeze"))
-    with Path("reports/unfreeze/leaderboard.csv").open() as stream:
-        assert [row["candidate"] for row in csv.DictReader(stream)] == [
-            row.candidate for row in found.rows
-        ]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from tests.evaluation.page.test_thumbnails import decoded
@@ -12,6 +13,7 @@ from thaw.evaluation.page.network_section import (
     architecture,
     first_filters,
     network_section,
+    picture_of_inputs,
     shift_by_layer,
 )
 from thaw.model import directory
@@ -20,6 +22,8 @@ from thaw.model.classifier import Classifier
 from thaw.model.drift import Reference
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thaw.evaluation.page.subject import Subject
 
 
@@ -45,6 +49,15 @@ def test_filters_of_the_first_layer_are_shown_with_their_own_scale() -> None:
     assert abs(picture[2, 2, 0] - 255) <= 12
     assert picture[-2, -2, 2] <= 12
     assert abs(picture[picture.shape[0] // 2, 17, 1] - 128) <= 12
+
+
+def test_the_picture_of_inputs_is_in_the_page_where_it_was_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "inputs.png"
+    assert picture_of_inputs(path) is None
+    Image.new("RGB", (3200, 900), "red").save(path)
+    address = picture_of_inputs(path)
+    assert address is not None
+    assert decoded(address).shape == (450, 1600, 3)
 
 
 def test_a_network_without_a_convolution_on_colours_has_no_filters() -> None:

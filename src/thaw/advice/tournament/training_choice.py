@@ -11,16 +11,17 @@ Source: successive halving, Jamieson & Talwalkar 2016.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thaw.advice.tournament.comparison import estimate, paired_difference
+from thaw.advice.tournament.comparison import paired_difference
 from thaw.advice.tournament.deadline import Deadline
 from thaw.advice.tournament.development import development
 from thaw.advice.tournament.fold_training import FoldResult, FoldTrainer
 from thaw.advice.tournament.training_candidates import head_alone, trainings
+from thaw.advice.tournament.training_leaderboard import TrainingRow, training_row
 from thaw.advice.tournament.training_rounds import affordable, expected_loss, going_on, more_epochs
 from thaw.config.result_values import result_values
 from thaw.config.section import AUTO
@@ -28,8 +29,7 @@ from thaw.model.meta_classifier import meta_backbone
 from thaw.system import provenance
 from thaw.system.code_digests import code_digests
 from thaw.system.console import say
-from thaw.system.csv_text import csv_text
-from thaw.system.files import write_json, write_whole
+from thaw.system.files import write_json
 from thaw.system.project_paths import SCRATCH
 from thaw.system.quantities import quantity
 from thaw.system.tool_lock import library_versions
@@ -39,7 +39,6 @@ from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.single_image_steps import FewImagesError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from thaw.advice.tournament.development import Development
@@ -50,28 +49,6 @@ if TYPE_CHECKING:
     from thaw.context import Context
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
-
-
-@dataclass(frozen=True)
-class TrainingRow:
-    """A line of the leaderboard of trainings; errors are standard errors.
-
-    ``difference`` is the paired difference of the log-loss to the head alone, in nats, and
-    ``to_chosen`` that to the chosen candidate. Each has the calibration that it would keep.
-    """
-
-    candidate: str
-    epochs: int
-    log_loss: float
-    log_loss_error: float
-    accuracy: float
-    accuracy_error: float
-    difference: float
-    difference_error: float
-    to_chosen: float
-    to_chosen_error: float
-    seconds: float
-    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -90,13 +67,6 @@ class TrainingChoice:
     def settings(self, own: Unfreeze) -> Unfreeze:
         """Return the section ``own`` with the chosen values."""
         return own.model_copy(update=self.values)
-
-
-def write_leaderboard(rows: Sequence[TrainingRow], folder: Path) -> None:
-    """Write ``leaderboard.csv`` into the report ``folder``; without rows, the names of columns."""
-    names: list[object] = [field.name for field in fields(TrainingRow)]
-    lines = [names, *(list(asdict(row).values()) for row in rows)]
-    write_whole(folder / "leaderboard.csv", csv_text(lines).encode())
 
 
 def is_chosen_by_training(params: Params, head: HeadMethod) -> bool:
@@ -174,7 +144,7 @@ def _compare(
             winner = best
     epochs = settings.epochs if winner is not base else 0
     earlier = [each for each in first if not any(each is one for one in last)]
-    rows = [_row(result, base, winner) for result in (base, *last, *earlier)]
+    rows = [training_row(result, base, winner) for result in (base, *last, *earlier)]
     return TrainingChoice(
         winner.candidate.name, _values(winner.candidate.values, epochs), rows, is_better
     )
@@ -210,22 +180,6 @@ def _trained(
 
 def _values(values: dict[str, Any], epochs: int) -> dict[str, Any]:
     return {**values, "epochs": epochs}
-
-
-def _row(result: FoldResult, base: FoldResult, winner: FoldResult) -> TrainingRow:
-    loss, accuracy = estimate(result.losses), estimate(result.right)
-    difference = paired_difference(result.losses, base.losses)
-    to_chosen = paired_difference(result.losses, winner.losses)
-    return TrainingRow(
-        result.candidate.name,
-        result.epochs,
-        *loss.rounded(),
-        *accuracy.rounded(),
-        *difference.rounded(),
-        *to_chosen.rounded(),
-        round(result.seconds, 2),
-        result is winner,
-    )
 
 
 def _stored_at(context: Context, spec: ModelSpec, head: HeadMethod) -> Path:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 from torch import nn
 
+from thaw.evaluation.input_picture import INPUTS
 from thaw.evaluation.latency import latency_ms
 from thaw.evaluation.page.thumbnails import data_address
 from thaw.evaluation.trained_blocks import count_trained
@@ -14,6 +16,8 @@ from thaw.model import directory
 from thaw.model.sealed_files import size_mb
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from thaw.evaluation.page.subject import Subject
@@ -24,6 +28,7 @@ _MOST_FILTERS = 64
 _FILTERS_IN_ROW = 16
 _FILTER_SIDE = 36  # pixels
 _GAP = 4
+_WIDEST = 1600  # pixels of the picture of inputs
 
 
 def network_section(subject: Subject) -> dict[str, Any]:
@@ -45,8 +50,17 @@ def network_section(subject: Subject) -> dict[str, Any]:
         "mirrored": spec.mirrored,
         "taps": list(classifier.taps),
         "filters": first_filters(classifier),
+        "inputs": picture_of_inputs(subject.reports / "warmup_head" / INPUTS),
         "shift": shift_by_layer(subject),
     }
+
+
+def picture_of_inputs(path: Path) -> str | None:
+    """Return the picture of what the network sees of images; None if it was not drawn."""
+    if not path.is_file():
+        return None
+    with Image.open(path) as picture:
+        return data_address(np.asarray(picture.convert("RGB")), _WIDEST)
 
 
 def first_filters(classifier: Classifier) -> str | None:
