@@ -70,7 +70,7 @@ def choice(
 
 
 def test_training_that_is_clearly_better_than_the_head_is_chosen(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = choice(monkeypatch, {"train": (0.9, 0.5), "affine": (0.8, 0.7)})
     assert found.name == "all blocks, lr 0.001, BatchNorm train"
@@ -81,6 +81,9 @@ def test_training_that_is_clearly_better_than_the_head_is_chosen(
     assert best.difference == pytest.approx(-0.5, abs=0.02)
     assert (head.to_chosen, best.to_chosen) == (-best.difference, 0.0)
     assert found.is_better
+    said = capsys.readouterr().err
+    assert "comparing (round 1, 4 of 4): last 4 blocks" in said
+    assert "(round 2, 2 of 2): all blocks, lr 0.001, BatchNorm train; 2 epochs more" in said
 
 
 def test_a_training_that_will_catch_up_with_the_head_is_tried(

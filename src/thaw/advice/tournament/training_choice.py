@@ -123,14 +123,17 @@ def _compare(
     trainer = replace(trainer, choices=_stored_at(context, spec, head))
     base = trainer.result(alone, 0)
     first: list[FoldResult] = []
-    for way in ways:
-        first += [] if deadline.is_over() else _trained(trainer, way, 1)
+    for number, way in enumerate(ways, 1):
+        place = f"round 1, {number} of {len(ways)}"
+        first += [] if deadline.is_over() else _trained(trainer, way, 1, place)
     kept = going_on(first)
     more = more_epochs(settings)
     last = [] if more else kept
-    for each in kept if more else ():
+    for number, each in enumerate(kept if more else (), 1):
+        place = f"round 2, {number} of {len(kept)}"
         # After the deadline, the result of the first round counts.
-        last += [each] if deadline.is_over() else _trained(trainer, each.candidate, more, each)
+        over = deadline.is_over()
+        last += [each] if over else _trained(trainer, each.candidate, more, place, each)
     winner, is_better = base, False
     if last:
         best = min(last, key=_loss)
@@ -160,16 +163,21 @@ def _loss(result: FoldResult) -> float:
 
 
 def _trained(
-    trainer: FoldTrainer, way: TrainingCandidate, epochs: int, after: FoldResult | None = None
+    trainer: FoldTrainer,
+    way: TrainingCandidate,
+    epochs: int,
+    place: str,
+    after: FoldResult | None = None,
 ) -> list[FoldResult]:
     """Return the result of a training, which goes on from the result ``after``.
 
-    There is none if it diverges, does not fit into memory, or has too few images in a step.
+    ``place`` says for people which of all trainings it is. There is none if it diverges, does not
+    fit into memory, or has too few images in a step.
     """
     is_main = trainer.context.runtime.is_main
     if is_main:
         more = f" more (after {after.epochs})" if after else ""
-        say(f"comparing: {way.name}; {quantity(epochs, 'epoch')}{more}")
+        say(f"comparing ({place}): {way.name}; {quantity(epochs, 'epoch')}{more}")
     try:
         return [trainer.result(way, epochs, after)]
     except (NotFiniteError, MemoryShortageError, FewImagesError) as error:
