@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests import tiny
 from tests.training import phase
@@ -112,3 +114,40 @@ def test_a_training_ends_near_the_weights_of_the_path_of_a_cpu(
     monkeypatch.undo()
     for name, value in trained(tmp_path / "cpu", sources).items():
         torch.testing.assert_close(found[name], value, rtol=0.01, atol=0.01, msg=name)
+
+
+# Two processes under gloo; see tests.training.as_on_gpus.
+
+
+def ranks(factory: pytest.TempPathFactory, name: str) -> list[dict[str, Tensor]]:
+    out = phase.two_ranks(factory, "tests.training.as_on_gpus", limit=300)
+    return [load_file(out / f"{name}-{rank}.safetensors") for rank in range(2)]
+
+
+@pytest.mark.pipelines
+@pytest.mark.usefixtures("_device_path")
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
+def test_deferred_steps_of_two_processes_train_to_the_weights_of_one(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, optimizer: str
+) -> None:
+    sources = phase.images(tmp_path / "train"), phase.images(tmp_path / "val", phase.VAL)
+    model, runtime = phase.model(3, "affine"), replace(tiny.runtime(), asynchronous=True)
+    phase.fit(tmp_path, model, sources, phase.config(optimizer=optimizer), runtime=runtime)
+    first, second = ranks(tmp_path_factory, f"deferred-{optimizer}")
+    assert phase.differing(first, second) == []
+    for name, value in phase.state(model).items():
+        torch.testing.assert_close(first[name], value, rtol=1e-6, atol=1e-6, msg=name)
+
+
+@pytest.mark.pipelines
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
+def test_images_without_values_in_one_process_are_reported_in_both_for_the_same_step(
+    tmp_path_factory: pytest.TempPathFactory, optimizer: str
+) -> None:
+    out = phase.two_ranks(tmp_path_factory, "tests.training.as_on_gpus", limit=300)
+    for rank in range(2):
+        error = json.loads((out / f"spoiled-{optimizer}-{rank}.json").read_text())
+        assert error.startswith("the gradient is not finite in epoch 1, step 2:")
+    first, second = ranks(tmp_path_factory, f"spoiled-{optimizer}")
+    assert phase.differing(first, second) == []
+    assert all(value.isfinite().all() for value in first.values())

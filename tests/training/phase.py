@@ -256,25 +256,28 @@ def resources(checkpoint_minutes: float = 60.0, workers: int = 0) -> Resources:
     return Resources(workers=workers, checkpoint_minutes=checkpoint_minutes, cache_gb=1.0)
 
 
-def two_ranks(factory: pytest.TempPathFactory) -> Path:
+def two_ranks(
+    factory: pytest.TempPathFactory, module: str = "tests.training.phase", limit: float = 1100
+) -> Path:
     """Return the folder of the results of two processes (see ``_main``), run once per session.
 
-    All processes of the test session (`-n`) share it.
+    All processes of the test session (`-n`) share it. ``module`` is what the processes run, for
+    ``limit`` seconds at most.
     """
     shared = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    out, done = shared / "two-ranks", shared / "two-ranks-done"
-    with FileLock(shared / "two-ranks.lock"):
+    out, done = shared / f"two-ranks-{module}", shared / f"two-ranks-{module}-done"
+    with FileLock(shared / f"two-ranks-{module}.lock"):
         if not done.exists():
             out.mkdir()
-            _launch(out)
+            _launch(module, out, limit)
             done.touch()
     return out
 
 
-def _launch(out: Path) -> None:
-    command = [*accelerate_command("tests.training.phase", launch(2), threads=1), str(out)]
+def _launch(module: str, out: Path, limit: float) -> None:
+    command = [*accelerate_command(module, launch(2), threads=1), str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -283,7 +286,7 @@ def _launch(out: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=1100,
+        timeout=limit,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import torch
@@ -112,6 +112,29 @@ def test_a_stored_choice_of_the_compiler_is_used_again(
     found, learner = chosen(path, 8, compile="on")
     assert found == StepChoices(1, compiled)
     assert learner.network.is_compiled is compiled
+
+
+@pytest.mark.parametrize("wanted", ["auto", "on"])
+def test_a_network_with_shared_statistics_is_not_compiled(
+    wanted: Literal["auto", "on"],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parts: list[int] = []
+
+    def is_shared(*given: Any) -> bool:
+        parts.append(given[-1])
+        return True
+
+    monkeypatch.setattr(module, "is_shared", is_shared)
+    monkeypatch.delattr(compilation, "decide")
+    found, learner = chosen(tmp_path / "choices.json", 4, accumulate="auto", compile=wanted)
+    assert found == StepChoices(2, compiled=False)
+    assert parts == [2]
+    assert not learner.network.is_compiled
+    said = capsys.readouterr().err
+    assert ("launch.compile: off: GPUs with so few images" in said) is (wanted == "on")
 
 
 def trained(

@@ -14,7 +14,7 @@ from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
 from thaw.system.deferred_compiler import compiler_deferred
 from thaw.training import optimizer_state, schedule, trainable_state
-from thaw.training.batch_statistics import synced_statistics
+from thaw.training.batch_statistics import SharedStatistics
 from thaw.training.determinism import attention_restored
 from thaw.training.epoch_loss import READ_EVERY, EpochLoss
 from thaw.training.gradual_unfreezing import Gradual
@@ -68,10 +68,10 @@ def fit(
     order = order_of_phase(runtime, classifier, inputs, setup)
     with (
         compiler_deferred(),
-        synced_statistics(runtime, classifier, setup),
+        SharedStatistics(runtime, classifier, setup) as statistics,
         divided(runtime, classifier, inputs.cut) as trained,
     ):
-        phase = _Phase(runtime, trained, inputs, setup, observer, order)
+        phase = _Phase(runtime, trained, inputs, setup, observer, order, statistics)
         with contextlib.closing(phase.learner.network):
             phase.train()
         trainable_state.load(trained, phase.best)
@@ -89,6 +89,7 @@ class _Phase:
     setup: TrainingSetup
     observer: Observer
     order: StepOrder
+    statistics: SharedStatistics
     progress: Progress = field(default_factory=Progress)
     loss: EpochLoss = field(default_factory=EpochLoss)
     average: WeightAverage | None = None
@@ -116,14 +117,17 @@ class _Phase:
                 self.save()
 
     def choose(self) -> None:
-        """Choose how a step is computed, before the first one."""
+        """Choose how a step is computed, before the first one, and then share statistics."""
         if epochs := self.setup.settings.epochs:
             chooser = StepChooser(
                 self.runtime, self.setup, self.observer.choices, self._rehearsal, self.order.fewest
             )
             chooser.apply(self.learner, steps=len(self.order.parts(1)) * epochs)
+            if self.statistics.start(self.learner.parts):
+                self.learner.network.rewrap()
 
     def _rehearsal(self) -> Rehearsal:
+        self.statistics.end()  # which no other process takes part in
         batch = self.order.first_batch()
         return Rehearsal(self.runtime, self.classifier, self.learner, batch, self.best)
 
@@ -236,12 +240,8 @@ class _Phase:
         state = self.progress
         if state.step:  # inside an epoch
             self.read_loss()
-
-        def tensors() -> dict[str, Tensor]:
-            plan = self.gradual.final
-            return phase_tensors(self.classifier, plan, self.learner, self.average, self.best)
-
-        self.checkpoints.save((state.epoch, state.step), tensors, asdict(state))
+        own = self.classifier, self.gradual.final, self.learner, self.average, self.best
+        self.checkpoints.save((state.epoch, state.step), lambda: phase_tensors(*own), asdict(state))
 
     def restore(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
         """Continue from a checkpoint."""

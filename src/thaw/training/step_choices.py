@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thaw.system.console import say
+from thaw.system.console import say, warn
 from thaw.system.files import write_whole
 from thaw.system.quantities import quantity
 from thaw.training import compilation, graph_trial, memory_fit
+from thaw.training.batch_statistics import is_shared
 from thaw.training.determinism import use_plain_attention
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
     from thaw.training.setup import TrainingSetup
 
+_SHARED = (
+    "GPUs with so few images at once synchronise BatchNorm, which is not compiled: set "
+    "launch.compile to off, or a larger batch_size"
+)
 _WORTH_GRAPHS = 50  # steps; a capture takes as long as about ten
 
 
@@ -126,7 +131,7 @@ class StepChooser:
             parts = memory_fit.fewest_parts(rehearsal)
         rehearsal.learner.divide(parts, self.fewest)
         with self._shortage_explained():
-            found = StepChoices(parts, compilation.decide(self.setup.compile, rehearsal, steps))
+            found = StepChoices(parts, self._is_compiled(rehearsal, steps))
         if self.runtime.is_main:
             self._report(found)
             if self.path is not None:
@@ -134,6 +139,19 @@ class StepChooser:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(self.path, json.dumps(content).encode())
         return found
+
+    def _is_compiled(self, rehearsal: Rehearsal, steps: int) -> bool:
+        """Return whether the network is compiled.
+
+        With synchronised BatchNorm it is not. Compiled steps have to be tried before they are used,
+        and those would exchange statistics: a process that fails would leave the others waiting.
+        """
+        setup, parts = self.setup, rehearsal.learner.parts
+        if not is_shared(self.runtime, rehearsal.classifier, setup, parts):
+            return compilation.decide(setup.compile, rehearsal, steps)
+        if setup.compile == "on" and self.runtime.is_main:
+            warn(f"launch.compile: off: {_SHARED}")
+        return False
 
     def _report(self, found: StepChoices) -> None:
         if self.setup.accumulate == "auto":
