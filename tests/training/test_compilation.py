@@ -119,9 +119,23 @@ def test_a_network_that_torch_cannot_compile_is_computed_as_it_is(
 ) -> None:
     broken = RuntimeError("no C++ compiler\nmany lines")
     assert not decided("auto", Timed(1.0, broken), 10_000)
-    assert "torch cannot compile, so that it is off: no C++ compiler\n" in capsys.readouterr().err
+    said = "launch.compile: off: torch cannot compile: no C++ compiler\n"
+    assert said in capsys.readouterr().err
     with pytest.raises(ThawError, match=r"launch\.compile: .* no C\+\+ compiler: set off"):
         decided("on", Timed(1.0, broken), 10_000)
+
+
+def test_a_compiled_step_that_exhausts_the_memory_is_reported_as_that(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    greedy = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    assert not decided("auto", Timed(1.0, greedy), 10_000)
+    expected = "launch.compile: off: a compiled step does not fit into the memory of cuda:0"
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert expected in said
+    assert "cannot compile" not in said
+    with pytest.raises(ThawError, match="step does not fit into the memory of cuda:0: set off"):
+        decided("on", Timed(1.0, greedy), 10_000)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "on"])
@@ -160,8 +174,9 @@ class BesideOneThatFails(OnGpu):
 def test_a_network_is_compiled_in_all_processes_or_in_none(fails: bool) -> None:
     compiled = RuntimeError("no C compiler") if fails else 0.5
     assert not decided("auto", Timed(1.0, compiled, BesideOneThatFails), 10_000)
-    reason = "no C compiler" if fails else "in another process"
-    with pytest.raises(ThawError, match=f"torch cannot compile: {reason}"):
+    own = "torch cannot compile: no C compiler"
+    reason = own if fails else "a compiled step failed in another process"
+    with pytest.raises(ThawError, match=rf"launch\.compile: {reason}: set off"):
         decided("on", Timed(1.0, compiled, BesideOneThatFails), 10_000)
 
 
@@ -171,7 +186,7 @@ def test_a_process_whose_compiler_fails_does_not_leave_the_other_waiting(
 ) -> None:
     out = phase.two_ranks(tmp_path_factory)
     first, second = ((out / f"compiled-{rank}.txt").read_text() for rank in range(2))
-    assert first == "launch.compile: torch cannot compile: in another process: set off"
+    assert first == "launch.compile: a compiled step failed in another process: set off"
     assert second == "launch.compile: torch cannot compile: no C++ compiler: set off"
 
 

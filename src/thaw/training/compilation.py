@@ -11,6 +11,7 @@ import torch
 
 from thaw.errors import ThawError
 from thaw.system.console import warn
+from thaw.training.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ _SHORT = 300.0
 TOLERANCES = {"fp32": 0.001, "tf32": 0.05, "fp16": 0.05, "bf16": 0.2}
 _SEED = 0  # of dropout in the steps that are compared
 _DIFFERS_ELSEWHERE = "a compiled step differs in another process"
+_FAILS_ELSEWHERE = "a compiled step failed in another process"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def decide(wanted: CompileSetting, rehearsal: Rehearsal, steps: int) -> bool:
     than ``TOLERANCES`` in any process. The learner is compiled afterwards, or not, as decided.
 
     Raises:
-        ThawError: ``wanted`` is ``on``, and torch cannot compile the network in every process.
+        ThawError: ``wanted`` is ``on``, and torch cannot compile the network in every process, or
+            a compiled step does not fit into memory.
     """
     if wanted == "off" or (wanted == "auto" and rehearsal.runtime.device.type == "cpu"):
         return False
@@ -74,10 +77,10 @@ def decide(wanted: CompileSetting, rehearsal: Rehearsal, steps: int) -> bool:
     rehearsal.restore()
     problem = "" if is_close else f"off: {trial.difference or _DIFFERS_ELSEWHERE}"
     if not can_compile:
-        reason = trial.failure or "in another process"
+        reason = trial.failure or _FAILS_ELSEWHERE
         if wanted == "on":
-            raise ThawError(f"launch.compile: torch cannot compile: {reason}: set off")
-        problem = f"torch cannot compile, so that it is off: {reason}"
+            raise ThawError(f"launch.compile: {reason}: set off")
+        problem = f"off: {reason}"
     if problem and runtime.is_main:
         warn(f"launch.compile: {problem}")
     return False
@@ -90,8 +93,12 @@ def _try(rehearsal: Rehearsal, expected: Outcome) -> _Trial:
         difference = _difference(rehearsal, expected)
         return _Trial(rehearsal.seconds(), difference=difference)
     except Exception as error:
+        if is_out_of_memory(error):
+            device = rehearsal.runtime.device
+            return _Trial(failure=f"a compiled step does not fit into the memory of {device}")
         # The compiler raises errors of many kinds: no C++ compiler, an operation it does not know.
-        return _Trial(failure=str(error).strip().split("\n")[0] or type(error).__name__)
+        text = str(error).strip().split("\n")[0] or type(error).__name__
+        return _Trial(failure=f"torch cannot compile: {text}")
 
 
 def _difference(rehearsal: Rehearsal, expected: Outcome) -> str:
