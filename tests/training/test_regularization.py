@@ -113,6 +113,27 @@ def test_l2_sp_is_the_gradient_of_half_the_squared_distance_from_the_start() -> 
     torch.testing.assert_close(added(before, after), list(expected))
 
 
+@pytest.mark.parametrize("at_once", [1, 20, 2**24])
+def test_pulls_of_many_tensors_at_once_have_the_bits_of_one_after_the_other(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regularization, "_AT_ONCE", at_once)
+    expected, found = parameters(), parameters()
+    starts = [draw(*parameter.shape, seed=20) for parameter in found]
+    with torch.no_grad():
+        for parameter, start in zip(expected[:3], starts, strict=False):
+            assert parameter.grad is not None
+            if parameter.ndim > 1:
+                parameter.grad.add_(parameter.sign(), alpha=0.3)
+            parameter.grad.add_(parameter - start, alpha=0.7)
+    regularization.pull_to_zero(found, 0.3)
+    regularization.pull_to_start(zip(found, starts, strict=True), 0.7)
+    for one, other in zip(expected[:3], found[:3], strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.equal(one.grad, other.grad)
+
+
 @pytest.mark.parametrize("step", [0, 9, 999])
 def test_gradient_noise_has_the_variance_of_its_step(step: int) -> None:
     parameter = torch.zeros(200, 200, requires_grad=True)

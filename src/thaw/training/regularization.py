@@ -15,14 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thaw.config.section import AUTO
-from thaw.training.divided_tensors import divided_like
+from thaw.training.divided_tensors import divided_like, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from thaw.config.regularize_section import Regularize
+
+# Weights of which a penalty is computed at once: a GPU starts few kernels, and needs memory.
+_AT_ONCE = 2**24
 
 
 class Loss:
@@ -68,9 +71,9 @@ def balanced_weights(targets: NDArray[np.int64]) -> Tensor:
 @torch.no_grad()
 def pull_to_zero(parameters: Iterable[Tensor], strength: float) -> None:
     """L1 (Tibshirani 1996): the subgradient ``strength * sign(w)``, for weight matrices alone."""
-    for parameter in parameters:
-        if parameter.grad is not None and parameter.ndim > 1:
-            parameter.grad.add_(parameter.sign(), alpha=strength)
+    matrices = ((weight,) for weight in parameters if weight.ndim > 1)
+    for gradients, (weights,) in _groups(matrices):
+        torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=strength)
 
 
 @torch.no_grad()
@@ -79,9 +82,36 @@ def pull_to_start(pairs: Iterable[tuple[Tensor, Tensor]], strength: float) -> No
 
     ``pairs`` are the weights and where they started.
     """
-    for parameter, start in pairs:
-        if parameter.grad is not None:
-            parameter.grad.add_(parameter - start, alpha=strength)
+    for gradients, (weights, starts) in _groups(pairs):
+        torch._foreach_add_(gradients, torch._foreach_sub(weights, starts), alpha=strength)
+
+
+def _groups(
+    rows: Iterable[tuple[Tensor, ...]],
+) -> Iterator[tuple[list[Tensor], list[list[Tensor]]]]:
+    """Yield the gradients and the tensors of some rows at a time, of about ``_AT_ONCE`` weights.
+
+    The first tensor of a row is a parameter. Those without a gradient are left out. In sharded
+    training they are the shares of this process.
+    """
+    group: list[tuple[Tensor, ...]] = []
+    size = 0
+    for row in rows:
+        gradient = row[0].grad
+        if gradient is None:
+            continue
+        group.append(tuple(share(tensor) for tensor in (gradient, *row)))
+        size += group[-1][0].numel()
+        if size >= _AT_ONCE:
+            yield _columns(group)
+            group, size = [], 0
+    if group:
+        yield _columns(group)
+
+
+def _columns(group: list[tuple[Tensor, ...]]) -> tuple[list[Tensor], list[list[Tensor]]]:
+    gradients, *columns = (list(column) for column in zip(*group, strict=True))
+    return gradients, columns
 
 
 @torch.no_grad()
