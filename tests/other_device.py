@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from thaw.data import batches as batches_module
 from thaw.data import loading
+from thaw.model import predictor as predictor_module
 from thaw.training import runtime as runtime_module
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def choose(patch: pytest.MonkeyPatch) -> None:
         runtime_module.Runtime, "seed", lambda _, seed: torch.default_generator.manual_seed(seed)
     )
     patch.setattr(runtime_module, "fetched_later", lambda values: values.cpu)
-    patch.setattr(batches_module, "SideStream", _Side)
+    patch.setattr(predictor_module, "fetched_later", lambda values: values.cpu)
+    for module in (batches_module, predictor_module):
+        patch.setattr(module, "SideStream", _Side)
     patch.setattr(loading, "free_bytes", lambda _: 2**40)
     autocast = torch.autocast
 

@@ -57,7 +57,7 @@ class Predictor:
         self._softmax = CalibratedSoftmax(self.spec.calibration).to(device)
         self.device = device
         self._autocast = autocast
-        self._side = SideStream(device) if device.type == "cuda" else None
+        self._side = _side_of(device)
         self._batch_size = batch_size
         preprocessing = self.spec.preprocessing
         most = min(max_megapixels, preprocessing.max_megapixels)
@@ -75,7 +75,7 @@ class Predictor:
     def __setstate__(self, content: dict[str, Any]) -> None:
         """Take over the content; a stream of the GPU is opened in this process."""
         vars(self).update(content)
-        self._side = SideStream(self.device) if self.device.type == "cuda" else None
+        self._side = _side_of(self.device)
         self._of_thread = threading.local()
 
     @property
@@ -169,6 +169,10 @@ class Predictor:
             return self.read(content)
         except DecodeError as error:
             raise error.of_image(place) from None
+
+
+def _side_of(device: torch.device) -> SideStream | None:
+    return SideStream(device) if device.type != "cpu" else None
 
 
 def _with_shared_tensors(classifier: Classifier) -> Classifier:
