@@ -8,6 +8,7 @@ each forward pass of training, which changes no result.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import json
 import sys
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 OPTIMIZERS = ("adamw", "sgd", "lamb")
 IMAGES = 64  # for batches of 16 and of 32: no step has fewer images than the others
 SPOILED = 1  # the step of an epoch, from 0, of which the second process gets images without values
+_LIMIT = 200.0  # seconds, of ten: processes that wait for each other end, and say where they wait
 _exchanges: list[float] = []
 
 
@@ -140,6 +142,7 @@ class Rank:
 
 def main(out: Path) -> None:
     """Run the trainings of this module and write ``out/NAME-RANK.*``."""
+    faulthandler.dump_traceback_later(_LIMIT, exit=True)
     gc.freeze()  # each training collects garbage: what the imports made need not be walked
     torch.set_num_threads(1)
     runtime = start(phase.launch(2), phase.resources())
