@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from scipy.special import betaincinv
 from scipy.stats import kstest
 from torch import Tensor
 
 from tests import settings
+from thaw.data.device_stream import sent
 from thaw.data.mixing import Mixing
 
 if TYPE_CHECKING:
@@ -39,6 +41,21 @@ def mixed(how: Mixing, places: Ints) -> tuple[Tensor, Tensor, Ints]:
     """Return mixed images, their targets, and the indices of the partners."""
     both = how.append_partners(places)
     return *how.mix(images(both), both), both[len(places) :]
+
+
+def whole_masks(how: Mixing, places: Ints) -> Tensor:
+    """Return the weight of each pixel (N, 1, S, S), from arrays with a value for each pixel."""
+    draws, config = how._draw(places), how.config
+    is_cutmix = draws["kind"] < (0.5 if config.mixup and config.cutmix else config.cutmix)
+    alpha = np.where(is_cutmix, config.cutmix, config.mixup)
+    fraction = betaincinv(alpha, alpha, draws["fraction"])
+    inside, size, points = {}, np.sqrt(1 - fraction), np.arange(SIDE)
+    for axis in ("x", "y"):
+        first, last = (np.rint((draws[axis] + half * size) * SIDE) for half in (-0.5, 0.5))
+        inside[axis] = (points >= first[:, None]) & (points < last[:, None])
+    hole = inside["y"][:, :, None] & inside["x"][:, None, :]
+    mask = np.where(is_cutmix[:, None, None], ~hole, fraction.astype(np.float32)[:, None, None])
+    return torch.from_numpy(mask.astype(np.float32)).unsqueeze(1)
 
 
 def own_fractions(how: Mixing, targets: Tensor, partners: Ints) -> NDArray[np.float64]:
@@ -173,6 +190,34 @@ def test_with_mixup_and_cutmix_each_image_gets_one_of_the_two() -> None:
     found, _, _ = mixed(how, np.arange(1000))
     uniform = (found == found[:, :, :1, :1]).flatten(1).all(dim=1).double().mean()
     assert 0.45 < uniform < 0.62  # CutMix with a tiny rectangle changes nothing either
+
+
+@pytest.mark.parametrize("alphas", [{"mixup": 0.2}, {"cutmix": 1.0}, BOTH])
+def test_regions_give_the_bits_of_whole_masks(alphas: dict[str, Any]) -> None:
+    how = mixing(**alphas, count=500)
+    places = np.arange(500)
+    both = how.append_partners(places)
+    pairs = torch.rand(1000, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    masks = whole_masks(how, places)
+    assert torch.equal(how.mix(pairs, both)[0], pairs[:500] * masks + pairs[500:] * (1 - masks))
+
+
+def test_only_a_few_values_of_an_image_are_copied_to_a_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copied = []
+
+    def note(values: Tensor, device: torch.device) -> Tensor:
+        copied.append(values.nbytes)
+        return sent(values, device)
+
+    monkeypatch.setattr("thaw.data.mixing.sent", note)
+    how = mixing(**BOTH)
+    both = how.append_partners(np.arange(COUNT))
+    found, targets = how.mix(torch.empty(2 * COUNT, 3, 224, 224, device="meta"), both)
+    assert copied == [COUNT * 5 * 4]
+    assert (found.device.type, found.shape) == ("meta", (COUNT, 3, 224, 224))
+    assert torch.equal(targets, how.mix(torch.empty(2 * COUNT, 3, 224, 224), both)[1])
 
 
 def test_a_split_of_one_image_is_mixed_with_itself() -> None:
