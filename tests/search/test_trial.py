@@ -8,6 +8,7 @@ import torch
 from tests import settings, tiny
 from tests.search import project
 from thaw.config.parameter_values import with_values
+from thaw.evaluation.latency import latency_ms
 from thaw.search import trial
 from thaw.search.trained_heads import FOLDER, load_head
 from thaw.training import memory_fit
@@ -18,9 +19,12 @@ from thaw.training.runtime import logits
 if TYPE_CHECKING:
     from thaw.config.params import Params
     from thaw.context import Context, Phase
+    from thaw.data.loading import ImageSource
+    from thaw.model.classifier import Classifier
     from thaw.search.trial_context import TrialContext
     from thaw.training.history import EpochRow
     from thaw.training.rehearsal import Rehearsal
+    from thaw.training.runtime import Runtime
 
 
 def with_batch_norm(params: Params) -> TrialContext:
@@ -124,6 +128,27 @@ def test_latency_is_measured_only_if_it_is_an_objective(params: Params) -> None:
     result, _ = trial.run(project.opened(params), params, lambda _: None)
     assert result.latency_ms is not None
     assert result.latency_ms > 0
+
+
+def test_latency_is_measured_in_the_precision_of_serving(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = with_values(params, {"search.latency": True, "launch.precision": "bf16"})
+    dtypes: list[torch.dtype] = []
+
+    def watched(runtime: Runtime, classifier: Classifier, source: ImageSource) -> float:
+        assert runtime.precision.name == "bf16"
+        hook = classifier.head.register_forward_hook(lambda *seen: dtypes.append(seen[-1].dtype))
+        found = latency_ms(runtime, classifier, source)
+        hook.remove()
+        return found
+
+    monkeypatch.setattr(trial, "latency_ms", watched)
+    with tiny.bf16_runtime() as runtime:
+        shared = project.opened(params)
+        assert shared.project.runtime.precision == runtime.precision
+        trial.run(shared, params, lambda _: None)
+    assert set(dtypes) == {torch.float32}
 
 
 def test_trials_of_every_depth_start_from_the_same_trained_head(params: Params) -> None:

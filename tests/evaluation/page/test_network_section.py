@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests import tiny
 from tests.evaluation.page.test_thumbnails import decoded
 from thaw.evaluation.page.network_section import (
     architecture,
@@ -35,6 +37,17 @@ def test_the_facts_are_those_of_the_network(project: Subject) -> None:
     assert section["latency_ms"] > 0
     assert section["blocks"] == len(project.classifier.blocks)
     assert architecture(project.spec) == "test_efficientnet"
+
+
+def test_the_latency_is_that_of_float32_after_a_training_in_bf16(project: Subject) -> None:
+    dtypes = set()
+    with tiny.bf16_runtime() as runtime:
+        subject = replace(project, runtime=runtime)
+        head = subject.classifier.head
+        hook = head.register_forward_hook(lambda *seen: dtypes.add(seen[-1].dtype))
+        assert network_section(subject)["latency_ms"] > 0
+        hook.remove()
+    assert dtypes == {torch.float32}
 
 
 def test_filters_of_the_first_layer_are_shown_with_their_own_scale() -> None:
