@@ -10,7 +10,9 @@ from torch import nn
 from tests import tiny
 from tests.training import phase
 from tests.training.greedy import greedy
+from tests.training.no_reading import no_reading
 from thaw.data.loading import ActivationSource
+from thaw.data.random_draws import shuffled
 from thaw.model.batchnorm import fold_all, has_statistics
 from thaw.training.bn_recalibration import recalibrate
 from thaw.training.out_of_memory import MemoryShortageError
@@ -57,6 +59,41 @@ def test_statistics_that_do_not_fit_into_memory_are_named(source: ImageSource) -
     greedy(model.head, 34, with_gradients=False)
     with pytest.raises(MemoryShortageError, match=r"\(statistics\): 35 images do not fit"):
         recalibrate(tiny.runtime(), model, source, seed=0)
+
+
+def test_the_statistics_have_the_bits_of_the_plain_mean_of_torch(
+    source: ImageSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thaw.training.bn_recalibration._BATCH", 8)
+    found = {}
+    for kind in ("thaw", "torch"):
+        model = tiny.classifier()
+        twice = model.blocks[1]  # its BatchNorm is called twice for each batch
+        model.blocks[1] = nn.Sequential(twice, twice)
+        runtime = tiny.runtime()
+        if kind == "thaw":
+            recalibrate(runtime, model, source, seed=0)
+        else:
+            order = shuffled(len(source), 0, 0)
+            for norm in (x for x in model.modules() if isinstance(x, nn.BatchNorm2d)):
+                norm.reset_running_stats()
+                norm.momentum = None
+                norm.train()
+            with torch.no_grad():
+                for batch in runtime.load(source, runtime.batch_parts(order, 7, 2)):
+                    model(batch.inputs)
+        found[kind] = model.state_dict()
+    for name, values in found["torch"].items():
+        assert torch.equal(found["thaw"][name], values), name
+
+
+def test_no_batch_waits_for_the_device(source: ImageSource) -> None:
+    model = tiny.classifier()
+    with no_reading():
+        recalibrate(tiny.runtime(), model, source, seed=0)
+    model.blocks[0][1].train().momentum = None  # type: ignore[index]
+    with pytest.raises(AssertionError, match="waits for the device"), no_reading():
+        model(torch.zeros(2, 3, 16, 16))
 
 
 def test_batches_of_any_size_count_alike(

@@ -21,6 +21,21 @@ _BATCH = 128
 _FEWEST = 2  # images of a process: one has no variance where its map has one pixel
 
 
+class _PlainMean:
+    """Let running statistics be the plain mean over the calls of a BatchNorm.
+
+    torch does so with the momentum None, too, but reads the number of calls from the device, and
+    waits for all of its work.
+    """
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def __call__(self, norm: _BatchNorm, _: object) -> None:
+        self._calls += 1
+        norm.momentum = 1.0 / self._calls
+
+
 def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: int) -> int:
     """Replace the running statistics by those of ``source``, in place; return their number.
 
@@ -42,8 +57,8 @@ def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: 
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over batches
         norm.train()
+    hooks = [norm.register_forward_pre_hook(_PlainMean()) for norm in norms]
     count = -(-len(source) // _BATCH)
     # Shuffled: ids ascend by class, and the variance within batches of one class each would leave
     # out that between the classes.
@@ -61,7 +76,8 @@ def recalibrate(runtime: Runtime, classifier: Classifier, source: Source, seed: 
     with torch.no_grad(), shortage_in_scoring("statistics", images, runtime.device):
         for batch in progress(batches, "statistics", len(parts), show=runtime.is_main):
             classifier(batch.inputs)
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum, hook in zip(norms, momenta, hooks, strict=True):
+        hook.remove()
         norm.momentum = momentum
         for buffer in (norm.running_mean, norm.running_var):
             assert buffer is not None
