@@ -44,6 +44,7 @@ GROUPS: dict[str, Rows] = {
     "epochs": data_rows.epoch_rows,
     "predict": data_rows.predict_rows,
     "serve": data_rows.serve_rows,
+    "shapes": data_rows.shape_rows,
 }
 
 

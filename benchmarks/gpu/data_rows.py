@@ -1,11 +1,11 @@
-"""The rows of epochs, predict and serve, whose modules also run alone, in the common table."""
+"""The rows of epochs, predict, serve and shapes, with the options of a run, in the common table."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from benchmarks.gpu import epochs, predicting, serving
+from benchmarks.gpu import epochs, photo_shapes, predicting, serving
 from benchmarks.gpu.inputs import Options
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ def predict_rows(setting: Setting) -> Iterator[Figure]:
 def serve_rows(setting: Setting) -> Iterator[Figure]:
     """Measure `thaw serve`."""
     return _figures(setting, serving.rows)
+
+
+def shape_rows(setting: Setting) -> Iterator[Figure]:
+    """Measure images of many sizes, and JPEGs, beside images of one size."""
+    return photo_shapes.rows(_options(setting), setting.folder / "shapes")
 
 
 def _figures(setting: Setting, measure: Callable[[Options], list[Figure]]) -> Iterator[Figure]:

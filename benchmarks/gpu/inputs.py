@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import torch
 from benchmarks.gpu.photographs import DISTINCT, photograph
 from tests import settings
 from thaw.data.loading import ImageSource
-from thaw.data.pack_writer import PackWriter
+from thaw.data.pack_writer import PackWriter, encode
 from thaw.data.packed_store import PackedStore
 from thaw.data.preprocessing import Preprocessing
 from thaw.model import directory, zoo
@@ -23,6 +23,8 @@ from thaw.model.spec import ModelSpec, Parent
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from thaw.model.classifier import Classifier
 
@@ -101,11 +103,25 @@ def write_model(folder: Path, backbone: str) -> None:
 
 def packed_source(folder: Path, count: int, **augmentation: float) -> ImageSource:
     """Return packed images of 320 x 256 pixels as inputs of a network."""
-    folder.mkdir()
     pixels = [np.asarray(photograph(number)) for number in range(min(count, DISTINCT))]
-    with PackWriter(folder, settings.prepare(encoding="raw", short_side=256)) as writer:
+    return source_of(folder, count, pixels, "raw", **augmentation)
+
+
+def source_of(
+    folder: Path,
+    count: int,
+    pixels: list[NDArray[np.uint8]],
+    encoding: Literal["raw", "jpeg"],
+    **augmentation: float,
+) -> ImageSource:
+    """Return ``count`` packed images as inputs of a network; ``pixels`` are taken in turn."""
+    folder.mkdir()
+    config = settings.prepare(encoding=encoding, short_side=min(min(x.shape[:2]) for x in pixels))
+    encoded = [encode(image, config) for image in pixels]
+    with PackWriter(folder, config) as writer:
         for number in range(count):
-            writer.add(pixels[number % len(pixels)])
+            content, size = encoded[number % len(encoded)]
+            writer.append(content, [size])
     ids = np.arange(count, dtype=np.int64)
     augment = settings.augment(**augmentation)
     return ImageSource(PackedStore(folder), ids, ids % CLASSES, PREPROCESSING, 0, augment)
