@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.gpu import bare_steps, data_rows, kills, machine, pipelines, training_speed
+from benchmarks.gpu import (
+    bare_steps,
+    data_rows,
+    kills,
+    machine,
+    pipelines,
+    searching,
+    training_speed,
+)
 from benchmarks.gpu.measurement import Setting
 from benchmarks.gpu.saved_figures import SavedFigures, merged
 from thaw.system.launching import set_environment
@@ -45,6 +53,7 @@ GROUPS: dict[str, Rows] = {
     "predict": data_rows.predict_rows,
     "serve": data_rows.serve_rows,
     "shapes": data_rows.shape_rows,
+    "search": searching.rows,
 }
 
 

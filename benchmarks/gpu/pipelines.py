@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 0.5  # points of accuracy
 _TEST_FRACTION = 0.4  # of 1,280 photos: 512 images, of which one is 0.2 points
-_TINY: dict[str, Any] = {
+TINY: dict[str, Any] = {
     "backbone.name": "timm/test_efficientnet", "backbone.weights": "none",
     "backbone.image_size": 32, "warmup_head.epochs": 2, "unfreeze.epochs": 1,
     "unfreeze.depth": 2, "fold_bn.epochs": 1,
@@ -27,7 +27,7 @@ _TINY: dict[str, Any] = {
 
 def digit_rows(setting: Setting) -> Iterator[Figure]:
     """Measure the default digits from nothing, and the digits on the CPU and in each precision."""
-    values = _TINY if setting.tiny else {}
+    values = TINY if setting.tiny else {}
     if not setting.tiny:  # writes the bytecode of all imports
         project = make_project(setting.folder / "warm-digits", values)
         run_stages(project, ["prepare", "warmup_head"])
@@ -85,4 +85,4 @@ def _photos(setting: Setting) -> dict[str, Any]:
         "backbone.name": "timm/tf_efficientnet_lite0", "backbone.weights": "packaged",
         "backbone.image_size": 128, "unfreeze.depth": 4, "fold_bn.epochs": 1,
     }  # fmt: skip
-    return {**values, **_TINY} if setting.tiny else values
+    return {**values, **TINY} if setting.tiny else values

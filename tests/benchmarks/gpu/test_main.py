@@ -96,6 +96,8 @@ def test_the_smoke_test_measures_every_group_on_a_cpu(tmp_path: Path) -> None:
     assert found["same bits after SIGKILL, kills 1 to 2"] == 2
     assert found["same bits after SIGKILL, kills 3 to 4"] == 2
     assert found["photos, fp32, accuracy beside the CPU's"] == 0
+    assert found["epoch, test_efficientnet, fp32, jpeg, many sizes"] > 0
+    assert found["search, fastest number of --per-device"] in {1, 2, 3}
     assert found["predict, without the start, 320 x 256 pixels, test_efficientnet, fp32"] > 0
 
 
