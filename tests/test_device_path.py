@@ -116,11 +116,11 @@ def test_a_training_ends_near_the_weights_of_the_path_of_a_cpu(
         torch.testing.assert_close(found[name], value, rtol=0.01, atol=0.01, msg=name)
 
 
-# Two processes under gloo; see tests.training.as_on_gpus.
+# Two processes under gloo; see tests.training.two_process_trainings.
 
 
 def ranks(factory: pytest.TempPathFactory, name: str) -> list[dict[str, Tensor]]:
-    out = phase.two_ranks(factory, "tests.training.as_on_gpus", limit=300)
+    out = phase.two_ranks(factory, "tests.training.two_process_trainings", limit=300)
     return [load_file(out / f"{name}-{rank}.safetensors") for rank in range(2)]
 
 
@@ -144,7 +144,7 @@ def test_deferred_steps_of_two_processes_train_to_the_weights_of_one(
 def test_images_without_values_in_one_process_are_reported_in_both_for_the_same_step(
     tmp_path_factory: pytest.TempPathFactory, optimizer: str
 ) -> None:
-    out = phase.two_ranks(tmp_path_factory, "tests.training.as_on_gpus", limit=300)
+    out = phase.two_ranks(tmp_path_factory, "tests.training.two_process_trainings", limit=300)
     for rank in range(2):
         error = json.loads((out / f"spoiled-{optimizer}-{rank}.json").read_text())
         assert error.startswith("the gradient is not finite in epoch 1, step 2:")

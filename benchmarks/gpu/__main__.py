@@ -29,7 +29,7 @@ from benchmarks.gpu import (
     kills,
     machine,
     pipelines,
-    searching,
+    search_workers,
     training_speed,
 )
 from benchmarks.gpu.measurement import Setting
@@ -53,7 +53,7 @@ GROUPS: dict[str, Rows] = {
     "predict": data_rows.predict_rows,
     "serve": data_rows.serve_rows,
     "shapes": data_rows.shape_rows,
-    "search": searching.rows,
+    "search": search_workers.rows,
 }
 
 

@@ -52,6 +52,7 @@ def test_trainings_are_shown_with_their_difference_to_the_head() -> None:
     text = shown(training_table(rows))
     assert text.count("+0.200 ± 0.098") == 2  # to the head, which is the chosen one: 1.96 errors
     assert "1.200 ± 0.196" in text
+    assert "0.600 ±" not in text  # an interval of a share near 1 is not that of a normal mean
     assert "±: half of a 95 % interval" in text
     assert text.index("head alone") < text.index("last block, lr") < text.index("all blocks, lr")
 

@@ -41,9 +41,21 @@ def test_a_training_is_advised_without_an_affine_phase_and_with_a_refit_on_all_i
     assert (values["fold_bn.epochs"], values["augment.noise"]) == (0, 0.0)
 
 
-def test_a_training_is_advised_on_trial_as_it_was_chosen() -> None:
+def test_a_training_is_advised_with_the_comparison_that_the_stage_makes() -> None:
     values = advice(TRAINED).values
     assert (values["warmup_head.fit"], values["unfreeze.keep"]) == ("lda", "if_better")
+
+
+def test_how_a_training_ends_stays_as_it_is_given(project: Path) -> None:
+    write_values({"unfreeze.keep": "if_clearly_better", "unfreeze.refit": "off"})
+    found = measured_advice(PREPARED)
+    assert found is not None
+    given = {"unfreeze.keep": "if_clearly_better", "unfreeze.refit": "off"}
+    assert {key: found.values[key] for key in given} == given
+    write_values({"unfreeze.keep": "auto", "unfreeze.refit": "auto"})
+    found = measured_advice(PREPARED)
+    assert found is not None
+    assert (found.values["unfreeze.keep"], found.values["unfreeze.refit"]) == ("if_better", "on")
 
 
 def test_images_are_changed_where_blocks_train_and_validation_images_look_different() -> None:
@@ -79,7 +91,10 @@ def test_all_values_are_compared_once_also_where_params_yaml_gives_them(
     # After --apply all values are those of the advice: the same choice, and nothing is compared.
     write_values({**found.values, "augment.noise": 0.1})
     monkeypatch.setattr("thaw.advice.tournament.training_choice.FoldTrainer", None)
-    assert measured_advice(PREPARED) == found
+    again = measured_advice(PREPARED)
+    assert again is not None
+    assert again.values == found.values
+    assert (again.head, again.training) == (found.head, found.training)
     # A search tries what was compared.
     depths = {"low": 0, "high": BLOCKS, "log": False}
     write_values({"search.space": {"unfreeze.depth": depths}, "unfreeze.refit": "auto"})

@@ -169,9 +169,9 @@ def test_fine_tuning_that_was_dropped_is_shown_with_the_losses_that_were_compare
     changes = {"warmup_head_stands": True, "blocks": [], "epochs": 7, "fine_tuning": tuned}
     show(PARAMS, write(tmp_path, unfreeze=changes))
     assert (
-        "7 epochs dropped: validation loss 0.2355 (head alone) to 0.1008: it fell by 0.1346 ± "
-        "0.1365, but more than 0.1365 is needed (one standard error); the head warm-up's model is "
-        "kept"
+        "7 epochs dropped: validation loss 0.2355 (head alone) to 0.1008: it fell by 0.1346 "
+        "(standard error 0.1365), but more than 0.1365 is needed (one standard error); the head "
+        "warm-up's model is kept"
     ) in shown(capsys)
 
 

@@ -11,7 +11,7 @@ import torch
 from tests.advice import project as small
 from tests.training.greedy import greedy
 from tests.training.phase import differing, state
-from thaw.advice.auto_values import Resolved, Trial, resolve
+from thaw.advice.auto_values import KeepRule, Resolved, resolve
 from thaw.advice.tournament.stage_choices import HeadMethod
 from thaw.advice.tournament.training_choice import TrainingChoice
 from thaw.config.editing import write_values
@@ -141,7 +141,7 @@ def test_a_training_on_trial_is_judged_as_the_comparison_with_the_head_judges_it
     write_values({"unfreeze.depth": 2, "regularize.calibration": calibration})
     opened = small.open_model()
     plan = last_blocks(2, 7, "frozen")
-    for trial in (None, Trial()):
+    for trial in (None, KeepRule()):
         resolved = Resolved(opened.context.params.unfreeze, plan, {}, trial)
         phase = unfreeze.phase_of(opened.context, opened.spec.preprocessing, resolved)
         assert phase.keeps_start == (trial is None)
@@ -161,7 +161,7 @@ def test_a_chosen_training_needs_one_standard_error_only_where_it_is_asked_for(
     stage: Any = SimpleNamespace(context=opened.context)
     head = HeadMethod("logistic", 0.01, is_compared=True)
     resolved = unfreeze.resolved_by(stage, opened.classifier, opened.spec, head)
-    assert resolved.trial == Trial(needs_one_error=needed)
+    assert resolved.keep_rule == KeepRule(needs_one_error=needed)
     write_values({"unfreeze.keep": "auto"})
 
 

@@ -15,7 +15,7 @@ from tests import tiny
 from tests.training import phase
 from tests.training.greedy import greedy
 from thaw.training import batch_statistics, loop
-from thaw.training.batch_statistics import SharedStatistics
+from thaw.training.batch_statistics import SynchronisedStatistics
 from thaw.training.observer import Observer
 from thaw.training.out_of_memory import MemoryShortageError
 from thaw.training.phase_inputs import PhaseInputs
@@ -69,7 +69,7 @@ def test_small_batches_of_several_gpus_are_normalised_together(
         phase.config(batch_size=batch), phase.PLAIN.regularize, 0, accumulate=parts
     )
     made = runtime(**vars(tiny.runtime()))
-    with SharedStatistics(made, model, setup) as statistics:
+    with SynchronisedStatistics(made, model, setup) as statistics:
         assert synced_modules(model) == 0
         assert statistics.start(parts) is is_synced
         assert synced_modules(model) == (2 if is_synced else 0)
@@ -83,7 +83,7 @@ def synced_modules(model: nn.Module) -> int:
 def test_statistics_are_apart_again_before_a_pass_in_one_process() -> None:
     model = phase.model(2, "train")
     setup = TrainingSetup(phase.config(batch_size=16), phase.PLAIN.regularize, 0)
-    with SharedStatistics(TwoDevices(**vars(tiny.runtime())), model, setup) as statistics:
+    with SynchronisedStatistics(TwoDevices(**vars(tiny.runtime())), model, setup) as statistics:
         statistics.start(1)
         statistics.end()
         assert synced_modules(model) == 0
@@ -93,7 +93,7 @@ def test_a_sharded_training_shares_statistics_before_it_is_divided_and_to_its_en
     model = phase.model(2, "train")
     setup = TrainingSetup(phase.config(batch_size=64), phase.PLAIN.regularize, 0, accumulate=4)
     runtime = TwoDevices(**vars(replace(tiny.runtime(), shards=True)))
-    with SharedStatistics(runtime, model, setup) as statistics:
+    with SynchronisedStatistics(runtime, model, setup) as statistics:
         assert synced_modules(model) == 2
         assert not statistics.start(4)
         statistics.end()
@@ -117,7 +117,7 @@ def test_a_training_that_moves_the_network_keeps_the_synchronised_statistics(
     expected, found = phase.model(2, "train"), phase.model(2, "train")
     phase.fit(tmp_path / "plain", expected, sources, runtime=runtime)
     # In one process, synchronised BatchNorm computes as the other does, also on a CPU.
-    monkeypatch.setattr(batch_statistics, "is_shared", lambda *_: True)
+    monkeypatch.setattr(batch_statistics, "is_synchronised", lambda *_: True)
     phase.fit(tmp_path / "synced", found, sources, runtime=runtime)
     assert phase.differing(phase.state(expected), phase.state(found)) == []
 
@@ -135,7 +135,7 @@ def test_memory_that_is_exhausted_is_measured_without_the_other_processes(
         hook.remove()
 
     monkeypatch.setattr(batch_statistics, "synced", noting)
-    monkeypatch.setattr(batch_statistics, "is_shared", lambda *_: True)
+    monkeypatch.setattr(batch_statistics, "is_synchronised", lambda *_: True)
     model, source = phase.model(2, "train"), phase.images(tmp_path / "images", 48)
     setup = TrainingSetup(phase.config(batch_size=16), phase.PLAIN.regularize, 0)
     memory: list[int] = []
@@ -155,12 +155,12 @@ def test_memory_that_is_exhausted_is_measured_without_the_other_processes(
     assert trained == ["shared"] * 3 + ["trained"]
 
 
-# Two processes under gloo; see tests.training.as_on_gpus.
+# Two processes under gloo; see tests.training.two_process_trainings.
 
 
 def ranks(factory: pytest.TempPathFactory, name: str) -> list[tuple[str, int, dict[str, Tensor]]]:
     """Return the error of each process, how often it exchanged statistics, and its weights."""
-    out = phase.two_ranks(factory, "tests.training.as_on_gpus", limit=300)
+    out = phase.two_ranks(factory, "tests.training.two_process_trainings", limit=300)
     stems = [out / f"{name}-{rank}" for rank in range(2)]
     return [
         (*json.loads(stem.with_suffix(".json").read_text()),

@@ -123,11 +123,11 @@ def test_a_network_with_shared_statistics_is_not_compiled(
 ) -> None:
     parts: list[int] = []
 
-    def is_shared(*given: Any) -> bool:
+    def is_synchronised(*given: Any) -> bool:
         parts.append(given[-1])
         return True
 
-    monkeypatch.setattr(module, "is_shared", is_shared)
+    monkeypatch.setattr(module, "is_synchronised", is_synchronised)
     monkeypatch.delattr(compilation, "decide")
     found, learner = chosen(tmp_path / "choices.json", 4, accumulate="auto", compile=wanted)
     assert found == StepChoices(2, compiled=False)

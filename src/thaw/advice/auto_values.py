@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trial:
+class KeepRule:
     """A training that is kept only if it is better than the head alone.
 
     If it ``needs_one_error``, it must be better by one standard error of the paired difference, and
@@ -40,14 +40,14 @@ class Trial:
 class Resolved:
     """The section ``unfreeze`` without ``auto``, its plan, and the reported choices.
 
-    ``trial`` is set for a training that a comparison of short trainings has chosen, or that
+    ``keep_rule`` is set for a training that a comparison of short trainings has chosen, or that
     ``keep`` asks for. ``chosen`` are the values by dotted key.
     """
 
     settings: Unfreeze
     plan: Plan
     report: dict[str, Any]
-    trial: Trial | None = None
+    keep_rule: KeepRule | None = None
     chosen: dict[str, Any] = field(default_factory=dict)
 
 
@@ -68,7 +68,7 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
     plan = _plan(settings, len(classifier.blocks))
     if settings.batch_norm != "auto":
         plan = replace(plan, batch_norm=settings.batch_norm)
-        return Resolved(settings, plan, report, _trial(settings, plan))
+        return Resolved(settings, plan, report, _keep_rule(settings, plan))
     # Random weights have no statistics of pretraining data.
     from_scratch = params.backbone.weights == "none"
     shift = None if from_scratch else statistics_shift(context, classifier, preprocessing)
@@ -82,13 +82,13 @@ def resolve(context: Context, classifier: Classifier, preprocessing: Preprocessi
         say(f"unfreeze.batch_norm auto: {chosen} ({images} images per device and step, {shifted})")
     report |= {"batch_norm": chosen, "statistics_shift": shift}
     plan = replace(plan, batch_norm=chosen)
-    return Resolved(settings, plan, report, _trial(settings, plan))
+    return Resolved(settings, plan, report, _keep_rule(settings, plan))
 
 
-def _trial(settings: Unfreeze, plan: Plan) -> Trial | None:
+def _keep_rule(settings: Unfreeze, plan: Plan) -> KeepRule | None:
     if settings.keep == "auto" or not plan.trainable or not settings.epochs:
         return None
-    return Trial(needs_one_error=settings.keep == "if_clearly_better")
+    return KeepRule(needs_one_error=settings.keep == "if_clearly_better")
 
 
 def choose_policy(

@@ -37,7 +37,7 @@ def head_table(rows: Sequence[Row], images: int) -> Table:
             row.blocks,
             f"{row.fit} {row.strength:g}",
             f"{shown_loss(row.log_loss, images)} {_interval(row.log_loss_error)}",
-            f"{row.accuracy:.3f} {_interval(row.accuracy_error)}",
+            f"{row.accuracy:.3f}",
             "" if row.chosen else _difference(row.difference, row.difference_error),
             f"{row.seconds:.1f}",
         )
@@ -71,7 +71,7 @@ def training_table(rows: Sequence[TrainingRow]) -> Table:
             row.candidate,
             str(row.epochs),
             f"{row.log_loss:.3f} {_interval(row.log_loss_error)}",
-            f"{row.accuracy:.3f} {_interval(row.accuracy_error)}",
+            f"{row.accuracy:.3f}",
             _difference(row.difference, row.difference_error) if row.epochs else "",
             "" if row.chosen else _difference(row.to_chosen, row.to_chosen_error),
             f"{row.seconds:.1f}",

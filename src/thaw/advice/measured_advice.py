@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from thaw.advice.recommendation import ROBUST_AUGMENTATION
@@ -13,7 +13,7 @@ from thaw.advice.tournament.head_choice import KEYS, choose_head
 from thaw.advice.tournament.stage_choices import HeadMethod
 from thaw.advice.tournament.training_choice import choose_training
 from thaw.config.loading import load
-from thaw.config.parameter_values import with_values
+from thaw.config.parameter_values import value_of, with_values
 from thaw.config.params import Params
 from thaw.config.section import AUTO
 from thaw.context import Phase, compute_inputs, open_context
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
     from thaw.model.spec import ModelSpec
 
+_RULES = ("unfreeze.refit", "unfreeze.keep")  # how the chosen training ends, not which it is
 _FREE = ("depth", "blocks", "lr", "batch_norm", "epochs", "gradual_epochs", "refit", "keep")
 
 
@@ -40,13 +41,15 @@ _FREE = ("depth", "blocks", "lr", "batch_norm", "epochs", "gradual_epochs", "ref
 class MeasuredAdvice:
     """The chosen head and training, each with its leaderboard, and the values of ``augment``.
 
-    If it ``is_shortened``, a deadline left candidates out.
+    If it ``is_shortened``, a deadline left candidates out. ``given`` are the values by dotted key
+    of ``params.yaml`` that hold whatever is chosen.
     """
 
     head: HeadChoice
     training: TrainingChoice
     augmentation: dict[str, float]
     is_shortened: bool = False
+    given: dict[str, Any] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -67,6 +70,7 @@ class MeasuredAdvice:
             "unfreeze.refit": "on",
             "unfreeze.keep": "if_better",
             "fold_bn.epochs": 0,
+            **self.given,
         }
         return by_section(found)
 
@@ -121,6 +125,8 @@ def measured_advice(
     classifier, spec = begin(chosen, chosen.head, context.data, parent)
     start = classifier, spec
     found = _of_model(replace(context, params=chosen), start, choice, head, deadline)
+    given = {key: value_of(params, key) for key in _RULES}
+    found = replace(found, given={key: each for key, each in given.items() if each != AUTO})
     if not found.is_shortened:
         store_advice(found.values, context, spec)
     return found

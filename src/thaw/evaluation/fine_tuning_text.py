@@ -20,7 +20,7 @@ def comparison_text(found: Mapping[str, Any]) -> str:
         return f"{losses}: it did not fall"
     text = f"{losses}: it fell by {gain:.4f}"
     if error is not None:
-        text += f" ± {error:.4f}"
+        text += f" (standard error {error:.4f})"
     if "needed_gain" not in found:
         return text
     needed = found["needed_gain"]

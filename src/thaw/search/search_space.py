@@ -177,7 +177,11 @@ def _start_outside_space(params: Params, dimensions: list[Dimension]) -> Iterato
     for dimension in dimensions:
         value = value_of(params, dimension.key)
         if not dimension.contains(value):
-            remedy = "set a known value" if value == AUTO else "include it"
+            is_list = isinstance(params.search.space[dimension.key], list)
+            remedy = "include it"
+            if value == AUTO:
+                remedy = f"set {dimension.key} to one of them, in params.yaml"
+                remedy += ", or add auto to the choices" if is_list else ""
             yield (
                 f"search.space.{dimension.key}: params.yaml itself has {value}, not in "
                 f"{dimension.text}: the search starts there, so {remedy}"

@@ -75,7 +75,7 @@ def run(
     warm_up(shared, context, classifier)
     preprocessing = shared.preprocessing(params)
     resolved = resolve(context, classifier, preprocessing)
-    warm = copy.deepcopy(classifier) if resolved.trial else None
+    warm = copy.deepcopy(classifier) if resolved.keep_rule else None
     observer = Observer(on_epoch=on_epoch, choices=_choices(shared, params, "unfreeze"))
     progress = unfreeze.run(context, classifier, preprocessing, resolved, observer)
     best = progress.history[progress.best_epoch]
@@ -103,11 +103,11 @@ def _row_of_head(
 ) -> EpochRow | None:
     """Return the scores of ``warm`` where the stage unfreeze would drop the trained ``classifier``.
 
-    A training is on trial if ``unfreeze.keep`` asks for it.
+    It may be dropped if ``unfreeze.keep`` asks for a comparison.
     """
-    assert resolved.trial is not None
+    assert resolved.keep_rule is not None
     kept, found = compare_with_head(
-        context, warm, classifier, phase, needs_one_error=resolved.trial.needs_one_error
+        context, warm, classifier, phase, needs_one_error=resolved.keep_rule.needs_one_error
     )
     if kept:
         return None

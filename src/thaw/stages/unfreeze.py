@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from thaw.advice.auto_values import Resolved, Trial, resolve
+from thaw.advice.auto_values import KeepRule, Resolved, resolve
 from thaw.advice.tournament.augmentation_choice import choose_augmentation
 from thaw.advice.tournament.stage_choices import read_head_method, write_training_choices
 from thaw.advice.tournament.start_head import set_small_head, starts_small
@@ -29,6 +29,7 @@ from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
 from thaw.system import project_paths
 from thaw.system.console import say
 from thaw.system.processes import run_main
+from thaw.system.quantities import quantity
 
 if TYPE_CHECKING:
     from thaw.advice.tournament.stage_choices import HeadMethod
@@ -54,8 +55,8 @@ def run(
     """Train the head and the blocks of the resolved plan, in place.
 
     The model of the head warm-up is epoch 0. It is kept if no epoch has a lower validation loss,
-    except in a training on trial. Such a training starts from the small head where statistics of
-    the batch or a high rate would lose the fitted one.
+    except in a training that may be dropped. Such a training starts from the small head where
+    statistics of the batch or a high rate would lose the fitted one.
     """
     if starts_from_small_head(resolved):
         set_small_head(context, classifier, preprocessing)
@@ -64,17 +65,17 @@ def run(
 
 def starts_from_small_head(resolved: Resolved) -> bool:
     """Return whether the training starts from the small head, not from the fitted one."""
-    return resolved.trial is not None and starts_small(resolved.plan.batch_norm)
+    return resolved.keep_rule is not None and starts_small(resolved.plan.batch_norm)
 
 
 def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved) -> Phase:
     """Return the training phase of the resolved plan.
 
-    A training that is on trial is compared with its start afterwards, by the loss with the
+    A training that may be dropped is compared with its start afterwards, by the loss with the
     calibration that is kept. So are its epochs: smoothed labels make the loss of a good epoch high,
     and a temperature repairs that.
     """
-    settings, on_trial = resolved.settings, resolved.trial is not None
+    settings, may_be_dropped = resolved.settings, resolved.keep_rule is not None
     return Phase(
         resolved.plan,
         settings,
@@ -82,8 +83,8 @@ def phase_of(context: Context, preprocessing: Preprocessing, resolved: Resolved)
         context.params.augment.fixed(),
         lr_decay=settings.lr_decay,
         gradual_epochs=settings.gradual_epochs,
-        keeps_start=not on_trial,
-        calibration=context.params.regularize.calibration if on_trial else "off",
+        keeps_start=not may_be_dropped,
+        calibration=context.params.regularize.calibration if may_be_dropped else "off",
     )
 
 
@@ -99,13 +100,14 @@ def resolved_by(
         plan = last_blocks(choice.values["depth"], len(classifier.blocks))
         plan = replace(plan, batch_norm=choice.values["batch_norm"])
         needs_one_error = settings.keep == "if_clearly_better"
-        trial = Trial(needs_one_error=needs_one_error) if plan.trainable else None
+        keep_rule = KeepRule(needs_one_error=needs_one_error) if plan.trainable else None
         chosen = {f"unfreeze.{key}": value for key, value in choice.values.items()}
         if plan.trainable and context.params.regularize.label_smoothing == AUTO:
             chosen["regularize.label_smoothing"] = context.regularize(plan).label_smoothing
-        resolved = Resolved(settings, plan, {"chosen": choice.name}, trial, chosen)
+        resolved = Resolved(settings, plan, {"chosen": choice.name}, keep_rule, chosen)
         if context.runtime.is_main:
-            say(f"unfreeze.depth auto: {choice.name} ({len(rows)} short trainings compared)")
+            count = quantity(sum(row.epochs > 0 for row in rows), "short training")
+            say(f"unfreeze.depth auto: {choice.name} ({count} compared)")
     else:
         resolved = resolve(context, classifier, spec.preprocessing)
     if context.runtime.is_main:
@@ -116,13 +118,13 @@ def resolved_by(
 def _compared(
     context: Context, warm: Classifier, classifier: Classifier, phase: Phase, resolved: Resolved
 ) -> tuple[bool, dict[str, Any]]:
-    """Interpolate with ``warm``; return whether a training on trial is dropped, and the report."""
+    """Interpolate with ``warm``; return whether the training is dropped, and the report."""
     report: dict[str, Any] = {}
     if resolved.settings.interpolate == "auto":
         report |= interpolate_if_better(context, copy.deepcopy(warm), classifier, phase)
-    if resolved.trial is None:
+    if resolved.keep_rule is None:
         return False, report
-    needs_one_error = resolved.trial.needs_one_error
+    needs_one_error = resolved.keep_rule.needs_one_error
     kept, found = is_fine_tuning_kept(
         context, warm, classifier, phase, needs_one_error=needs_one_error
     )

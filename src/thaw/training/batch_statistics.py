@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _DEVICE = "cuda"  # torch has no synchronised BatchNorm for CPUs
 
 
-def is_shared(runtime: Runtime, classifier: Classifier, setup: TrainingSetup, parts: int) -> bool:
+def is_synchronised(
+    runtime: Runtime, classifier: Classifier, setup: TrainingSetup, parts: int
+) -> bool:
     """Return whether BatchNorm of trainable blocks has to be synchronised between processes.
 
     That is so under the policy ``train`` on several GPUs, with fewer than ``FEW_IMAGES`` images in
@@ -32,7 +34,7 @@ def is_shared(runtime: Runtime, classifier: Classifier, setup: TrainingSetup, pa
     return is_several and plan.batch_norm == "train" and images < FEW_IMAGES
 
 
-class SharedStatistics:
+class SynchronisedStatistics:
     """Synchronise BatchNorm in a training, where that is needed, until the end of the context.
 
     The forward pass of synchronised BatchNorm exchanges statistics. A pass in one process alone,
@@ -74,7 +76,7 @@ class SharedStatistics:
 
     def _start(self, parts: int) -> bool:
         blocks, plan = self._classifier.blocks, self._classifier.plan
-        if not is_shared(self._runtime, self._classifier, self._setup, parts):
+        if not is_synchronised(self._runtime, self._classifier, self._setup, parts):
             return False
         assert plan is not None
         self._synced.enter_context(synced(blocks, sorted(plan.trainable)))

@@ -14,7 +14,7 @@ from thaw.model.freezing import apply_plan
 from thaw.system.console import progress, say, warn
 from thaw.system.deferred_compiler import compiler_deferred
 from thaw.training import optimizer_state, schedule, trainable_state
-from thaw.training.batch_statistics import SharedStatistics
+from thaw.training.batch_statistics import SynchronisedStatistics
 from thaw.training.determinism import attention_restored
 from thaw.training.epoch_loss import READ_EVERY, EpochLoss
 from thaw.training.gradual_unfreezing import Gradual
@@ -68,7 +68,7 @@ def fit(
     order = order_of_phase(runtime, classifier, inputs, setup)
     with (
         compiler_deferred(),
-        SharedStatistics(runtime, classifier, setup) as statistics,
+        SynchronisedStatistics(runtime, classifier, setup) as statistics,
         divided(runtime, classifier, inputs.cut) as trained,
     ):
         phase = _Phase(runtime, trained, inputs, setup, observer, order, statistics)
@@ -89,7 +89,7 @@ class _Phase:
     setup: TrainingSetup
     observer: Observer
     order: StepOrder
-    statistics: SharedStatistics
+    statistics: SynchronisedStatistics
     progress: Progress = field(default_factory=Progress)
     loss: EpochLoss = field(default_factory=EpochLoss)
     average: WeightAverage | None = None

@@ -16,7 +16,7 @@ from thaw.system.console import say, warn
 from thaw.system.files import write_whole
 from thaw.system.quantities import quantity
 from thaw.training import compilation, graph_trial, memory_fit
-from thaw.training.batch_statistics import is_shared
+from thaw.training.batch_statistics import is_synchronised
 from thaw.training.determinism import use_plain_attention
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from thaw.training.runtime import Runtime
     from thaw.training.setup import TrainingSetup
 
-_SHARED = (
+_NOT_COMPILED = (
     "GPUs with so few images at once synchronise BatchNorm, which is not compiled: set "
     "launch.compile to off, or a larger batch_size"
 )
@@ -147,10 +147,10 @@ class StepChooser:
         and those would exchange statistics: a process that fails would leave the others waiting.
         """
         setup, parts = self.setup, rehearsal.learner.parts
-        if not is_shared(self.runtime, rehearsal.classifier, setup, parts):
+        if not is_synchronised(self.runtime, rehearsal.classifier, setup, parts):
             return compilation.decide(setup.compile, rehearsal, steps)
         if setup.compile == "on" and self.runtime.is_main:
-            warn(f"launch.compile: off: {_SHARED}")
+            warn(f"launch.compile: off: {_NOT_COMPILED}")
         return False
 
     def _report(self, found: StepChoices) -> None:

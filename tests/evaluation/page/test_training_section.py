@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from thaw.evaluation.page.training_section import choices_section, training_section
 from thaw.system.files import write_json, write_whole
 
@@ -42,6 +44,26 @@ def test_a_phase_that_kept_its_start_and_a_refit_are_said(project: Subject) -> N
     assert phase["val_loss"] == 2.0
     assert "the model of the head warm-up was kept" in phase["note"]
     assert "all 24 training and validation images" in phase["note"]
+
+
+def test_a_training_that_was_dropped_is_said_with_both_losses(project: Subject) -> None:
+    folder = project.reports / "unfreeze"
+    report, table = folder / "report.json", folder / "leaderboard.csv"
+    found = {"is_kept": False, "head_log_loss": 0.45, "log_loss": 0.75, "difference": 0.3,
+             "head_accuracy": 0.8, "difference_error": 0.1, "needed_gain": 0.1}  # fmt: skip
+    write_json(report, {"best_epoch": 0, "warmup_head_stands": True, "fine_tuning": found})
+    write_whole(table, TRAININGS.encode())
+    section, choices = training_section(project), choices_section(project)
+    table.unlink()
+    write_json(report, {"best_epoch": 1})
+    assert choices is not None
+    phase = section["phases"][1]
+    assert (phase["kept"], phase["val_loss"], phase["val_accuracy"]) == (None, 0.45, 0.8)
+    losses = "validation loss 0.4500 (head alone) to 0.7500: it did not fall"
+    assert phase["note"] == f"Dropped, and the head alone was kept: {losses}."
+    assert choices["dropped"] == losses
+    unfreeze = [row["kept"] for row in section["curves"] if row["phase"] == "Unfreeze"]
+    assert not any(unfreeze)  # its start may be another head than the one that was kept
 
 
 def test_a_training_that_was_repeated_on_all_images_is_said(project: Subject) -> None:
@@ -97,4 +119,9 @@ def test_leaderboards_have_a_row_for_each_candidate(project: Subject) -> None:
     assert section["heads"][0]["name"] == "crop 64 px, blocks 1 to 9, lda 0.01"
     assert section["trainings"][1]["name"] == "all blocks, lr 0.001, 3 epochs"
     assert section["trainings"][1]["error"] == 0.04
+    assert section["trainings"][1]["difference_interval"] == pytest.approx(1.96 * 0.04)
+    # of an earlier version
+    assert section["trainings"][1]["log_loss_interval"] is None
+    assert section["trainings"][1]["to_chosen"] is None
+    assert section["dropped"] == ""
     assert [row["log_loss"] for row in section["trainings"]] == [0.5, 0.6, 0.9]

@@ -99,8 +99,8 @@ class _Judge:
         if self._context.runtime.is_main:
             say(
                 f"augment.{name} auto: {value:g} is {'tolerated' if tolerated else 'not tolerated'}"
-                f" (loss of the head on changed validation images {difference.mean:+.3f} ± "
-                f"{difference.standard_error:.3f})"
+                f" (loss of the head on changed validation images {difference.mean:+.3f}, standard "
+                f"error {difference.standard_error:.3f})"
             )
         return tolerated
 

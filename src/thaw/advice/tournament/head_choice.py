@@ -87,7 +87,7 @@ class HeadChoice:
         return (
             f"{len(self.rows)} candidates on {self.images} images in {self._folds}: log-loss "
             f"{shown_loss(best.log_loss, self.images)}, accuracy "
-            f"{best.accuracy:.3f} ± {best.accuracy_error:.3f}"
+            f"{best.accuracy:.3f} (standard error {best.accuracy_error:.3f})"
         )
 
     @property

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from thaw.evaluation import stage_reports
+from thaw.evaluation.fine_tuning_text import comparison_text
 from thaw.metrics.uncertainty import NORMAL_95
 from thaw.system import project_paths
 from thaw.system.quantities import quantity
@@ -14,6 +15,7 @@ from thaw.system.stage_names import TRAINING_STAGES
 from thaw.training import history
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from thaw.evaluation.page.subject import Subject
@@ -33,27 +35,38 @@ def training_section(subject: Subject) -> dict[str, Any]:
     for stage in TRAINING_STAGES:
         rows = history.read(subject.reports / stage / project_paths.HISTORY)
         report = stage_reports.read_if_present(subject.reports / stage / project_paths.REPORT)
+        dropped = dropped_training(report)
         kept = stage_reports.kept_epoch(rows, report)
         title = _TITLES[stage]
         for row in rows:
             point = {"phase": title, "epoch": row.epoch, "at": start + row.epoch}
-            point |= {"kept": row.epoch == kept.epoch, "lr": row.lr}
+            point |= {"kept": row.epoch == kept.epoch and not dropped, "lr": row.lr}
             point |= {"train_loss": row.train_loss, "val_loss": row.val_loss}
             curves.append(point | {"val_accuracy": row.val_accuracy})
         phases.append(
             {
                 "phase": title,
                 "epochs": rows[-1].epoch,
-                "kept": kept.epoch,
+                "kept": None if dropped else kept.epoch,
                 "start_val_loss": rows[0].val_loss,
-                "val_loss": kept.val_loss,
+                "val_loss": dropped.get("head_log_loss", kept.val_loss),
                 "start_val_accuracy": rows[0].val_accuracy,
-                "val_accuracy": kept.val_accuracy,
+                "val_accuracy": dropped.get("head_accuracy", kept.val_accuracy),
                 "note": _note(stage, report),
             }
         )
         start += rows[-1].epoch + 1
     return {"curves": curves, "phases": phases}
+
+
+def dropped_training(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the comparison with the head alone by which a training was dropped; {} if none was.
+
+    ``report`` is that of a stage. The start of such a training may be another head than the one
+    that was kept.
+    """
+    found: dict[str, Any] = report.get("fine_tuning") or {}
+    return {} if found.get("is_kept", True) else found
 
 
 def choices_section(subject: Subject) -> dict[str, Any] | None:
@@ -66,6 +79,9 @@ def choices_section(subject: Subject) -> dict[str, Any] | None:
     trained = stage_reports.read_if_present(subject.reports / "unfreeze" / "choices.json")
     both = {**chosen.get("values", {}), **trained.get("values", {})}
     values = {name: _text(value) for name, value in both.items()}
+    dropped = dropped_training(
+        stage_reports.read_if_present(subject.reports / "unfreeze" / project_paths.REPORT)
+    )
     return {
         "values": values,
         "images": chosen.get("images", 0),
@@ -73,13 +89,16 @@ def choices_section(subject: Subject) -> dict[str, Any] | None:
         "note": chosen.get("note", ""),
         "heads": [_head(row) for row in heads],
         "trainings": sorted(map(_training, trainings), key=lambda row: row["log_loss"]),
+        "dropped": comparison_text(dropped) if dropped else "",
     }
 
 
 def _note(stage: str, report: dict[str, Any]) -> str:
     """Return what is special about the phase, in sentences."""
     notes = []
-    if stage == "unfreeze" and report.get("warmup_head_stands"):
+    if stage == "unfreeze" and (dropped := dropped_training(report)):
+        notes.append(f"Dropped, and the head alone was kept: {comparison_text(dropped)}.")
+    elif stage == "unfreeze" and report.get("warmup_head_stands"):
         notes.append("No epoch was better: the model of the head warm-up was kept.")
     elif stage == "unfreeze" and report.get("blocks"):
         notes.append(f"{quantity(len(report['blocks']), 'block')} trained.")
@@ -117,7 +136,12 @@ def _head(row: dict[str, str]) -> dict[str, Any]:
 def _training(row: dict[str, str]) -> dict[str, Any]:
     epochs = int(row["epochs"])
     name = f"{row['candidate']}, {quantity(epochs, 'epoch')}" if epochs else row["candidate"]
-    return {"name": name, **_scores(row, "difference_error")}
+    to_chosen = float(row.get("to_chosen", "nan"))
+    return {
+        "name": name,
+        **_scores(row, "difference_error"),
+        "to_chosen": to_chosen if math.isfinite(to_chosen) else None,
+    }
 
 
 def _scores(row: dict[str, str], error: str) -> dict[str, Any]:
@@ -128,7 +152,7 @@ def _scores(row: dict[str, str], error: str) -> dict[str, Any]:
     found: dict[str, Any] = {"error": _error(row[error]), "chosen": row["chosen"] == "True"}
     found |= {name: float(row[name]) for name in ("log_loss", "accuracy", "difference", "seconds")}
     # Leaderboards of earlier versions have fewer errors.
-    for name in ("log_loss", "accuracy", "difference"):
+    for name in ("log_loss", "difference", "to_chosen"):
         value = _error(row.get(f"{name}_error", "inf"))
         found[f"{name}_interval"] = None if value is None else NORMAL_95 * value
     return found
