@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.advice import project as small
+from tests.stages.small import KEPT
 from thaw.advice.measured_advice import MeasuredAdvice
 from thaw.advice.tournament.head_choice import HeadChoice
 from thaw.advice.tournament.stage_choices import HeadMethod, write_head_choice
@@ -167,7 +168,7 @@ def _chosen(monkeypatch: pytest.MonkeyPatch, policy: BatchNormPolicy = "frozen")
     chosen = {"depth": 7, "lr": 0.0001, "batch_norm": policy, "epochs": EPOCHS}
     choice = TrainingChoice("way", chosen, [])
     monkeypatch.setattr(unfreeze, "choose_training", lambda *_: choice)
-    monkeypatch.setattr(unfreeze, "is_fine_tuning_kept", lambda *_, **__: (True, {}))
+    monkeypatch.setattr(unfreeze, "compare_with_head", lambda *_, **__: (True, KEPT))
     write_values({"unfreeze.depth": "auto", "augment.flip": 0.5, "augment.crop": 0.2})
     return choice
 

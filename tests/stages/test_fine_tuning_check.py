@@ -12,6 +12,7 @@ import torch
 
 from tests import tiny
 from tests.advice import project as small
+from tests.stages.small import KEPT
 from thaw.advice.tournament.comparison import Estimate
 from thaw.advice.tournament.head_choice import HeadChoice
 from thaw.advice.tournament.stage_choices import HeadMethod, write_head_choice
@@ -21,7 +22,7 @@ from thaw.context import Phase, compute_inputs
 from thaw.model import directory
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import prepare, unfreeze, warmup_head
-from thaw.stages.fine_tuning_check import is_fine_tuning_kept, needed_gain
+from thaw.stages.fine_tuning_check import compare_with_head, needed_gain
 from thaw.system import project_paths
 from thaw.training.calibration import calibrated_losses
 from thaw.training.logit_scaling import uncalibrated_losses
@@ -82,14 +83,13 @@ def moved(classifier: Classifier, by: float, seed: int = 0) -> Classifier:
 def test_a_training_is_kept_where_it_is_clearly_better_and_dropped_where_it_is_worse() -> None:
     context, good, phase = opened()
     bad = moved(good, 3.0)
-    kept, report = is_fine_tuning_kept(context, bad, good, phase, needs_one_error=True)
-    found = report["fine_tuning"]
+    kept, found = compare_with_head(context, bad, good, phase, needs_one_error=True)
     assert kept
     assert found["is_kept"]
     assert found["log_loss"] + found["difference_error"] < found["head_log_loss"]
     assert found["difference"] == pytest.approx(found["log_loss"] - found["head_log_loss"])
     for needed in (False, True):
-        assert not is_fine_tuning_kept(context, good, bad, phase, needs_one_error=needed)[0]
+        assert not compare_with_head(context, good, bad, phase, needs_one_error=needed)[0]
 
 
 def test_a_head_that_is_worse_than_guessing_needs_no_difference_above_the_noise() -> None:
@@ -103,8 +103,7 @@ def test_a_head_that_is_worse_than_guessing_needs_no_difference_above_the_noise(
         for parameter in better.head.parameters():
             parameter.mul_(0.95)
         parameter[0] += 2.0  # of the bias: a third of the images gains it, another third loses it
-    kept, report = is_fine_tuning_kept(context, good, better, phase, needs_one_error=True)
-    found = report["fine_tuning"]
+    kept, found = compare_with_head(context, good, better, phase, needs_one_error=True)
     assert found["head_log_loss"] > math.log(small.CLASSES)
     assert -found["difference_error"] < found["difference"] < 0
     assert kept
@@ -126,8 +125,7 @@ def test_a_head_that_keeps_no_temperature_is_compared_without_one() -> None:
         scaled[name] = calibrated_losses(outputs, val.targets).mean()
     assert plain["good"] < scaled["good"]  # so that it keeps no temperature
     assert scaled["faint"] < 0.99 * scaled["good"]
-    kept, report = is_fine_tuning_kept(context, good, faint, phase, needs_one_error=False)
-    found = report["fine_tuning"]
+    kept, found = compare_with_head(context, good, faint, phase, needs_one_error=False)
     assert found["head_log_loss"] == pytest.approx(plain["good"])
     assert found["log_loss"] == pytest.approx(min(plain["faint"], scaled["faint"]))
     assert not kept
@@ -159,8 +157,7 @@ def test_one_standard_error_is_needed_only_where_it_is_asked_for() -> None:
     for seed in range(9):  # the gains of some of them are within the noise
         worse = moved(good, 0.03, seed)
         for needed in (False, True):
-            kept, report = is_fine_tuning_kept(context, worse, good, phase, needs_one_error=needed)
-            found = report["fine_tuning"]
+            kept, found = compare_with_head(context, worse, good, phase, needs_one_error=needed)
             assert found["head_log_loss"] < math.log(small.CLASSES)
             error = found["difference_error"] if needed else 0.0
             assert kept == (-found["difference"] > max(0.01 * found["head_log_loss"], error))
@@ -198,7 +195,7 @@ def test_a_dropped_training_leaves_the_head_alone_which_is_fitted_again(
 
 
 def test_a_kept_training_is_the_model_of_its_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfreeze, "is_fine_tuning_kept", lambda *_, **__: (True, {}))
+    monkeypatch.setattr(unfreeze, "compare_with_head", lambda *_, **__: (True, KEPT))
     report = stage(monkeypatch, refit="off")
     assert not report["warmup_head_stands"]
     assert report["best_epoch"] in {1, 2}

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeepRule:
-    """A training that is kept only if it is better than the head alone.
+    """The gain over the head alone that keeps a training: a hundredth of the loss.
 
-    If it ``needs_one_error``, it must be better by one standard error of the paired difference, and
-    by a hundredth of the loss in any case.
+    If it ``needs_one_error``, the gain must be above one standard error of the paired difference as
+    well.
     """
 
     needs_one_error: bool = False

@@ -8,10 +8,8 @@ import numpy as np
 
 from thaw.advice.tournament.comparison import paired_difference
 from thaw.context import Phase, compute_inputs
-from thaw.evaluation.fine_tuning_text import comparison_text
 from thaw.model.float32 import strict_float32
 from thaw.model.freeze_plan import last_blocks
-from thaw.system.console import say
 from thaw.training.calibration import kept_losses, loss_of_guessing
 from thaw.training.runtime import logits
 
@@ -22,26 +20,6 @@ if TYPE_CHECKING:
     from thaw.model.classifier import Classifier
 
 _LEAST_GAIN = 0.01  # share of the loss of the head alone
-
-
-def is_fine_tuning_kept(
-    context: Context,
-    warm: Classifier,
-    classifier: Classifier,
-    phase: Phase,
-    *,
-    needs_one_error: bool,
-) -> tuple[bool, dict[str, Any]]:
-    """Return whether ``classifier``, which ``phase`` trained, is kept; and the report. Print both.
-
-    See :func:`compare_with_head`.
-    """
-    is_kept, found = compare_with_head(
-        context, warm, classifier, phase, needs_one_error=needs_one_error
-    )
-    if context.runtime.is_main:
-        say(f"fine-tuning {'kept' if is_kept else 'dropped'}: {comparison_text(found)}")
-    return is_kept, {"fine_tuning": found}
 
 
 @strict_float32()

@@ -18,11 +18,12 @@ from thaw.advice.tournament.training_leaderboard import write_leaderboard
 from thaw.config.parameter_values import with_values
 from thaw.config.section import AUTO
 from thaw.context import Phase
+from thaw.evaluation.fine_tuning_text import comparison_text
 from thaw.model.freeze_plan import last_blocks
 from thaw.stages import earlier_models
 from thaw.stages.calibrating import calibrate
 from thaw.stages.final_training import ALL_IMAGES, fit_start, is_repeated, train_on_all
-from thaw.stages.fine_tuning_check import is_fine_tuning_kept
+from thaw.stages.fine_tuning_check import compare_with_head
 from thaw.stages.interpolating import interpolate_if_better
 from thaw.stages.refitting import is_refitted, refit
 from thaw.stages.training_stage import COMMON_SECTIONS, training_stage
@@ -125,10 +126,12 @@ def _compared(
     if resolved.keep_rule is None:
         return False, report
     needs_one_error = resolved.keep_rule.needs_one_error
-    kept, found = is_fine_tuning_kept(
+    kept, found = compare_with_head(
         context, warm, classifier, phase, needs_one_error=needs_one_error
     )
-    return not kept, report | found
+    if context.runtime.is_main:
+        say(f"fine-tuning {'kept' if kept else 'dropped'}: {comparison_text(found)}")
+    return not kept, {**report, "fine_tuning": found}
 
 
 def _why_kept(resolved: Resolved) -> str:

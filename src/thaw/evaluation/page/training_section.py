@@ -136,11 +136,10 @@ def _head(row: dict[str, str]) -> dict[str, Any]:
 def _training(row: dict[str, str]) -> dict[str, Any]:
     epochs = int(row["epochs"])
     name = f"{row['candidate']}, {quantity(epochs, 'epoch')}" if epochs else row["candidate"]
-    to_chosen = float(row.get("to_chosen", "nan"))
     return {
         "name": name,
         **_scores(row, "difference_error"),
-        "to_chosen": to_chosen if math.isfinite(to_chosen) else None,
+        "to_chosen": _finite(row.get("to_chosen", "inf")),
     }
 
 
@@ -149,17 +148,17 @@ def _scores(row: dict[str, str], error: str) -> dict[str, Any]:
 
     Those with ``interval`` are half of a 95 % interval.
     """
-    found: dict[str, Any] = {"error": _error(row[error]), "chosen": row["chosen"] == "True"}
+    found: dict[str, Any] = {"error": _finite(row[error]), "chosen": row["chosen"] == "True"}
     found |= {name: float(row[name]) for name in ("log_loss", "accuracy", "difference", "seconds")}
     # Leaderboards of earlier versions have fewer errors.
     for name in ("log_loss", "difference", "to_chosen"):
-        value = _error(row.get(f"{name}_error", "inf"))
+        value = _finite(row.get(f"{name}_error", "inf"))
         found[f"{name}_interval"] = None if value is None else NORMAL_95 * value
     return found
 
 
-def _error(text: str) -> float | None:
-    """Return a standard error; None, which JSON has, for that of a single image."""
+def _finite(text: str) -> float | None:
+    """Return a number; None, which JSON has, for an infinite one, as the error of one image is."""
     value = float(text)
     return value if math.isfinite(value) else None
 
